@@ -1,0 +1,36 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// Sentinels for errors.Is. An error of a request that another node answered is the same sentinel
+// as a local one. context.DeadlineExceeded and context.Canceled are found as well.
+var (
+	ErrOverloaded  error = wire.Overloaded   // a bounded queue is full; never retried automatically
+	ErrSource      error = wire.SourceFailed // the worker's source returned an error
+	ErrPanic       error = wire.Panicked     // the worker's source panicked
+	ErrUnreachable error = wire.Unreachable  // no way to that node
+	ErrClosed      error = wire.Closed       // this node is closed
+	ErrNameTaken   error = wire.NameTaken    // another live node has this node's name
+	ErrCookie      error = wire.WrongCookie  // that node has another cookie
+)
+
+// An Outcome tells what became of a call that failed.
+type Outcome = wire.Outcome
+
+const (
+	Unknown = wire.Unknown // it may have run
+	NotRun  = wire.NotRun  // it did not run; it is safe to ask again
+	Ran     = wire.Ran     // it ran, and the error is its result
+)
+
+// OutcomeOf returns the outcome that err carries, or Unknown.
+func OutcomeOf(err error) Outcome {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		return e.Outcome
+	}
+	return Unknown
+}

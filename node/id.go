@@ -1,0 +1,139 @@
+package node
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/big"
+	"strconv"
+)
+
+// MaxIDLen is the most bytes that a text id, or the decimal form of an integer id, may have.
+const MaxIDLen = 256
+
+// ErrBadID is what every refusal of an id wraps.
+var ErrBadID = errors.New("an id is an integer or a string of at most 256 bytes")
+
+// An ID names one unit of work. It is an integer of any size, or a string of at most
+// [MaxIDLen] bytes. A string that is a canonical decimal is that integer, so IDs are comparable:
+// two that mean the same are ==. The zero ID is the integer 0.
+type ID struct {
+	class idClass
+	num   int64  // the integer (classInt), else a hash of text
+	text  string // decimal or text, except for classInt
+}
+
+type idClass uint8
+
+const (
+	classInt  idClass = iota // an integer that fits an int64
+	classBig                 // any other integer; text is its canonical decimal
+	classText                // a string
+)
+
+// IntID returns the id of an integer.
+func IntID(n int64) ID { return ID{num: n} }
+
+// BigID returns the id of an integer of any size up to [MaxIDLen] digits.
+func BigID(n *big.Int) (ID, error) {
+	if n.IsInt64() {
+		return IntID(n.Int64()), nil
+	}
+	// A digit is more than three bits: refuse before a huge number is turned into text.
+	if n.BitLen() > MaxIDLen*4 {
+		return ID{}, fmt.Errorf("integer of about %d digits: %w", n.BitLen()*3/10, ErrBadID)
+	}
+	return ParseID(n.String())
+}
+
+// ParseID returns the id that s writes: the integer if s is a canonical decimal
+// (-?(0|[1-9][0-9]*), but not -0), otherwise the string itself.
+func ParseID(s string) (ID, error) {
+	if len(s) > MaxIDLen {
+		return ID{}, fmt.Errorf("%d bytes: %w", len(s), ErrBadID)
+	}
+	if !canonicalDecimal(s) {
+		return ID{class: classText, num: int64(hash64(s)), text: s}, nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return IntID(n), nil
+	}
+	return ID{class: classBig, num: int64(hash64(s)), text: s}, nil
+}
+
+// String returns the form that [ParseID] reads.
+func (id ID) String() string {
+	if id.class == classInt {
+		return strconv.FormatInt(id.num, 10)
+	}
+	return id.text
+}
+
+// IsInt reports whether the id is an integer.
+func (id ID) IsInt() bool { return id.class != classText }
+
+// Compare orders integers by value and before strings, and those by bytes.
+func (id ID) Compare(other ID) int {
+	if id.IsInt() != other.IsInt() {
+		if id.IsInt() {
+			return -1
+		}
+		return 1
+	}
+	if !id.IsInt() {
+		return cmp.Compare(id.text, other.text)
+	}
+	if id.class == classInt && other.class == classInt {
+		return cmp.Compare(id.num, other.num)
+	}
+	return id.big().Cmp(other.big())
+}
+
+func (id ID) big() *big.Int {
+	n, _ := new(big.Int).SetString(id.String(), 10)
+	return n
+}
+
+// mod places the id among n seats: an integer by Euclidean modulo (-1 mod 3 = 2), a string by its
+// 64-bit FNV-1a hash. n must be positive.
+func (id ID) mod(n int) int {
+	switch id.class {
+	case classInt:
+		m := id.num % int64(n)
+		if m < 0 {
+			m += int64(n)
+		}
+		return int(m)
+	case classBig:
+		x := id.big()
+		return int(x.Mod(x, big.NewInt(int64(n))).Int64()) // Mod is Euclidean
+	default:
+		return int(uint64(id.num) % uint64(n))
+	}
+}
+
+// hash spreads ids over the shards of a registry.
+func (id ID) hash() uint64 { return uint64(id.num) * 0x9E3779B97F4A7C15 >> 32 }
+
+func hash64(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return h.Sum64()
+}
+
+func canonicalDecimal(s string) bool {
+	digits := s
+	if len(s) > 1 && s[0] == '-' {
+		digits = s[1:]
+	}
+	if digits == "" || digits[0] == '0' && (len(digits) > 1 || len(s) > 1) {
+		return false
+	}
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A Name is the identity of a node, written NAME@HOST. It is comparable.
+type Name struct {
+	Node string // 1 to 64 of A-Za-z0-9_-
+	Host string // an IP address (IPv6 without brackets) or a DNS name
+}
+
+// An Addr is a name and the port on which to find it. The port is no part of who a node is.
+type Addr struct {
+	Name
+	Port int // 0: the port that follows from the name
+}
+
+var (
+	nodePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+)
+
+// ParseAddr reads NAME@HOST or NAME@HOST:PORT. An IPv6 HOST stands in brackets.
+func ParseAddr(s string) (Addr, error) {
+	bad := func(why string) (Addr, error) {
+		if len(s) > 64 {
+			s = s[:64] + "…"
+		}
+		return Addr{}, fmt.Errorf("node name %q: %s; write NAME@HOST, such as 1@127.0.0.1", s, why)
+	}
+	name, rest, ok := strings.Cut(s, "@")
+	if !ok {
+		return bad("no @")
+	}
+	if !nodePattern.MatchString(name) {
+		return bad("NAME is 1 to 64 letters, digits, _ or -")
+	}
+	host, port := rest, ""
+	if strings.HasPrefix(rest, "[") {
+		end := strings.IndexByte(rest, ']')
+		if end < 0 {
+			return bad("no ] after the IPv6 address")
+		}
+		ip, err := netip.ParseAddr(rest[1:end])
+		if err != nil || !ip.Is6() {
+			return bad("no IPv6 address between [ and ]")
+		}
+		host, port = ip.String(), rest[end+1:]
+		if port != "" && port[0] != ':' {
+			return bad("only :PORT may follow the ]")
+		}
+	} else {
+		if i := strings.IndexByte(rest, ':'); i >= 0 {
+			host, port = rest[:i], rest[i:]
+		}
+		if _, err := netip.ParseAddr(host); err != nil && (len(host) > 253 || !hostPattern.MatchString(host)) {
+			return bad("HOST is an IP address, an [IPv6] address or a DNS name")
+		}
+		host = strings.ToLower(host)
+	}
+	a := Addr{Name: Name{Node: name, Host: host}}
+	if port != "" {
+		n, err := strconv.Atoi(port[1:])
+		if err != nil || n < 1 || n > 65535 || port[1] == '+' {
+			return bad("PORT is a number from 1 to 65535")
+		}
+		a.Port = n
+	}
+	return a, nil
+}
+
+// ParseName reads NAME@HOST.
+func ParseName(s string) (Name, error) {
+	a, err := ParseAddr(s)
+	if err == nil && a.Port != 0 {
+		err = fmt.Errorf("node name %q: the port is no part of a name", s)
+	}
+	return a.Name, err
+}
+
+// String returns NAME@HOST, an IPv6 HOST in brackets.
+func (n Name) String() string {
+	if strings.Contains(n.Host, ":") {
+		return n.Node + "@[" + n.Host + "]"
+	}
+	return n.Node + "@" + n.Host
+}
+
+// DefaultPort is the port that follows from the name, as there is no epmd to ask: a decimal NAME
+// from 1 to 999 listens on 4370 + NAME, any other on 20000 + FNV-1a-32(NAME) mod 10000.
+func (n Name) DefaultPort() int {
+	if d, ok := n.decimal(); ok && d >= 1 && d <= 999 {
+		return 4370 + int(d)
+	}
+	h := fnv.New32a()
+	h.Write([]byte(n.Node))
+	return 20000 + int(h.Sum32()%10000)
+}
+
+// Compare orders names the same way on every node: decimal NAMEs by number and before the others,
+// the others by bytes, then by HOST.
+func (n Name) Compare(m Name) int {
+	nd, nok := n.decimal()
+	md, mok := m.decimal()
+	switch {
+	case nok && mok:
+		return cmp.Or(cmp.Compare(nd, md), cmp.Compare(n.Host, m.Host))
+	case nok:
+		return -1
+	case mok:
+		return 1
+	}
+	return cmp.Or(cmp.Compare(n.Node, m.Node), cmp.Compare(n.Host, m.Host))
+}
+
+// decimal returns NAME's value if NAME is a canonical decimal below 2^63; 01 is not.
+func (n Name) decimal() (int64, bool) {
+	if strings.HasPrefix(n.Node, "-") || !canonicalDecimal(n.Node) {
+		return 0, false
+	}
+	d, err := strconv.ParseInt(n.Node, 10, 64)
+	return d, err == nil
+}
+
+// HostPort returns the address to dial or to listen on.
+func (a Addr) HostPort() string {
+	port := a.Port
+	if port == 0 {
+		port = a.DefaultPort()
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(port))
+}
+
+// addrOf reads where a peer says that name listens, host:port. The host is the name's.
+func addrOf(name Name, hostPort string) (Addr, error) {
+	_, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return Addr{}, err
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return Addr{}, fmt.Errorf("no port in %q", hostPort)
+	}
+	return Addr{Name: name, Port: int(n)}, nil
+}

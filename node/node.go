@@ -1,0 +1,384 @@
+// Package node runs one node of a cluster in which every id has one place.
+//
+// The path of one request: [Node.Request] takes a snapshot of the view, in which owner, a pure
+// function, finds the seat that the id belongs to. If that is this node, its registry finds the
+// live worker of the id or starts one, and the worker answers, at once if it has its value. If it
+// is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
+// node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
+// the owner cannot be reached, a worker of this node answers instead and the reply says so.
+//
+// The parts: view.go decides who owns; members.go keeps the view and the sessions; registry.go,
+// worker.go and expiry.go hold the workers; serve.go answers peers; client.go is a console's way
+// in, which is no member.
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+const (
+	defaultTimeout = 5 * time.Second // of a call whose context has no deadline
+	drainTimeout   = 5 * time.Second // that running calls have when the node closes
+	connectTimeout = time.Second     // of one name in Connect
+	knownNames     = 5               // 1@ to 5@ the own host are tried by Connect without names
+	maxTries       = 3               // owners that one request asks before it helps itself
+	maxWorkers     = 1000            // that Workers lists of one node
+	maxRouted      = 1 << 14         // calls of clients in progress on one node
+	maxConnect     = 100             // names in one Connect of a client
+)
+
+// Config says what a node is. The zero value of all but Name and Cookie means the default.
+type Config struct {
+	Name       string       // NAME@HOST, or NAME@HOST:PORT
+	Port       int          // to listen on, instead of the one that follows from the name
+	Cookie     []byte       // the secret that all nodes of the cluster share; see LoadCookie
+	TLS        TLSFiles     // for mutual TLS in addition to the cookie
+	Default    Kind         // of the workers
+	MaxWaiting int          // calls that may wait for workers on this node; 65,536
+	Logger     *slog.Logger // silent
+}
+
+// TLSFiles names PEM files for mutual TLS. Either all are given or none.
+type TLSFiles = wire.TLSFiles
+
+// LoadCookie returns the cookie in the file at path, which it creates if there is none.
+func LoadCookie(path string) ([]byte, error) { return wire.LoadCookie(path) }
+
+// A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
+type Node struct {
+	addr     Addr
+	name     string // addr.Name as a string
+	log      *slog.Logger
+	members  *members
+	registry *registry
+	listener *wire.Listener
+	refusals refusals
+
+	closing   atomic.Bool
+	routed    atomic.Int64 // calls of clients in progress
+	closeOnce sync.Once
+	wg        sync.WaitGroup
+	ctx       context.Context // ends when Close has drained the registry
+	cancel    context.CancelFunc
+}
+
+// Start starts a node: it listens, and is a cluster of one until it connects or is connected to.
+func Start(c Config) (*Node, error) {
+	addr, err := ParseAddr(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return nil, fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
+	}
+	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
+	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		addr: addr, name: addr.Name.String(),
+		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.refusals.log = n.log
+	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals.note)
+	if err != nil {
+		n.cancel()
+		return nil, listenError(addr, err)
+	}
+	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
+	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: rand.Uint64()}
+	n.members = newMembers(self, addr.Name, creds, n, n.log, n.viewChanged)
+	n.wg.Go(n.accept)
+	return n, nil
+}
+
+func listenError(addr Addr, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	return fmt.Errorf("listen on %s: %w", addr.HostPort(), err)
+}
+
+// Self returns the node's name, NAME@HOST.
+func (n *Node) Self() string { return n.name }
+
+// Addr returns where the node listens, host:port.
+func (n *Node) Addr() string { return n.addr.HostPort() }
+
+// Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx the
+// call has 5 s. It does not fail because some node died: a worker of this node answers if the owner cannot
+// be reached, and Reply.Degraded says so. The error of a call that failed tells its [Outcome].
+func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
+	p := n.members.view.Load().owner(id)
+	if p.self {
+		return n.registry.request(ctx, id)
+	}
+	return n.requestRemote(ctx, p, id)
+}
+
+func (n *Node) requestRemote(ctx context.Context, p *peer, id ID) (Reply, error) {
+	for try := range maxTries {
+		reply, err := n.ask(ctx, p, id)
+		if err == nil {
+			return reply, nil
+		}
+		e, ok := errors.AsType[*wire.Error](err)
+		switch {
+		case !ok:
+			return Reply{}, err
+		case e.Code == wire.NotOwner:
+			n.members.learn(e.Members)
+			n.members.spread() // the other one may be who has to learn
+		case e.Code == wire.Leaving:
+		case lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
+			return n.degraded(ctx, id)
+		default:
+			return Reply{}, err
+		}
+		if !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+			break
+		}
+		if p = n.members.view.Load().owner(id); p.self {
+			return n.registry.request(ctx, id)
+		}
+	}
+	return n.degraded(ctx, id)
+}
+
+// lostOnTheWay reports whether the session failed, rather than the call.
+func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
+
+// ask asks one other node.
+func (n *Node) ask(ctx context.Context, p *peer, id ID) (Reply, error) {
+	s, err := n.members.session(ctx, p)
+	if err != nil {
+		return Reply{}, err
+	}
+	timeout := defaultTimeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = time.Until(d)
+	}
+	request := wireRequest(id)
+	r, err := s.Call(ctx, &request, timeout)
+	if err != nil {
+		return Reply{}, err
+	}
+	return replyOf(r), nil
+}
+
+// degraded answers in place of an owner that cannot be reached.
+func (n *Node) degraded(ctx context.Context, id ID) (Reply, error) {
+	if n.closing.Load() {
+		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
+	reply, err := n.registry.request(ctx, id)
+	reply.Degraded = err == nil
+	return reply, err
+}
+
+// Owner returns the name of the member that owns id.
+func (n *Node) Owner(_ context.Context, id ID) (string, error) {
+	return n.members.view.Load().owner(id).name.String(), nil
+}
+
+// Connect connects to the named nodes, NAME@HOST or NAME@HOST:PORT, and through each to all that it
+// knows. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
+// most 1 s. The results are in the order of the names.
+func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
+	if len(names) == 0 {
+		for i := range knownNames {
+			names = append(names, Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	results := make([]Connection, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { results[i] = Connection{Name: name, Err: n.connect(ctx, name)} })
+	}
+	wg.Wait()
+	return results
+}
+
+func (n *Node) connect(ctx context.Context, name string) error {
+	a, err := ParseAddr(name)
+	if err != nil {
+		return err
+	}
+	return n.members.connect(ctx, a)
+}
+
+// Join connects to the named nodes, each again and again until it succeeds or ctx ends. It returns when all
+// have succeeded. A reason of failure is logged when it is not the one of the last try.
+func (n *Node) Join(ctx context.Context, names ...string) error {
+	addrs := make([]Addr, len(names))
+	for i, name := range names {
+		a, err := ParseAddr(name)
+		if err != nil {
+			return err
+		}
+		addrs[i] = a
+	}
+	var wg sync.WaitGroup
+	for _, a := range addrs {
+		wg.Go(func() { n.join(ctx, a) })
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+func (n *Node) join(ctx context.Context, a Addr) {
+	last := ""
+	for retry := firstRetry; ctx.Err() == nil && n.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
+		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := n.members.connect(dial, a)
+		cancel()
+		if err == nil {
+			return
+		}
+		if why := err.Error(); why != last && ctx.Err() == nil {
+			n.log.Warn("cannot join, will try again", "node", a.Name.String(), "why", why)
+			last = why
+		}
+		sleep(ctx, retry/2+rand.N(retry))
+	}
+}
+
+// Members returns the members, sorted, this node included. Those that have failed have seats too.
+func (n *Node) Members(context.Context) ([]Member, error) {
+	n.members.mu.Lock()
+	defer n.members.mu.Unlock()
+	var list []Member
+	for _, p := range n.members.view.Load().seats {
+		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
+		if !p.self && p.tried && p.session.Load() == nil {
+			m.State = Failed
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
+// by node and id.
+func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	all := n.registry.workers(maxWorkers)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, p := range n.members.view.Load().seats {
+		s := p.session.Load()
+		if s == nil {
+			continue
+		}
+		wg.Go(func() {
+			list, err := remoteWorkers(ctx, s, false)
+			if err != nil {
+				n.log.Debug("cannot list workers", "node", p.name.String(), "err", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, list...)
+		})
+	}
+	wg.Wait()
+	sortWorkers(all)
+	return all, nil
+}
+
+func sortWorkers(list []WorkerInfo) {
+	slices.SortFunc(list, func(a, b WorkerInfo) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), a.ID.Compare(b.ID))
+	})
+}
+
+// viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:
+// this node stands in for it.
+func (n *Node) viewChanged() {
+	v := n.members.view.Load()
+	n.registry.retain(func(id ID) bool {
+		p := v.owner(id)
+		return p.self || p.session.Load() == nil
+	})
+}
+
+// accept admits peers until the node closes.
+func (n *Node) accept() {
+	for {
+		in, err := n.listener.Accept()
+		if err != nil {
+			return
+		}
+		n.wg.Go(func() {
+			if in.Hello.Role == wire.RoleClient {
+				n.admitClient(in)
+			} else {
+				n.members.admit(in)
+			}
+		})
+	}
+}
+
+func (n *Node) admitClient(in *wire.Incoming) {
+	s, err := in.Accept(n.members.hello(), n)
+	if err != nil {
+		return
+	}
+	select {
+	case <-s.Done():
+	case <-n.ctx.Done():
+	}
+	s.Close()
+}
+
+// Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
+// 5 s or until ctx ends, and stops. It may be called more than once; all but the first only wait.
+func (n *Node) Close(ctx context.Context) error {
+	n.closeOnce.Do(func() {
+		n.closing.Store(true)
+		n.listener.Close()
+		n.members.leave()
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		n.registry.close(ctx)
+		n.cancel()
+		n.members.close()
+	})
+	n.wg.Wait()
+	return nil
+}
+
+// sleep waits, and reports whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,231 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A batch crosses as columns, one slice a field, because gob encodes a slice of numbers in one tight
+// loop and a slice of structs by reflection. A column may be shorter than Seq: what
+// is missing is zero, so a field that no call of the batch uses costs nothing.
+
+type callBatch struct {
+	Seq     []uint64
+	Flags   []uint8
+	Num     []int64
+	Text    []string
+	Kind    []string
+	Timeout []int64  // microseconds that remain
+	Cancel  []uint64 // calls of earlier batches that nobody waits for any more
+
+	weight int // bytes it may take when encoded, about
+}
+
+const (
+	callText  = 1 << iota // the id is in Text
+	callRoute             // find the owner and ask it
+	callVoid              // withdrawn before it was sent
+)
+
+type replyBatch struct {
+	Seq     []uint64
+	Code    []uint16
+	Outcome []uint8
+	Flags   []uint8
+	Age     []int64  // microseconds
+	TTL     []int64  // microseconds
+	Len     []uint32 // of each value in Data
+	Data    []byte
+	Node    []string
+	Text    []string // of errors
+	Members []Member // the view behind every NotOwner
+
+	weight int // bytes it may take when encoded, about
+}
+
+const (
+	replyInt = 1 << iota
+	replyCached
+	replyDegraded
+)
+
+// weightOf is what the numbers of one call or reply take at most.
+const weightOf = 48
+
+// put sets column[i], which must not be set yet; the zero value needs no room.
+func put[T comparable](column []T, i int, v T) []T {
+	var zero T
+	if v == zero {
+		return column
+	}
+	for len(column) < i {
+		column = append(column, zero)
+	}
+	return append(column, v)
+}
+
+// at returns column[i], or zero if the column ends before it.
+func at[T any](column []T, i int) (v T) {
+	if i < len(column) {
+		v = column[i]
+	}
+	return v
+}
+
+func (b *callBatch) size() int  { return len(b.Seq) + len(b.Cancel) }
+func (b *callBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
+
+func (b *callBatch) reset() {
+	clear(b.Text)
+	clear(b.Kind)
+	*b = callBatch{b.Seq[:0], b.Flags[:0], b.Num[:0], b.Text[:0], b.Kind[:0], b.Timeout[:0], b.Cancel[:0], 0}
+}
+
+func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
+	i := len(b.Seq)
+	var flags uint8
+	if r.IsText {
+		flags |= callText
+	}
+	if r.Route {
+		flags |= callRoute
+	}
+	b.Seq = append(b.Seq, seq)
+	b.Flags = put(b.Flags, i, flags)
+	b.Num = put(b.Num, i, r.Num)
+	b.Text = put(b.Text, i, r.Text)
+	b.Kind = put(b.Kind, i, r.Kind)
+	b.Timeout = put(b.Timeout, i, timeout.Microseconds())
+	b.weight += weightOf + len(r.Text) + len(r.Kind)
+}
+
+// void withdraws call i.
+func (b *callBatch) void(i int) {
+	for len(b.Flags) <= i {
+		b.Flags = append(b.Flags, 0)
+	}
+	b.Flags[i] = callVoid
+}
+
+func (b *callBatch) request(i int) Request {
+	flags := at(b.Flags, i)
+	return Request{
+		Kind:   at(b.Kind, i),
+		Num:    at(b.Num, i),
+		Text:   at(b.Text, i),
+		IsText: flags&callText != 0,
+		Route:  flags&callRoute != 0,
+	}
+}
+
+// check refuses columns that no peer of this protocol sends.
+func (b *callBatch) check() error {
+	n := len(b.Seq)
+	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout)) > n {
+		return fmt.Errorf("batch of %d calls with columns that do not fit", n)
+	}
+	return nil
+}
+
+func (b *replyBatch) size() int  { return len(b.Seq) }
+func (b *replyBatch) full() bool { return len(b.Seq) >= maxBatch || b.weight >= maxData }
+
+func (b *replyBatch) reset() {
+	clear(b.Node)
+	clear(b.Text)
+	data := b.Data[:0]
+	if cap(data) > 2*maxData {
+		data = nil // one large value must not stay in memory
+	}
+	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
+		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: data, Node: b.Node[:0], Text: b.Text[:0]}
+}
+
+func (b *replyBatch) add(seq uint64, r *Reply) {
+	i := len(b.Seq)
+	var flags uint8
+	if r.IsInt {
+		flags |= replyInt
+	}
+	if r.Cached {
+		flags |= replyCached
+	}
+	if r.Degraded {
+		flags |= replyDegraded
+	}
+	b.Seq = append(b.Seq, seq)
+	b.Flags = put(b.Flags, i, flags)
+	b.Age = put(b.Age, i, r.Age.Microseconds())
+	b.TTL = put(b.TTL, i, r.TTL.Microseconds())
+	b.Len = put(b.Len, i, uint32(len(r.Data)))
+	b.Data = append(b.Data, r.Data...)
+	b.Node = put(b.Node, i, r.Node)
+	b.weight += weightOf + len(r.Data) + len(r.Node)
+}
+
+func (b *replyBatch) addError(seq uint64, e *Error) {
+	i := len(b.Seq)
+	b.Seq = append(b.Seq, seq)
+	b.Code = put(b.Code, i, uint16(e.Code))
+	b.Outcome = put(b.Outcome, i, uint8(e.Outcome))
+	b.Node = put(b.Node, i, e.Node)
+	b.Text = put(b.Text, i, clip(e.Text))
+	b.weight += weightOf + len(e.Node) + len(e.Text)
+	if e.Code == NotOwner {
+		b.Members = e.Members
+	}
+}
+
+// check refuses columns that no peer of this protocol sends.
+func (b *replyBatch) check() error {
+	n := len(b.Seq)
+	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
+		len(b.Node), len(b.Text)) > n {
+		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
+	}
+	var sum uint64
+	for _, l := range b.Len {
+		sum += uint64(l)
+	}
+	if sum != uint64(len(b.Data)) {
+		return fmt.Errorf("batch of %d replies with %d bytes of values, not %d", n, len(b.Data), sum)
+	}
+	return nil
+}
+
+// replies calls yield with every reply of the batch, one of its last two arguments nil.
+func (b *replyBatch) replies(peer string, yield func(seq uint64, r *Reply, e *Error)) {
+	data := string(b.Data)
+	var r Reply
+	for i, seq := range b.Seq {
+		if code := Code(at(b.Code, i)); code != codeOK {
+			e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Text: clip(at(b.Text, i))}
+			if e.Node = at(b.Node, i); e.Node == "" {
+				e.Node = peer
+			}
+			if code == NotOwner {
+				e.Members = b.Members // decoded anew for each batch
+			}
+			yield(seq, nil, e)
+			continue
+		}
+		flags, n := at(b.Flags, i), at(b.Len, i)
+		r = Reply{
+			Data:     data[:n],
+			IsInt:    flags&replyInt != 0,
+			Cached:   flags&replyCached != 0,
+			Degraded: flags&replyDegraded != 0,
+			Age:      time.Duration(at(b.Age, i)) * time.Microsecond,
+			TTL:      time.Duration(at(b.TTL, i)) * time.Microsecond,
+		}
+		data = data[n:]
+		if r.Node = at(b.Node, i); r.Node == "" {
+			r.Node = peer
+		}
+		if len(b.Data) > maxText {
+			r.Data = strings.Clone(r.Data) // who keeps one value must not keep them all
+		}
+		yield(seq, &r, nil)
+	}
+}

@@ -1,0 +1,268 @@
+package wire
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+)
+
+// calls is the calling half of a session: it numbers calls, sends them in batches, and wakes
+// each caller with its answer.
+type calls struct {
+	peer string
+	out  *outbox[*callBatch]
+
+	// All of the following is guarded by out.mu.
+	seq   uint64     // of the last call
+	taken uint64     // of the last call that the writer took: up to it, a call may have run
+	ring  []*pending // the call with number seq is at seq & (len-1)
+	live  int        // calls in ring
+	err   *Error     // why no call can be made any more
+
+	// Deadlines are counted in ticks of one timer that runs while calls are in flight: to read the
+	// clock for every call would cost as much as the rest of do.
+	timer   *time.Timer
+	ticking bool
+	tick    int64 // the present one
+	due     int64 // no deadline is earlier; noneDue if there is none
+}
+
+const (
+	tickTime = 20 * time.Millisecond // a deadline is noticed at most two ticks late, never early
+	noneDue  = math.MaxInt64
+)
+
+// A pending call belongs to its caller, who is woken once by done. Until then all but done is
+// guarded by out.mu.
+type pending struct {
+	seq     uint64
+	batch   *callBatch // and its place there, until it is taken
+	index   int
+	expires int64 // the tick
+	reply   Reply
+	err     *Error
+	done    chan struct{} // of capacity 1
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+const ringSize = 64 // to begin with; it grows to maxCalls
+
+func newCalls(peer string) *calls {
+	return &calls{
+		peer: peer,
+		out:  newOutbox(func() *callBatch { return new(callBatch) }),
+		ring: make([]*pending, ringSize),
+		due:  noneDue,
+	}
+}
+
+// do makes one call and waits for the answer, until timeout or until ctx ends.
+func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Reply, error) {
+	if timeout <= 0 {
+		return Reply{}, &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
+	}
+	p := pendings.Get().(*pending)
+	c.out.mu.Lock()
+	if err := c.addLocked(p, r, timeout); err != nil {
+		c.out.mu.Unlock()
+		pendings.Put(p)
+		return Reply{}, err
+	}
+	first := c.out.fill.size() == 1
+	c.out.mu.Unlock()
+	if first {
+		c.out.signal()
+	}
+	if quit := ctx.Done(); quit == nil {
+		<-p.done
+	} else {
+		select {
+		case <-p.done:
+		case <-quit:
+			if e := c.withdraw(p, asError(context.Cause(ctx)).Code); e != nil {
+				pendings.Put(p)
+				return Reply{}, e
+			}
+			<-p.done // the answer came at the same moment
+		}
+	}
+	reply, err := p.reply, p.err
+	p.reply, p.err, p.batch = Reply{}, nil, nil
+	pendings.Put(p)
+	if err != nil {
+		return Reply{}, err
+	}
+	return reply, nil
+}
+
+func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
+	if c.err != nil {
+		return &Error{Code: c.err.Code, Outcome: NotRun, Node: c.peer, Text: c.err.Text}
+	}
+	if c.live >= maxCalls {
+		return Errorf(Overloaded, NotRun, "%d calls to %s in flight", c.live, c.peer)
+	}
+	if 2*c.live >= len(c.ring) {
+		c.growLocked()
+	}
+	c.seq++
+	for c.slot(c.seq) != nil { // a slow call of an earlier round
+		c.seq++
+	}
+	b := c.out.batchLocked()
+	p.seq, p.batch, p.index = c.seq, b, len(b.Seq)
+	p.expires = c.tick + 2 + int64(timeout/tickTime)
+	c.ring[c.seq&uint64(len(c.ring)-1)] = p
+	c.live++
+	b.add(c.seq, r, timeout)
+	c.due = min(c.due, p.expires)
+	if !c.ticking {
+		c.startTickingLocked()
+	}
+	return nil
+}
+
+func (c *calls) slot(seq uint64) *pending { return c.ring[seq&uint64(len(c.ring)-1)] }
+
+func (c *calls) growLocked() {
+	old := c.ring
+	c.ring = make([]*pending, 2*len(old))
+	for _, p := range old {
+		if p != nil {
+			c.ring[p.seq&uint64(len(c.ring)-1)] = p // two that differed modulo n differ modulo 2n
+		}
+	}
+}
+
+// removeLocked forgets p, and reports whether it was still waiting.
+func (c *calls) removeLocked(p *pending) bool {
+	if c.slot(p.seq) != p {
+		return false
+	}
+	c.ring[p.seq&uint64(len(c.ring)-1)] = nil
+	c.live--
+	return true
+}
+
+// withdraw ends p for its caller, unless it has been answered: then it returns nil.
+func (c *calls) withdraw(p *pending, why Code) *Error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.withdrawLocked(p, why)
+}
+
+func (c *calls) withdrawLocked(p *pending, why Code) *Error {
+	if !c.removeLocked(p) {
+		return nil
+	}
+	e := &Error{Code: why, Outcome: NotRun, Node: c.peer}
+	if p.seq > c.taken {
+		p.batch.void(p.index)
+		return e
+	}
+	e.Outcome = Unknown
+	if c.err == nil {
+		b := c.out.batchLocked()
+		b.Cancel = append(b.Cancel, p.seq)
+		c.out.signal()
+	}
+	return e
+}
+
+func (c *calls) startTickingLocked() {
+	c.ticking = true
+	if c.timer == nil {
+		c.timer = time.AfterFunc(tickTime, c.onTick)
+		return
+	}
+	c.timer.Reset(tickTime)
+}
+
+// onTick ends the calls whose deadline has passed.
+func (c *calls) onTick() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.tick++
+	if c.tick >= c.due {
+		c.due = noneDue
+		for _, p := range c.ring {
+			switch {
+			case p == nil:
+			case p.expires <= c.tick:
+				p.err = c.withdrawLocked(p, DeadlineExceeded)
+				p.done <- struct{}{}
+			default:
+				c.due = min(c.due, p.expires)
+			}
+		}
+	}
+	if c.ticking = c.live > 0; c.ticking {
+		c.timer.Reset(tickTime)
+	}
+}
+
+// send writes batches until the session ends.
+func (c *calls) send(done <-chan struct{}, write func(any) error) error {
+	taken := func(b *callBatch) {
+		if n := len(b.Seq); n > 0 {
+			c.taken = b.Seq[n-1]
+		}
+	}
+	return c.out.run(done, taken, func(b *callBatch) error { return write(b) })
+}
+
+// receive reads answers until the session ends.
+func (c *calls) receive(read func(any) error) error {
+	var b replyBatch
+	var woken []*pending
+	for {
+		b.reset()
+		if err := read(&b); err != nil {
+			return err
+		}
+		if err := b.check(); err != nil {
+			return err
+		}
+		woken = woken[:0]
+		c.out.mu.Lock()
+		b.replies(c.peer, func(seq uint64, r *Reply, e *Error) {
+			p := c.slot(seq)
+			if p == nil || p.seq != seq || seq > c.taken {
+				return // withdrawn meanwhile
+			}
+			c.removeLocked(p)
+			if p.err = e; e == nil {
+				p.reply = *r
+			}
+			woken = append(woken, p)
+		})
+		c.out.mu.Unlock()
+		for _, p := range woken {
+			p.done <- struct{}{}
+		}
+	}
+}
+
+// fail ends all calls, now and from now on: those not sent yet did not run.
+func (c *calls) fail(why *Error) {
+	c.out.close()
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = why
+	for _, p := range c.ring {
+		if p == nil {
+			continue
+		}
+		c.removeLocked(p)
+		p.err = &Error{Code: why.Code, Outcome: Unknown, Node: c.peer, Text: why.Text}
+		if p.seq > c.taken {
+			p.err.Outcome = NotRun
+		}
+		p.done <- struct{}{}
+	}
+}

@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Code is an error that crosses the wire as a number. It is a sentinel for errors.Is.
+// Numbers are only ever appended.
+type Code uint16
+
+const (
+	codeOK           Code = iota
+	NotOwner              // the id belongs to another node in the answering node's view
+	Overloaded            // a bounded queue is full
+	DeadlineExceeded      // the call's deadline passed
+	Canceled              // the caller gave up
+	SourceFailed          // the worker's source returned an error
+	Panicked              // the worker's source panicked
+	BadRequest            // the peer could not make sense of the request
+	UnknownOperation      // the peer does not know this operation: it is older, or newer
+	Unreachable           // no session, or it broke
+	Closed                // this side is closed
+	Leaving               // the peer is leaving the cluster and takes no more calls
+	WrongCookie           // the two sides have different cookies
+	WrongVersion          // the two sides have no protocol version in common
+	NameTaken             // another live node has that name
+	AlreadyConnected      // the two nodes have a session already
+	WrongName             // the peer is not who was dialled
+	Internal              // a bug or a broken peer
+	UnknownKind           // the peer has no such kind of worker
+)
+
+var codeText = [...]string{
+	codeOK:           "ok",
+	NotOwner:         "not the owner",
+	Overloaded:       "overloaded",
+	DeadlineExceeded: "deadline exceeded",
+	Canceled:         "canceled",
+	SourceFailed:     "source failed",
+	Panicked:         "worker panicked",
+	BadRequest:       "bad request",
+	UnknownOperation: "unknown operation",
+	Unreachable:      "unreachable",
+	Closed:           "closed",
+	Leaving:          "leaving the cluster",
+	WrongCookie:      "wrong cookie",
+	WrongVersion:     "no common protocol version",
+	NameTaken:        "name taken",
+	AlreadyConnected: "already connected",
+	WrongName:        "another node answers there",
+	Internal:         "internal error",
+	UnknownKind:      "unknown kind",
+}
+
+func (c Code) Error() string {
+	if int(c) < len(codeText) {
+		return codeText[c]
+	}
+	return fmt.Sprintf("error %d (of a newer version)", uint16(c))
+}
+
+// An Outcome tells what became of a call that failed.
+type Outcome uint8
+
+const (
+	Unknown Outcome = iota // it may have run
+	NotRun                 // it did not run; it is safe to ask again
+	Ran                    // it ran, and this error is its result
+)
+
+func (o Outcome) String() string {
+	return [...]string{"unknown", "not run", "ran"}[min(o, 2)]
+}
+
+// An Error is a failure with what it left behind. Errors.Is finds its Code, and
+// context.DeadlineExceeded or context.Canceled for those codes; errors.As finds the Error.
+type Error struct {
+	Code    Code
+	Outcome Outcome
+	Node    string   // where it happened, if known
+	Text    string   // what happened, if there is more to say than the code does
+	Members []Member // with NotOwner: the view of the node that says so
+}
+
+func (e *Error) Error() string {
+	s := e.Code.Error()
+	if e.Text != "" {
+		s += ": " + e.Text
+	}
+	if e.Node != "" {
+		s = e.Node + ": " + s
+	}
+	return s
+}
+
+// Is reports whether target is the error's Code or the context error that means the same.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case context.DeadlineExceeded:
+		return e.Code == DeadlineExceeded
+	case context.Canceled:
+		return e.Code == Canceled
+	}
+	c, ok := target.(Code)
+	return ok && c == e.Code
+}
+
+// Errorf returns an Error with a formatted text.
+func Errorf(code Code, outcome Outcome, format string, args ...any) *Error {
+	return &Error{Code: code, Outcome: outcome, Text: fmt.Sprintf(format, args...)}
+}
+
+// asError returns the *Error in err, or wraps err as one.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: DeadlineExceeded}
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: Canceled}
+	}
+	if c, ok := errors.AsType[Code](err); ok {
+		return &Error{Code: c, Text: err.Error()}
+	}
+	return &Error{Code: Internal, Text: err.Error()}
+}
+
+// clip bounds a text and keeps it one line of valid UTF-8, as it may come from anywhere.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/gob"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// A frame is a length (4 bytes, big endian, at most MaxMessage) and that many bytes of gob. The
+// length stands before what gob says of itself, so that nothing is allocated on a peer's word, and
+// types are sent once per stream, as gob does.
+
+// frameWriter writes frames. It is used by one goroutine, which sets the deadlines.
+type frameWriter struct {
+	w   io.Writer
+	buf bytes.Buffer
+	enc *gob.Encoder
+}
+
+func newFrameWriter(w io.Writer) *frameWriter {
+	f := &frameWriter{w: w}
+	f.enc = gob.NewEncoder(&f.buf)
+	return f
+}
+
+func (f *frameWriter) write(v any) error {
+	f.buf.Reset()
+	f.buf.Write([]byte{0, 0, 0, 0})
+	if err := f.enc.Encode(v); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	n := f.buf.Len() - 4
+	if n > MaxMessage {
+		return fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
+	}
+	binary.BigEndian.PutUint32(f.buf.Bytes(), uint32(n))
+	_, err := f.w.Write(f.buf.Bytes())
+	if f.buf.Cap() > maxData {
+		f.buf = bytes.Buffer{} // one large value must not stay in memory
+	}
+	return err
+}
+
+// frameReader reads frames from a stream. It is used by one goroutine.
+type frameReader struct {
+	conn net.Conn
+	br   *bufio.Reader
+	buf  bytes.Buffer
+	dec  *gob.Decoder
+}
+
+func newFrameReader(conn net.Conn) *frameReader {
+	f := &frameReader{conn: conn, br: bufio.NewReaderSize(conn, 32<<10)}
+	f.dec = gob.NewDecoder(&f.buf)
+	return f
+}
+
+// read waits for a frame for as long as it takes, then for the rest of it for at most giveUp:
+// after a failed write of the peer the rest may never come (hashicorp/yamux#142).
+func (f *frameReader) read(v any) error {
+	head, err := f.br.Peek(4)
+	if err != nil {
+		return err
+	}
+	n := int(binary.BigEndian.Uint32(head))
+	if n == 0 || n > MaxMessage {
+		return fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
+	}
+	f.br.Discard(4)
+	if f.br.Buffered() < n {
+		if err := f.conn.SetReadDeadline(time.Now().Add(giveUp)); err != nil {
+			return err
+		}
+		defer f.conn.SetReadDeadline(time.Time{})
+	}
+	if f.buf.Cap() > maxData {
+		f.buf = bytes.Buffer{}
+	}
+	f.buf.Reset()
+	if _, err := io.CopyN(&f.buf, f.br, int64(n)); err != nil {
+		return err
+	}
+	return decode(f.dec, &f.buf, v)
+}
+
+// decode reads one value that must fill the buffer. gob promises no panic on hostile bytes, but
+// says itself that it is not hardened against them, so a panic is kept to this peer.
+func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decode: %v", r)
+		}
+	}()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	if buf.Len() != 0 {
+		return fmt.Errorf("decode: %d bytes too many", buf.Len())
+	}
+	return nil
+}
+
+// sendGob writes one value as a frame of its own, types included.
+func sendGob(w io.Writer, v any) error {
+	return newFrameWriter(w).write(v)
+}
+
+// recvGob reads what sendGob wrote, and not a byte more.
+func recvGob(r io.Reader, v any, limit int) error {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := int(binary.BigEndian.Uint32(head[:]))
+	if n == 0 || n > limit {
+		return fmt.Errorf("message of %d bytes, limit %d", n, limit)
+	}
+	var buf bytes.Buffer
+	if _, err := io.CopyN(&buf, r, int64(n)); err != nil {
+		return err
+	}
+	return decode(gob.NewDecoder(&buf), &buf, v)
+}

@@ -1,0 +1,227 @@
+package wire
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// The handshake, after TLS:
+//
+//	dialer → acceptor   proof (32 bytes)
+//	dialer ← acceptor   verdict (1 byte: 1 if the proof is right), then a proof (32 bytes)
+//	dialer → acceptor   Hello (a gob frame)
+//	dialer ← acceptor   welcome (a gob frame)
+//
+// A proof is HMAC-SHA-256 under the cookie over the direction's label and a key exported from
+// the TLS session (RFC 8446, section 7.5).
+const (
+	exporterLabel = "EXPORTER-distproc-cookie"
+	dialerLabel   = "distproc dialer 1"
+	acceptorLabel = "distproc acceptor 1"
+
+	verdictWrong = 0
+	verdictRight = 1
+
+	maxHello = 16 << 10 // bytes
+)
+
+// welcome is the acceptor's last word: its hello, or why it refuses.
+type welcome struct {
+	Hello Hello
+	Code  Code
+	Text  string
+}
+
+func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
+	state := conn.ConnectionState()
+	key, err := state.ExportKeyingMaterial(exporterLabel, nil, sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, c.cookie)
+	mac.Write([]byte(label))
+	mac.Write(key)
+	return mac.Sum(nil), nil
+}
+
+// Dial connects to a node at addr (host:port), introduces this side with hello, and returns the
+// session. It gives up after 3 s or when ctx ends. A refusal is an *Error: WrongCookie,
+// WrongVersion, NameTaken, AlreadyConnected, or what else the acceptor says.
+func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handler) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
+	}
+	conn, theirs, version, err := c.greet(ctx, raw, hello)
+	if err != nil {
+		raw.Close()
+		if e, ok := errors.AsType[*Error](err); ok {
+			return nil, e
+		}
+		return nil, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
+	}
+	return newSession(conn, theirs, version, true, h)
+}
+
+// dialError makes one short sentence of what the net package says.
+func dialError(ctx context.Context, addr string, err error) string {
+	if ctx.Err() != nil {
+		return "no answer from " + addr
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		err = op.Err
+		if sys, ok := errors.AsType[interface {
+			error
+			Timeout() bool
+		}](err); ok {
+			err = sys
+		}
+		return addr + ": " + err.Error()
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return addr + " closed the connection; is it a distproc node?"
+	}
+	return addr + ": handshake: " + err.Error()
+}
+
+// greet is the dialer's side of the handshake.
+func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tls.Conn, Hello, uint16, error) {
+	fail := func(err error) (*tls.Conn, Hello, uint16, error) { return nil, Hello{}, 0, err }
+	// Closing is the only way to interrupt a read or a write on every kind of connection.
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	conn := tls.Client(raw, c.config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return fail(err)
+	}
+	mine, err := c.proof(conn, dialerLabel)
+	if err != nil {
+		return fail(err)
+	}
+	want, err := c.proof(conn, acceptorLabel)
+	if err != nil {
+		return fail(err)
+	}
+	if _, err := conn.Write(mine); err != nil {
+		return fail(err)
+	}
+	verdict := make([]byte, 1)
+	if _, err := io.ReadFull(conn, verdict); err != nil {
+		return fail(err)
+	}
+	if verdict[0] != verdictRight {
+		return fail(Errorf(WrongCookie, NotRun, "%s has another one; see --cookie-file", raw.RemoteAddr()))
+	}
+	theirs := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(conn, theirs); err != nil {
+		return fail(err)
+	}
+	if !hmac.Equal(theirs, want) {
+		return fail(Errorf(WrongCookie, NotRun, "%s does not know it", raw.RemoteAddr()))
+	}
+	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
+	if err := sendGob(conn, hello); err != nil {
+		return fail(err)
+	}
+	var w welcome
+	if err := recvGob(conn, &w, maxHello); err != nil {
+		return fail(err)
+	}
+	if w.Code != codeOK {
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text)})
+	}
+	version, err := commonVersion(w.Hello)
+	if err != nil {
+		return fail(err)
+	}
+	return conn, w.Hello, version, nil
+}
+
+// receive is the acceptor's side up to the dialer's hello.
+func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, error) {
+	conn := tls.Server(raw, c.config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	mine, err := c.proof(conn, acceptorLabel)
+	if err != nil {
+		return nil, err
+	}
+	want, err := c.proof(conn, dialerLabel)
+	if err != nil {
+		return nil, err
+	}
+	theirs := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(conn, theirs); err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(theirs, want) {
+		conn.Write([]byte{verdictWrong})
+		return nil, &Error{Code: WrongCookie, Outcome: NotRun}
+	}
+	if _, err := conn.Write(append([]byte{verdictRight}, mine...)); err != nil {
+		return nil, err
+	}
+	in := &Incoming{conn: conn}
+	if err := recvGob(conn, &in.Hello, maxHello); err != nil {
+		return nil, err
+	}
+	if in.version, err = commonVersion(in.Hello); err != nil {
+		sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
+		return nil, err
+	}
+	return in, nil
+}
+
+// commonVersion is the highest version that both sides speak.
+func commonVersion(h Hello) (uint16, error) {
+	v := min(h.MaxVersion, maxVersion)
+	if v < max(h.MinVersion, minVersion) {
+		return 0, Errorf(WrongVersion, NotRun, "one side speaks %d to %d, the other %d to %d",
+			minVersion, maxVersion, h.MinVersion, h.MaxVersion)
+	}
+	return v, nil
+}
+
+// An Incoming is a connection whose peer has proved the cookie and said who it is. Either Accept
+// or Refuse must be called, once.
+type Incoming struct {
+	Hello   Hello
+	conn    *tls.Conn
+	version uint16
+	done    func() // releases its place among the pending connections
+}
+
+// RemoteAddr is where the connection comes from.
+func (in *Incoming) RemoteAddr() net.Addr { return in.conn.RemoteAddr() }
+
+// Accept admits the peer, introduces this side with hello, and returns the session.
+func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
+	defer in.done()
+	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
+	if err := sendGob(in.conn, welcome{Hello: hello}); err != nil {
+		in.conn.Close()
+		return nil, Errorf(Unreachable, NotRun, "handshake with %s: %v", in.RemoteAddr(), err)
+	}
+	if err := in.conn.SetDeadline(time.Time{}); err != nil {
+		in.conn.Close()
+		return nil, err
+	}
+	return newSession(in.conn, in.Hello, in.version, false, h)
+}
+
+// Refuse tells the peer why it is not admitted, and closes the connection.
+func (in *Incoming) Refuse(why *Error) {
+	defer in.done()
+	sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)})
+	in.conn.Close()
+}

@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"runtime"
+	"sync"
+)
+
+// An outbox gathers what many goroutines have to say, and one writer takes it batch by batch. While
+// a batch is written the next one fills, so batches grow with the load and no timer is needed.
+type outbox[B batch] struct {
+	mu    sync.Mutex
+	fill  B             // being filled; guarded by mu
+	ready []B           // full, the oldest first; guarded by mu
+	spare []B           // written, to be used again; guarded by mu
+	wake  chan struct{} // of capacity 1: there is something to write
+	room  *sync.Cond    // a batch was taken, or the outbox closed
+	stop  bool          // guarded by mu
+	make  func() B
+}
+
+type batch interface {
+	size() int
+	full() bool
+	reset()
+}
+
+func newOutbox[B batch](make_ func() B) *outbox[B] {
+	o := &outbox[B]{fill: make_(), wake: make(chan struct{}, 1), make: make_}
+	o.room = sync.NewCond(&o.mu)
+	return o
+}
+
+// batchLocked returns the batch to add to.
+func (o *outbox[B]) batchLocked() B {
+	if o.fill.full() {
+		o.rollLocked()
+	}
+	return o.fill
+}
+
+// rollLocked begins a new batch.
+func (o *outbox[B]) rollLocked() {
+	o.ready = append(o.ready, o.fill)
+	o.fill = o.freshLocked()
+}
+
+func (o *outbox[B]) freshLocked() B {
+	if n := len(o.spare); n > 0 {
+		b := o.spare[n-1]
+		o.spare = o.spare[:n-1]
+		return b
+	}
+	return o.make()
+}
+
+// signal wakes the writer.
+func (o *outbox[B]) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the oldest batch, if any. The caller gives it back by recycle.
+func (o *outbox[B]) take(taken func(B)) (b B, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case len(o.ready) > 0:
+		b = o.ready[0]
+		o.ready = append(o.ready[:0], o.ready[1:]...)
+	case o.fill.size() > 0:
+		b = o.fill
+		o.fill = o.freshLocked()
+	default:
+		return b, false
+	}
+	if taken != nil {
+		taken(b)
+	}
+	o.room.Broadcast()
+	return b, true
+}
+
+func (o *outbox[B]) recycle(b B) {
+	b.reset()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.spare) < 2 {
+		o.spare = append(o.spare, b)
+	}
+}
+
+// waitForRoom blocks while more than a few full batches wait, which is when the peer does not read
+// its answers; what it asks is then not read either.
+func (o *outbox[B]) waitForRoom() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.ready) > maxReady && !o.stop {
+		o.room.Wait()
+	}
+}
+
+const maxReady = 8 // full batches
+
+// close ends waitForRoom for ever.
+func (o *outbox[B]) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stop = true
+	o.room.Broadcast()
+}
+
+// run writes batches until done is closed or write fails. Taken is called, if not nil, with mu held
+// as a batch is taken.
+func (o *outbox[B]) run(done <-chan struct{}, taken func(B), write func(B) error) error {
+	for {
+		select {
+		case <-o.wake:
+		case <-done:
+			return nil
+		}
+		runtime.Gosched() // let the goroutines that are about to add do so
+		for {
+			b, ok := o.take(taken)
+			if !ok {
+				break
+			}
+			if err := write(b); err != nil {
+				return err
+			}
+			o.recycle(b)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"time"
+)
+
+// A Handler answers what a peer asks. Its methods are called from any number of sessions at once.
+type Handler interface {
+	// ServeCall answers c by exactly one of c.Reply and c.Fail, now or later, from any
+	// goroutine. It runs on the goroutine that reads the session's calls, so it must not block.
+	// The request is the caller's until then and not to be changed.
+	ServeCall(c Call)
+
+	// ServeOperation answers one operation of [Session.Do]. It runs on a goroutine of its own.
+	// Arguments are decoded from args by a call of it; the result is encoded.
+	ServeOperation(s *Session, op Op, args func(any) error) (result any, err error)
+}
+
+// A Call is a call that came from a peer. It can be copied.
+type Call struct {
+	Request Request
+	Timeout time.Duration // until its caller gives up
+
+	seq uint64
+	to  *answers
+}
+
+// Peer is who calls.
+func (c Call) Peer() Hello { return c.to.session.Peer() }
+
+// Reply answers the call. A value of more than MaxValue bytes becomes an error.
+func (c Call) Reply(r *Reply) {
+	if len(r.Data) > MaxValue {
+		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
+		return
+	}
+	a := c.to
+	a.out.mu.Lock()
+	b := a.out.batchLocked()
+	if b.size() > 0 && b.weight+len(r.Data) > MaxValue {
+		a.out.rollLocked()
+		b = a.out.fill
+	}
+	b.add(c.seq, r)
+	a.doneLocked(c.seq)
+}
+
+// Fail answers the call with an error.
+func (c Call) Fail(err error) {
+	a := c.to
+	a.out.mu.Lock()
+	a.out.batchLocked().addError(c.seq, asError(err))
+	a.doneLocked(c.seq)
+}
+
+// OnCancel sets what to do when nobody waits for the answer any more: the peer gave up, or the
+// session ended. It is at once if that has happened already. The call must still be answered.
+func (c Call) OnCancel(f func()) {
+	a := c.to
+	a.out.mu.Lock()
+	if !a.ended {
+		a.cancels[c.seq] = f
+		f = nil
+	}
+	a.out.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// answers is the answering half of a session.
+type answers struct {
+	session *Session
+	handler Handler
+	out     *outbox[*replyBatch]
+
+	// Guarded by out.mu:
+	reading bool              // a batch is being handled: its answers wait for one another
+	cancels map[uint64]func() // of calls that were not answered at once
+	ended   bool
+}
+
+func newAnswers(s *Session, h Handler) *answers {
+	return &answers{
+		session: s,
+		handler: h,
+		out:     newOutbox(func() *replyBatch { return new(replyBatch) }),
+		cancels: map[uint64]func(){},
+	}
+}
+
+// doneLocked ends an answer that was added, and unlocks.
+func (a *answers) doneLocked(seq uint64) {
+	if len(a.cancels) > 0 {
+		delete(a.cancels, seq)
+	}
+	signal := !a.reading
+	a.out.mu.Unlock()
+	if signal {
+		a.out.signal()
+	}
+}
+
+// receive reads calls until the session ends.
+func (a *answers) receive(read func(any) error) error {
+	var b callBatch
+	for {
+		b.reset()
+		if err := read(&b); err != nil {
+			return err
+		}
+		if err := b.check(); err != nil {
+			return err
+		}
+		a.setReading(true)
+		for i, seq := range b.Seq {
+			if at(b.Flags, i)&callVoid == 0 {
+				a.handler.ServeCall(Call{
+					Request: b.request(i),
+					Timeout: time.Duration(at(b.Timeout, i)) * time.Microsecond,
+					seq:     seq,
+					to:      a,
+				})
+			}
+		}
+		a.setReading(false)
+		a.cancel(b.Cancel)
+		a.out.waitForRoom()
+	}
+}
+
+func (a *answers) setReading(on bool) {
+	a.out.mu.Lock()
+	a.reading = on
+	signal := !on && (a.out.fill.size() > 0 || len(a.out.ready) > 0)
+	a.out.mu.Unlock()
+	if signal {
+		a.out.signal()
+	}
+}
+
+func (a *answers) cancel(seqs []uint64) {
+	for _, seq := range seqs {
+		a.out.mu.Lock()
+		f := a.cancels[seq]
+		delete(a.cancels, seq)
+		a.out.mu.Unlock()
+		if f != nil {
+			f()
+		}
+	}
+}
+
+// send writes batches until the session ends.
+func (a *answers) send(done <-chan struct{}, write func(any) error) error {
+	return a.out.run(done, nil, func(b *replyBatch) error { return write(b) })
+}
+
+// end cancels the calls that are not answered yet.
+func (a *answers) end() {
+	a.out.close()
+	a.out.mu.Lock()
+	a.ended = true
+	cancels := a.cancels
+	a.cancels = nil
+	a.out.mu.Unlock()
+	for _, f := range cancels {
+		f()
+	}
+}

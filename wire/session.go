@@ -1,0 +1,305 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/gob"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// A Session is one authenticated connection to a peer. All its methods may be called from any
+// number of goroutines.
+type Session struct {
+	mux     *yamux.Session
+	peer    Hello
+	version uint16
+	dialed  bool
+	handler Handler
+	calls   *calls
+	answers *answers
+
+	done    chan struct{} // closed when the session has ended and every call has failed
+	closing sync.Once
+	err     *Error // why; set before done is closed
+	wg      sync.WaitGroup
+	ops     chan struct{} // a place for each operation in progress
+}
+
+// The first byte of a stream tells what it is for.
+const (
+	streamCalls     = 1 // batches of calls, and their answers the other way
+	streamOperation = 2 // one operation
+)
+
+// newSession starts a session on an authenticated connection, which it closes at the end.
+func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
+	config := yamux.DefaultConfig()
+	config.EnableKeepAlive = true
+	config.KeepAliveInterval = keepAliveInterval
+	config.ConnectionWriteTimeout = giveUp // of pings too
+	config.StreamOpenTimeout = giveUp
+	config.StreamCloseTimeout = giveUp
+	config.LogOutput, config.Logger = nil, log.New(io.Discard, "", 0)
+	start := yamux.Server
+	if dialed {
+		start = yamux.Client
+	}
+	mux, err := start(&joinConn{Conn: conn}, config)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	s := &Session{
+		mux: mux, peer: peer, version: version, dialed: dialed, handler: h,
+		calls: newCalls(peer.Name),
+		done:  make(chan struct{}),
+		ops:   make(chan struct{}, maxStreams),
+	}
+	s.answers = newAnswers(s, h)
+	s.wg.Go(func() { s.end(s.call()) })
+	s.wg.Go(func() { s.end(s.accept()) })
+	s.wg.Go(func() {
+		<-mux.CloseChan()
+		s.end(errors.New("connection lost"))
+	})
+	return s, nil
+}
+
+// Peer is what the other side said of itself.
+func (s *Session) Peer() Hello { return s.peer }
+
+// Dialed reports whether this side dialled.
+func (s *Session) Dialed() bool { return s.dialed }
+
+// Done is closed when the session has ended; Err tells why.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err returns nil while the session lives, then why it ended: Closed if this side closed it.
+func (s *Session) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Close ends the session and waits for its goroutines. Calls in flight fail with Closed. It does
+// not wait for a stuck peer. It must not be called from a Handler: use Shut there.
+func (s *Session) Close() error {
+	s.Shut()
+	s.wg.Wait()
+	return nil
+}
+
+// Shut ends the session as Close does, but does not wait.
+func (s *Session) Shut() { s.end(&Error{Code: Closed}) }
+
+// end ends the session once; the first reason counts.
+func (s *Session) end(why error) {
+	s.closing.Do(func() {
+		e, ok := errors.AsType[*Error](why)
+		if !ok {
+			e = &Error{Code: Unreachable}
+			if why != nil && !errors.Is(why, io.EOF) {
+				e.Text = why.Error()
+			}
+			switch {
+			case errors.Is(why, yamux.ErrKeepAliveTimeout):
+				e.Text = "no sign of life for 3 s"
+			case errors.Is(why, yamux.ErrSessionShutdown), errors.Is(why, io.EOF):
+				e.Text = "connection lost"
+			}
+		}
+		s.err = e
+		// What waits fails first: closing a connection may take a moment.
+		s.calls.fail(e)
+		close(s.done)
+		s.answers.end()
+		s.wg.Go(func() { s.mux.Close() })
+	})
+}
+
+// Call asks the peer and waits for the answer until ctx ends or the timeout passes, whichever is
+// first; a timeout is kept to 40 ms. The error is an *Error.
+func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration) (Reply, error) {
+	return s.calls.do(ctx, r, timeout)
+}
+
+// Ping measures a round trip. It fails after 2 s.
+func (s *Session) Ping() (time.Duration, error) { return s.mux.Ping() }
+
+// call opens the stream for this side's calls and reads the answers.
+func (s *Session) call() error {
+	stream, err := s.mux.OpenStream()
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	if _, err := stream.Write([]byte{streamCalls}); err != nil {
+		return err
+	}
+	s.wg.Go(func() { s.end(s.calls.send(s.done, writer(stream))) })
+	return s.calls.receive(newFrameReader(stream).read)
+}
+
+// writer returns a function that writes frames, each within giveUp, to a peer that may not read.
+func writer(stream *yamux.Stream) func(any) error {
+	w := newFrameWriter(stream)
+	return func(v any) error {
+		if err := stream.SetWriteDeadline(time.Now().Add(giveUp)); err != nil {
+			return err
+		}
+		return w.write(v)
+	}
+}
+
+// accept serves the streams that the peer opens.
+func (s *Session) accept() error {
+	var once sync.Once // a peer has one stream of calls
+	for {
+		stream, err := s.mux.AcceptStream()
+		if err != nil {
+			return err
+		}
+		s.wg.Go(func() {
+			defer stream.Close()
+			kind := make([]byte, 1)
+			stream.SetReadDeadline(time.Now().Add(giveUp))
+			if _, err := io.ReadFull(stream, kind); err != nil {
+				return
+			}
+			stream.SetReadDeadline(time.Time{})
+			switch kind[0] {
+			case streamCalls:
+				once.Do(func() { s.end(s.answer(stream)) })
+			case streamOperation:
+				s.operate(stream)
+			}
+		})
+	}
+}
+
+// answer serves the peer's stream of calls.
+func (s *Session) answer(stream *yamux.Stream) error {
+	s.wg.Go(func() { s.end(s.answers.send(s.done, writer(stream))) })
+	return s.answers.receive(newFrameReader(stream).read)
+}
+
+// An Op numbers an operation. Numbers are only ever appended; what they mean is the handler's.
+type Op uint16
+
+type opRequest struct {
+	Op   Op
+	Args []byte // gob
+}
+
+type opReply struct {
+	Code    Code
+	Outcome Outcome
+	Text    string
+	Result  []byte // gob
+}
+
+// Do asks the peer for one operation, on a stream of its own. Args is encoded; the result is
+// decoded into result, a pointer. A nil result is not looked at. The error is an *Error.
+func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
+	body, err := encode(args)
+	if err != nil {
+		return asError(err)
+	}
+	stream, err := s.mux.OpenStream()
+	if err != nil {
+		return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: err.Error()}
+	}
+	defer stream.Close()
+	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var reply opReply
+	if err := s.exchange(stream, opRequest{op, body}, &reply); err != nil {
+		e := &Error{Code: Unreachable, Node: s.peer.Name, Text: err.Error()}
+		if ctx.Err() != nil {
+			e.Code, e.Text = asError(ctx.Err()).Code, ""
+		}
+		return e
+	}
+	if reply.Code != codeOK {
+		return &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text)}
+	}
+	if result == nil {
+		return nil
+	}
+	buf := bytes.NewBuffer(reply.Result)
+	if err := decode(gob.NewDecoder(buf), buf, result); err != nil {
+		return &Error{Code: Internal, Outcome: Ran, Node: s.peer.Name, Text: err.Error()}
+	}
+	return nil
+}
+
+func (s *Session) exchange(stream net.Conn, request opRequest, reply *opReply) error {
+	if _, err := stream.Write([]byte{streamOperation}); err != nil {
+		return err
+	}
+	if err := sendGob(stream, request); err != nil {
+		return err
+	}
+	return recvGob(stream, reply, MaxMessage)
+}
+
+// operate serves one operation of the peer.
+func (s *Session) operate(stream *yamux.Stream) {
+	var reply opReply
+	select {
+	case s.ops <- struct{}{}:
+		defer func() { <-s.ops }()
+		stream.SetReadDeadline(time.Now().Add(giveUp))
+		var request opRequest
+		if err := recvGob(stream, &request, MaxMessage); err != nil {
+			reply = opReply{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
+			break
+		}
+		reply = s.serve(request)
+	default:
+		reply = opReply{Code: Overloaded, Outcome: NotRun, Text: "too many operations at once"}
+	}
+	stream.SetWriteDeadline(time.Now().Add(giveUp))
+	sendGob(stream, reply)
+}
+
+func (s *Session) serve(request opRequest) opReply {
+	result, err := s.handler.ServeOperation(s, request.Op, func(args any) error {
+		buf := bytes.NewBuffer(request.Args)
+		if err := decode(gob.NewDecoder(buf), buf, args); err != nil {
+			return &Error{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
+		}
+		return nil
+	})
+	if err == nil && result != nil {
+		var body []byte
+		if body, err = encode(result); err == nil {
+			return opReply{Result: body}
+		}
+	}
+	if err != nil {
+		e := asError(err)
+		return opReply{Code: e.Code, Outcome: e.Outcome, Text: e.Text}
+	}
+	return opReply{}
+}
+
+func encode(v any) ([]byte, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var buf bytes.Buffer
+	err := gob.NewEncoder(&buf).Encode(v)
+	return buf.Bytes(), err
+}

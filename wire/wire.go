@@ -1,0 +1,93 @@
+// Package wire carries calls between two nodes over one authenticated TCP connection.
+//
+// The path of one call: [Session.Call] adds it to the columns of the batch that is being filled;
+// a writer encodes the whole batch as one gob message and writes it as one frame of a yamux stream;
+// the peer's reader decodes it and gives each call to its [Handler]; the answers take the same way
+// back on the same stream, and wake their callers. So the cost of a message is shared by all the
+// calls in flight, and 1,024 of them cost little more than one.
+//
+// Below that lies the handshake ([Dial], [Listener]): TLS 1.3 with a throw-away certificate, then
+// each side proves that it knows the cluster's cookie by HMAC-SHA-256 over a key exported from that
+// TLS session (RFC 9266 calls this channel binding), so a man in the middle, who has two TLS
+// sessions, can relay neither proof. Only then is any gob decoded. A hello follows with protocol
+// versions, name, incarnation and role, and the acceptor admits or refuses it with a reason.
+//
+// A Session is symmetric: each side may call the other. Rare operations (joining, listing) take a
+// stream of their own each, by [Session.Do].
+//
+// Package wire knows nothing of ids, owners or workers, never logs, and starts no goroutine that
+// Close does not wait for.
+package wire
+
+import (
+	"time"
+)
+
+// Limits of what a peer can make this side hold, and of how long it can make it wait.
+const (
+	MaxValue   = 1 << 20           // bytes of one value
+	MaxMessage = MaxValue + 64<<10 // bytes of one encoded message
+	maxBatch   = 4096              // calls or replies in one message
+	maxData    = 256 << 10         // a batch with this many bytes of values is full
+	maxCalls   = 1 << 16           // calls in flight on one session, each way
+	maxStreams = 64                // operations in progress for one peer
+	maxPending = 256               // connections that have not authenticated yet
+	maxText    = 4096              // bytes of an error's text
+
+	handshakeTimeout  = 3 * time.Second
+	keepAliveInterval = 1 * time.Second // how often an idle peer is asked for a sign of life …
+	giveUp            = 2 * time.Second // … and how long it may take: a paused peer is lost after 3 s
+)
+
+// The range of protocol versions that this package speaks.
+const (
+	minVersion = 1
+	maxVersion = 1
+)
+
+// A Role tells what a peer is to the cluster.
+type Role uint8
+
+const (
+	RoleMember Role = iota // owns ids
+	RoleClient             // owns nothing: a console
+)
+
+// Hello is how a peer introduces itself.
+type Hello struct {
+	MinVersion, MaxVersion uint16 // protocol versions spoken; set by this package
+
+	Name        string // identity, NAME@HOST; a client's is free
+	Addr        string // where it listens, host:port; a client's is empty
+	Incarnation uint64 // random per start of the process
+	Role        Role
+	Epoch       uint64 // of its view of the cluster
+}
+
+// A Member is a node as one peer tells another.
+type Member struct {
+	Name        string
+	Addr        string
+	Incarnation uint64
+	Left        bool // it left for good: forget it
+}
+
+// A Request is a call as it crosses the wire.
+type Request struct {
+	Kind   string // "" is the default kind
+	Num    int64  // the id, if it is a small integer
+	Text   string // the id, if IsText
+	IsText bool
+	Route  bool // the peer shall find the owner and ask it; otherwise it must be the owner
+}
+
+// A Reply is an answer as it crosses the wire. Durations are cut to microseconds.
+type Reply struct {
+	Data     string // the value, at most MaxValue bytes
+	IsInt    bool   // Data is a decimal integer
+	Cached   bool
+	Degraded bool
+	Node     string // who answered, if not the peer itself
+	Age      time.Duration
+	TTL      time.Duration
+}

@@ -205,12 +205,21 @@ func (c *calls) onTick() {
 
 // send writes batches until the session ends.
 func (c *calls) send(done <-chan struct{}, write func(any) error) error {
-	taken := func(b *callBatch) {
-		if n := len(b.Seq); n > 0 {
-			c.taken = b.Seq[n-1]
-		}
+	return c.out.run(done, c.noteTaken, func(b *callBatch) error { return write(b) })
+}
+
+// noteTaken is called with the lock held as the writer takes b.
+func (c *calls) noteTaken(b *callBatch) {
+	if n := len(b.Seq); n > 0 {
+		c.taken = b.Seq[n-1]
 	}
-	return c.out.run(done, taken, func(b *callBatch) error { return write(b) })
+}
+
+// inFlight returns the number of calls that wait for an answer.
+func (c *calls) inFlight() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.live
 }
 
 // receive reads answers until the session ends.

@@ -1,0 +1,438 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// handler is a Handler made of functions; what is not set is echo's.
+type handler struct {
+	echo
+	call func(Call)
+}
+
+func (h handler) ServeCall(c Call) { h.call(c) }
+
+const long = time.Minute // a timeout that does not pass
+
+func TestCall(t *testing.T) {
+	big := strings.Repeat("x", MaxValue)
+	requests := []Request{
+		{}, {Num: -1}, {Num: 1 << 62}, {IsText: true}, {IsText: true, Text: "a\x00é"},
+		{Kind: "price", Num: 7}, {Route: true},
+	}
+	got := make(chan Request, len(requests))
+	a, b := pair(t, echo{}, handler{call: func(c Call) {
+		got <- c.Request
+		c.Reply(&Reply{Data: big, Cached: true, Degraded: true, Node: "3@h", Age: time.Second, TTL: time.Millisecond})
+	}})
+	for _, want := range requests {
+		reply, err := a.Call(t.Context(), &want, long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := <-got; !reflect.DeepEqual(g, want) {
+			t.Errorf("request arrived as %+v, want %+v", g, want)
+		}
+		if reply.Data != big || !reply.Cached || !reply.Degraded || reply.IsInt || reply.Node != "3@h" ||
+			reply.Age != time.Second || reply.TTL != time.Millisecond {
+			reply.Data = fmt.Sprint(len(reply.Data), " bytes")
+			t.Errorf("reply arrived as %+v", reply)
+		}
+	}
+	// The other way, on the same session.
+	if reply, err := b.Call(t.Context(), &Request{Text: "hello", IsText: true}, long); err != nil || reply.Data != "hello" || reply.Node != "dialer" {
+		t.Errorf("call of the acceptor = %+v, %v", reply, err)
+	}
+}
+
+func TestCallsMix(t *testing.T) {
+	a, _ := pair(t, echo{}, echo{})
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			for j := range 50 {
+				text := fmt.Sprint(i, "/", j, strings.Repeat("-", i*j%3000))
+				reply, err := a.Call(t.Context(), &Request{Text: text, IsText: true}, long)
+				if err != nil || reply.Data != text {
+					t.Errorf("call %d/%d = %.20q, %v", i, j, reply.Data, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestErrorsCross(t *testing.T) {
+	errs := []*Error{
+		{Code: Overloaded, Outcome: NotRun, Text: "queue is full"},
+		{Code: SourceFailed, Outcome: Ran, Text: "no such tenant", Node: "9@h"},
+		{Code: NotOwner, Outcome: NotRun, Members: []Member{{Name: "1@h", Addr: "h:4371", Incarnation: 5}, {Name: "2@h", Left: true}}},
+		{Code: 999, Outcome: Unknown},
+	}
+	for _, want := range errs {
+		a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Fail(want) }})
+		_, err := a.Call(t.Context(), &Request{}, long)
+		got, ok := errors.AsType[*Error](err)
+		if !ok || !errors.Is(err, want.Code) {
+			t.Errorf("error arrived as %v, want %v", err, want)
+			continue
+		}
+		expect := *want
+		if expect.Node == "" {
+			expect.Node = "acceptor"
+		}
+		if !reflect.DeepEqual(*got, expect) {
+			t.Errorf("error arrived as %+v, want %+v", *got, expect)
+		}
+	}
+}
+
+func TestTooLargeValue(t *testing.T) {
+	a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: strings.Repeat("x", MaxValue+1)}) }})
+	if _, err := a.Call(t.Context(), &Request{}, long); !errors.Is(err, SourceFailed) {
+		t.Errorf("call = %v, want %v", err, SourceFailed)
+	}
+}
+
+// TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is told.
+func TestCancelCrosses(t *testing.T) {
+	canceled := make(chan struct{}, 1)
+	started := make(chan struct{}, 1)
+	a, _ := pair(t, echo{}, handler{call: func(c Call) {
+		c.OnCancel(func() {
+			canceled <- struct{}{}
+			c.Fail(Canceled)
+		})
+		started <- struct{}{}
+	}})
+	check := func(err error, want Code) {
+		t.Helper()
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Code != want || e.Outcome != Unknown {
+			t.Errorf("call = %#v, want %v with outcome unknown", err, want)
+		}
+		<-canceled
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		cancel()
+	}()
+	_, err := a.Call(ctx, &Request{}, long)
+	check(err, Canceled)
+	_, err = a.Call(t.Context(), &Request{}, 30*time.Millisecond)
+	<-started
+	check(err, DeadlineExceeded)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v is no context.DeadlineExceeded", err)
+	}
+}
+
+// TestOutcome checks the outcome of a call that its caller gives up, or that its session loses,
+// before and after it was sent.
+func TestOutcome(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		for _, lost := range []bool{false, true} {
+			c := newCalls("peer")
+			ctx, cancel := context.WithCancel(t.Context())
+			result := make(chan error)
+			go func() {
+				_, err := c.do(ctx, &Request{}, long)
+				result <- err
+			}()
+			<-c.out.wake // it is queued
+			if sent {
+				c.out.take(c.noteTaken)
+			}
+			if lost {
+				c.fail(&Error{Code: Unreachable})
+			} else {
+				cancel()
+			}
+			want := NotRun
+			if sent {
+				want = Unknown
+			}
+			err := <-result
+			if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != want {
+				t.Errorf("sent %v, lost %v: outcome %v, want %v", sent, lost, e.Outcome, want)
+			}
+			if b, ok := c.out.take(nil); !lost && !sent && (!ok || b.Flags[0] != callVoid) {
+				t.Error("a call that was withdrawn before it was sent is not void")
+			}
+			cancel()
+		}
+	}
+}
+
+func TestOperation(t *testing.T) {
+	a, _ := pair(t, echo{}, echo{})
+	var result string
+	if err := a.Do(t.Context(), 1, "hello", &result); err != nil || result != "echo hello" {
+		t.Errorf("operation = %q, %v", result, err)
+	}
+	if err := a.Do(t.Context(), 77, nil, nil); !errors.Is(err, UnknownOperation) {
+		t.Errorf("operation 77 = %v, want %v", err, UnknownOperation)
+	}
+	if err := a.Do(t.Context(), 1, []int{1}, &result); !errors.Is(err, BadRequest) {
+		t.Errorf("operation with wrong arguments = %v, want %v", err, BadRequest)
+	}
+	if err := a.Do(t.Context(), 1, "still alive", &result); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClosedSession loses a session under calls in flight, from either side.
+func TestClosedSession(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		a, b := pair(t, echo{}, handler{call: func(Call) {}}) // which never answers
+		result := make(chan error, 1)
+		go func() {
+			_, err := a.Call(t.Context(), &Request{}, long)
+			result <- err
+		}()
+		for a.calls.inFlight() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		want := Unreachable
+		if ours {
+			a.Close()
+			want = Closed
+		} else {
+			b.Close()
+		}
+		if err := <-result; !errors.Is(err, want) {
+			t.Errorf("ours %v: call in flight = %v, want %v", ours, err, want)
+		}
+		<-a.Done()
+		_, err := a.Call(t.Context(), &Request{}, long)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != NotRun {
+			t.Errorf("ours %v: call after the end = %v, want outcome not run", ours, err)
+		}
+	}
+}
+
+// TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail within
+// the time of the keepalive, and Close does not wait for the other.
+func TestStuckPeer(t *testing.T) {
+	c := credentials(t, testCookie)
+	l, _ := listen(t, c)
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if s, err := in.Accept(Hello{Name: "acceptor"}, echo{}); err == nil {
+				t.Cleanup(func() { s.Close() })
+			}
+		}
+	}()
+	relay := newRelay(t, l.Addr().String())
+	s, err := Dial(t.Context(), relay.addr, c, Hello{Name: "dialer"}, echo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Call(t.Context(), &Request{}, long); err != nil {
+		t.Fatal(err)
+	}
+	relay.freeze()
+	start := time.Now()
+	_, err = s.Call(t.Context(), &Request{}, long)
+	if took := time.Since(start); !errors.Is(err, Unreachable) || took > 10*time.Second {
+		t.Errorf("call to a stuck peer = %v after %v", err, took)
+	}
+
+	s, err = Dial(t.Context(), l.Addr().String(), c, Hello{Name: "dialer"}, echo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		s.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("Close waits for a stuck peer")
+	}
+}
+
+// A relay passes bytes between its clients and a server, until it is frozen.
+type relay struct {
+	addr   string
+	frozen chan struct{}
+	once   sync.Once
+}
+
+func newRelay(t *testing.T, server string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{addr: l.Addr().String(), frozen: make(chan struct{})}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", server)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, in, out)
+			mu.Unlock()
+			wg.Go(func() { r.pass(in, out) })
+			wg.Go(func() { r.pass(out, in) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return r
+}
+
+func (r *relay) freeze() { r.once.Do(func() { close(r.frozen) }) }
+
+func (r *relay) pass(from, to net.Conn) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		select {
+		case <-r.frozen:
+			return
+		default:
+		}
+		if err != nil {
+			to.Close()
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestHostilePeer has an authenticated peer send what no peer sends. The session ends with an
+// error; the process goes on.
+func TestHostilePeer(t *testing.T) {
+	frame := func(v any) string {
+		var b strings.Builder
+		if err := sendGob(&b, v); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	tests := map[string]string{
+		"garbage":            "\x01GET / HTTP/1.1\r\n\r\n",
+		"oversized message":  "\x01\xff\xff\xff\xff",
+		"empty message":      "\x01\x00\x00\x00\x00",
+		"frame of no gob":    "\x01\x00\x00\x00\x04abcd",
+		"another type":       "\x01" + frame("a string"),
+		"columns do not fit": "\x01" + frame(callBatch{Seq: []uint64{1}, Num: []int64{1, 2}}),
+		"too many cancels":   "\x01" + frame(callBatch{Cancel: make([]uint64, 3*maxBatch)}),
+		"unending message":   "\x01\x00\x00\x10\x00",
+	}
+	for name, bytes := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mux, victim := rawPeer(t)
+			stream, err := mux.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(stream, bytes)
+			select {
+			case <-victim.Done():
+				t.Log(victim.Err())
+			case <-time.After(10 * time.Second):
+				t.Error("the session goes on")
+			}
+		})
+	}
+}
+
+// rawPeer returns the dialling end of a session without what a Session does, and the session at the other.
+func rawPeer(t *testing.T) (*yamux.Session, *Session) {
+	t.Helper()
+	c := credentials(t, testCookie)
+	l, _ := listen(t, c)
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan *Session, 1)
+	go func() {
+		if in, err := l.Accept(); err == nil {
+			s, _ := in.Accept(Hello{Name: "victim"}, echo{})
+			accepted <- s
+		}
+	}()
+	conn, _, _, err := c.greet(t.Context(), raw, Hello{Name: "attacker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := yamux.DefaultConfig()
+	config.LogOutput = io.Discard
+	mux, err := yamux.Client(conn, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := <-accepted
+	t.Cleanup(func() { mux.Close(); victim.Close() })
+	return mux, victim
+}
+
+// TestManyOperations has a peer start more operations than it may: the surplus is refused, and the
+// session lives.
+func TestManyOperations(t *testing.T) {
+	mux, victim := rawPeer(t)
+	for range 2 * maxStreams {
+		stream, err := mux.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(stream, "\x02") // and then silence
+	}
+	stream, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stream, "\x02")
+	if err := sendGob(stream, opRequest{Op: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var reply opReply
+	if err := recvGob(stream, &reply, MaxMessage); err != nil || reply.Code != Overloaded {
+		t.Errorf("one operation too many = %+v, %v", reply, err)
+	}
+	if victim.Err() != nil {
+		t.Error(victim.Err())
+	}
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseAddr(t *testing.T) {
+	for s, want := range map[string]struct {
+		addr Addr
+		dial string
+		name string
+	}{
+		"2@127.0.0.1":        {Addr{Name{"2", "127.0.0.1"}, 0}, "127.0.0.1:4372", "2@127.0.0.1"},
+		"999@h":              {Addr{Name{"999", "h"}, 0}, "h:5369", "999@h"},
+		"2@127.0.0.1:5000":   {Addr{Name{"2", "127.0.0.1"}, 5000}, "127.0.0.1:5000", "2@127.0.0.1"},
+		"a_b-C@[::1]":        {Addr{Name{"a_b-C", "::1"}, 0}, "[::1]:24741", "a_b-C@[::1]"},
+		"1@[0:0::1]:80":      {Addr{Name{"1", "::1"}, 80}, "[::1]:80", "1@[::1]"},
+		"web@DB.Example.com": {Addr{Name{"web", "db.example.com"}, 0}, "db.example.com:27825", "web@db.example.com"},
+	} {
+		a, err := ParseAddr(s)
+		if err != nil || a != want.addr || a.HostPort() != want.dial || a.Name.String() != want.name {
+			t.Errorf("ParseAddr(%s) = %+v, %v; dial %s, name %s; want %+v", s, a, err, a.HostPort(), a.Name, want)
+		}
+	}
+	for _, s := range []string{"", "@", "1", "1@", "@h", "a b@h", "é@h", strings.Repeat("x", 65) + "@h", "1@h:", "1@h:0",
+		"1@h:65536", "1@h:+1", "1@h:x", "1@::1", "1@[::1", "1@[h]", "1@[127.0.0.1]", "1@[::1]x", "1@-h", "1@h..h", "1@h h", "1@2@h",
+		"1@" + strings.Repeat("h.", 130) + "h", strings.Repeat("@", 1000)} {
+		if a, err := ParseAddr(s); err == nil {
+			t.Errorf("ParseAddr(%q) = %+v, want an error", s, a)
+		} else if len(err.Error()) > 250 || !strings.Contains(err.Error(), "NAME@HOST") {
+			t.Errorf("ParseAddr(%q): error %q is long or gives no hint", s, err)
+		}
+	}
+	if _, err := ParseName("1@h:5"); err == nil {
+		t.Error("ParseName takes a port")
+	}
+}
+
+// TestDefaultPort checks the rule of the ports: 4370 + NAME, or 20000 + FNV-1a-32(NAME) mod 10000.
+func TestDefaultPort(t *testing.T) {
+	for node, want := range map[string]int{
+		"1": 4371, "999": 5369,
+		"0": 20000 + 0x350ca8af%10000, "foobar": 20000 + 0xbf9cf968%10000, "a": 20000 + 0xe40c292c%10000,
+	} {
+		if got := (Name{node, "h"}).DefaultPort(); got != want {
+			t.Errorf("port of %s = %d, want %d", node, got, want)
+		}
+	}
+	for _, node := range []string{"0", "1000", "01", "-1", "99999999999999999999"} {
+		if got := (Name{node, "h"}).DefaultPort(); got < 20000 || got > 29999 {
+			t.Errorf("port of %s = %d, want one from 20000 to 29999", node, got)
+		}
+	}
+}
+
+func TestNameOrder(t *testing.T) {
+	sorted := []Name{{"0", "b"}, {"2", "a"}, {"2", "b"}, {"10", "a"}, {"-1", "a"}, {"01", "a"}, {"99999999999999999999", "a"},
+		{"A", "z"}, {"a", "a"}, {"a", "b"}}
+	for range 100 {
+		shuffled := slices.Clone(sorted)
+		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		slices.SortFunc(shuffled, Name.Compare)
+		if !slices.Equal(shuffled, sorted) {
+			t.Fatalf("sorted as %v, want %v", shuffled, sorted)
+		}
+	}
+}
+
+func TestOwner(t *testing.T) {
+	members := []string{"1@h", "2@h", "3@h"}
+	for s, want := range map[string]string{"1": "2@h", "2": "3@h", "3": "1@h", "4": "2@h", "0": "1@h", "-1": "3@h", "-3": "1@h"} {
+		id, _ := ParseID(s)
+		if got := owner(id, members); got != want {
+			t.Errorf("owner of %s = %s, want %s", s, got, want)
+		}
+	}
+}
+
+func FuzzParseAddr(f *testing.F) {
+	for _, s := range []string{"1@127.0.0.1", "a@[::1]:5", "1@h:70000", "@", "1@[fe80::1%eth0]", "01@x.y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddr(s)
+		if err != nil {
+			return
+		}
+		if port := a.DefaultPort(); port < 4371 || port > 29999 {
+			t.Errorf("%q: port %d", s, port)
+		}
+		if again, err := ParseName(a.Name.String()); err != nil || again != a.Name {
+			t.Errorf("%q is %+v, which is written %s and read as %+v, %v", s, a, a.Name, again, err)
+		}
+		if again, err := addrOf(a.Name, a.HostPort()); err != nil || again.HostPort() != a.HostPort() {
+			t.Errorf("%q listens on %s, which is read as %+v, %v", s, a.HostPort(), again, err)
+		}
+	})
+}

@@ -1,0 +1,408 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// inBubble runs a test in a bubble of false time with a registry of one kind.
+func inBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(kind, "1@h", 100, slog.New(slog.DiscardHandler))
+		test(t, r)
+		r.close(t.Context())
+	})
+}
+
+// counter is a source that counts its runs: the first value is 1.
+func counter() Source {
+	var runs atomic.Int64
+	return func(context.Context, ID) (Value, error) { return IntValue(runs.Add(1)), nil }
+}
+
+// expect asks for an id and checks value and whether it was cached.
+func expect(t *testing.T, r *registry, id int64, value string, cached bool) Reply {
+	t.Helper()
+	reply, err := r.request(t.Context(), IntID(id))
+	if err != nil || reply.Value.String() != value || reply.Cached != cached || reply.Node != "1@h" {
+		t.Errorf("request(%d) = %+v, %v; want %s, cached %v", id, reply, err, value, cached)
+	}
+	return reply
+}
+
+func (r *registry) live() (n int) {
+	for i := range r.shards {
+		r.shards[i].mu.Lock()
+		n += len(r.shards[i].workers)
+		r.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+func TestExpiry(t *testing.T) {
+	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
+		expect(t, r, 7, "1", false)
+		time.Sleep(4 * time.Second)
+		expect(t, r, 8, "2", false)
+		reply := expect(t, r, 7, "1", true)
+		if reply.Age != 4*time.Second || reply.TTL != time.Second {
+			t.Errorf("age %v, TTL %v; want 4s and 1s", reply.Age, reply.TTL)
+		}
+		time.Sleep(time.Second - 1)
+		expect(t, r, 7, "1", true)
+		time.Sleep(1)
+		expect(t, r, 7, "3", false) // to the nanosecond
+		time.Sleep(4*time.Second + 2*coalesce)
+		if n := r.live(); n != 1 {
+			t.Errorf("%d workers live, want only that of 7: nobody asked for 8 again", n)
+		}
+		time.Sleep(time.Second + 2*coalesce)
+		if n := r.live(); n != 0 {
+			t.Errorf("%d workers live, want none", n)
+		}
+	})
+}
+
+func TestExpiryFromUse(t *testing.T) {
+	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry) {
+		expect(t, r, 7, "1", false)
+		for range 10 {
+			time.Sleep(4 * time.Second)
+			expect(t, r, 7, "1", true)
+		}
+		time.Sleep(5*time.Second + 2*coalesce)
+		if n := r.live(); n != 0 {
+			t.Errorf("%d workers live, want none", n)
+		}
+		expect(t, r, 7, "2", false)
+	})
+}
+
+// TestSharedLoad has many callers ask at once: one run, one answer.
+func TestSharedLoad(t *testing.T) {
+	var runs atomic.Int32
+	slow := func(context.Context, ID) (Value, error) {
+		time.Sleep(time.Second)
+		return IntValue(int64(runs.Add(1))), nil
+	}
+	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { expect(t, r, 7, "1", false) })
+		}
+		wg.Wait()
+		if n := runs.Load(); n != 1 {
+			t.Errorf("%d runs, want 1", n)
+		}
+	})
+}
+
+// TestCallersCancel has the callers of one load give up: the others keep it, the last one cancels it.
+func TestCallersCancel(t *testing.T) {
+	var canceled atomic.Bool
+	slow := func(ctx context.Context, _ ID) (Value, error) {
+		select {
+		case <-time.After(time.Second):
+			return IntValue(1), nil
+		case <-ctx.Done():
+			canceled.Store(true)
+			return Value{}, ctx.Err()
+		}
+	}
+	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+		first, cancelFirst := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := r.request(first, IntID(7)); !errors.Is(err, context.Canceled) {
+				t.Errorf("first caller: %v", err)
+			}
+		})
+		wg.Go(func() {
+			synctest.Wait()
+			expect(t, r, 7, "1", false)
+		})
+		time.Sleep(time.Millisecond)
+		cancelFirst()
+		wg.Wait()
+		if canceled.Load() {
+			t.Error("the first caller's cancellation cancelled the load of the second")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := r.request(ctx, IntID(8))
+		if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != Unknown {
+			t.Errorf("last caller: %v, %v", err, OutcomeOf(err))
+		}
+		synctest.Wait()
+		if !canceled.Load() || r.live() != 1 || r.waiting.Load() != 0 {
+			t.Errorf("the load that nobody waits for: canceled %v, workers %d, waiting %d", canceled.Load(), r.live(), r.waiting.Load())
+		}
+	})
+}
+
+// TestRunsNeverOverlap cancels a load whose source does not listen, and asks again: the next run
+// begins when the first has ended.
+func TestRunsNeverOverlap(t *testing.T) {
+	var running, runs atomic.Int32
+	deaf := func(context.Context, ID) (Value, error) {
+		if running.Add(1) > 1 {
+			t.Error("two runs of one id overlap")
+		}
+		time.Sleep(time.Second)
+		running.Add(-1)
+		return IntValue(int64(runs.Add(1))), nil
+	}
+	inBubble(t, Kind{Source: deaf}, func(t *testing.T, r *registry) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		r.request(ctx, IntID(7))
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := r.request(short, IntID(7))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		expect(t, r, 7, "2", false)
+	})
+}
+
+func TestErrorsAndPanics(t *testing.T) {
+	fail := errors.New("no such tenant")
+	source := func(_ context.Context, id ID) (Value, error) {
+		switch id.String() {
+		case "1":
+			return Value{}, fail
+		case "2":
+			panic("division by tenant")
+		case "3":
+			runtime.Goexit()
+		case "4":
+			return BytesValue(strings.Repeat("x", wire.MaxValue+1)), nil
+		}
+		return IntValue(1), nil
+	}
+	inBubble(t, Kind{Source: source}, func(t *testing.T, r *registry) {
+		for id, want := range map[int64]struct {
+			err  error
+			text string
+		}{1: {ErrSource, "no such tenant"}, 2: {ErrPanic, "division by tenant"}, 3: {ErrPanic, "goroutine"}, 4: {ErrSource, "limit"}} {
+			_, err := r.request(t.Context(), IntID(id))
+			if !errors.Is(err, want.err) || !strings.Contains(err.Error(), want.text) || OutcomeOf(err) != Ran {
+				t.Errorf("request(%d) = %v, outcome %v; want %v: %s", id, err, OutcomeOf(err), want.err, want.text)
+			}
+		}
+		if n := r.live(); n != 0 {
+			t.Errorf("%d workers live after errors, want none", n)
+		}
+		expect(t, r, 5, "1", false)
+	})
+}
+
+func TestCachedErrors(t *testing.T) {
+	var runs atomic.Int32
+	source := func(context.Context, ID) (Value, error) {
+		return Value{}, fmt.Errorf("failure %d", runs.Add(1))
+	}
+	inBubble(t, Kind{Source: source, CacheErrors: time.Second}, func(t *testing.T, r *registry) {
+		for range 3 {
+			if _, err := r.request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 1") {
+				t.Errorf("request = %v, want the first failure", err)
+			}
+		}
+		time.Sleep(time.Second)
+		if _, err := r.request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 2") {
+			t.Errorf("request = %v, want the second failure", err)
+		}
+	})
+}
+
+func TestOverload(t *testing.T) {
+	slow := func(context.Context, ID) (Value, error) {
+		time.Sleep(time.Second)
+		return IntValue(1), nil
+	}
+	inBubble(t, Kind{Source: slow, Queue: 10}, func(t *testing.T, r *registry) {
+		var overloaded, answered atomic.Int32
+		var wg sync.WaitGroup
+		ask := func(id int64) {
+			switch _, err := r.request(t.Context(), IntID(id)); {
+			case err == nil:
+				answered.Add(1)
+			case errors.Is(err, ErrOverloaded) && OutcomeOf(err) == NotRun:
+				overloaded.Add(1)
+			default:
+				t.Error(err)
+			}
+		}
+		for range 12 { // 2 more than may wait for one id
+			wg.Go(func() { ask(-1) })
+		}
+		wg.Wait()
+		for i := range 103 { // 3 more than may wait on the node
+			wg.Go(func() { ask(int64(i)) })
+		}
+		wg.Wait()
+		if overloaded.Load() != 5 || answered.Load() != 110 {
+			t.Errorf("%d overloaded, %d answered; want 5 and 110", overloaded.Load(), answered.Load())
+		}
+		if n := r.waiting.Load(); n != 0 {
+			t.Errorf("%d waiting at the end", n)
+		}
+	})
+}
+
+func TestSourceTimeout(t *testing.T) {
+	slow := func(ctx context.Context, _ ID) (Value, error) {
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}
+	inBubble(t, Kind{Source: slow, Timeout: time.Second}, func(t *testing.T, r *registry) {
+		start := time.Now()
+		_, err := r.request(t.Context(), IntID(7))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("request = %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// TestRetain moves ids away, one while it loads: its callers get their answer, and the worker goes.
+func TestRetain(t *testing.T) {
+	slow := func(context.Context, ID) (Value, error) {
+		time.Sleep(time.Second)
+		return IntValue(1), nil
+	}
+	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+		expect(t, r, 1, "1", false)
+		expect(t, r, 2, "1", false)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, r, 3, "1", false) })
+		synctest.Wait()
+		r.retain(func(id ID) bool { return id == IntID(1) })
+		wg.Wait()
+		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != IntID(1) {
+			t.Errorf("workers %+v, want only that of 1", infos)
+		}
+	})
+}
+
+func TestCloseRegistry(t *testing.T) {
+	slow := func(ctx context.Context, id ID) (Value, error) {
+		if id == IntID(1) {
+			time.Sleep(time.Second)
+			return IntValue(1), nil
+		}
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(Kind{Source: slow, Timeout: time.Hour}, "1@h", 100, slog.New(slog.DiscardHandler))
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, r, 1, "1", false) })
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if _, err := r.request(ctx, IntID(2)); err == nil {
+				t.Error("a call that did not finish in time has an answer")
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		r.close(ctx)
+		wg.Wait()
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("close took %v, want 3s", took)
+		}
+		if _, err := r.request(t.Context(), IntID(3)); !errors.Is(err, ErrClosed) || OutcomeOf(err) != NotRun {
+			t.Errorf("request after close = %v", err)
+		}
+	})
+}
+
+// TestNoCallLostAtExpiry hammers one id while its worker expires all the time: every call has an
+// answer, no two runs overlap, and no answer is older than its worker may be.
+func TestNoCallLostAtExpiry(t *testing.T) {
+	const ttl = 200 * time.Microsecond
+	var running, runs atomic.Int32
+	source := func(context.Context, ID) (Value, error) {
+		if running.Add(1) > 1 {
+			t.Error("two runs overlap")
+		}
+		defer running.Add(-1)
+		return IntValue(int64(runs.Add(1))), nil
+	}
+	r := newRegistry(Kind{Source: source, TTL: ttl}, "1@h", 1<<16, slog.New(slog.DiscardHandler))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			last := int64(0)
+			for range 20_000 {
+				reply, err := r.request(t.Context(), IntID(7))
+				if err != nil {
+					t.Errorf("a call is lost: %v", err)
+					return
+				}
+				n, _ := reply.Value.Int()
+				if n < last {
+					t.Errorf("answer of run %d after that of run %d", n, last)
+				}
+				last = n
+				if reply.Cached && reply.Age >= ttl {
+					t.Errorf("a cached answer is %v old", reply.Age)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.close(t.Context())
+	t.Logf("%d runs", runs.Load())
+	if runs.Load() < 10 {
+		t.Errorf("%d runs: the worker did not expire", runs.Load())
+	}
+}
+
+// TestCompareBeforeDelete ends a load whose worker has a successor: the successor stays.
+func TestCompareBeforeDelete(t *testing.T) {
+	inBubble(t, Kind{Source: counter()}, func(t *testing.T, r *registry) {
+		expect(t, r, 7, "1", false)
+		s := r.shard(IntID(7))
+		s.mu.Lock()
+		old := &worker{id: IntID(7), load: &load{}}
+		s.mu.Unlock()
+		r.finish(s, old, Value{}, &wire.Error{Code: wire.SourceFailed})
+		expect(t, r, 7, "1", true)
+		s.mu.Lock()
+		s.expiry.push(&worker{id: IntID(7)}) // expired long ago
+		s.mu.Unlock()
+		r.sweep()
+		expect(t, r, 7, "1", true)
+	})
+}
+
+func TestExpiryHeap(t *testing.T) {
+	var h expiryHeap
+	for i := range 1000 {
+		h.push(&worker{expires: time.Duration(i * 7919 % 1000)})
+	}
+	for i := range 1000 {
+		if w := h.pop(); w.expires != time.Duration(i) {
+			t.Fatalf("worker %d expires at %d", i, w.expires)
+		}
+	}
+	if len(h) != 0 {
+		t.Errorf("%d left", len(h))
+	}
+}

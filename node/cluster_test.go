@@ -2,14 +2,18 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 var testCookie = []byte("the cookie of the tests")
@@ -113,6 +117,370 @@ func TestOwnersAgree(t *testing.T) {
 		reply, err := nodes[i%3].Request(t.Context(), id)
 		if err != nil || reply.Node != want || reply.Degraded {
 			t.Fatalf("request(%s) from %s = %+v, %v; want an answer of %s", id, nodes[i%3].Self(), reply, err, want)
+		}
+	}
+}
+
+// TestEveryPairDials has all nodes connect to all others at the same moment: each pair ends up with
+// exactly one session.
+func TestEveryPairDials(t *testing.T) {
+	const size = 5
+	for range 5 {
+		host := testHost()
+		var nodes []*Node
+		var names []string
+		for i := range size {
+			nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), Kind{}))
+			names = append(names, nodes[i].Self())
+		}
+		var wg sync.WaitGroup
+		for _, n := range nodes {
+			wg.Go(func() {
+				for _, c := range n.Connect(t.Context(), names...) {
+					if c.Err != nil {
+						t.Errorf("%s to %s: %v", n.Self(), c.Name, c.Err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		awaitView(t, nodes...)
+		checkSessions(t, nodes)
+	}
+}
+
+// checkSessions checks that the two ends of each session belong to one connection that lives.
+func checkSessions(t *testing.T, nodes []*Node) {
+	t.Helper()
+	session := func(from, to *Node) *wire.Session {
+		from.members.mu.Lock()
+		defer from.members.mu.Unlock()
+		return from.members.peers[to.addr.Name].session.Load()
+	}
+	for i, a := range nodes {
+		for _, b := range nodes[i+1:] {
+			await(t, func() error {
+				s, r := session(a, b), session(b, a)
+				if s == nil || r == nil || s.Err() != nil || r.Err() != nil || s.Dialed() == r.Dialed() {
+					return fmt.Errorf("%s and %s have no session in common", a.Self(), b.Self())
+				}
+				return nil
+			})
+		}
+	}
+}
+
+func TestConnectResults(t *testing.T) {
+	host := testHost()
+	a := startNode(t, "1@"+host, Kind{})
+	startNode(t, "3@"+host, Kind{})
+	results := a.Connect(t.Context())
+	var got []string
+	for _, c := range results {
+		got = append(got, fmt.Sprint(strings.TrimSuffix(c.Name, "@"+host), c.Err == nil))
+	}
+	if want := []string{"1true", "2false", "3true", "4false", "5false"}; !slices.Equal(got, want) {
+		t.Errorf("connect() = %v, want %v", got, want)
+	}
+	if err := results[1].Err; !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("connection to 2@: %v", err)
+	}
+	for _, c := range a.Connect(t.Context(), "nonsense", "9@"+host+":4373") {
+		if c.Err == nil {
+			t.Errorf("connected to %s", c.Name)
+		}
+	}
+}
+
+// TestNameTaken starts a second node with a name that a live node has.
+func TestNameTaken(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	first := nodes[1]
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close(t.Context())
+	for _, c := range second.Connect(t.Context(), nodes[0].Self(), nodes[2].Self()) {
+		if !errors.Is(c.Err, ErrNameTaken) || !strings.Contains(c.Err.Error(), first.Addr()) {
+			t.Errorf("connection of the second %s to %s: %v; want %v and who has it", first.Self(), c.Name, c.Err, ErrNameTaken)
+		}
+	}
+	awaitView(t, nodes...)
+	checkSessions(t, nodes)
+}
+
+// TestCrashAndRestart loses an owner: its ids, and only they, are answered in its place and marked;
+// when it is back, it answers again.
+func TestCrashAndRestart(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	owner := nodes[1]
+	crash(owner)
+	for i := range int64(30) {
+		reply, err := nodes[0].Request(t.Context(), IntID(i))
+		if err != nil {
+			t.Fatalf("request(%d) failed because another node died: %v", i, err)
+		}
+		seat := nodes[i%3].Self()
+		if lost := seat == owner.Self(); reply.Degraded != lost || lost != (reply.Node != seat) {
+			t.Errorf("request(%d) = %+v; its seat is %s, and %s is lost", i, reply, seat, owner.Self())
+		}
+	}
+	back := startNode(t, owner.Self(), Kind{})
+	awaitView(t, nodes[0], back, nodes[2]) // they reconnect by themselves
+	reply, err := nodes[0].Request(t.Context(), IntID(1))
+	if err != nil || reply.Node != owner.Self() || reply.Degraded {
+		t.Errorf("request(1) = %+v, %v; want an answer of %s", reply, err, owner.Self())
+	}
+}
+
+// crash ends a node as kill -9 does: nobody is told.
+func crash(n *Node) {
+	n.closeOnce.Do(func() {
+		n.closing.Store(true)
+		n.listener.Close()
+		n.cancel()
+		n.members.close()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		n.registry.close(ctx)
+	})
+	n.wg.Wait()
+}
+
+func TestLeave(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	start := time.Now()
+	nodes[1].Close(t.Context())
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("an idle node took %v to leave", took)
+	}
+	awaitView(t, nodes[0], nodes[2])
+	reply, err := nodes[0].Request(t.Context(), IntID(1)) // 1 mod 2: the second of two
+	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
+		t.Errorf("request(1) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
+	}
+	if _, err := nodes[1].Request(t.Context(), IntID(0)); !errors.Is(err, ErrClosed) {
+		t.Errorf("request of a closed node = %v, want %v", err, ErrClosed)
+	}
+	back := startNode(t, nodes[1].Self(), Kind{})
+	back.Connect(t.Context(), nodes[2].Self())
+	awaitView(t, nodes[0], back, nodes[2])
+}
+
+// TestLeaveFinishesCalls has a node leave while it runs a call for another one.
+func TestLeaveFinishesCalls(t *testing.T) {
+	started, finish := make(chan struct{}, 1), make(chan struct{})
+	nodes := startCluster(t, 2, Kind{Source: func(context.Context, ID) (Value, error) {
+		started <- struct{}{}
+		<-finish
+		return IntValue(1), nil
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		reply, err := nodes[0].Request(t.Context(), IntID(1))
+		if err != nil || reply.Node != nodes[1].Self() || reply.Degraded {
+			t.Errorf("request(1) = %+v, %v; want the answer of the node that leaves", reply, err)
+		}
+	})
+	<-started
+	wg.Go(func() { nodes[1].Close(t.Context()) })
+	awaitView(t, nodes[0])
+	close(finish)
+	wg.Wait()
+}
+
+// TestNotOwner asks a node that does not own the id, as a caller does whose view is behind: it says so
+// and runs nothing, and the caller asks the owner.
+func TestNotOwner(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	a, wrong := nodes[0], nodes[1]
+	checkSessions(t, nodes)
+	p := a.members.peers[wrong.addr.Name]
+	_, err := a.ask(t.Context(), p, IntID(5))
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
+		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
+	}
+	reply, err := a.requestRemote(t.Context(), p, IntID(5))
+	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
+		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
+	}
+	if n := wrong.registry.live(); n != 0 {
+		t.Errorf("%s has %d workers", wrong.Self(), n)
+	}
+}
+
+// TestErrorsOfTheOwner has sources fail on another node.
+func TestErrorsOfTheOwner(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{Source: func(_ context.Context, id ID) (Value, error) {
+		if id == IntID(1) {
+			return Value{}, errors.New("no such tenant")
+		}
+		panic("oh")
+	}})
+	_, err := nodes[0].Request(t.Context(), IntID(1))
+	if !errors.Is(err, ErrSource) || OutcomeOf(err) != Ran || !strings.Contains(err.Error(), nodes[1].Self()) {
+		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrSource, nodes[1].Self())
+	}
+	if _, err = nodes[0].Request(t.Context(), IntID(3)); !errors.Is(err, ErrPanic) {
+		t.Errorf("request(3) = %v, want %v", err, ErrPanic)
+	}
+}
+
+// TestCancelReachesTheSource has a caller give up: the source on the owner is cancelled.
+func TestCancelReachesTheSource(t *testing.T) {
+	started, canceled := make(chan struct{}), make(chan struct{})
+	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		close(started)
+		<-ctx.Done()
+		close(canceled)
+		return Value{}, ctx.Err()
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		cancel()
+	}()
+	_, err := nodes[0].Request(ctx, IntID(1))
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != Unknown {
+		t.Errorf("request = %v, outcome %v; want canceled, unknown", err, OutcomeOf(err))
+	}
+	<-canceled
+}
+
+// TestExclusive loses the owner while it runs a call: of an exclusive kind it is not run again.
+func TestExclusive(t *testing.T) {
+	for _, exclusive := range []bool{false, true} {
+		var nodes []*Node
+		source := func(_ context.Context, id ID) (Value, error) { return IntValue(1), nil }
+		started := make(chan struct{}, 1)
+		slow := func(ctx context.Context, id ID) (Value, error) {
+			started <- struct{}{}
+			<-ctx.Done()
+			return Value{}, ctx.Err()
+		}
+		host := testHost()
+		nodes = append(nodes, startNode(t, "1@"+host, Kind{Source: source, Exclusive: exclusive}))
+		nodes = append(nodes, startNode(t, "2@"+host, Kind{Source: slow, Exclusive: exclusive}))
+		nodes[0].Connect(t.Context(), nodes[1].Self())
+		awaitView(t, nodes...)
+		go func() {
+			<-started
+			crash(nodes[1])
+		}()
+		reply, err := nodes[0].Request(t.Context(), IntID(1))
+		if exclusive && (err == nil || OutcomeOf(err) != Unknown) {
+			t.Errorf("exclusive: %+v, %v; want an error with outcome unknown", reply, err)
+		}
+		if !exclusive && (err != nil || !reply.Degraded) {
+			t.Errorf("not exclusive: %+v, %v; want a degraded answer", reply, err)
+		}
+	}
+}
+
+func TestClient(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	c, err := Attach(t.Context(), nodes[1].Self(), testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	awaitView(t, nodes...) // it is no member
+	for i := range int64(9) {
+		want := nodes[i%3].Self()
+		reply, err := c.Request(t.Context(), IntID(i))
+		if err != nil || reply.Node != want {
+			t.Errorf("request(%d) = %+v, %v; want an answer of %s", i, reply, err, want)
+		}
+		if owner, err := c.Owner(t.Context(), IntID(i)); err != nil || owner != want {
+			t.Errorf("owner(%d) = %s, %v; want %s", i, owner, err, want)
+		}
+	}
+	members, err := c.Members(t.Context())
+	if err != nil || len(members) != 3 || members[2].Name != nodes[2].Self() {
+		t.Errorf("members = %+v, %v", members, err)
+	}
+	workers, err := c.Workers(t.Context())
+	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != IntID(1) {
+		t.Errorf("workers = %+v, %v", workers, err)
+	}
+	results := c.Connect(t.Context(), nodes[0].Self(), "nonsense", "8@"+nodes[0].addr.Host)
+	if len(results) != 3 || results[0].Err != nil || results[1].Err == nil || !errors.Is(results[2].Err, ErrUnreachable) {
+		t.Errorf("connect = %+v", results)
+	}
+	if results := c.Connect(t.Context()); len(results) != knownNames || results[1].Err != nil {
+		t.Errorf("connect of the known names = %+v", results)
+	}
+	if _, err := Attach(t.Context(), nodes[1].Self(), []byte("wrong"), TLSFiles{}); !errors.Is(err, ErrCookie) {
+		t.Errorf("attach with a wrong cookie = %v, want %v", err, ErrCookie)
+	}
+	nodes[1].Close(t.Context())
+	<-c.Done()
+	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun {
+		t.Errorf("request after the node left = %v, want %v, not run", err, ErrUnreachable)
+	}
+}
+
+// TestClientCancels has a client give up a call that its node has passed on.
+func TestClientCancels(t *testing.T) {
+	started, canceled := make(chan struct{}), make(chan struct{})
+	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		close(started)
+		<-ctx.Done()
+		close(canceled)
+		return Value{}, ctx.Err()
+	}})
+	c, err := Attach(t.Context(), nodes[0].Self(), testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-started
+		c.Close()
+	}()
+	c.Request(t.Context(), IntID(1))
+	<-canceled
+}
+
+func TestJoinKeepsTrying(t *testing.T) {
+	host := testHost()
+	a := startNode(t, "1@"+host, Kind{})
+	joined := make(chan error)
+	go func() { joined <- a.Join(t.Context(), "2@"+host) }()
+	time.Sleep(200 * time.Millisecond) // some tries fail
+	b := startNode(t, "2@"+host, Kind{})
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, a, b)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := a.Join(ctx, "3@"+host); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Join = %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	host := testHost()
+	startNode(t, "1@"+host, Kind{})
+	for _, test := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{Name: "1@" + host, Cookie: testCookie}, "--port"},
+		{Config{Name: "2@" + host}, "cookie"},
+		{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
+		{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
+		{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
+		{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
+	} {
+		n, err := Start(test.config)
+		if err == nil {
+			n.Close(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Start(%+v) = %v, want an error with %q", test.config, err, test.want)
 		}
 	}
 }

@@ -310,6 +310,17 @@ func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
 	m.mu.Lock()
 	var old *wire.Session
 	p := m.peers[name]
+	if p != nil && !p.tried && p.incarnation != h.Incarnation {
+		// Others told of a node of that name. Whether it lives shows when it has been dialled.
+		changed := p.changed
+		m.mu.Unlock()
+		select {
+		case <-changed:
+		case <-p.gone:
+		case <-time.After(connectTimeout):
+		}
+		m.mu.Lock()
+	}
 	if p != nil {
 		old = p.session.Load()
 	}
@@ -540,14 +551,17 @@ func (m *members) leave() {
 	m.tellAll([]wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, Left: true}})
 }
 
-// close ends all sessions and waits.
+// close ends all sessions, after what they have to say has been written, and waits.
 func (m *members) close() {
 	m.mu.Lock() // register adds no session after this
 	m.cancel()
 	m.mu.Unlock()
 	for _, p := range m.view.Load().seats {
 		if s := p.session.Load(); s != nil {
-			s.Close()
+			m.wg.Go(func() {
+				s.Flush()
+				s.Close()
+			})
 		}
 	}
 	m.wg.Wait()

@@ -349,6 +349,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():
+		s.Flush()
 	}
 	s.Close()
 }

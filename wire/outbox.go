@@ -13,7 +13,8 @@ type outbox[B batch] struct {
 	ready []B           // full, the oldest first; guarded by mu
 	spare []B           // written, to be used again; guarded by mu
 	wake  chan struct{} // of capacity 1: there is something to write
-	room  *sync.Cond    // a batch was taken, or the outbox closed
+	room  *sync.Cond    // a batch was taken or written, or the outbox closed
+	busy  bool          // a batch is being written; guarded by mu
 	stop  bool          // guarded by mu
 	make  func() B
 }
@@ -78,6 +79,7 @@ func (o *outbox[B]) take(taken func(B)) (b B, ok bool) {
 	if taken != nil {
 		taken(b)
 	}
+	o.busy = true
 	o.room.Broadcast()
 	return b, true
 }
@@ -86,6 +88,8 @@ func (o *outbox[B]) recycle(b B) {
 	b.reset()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.busy = false
+	o.room.Broadcast()
 	if len(o.spare) < 2 {
 		o.spare = append(o.spare, b)
 	}
@@ -103,7 +107,16 @@ func (o *outbox[B]) waitForRoom() {
 
 const maxReady = 8 // full batches
 
-// close ends waitForRoom for ever.
+// flush waits until all has been written.
+func (o *outbox[B]) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for (o.busy || o.fill.size() > 0 || len(o.ready) > 0) && !o.stop {
+		o.room.Wait()
+	}
+}
+
+// close ends waitForRoom and flush for ever.
 func (o *outbox[B]) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -92,6 +92,10 @@ func (s *Session) Err() error {
 	}
 }
 
+// Flush waits until the answers given so far have been written, or the session has ended; a peer
+// that does not read ends it within 3 s.
+func (s *Session) Flush() { s.answers.out.flush() }
+
 // Close ends the session and waits for its goroutines. Calls in flight fail with Closed. It does
 // not wait for a stuck peer. It must not be called from a Handler: use Shut there.
 func (s *Session) Close() error {

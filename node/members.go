@@ -2,10 +2,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +27,8 @@ type members struct {
 	log   *slog.Logger
 	moved func() // called after the view or a member's state has changed
 
+	refused func(net.Addr, error) // called with every newcomer that is turned away
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -35,21 +37,28 @@ type members struct {
 	view atomic.Pointer[view]
 
 	mu    sync.Mutex
-	peers map[Name]*peer          // guarded by mu; this node included
-	dials map[Name]*dial          // in progress; guarded by mu
-	left  map[departure]time.Time // guarded by mu
+	peers map[Name]*peer         // guarded by mu; this node included
+	dials map[Name]*dial         // in progress; guarded by mu
+	gone  map[departure]farewell // guarded by mu
+	ended bool                   // no session comes in any more; guarded by mu
 }
 
-// A departure is a member that left or was reaped. It is remembered, because members that have not
-// heard of it yet still tell of it.
+// A departure is a member that has lost its seat. It is remembered, because members that have not heard of it
+// yet still tell of it.
 type departure struct {
 	name        Name
 	incarnation uint64
 }
 
+// A farewell is how it went: it left and will not come back, or this node has given it up.
+type farewell struct {
+	at   time.Time
+	left bool
+}
+
 const (
 	reapAfter    = 10 * time.Minute
-	rememberLeft = 2 * reapAfter
+	rememberGone = 2 * reapAfter
 	maxMembers   = 4096 // more in one message is nonsense
 	firstRetry   = 100 * time.Millisecond
 	lastRetry    = 2 * time.Second
@@ -76,13 +85,15 @@ type dial struct {
 	err  error
 }
 
-func newMembers(self wire.Hello, name Name, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *members {
+func newMembers(self wire.Hello, name Name, creds *wire.Credentials, serve wire.Handler, log *slog.Logger,
+	moved func(), refused func(net.Addr, error),
+) *members {
 	m := &members{
-		self: self, name: name, creds: creds, serve: serve, log: log, moved: moved,
+		self: self, name: name, creds: creds, serve: serve, log: log, moved: moved, refused: refused,
 		gossip: make(chan struct{}, 1),
 		peers:  map[Name]*peer{},
 		dials:  map[Name]*dial{},
-		left:   map[departure]time.Time{},
+		gone:   map[departure]farewell{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.peers[name] = &peer{name: name, self: true, addr: self.Addr, incarnation: self.Incarnation,
@@ -112,13 +123,28 @@ func (m *members) addLocked(name Name, addr string, incarnation uint64) *peer {
 }
 
 // removeLocked takes the peer's seat. Its session stays: who leaves finishes its calls, and closes it.
-func (m *members) removeLocked(p *peer) {
+func (m *members) removeLocked(p *peer, left bool) {
 	delete(m.peers, p.name)
-	now := time.Now()
-	m.left[departure{p.name, p.incarnation}] = now
-	maps.DeleteFunc(m.left, func(_ departure, at time.Time) bool { return now.Sub(at) > rememberLeft })
+	m.rememberLocked(departure{p.name, p.incarnation}, left)
 	m.publishLocked()
 	close(p.gone)
+}
+
+// rememberLocked remembers a departure for some time, and reports whether there was room.
+func (m *members) rememberLocked(d departure, left bool) bool {
+	now := time.Now()
+	maps.DeleteFunc(m.gone, func(_ departure, f farewell) bool { return now.Sub(f.at) > rememberGone })
+	if len(m.gone) >= maxMembers {
+		return false
+	}
+	m.gone[d] = farewell{now, left}
+	return true
+}
+
+// reachable reports whether there is a session that lives.
+func (p *peer) reachable() bool {
+	s := p.session.Load()
+	return s != nil && s.Err() == nil
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -133,217 +159,6 @@ func isClosed(c <-chan struct{}) bool {
 func (p *peer) changeLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
-}
-
-// spread has the others told of a change, and the node.
-func (m *members) spread() {
-	select {
-	case m.gossip <- struct{}{}:
-	default:
-	}
-	m.moved()
-}
-
-// connect sees to it that there is a session to the node at a.
-func (m *members) connect(ctx context.Context, a Addr) error {
-	for {
-		m.mu.Lock()
-		p := m.peers[a.Name]
-		if p != nil && (p.self || p.session.Load() != nil) {
-			m.mu.Unlock()
-			return nil
-		}
-		d := m.dials[a.Name]
-		mine := d == nil
-		if mine {
-			d = &dial{done: make(chan struct{})}
-			m.dials[a.Name] = d
-		}
-		m.mu.Unlock()
-		if mine {
-			m.dial(ctx, a, d)
-			return d.err
-		}
-		select {
-		case <-d.done:
-			if d.err == nil || !errors.Is(d.err, context.Canceled) {
-				return d.err
-			}
-			// Whoever dialled gave up, which says nothing of the peer.
-		case <-ctx.Done():
-			return &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Text: "no answer from " + a.HostPort()}
-		}
-	}
-}
-
-// dial dials, and ends d.
-func (m *members) dial(ctx context.Context, a Addr, d *dial) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(m.ctx, cancel)
-	defer stop()
-	s, err := wire.Dial(ctx, a.HostPort(), m.creds, m.hello(), m.serve)
-	switch {
-	case err == nil:
-		err = m.joined(s, a)
-	case errors.Is(err, wire.AlreadyConnected):
-		err = m.awaitSession(ctx, a) // the peer dialled at the same moment
-	}
-	m.mu.Lock()
-	delete(m.dials, a.Name)
-	m.mu.Unlock()
-	d.err = err
-	close(d.done)
-}
-
-// awaitSession waits for a session that the peer opens.
-func (m *members) awaitSession(ctx context.Context, a Addr) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	for wait := time.Millisecond; ; wait *= 2 {
-		m.mu.Lock()
-		p := m.peers[a.Name]
-		m.mu.Unlock()
-		if p != nil && p.session.Load() != nil {
-			return nil
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return wire.Errorf(wire.Unreachable, wire.NotRun, "%s says that it is connected already", a.Name)
-		}
-	}
-}
-
-func (m *members) hello() wire.Hello {
-	h := m.self
-	h.Epoch = m.view.Load().epoch
-	return h
-}
-
-// joined takes in a session that this side dialled.
-func (m *members) joined(s *wire.Session, a Addr) error {
-	h := s.Peer()
-	name, err := ParseName(h.Name)
-	if err != nil || name != a.Name {
-		s.Close()
-		return wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", a.HostPort(), h.Name)
-	}
-	if name == m.name {
-		s.Close()
-		return wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", name, h.Addr)
-	}
-	return m.register(s, name, a.HostPort())
-}
-
-// register makes s the session to its peer. Of two it keeps the one that the smaller name dialled, which
-// is what the other side does too.
-func (m *members) register(s *wire.Session, name Name, addr string) error {
-	h := s.Peer()
-	m.mu.Lock()
-	if m.ctx.Err() != nil {
-		m.mu.Unlock()
-		s.Close()
-		return wire.Closed
-	}
-	p := m.addLocked(name, addr, h.Incarnation)
-	old := p.session.Load()
-	if old != nil && old.Err() == nil {
-		if p.incarnation != h.Incarnation {
-			m.mu.Unlock()
-			s.Close()
-			return m.taken(name, old.Peer().Addr)
-		}
-		if !m.prefers(s, name) {
-			m.mu.Unlock()
-			s.Close()
-			return nil
-		}
-	}
-	p.incarnation, p.addr = h.Incarnation, addr
-	delete(m.left, departure{name, h.Incarnation})
-	p.session.Store(s)
-	p.tried = true
-	p.changeLocked()
-	m.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
-	m.log.Info("node up", "node", name.String(), "addr", addr)
-	m.spread()
-	return nil
-}
-
-// prefers reports whether s is the session to keep of two to the same peer.
-func (m *members) prefers(s *wire.Session, name Name) bool {
-	return s.Dialed() == (m.name.Compare(name) < 0)
-}
-
-// admit decides on a connection that came in, and serves it.
-func (m *members) admit(in *wire.Incoming) {
-	h := in.Hello
-	name, err := ParseName(h.Name)
-	if err != nil {
-		in.Refuse(wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err))
-		return
-	}
-	if why := m.refusal(name, h); why != nil {
-		m.log.Debug("connection refused", "node", h.Name, "from", in.RemoteAddr(), "why", why.Error())
-		in.Refuse(why)
-		return
-	}
-	s, err := in.Accept(m.hello(), m.serve)
-	if err != nil {
-		m.log.Debug("connection lost in handshake", "node", h.Name, "err", err)
-		return
-	}
-	if err := m.register(s, name, h.Addr); err != nil {
-		m.log.Debug("session dropped", "node", h.Name, "err", err)
-	}
-}
-
-// refusal returns why the node that introduces itself with h cannot have a session, or nil.
-func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
-	if name == m.name {
-		return m.taken(name, m.self.Addr)
-	}
-	m.mu.Lock()
-	var old *wire.Session
-	p := m.peers[name]
-	if p != nil && !p.tried && p.incarnation != h.Incarnation {
-		// Others told of a node of that name. Whether it lives shows when it has been dialled.
-		changed := p.changed
-		m.mu.Unlock()
-		select {
-		case <-changed:
-		case <-p.gone:
-		case <-time.After(connectTimeout):
-		}
-		m.mu.Lock()
-	}
-	if p != nil {
-		old = p.session.Load()
-	}
-	dialing := m.dials[name] != nil
-	m.mu.Unlock()
-	if old != nil {
-		// Does it live? If not, this is the same node again.
-		if _, err := old.Ping(); err == nil {
-			if old.Peer().Incarnation == h.Incarnation {
-				return &wire.Error{Code: wire.AlreadyConnected, Outcome: wire.NotRun}
-			}
-			return m.taken(name, old.Peer().Addr)
-		}
-		old.Close()
-	}
-	if dialing && m.name.Compare(name) < 0 {
-		return &wire.Error{Code: wire.AlreadyConnected, Outcome: wire.NotRun}
-	}
-	return nil
-}
-
-func (m *members) taken(name Name, addr string) *wire.Error {
-	return wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s; choose another --name", name, addr)
 }
 
 // maintain keeps a session to p for as long as it has a seat.
@@ -407,7 +222,6 @@ func (m *members) watch(p *peer, s *wire.Session) bool {
 	case <-m.ctx.Done():
 		return false
 	}
-	s.Close()
 	m.mu.Lock()
 	down := p.session.CompareAndSwap(s, nil) // not if another one has taken its place
 	if down {
@@ -419,6 +233,7 @@ func (m *members) watch(p *peer, s *wire.Session) bool {
 		m.log.Warn("node down", "node", p.name.String(), "why", s.Err())
 		m.moved()
 	}
+	s.Close()
 	return true
 }
 
@@ -436,7 +251,7 @@ func (m *members) failed(p *peer) {
 	}
 	reap := m.peers[p.name] == p && time.Since(p.lost) > reapAfter
 	if reap {
-		m.removeLocked(p)
+		m.removeLocked(p, false)
 	}
 	m.mu.Unlock()
 	if reap {
@@ -469,93 +284,17 @@ func (m *members) session(ctx context.Context, p *peer) (*wire.Session, error) {
 	return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String()}
 }
 
-// snapshot returns the members as messages tell them, the departed ones included.
-func (m *members) snapshot() []wire.Member {
+// end keeps new sessions out.
+func (m *members) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var list []wire.Member
-	for _, p := range m.view.Load().seats {
-		list = append(list, wire.Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation})
-	}
-	for d := range m.left {
-		list = append(list, wire.Member{Name: d.name.String(), Incarnation: d.incarnation, Left: true})
-	}
-	return list
-}
-
-// learn takes in what a peer says of the members.
-func (m *members) learn(list []wire.Member) {
-	if len(list) > maxMembers {
-		list = list[:maxMembers]
-	}
-	news := false
-	m.mu.Lock()
-	for _, w := range list {
-		name, err := ParseName(w.Name)
-		if err != nil || name == m.name || m.ctx.Err() != nil {
-			continue
-		}
-		d := departure{name, w.Incarnation}
-		p := m.peers[name]
-		_, departed := m.left[d]
-		switch {
-		case w.Left && departed:
-		case w.Left && p != nil && p.incarnation == w.Incarnation:
-			m.log.Info("node left", "node", w.Name)
-			m.removeLocked(p)
-			news = true
-		case w.Left && len(m.left) < maxMembers:
-			m.left[d] = time.Now()
-			news = true
-		case w.Left || departed || p != nil || len(m.peers) >= maxMembers:
-		default:
-			if _, err := addrOf(name, w.Addr); err == nil {
-				m.addLocked(name, w.Addr, w.Incarnation)
-				news = true
-			}
-		}
-	}
-	m.mu.Unlock()
-	if news {
-		m.spread()
-	}
-}
-
-// tell tells all peers of the members after each change.
-func (m *members) tell() {
-	for {
-		select {
-		case <-m.gossip:
-		case <-m.ctx.Done():
-			return
-		}
-		m.tellAll(m.snapshot())
-	}
-}
-
-// tellAll sends a list to all peers at once, and waits for them, but not long for a slow one.
-func (m *members) tellAll(list []wire.Member) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, p := range m.view.Load().seats {
-		if s := p.session.Load(); s != nil {
-			wg.Go(func() { s.Do(ctx, opTell, list, nil) })
-		}
-	}
-	wg.Wait()
-}
-
-// leave tells all peers that this node gives up its seat.
-func (m *members) leave() {
-	m.tellAll([]wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, Left: true}})
+	m.ended = true
 }
 
 // close ends all sessions, after what they have to say has been written, and waits.
 func (m *members) close() {
-	m.mu.Lock() // register adds no session after this
+	m.end()
 	m.cancel()
-	m.mu.Unlock()
 	for _, p := range m.view.Load().seats {
 		if s := p.session.Load(); s != nil {
 			m.wg.Go(func() {

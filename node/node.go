@@ -103,7 +103,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
 	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: rand.Uint64()}
-	n.members = newMembers(self, addr.Name, creds, n, n.log, n.viewChanged)
+	n.members = newMembers(self, addr.Name, creds, n, n.log, n.viewChanged, n.refusals.note)
 	n.wg.Go(n.accept)
 	return n, nil
 }
@@ -271,7 +271,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	var list []Member
 	for _, p := range n.members.view.Load().seats {
 		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
-		if !p.self && p.tried && p.session.Load() == nil {
+		if !p.self && p.tried && !p.reachable() {
 			m.State = Failed
 		}
 		list = append(list, m)
@@ -320,7 +320,7 @@ func (n *Node) viewChanged() {
 	v := n.members.view.Load()
 	n.registry.retain(func(id ID) bool {
 		p := v.owner(id)
-		return p.self || p.session.Load() == nil
+		return p.self || !p.reachable()
 	})
 }
 

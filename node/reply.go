@@ -67,8 +67,7 @@ type Member struct {
 	Name        string // NAME@HOST
 	Addr        string // where it listens, host:port
 	State       State
-	Incarnation uint64        // random per start of the process
-	RTT         time.Duration // of the last keepalive; 0 for the node itself
+	Incarnation uint64 // random per start of the process
 }
 
 // WorkerInfo describes a live worker.

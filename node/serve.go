@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -227,7 +228,7 @@ func remoteWorkers(ctx context.Context, s *wire.Session, all bool) ([]WorkerInfo
 	return infos, nil
 }
 
-// refusals logs connections that fail the handshake, once a minute for each host and reason: a peer
+// refusals logs connections that are turned away, once a minute for each host and reason: a peer
 // with a wrong cookie tries again and again, and so does whoever scans the port.
 type refusals struct {
 	log  *slog.Logger
@@ -236,9 +237,12 @@ type refusals struct {
 }
 
 func (r *refusals) note(from net.Addr, why error) {
-	text := "handshake failed: " + why.Error()
-	if errors.Is(why, wire.WrongCookie) {
-		text = "wrong cookie"
+	if errors.Is(why, io.EOF) {
+		return // it said nothing: somebody checks whether the port is open
+	}
+	text := why.Error()
+	if _, ok := errors.AsType[*wire.Error](why); !ok {
+		text = "handshake failed: " + text
 	}
 	host, _, _ := net.SplitHostPort(from.String())
 	key := host + " " + text

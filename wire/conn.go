@@ -1,15 +1,15 @@
 package wire
 
 import (
+	"crypto/tls"
 	"encoding/binary"
-	"net"
 )
 
 // joinConn joins the header and the body of a yamux frame into one write. yamux v0.1.2 writes them
 // one after the other, which costs a TLS record and a system call more per frame. Only yamux's
 // send loop writes, so no lock is needed.
 type joinConn struct {
-	net.Conn
+	*tls.Conn
 	buf  []byte
 	body int // bytes of body still to come for the header in buf
 }
@@ -40,3 +40,7 @@ func (c *joinConn) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Close closes the connection under TLS, because TLS would first say goodbye to a peer that may not
+// read any more, and wait for up to 5 s.
+func (c *joinConn) Close() error { return c.NetConn().Close() }

@@ -124,8 +124,8 @@ func asError(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Code: Canceled}
 	}
-	if c, ok := errors.AsType[Code](err); ok {
-		return &Error{Code: c, Text: err.Error()}
+	if c, ok := err.(Code); ok {
+		return &Error{Code: c}
 	}
 	return &Error{Code: Internal, Text: err.Error()}
 }

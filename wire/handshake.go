@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -78,14 +79,10 @@ func dialError(ctx context.Context, addr string, err error) string {
 		return "no answer from " + addr
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		err = op.Err
-		if sys, ok := errors.AsType[interface {
-			error
-			Timeout() bool
-		}](err); ok {
-			err = sys
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			return addr + ": " + errno.Error()
 		}
-		return addr + ": " + err.Error()
+		return addr + ": " + op.Err.Error()
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return addr + " closed the connection; is it a distproc node?"

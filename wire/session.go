@@ -26,6 +26,7 @@ type Session struct {
 	calls   *calls
 	answers *answers
 
+	drained chan struct{} // closed when no answer comes in any more
 	done    chan struct{} // closed when the session has ended and every call has failed
 	closing sync.Once
 	err     *Error // why; set before done is closed
@@ -59,17 +60,18 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 	}
 	s := &Session{
 		mux: mux, peer: peer, version: version, dialed: dialed, handler: h,
-		calls: newCalls(peer.Name),
-		done:  make(chan struct{}),
-		ops:   make(chan struct{}, maxStreams),
+		calls:   newCalls(peer.Name),
+		drained: make(chan struct{}),
+		done:    make(chan struct{}),
+		ops:     make(chan struct{}, maxStreams),
 	}
 	s.answers = newAnswers(s, h)
-	s.wg.Go(func() { s.end(s.call()) })
-	s.wg.Go(func() { s.end(s.accept()) })
 	s.wg.Go(func() {
-		<-mux.CloseChan()
-		s.end(errors.New("connection lost"))
+		err := s.call()
+		close(s.drained)
+		s.end(err)
 	})
+	s.wg.Go(func() { s.end(s.accept()) })
 	return s, nil
 }
 
@@ -124,11 +126,13 @@ func (s *Session) end(why error) {
 			}
 		}
 		s.err = e
-		// What waits fails first: closing a connection may take a moment.
-		s.calls.fail(e)
-		close(s.done)
-		s.answers.end()
-		s.wg.Go(func() { s.mux.Close() })
+		s.wg.Go(func() {
+			s.mux.Close()
+			<-s.drained // answers that have come in already are still given
+			s.calls.fail(e)
+			close(s.done)
+			s.answers.end()
+		})
 	})
 }
 

@@ -1,4 +1,4 @@
-package wire
+package node
 
 import (
 	"context"
@@ -16,19 +16,75 @@ import (
 // inFlight are the numbers of callers that the remote benchmarks run with.
 var inFlight = []int{1, 128, 1024}
 
-// BenchmarkCall measures one call to a peer over TLS on loopback, with both ends in this process.
-// Compare it with BenchmarkRawEcho of the same run.
-func BenchmarkCall(b *testing.B) {
+// BenchmarkRequestRemote measures a request for a cached value of another node: over TLS on loopback,
+// with both nodes in this process. Compare it with BenchmarkRawEcho of the same run.
+func BenchmarkRequestRemote(b *testing.B) {
 	for _, n := range inFlight {
 		b.Run(fmt.Sprintf("inflight=%d", n), func(b *testing.B) {
-			s, _ := pair(b, echo{}, echo{})
+			nodes := startQuiet(b, 2)
 			b.ReportAllocs()
 			together(b, n, func() error {
-				_, err := s.Call(context.Background(), &Request{Num: 7}, 5*time.Second)
+				_, err := nodes[0].Request(context.Background(), IntID(1))
 				return err
 			})
 		})
 	}
+}
+
+// BenchmarkRequestLocal measures a request for a cached value of the node itself.
+func BenchmarkRequestLocal(b *testing.B) {
+	n := startQuiet(b, 1)[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := n.Request(context.Background(), IntID(7)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRequestLocalParallel is BenchmarkRequestLocal on all cores, for 1,000 ids.
+func BenchmarkRequestLocalParallel(b *testing.B) {
+	n := startQuiet(b, 1)[0]
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := int64(0); pb.Next(); i++ {
+			if _, err := n.Request(context.Background(), IntID(i%1000)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkStartWorker measures a request that starts a worker.
+func BenchmarkStartWorker(b *testing.B) {
+	n := startQuiet(b, 1)[0]
+	b.ReportAllocs()
+	i := int64(0)
+	for b.Loop() {
+		if _, err := n.Request(context.Background(), IntID(i)); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+// startQuiet starts a cluster that logs nothing and whose workers do not expire meanwhile.
+func startQuiet(b *testing.B, size int) []*Node {
+	host := testHost()
+	var nodes []*Node
+	for i := range size {
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: Kind{TTL: time.Hour}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { n.Close(context.Background()) })
+		nodes = append(nodes, n)
+		if c := n.Connect(b.Context(), nodes[0].Self()); c[0].Err != nil {
+			b.Fatal(c[0].Err)
+		}
+	}
+	awaitView(b, nodes...)
+	return nodes
 }
 
 // BenchmarkRawEcho is the baseline: 16-byte frames over plain TCP, no TLS, no codec. Each caller
@@ -37,10 +93,9 @@ func BenchmarkRawEcho(b *testing.B) {
 	for _, n := range inFlight {
 		b.Run(fmt.Sprintf("inflight=%d", n), func(b *testing.B) {
 			e := newRawEcho(b, n)
-			var next atomic.Uint64
 			b.ReportAllocs()
 			together(b, n, func() error {
-				e.call(next.Add(1) % uint64(n))
+				e.call()
 				return nil
 			})
 		})
@@ -109,7 +164,7 @@ func newRawEcho(b *testing.B, n int) *rawEcho {
 	return e
 }
 
-func (e *rawEcho) call(uint64) {
+func (e *rawEcho) call() {
 	slot := <-e.slots
 	var frame [16]byte
 	binary.BigEndian.PutUint64(frame[:], slot)

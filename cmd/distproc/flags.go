@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/spf13/pflag"
+)
+
+// connection holds the flags of everything that talks to nodes.
+type connection struct {
+	cookieFile string
+	tls        node.TLSFiles
+}
+
+func (c *connection) register(f *pflag.FlagSet) {
+	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, made on first use (default distproc/cookie in the user's config folder)")
+	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
+	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
+	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
+}
+
+// cookie returns the secret and where it comes from: --cookie-file, DISTPROC_COOKIE, or the
+// usual file.
+func (c *connection) cookie() (secret []byte, source string, err error) {
+	path := c.cookieFile
+	if path == "" {
+		if s := os.Getenv("DISTPROC_COOKIE"); s != "" {
+			return []byte(s), "DISTPROC_COOKIE", nil
+		}
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil, "", errors.New("no folder for the cookie: HOME is not set; pass --cookie-file or set DISTPROC_COOKIE")
+		}
+		path = filepath.Join(dir, "distproc", "cookie")
+	}
+	secret, err = node.LoadCookie(path)
+	return secret, path, err
+}
+
+// member holds the flags of everything that is a node.
+type member struct {
+	connection
+	name      string
+	port      int
+	join      []string
+	ttl       time.Duration
+	logLevel  string
+	logFormat string
+}
+
+func (m *member) register(f *pflag.FlagSet, level string) {
+	m.connection.register(f)
+	f.StringVar(&m.name, "name", "", "this node's `NAME@HOST`, such as 1@127.0.0.1; with :PORT to listen elsewhere than on the port that follows from NAME")
+	f.IntVar(&m.port, "port", 0, "listen on this port")
+	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
+	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
+	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
+	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
+}
+
+// start starts the node that the flags describe.
+func (m *member) start(log *slog.Logger) (*node.Node, error) {
+	if m.ttl <= 0 {
+		return nil, usagef("--ttl %s: a worker must live for some time", m.ttl)
+	}
+	if m.port < 0 || m.port > 65535 {
+		return nil, usagef("--port %d: a port is a number from 1 to 65535", m.port)
+	}
+	for _, name := range append([]string{m.name}, m.join...) {
+		if _, err := node.ParseAddr(name); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	cookie, source, err := m.cookie()
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.Start(node.Config{
+		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
+		Default: node.Kind{TTL: m.ttl}, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.Info("listening", "node", n.Self(), "addr", n.Addr(), "cookie", source)
+	return n, nil
+}
+
+// logger returns the logger that the flags describe.
+func (m *member) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
+		return nil, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch m.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, usagef("--log-format %q: say text or json", m.logFormat)
+}
+
+// leave closes the node: running calls have 5 s.
+func leave(n *node.Node, log *slog.Logger) error {
+	if err := n.Close(context.Background()); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	log.Info("left", "node", n.Self())
+	return nil
+}

@@ -1,0 +1,66 @@
+// Command distproc gives every id one place in a cluster.
+//
+// distproc node runs a headless node; distproc repl runs a node with a shell, or a shell on a
+// running node. The work is done by packages node and repl; here are flags, signals and exit codes:
+// 0 success, 1 failure, 2 a command line that makes no sense.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/distproc/distproc/repl"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var status repl.ExitStatus
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, errStopped):
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "distproc:", err)
+		return 2
+	default:
+		fmt.Fprintln(os.Stderr, "distproc:", err)
+		return 1
+	}
+}
+
+// errStopped is why the context ends when the process is asked to.
+var errStopped = errors.New("stopped by a signal")
+
+// withSignals returns a context that SIGTERM and SIGHUP end; SIGINT is for each command to take. A second
+// signal ends the process at once.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel(errStopped)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+
+	"github.com/spf13/cobra"
+)
+
+func nodeCommand() *cobra.Command {
+	var m member
+	cmd := &cobra.Command{
+		Use:     "node --name NAME@HOST",
+		Short:   "Run a headless node until SIGINT or SIGTERM",
+		Example: "  distproc node --name 2@127.0.0.1 --join 1@127.0.0.1",
+		Args:    noArguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runNode(cmd.Context(), &m) },
+	}
+	m.register(cmd.Flags(), "info")
+	return cmd
+}
+
+func runNode(ctx context.Context, m *member) error {
+	if m.name == "" {
+		return usagef("distproc node: pass --name NAME@HOST, such as --name 2@127.0.0.1")
+	}
+	log, err := m.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	n, err := m.start(log)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { n.Join(ctx, m.join...) })
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	wg.Wait()
+	return leave(n, log)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/repl"
+	"github.com/spf13/cobra"
+)
+
+// shellFlags are the flags of distproc repl besides those of a node.
+type shellFlags struct {
+	member
+	attach string
+	code   string
+	echo   bool
+}
+
+func replCommand() *cobra.Command {
+	var s shellFlags
+	cmd := &cobra.Command{
+		Use:   "repl (--name NAME@HOST | --attach NAME@HOST) [-e CODE | FILE]",
+		Short: "Run a node with a shell, or a shell on a running node",
+		Long: `With --name this is a node like any other, which owns ids, and a shell on it. With --attach it is a
+shell on a running node: it is no member of the cluster, and every command runs as seen from there.
+
+The shell reads Starlark from the terminal, from standard input, from FILE, or from -e CODE.`,
+		Example: "  distproc repl --name 1@127.0.0.1\n  distproc repl --attach 2@127.0.0.1 -e 'request(7)'",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRepl(cmd.Context(), &s, args, cmd.Flags().Changed("execute"))
+		},
+	}
+	f := cmd.Flags()
+	s.register(f, "warn")
+	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST`, whose shell this is")
+	f.StringVarP(&s.code, "execute", "e", "", "run this `CODE` instead of a file")
+	f.BoolVar(&s.echo, "echo", false, "without a terminal, show the prompt and each line before it runs")
+	return cmd
+}
+
+func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) error {
+	switch {
+	case s.name == "" && s.attach == "":
+		return usagef("distproc repl: pass --name NAME@HOST to be a node with a shell, or --attach NAME@HOST for a shell on a running node")
+	case s.name != "" && s.attach != "":
+		return usagef("distproc repl: pass --name to be a node or --attach for a shell on a running one, not both")
+	case len(args) > 1:
+		return usagef("distproc repl: one FILE at a time, not %d", len(args))
+	case len(args) == 1 && execute:
+		return usagef("distproc repl: pass -e CODE or a FILE, not both")
+	}
+	program := func(ctx context.Context, sh *repl.Shell) error { return sh.Run(ctx) }
+	switch {
+	case execute:
+		program = func(ctx context.Context, sh *repl.Shell) error {
+			return sh.RunProgram(ctx, "-e", strings.NewReader(s.code))
+		}
+	case len(args) == 1:
+		file, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		program = func(ctx context.Context, sh *repl.Shell) error { return sh.RunProgram(ctx, args[0], file) }
+	}
+	if s.attach != "" {
+		return s.runAttached(ctx, program)
+	}
+	return s.runMember(ctx, program)
+}
+
+type programFunc func(context.Context, *repl.Shell) error
+
+// runMember runs the program on a node of this process.
+func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
+	var w shellLog
+	log, err := s.logger(&w)
+	if err != nil {
+		return err
+	}
+	n, err := s.start(log)
+	if err != nil {
+		return err
+	}
+	sh := s.shell(n)
+	w.redirect(sh)
+	joining, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { n.Join(joining, s.join...) })
+	err = program(ctx, sh)
+	cancel()
+	wg.Wait()
+	w.redirect(nil)
+	if e := leave(n, log); err == nil {
+		err = e
+	}
+	return err
+}
+
+// runAttached runs the program as a client of a running node.
+func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error {
+	if _, err := node.ParseAddr(s.attach); err != nil {
+		return usageError{err}
+	}
+	cookie, _, err := s.cookie()
+	if err != nil {
+		return err
+	}
+	c, err := node.Attach(ctx, s.attach, cookie, s.tls)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return program(ctx, s.shell(c))
+}
+
+func (s *shellFlags) shell(c repl.Cluster) *repl.Shell {
+	return repl.New(repl.Config{Cluster: c, Echo: s.echo, History: historyFile()})
+}
+
+// historyFile is where lines are kept, or empty if there is no place for it.
+func historyFile() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(dir, "distproc", "history")
+}
+
+// shellLog writes the node's log to stderr, or, while there is a terminal with a prompt, above the prompt.
+type shellLog struct {
+	mu sync.Mutex
+	sh *repl.Shell // guarded by mu
+}
+
+func (w *shellLog) redirect(sh *repl.Shell) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sh = sh
+}
+
+func (w *shellLog) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	sh := w.sh
+	w.mu.Unlock()
+	if sh != nil && sh.Notify(strings.TrimSuffix(string(p), "\n")) {
+		return len(p), nil
+	}
+	return os.Stderr.Write(p)
+}
+
+var (
+	_ repl.Cluster = (*node.Node)(nil)
+	_ repl.Cluster = (*node.Client)(nil)
+)

@@ -1,0 +1,66 @@
+package wire_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// upper answers calls and operations of its peer.
+type upper struct{}
+
+func (upper) ServeCall(c wire.Call) {
+	c.Reply(&wire.Reply{Data: "you asked for " + c.Request.Text})
+}
+
+func (upper) ServeOperation(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	if op != 1 {
+		return nil, wire.UnknownOperation
+	}
+	return "hello, " + s.Peer().Name, nil
+}
+
+func Example() {
+	ctx := context.Background()
+	creds, err := wire.NewCredentials([]byte("a long secret that both sides share"), wire.TLSFiles{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := wire.Listen("127.0.0.1:0", creds, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan *wire.Session, 1)
+	go func() {
+		in, err := l.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		s, err := in.Accept(wire.Hello{Name: "2@127.0.0.1"}, upper{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		accepted <- s
+	}()
+	s, err := wire.Dial(ctx, l.Addr().String(), creds, wire.Hello{Name: "1@127.0.0.1"}, upper{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	defer (<-accepted).Close()
+
+	reply, err := s.Call(ctx, &wire.Request{Text: "tenant 7", IsText: true}, time.Second)
+	fmt.Println(reply.Node, "says:", reply.Data, err)
+	var greeting string
+	err = s.Do(ctx, 1, nil, &greeting)
+	fmt.Println(greeting, err)
+	fmt.Println(s.Do(ctx, 2, nil, nil))
+	// Output:
+	// 2@127.0.0.1 says: you asked for tenant 7 <nil>
+	// hello, 1@127.0.0.1 <nil>
+	// 2@127.0.0.1: unknown operation
+}

@@ -92,7 +92,7 @@ func (m *members) tellAll(list []wire.Member) {
 	var wg sync.WaitGroup
 	for _, p := range m.view.Load().seats {
 		if s := p.session.Load(); s != nil {
-			wg.Go(func() { s.Do(ctx, opTell, list, nil) })
+			wg.Go(func() { _ = s.Do(ctx, opTell, list, nil) }) // who misses it is told on the next session
 		}
 	}
 	wg.Wait()

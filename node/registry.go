@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -55,7 +56,6 @@ type registry struct {
 	waiting atomic.Int64
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
-	closed  atomic.Bool // set with every shard's lock held once
 	wg      sync.WaitGroup
 	sweeper sweeper
 }
@@ -66,6 +66,7 @@ type shard struct {
 	mu      sync.Mutex
 	workers map[ID]*worker // guarded by mu
 	expiry  expiryHeap     // guarded by mu
+	closed  bool           // no load starts any more; guarded by mu
 	_       [64]byte       // keeps shards apart in the cache
 }
 
@@ -173,7 +174,7 @@ func (r *registry) enqueue(c *waiter) {
 // waitLocked lets c wait for w, or for a new worker if w is nil.
 func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) error {
 	switch {
-	case r.closed.Load():
+	case s.closed:
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
@@ -227,7 +228,7 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 	for _, c := range waiters {
 		c.worker = nil
 	}
-	if l.abandoned && len(waiters) > 0 && !r.closed.Load() {
+	if l.abandoned && len(waiters) > 0 && !s.closed {
 		// They came after the run was cancelled: its result is not for them.
 		waiters = r.restartLocked(s, w.id, now, waiters)
 		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
@@ -284,7 +285,7 @@ func (r *registry) withdraw(c *waiter, why error) {
 	s.mu.Unlock()
 	r.waiting.Add(-1)
 	code := wire.Canceled
-	if why == context.DeadlineExceeded {
+	if errors.Is(why, context.DeadlineExceeded) {
 		code = wire.DeadlineExceeded
 	}
 	c.done(Reply{}, &wire.Error{Code: code, Outcome: wire.Unknown})
@@ -292,6 +293,7 @@ func (r *registry) withdraw(c *waiter, why error) {
 
 func (r *registry) logReply(what string, id ID, reply Reply) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
+		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
 		r.log.Debug(what+" {"+reply.Value.String()+", "+reply.Node+"}", "id", id.String())
 	}
 }
@@ -341,10 +343,11 @@ func (r *registry) workers(limit int) []WorkerInfo {
 
 // close refuses new loads, gives the running ones until ctx ends, then cancels them and waits.
 func (r *registry) close(ctx context.Context) {
-	r.closed.Store(true)
 	for i := range r.shards {
-		r.shards[i].mu.Lock() // who did not see closed has started its load by now
-		r.shards[i].mu.Unlock()
+		s := &r.shards[i]
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
 	}
 	idle := make(chan struct{})
 	go func() {

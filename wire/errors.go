@@ -124,8 +124,8 @@ func asError(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Code: Canceled}
 	}
-	if c, ok := err.(Code); ok {
-		return &Error{Code: c}
+	if c, ok := errors.AsType[Code](err); ok {
+		return Errorf(c, Unknown, "%s", strings.TrimPrefix(err.Error(), c.Error()))
 	}
 	return &Error{Code: Internal, Text: err.Error()}
 }

@@ -71,7 +71,7 @@ func (f *frameReader) read(v any) error {
 	if n == 0 || n > MaxMessage {
 		return fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
 	}
-	f.br.Discard(4)
+	_, _ = f.br.Discard(4) // they are there
 	if f.br.Buffered() < n {
 		if err := f.conn.SetReadDeadline(time.Now().Add(giveUp)); err != nil {
 			return err

@@ -162,7 +162,7 @@ func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, err
 		return nil, err
 	}
 	if !hmac.Equal(theirs, want) {
-		conn.Write([]byte{verdictWrong})
+		_, _ = conn.Write([]byte{verdictWrong}) // it is refused even if it cannot be told
 		return nil, &Error{Code: WrongCookie, Outcome: NotRun}
 	}
 	if _, err := conn.Write(append([]byte{verdictRight}, mine...)); err != nil {
@@ -173,7 +173,7 @@ func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, err
 		return nil, err
 	}
 	if in.version, err = commonVersion(in.Hello); err != nil {
-		sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
+		_ = sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
 		return nil, err
 	}
 	return in, nil
@@ -219,6 +219,6 @@ func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
 // Refuse tells the peer why it is not admitted, and closes the connection.
 func (in *Incoming) Refuse(why *Error) {
 	defer in.done()
-	sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)})
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)}) // a courtesy
 	in.conn.Close()
 }

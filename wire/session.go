@@ -279,7 +279,7 @@ func (s *Session) operate(stream *yamux.Stream) {
 		reply = opReply{Code: Overloaded, Outcome: NotRun, Text: "too many operations at once"}
 	}
 	stream.SetWriteDeadline(time.Now().Add(giveUp))
-	sendGob(stream, reply)
+	_ = sendGob(stream, reply) // who does not read it sees the stream end
 }
 
 func (s *Session) serve(request opRequest) opReply {

@@ -420,6 +420,9 @@ func TestManyOperations(t *testing.T) {
 		}
 		io.WriteString(stream, "\x02") // and then silence
 	}
+	for len(victim.ops) < maxStreams {
+		time.Sleep(time.Millisecond)
+	}
 	stream, err := mux.OpenStream()
 	if err != nil {
 		t.Fatal(err)

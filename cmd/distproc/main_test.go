@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -107,11 +108,12 @@ func startNode(t *testing.T, name string, args ...string) *process {
 
 func (p *process) awaitPort(name string) {
 	p.t.Helper()
-	node, host, _ := strings.Cut(name, "@")
-	var port int
-	fmt.Sscan(node, &port)
+	addr, err := node.ParseAddr(name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", fmt.Sprintf("%s:%d", host, 4370+port))
+		conn, err := net.Dial("tcp", addr.HostPort())
 		if err == nil {
 			conn.Close()
 			return

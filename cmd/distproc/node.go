@@ -37,7 +37,7 @@ func runNode(ctx context.Context, m *member) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { n.Join(ctx, m.join...) })
+	wg.Go(func() { _ = n.Join(ctx, m.join...) }) // it ends well, or with ctx
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()

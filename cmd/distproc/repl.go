@@ -91,7 +91,7 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	w.redirect(sh)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { n.Join(joining, s.join...) })
+	wg.Go(func() { _ = n.Join(joining, s.join...) }) // it ends well, or with the shell
 	err = program(ctx, sh)
 	cancel()
 	wg.Wait()

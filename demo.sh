@@ -33,6 +33,7 @@ export DISTPROC_COOKIE HOME="$tmp" XDG_CONFIG_HOME="$tmp" XDG_STATE_HOME="$tmp"
 DISTPROC_COOKIE=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 
 for node in 2@127.0.0.1 3@127.0.0.1; do
+  : >"$tmp/$node.log"
   "$tmp/distproc" node --name $node --log-level debug 2>"$tmp/$node.log" </dev/null &
   pids+=($!)
   until grep -q 'msg=listening' "$tmp/$node.log"; do

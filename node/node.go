@@ -132,36 +132,40 @@ func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
 	if p.self {
 		return n.registry.request(ctx, id)
 	}
-	return n.requestRemote(ctx, p, id)
+	reply, err := n.ask(ctx, p, id)
+	if err != nil {
+		return n.retry(ctx, id, err)
+	}
+	return reply, nil
 }
 
-func (n *Node) requestRemote(ctx context.Context, p *peer, id ID) (Reply, error) {
-	for try := range maxTries {
-		reply, err := n.ask(ctx, p, id)
-		if err == nil {
-			return reply, nil
-		}
+// retry goes on after the owner has failed to answer: it asks whom the view names now, and at the end answers
+// itself.
+func (n *Node) retry(ctx context.Context, id ID, err error) (Reply, error) {
+	for try := 1; ; try++ {
 		e, ok := errors.AsType[*wire.Error](err)
 		switch {
-		case !ok:
-			return Reply{}, err
-		case e.Code == wire.NotOwner:
+		case ok && e.Code == wire.NotOwner:
 			n.members.learn(e.Members)
 			n.members.spread() // the other one may be who has to learn
-		case e.Code == wire.Leaving:
-		case lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
+		case ok && e.Code == wire.Leaving:
+		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
 			return n.degraded(ctx, id)
 		default:
 			return Reply{}, err
 		}
-		if !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			break
+		if try == maxTries || !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+			return n.degraded(ctx, id)
 		}
-		if p = n.members.view.Load().owner(id); p.self {
+		p := n.members.view.Load().owner(id)
+		if p.self {
 			return n.registry.request(ctx, id)
 		}
+		var reply Reply
+		if reply, err = n.ask(ctx, p, id); err == nil {
+			return reply, nil
+		}
 	}
-	return n.degraded(ctx, id)
 }
 
 // lostOnTheWay reports whether the session failed, rather than the call.

@@ -8,7 +8,8 @@ import (
 
 // A batch crosses as columns, one slice a field, because gob encodes a slice of numbers in one tight
 // loop and a slice of structs by reflection. A column may be shorter than Seq: what
-// is missing is zero, so a field that no call of the batch uses costs nothing.
+// is missing is zero, so a field that no call of the batch uses costs nothing. Numbers are kept small,
+// because gob writes one below 128 as a byte: times are in milliseconds, and Seq crosses as differences.
 
 type callBatch struct {
 	Seq     []uint64
@@ -16,7 +17,7 @@ type callBatch struct {
 	Num     []int64
 	Text    []string
 	Kind    []string
-	Timeout []int64  // microseconds that remain
+	Timeout []uint64 // milliseconds that remain
 	Cancel  []uint64 // calls of earlier batches that nobody waits for any more
 
 	weight int // bytes it may take when encoded, about
@@ -33,8 +34,8 @@ type replyBatch struct {
 	Code    []uint16
 	Outcome []uint8
 	Flags   []uint8
-	Age     []int64  // microseconds
-	TTL     []int64  // microseconds
+	Age     []uint64 // milliseconds
+	TTL     []uint64 // milliseconds
 	Len     []uint32 // of each value in Data
 	Data    []byte
 	Node    []string
@@ -52,6 +53,28 @@ const (
 
 // weightOf is what the numbers of one call or reply take at most.
 const weightOf = 48
+
+// pack turns numbers into differences, before they are encoded.
+func pack(seq []uint64) {
+	for i := len(seq) - 1; i > 0; i-- {
+		seq[i] -= seq[i-1]
+	}
+}
+
+// unpack turns differences into numbers, after they are decoded.
+func unpack(seq []uint64) {
+	for i := 1; i < len(seq); i++ {
+		seq[i] += seq[i-1]
+	}
+}
+
+// millis cuts a duration to milliseconds.
+func millis(d time.Duration) uint64 { return uint64(max(0, d.Milliseconds())) }
+
+// fromMillis is the duration of that many milliseconds, at most a century: a peer may say anything.
+func fromMillis(ms uint64) time.Duration {
+	return time.Duration(min(ms, 100*365*24*3600*1000)) * time.Millisecond
+}
 
 // put sets column[i], which must not be set yet; the zero value needs no room.
 func put[T comparable](column []T, i int, v T) []T {
@@ -75,6 +98,7 @@ func at[T any](column []T, i int) (v T) {
 
 func (b *callBatch) size() int  { return len(b.Seq) + len(b.Cancel) }
 func (b *callBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
+func (b *callBatch) pack()      { pack(b.Seq) }
 
 func (b *callBatch) reset() {
 	clear(b.Text)
@@ -96,7 +120,7 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	b.Num = put(b.Num, i, r.Num)
 	b.Text = put(b.Text, i, r.Text)
 	b.Kind = put(b.Kind, i, r.Kind)
-	b.Timeout = put(b.Timeout, i, timeout.Microseconds())
+	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
 	b.weight += weightOf + len(r.Text) + len(r.Kind)
 }
 
@@ -119,8 +143,9 @@ func (b *callBatch) request(i int) Request {
 	}
 }
 
-// check refuses columns that no peer of this protocol sends.
-func (b *callBatch) check() error {
+// unpack completes the decoding of a batch. It refuses columns that no peer of this protocol sends.
+func (b *callBatch) unpack() error {
+	unpack(b.Seq)
 	n := len(b.Seq)
 	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout)) > n {
 		return fmt.Errorf("batch of %d calls with columns that do not fit", n)
@@ -130,6 +155,7 @@ func (b *callBatch) check() error {
 
 func (b *replyBatch) size() int  { return len(b.Seq) }
 func (b *replyBatch) full() bool { return len(b.Seq) >= maxBatch || b.weight >= maxData }
+func (b *replyBatch) pack()      { pack(b.Seq) }
 
 func (b *replyBatch) reset() {
 	clear(b.Node)
@@ -156,8 +182,8 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	}
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
-	b.Age = put(b.Age, i, r.Age.Microseconds())
-	b.TTL = put(b.TTL, i, r.TTL.Microseconds())
+	b.Age = put(b.Age, i, millis(r.Age))
+	b.TTL = put(b.TTL, i, millis(r.TTL))
 	b.Len = put(b.Len, i, uint32(len(r.Data)))
 	b.Data = append(b.Data, r.Data...)
 	b.Node = put(b.Node, i, r.Node)
@@ -177,8 +203,9 @@ func (b *replyBatch) addError(seq uint64, e *Error) {
 	}
 }
 
-// check refuses columns that no peer of this protocol sends.
-func (b *replyBatch) check() error {
+// unpack completes the decoding of a batch. It refuses columns that no peer of this protocol sends.
+func (b *replyBatch) unpack() error {
+	unpack(b.Seq)
 	n := len(b.Seq)
 	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
 		len(b.Node), len(b.Text)) > n {
@@ -194,38 +221,46 @@ func (b *replyBatch) check() error {
 	return nil
 }
 
-// replies calls yield with every reply of the batch, one of its last two arguments nil.
-func (b *replyBatch) replies(peer string, yield func(seq uint64, r *Reply, e *Error)) {
-	data := string(b.Data)
-	var r Reply
-	for i, seq := range b.Seq {
-		if code := Code(at(b.Code, i)); code != codeOK {
-			e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Text: clip(at(b.Text, i))}
-			if e.Node = at(b.Node, i); e.Node == "" {
-				e.Node = peer
-			}
-			if code == NotOwner {
-				e.Members = b.Members // decoded anew for each batch
-			}
-			yield(seq, nil, e)
-			continue
-		}
-		flags, n := at(b.Flags, i), at(b.Len, i)
-		r = Reply{
-			Data:     data[:n],
-			IsInt:    flags&replyInt != 0,
-			Cached:   flags&replyCached != 0,
-			Degraded: flags&replyDegraded != 0,
-			Age:      time.Duration(at(b.Age, i)) * time.Microsecond,
-			TTL:      time.Duration(at(b.TTL, i)) * time.Microsecond,
-		}
-		data = data[n:]
-		if r.Node = at(b.Node, i); r.Node == "" {
-			r.Node = peer
-		}
-		if len(b.Data) > maxText {
-			r.Data = strings.Clone(r.Data) // who keeps one value must not keep them all
-		}
-		yield(seq, &r, nil)
+// A replyReader goes through the replies of a batch.
+type replyReader struct {
+	b    *replyBatch
+	peer string
+	data string // of the replies to come
+	i    int
+}
+
+func (b *replyBatch) replies(peer string) replyReader {
+	return replyReader{b: b, peer: peer, data: string(b.Data)}
+}
+
+// next returns the next reply, or the error in its place. There are as many as numbers in Seq.
+func (it *replyReader) next() (Reply, *Error) {
+	b, i := it.b, it.i
+	it.i++
+	node := at(b.Node, i)
+	if node == "" {
+		node = it.peer
 	}
+	if code := Code(at(b.Code, i)); code != codeOK {
+		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i))}
+		if code == NotOwner {
+			e.Members = b.Members // decoded anew for each batch
+		}
+		return Reply{}, e
+	}
+	flags, n := at(b.Flags, i), at(b.Len, i)
+	data := it.data[:n]
+	it.data = it.data[n:]
+	if len(b.Data) > maxText {
+		data = strings.Clone(data) // who keeps one value must not keep them all
+	}
+	return Reply{
+		Data:     data,
+		IsInt:    flags&replyInt != 0,
+		Cached:   flags&replyCached != 0,
+		Degraded: flags&replyDegraded != 0,
+		Node:     node,
+		Age:      fromMillis(at(b.Age, i)),
+		TTL:      fromMillis(at(b.TTL, i)),
+	}, nil
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,7 +48,10 @@ type pending struct {
 
 var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
 
-const ringSize = 64 // to begin with; it grows to maxCalls
+const (
+	ringSize     = 64 // to begin with; it grows to maxCalls
+	wakeTogether = 64 // callers; the first run while the answers of the others are read
+)
 
 func newCalls(peer string) *calls {
 	return &calls{
@@ -89,7 +93,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 		}
 	}
 	reply, err := p.reply, p.err
-	p.reply, p.err, p.batch = Reply{}, nil, nil
+	p.reply.Data, p.err, p.batch = "", nil, nil
 	pendings.Put(p)
 	if err != nil {
 		return Reply{}, err
@@ -225,32 +229,42 @@ func (c *calls) inFlight() int {
 // receive reads answers until the session ends.
 func (c *calls) receive(read func(any) error) error {
 	var b replyBatch
-	var woken []*pending
+	var answered [wakeTogether]*pending
 	for {
 		b.reset()
 		if err := read(&b); err != nil {
 			return err
 		}
-		if err := b.check(); err != nil {
+		if err := b.unpack(); err != nil {
 			return err
 		}
-		woken = woken[:0]
-		c.out.mu.Lock()
-		b.replies(c.peer, func(seq uint64, r *Reply, e *Error) {
-			p := c.slot(seq)
-			if p == nil || p.seq != seq || seq > c.taken {
-				return // withdrawn meanwhile
+		it := b.replies(c.peer)
+		for seqs := range slices.Chunk(b.Seq, wakeTogether) {
+			c.removeAll(seqs, &answered)
+			for i := range seqs {
+				r, e := it.next()
+				if p := answered[i]; p != nil {
+					p.reply, p.err = r, e
+					p.done <- struct{}{}
+				}
 			}
-			c.removeLocked(p)
-			if p.err = e; e == nil {
-				p.reply = *r
-			}
-			woken = append(woken, p)
-		})
-		c.out.mu.Unlock()
-		for _, p := range woken {
-			p.done <- struct{}{}
 		}
+	}
+}
+
+// removeAll forgets the calls with these numbers and puts them into calls, or nil for one that was
+// withdrawn meanwhile. The lock is held for no longer than that, as all callers need it.
+func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	for i, seq := range seqs {
+		p := c.slot(seq)
+		if p == nil || p.seq != seq || seq > c.taken {
+			calls[i] = nil
+			continue
+		}
+		c.removeLocked(p)
+		calls[i] = p
 	}
 }
 

@@ -44,7 +44,7 @@ func FuzzCalls(f *testing.F) {
 		var b callBatch
 		for {
 			b.reset()
-			if r.read(&b) != nil || b.check() != nil {
+			if r.read(&b) != nil || b.unpack() != nil {
 				return
 			}
 			for i := range b.Seq {
@@ -65,10 +65,13 @@ func FuzzReplies(f *testing.F) {
 		var b replyBatch
 		for {
 			b.reset()
-			if r.read(&b) != nil || b.check() != nil {
+			if r.read(&b) != nil || b.unpack() != nil {
 				return
 			}
-			b.replies("peer", func(uint64, *Reply, *Error) {})
+			it := b.replies("peer")
+			for range b.Seq {
+				it.next()
+			}
 		}
 	})
 }
@@ -105,6 +108,7 @@ func FuzzBatch(f *testing.F) {
 		for i, r := range requests {
 			sent.add(seq+uint64(i), &r, time.Duration(timeout))
 		}
+		sent.pack()
 		var wire bytes.Buffer
 		if err := sendGob(&wire, sent); err != nil {
 			t.Fatal(err)
@@ -113,7 +117,7 @@ func FuzzBatch(f *testing.F) {
 		if err := recvGob(&wire, &got, MaxMessage); err != nil {
 			t.Fatal(err)
 		}
-		if err := got.check(); err != nil {
+		if err := got.unpack(); err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range requests {

@@ -22,6 +22,7 @@ type outbox[B batch] struct {
 type batch interface {
 	size() int
 	full() bool
+	pack() // last thing before it is encoded
 	reset()
 }
 
@@ -124,6 +125,20 @@ func (o *outbox[B]) close() {
 	o.room.Broadcast()
 }
 
+// gather lets the goroutines that are about to add do so, for as long as that makes the batch grow.
+func (o *outbox[B]) gather() {
+	for last := -1; ; {
+		o.mu.Lock()
+		size := o.fill.size()
+		o.mu.Unlock()
+		if size <= last {
+			return
+		}
+		last = size
+		runtime.Gosched()
+	}
+}
+
 // run writes batches until done is closed or write fails. Taken is called, if not nil, with mu held
 // as a batch is taken.
 func (o *outbox[B]) run(done <-chan struct{}, taken func(B), write func(B) error) error {
@@ -133,12 +148,13 @@ func (o *outbox[B]) run(done <-chan struct{}, taken func(B), write func(B) error
 		case <-done:
 			return nil
 		}
-		runtime.Gosched() // let the goroutines that are about to add do so
+		o.gather()
 		for {
 			b, ok := o.take(taken)
 			if !ok {
 				break
 			}
+			b.pack()
 			if err := write(b); err != nil {
 				return err
 			}

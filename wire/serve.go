@@ -109,7 +109,7 @@ func (a *answers) receive(read func(any) error) error {
 		if err := read(&b); err != nil {
 			return err
 		}
-		if err := b.check(); err != nil {
+		if err := b.unpack(); err != nil {
 			return err
 		}
 		a.setReading(true)
@@ -117,7 +117,7 @@ func (a *answers) receive(read func(any) error) error {
 			if at(b.Flags, i)&callVoid == 0 {
 				a.handler.ServeCall(Call{
 					Request: b.request(i),
-					Timeout: time.Duration(at(b.Timeout, i)) * time.Microsecond,
+					Timeout: fromMillis(at(b.Timeout, i)),
 					seq:     seq,
 					to:      a,
 				})

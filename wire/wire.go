@@ -81,7 +81,7 @@ type Request struct {
 	Route  bool // the peer shall find the owner and ask it; otherwise it must be the owner
 }
 
-// A Reply is an answer as it crosses the wire. Durations are cut to microseconds.
+// A Reply is an answer as it crosses the wire. Durations are cut to milliseconds.
 type Reply struct {
 	Data     string // the value, at most MaxValue bytes
 	IsInt    bool   // Data is a decimal integer

@@ -56,10 +56,8 @@ func startCluster(t testing.TB, size int, kind Kind) []*Node {
 		nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), kind))
 	}
 	for _, n := range nodes[1:] {
-		for _, c := range n.Connect(t.Context(), nodes[0].Self()) {
-			if c.Err != nil {
-				t.Fatalf("%s to %s: %v", n.Self(), c.Name, c.Err)
-			}
+		if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
 		}
 	}
 	awaitView(t, nodes...)
@@ -136,10 +134,8 @@ func TestEveryPairDials(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, n := range nodes {
 			wg.Go(func() {
-				for _, c := range n.Connect(t.Context(), names...) {
-					if c.Err != nil {
-						t.Errorf("%s to %s: %v", n.Self(), c.Name, c.Err)
-					}
+				if err := n.Join(t.Context(), names...); err != nil { // as Connect gives up after 1 s
+					t.Errorf("%s: %v", n.Self(), err)
 				}
 			})
 		}

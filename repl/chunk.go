@@ -1,0 +1,235 @@
+package repl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.starlark.net/syntax"
+)
+
+// maxSource is how many bytes a line, a statement and a file may have. The resolver's recursion
+// grows with the length of 1+1+1…: at 4 MiB of it, it would overflow the stack.
+const maxSource = 1 << 20
+
+var dialect = &syntax.FileOptions{
+	Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true,
+}
+
+// A chunk is source that runs at once: one line or block as typed, or a whole file.
+type chunk struct {
+	name  string // of the file
+	first int    // number of its first line
+	lines []string
+	file  *syntax.File
+	whole bool  // a file
+	err   error // why the source is no program; file is nil
+}
+
+// A lineReader gives lines without their ends. It returns io.EOF after the last, an interruptError
+// when the user drops what was typed, and the cause when ctx ends.
+type lineReader interface {
+	readLine(ctx context.Context, prompt string) (string, error)
+}
+
+// An interruptError is a Ctrl-C at the prompt; idle if there was nothing to drop.
+type interruptError struct{ idle bool }
+
+func (interruptError) Error() string { return "interrupted" }
+
+// A chunker asks for lines until they make a statement. A block ends at an empty line, or at a line
+// that is not indented, which then is the next statement's.
+type chunker struct {
+	in    lineReader
+	name  string
+	line  int      // lines given out in chunks
+	ahead []string // lines read, not yet given out
+}
+
+// next returns the next statement. A chunk of comments or an empty line has no statements.
+func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chunk, error) {
+	g := gathering{chunker: c, ctx: ctx, prompt: prompt}
+	file, err := dialect.ParseCompoundStmt(c.name, g.readLine)
+	if g.broken != nil {
+		panic(g.broken)
+	}
+	if g.stop != nil {
+		if stop, ok := errors.AsType[interruptError](g.stop); ok {
+			stop.idle = stop.idle && len(g.lines) == 0
+			return nil, stop
+		}
+		if !errors.Is(g.stop, io.EOF) || len(g.lines) == 0 {
+			return nil, g.stop
+		}
+		err = syntax.Error{Pos: position(c.name, len(g.fed), 1), Msg: "the input ends within a bracket, string or block"}
+	}
+	out := &chunk{name: c.name, first: c.line + 1, lines: g.lines}
+	if err == nil {
+		out.lines = g.lines[:g.endOf(file)]
+	} else if last := len(g.lines) - 1; last > 0 && !indented(g.lines[last]) && parses(g.lines[:last]) {
+		out.lines, err = g.lines[:last], nil // the block is fine; the line that ended it is not
+	}
+	c.ahead = append(slices.Clone(g.lines[len(out.lines):]), c.ahead...)
+	c.line += len(out.lines)
+	if err != nil {
+		out.err = g.locate(err, out)
+		return out, nil
+	}
+	// Parse again, as ParseCompoundStmt numbers lines from 1.
+	out.file, out.err = dialect.Parse(c.name, syntax.FilePortion{
+		Content: []byte(strings.Join(out.lines, "\n") + "\n"), FirstLine: int32(out.first), FirstCol: 1,
+	}, 0)
+	if out.err != nil {
+		out.err = failureOf(out.err, nil)
+	}
+	return out, nil
+}
+
+// A gathering is the reading of one chunk.
+type gathering struct {
+	*chunker
+	ctx    context.Context
+	prompt func(more bool) string
+	lines  []string
+	fed    []int // for each line that the parser got, its index in lines
+	size   int
+	ended  bool  // the parser got an empty line for the end of the input
+	stop   error // why there are no more lines
+	broken any   // a panic of readLine, which the parser takes for a syntax error
+}
+
+// readLine feeds the parser. It holds back comments within a block, as the parser takes a line with
+// nothing but a comment for an empty one, which ends the block.
+func (g *gathering) readLine() ([]byte, error) {
+	defer func() {
+		if g.broken = recover(); g.broken != nil {
+			panic(g.broken)
+		}
+	}()
+	for {
+		line, err := g.read()
+		if errors.Is(err, io.EOF) && len(g.lines) > 0 && !g.ended {
+			g.ended = true
+			g.fed = append(g.fed, len(g.lines))
+			return []byte("\n"), nil // the end of input ends a block, too
+		}
+		if err == nil && len(g.lines) > 0 && strings.TrimSpace(line) == "#iex:break" {
+			err = interruptError{}
+		}
+		if g.size += len(line) + 1; err == nil && g.size > maxSource+1 {
+			err = fmt.Errorf("%s:%d:1: a statement of more than %d MiB", g.name, g.line+1, maxSource>>20)
+		}
+		if err != nil {
+			g.stop = err
+			return nil, err
+		}
+		g.lines = append(g.lines, line)
+		if len(g.lines) > 1 && comment(line) {
+			continue
+		}
+		g.fed = append(g.fed, len(g.lines)-1)
+		return []byte(line + "\n"), nil
+	}
+}
+
+func (g *gathering) read() (string, error) {
+	if len(g.ahead) > 0 {
+		line := g.ahead[0]
+		g.ahead = g.ahead[1:]
+		return line, nil
+	}
+	return g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0))
+}
+
+// endOf returns how many of the lines belong to the chunk: the statement's, and empty ones after it.
+func (g *gathering) endOf(file *syntax.File) int {
+	if len(file.Stmts) == 0 {
+		return len(g.lines)
+	}
+	end := g.fed[syntax.End(file.Stmts[len(file.Stmts)-1]).Line-1] + 1
+	for end < len(g.lines) && (strings.TrimSpace(g.lines[end]) == "" || comment(g.lines[end])) {
+		end++
+	}
+	return end
+}
+
+// locate gives an error of the first parse its line in the whole input.
+func (g *gathering) locate(err error, c *chunk) error {
+	var e syntax.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	at := len(c.lines) - 1 // of errors after the end
+	if i := int(e.Pos.Line) - 1; i < len(g.fed) {
+		at = min(at, g.fed[i])
+	}
+	e.Pos.Line = int32(c.first + at)
+	if strings.HasPrefix(e.Msg, "got indent,") {
+		e.Msg = "unexpected indentation (an empty line ends a block)"
+	}
+	return failureOf(e, nil)
+}
+
+// parseProgram parses a file as a whole. Here a block ends where its indentation does.
+func parseProgram(name string, src io.Reader) (*chunk, error) {
+	data, err := io.ReadAll(io.LimitReader(src, maxSource+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(data) > maxSource {
+		return nil, fmt.Errorf("%s: more than %d MiB", name, maxSource>>20)
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	c := &chunk{name: name, first: 1, whole: true, lines: strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")}
+	for i, line := range c.lines {
+		if err := checkLine(line, name, i+1); err != nil {
+			return nil, err
+		}
+	}
+	c.file, err = dialect.Parse(name, append(data, '\n'), 0)
+	if err != nil {
+		return nil, failureOf(err, nil)
+	}
+	return c, nil
+}
+
+// checkLine refuses what the parser would read wrongly.
+func checkLine(line, name string, n int) error {
+	bad := func(i int, what string) error {
+		return &failure{kind: "SyntaxError", name: name, line: n, col: utf8.RuneCountInString(line[:i]) + 1, msg: what}
+	}
+	if len(line) > maxSource {
+		return bad(0, fmt.Sprintf("a line of more than %d MiB", maxSource>>20))
+	}
+	if i := strings.IndexByte(line, 0); i >= 0 {
+		return bad(i, "a NUL byte")
+	}
+	for i, r := range line {
+		if r == utf8.RuneError && !strings.HasPrefix(line[i:], "\ufffd") {
+			return bad(i, "not UTF-8")
+		}
+	}
+	return nil
+}
+
+func indented(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
+
+// comment tells lines with nothing but a comment. One with quotes may be the end of a string.
+func comment(line string) bool {
+	return strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") &&
+		!strings.Contains(line, `"""`) && !strings.Contains(line, "'''")
+}
+
+func parses(lines []string) bool {
+	_, err := dialect.Parse("", strings.Join(lines, "\n")+"\n", 0)
+	return err == nil
+}
+
+func position(name string, line, col int) syntax.Position {
+	return syntax.MakePosition(&name, int32(line), int32(col))
+}

@@ -1,0 +1,128 @@
+package repl
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"unicode"
+
+	prompt "github.com/c-bata/go-prompt"
+	"go.starlark.net/starlark"
+)
+
+// wordSeparators end the word that a suggestion replaces.
+const wordSeparators = " \t()[]{}.,:;=+-*/%<>!&|^~\\\"'"
+
+// A completion offers names when Tab is pressed: it fills in what all candidates share, and opens a
+// menu if there are several. It only looks at the shell's own tables, as go-prompt calls it twice a
+// key. All but isOpen is for the goroutine that runs Input.
+type completion struct {
+	shell *Shell
+	more  bool // a statement goes on, so Tab indents
+	room  int  // columns that the menu has
+	list  []prompt.Suggest
+	open  atomic.Bool
+}
+
+func (c *completion) isOpen() bool { return c.open.Load() }
+
+// suggest returns the menu for go-prompt to draw. While it is open it does not change, as go-prompt
+// keeps an index into it.
+func (c *completion) suggest(d prompt.Document) []prompt.Suggest {
+	switch d.LastKeyStroke() {
+	case prompt.Tab, prompt.BackTab, prompt.Up, prompt.Down:
+	default:
+		c.open.Store(false)
+	}
+	// go-prompt panics on a menu without room for a word.
+	if !c.isOpen() || c.room < 16 {
+		return nil
+	}
+	return c.list
+}
+
+// tab is what the key does besides walking through an open menu.
+func (c *completion) tab(b *prompt.Buffer) {
+	if c.isOpen() {
+		return
+	}
+	before := b.Document().TextBeforeCursor()
+	if c.more && strings.TrimSpace(before) == "" {
+		b.InsertText(tabSpaces, false, true)
+		return
+	}
+	word, list := c.candidates(before)
+	if len(list) == 0 {
+		return
+	}
+	shared := list[0].Text
+	for _, s := range list[1:] {
+		for !strings.HasPrefix(s.Text, shared) {
+			shared = shared[:len(shared)-1]
+		}
+	}
+	b.InsertText(strings.TrimPrefix(shared, word), false, true)
+	c.list = list
+	c.open.Store(len(list) > 1)
+}
+
+// candidates returns the word before the cursor, after the last dot, and what it may become.
+func (c *completion) candidates(before string) (word string, list []prompt.Suggest) {
+	start := strings.LastIndexFunc(before, func(r rune) bool {
+		return r != '_' && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) + 1
+	path := strings.Split(before[start:], ".")
+	word = path[len(path)-1]
+	var names []string
+	var of starlark.Value
+	if len(path) == 1 {
+		if word == "" && strings.TrimSpace(before) != "" {
+			return "", nil
+		}
+		names = c.shell.names()
+	} else if of = c.shell.lookup(path[:len(path)-1]); of != nil {
+		if a, ok := of.(starlark.HasAttrs); ok {
+			names = slices.Sorted(slices.Values(a.AttrNames()))
+		}
+	}
+	if word == "" && of == nil {
+		for i := range c.shell.commands { // of everything, only the commands
+			list = append(list, prompt.Suggest{Text: c.shell.commands[i].name(), Description: c.shell.commands[i].help})
+		}
+		return word, list
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, word) {
+			list = append(list, prompt.Suggest{Text: name, Description: c.shell.brief(of, name)})
+		}
+	}
+	return word, list
+}
+
+// lookup returns the value of a dotted name, or nil. It calls nothing.
+func (sh *Shell) lookup(path []string) starlark.Value {
+	v := sh.globals[path[0]]
+	for _, name := range path[1:] {
+		a, ok := v.(starlark.HasAttrs)
+		if !ok {
+			return nil
+		}
+		v, _ = a.Attr(name)
+	}
+	return v
+}
+
+// brief says in a line what a name, or an attribute of a value, is.
+func (sh *Shell) brief(of starlark.Value, name string) string {
+	v := sh.globals[name]
+	if a, ok := of.(starlark.HasAttrs); ok {
+		v, _ = a.Attr(name)
+	}
+	if v == nil {
+		return ""
+	}
+	if c := sh.commandOf(v); c != nil {
+		return c.help
+	}
+	return v.Type()
+}

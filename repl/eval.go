@@ -1,0 +1,205 @@
+package repl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Names that no program can write stand for what the shell adds to a program.
+const (
+	showName = "(show)" // shows the value of an expression statement
+	stepName = "(step)" // runs before each statement of a file
+	oldName  = "(old) " // prefix: the value of a variable before the chunk
+)
+
+var errInterrupted = errors.New("interrupted")
+
+// exec runs a chunk and keeps its variables. Its error is a *failure or an [ExitStatus].
+//
+// Ctrl-C and ctx stop Starlark code between two of its steps and commands at once, and growth of
+// the heap stops a program, too (memory.go). What cannot be bounded is a single step that computes
+// without calling us: sorting ten million elements, multiplying huge integers, or printing a value
+// nested millions deep, which can overflow the stack.
+func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sh.setCancel(cancel)
+	defer sh.setCancel(nil)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+		}
+		if err != nil {
+			err = sh.failure(ctx, c, err)
+		}
+	}()
+
+	thread := &starlark.Thread{
+		Name:  c.name,
+		Print: func(_ *starlark.Thread, msg string) { sh.println(msg) },
+		Load: func(*starlark.Thread, string) (starlark.StringDict, error) {
+			return nil, errors.New("there are no modules to load")
+		},
+	}
+	thread.SetMaxExecutionSteps(sh.maxSteps)
+	thread.SetLocal(contextKey, ctx)
+	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
+	defer watchMemory(cancel)()
+
+	names := sh.prepare(c)
+	program, err := starlark.FileProgram(c.file, names)
+	if err != nil {
+		return err
+	}
+	defer sh.forgetOld()
+	vars, err := program.Init(thread, sh.globals)
+	maps.Copy(sh.globals, vars)
+	return err
+}
+
+// prepare rewrites a chunk so that it shows the values of its expression statements, and returns
+// which names it may read.
+//
+// Starlark gives every program global variables of its own. The shell's variables are passed as
+// predeclared ones, which a function looks up when it runs, so that it sees later changes as in any
+// other shell. A chunk that assigns to a variable has its own one of that name, which starts as the
+// shell's: x = (old) x is put in front.
+func (sh *Shell) prepare(c *chunk) func(string) bool {
+	var stmts []syntax.Stmt
+	forward := false // functions may be written before what they call
+	for _, name := range assigned(c.file.Stmts) {
+		if v, ok := sh.globals[name]; ok {
+			sh.globals[oldName+name] = v
+			pos := syntax.Start(c.file.Stmts[0])
+			stmts = append(stmts, &syntax.AssignStmt{
+				OpPos: pos, Op: syntax.EQ, LHS: ident(name, pos), RHS: ident(oldName+name, pos),
+			})
+		}
+	}
+	shown := 0 // lines of a file that have been echoed
+	sh.globals[stepName] = sh.stepper(c, &shown)
+	for i, stmt := range c.file.Stmts {
+		if c.whole {
+			stmts = append(stmts, &syntax.ExprStmt{X: call(stepName, stmt, &syntax.Literal{
+				Token: syntax.INT, TokenPos: syntax.Start(stmt), Value: int64(syntax.End(stmt).Line),
+			})})
+		}
+		switch s := stmt.(type) {
+		case *syntax.DefStmt:
+			forward = !c.whole
+		case *syntax.ExprStmt:
+			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
+				break // what a file says of itself
+			}
+			s.X = call(showName, s, s.X)
+		}
+		stmts = append(stmts, stmt)
+	}
+	c.file.Stmts = stmts
+	return func(name string) bool {
+		return sh.globals.Has(name) || forward && !starlark.Universe.Has(name)
+	}
+}
+
+// stepper returns what runs before each statement of a file, given the statement's last line. It
+// counts statements as Run does and echoes the lines up to there.
+func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
+	return starlark.NewBuiltin(stepName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		end, err := starlark.AsInt32(args[0])
+		if err != nil {
+			return nil, err
+		}
+		if *shown > 0 {
+			sh.count++
+		}
+		if end > *shown {
+			if sh.cfg.Echo {
+				sh.echo(c.lines[*shown:end])
+			}
+			*shown = end
+		}
+		return starlark.None, nil
+	})
+}
+
+// show prints the value of an expression statement, and keeps it as _. A command that needs no
+// arguments runs when it is only named.
+func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	v := args[0]
+	if b, ok := v.(*starlark.Builtin); ok && sh.isBare(b) {
+		var err error
+		if v, err = starlark.Call(thread, b, nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	if v != starlark.None {
+		sh.globals["_"] = v
+		sh.println(sh.display(v))
+	}
+	return starlark.None, nil
+}
+
+func (sh *Shell) forgetOld() {
+	maps.DeleteFunc(sh.globals, func(name string, _ starlark.Value) bool {
+		return strings.HasPrefix(name, oldName)
+	})
+}
+
+// assigned returns the global variables to which the statements assign, functions aside.
+func assigned(stmts []syntax.Stmt) []string {
+	names := make(map[string]bool)
+	var target func(syntax.Expr)
+	target = func(x syntax.Expr) {
+		switch x := x.(type) {
+		case *syntax.Ident:
+			names[x.Name] = true
+		case *syntax.ParenExpr:
+			target(x.X)
+		case *syntax.TupleExpr:
+			for _, x := range x.List {
+				target(x)
+			}
+		case *syntax.ListExpr:
+			for _, x := range x.List {
+				target(x)
+			}
+		}
+	}
+	var walk func([]syntax.Stmt)
+	walk = func(stmts []syntax.Stmt) {
+		for _, stmt := range stmts {
+			switch s := stmt.(type) {
+			case *syntax.AssignStmt:
+				target(s.LHS)
+			case *syntax.ForStmt:
+				target(s.Vars)
+				walk(s.Body)
+			case *syntax.WhileStmt:
+				walk(s.Body)
+			case *syntax.IfStmt:
+				walk(s.True)
+				walk(s.False)
+			case *syntax.DefStmt:
+				names[s.Name.Name] = true
+			}
+		}
+	}
+	walk(stmts)
+	return slices.Sorted(maps.Keys(names))
+}
+
+func ident(name string, pos syntax.Position) *syntax.Ident {
+	return &syntax.Ident{Name: name, NamePos: pos}
+}
+
+func call(name string, at syntax.Node, arg syntax.Expr) *syntax.CallExpr {
+	start, end := at.Span()
+	return &syntax.CallExpr{Fn: ident(name, start), Lparen: start, Args: []syntax.Expr{arg}, Rparen: end}
+}

@@ -1,0 +1,303 @@
+package repl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+// run feeds input to a shell without a terminal and returns what it wrote.
+func run(t testing.TB, cfg Config, input string) (out, errs string, err error) {
+	t.Helper()
+	var o, e bytes.Buffer
+	cfg.In, cfg.Out, cfg.Err = strings.NewReader(input), &o, &e
+	if cfg.Cluster == nil {
+		cfg.Cluster = &fakeCluster{}
+	}
+	err = New(cfg).Run(t.Context())
+	return o.String(), e.String(), err
+}
+
+func TestStatements(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"request(1)  # comment", "{200, 2@127.0.0.1}"},
+		{"x = request(1)", ""},
+		{"x = request(1)\nx", "{200, 2@127.0.0.1}"},
+		{"[request(i) for i in range(1, 5)]", "[{200, 2@127.0.0.1}, {301, 3@127.0.0.1}, {102, 1@127.0.0.1}, {203, 2@127.0.0.1}]"},
+		{"v, n = request(1)\nprint(v + 1, n)", "201 2@127.0.0.1"},
+		{"DistributedProcess.request(4)", "{200, 2@127.0.0.1}"},
+		{`request("4") == request(4)`, "True"},
+		{"request(0) == request(1)", "False"},
+		{"len(set([request(1), request(1), request(2)]))", "2"},
+		{"r = request(1)\n(r.value, r.node, r.cached, r.degraded, r.age, r.ttl)", `(200, "2@127.0.0.1", False, False, 1.0, 4.0)`},
+		{"request(2)\nrequest(2).cached", "{300, 3@127.0.0.1}\nTrue"},
+		{"nodes()", `["1@127.0.0.1", "2@127.0.0.1", "3@127.0.0.1"]`},
+		{"Node.list() == nodes() and Node.self() == node()", "True"},
+		{"node", `"1@127.0.0.1"`},
+		{"owner(-1)", `"3@127.0.0.1"`},
+		{`connect("2@h", "9@h")`, "2@h  true\n9@h  false  connection refused"},
+		{"[c.name for c in DistributedProcess.connect() if not c.ok]", `["4@127.0.0.1", "5@127.0.0.1"]`},
+		{"name, ok, why = connect()[3]\n(ok, why)", `(False, "connection refused")`},
+		{"workers()", "no live workers"},
+		{"x = request(7)\nworkers()", "id  node          age   ttl  hits  queue\n 7  2@127.0.0.1  1.0s  4.0s    12      0"},
+		{"x = request(1 << 200)\n[w.id for w in workers()][0] == 1 << 200", "True"},
+		{"sleep(0)\nsleep(0.001)", ""},
+		{"None", ""},
+		{"1; 2", "1\n2"},
+		{"_ = 1\n3\n_ + 1", "3\n4"},
+		{"x = 1\nif x:\n  x = 2\nx", "2"},
+		{"def f(n):\n  # a comment\n  return n if n < 2 else f(n-1) + f(n-2)\nf(10)", "55"},
+		{"def f(): return g()\ndef g(): return 1\nf()", "1"},
+		{"n = 0\ndef f(): return n\nn += 5\nf()", "5"},
+		{"i = 0\nwhile i < 2:\n  i += 1\n\nprint(i)", "2"},
+		{"if True:\n  print(1)\nelse:\n  print(2)\n# end", "1"},
+		{"x = '''a\n# b\n\nc'''\nx", `"a\n# b\n\nc"`},
+		{"f(\n  1,\n)", "!<stdin>:1:1: undefined: f"},
+		{"x = [\n  1, # one\n\n  2]\nx", "[1, 2]"},
+		{"set([1])", "set([1])"},
+		{"json.encode({'a': 1})", `"{\"a\":1}"`},
+		{"math.floor(1.5)", "1"},
+		{"x = 1\r\nx\r\n", "1"},
+	} {
+		out, errs, _ := run(t, Config{}, test.in)
+		if want, bad := strings.CutPrefix(test.want, "!"); bad {
+			if strings.TrimSpace(errs) != want {
+				t.Errorf("%q: error %q, want %q", test.in, errs, want)
+			}
+		} else if strings.TrimSpace(out) != strings.TrimSpace(want) || errs != "" {
+			t.Errorf("%q:\n%s%s\nwant\n%s", test.in, out, errs, want)
+		}
+	}
+}
+
+// Every error is one line, names the place, stops the program and makes the status 1.
+func TestErrors(t *testing.T) {
+	const idError = "an id is an integer or a string of at most 256 bytes"
+	for _, test := range []struct{ in, want string }{
+		{"\n\nreqest(1)", "<stdin>:3:1: undefined: reqest (did you mean request?)"},
+		{"total = 1\nprint(totl)", "<stdin>:2:7: undefined: totl (did you mean total?)"},
+		{"def f():\n  return reqest(1)\n\nf()", "<stdin>:2:10: undefined: reqest (did you mean request?)"},
+		{"Node.lst()", "<stdin>:1:5: module has no .lst field or method (did you mean .list?)"},
+		{"request(1).valeu", "<stdin>:1:11: reply has no .valeu field or method (did you mean .value?)"},
+		{"request(1.5)", "<stdin>:1:8: request: a float: " + idError},
+		{"request(None)", "<stdin>:1:8: request: None: " + idError},
+		{"request(True)", "<stdin>:1:8: request: a bool: " + idError},
+		{"owner([1])", "<stdin>:1:6: owner: a list: " + idError},
+		{"request('x' * 257)", "<stdin>:1:8: request: 257 bytes: " + idError},
+		{"x = 1 << 500\nrequest(x * x)", "<stdin>:2:8: request: 302 bytes: " + idError},
+		{"request()", "<stdin>:1:8: request: missing argument for id"},
+		{"connect(2)", `<stdin>:1:8: connect: an int is no name; a name is a string such as "2@127.0.0.1"`},
+		{"sleep(-1)", "<stdin>:1:6: sleep: -1; seconds are a number from 0 up, such as 0.5"},
+		{"sleep(1e300)", "<stdin>:1:6: sleep: 1e+300; seconds are a number from 0 up, such as 0.5"},
+		{"exit(256)", "<stdin>:1:5: exit: 256; a status is a number from 0 to 255"},
+		{"print((1)\nprint(2)", "<stdin>:2:6: got identifier, want ','"},
+		{"f(", "<stdin>:2:1: the input ends within a bracket, string or block"},
+		{"x = $", "<stdin>:1:5: unexpected input character '$'"},
+		{"x = 1\ndef f():\n\n  return 1", "<stdin>:3:1: got newline, want indent"},
+		{"  x = 1", "<stdin>:1:3: unexpected indentation (an empty line ends a block)"},
+		{"a\x00b", "<stdin>:1:2: a NUL byte"},
+		{"ä\xffb", "<stdin>:1:2: not UTF-8"},
+		{strings.Repeat("x", maxSource+1), "<stdin>:1:1: a line of more than 1 MiB"},
+		{"range(1 << 40)", "<stdin>:1:6: range: 1099511627776 numbers, of at most 10000000; use while"},
+		{"'a' * (1 << 31)", "<stdin>:1:5: repeat count 2147483648 too large"},
+		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements)"},
+		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow"},
+		{"load('x', 'y')", "<stdin>:1:1: cannot load x: there are no modules to load"},
+		{"h('conect')", `<stdin>:1:2: h: "conect" is no command (did you mean connect?)`},
+	} {
+		out, errs, err := run(t, Config{}, test.in+"\nprint('went on')\n")
+		if errs != test.want+"\n" || out != "" || err != ExitStatus(1) {
+			t.Errorf("%.60q: %v\n%swant\n%s", test.in, err, errs+out, test.want)
+		}
+	}
+}
+
+func TestRequestErrorsTellTheOutcome(t *testing.T) {
+	for _, cause := range []error{node.ErrOverloaded, node.ErrSource, errors.New("broken\x1b[31m")} {
+		c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) { return node.Reply{}, cause }}
+		_, errs, err := run(t, Config{Cluster: c}, "request('a')")
+		outcome := "(" + node.OutcomeOf(cause).String() + ")"
+		if !strings.HasPrefix(errs, `<stdin>:1:8: request("a"): `) || !strings.HasSuffix(errs, " "+outcome+"\n") ||
+			strings.Count(errs, outcome) != 1 || strings.Contains(errs, "\x1b") || err != ExitStatus(1) {
+			t.Errorf("%v: %q, want the outcome %s once", err, errs, outcome)
+		}
+	}
+}
+
+func TestDegradedReply(t *testing.T) {
+	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) {
+		return node.Reply{Value: node.BytesValue("x\x1by"), Node: "1@127.0.0.1", Degraded: true}, nil
+	}}
+	out, _, _ := run(t, Config{Cluster: c}, "request(1)\nrequest(1).degraded")
+	if want := "{\"x\\x1by\", 1@127.0.0.1, degraded}\nTrue\n"; out != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+}
+
+// A panic in a command is an error of the program, and no trace is shown.
+func TestPanicInCommand(t *testing.T) {
+	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) { panic("lost") }}
+	_, errs, err := run(t, Config{Cluster: c}, "request(1)")
+	if want := "<stdin>:1:8: request: internal error: lost\n"; errs != want || err != ExitStatus(1) {
+		t.Errorf("%v, %q, want %q", err, errs, want)
+	}
+}
+
+func TestExit(t *testing.T) {
+	for in, want := range map[string]error{
+		"exit": nil, "exit()": nil, "exit(0)": nil, "exit(3)": ExitStatus(3),
+		"def f(): exit(4)\nf()": ExitStatus(4), "": nil,
+	} {
+		out, errs, err := run(t, Config{}, in+"\nprint('went on')")
+		if err != want || errs != "" || in != "" && out != "" {
+			t.Errorf("%q: %v, want %v; %s%s", in, err, want, out, errs)
+		}
+	}
+}
+
+func TestProgram(t *testing.T) {
+	for _, test := range []struct{ in, out, err string }{
+		{"'''What it does.'''\nif True:\n  print(1)\nprint(2)\nrequest(1)", "1\n2\n{200, 2@127.0.0.1}\n", ""},
+		{"def f(): return g()\ndef g():\n\n  # comment\n  return x\nx = 3\nf()", "3\n", ""},
+		{"print(1)\nreqest(1)\n", "", "p.star:2:1: undefined: reqest (did you mean request?)\n"},
+		{"print(1)\n1//0\nprint(2)", "1\n", "p.star:2:2: floored division by zero\n"},
+		{"\ufeffprint(1)\r\nprint(2)", "1\n2\n", ""},
+		{"print(1)\nx = (", "", "p.star:3:1: got end of file, want primary expression\n"},
+		{"", "", ""},
+		{"'text'", "\"text\"\n", ""},
+	} {
+		var out, errs bytes.Buffer
+		sh := New(Config{Cluster: &fakeCluster{}, Out: &out, Err: &errs})
+		err := sh.RunProgram(t.Context(), "p.star", strings.NewReader(test.in))
+		if out.String() != test.out || errs.String() != test.err || (err != nil) != (test.err != "") {
+			t.Errorf("%q: %v\n%s%s\nwant\n%s%s", test.in, err, &out, &errs, test.out, test.err)
+		}
+	}
+}
+
+// With Echo, a pipe and a file both read as a session.
+func TestEcho(t *testing.T) {
+	const in = "# start\n\nx = request(1)  # one\nx\nfor i in range(2):\n  print(i)\n\nx.node\n"
+	const want = `distproc(1@127.0.0.1)1> # start
+distproc(1@127.0.0.1)1> x = request(1)  # one
+distproc(1@127.0.0.1)2> x
+{200, 2@127.0.0.1}
+distproc(1@127.0.0.1)3> for i in range(2):
+........(1@127.0.0.1)3>   print(i)
+0
+1
+distproc(1@127.0.0.1)4> x.node
+"2@127.0.0.1"
+`
+	out, _, _ := run(t, Config{Echo: true}, in)
+	if got := strings.Replace(out, "........(1@127.0.0.1)3> \n", "", 1); got != want {
+		t.Errorf("pipe:\n%s\nwant\n%s", out, want)
+	}
+	var file bytes.Buffer
+	sh := New(Config{Cluster: &fakeCluster{}, Out: &file, Echo: true})
+	if err := sh.RunProgram(t.Context(), "f", strings.NewReader(in)); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Replace(file.String(), "# start\n........(1@127.0.0.1)1> \n........", "# start\ndistproc", 1)
+	if got != want {
+		t.Errorf("file:\n%s\nwant\n%s", file.String(), want)
+	}
+}
+
+// What runs ends soon after its context, whether it computes or waits.
+func TestCancel(t *testing.T) {
+	waiting := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+		<-ctx.Done()
+		return node.Reply{}, ctx.Err()
+	}}
+	for _, code := range []string{"sleep(3600)", "while True: pass", "request(1)"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("enough")
+		time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
+		sh := New(Config{Cluster: waiting, Out: new(bytes.Buffer), Err: new(bytes.Buffer)})
+		done := make(chan error, 1)
+		go func() { done <- sh.RunProgram(ctx, "-e", strings.NewReader(code)) }()
+		select {
+		case err := <-done:
+			if err != cause {
+				t.Errorf("%s: %v, want the cause", code, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s still runs", code)
+		}
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a gigabyte")
+	}
+	_, errs, _ := run(t, Config{}, "x = []\nwhile len(x) < 2500: x.append('a' * (1 << 20) + str(len(x)))\n")
+	if want := "<stdin>:2:1: " + errMemory.Error() + "\n"; !strings.HasSuffix(errs, errMemory.Error()+"\n") {
+		t.Errorf("got %q, want %q", errs, want)
+	}
+}
+
+// Values deeper than the stack, or longer than memory, are cut when they are shown.
+func TestShowIsBounded(t *testing.T) {
+	deep := starlark.Value(starlark.Tuple{})
+	for range 5_000_000 {
+		deep = starlark.Tuple{deep}
+	}
+	wide := starlark.Value(starlark.NewList(nil))
+	for range 100 {
+		wide = starlark.NewList([]starlark.Value{wide, wide})
+	}
+	sh := New(Config{Cluster: &fakeCluster{}})
+	for _, v := range []starlark.Value{deep, wide} {
+		if s := sh.display(v); len(s) > maxShown+1000 || !strings.Contains(s, "…") {
+			t.Errorf("%d bytes, no mark of a cut", len(s))
+		}
+	}
+}
+
+// The longest chains that a program may have do not overflow the stack.
+func TestLongExpressions(t *testing.T) {
+	for _, chain := range []string{"1" + strings.Repeat("+1", maxSource/2-1), "1" + strings.Repeat(".a", maxSource/2-1),
+		"1" + strings.Repeat("()", maxSource/2-1), strings.Repeat("not ", maxSource/4-1) + "1", strings.Repeat("[", maxSource-1)} {
+		if _, errs, err := run(t, Config{}, "x = lambda: "+chain[:len(chain)-12]+"1\n"); err != nil && !strings.HasPrefix(errs, "<stdin>:") {
+			t.Errorf("%.20q: %v %.200q", chain, err, errs)
+		}
+	}
+	_, errs, _ := run(t, Config{}, strings.Repeat("(\n", maxSource))
+	if want := "<stdin>:1:1: a statement of more than 1 MiB\n"; errs != want && !strings.Contains(errs, "nesting") {
+		t.Errorf("got %.200q", errs)
+	}
+}
+
+func TestHelpShowsEveryCommand(t *testing.T) {
+	out, _, _ := run(t, Config{}, "h")
+	for _, c := range commands() {
+		if !strings.Contains(out, c.usage) || !strings.Contains(out, c.help) {
+			t.Errorf("h() does not show %s", c.usage)
+		}
+		for _, name := range append(c.aliases, c.name()) {
+			if out, errs, _ := run(t, Config{}, "h("+name+")"); !strings.Contains(out, c.example) {
+				t.Errorf("h(%s): %s%s", name, out, errs)
+			}
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"connect", "request", "nodes", "node", "h"}
+	for in, want := range map[string]string{
+		"reqest": "request", "reuqest": "request", "Request": "request", "conect": "connect", "nods": "nodes",
+		"x": "", "zzzz": "", strings.Repeat("x", 1<<20): "",
+	} {
+		if got := nearest(in, names); got != want {
+			t.Errorf("%.20q: %q, want %q", in, got, want)
+		}
+	}
+}

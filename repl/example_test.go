@@ -1,0 +1,55 @@
+package repl_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/repl"
+)
+
+// alone is a cluster of one node, whose workers all have the value 454.
+type alone struct{}
+
+func (alone) Self() string { return "1@127.0.0.1" }
+func (alone) Connect(context.Context, ...string) []node.Connection {
+	return []node.Connection{{Name: "1@127.0.0.1"}}
+}
+func (alone) Request(context.Context, node.ID) (node.Reply, error) {
+	return node.Reply{Value: node.IntValue(454), Node: "1@127.0.0.1"}, nil
+}
+func (alone) Owner(context.Context, node.ID) (string, error) { return "1@127.0.0.1", nil }
+func (alone) Members(context.Context) ([]node.Member, error) {
+	return []node.Member{{Name: "1@127.0.0.1"}}, nil
+}
+func (alone) Workers(context.Context) ([]node.WorkerInfo, error) { return nil, nil }
+
+func ExampleShell_Run() {
+	sh := repl.New(repl.Config{
+		Cluster: alone{},
+		In:      strings.NewReader("connect()\nv, n = request(1)  # v is the value\nv + 1\n"),
+		Out:     os.Stdout,
+		Err:     os.Stdout,
+		Echo:    true,
+	})
+	if err := sh.Run(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// distproc(1@127.0.0.1)1> connect()
+	// 1@127.0.0.1  true
+	// distproc(1@127.0.0.1)2> v, n = request(1)  # v is the value
+	// distproc(1@127.0.0.1)3> v + 1
+	// 455
+}
+
+func ExampleShell_RunProgram() {
+	sh := repl.New(repl.Config{Cluster: alone{}, Out: os.Stdout, Err: os.Stdout})
+	err := sh.RunProgram(context.Background(), "-e", strings.NewReader("request(7)\nreqest(8)\n"))
+	fmt.Println(err)
+	// Output:
+	// -e:2:1: undefined: reqest (did you mean request?)
+	// exit status 1
+}

@@ -1,0 +1,127 @@
+package repl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// fakeCluster is three nodes, of which 1@127.0.0.1 is the own. A worker's value is 100 times its
+// node plus the number of workers before it.
+type fakeCluster struct {
+	mu      sync.Mutex
+	workers map[node.ID]int64 // guarded by mu
+	request func(ctx context.Context, id node.ID) (node.Reply, error)
+}
+
+func (f *fakeCluster) Self() string { return "1@127.0.0.1" }
+
+func (f *fakeCluster) Connect(_ context.Context, names ...string) []node.Connection {
+	if len(names) == 0 {
+		for i := 1; i <= 5; i++ {
+			names = append(names, fmt.Sprintf("%d@127.0.0.1", i))
+		}
+	}
+	var out []node.Connection
+	for _, name := range names {
+		c := node.Connection{Name: name}
+		if !strings.ContainsAny(name[:1], "123") {
+			c.Err = errors.New("connection refused")
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (f *fakeCluster) seat(id node.ID) int {
+	var n int
+	if _, err := fmt.Sscan(id.String(), &n); err != nil {
+		n = len(id.String())
+	}
+	return (n%3+3)%3 + 1
+}
+
+func (f *fakeCluster) Request(ctx context.Context, id node.ID) (node.Reply, error) {
+	if f.request != nil {
+		return f.request(ctx, id)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.workers == nil {
+		f.workers = make(map[node.ID]int64)
+	}
+	v, cached := f.workers[id]
+	if !cached {
+		v = int64(100*f.seat(id) + len(f.workers))
+		f.workers[id] = v
+	}
+	owner, _ := f.Owner(ctx, id)
+	return node.Reply{Value: node.IntValue(v), Node: owner, Cached: cached, Age: time.Second, TTL: 4 * time.Second}, nil
+}
+
+func (f *fakeCluster) Owner(_ context.Context, id node.ID) (string, error) {
+	return fmt.Sprintf("%d@127.0.0.1", f.seat(id)), nil
+}
+
+func (f *fakeCluster) Members(context.Context) ([]node.Member, error) {
+	return []node.Member{
+		{Name: "1@127.0.0.1"}, {Name: "2@127.0.0.1"}, {Name: "3@127.0.0.1"},
+		{Name: "4@127.0.0.1", State: node.Failed},
+	}, nil
+}
+
+func (f *fakeCluster) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []node.WorkerInfo
+	for id := range f.workers {
+		owner, _ := f.Owner(ctx, id)
+		out = append(out, node.WorkerInfo{ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12})
+	}
+	return out, nil
+}
+
+// TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is set, so that
+// tests have a process with a terminal and signals of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("DISTPROC_TEST_SHELL") == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if os.Getenv("DISTPROC_TEST_SHELL") == "nohup" {
+		signal.Ignore(syscall.SIGHUP)
+	}
+	sh := New(Config{Cluster: &fakeCluster{}, History: os.Getenv("DISTPROC_TEST_HISTORY")})
+	notices := make(chan os.Signal, 1)
+	signal.Notify(notices, syscall.SIGUSR1)
+	go func() {
+		for range notices {
+			sh.Notify("node 2@127.0.0.1 is down")
+		}
+	}()
+	if os.Getenv("DISTPROC_TEST_SHELL") == "panic" {
+		sh.commands[0].run = nil
+		sh.cluster = panicCluster{sh.cluster}
+	}
+	err := sh.Run(ctx)
+	fmt.Printf("left: %v\n", err)
+	if status, ok := errors.AsType[ExitStatus](err); ok {
+		os.Exit(int(status))
+	}
+	os.Exit(0)
+}
+
+// panicCluster breaks outside of any command.
+type panicCluster struct{ Cluster }
+
+func (panicCluster) Self() string { panic("broken") }

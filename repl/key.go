@@ -1,0 +1,104 @@
+package repl
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	prompt "github.com/c-bata/go-prompt"
+)
+
+// maxEscape is the most bytes of an escape sequence; longer ones are no keys.
+const maxEscape = 64
+
+// cutKey returns the first key of what was typed as go-prompt is to get it (nil: not at all), and
+// how many bytes it took; none if it may go on with bytes that are still to come. If nothing is to
+// come, it always takes some. Within a marked paste only text and line ends are keys.
+func cutKey(buf []byte, pasting, final bool) (key []byte, n int) {
+	if len(buf) == 0 {
+		return nil, 0
+	}
+	switch c := buf[0]; {
+	case c == 0x1b:
+		if n = escapeLen(buf); n == 0 && final {
+			n = min(len(buf), maxEscape)
+		}
+		if pasting && n > 1 && string(buf[:n]) != pasteEnd {
+			return nil, 1 // what follows the escape is pasted text
+		}
+		if pasting || !known(buf[:n]) {
+			return nil, n
+		}
+		return buf[:n], n
+	case pasting && c == '\t':
+		return []byte(tabSpaces), 1
+	case c < ' ' || c == 0x7f:
+		if pasting {
+			return nil, 1
+		}
+		return buf[:1], 1
+	}
+	for n < len(buf) && buf[n] >= ' ' && buf[n] != 0x7f {
+		if !utf8.FullRune(buf[n:]) && !final && bytes.IndexFunc(buf[n:], isControl) < 0 {
+			break // the rest of a character is still to come
+		}
+		_, size := utf8.DecodeRune(buf[n:])
+		n += size
+	}
+	if n == 0 {
+		return nil, 0
+	}
+	return []byte(strings.ToValidUTF8(string(buf[:n]), "\ufffd")), n
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// escapeLen returns the length of the escape sequence at the start of buf, or 0 if it is not whole.
+func escapeLen(buf []byte) int {
+	if len(buf) < 2 {
+		return 0
+	}
+	switch buf[1] {
+	case 0x1b:
+		return 1
+	case 'O': // SS3: one byte follows
+		if len(buf) < 3 {
+			return 0
+		}
+		return 3
+	case '[': // CSI: parameters, then a byte from @ to ~
+		for i := 2; i < min(len(buf), maxEscape); i++ {
+			switch c := buf[i]; {
+			case i == 2 && c == '[': // the Linux console's function keys
+			case c >= '@' && c <= '~':
+				return i + 1
+			case c < ' ' || c > '~':
+				return i // cut short by something else
+			}
+		}
+		if len(buf) >= maxEscape {
+			return maxEscape
+		}
+		return 0
+	}
+	_, size := utf8.DecodeRune(buf[1:])
+	return 1 + size // Alt and a character
+}
+
+// known tells the sequences that go-prompt or we obey. It would insert the others as text.
+func known(key []byte) bool {
+	for _, alt := range altKeys {
+		if bytes.Equal(alt.ASCIICode, key) {
+			return true
+		}
+	}
+	return prompt.GetKey(key) != prompt.NotDefined
+}
+
+// altKeys are what readline has and go-prompt has not.
+var altKeys = []prompt.ASCIICodeBind{
+	{ASCIICode: []byte("\x1bb"), Fn: prompt.GoLeftWord},
+	{ASCIICode: []byte("\x1bf"), Fn: prompt.GoRightWord},
+	{ASCIICode: []byte("\x1bd"), Fn: func(b *prompt.Buffer) { b.Delete(b.Document().FindEndOfCurrentWordWithSpace()) }},
+	{ASCIICode: []byte("\x1b\x7f"), Fn: prompt.DeleteWord},
+}

@@ -1,0 +1,259 @@
+package repl
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	prompt "github.com/c-bata/go-prompt"
+)
+
+// A keyboard gives go-prompt the keys, one a Read: a run of text, a control character or an escape
+// sequence. go-prompt takes what one Read returns for one key, so a paste or fast typing would
+// otherwise be garbled. It implements [prompt.ConsoleParser].
+//
+// go-prompt's Input drops keys that it was given after the one that ends it, so the keyboard gives
+// none until the next Setup. Whatever ends Input does it as Enter, and ending tells what it was.
+type keyboard struct {
+	tty     *tty
+	buf     []byte // typed, not yet given out; of the goroutine that runs or reads for Input
+	pasting bool   // within a marked paste; as buf
+	lastCR  bool   // the last key was a carriage return; as buf
+
+	mu     sync.Mutex
+	hold   hold     // guarded by mu, as all below
+	ending ending   // what ends, or ended, this Input
+	asked  ending   // what somebody else wants to end it with
+	queue  [][]byte // keys of our own, given before what is typed
+	redraw bool
+	drop   bool // forget what was typed ahead
+	cols   int  // at Setup
+}
+
+type hold uint8
+
+const (
+	holdNothing hold = iota
+	holdHandled      // until go-prompt has handled the last key, which may end Input
+	holdSetup        // until the next Input
+)
+
+type ending uint8
+
+const (
+	entered ending = iota
+	interrupted
+	leaving   // Ctrl-D on an empty line, or the terminal has gone
+	cancelled // the context ended
+	resized   // Input has to begin again, as it takes the width only then
+)
+
+// Keys of our own. No text has these bytes.
+var (
+	keyInterrupt = []byte{0xff, 'c'}
+	keyResize    = []byte{0xff, 'r'}
+	keyRestore   = []byte{0xff, 'p'}
+	keyEnter     = []byte{'\r'}
+)
+
+const (
+	pasteBegin = "\x1b[200~"
+	pasteEnd   = "\x1b[201~"
+	tabSpaces  = "    " // what a tab becomes that is text, as go-prompt cannot draw one
+)
+
+var errNoKey = errors.New("no key")
+
+func (k *keyboard) Setup() error {
+	k.mu.Lock()
+	k.hold, k.ending = holdNothing, entered
+	_, k.cols = k.tty.size()
+	k.mu.Unlock()
+	return k.tty.set(editing)
+}
+
+func (k *keyboard) TearDown() error { return k.tty.set(running) }
+
+// GetWinSize returns the width, and a height at which go-prompt never finds the window too small.
+func (k *keyboard) GetWinSize() *prompt.WinSize {
+	_, cols := k.tty.size()
+	return &prompt.WinSize{Row: 1 << 14, Col: uint16(cols)}
+}
+
+// Read returns the next key, or an error when none comes for a moment.
+func (k *keyboard) Read() ([]byte, error) {
+	if key, err := k.ownKey(); key != nil || err != nil {
+		return key, err
+	}
+	for {
+		key, n := cutKey(k.buf, k.pasting, false)
+		if n == 0 {
+			wait := 50 * time.Millisecond
+			if len(k.buf) > 0 {
+				wait = 40 * time.Millisecond // for the rest of a key
+			}
+			had := len(k.buf)
+			if k.fill(wait); len(k.buf) > had {
+				continue
+			}
+			if had == 0 {
+				return nil, errNoKey
+			}
+			key, n = cutKey(k.buf, k.pasting, true)
+		}
+		raw := k.buf[:n]
+		k.buf = k.buf[n:]
+		if key = k.typed(key, string(raw)); key != nil {
+			return key, nil
+		}
+	}
+}
+
+// ownKey returns the next key that was not typed, or an error if Input is to get none now.
+func (k *keyboard) ownKey() ([]byte, error) {
+	_, cols := k.tty.size()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.hold != holdNothing:
+		return nil, errNoKey
+	case len(k.queue) > 0:
+	case k.asked != entered:
+		k.endLocked(k.asked)
+		k.asked = entered
+	case cols != k.cols:
+		k.endLocked(resized)
+	case k.redraw:
+		k.redraw = false
+		return []byte{}, nil // no key: go-prompt draws again
+	default:
+		return nil, nil
+	}
+	key := k.queue[0]
+	if k.queue = k.queue[1:]; bytes.Equal(key, keyEnter) {
+		k.hold = holdSetup
+	}
+	return key, nil
+}
+
+// endLocked queues the keys that end Input.
+func (k *keyboard) endLocked(e ending) {
+	k.ending = e
+	switch e {
+	case interrupted:
+		k.queue = append(k.queue, keyInterrupt)
+	case resized:
+		k.queue = append(k.queue, keyResize)
+	}
+	k.queue = append(k.queue, keyEnter)
+}
+
+// typed does what a typed key means to the keyboard and returns it if it is one for go-prompt.
+func (k *keyboard) typed(key []byte, raw string) []byte {
+	wasCR := k.lastCR
+	k.lastCR = raw == "\r"
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch raw {
+	case pasteBegin:
+		k.pasting = true
+		return nil
+	case pasteEnd:
+		k.pasting = false
+		return nil
+	case "\n":
+		if wasCR {
+			return nil
+		}
+		fallthrough
+	case "\r":
+		k.hold = holdSetup
+		return keyEnter
+	}
+	if k.pasting {
+		return key // cutKey made text of it
+	}
+	switch raw {
+	case "\x03":
+		k.endLocked(interrupted)
+		key, k.queue = k.queue[0], k.queue[1:]
+	case "\x04":
+		k.hold, k.ending = holdHandled, leaving
+	case "\x1a":
+		k.mu.Unlock()
+		k.tty.suspend()
+		k.mu.Lock()
+		return []byte{}
+	}
+	return key
+}
+
+// handled is called when go-prompt has handled a key that did not end Input.
+func (k *keyboard) handled() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.hold == holdHandled {
+		k.hold, k.ending = holdNothing, entered
+	}
+}
+
+// ask ends the Input that runs, or else the next.
+func (k *keyboard) ask(e ending) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked = max(k.asked, e)
+}
+
+// ended tells what ended the last Input.
+func (k *keyboard) ended() ending {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ending
+}
+
+// fill reads what was typed.
+func (k *keyboard) fill(wait time.Duration) {
+	var eof bool
+	if k.buf, eof = k.tty.read(k.buf, wait); eof {
+		k.ask(leaving)
+	}
+}
+
+// forget drops what was typed ahead, when it is next looked for.
+func (k *keyboard) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop = true
+}
+
+// wholeLine returns a line that was typed ahead or pasted, if it is whole and has no keys to obey.
+// go-prompt would take 20 ms for each.
+func (k *keyboard) wholeLine() (string, bool) {
+	k.mu.Lock()
+	if k.drop {
+		k.buf, k.drop, k.pasting = nil, false, false
+	}
+	skip := k.asked != entered
+	k.mu.Unlock()
+	if k.fill(0); skip {
+		return "", false
+	}
+	if k.lastCR && bytes.HasPrefix(k.buf, []byte("\n")) {
+		k.buf = k.buf[1:]
+	}
+	end := bytes.IndexAny(k.buf, "\r\n")
+	if end < 0 {
+		return "", false
+	}
+	line := k.buf[:end]
+	isKey := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r == utf8.RuneError }
+	if bytes.ContainsFunc(line, isKey) || bytes.IndexByte(line, '\t') > 0 && !k.pasting {
+		return "", false
+	}
+	k.lastCR = k.buf[end] == '\r'
+	k.buf = k.buf[end+1:]
+	return strings.ReplaceAll(string(line), "\t", tabSpaces), true
+}

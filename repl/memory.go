@@ -1,0 +1,45 @@
+package repl
+
+import (
+	"context"
+	"errors"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
+
+// maxGrowth is how many bytes the heap may grow while one input runs. A step may still add up to
+// 1 GiB at once, which is Starlark's own limit for "x" * n.
+const maxGrowth = 1 << 30
+
+var errMemory = errors.New("stopped: the program took more than 1 GiB of memory")
+
+// watchMemory calls cancel when the heap has grown by maxGrowth, until the returned function is
+// called. Without it, a loop that appends for ever would take the whole node with it.
+func watchMemory(cancel context.CancelCauseFunc) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		limit := heapBytes() + maxGrowth
+		for {
+			select {
+			case <-tick.C:
+				if heapBytes() > limit {
+					cancel(errMemory)
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() { close(done); wg.Wait() }
+}
+
+func heapBytes() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}

@@ -1,0 +1,185 @@
+package repl
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/hinshun/vt10x"
+	"golang.org/x/sys/unix"
+)
+
+// A session is a shell in a process of its own, with a terminal that the test looks at.
+type session struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	master *os.File
+	tty    *os.File
+	screen vt10x.Terminal
+	before unix.Termios
+	done   chan error // gets what Wait returned
+
+	mu  sync.Mutex
+	raw bytes.Buffer // guarded by mu; all that the shell wrote
+}
+
+func startSession(t *testing.T, size *pty.Winsize, env ...string) *session {
+	t.Helper()
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("no terminal to be had: %v", err)
+	}
+	master = pollable(t, master)
+	if err := pty.Setsize(tty, size); err != nil {
+		t.Fatal(err)
+	}
+	before, err := unix.IoctlGetTermios(int(tty.Fd()), getTermios)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, cols := int(size.Rows), int(size.Cols)
+	if rows == 0 {
+		rows, cols = 24, 80
+	}
+	s := &session{t: t, master: master, tty: tty, before: *before, screen: vt10x.New(vt10x.WithSize(cols, rows))}
+	s.cmd = exec.Command(os.Args[0])
+	s.cmd.Env = append(append(os.Environ(), "DISTPROC_TEST_SHELL=1", "TERM=xterm", "NO_COLOR=", "GORACE=atexit_sleep_ms=0"), env...)
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.done = make(chan error, 1)
+	go func() { s.done <- s.cmd.Wait(); close(s.done) }()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		io.Copy(io.Discard, bufio.NewReader(io.TeeReader(master, s)))
+	})
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		<-s.done
+		tty.Close()
+		master.Close()
+		reading.Wait()
+	})
+	return s
+}
+
+// pollable returns the file so that Close ends a Read of it.
+func pollable(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	defer f.Close()
+	fd, err := unix.Dup(int(f.Fd()))
+	if err == nil {
+		unix.CloseOnExec(fd)
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// Write takes what the shell writes.
+func (s *session) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.raw.Write(p)
+	return s.screen.Write(p)
+}
+
+func (s *session) written() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.raw.String()
+}
+
+// text returns the screen without the spaces at the ends of lines.
+func (s *session) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := strings.Split(s.screen.String(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
+
+func (s *session) send(keys string) {
+	s.t.Helper()
+	if _, err := s.master.WriteString(keys); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wait waits until the screen matches.
+func (s *session) wait(pattern string) { s.t.Helper(); s.waitFor(pattern, s.text) }
+
+func (s *session) waitFor(pattern string, text func() string) {
+	s.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(20 * time.Second); !re.MatchString(text()); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%q never appeared:\n%s", pattern, s.text())
+		}
+	}
+}
+
+// prompt waits for the prompt with that number on the last line, followed by what is typed.
+func (s *session) prompt(n, typed string) {
+	s.t.Helper()
+	s.wait(`(^|\n)distproc\(1@127\.0\.0\.1\)` + n + `>` + strings.TrimRight(" "+regexp.QuoteMeta(typed), " ") + `$`)
+}
+
+// left waits for the end of the process and checks that the terminal is as it was.
+func (s *session) left(status int) {
+	s.t.Helper()
+	select {
+	case err := <-s.done:
+		if got := s.cmd.ProcessState.ExitCode(); status >= 0 && got != status {
+			s.t.Errorf("exit status %d (%v), want %d", got, err, status)
+		}
+	case <-time.After(20 * time.Second):
+		s.t.Fatalf("the shell did not leave:\n%s", s.text())
+	}
+	after, err := unix.IoctlGetTermios(int(s.tty.Fd()), getTermios)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if *after != s.before {
+		s.t.Errorf("the terminal is left as\n%+v, was\n%+v", *after, s.before)
+	}
+	if status >= 0 && status != 2 {
+		s.wait(`left: `) // the last line that it wrote
+	}
+	w := s.written()
+	if strings.LastIndex(w, markPastes) > strings.LastIndex(w, unmarkPastes) {
+		s.t.Error("pastes are still marked")
+	}
+	if !s.screen.CursorVisible() {
+		s.t.Error("the cursor is hidden")
+	}
+}
+
+var normal = &pty.Winsize{Rows: 24, Cols: 80}
+
+// waitRunning waits until keys make signals, so until something runs.
+func (s *session) waitRunning() {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		state, err := unix.IoctlGetTermios(int(s.tty.Fd()), getTermios)
+		if err == nil && state.Lflag&unix.ISIG != 0 {
+			return
+		}
+	}
+	s.t.Fatalf("nothing runs:\n%s", s.text())
+}

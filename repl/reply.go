@@ -1,0 +1,76 @@
+package repl
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// A reply is a worker's answer as a Starlark value. It unpacks and compares as (value, node).
+type reply struct{ node.Reply }
+
+var (
+	_ starlark.Indexable  = reply{}
+	_ starlark.Sequence   = reply{}
+	_ starlark.Comparable = reply{}
+	_ starlark.HasAttrs   = reply{}
+)
+
+func (r reply) value() starlark.Value {
+	if n, ok := r.Value.Int(); ok {
+		return starlark.MakeInt64(n)
+	}
+	return starlark.String(r.Value.String())
+}
+
+func (r reply) pair() starlark.Tuple { return starlark.Tuple{r.value(), starlark.String(r.Node)} }
+
+// String returns {454, 2@127.0.0.1}, or {454, 2@127.0.0.1, degraded}.
+func (r reply) String() string { return r.styled(style{}) }
+
+func (r reply) styled(s style) string {
+	mark := ""
+	if r.Degraded {
+		mark = ", " + s.odd("degraded")
+	}
+	return fmt.Sprintf("{%s, %s%s}", r.value(), s.node(printable(r.Node)), mark)
+}
+
+func (r reply) Type() string               { return "reply" }
+func (r reply) Freeze()                    {}
+func (r reply) Truth() starlark.Bool       { return true }
+func (r reply) Hash() (uint32, error)      { return r.pair().Hash() }
+func (r reply) Len() int                   { return 2 }
+func (r reply) Index(i int) starlark.Value { return r.pair()[i] }
+func (r reply) Iterate() starlark.Iterator { return r.pair().Iterate() }
+
+func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bool, error) {
+	return starlark.CompareDepth(op, r.pair(), y.(reply).pair(), depth)
+}
+
+func (r reply) AttrNames() []string {
+	return []string{"age", "cached", "degraded", "node", "ttl", "value"}
+}
+
+func (r reply) Attr(name string) (starlark.Value, error) {
+	switch name {
+	case "value":
+		return r.value(), nil
+	case "node":
+		return starlark.String(r.Node), nil
+	case "cached":
+		return starlark.Bool(r.Cached), nil
+	case "degraded":
+		return starlark.Bool(r.Degraded), nil
+	case "age":
+		return seconds(r.Age), nil
+	case "ttl":
+		return seconds(r.TTL), nil
+	}
+	return nil, nil
+}
+
+func seconds(d time.Duration) starlark.Float { return starlark.Float(d.Seconds()) }

@@ -1,0 +1,150 @@
+package repl
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestTerminalSession(t *testing.T) {
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send("request(1)  # comment\r")
+	s.wait(`\{200, 2@127.0.0.1}\n`)
+	s.prompt("2", "")
+	s.send("reqest(1)\r")
+	s.wait(`\n\*\* \(NameError\) undefined: reqest \(did you mean request\?\)\n   reqest\(1\)\n   \^\n`)
+	s.prompt("2", "") // an error does not count
+	s.send("\r")
+	s.wait(`2>\n.*2>$`)
+	s.send("for i in range(2):\r")
+	s.wait(`\n\.{8}\(1@127.0.0.1\)2>$`)
+	s.send("\tprint(i)\r")
+	s.wait(`\n\.{8}\(1@127.0.0.1\)2>     print\(i\)\n\.{8}\(1@127.0.0.1\)2>$`)
+	s.send("\r")
+	s.wait(`\n0\n1\n`)
+	s.prompt("3", "")
+	s.send("\x1b[A") // Up
+	s.prompt("3", "for i in range(2):⏎    print(i)")
+	s.send("\r")
+	s.wait(`\n0\n1\n(.*\n)*0\n1\n`)
+	s.prompt("4", "")
+	s.send("sleeep\x1b[D\x1b[D\x7f\x05(0.01)\r") // Left, Left, Backspace, Ctrl-E
+	s.wait(`sleep\(0.01\)\n`)
+	s.prompt("5", "")
+	s.send("exit(7)\r")
+	s.left(7)
+}
+
+// However the shell ends, the terminal is as it was.
+func TestTerminalRestored(t *testing.T) {
+	signal := func(sig syscall.Signal) func(*session) {
+		return func(s *session) { s.cmd.Process.Signal(sig) }
+	}
+	keys := func(keys string) func(*session) { return func(s *session) { s.send(keys) } }
+	for name, test := range map[string]struct {
+		running string
+		leave   func(*session)
+		status  int
+	}{
+		"exit":               {leave: keys("exit()\r")},
+		"exit status":        {leave: keys("exit(3)\r"), status: 3},
+		"bare exit":          {leave: keys("exit\r")},
+		"Ctrl-D":             {leave: keys("\x04")},
+		"Ctrl-C twice":       {leave: func(s *session) { s.send("\x03"); s.wait(`again`); s.prompt("1", ""); s.send("\x03") }},
+		"Ctrl-C at once":     {leave: keys("\x03\x03")},
+		"SIGTERM":            {leave: signal(syscall.SIGTERM)},
+		"SIGHUP":             {leave: signal(syscall.SIGHUP)},
+		"SIGTERM at sleep":   {running: "sleep(600)", leave: signal(syscall.SIGTERM)},
+		"SIGTERM at loop":    {running: "while True: pass\r", leave: signal(syscall.SIGTERM)},
+		"SIGTERM half typed": {leave: func(s *session) { s.send("x = "); s.prompt("1", "x ="); s.cmd.Process.Signal(syscall.SIGTERM) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startSession(t, normal)
+			s.prompt("1", "")
+			if test.running != "" {
+				s.send(test.running + "\r")
+				s.waitRunning()
+			}
+			test.leave(s)
+			s.left(test.status)
+		})
+	}
+	t.Run("panic", func(t *testing.T) {
+		s := startSession(t, normal, "DISTPROC_TEST_SHELL=panic")
+		s.left(2)
+	})
+}
+
+func TestTerminalHangsUp(t *testing.T) {
+	for _, mode := range []string{"1", "nohup"} {
+		s := startSession(t, normal, "DISTPROC_TEST_SHELL="+mode)
+		s.prompt("1", "")
+		s.send("x = ")
+		s.prompt("1", "x =")
+		s.tty.Close()
+		s.master.Close()
+		select {
+		case <-s.done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: the shell outlives its terminal", mode)
+		}
+	}
+}
+
+// Ctrl-C stops what runs, soon, and the shell goes on.
+func TestInterruptRunning(t *testing.T) {
+	s := startSession(t, normal)
+	for _, code := range []string{"sleep(600)\r", "while True: pass\r\r"} {
+		s.prompt("1", "")
+		s.send(code)
+		s.waitRunning()
+		time.Sleep(50 * time.Millisecond) // the last Enter may be between two Inputs
+		start := time.Now()
+		s.send("\x03")
+		s.wait(`\*\* \(Interrupted\) interrupted\n.*1>$`)
+		if d := time.Since(start); d > time.Second { // 7 ms on an idle machine
+			t.Errorf("%q: it took %v", code, d)
+		} else {
+			t.Logf("%q: %v", code, d)
+		}
+		s.send("\x0c") // Ctrl-L clears the screen
+		s.wait(`^distproc\S+1>$`)
+	}
+	s.send("sleep(600)\rprint('drop' + 'ped')\r") // what was typed ahead goes with it
+	s.waitRunning()
+	time.Sleep(50 * time.Millisecond)
+	s.send("\x03")
+	s.wait(`interrupted\n.*1>$`)
+	s.send("print('ke' + 'pt')\r")
+	s.wait(`\nkept\n`)
+	if strings.Contains(s.text(), "dropped") {
+		t.Errorf("a line ran that was typed before Ctrl-C:\n%s", s.text())
+	}
+}
+
+func TestInterruptTyping(t *testing.T) {
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send("exit(\x03")
+	s.wait(`1> exit\(\^C\n.*1>$`)
+	s.send("if True:\r")
+	s.wait(`\.\.\.\(1@127.0.0.1\)1>$`)
+	s.send("exit(9)\x03")
+	s.wait(`exit\(9\)\^C\n` + `distproc\S+1>$`)
+	s.send("if True:\r")
+	s.wait(`\.\.\.\(1@127.0.0.1\)1>$`)
+	s.send("#iex:break\r")
+	s.wait(`break\ndistproc\S+1>$`)
+	s.cmd.Process.Signal(os.Interrupt) // as kill -INT sends it
+	s.wait(`\^C\n\(Ctrl-C again, Ctrl-D or exit\(\) leaves\)\ndistproc\S+1>$`)
+	s.send("1\r")
+	s.prompt("2", "")
+	s.send("a\x04\r") // Ctrl-D leaves on an empty line only
+	s.wait(`undefined: a`)
+	s.prompt("2", "")
+	s.send("\x04")
+	s.left(0)
+}

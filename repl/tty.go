@@ -1,0 +1,139 @@
+package repl
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A tty is the process's terminal. It remembers how it found the terminal, to leave it so.
+type tty struct {
+	fd     int
+	out    *os.File
+	found  unix.Termios
+	stops  chan os.Signal // gets SIGTSTP, as stopping needs a sane terminal
+	mu     sync.Mutex
+	mode   ttyMode // guarded by mu
+	closed bool    // guarded by mu
+}
+
+type ttyMode uint8
+
+const (
+	found   ttyMode = iota // as it was
+	running                // no echo; Ctrl-C is a signal. What is typed meanwhile waits, whole.
+	editing                // every key is ours, and pastes are marked
+)
+
+const (
+	markPastes   = "\x1b[?2004h"
+	unmarkPastes = "\x1b[?2004l"
+)
+
+func newTTY(in, out *os.File) (*tty, error) {
+	t := &tty{fd: int(in.Fd()), out: out, stops: make(chan os.Signal, 1)}
+	state, err := unix.IoctlGetTermios(t.fd, getTermios)
+	if err != nil {
+		return nil, err
+	}
+	t.found = *state
+	return t, nil
+}
+
+// set changes the mode. After close it does nothing.
+func (t *tty) set(mode ttyMode) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	return t.setLocked(mode)
+}
+
+func (t *tty) setLocked(mode ttyMode) error {
+	var marks string
+	if mode == editing && t.mode != editing {
+		marks = markPastes
+	} else if mode != editing && t.mode == editing {
+		marks = unmarkPastes
+	}
+	_, err := t.out.WriteString(marks)
+	t.mode = mode
+	state := t.found
+	if mode != found {
+		state.Iflag &^= unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+		state.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.IEXTEN | unix.ISIG
+		state.Oflag |= unix.OPOST | unix.ONLCR
+		state.Cc[unix.VMIN], state.Cc[unix.VTIME] = 1, 0
+	}
+	if mode == running {
+		state.Lflag |= unix.ISIG
+		state.Cc[unix.VQUIT] = disabled // SIGQUIT would end the process as it is
+	}
+	return errors.Join(err, unix.IoctlSetTermios(t.fd, setTermios, &state))
+}
+
+// close leaves the terminal as it was found.
+func (t *tty) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		_ = t.setLocked(found) // it fails if the terminal has gone
+		t.closed = true
+	}
+}
+
+// suspend stops the process group as Ctrl-Z does, the terminal as it was found, and returns when it
+// goes on. Without a shell that could let it go on it does nothing. It sends SIGSTOP, as Go keeps
+// its handler of SIGTSTP, once it had one, even after signal.Reset.
+func (t *tty) suspend() {
+	if sid, err := unix.Getsid(0); err != nil || sid == unix.Getpgrp() {
+		return // we are in the session leader's group, so no shell has made one for us
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mode := t.mode
+	if t.setLocked(found) != nil {
+		return
+	}
+	resumed := make(chan os.Signal, 1)
+	signal.Notify(resumed, syscall.SIGCONT)
+	defer signal.Stop(resumed)
+	_ = syscall.Kill(0, syscall.SIGSTOP) // to the own group: never refused
+	select {
+	case <-resumed:
+	case <-time.After(time.Second): // SIGSTOP reaches us at once, so this runs after SIGCONT, too
+	}
+	if !t.closed {
+		_ = t.setLocked(mode) // the next line sets it again, and reports
+	}
+}
+
+// size returns rows and columns, 24 and 80 where the terminal does not say.
+func (t *tty) size() (rows, cols int) {
+	ws, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
+	if err != nil || ws.Row == 0 || ws.Col == 0 {
+		return 24, 80
+	}
+	return int(ws.Row), int(ws.Col)
+}
+
+// read appends what was typed to buf. It waits at most so long for the first byte; eof tells that
+// nothing will come any more.
+func (t *tty) read(buf []byte, wait time.Duration) (_ []byte, eof bool) {
+	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, int(wait.Milliseconds())); n <= 0 {
+		return buf, err != nil && err != unix.EINTR
+	}
+	var part [64 << 10]byte
+	n, err := unix.Read(t.fd, part[:])
+	if err == unix.EINTR || err == unix.EAGAIN {
+		return buf, false
+	}
+	return append(buf, part[:max(n, 0)]...), n <= 0
+}

@@ -1,0 +1,9 @@
+package repl
+
+import "golang.org/x/sys/unix"
+
+const (
+	getTermios = unix.TCGETS
+	setTermios = unix.TCSETS
+	disabled   = 0 // a control character that no key has
+)

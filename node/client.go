@@ -1,72 +1,131 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/wire"
 )
 
-// A Client is a session to a running node that is no member of the cluster and owns nothing: what
-// it asks, the node does. All its methods may be called from any number of goroutines.
-type Client struct {
-	session *wire.Session
-	node    string
+// ClientConfig says to which node a client attaches, and how.
+type ClientConfig struct {
+	Node   string // NAME@HOST or NAME@HOST:PORT
+	Cookie []byte
+	TLS    TLSFiles
+	Logger *slog.Logger // silent; told when the node is lost, and when it is back
 }
 
-// Attach connects to the node at NAME@HOST or NAME@HOST:PORT. It gives up after 3 s, or when ctx ends.
-func Attach(ctx context.Context, name string, cookie []byte, tls TLSFiles) (*Client, error) {
-	addr, err := ParseAddr(name)
+// A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks,
+// the node does. When the session is lost, the client attaches again as soon as the node is back; until
+// then its calls fail with [ErrUnreachable]. All its methods may be called from any number of goroutines.
+type Client struct {
+	addr    Addr
+	creds   *wire.Credentials
+	log     *slog.Logger
+	session atomic.Pointer[wire.Session]
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// Attach connects to a node. It gives up after 3 s, or when ctx ends.
+func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
+	addr, err := ParseAddr(c.Node)
 	if err != nil {
 		return nil, err
 	}
-	creds, err := wire.NewCredentials(cookie, tls)
+	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
 	if err != nil {
 		return nil, err
 	}
+	client := &Client{addr: addr, creds: creds, log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler))}
+	if err := client.attach(ctx); err != nil {
+		return nil, err
+	}
+	client.ctx, client.cancel = context.WithCancel(context.Background())
+	client.wg.Go(client.maintain)
+	return client, nil
+}
+
+func (c *Client) attach(ctx context.Context) error {
 	hello := wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, addr.HostPort(), creds, hello, refuser{})
+	s, err := wire.Dial(ctx, c.addr.HostPort(), c.creds, hello, refuser{})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if got := s.Peer().Name; got != addr.Name.String() {
+	if got := s.Peer().Name; got != c.addr.Name.String() {
 		s.Close()
-		return nil, wire.Errorf(wire.WrongName, NotRun, "%s is %s", addr.HostPort(), got)
+		return wire.Errorf(wire.WrongName, NotRun, "%s is %s", c.addr.HostPort(), got)
 	}
-	return &Client{session: s, node: addr.Name.String()}, nil
+	c.session.Store(s)
+	return nil
+}
+
+// maintain attaches again when the session is lost.
+func (c *Client) maintain() {
+	for {
+		s := c.session.Load()
+		select {
+		case <-s.Done():
+		case <-c.ctx.Done():
+			s.Close()
+			return
+		}
+		s.Close()
+		c.log.Warn("node down; will attach again when it is back", "node", c.Self(), "why", s.Err())
+		for retry := firstRetry; c.attach(c.ctx) != nil; retry = min(2*retry, lastRetry) {
+			if !sleep(c.ctx, retry/2+rand.N(retry)) {
+				return
+			}
+		}
+		c.log.Warn("node up", "node", c.Self())
+	}
 }
 
 // Self returns the name of the node that the client is attached to.
-func (c *Client) Self() string { return c.node }
-
-// Done is closed when the session has ended.
-func (c *Client) Done() <-chan struct{} { return c.session.Done() }
+func (c *Client) Self() string { return c.addr.Name.String() }
 
 // Close ends the session.
-func (c *Client) Close() error { return c.session.Close() }
+func (c *Client) Close() error {
+	c.cancel()
+	c.wg.Wait()
+	return nil
+}
 
 // Request is [Node.Request] as done by the node.
-func (c *Client) Request(ctx context.Context, id ID) (Reply, error) {
-	timeout := defaultTimeout
-	if d, ok := ctx.Deadline(); ok {
-		timeout = time.Until(d)
-	}
+func (c *Client) Request(ctx context.Context, id ID) (Reply, error) { return c.request(ctx, id, false) }
+
+// Refresh is [Node.Refresh] as done by the node.
+func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) { return c.request(ctx, id, true) }
+
+func (c *Client) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
 	request := wireRequest(id)
-	request.Route = true
-	r, err := c.session.Call(ctx, &request, timeout)
+	request.Route, request.Fresh = true, fresh
+	r, err := c.session.Load().Call(ctx, &request, timeoutOf(ctx))
 	if err != nil {
 		return Reply{}, err
 	}
 	return replyOf(r), nil
 }
 
+// RequestVia is [Node.RequestVia] as done by the node.
+func (c *Client) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+	var r wire.Reply
+	err := c.do(ctx, opVia, viaMessage{Via: via, ID: id, Timeout: timeoutOf(ctx)}, &r)
+	return replyOf(r), err
+}
+
 // Owner is [Node.Owner] as seen by the node.
 func (c *Client) Owner(ctx context.Context, id ID) (owner string, err error) {
-	err = c.do(ctx, opOwner, id.String(), &owner)
+	err = c.do(ctx, opOwner, id, &owner)
 	return owner, err
 }
 
@@ -76,26 +135,54 @@ func (c *Client) Members(ctx context.Context) (list []Member, err error) {
 	return list, err
 }
 
+// Nodes is [Node.Nodes] as seen by the node.
+func (c *Client) Nodes(ctx context.Context) (list []NodeInfo, err error) {
+	err = c.do(ctx, opNodes, nil, &list)
+	return list, err
+}
+
 // Workers is [Node.Workers] as seen by the node.
-func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	return remoteWorkers(ctx, c.session, true)
+func (c *Client) Workers(ctx context.Context) (list []WorkerInfo, err error) {
+	err = c.do(ctx, opWorkers, nil, &list)
+	return list, err
+}
+
+// Why is [Node.Why] as seen by the node.
+func (c *Client) Why(ctx context.Context, id ID) (e Explanation, err error) {
+	err = c.do(ctx, opWhy, id, &e)
+	return e, err
+}
+
+// Stop is [Node.Stop] as done by the node.
+func (c *Client) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+	err = c.do(ctx, opStop, id, &stopped)
+	return stopped, err
+}
+
+// Ping is [Node.Ping] as done by the node.
+func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err error) {
+	err = c.do(ctx, opPing, name, &rtt)
+	return rtt, err
+}
+
+// Disconnect is [Node.Disconnect] as done by the node.
+func (c *Client) Disconnect(ctx context.Context, name string) error {
+	return c.do(ctx, opDisconnect, name, nil)
 }
 
 // Connect is [Node.Connect] as done by the node.
 func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 	if names == nil {
-		names = []string{} // gob tells nothing from an empty list, but encodes no nil
+		names = []string{} // gob encodes an empty list, but no nil
 	}
 	var list []connectionMessage
 	if err := c.do(ctx, opConnect, names, &list); err != nil {
+		if len(names) == 0 {
+			names = []string{c.Self()}
+		}
 		results := make([]Connection, len(names))
 		for i, name := range names {
 			results[i] = Connection{Name: name, Err: err}
-		}
-		if len(names) == 0 {
-			results = []Connection{{Name: c.node, Err: err}}
 		}
 		return results
 	}
@@ -116,7 +203,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	return c.session.Do(ctx, op, args, result)
+	return c.session.Load().Do(ctx, op, args, result)
 }
 
 // withDefaultTimeout gives ctx a deadline if it has none.
@@ -125,6 +212,14 @@ func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFun
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, defaultTimeout)
+}
+
+// timeoutOf returns the time until ctx's deadline, or the default one.
+func timeoutOf(ctx context.Context) time.Duration {
+	if d, ok := ctx.Deadline(); ok {
+		return time.Until(d)
+	}
+	return defaultTimeout
 }
 
 // refuser answers what a node asks of a client: nothing.

@@ -293,12 +293,13 @@ func TestNotOwner(t *testing.T) {
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
 	p := a.members.peers[wrong.addr.Name]
-	_, err := a.ask(t.Context(), p, IntID(5))
+	request := wireRequest(IntID(5))
+	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	reply, err := a.retry(t.Context(), IntID(5), err)
+	reply, err := a.retry(t.Context(), IntID(5), &request, err)
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
@@ -377,7 +378,7 @@ func TestExclusive(t *testing.T) {
 
 func TestClient(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
-	c, err := Attach(t.Context(), nodes[1].Self(), testCookie, TLSFiles{})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,14 +409,117 @@ func TestClient(t *testing.T) {
 	if results := c.Connect(t.Context()); len(results) != knownNames || results[1].Err != nil {
 		t.Errorf("connect of the known names = %+v", results)
 	}
-	if _, err := Attach(t.Context(), nodes[1].Self(), []byte("wrong"), TLSFiles{}); !errors.Is(err, ErrCookie) {
+	if _, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: []byte("wrong")}); !errors.Is(err, ErrCookie) {
 		t.Errorf("attach with a wrong cookie = %v, want %v", err, ErrCookie)
 	}
 	nodes[1].Close(t.Context())
-	<-c.Done()
+	<-c.session.Load().Done()
 	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun {
 		t.Errorf("request after the node left = %v, want %v, not run", err, ErrUnreachable)
 	}
+	startNode(t, nodes[1].Self(), Kind{})
+	await(t, func() error { // it attaches again by itself
+		_, err := c.Request(t.Context(), IntID(1))
+		return err
+	})
+}
+
+// TestInspect looks at a cluster from a member and through a client: both tell the same.
+func TestInspect(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Source: counter()})
+	checkSessions(t, nodes)
+	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	type inspector interface {
+		Request(context.Context, ID) (Reply, error)
+		RequestVia(context.Context, string, ID) (Reply, error)
+		Refresh(context.Context, ID) (Reply, error)
+		Stop(context.Context, ID) (bool, error)
+		Why(context.Context, ID) (Explanation, error)
+		Nodes(context.Context) ([]NodeInfo, error)
+		Ping(context.Context, string) (time.Duration, error)
+	}
+	ctx := t.Context()
+	for i, from := range []inspector{nodes[0], client} {
+		id := IntID(int64(3*i + 1)) // of the second node
+		owner := nodes[1].Self()
+		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
+			e.StandIn != nodes[0].Self() || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
+		}
+		first, err := from.Request(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := from.RequestVia(ctx, nodes[2].Self(), id); err != nil || r.Value != first.Value || !r.Cached || r.Node != owner {
+			t.Errorf("%T: via %s: %+v, %v", from, nodes[2].Self(), r, err)
+		}
+		if r, err := from.Refresh(ctx, id); err != nil || r.Value == first.Value || r.Cached || r.Node != owner {
+			t.Errorf("%T: refresh: %+v, %v; the value was %s", from, r, err, first.Value)
+		}
+		from.Request(ctx, id)
+		if e, err := from.Why(ctx, id); err != nil || !e.Live || e.Worker.ID != id || e.Worker.Hits != 1 || e.Worker.Node != owner || e.Worker.TTL <= 0 {
+			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
+		}
+		if stopped, err := from.Stop(ctx, id); err != nil || !stopped {
+			t.Errorf("%T: stop = %v, %v", from, stopped, err)
+		}
+		if stopped, err := from.Stop(ctx, id); err != nil || stopped {
+			t.Errorf("%T: stop of a worker that is gone = %v, %v", from, stopped, err)
+		}
+		infos, err := from.Nodes(ctx)
+		if err != nil || len(infos) != 3 || infos[1].Name != owner || infos[1].Requests == 0 || infos[1].RTT <= 0 || infos[1].Problem != "" || infos[0].RTT != 0 {
+			t.Errorf("%T: nodes = %+v, %v", from, infos, err)
+		}
+		if rtt, err := from.Ping(ctx, owner); err != nil || rtt <= 0 {
+			t.Errorf("%T: ping = %v, %v", from, rtt, err)
+		}
+		if _, err := from.Ping(ctx, "9@nowhere"); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("%T: ping of a stranger = %v", from, err)
+		}
+		if _, err := from.RequestVia(ctx, "nonsense", id); err == nil {
+			t.Errorf("%T: a request via nonsense has an answer", from)
+		}
+	}
+	crash(nodes[1])
+	await(t, func() error {
+		e, err := nodes[0].Why(ctx, IntID(1))
+		if err != nil || e.State != Failed || e.Asked != nodes[0].Self() {
+			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
+		}
+		return nil
+	})
+	infos, err := nodes[0].Nodes(ctx)
+	if err != nil || infos[1].State != Failed || infos[1].Problem == "" {
+		t.Errorf("nodes = %+v, %v", infos, err)
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	checkSessions(t, nodes)
+	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		if n := len(nodes[0].members.view.Load().seats); n != 2 {
+			return fmt.Errorf("%s still has %d members", nodes[0].Self(), n)
+		}
+		if n := len(nodes[1].members.view.Load().seats); n != 2 {
+			return fmt.Errorf("%s still has %d members", nodes[1].Self(), n)
+		}
+		return nil
+	})
+	if err := nodes[0].Disconnect(t.Context(), nodes[0].Self()); err == nil {
+		t.Error("a node can disconnect itself")
+	}
+	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	awaitView(t, nodes...)
 }
 
 // TestClientCancels has a client give up a call that its node has passed on.
@@ -427,7 +531,7 @@ func TestClientCancels(t *testing.T) {
 		close(canceled)
 		return Value{}, ctx.Err()
 	}})
-	c, err := Attach(t.Context(), nodes[0].Self(), testCookie, TLSFiles{})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
 	m.mu.Unlock()
 	if old != nil {
 		// Does it live? If not, this is the same node again.
-		if _, err := old.Ping(); err == nil {
+		if _, err := old.Ping(m.ctx); err == nil {
 			if old.Peer().Incarnation == h.Incarnation {
 				return &wire.Error{Code: wire.AlreadyConnected, Outcome: wire.NotRun}
 			}

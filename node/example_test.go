@@ -101,7 +101,7 @@ func ExampleAttach() {
 		log.Fatal(err)
 	}
 	defer n.Close(ctx)
-	c, err := node.Attach(ctx, n.Self(), cookie, node.TLSFiles{})
+	c, err := node.Attach(ctx, node.ClientConfig{Node: n.Self(), Cookie: cookie})
 	if err != nil {
 		log.Fatal(err)
 	}

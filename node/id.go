@@ -70,6 +70,15 @@ func (id ID) String() string {
 	return id.text
 }
 
+// MarshalBinary returns the bytes that [ParseID] reads.
+func (id ID) MarshalBinary() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalBinary is ParseID.
+func (id *ID) UnmarshalBinary(b []byte) (err error) {
+	*id, err = ParseID(string(b))
+	return err
+}
+
 // IsInt reports whether the id is an integer.
 func (id ID) IsInt() bool { return id.class != classText }
 

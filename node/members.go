@@ -130,6 +130,24 @@ func (m *members) removeLocked(p *peer, left bool) {
 	close(p.gone)
 }
 
+// part takes the seat of a member, and ends its session.
+func (m *members) part(name Name) {
+	m.mu.Lock()
+	p := m.peers[name]
+	if p != nil && !p.self {
+		m.removeLocked(p, false)
+	}
+	m.mu.Unlock()
+	if p == nil || p.self {
+		return
+	}
+	if s := p.session.Load(); s != nil {
+		s.Shut()
+	}
+	m.log.Info("node parted", "node", name.String())
+	m.moved()
+}
+
 // rememberLocked remembers a departure for some time, and reports whether there was room.
 func (m *members) rememberLocked(d departure, left bool) bool {
 	now := time.Now()

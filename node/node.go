@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,10 +34,11 @@ const (
 	drainTimeout   = 5 * time.Second // that running calls have when the node closes
 	connectTimeout = time.Second     // of one name in Connect
 	knownNames     = 5               // 1@ to 5@ the own host are tried by Connect without names
-	maxTries       = 3               // owners that one request asks before it helps itself
-	maxWorkers     = 1000            // that Workers lists of one node
-	maxRouted      = 1 << 14         // calls of clients in progress on one node
-	maxConnect     = 100             // names in one Connect of a client
+	defaultKind    = "default"
+	maxTries       = 3       // owners that one request asks before it helps itself
+	maxWorkers     = 1000    // that Workers lists of one node
+	maxRouted      = 1 << 14 // calls of clients in progress on one node
+	maxConnect     = 100     // names in one Connect of a client
 )
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
@@ -50,6 +50,7 @@ type Config struct {
 	Default    Kind         // of the workers
 	MaxWaiting int          // calls that may wait for workers on this node; 65,536
 	Logger     *slog.Logger // silent
+	Version    string       // of the program, for those who look
 }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
@@ -62,6 +63,7 @@ func LoadCookie(path string) ([]byte, error) { return wire.LoadCookie(path) }
 type Node struct {
 	addr     Addr
 	name     string // addr.Name as a string
+	version  string
 	log      *slog.Logger
 	members  *members
 	registry *registry
@@ -91,7 +93,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		addr: addr, name: addr.Name.String(),
+		addr: addr, name: addr.Name.String(), version: c.Version,
 		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -124,86 +126,6 @@ func (n *Node) Self() string { return n.name }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx the
-// call has 5 s. It does not fail because some node died: a worker of this node answers if the owner cannot
-// be reached, and Reply.Degraded says so. The error of a call that failed tells its [Outcome].
-func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
-	p := n.members.view.Load().owner(id)
-	if p.self {
-		return n.registry.request(ctx, id)
-	}
-	reply, err := n.ask(ctx, p, id)
-	if err != nil {
-		return n.retry(ctx, id, err)
-	}
-	return reply, nil
-}
-
-// retry goes on after the owner has failed to answer: it asks whom the view names now, and at the end answers
-// itself.
-func (n *Node) retry(ctx context.Context, id ID, err error) (Reply, error) {
-	for try := 1; ; try++ {
-		e, ok := errors.AsType[*wire.Error](err)
-		switch {
-		case ok && e.Code == wire.NotOwner:
-			n.members.learn(e.Members)
-			n.members.spread() // the other one may be who has to learn
-		case ok && e.Code == wire.Leaving:
-		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
-			return n.degraded(ctx, id)
-		default:
-			return Reply{}, err
-		}
-		if try == maxTries || !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return n.degraded(ctx, id)
-		}
-		p := n.members.view.Load().owner(id)
-		if p.self {
-			return n.registry.request(ctx, id)
-		}
-		var reply Reply
-		if reply, err = n.ask(ctx, p, id); err == nil {
-			return reply, nil
-		}
-	}
-}
-
-// lostOnTheWay reports whether the session failed, rather than the call.
-func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
-
-// ask asks one other node.
-func (n *Node) ask(ctx context.Context, p *peer, id ID) (Reply, error) {
-	s, err := n.members.session(ctx, p)
-	if err != nil {
-		return Reply{}, err
-	}
-	timeout := defaultTimeout
-	if d, ok := ctx.Deadline(); ok {
-		timeout = time.Until(d)
-	}
-	request := wireRequest(id)
-	r, err := s.Call(ctx, &request, timeout)
-	if err != nil {
-		return Reply{}, err
-	}
-	return replyOf(r), nil
-}
-
-// degraded answers in place of an owner that cannot be reached.
-func (n *Node) degraded(ctx context.Context, id ID) (Reply, error) {
-	if n.closing.Load() {
-		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
-	}
-	reply, err := n.registry.request(ctx, id)
-	reply.Degraded = err == nil
-	return reply, err
-}
-
-// Owner returns the name of the member that owns id.
-func (n *Node) Owner(_ context.Context, id ID) (string, error) {
-	return n.members.view.Load().owner(id).name.String(), nil
-}
-
 // Connect connects to the named nodes, NAME@HOST or NAME@HOST:PORT, and through each to all that it
 // knows. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
 // most 1 s. The results are in the order of the names.
@@ -222,6 +144,25 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	}
 	wg.Wait()
 	return results
+}
+
+// Disconnect ends the session to a member and takes its seat, here and there, until one connects to the
+// other again. The rest of the cluster keeps both.
+func (n *Node) Disconnect(ctx context.Context, name string) error {
+	p, err := n.member(name)
+	if err != nil {
+		return err
+	}
+	if p.self {
+		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself", name)
+	}
+	if s := p.session.Load(); s != nil {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		_ = s.Do(ctx, opPart, nil, nil) // who cannot be told sees the session end
+	}
+	n.members.part(p.name)
+	return nil
 }
 
 func (n *Node) connect(ctx context.Context, name string) error {
@@ -266,56 +207,6 @@ func (n *Node) join(ctx context.Context, a Addr) {
 		}
 		sleep(ctx, retry/2+rand.N(retry))
 	}
-}
-
-// Members returns the members, sorted, this node included. Those that have failed have seats too.
-func (n *Node) Members(context.Context) ([]Member, error) {
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
-	var list []Member
-	for _, p := range n.members.view.Load().seats {
-		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
-		if !p.self && p.tried && !p.reachable() {
-			m.State = Failed
-		}
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-// Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
-// by node and id.
-func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	all := n.registry.workers(maxWorkers)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, p := range n.members.view.Load().seats {
-		s := p.session.Load()
-		if s == nil {
-			continue
-		}
-		wg.Go(func() {
-			list, err := remoteWorkers(ctx, s, false)
-			if err != nil {
-				n.log.Debug("cannot list workers", "node", p.name.String(), "err", err)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, list...)
-		})
-	}
-	wg.Wait()
-	sortWorkers(all)
-	return all, nil
-}
-
-func sortWorkers(list []WorkerInfo) {
-	slices.SortFunc(list, func(a, b WorkerInfo) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), a.ID.Compare(b.ID))
-	})
 }
 
 // viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:

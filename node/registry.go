@@ -67,6 +67,7 @@ type shard struct {
 	workers map[ID]*worker // guarded by mu
 	expiry  expiryHeap     // guarded by mu
 	closed  bool           // no load starts any more; guarded by mu
+	answers uint64         // given since the start; guarded by mu
 	_       [64]byte       // keeps shards apart in the cache
 }
 
@@ -109,11 +110,7 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 }
 
 func (r *registry) newWaiter(ctx context.Context, id ID, done func(Reply, error)) *waiter {
-	timeout := defaultTimeout
-	if d, ok := ctx.Deadline(); ok {
-		timeout = time.Until(d)
-	}
-	return &waiter{id: id, deadline: r.now() + timeout, done: done}
+	return &waiter{id: id, deadline: r.now() + timeoutOf(ctx), done: done}
 }
 
 // lookup answers at once, if the worker of id has its value.
@@ -126,13 +123,14 @@ func (r *registry) lookup(id ID) (Reply, bool) {
 		s.mu.Unlock()
 		return Reply{}, false
 	}
-	reply := r.hitLocked(w, now)
+	reply := r.hitLocked(s, w, now)
 	s.mu.Unlock()
 	r.logReply("Cached value returned", id, reply)
 	return reply, true
 }
 
-func (r *registry) hitLocked(w *worker, now time.Duration) Reply {
+func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
+	s.answers++
 	w.hits++
 	if r.kind.FromUse {
 		w.expires = now + r.kind.TTL
@@ -158,7 +156,7 @@ func (r *registry) enqueue(c *waiter) {
 		s.mu.Unlock()
 		c.done(Reply{}, w.err)
 	case w != nil && w.load == nil:
-		reply := r.hitLocked(w, now)
+		reply := r.hitLocked(s, w, now)
 		s.mu.Unlock()
 		r.logReply("Cached value returned", c.id, reply)
 		c.done(reply, nil)
@@ -233,6 +231,7 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 		waiters = r.restartLocked(s, w.id, now, waiters)
 		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	}
+	s.answers += uint64(len(waiters))
 	s.mu.Unlock()
 	r.waiting.Add(-int64(len(waiters)))
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
@@ -317,6 +316,28 @@ func (r *registry) retain(keep func(ID) bool) {
 	}
 }
 
+// forget drops the worker of id if it has its value.
+func (r *registry) forget(id ID) { r.drop(id, false) }
+
+// stop ends the worker of id, after its load if it is loading, and reports whether there was one.
+func (r *registry) stop(id ID) bool { return r.drop(id, true) }
+
+func (r *registry) drop(id ID, loading bool) bool {
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[id]
+	switch {
+	case w == nil:
+		return false
+	case w.load != nil:
+		w.moved = w.moved || loading
+		return true
+	}
+	delete(s.workers, id)
+	return w.expires > r.now()
+}
+
 // workers describes up to limit live workers.
 func (r *registry) workers(limit int) []WorkerInfo {
 	now := r.now()
@@ -324,21 +345,52 @@ func (r *registry) workers(limit int) []WorkerInfo {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for id, w := range s.workers {
+		for _, w := range s.workers {
 			if len(infos) == limit {
 				break
 			}
-			info := WorkerInfo{ID: id, Node: r.node, Age: now - w.started, Hits: w.hits}
-			if w.load != nil {
-				info.Queue = len(w.load.waiters)
-			} else if info.TTL = w.expires - now; info.TTL <= 0 {
-				continue
+			if info, live := r.infoLocked(w, now); live {
+				infos = append(infos, info)
 			}
-			infos = append(infos, info)
 		}
 		s.mu.Unlock()
 	}
 	return infos
+}
+
+func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
+	info = WorkerInfo{Kind: defaultKind, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
+	if w.load != nil {
+		info.Queue = len(w.load.waiters)
+		return info, true
+	}
+	info.TTL = w.expires - now
+	return info, info.TTL > 0
+}
+
+// inspect describes the worker of id, if one lives.
+func (r *registry) inspect(id ID) (st workerStatus) {
+	now := r.now()
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.workers[id]; w != nil {
+		st.Worker, st.Live = r.infoLocked(w, now)
+		st.Loading = w.load != nil
+	}
+	return st
+}
+
+// count returns how many workers live, and how many answers they have given since the start.
+func (r *registry) count() (live int, answers uint64) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		live += len(s.workers)
+		answers += s.answers
+		s.mu.Unlock()
+	}
+	return live, answers
 }
 
 // close refuses new loads, gives the running ones until ctx ends, then cancels them and waits.

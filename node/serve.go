@@ -14,11 +14,20 @@ import (
 
 // The operations between nodes, and between a console and its node. Numbers are only ever appended.
 const (
-	opTell    wire.Op = 1 // members tell []wire.Member
-	opConnect wire.Op = 2 // []string → []connectionMessage
-	opOwner   wire.Op = 3 // string → string
-	opMembers wire.Op = 4 // → []Member
-	opWorkers wire.Op = 5 // bool (of the whole cluster) → []workerMessage
+	opTell       wire.Op = 1  // members tell []wire.Member
+	opConnect    wire.Op = 2  // []string → []connectionMessage
+	opOwner      wire.Op = 3  // ID → string
+	opMembers    wire.Op = 4  // → []Member
+	opWorkers    wire.Op = 5  // → []WorkerInfo: a member's own; for a client, the whole cluster's
+	opInfo       wire.Op = 6  // → NodeInfo
+	opInspect    wire.Op = 7  // ID → workerStatus
+	opStop       wire.Op = 8  // ID → bool
+	opPart       wire.Op = 9  // the peer takes its seat back
+	opDisconnect wire.Op = 10 // string
+	opNodes      wire.Op = 11 // → []NodeInfo
+	opWhy        wire.Op = 12 // ID → Explanation
+	opPing       wire.Op = 13 // string → time.Duration
+	opVia        wire.Op = 14 // viaMessage → wire.Reply
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -29,13 +38,11 @@ type connectionMessage struct {
 	Text string
 }
 
-// A workerMessage is a WorkerInfo on the wire.
-type workerMessage struct {
-	ID       string
-	Node     string
-	Age, TTL time.Duration
-	Hits     uint64
-	Queue    int
+// A viaMessage is a request as seen from another node.
+type viaMessage struct {
+	Via     string
+	ID      ID
+	Timeout time.Duration
 }
 
 func wireRequest(id ID) wire.Request {
@@ -86,6 +93,9 @@ func (n *Node) ServeCall(c wire.Call) {
 	}
 	owner := n.members.view.Load().owner(id)
 	if owner.self {
+		if c.Request.Fresh {
+			n.registry.forget(id)
+		}
 		if reply, ok := n.registry.lookup(id); ok {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
@@ -122,7 +132,7 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.Add(-1)
 		defer cancel()
-		reply, err := n.Request(ctx, id)
+		reply, err := n.request(ctx, id, c.Request.Fresh)
 		n.answer(c, reply, err)
 	})
 }
@@ -141,42 +151,95 @@ func clampTimeout(d time.Duration) time.Duration { return max(0, min(d, time.Hou
 
 // ServeOperation answers an operation of a peer. It is part of [wire.Handler].
 func (n *Node) ServeOperation(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	switch s.Peer().Role {
+	case wire.RoleMember:
+		return n.serveMember(s, op, args)
+	case wire.RoleClient:
+		return n.serveClient(op, args)
+	}
+	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
+}
+
+// serveMember answers about this node.
+func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opTell:
-		var list []wire.Member
-		if err := args(&list); err != nil {
-			return nil, err
-		}
-		if s.Peer().Role == wire.RoleMember {
+		return with(args, func(list []wire.Member) (any, error) {
 			n.members.learn(list)
-		}
+			return nil, nil
+		})
+	case opPart:
+		// Its session ends with its seat, so this answer has to be on its way before.
+		n.wg.Go(func() { n.partLater(s) })
 		return nil, nil
-	case opConnect:
-		var names []string
-		if err := args(&names); err != nil {
-			return nil, err
-		}
-		return n.serveConnect(names)
-	case opOwner:
-		var text string
-		if err := args(&text); err != nil {
-			return nil, err
-		}
-		id, err := ParseID(text)
-		if err != nil {
-			return nil, wire.Errorf(wire.BadRequest, NotRun, "%v", err)
-		}
-		return n.Owner(n.ctx, id)
-	case opMembers:
-		return n.Members(n.ctx)
 	case opWorkers:
-		var all bool
-		if err := args(&all); err != nil {
-			return nil, err
-		}
-		return n.serveWorkers(all)
+		return n.registry.workers(maxWorkers), nil
+	case opInfo:
+		return n.info(), nil
+	case opInspect:
+		return with(args, func(id ID) (any, error) { return n.registry.inspect(id), nil })
+	case opStop:
+		return with(args, func(id ID) (any, error) { return n.registry.stop(id), nil })
 	}
 	return nil, wire.UnknownOperation
+}
+
+// serveClient does for a console what it asks, as seen from this node.
+func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
+	switch op {
+	case opConnect:
+		return with(args, n.serveConnect)
+	case opDisconnect:
+		return with(args, func(name string) (any, error) { return nil, n.Disconnect(n.ctx, name) })
+	case opOwner:
+		return with(args, func(id ID) (any, error) { return n.Owner(n.ctx, id) })
+	case opMembers:
+		return n.Members(n.ctx)
+	case opNodes:
+		return n.Nodes(n.ctx)
+	case opWorkers:
+		return n.Workers(n.ctx)
+	case opStop:
+		return with(args, func(id ID) (any, error) { return n.Stop(n.ctx, id) })
+	case opWhy:
+		return with(args, func(id ID) (any, error) { return n.Why(n.ctx, id) })
+	case opPing:
+		return with(args, func(name string) (any, error) { return n.Ping(n.ctx, name) })
+	case opVia:
+		return with(args, n.serveVia)
+	}
+	return nil, wire.UnknownOperation
+}
+
+// with decodes the argument of an operation and serves it.
+func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) {
+	var v T
+	if err := args(&v); err != nil {
+		return nil, err
+	}
+	return serve(v)
+}
+
+// partLater takes the peer's seat after it has hung up, or has had the time to.
+func (n *Node) partLater(s *wire.Session) {
+	select {
+	case <-s.Done():
+	case <-time.After(connectTimeout):
+	case <-n.ctx.Done():
+	}
+	if name, err := ParseName(s.Peer().Name); err == nil {
+		n.members.part(name)
+	}
+}
+
+func (n *Node) serveVia(m viaMessage) (any, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(m.Timeout))
+	defer cancel()
+	reply, err := n.RequestVia(ctx, m.Via, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	return wireReply(reply, ""), nil
 }
 
 func (n *Node) serveConnect(names []string) (any, error) {
@@ -194,38 +257,6 @@ func (n *Node) serveConnect(names []string) (any, error) {
 		list = append(list, m)
 	}
 	return list, nil
-}
-
-func (n *Node) serveWorkers(all bool) (any, error) {
-	infos := n.registry.workers(maxWorkers)
-	if all {
-		var err error
-		if infos, err = n.Workers(n.ctx); err != nil {
-			return nil, err
-		}
-	}
-	list := make([]workerMessage, 0, len(infos))
-	for _, w := range infos {
-		list = append(list, workerMessage{w.ID.String(), w.Node, w.Age, w.TTL, w.Hits, w.Queue})
-	}
-	return list, nil
-}
-
-// remoteWorkers lists the workers of a peer, or of the whole cluster as seen from it.
-func remoteWorkers(ctx context.Context, s *wire.Session, all bool) ([]WorkerInfo, error) {
-	var list []workerMessage
-	if err := s.Do(ctx, opWorkers, all, &list); err != nil {
-		return nil, err
-	}
-	infos := make([]WorkerInfo, 0, len(list))
-	for _, w := range list {
-		id, err := ParseID(w.ID)
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, WorkerInfo{ID: id, Node: w.Node, Age: w.Age, TTL: w.TTL, Hits: w.Hits, Queue: w.Queue})
-	}
-	return infos, nil
 }
 
 // refusals logs connections that are turned away, once a minute for each host and reason: a peer

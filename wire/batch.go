@@ -27,6 +27,7 @@ const (
 	callText  = 1 << iota // the id is in Text
 	callRoute             // find the owner and ask it
 	callVoid              // withdrawn before it was sent
+	callFresh             // load the value anew
 )
 
 type replyBatch struct {
@@ -115,6 +116,9 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	if r.Route {
 		flags |= callRoute
 	}
+	if r.Fresh {
+		flags |= callFresh
+	}
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
 	b.Num = put(b.Num, i, r.Num)
@@ -140,6 +144,7 @@ func (b *callBatch) request(i int) Request {
 		Text:   at(b.Text, i),
 		IsText: flags&callText != 0,
 		Route:  flags&callRoute != 0,
+		Fresh:  flags&callFresh != 0,
 	}
 }
 

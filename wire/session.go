@@ -142,8 +142,27 @@ func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration) (
 	return s.calls.do(ctx, r, timeout)
 }
 
-// Ping measures a round trip. It fails after 2 s.
-func (s *Session) Ping() (time.Duration, error) { return s.mux.Ping() }
+// Ping measures a round trip. It gives up after 2 s, or when ctx ends. The error is an *Error.
+func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
+	type result struct {
+		time.Duration
+		error
+	}
+	pong := make(chan result, 1)
+	go func() { // for 2 s at most
+		d, err := s.mux.Ping()
+		pong <- result{d, err}
+	}()
+	select {
+	case r := <-pong:
+		if r.error != nil {
+			return 0, &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: "no sign of life"}
+		}
+		return r.Duration, nil
+	case <-ctx.Done():
+		return 0, &Error{Code: asError(ctx.Err()).Code, Outcome: NotRun, Node: s.peer.Name}
+	}
+}
 
 // call opens the stream for this side's calls and reads the answers.
 func (s *Session) call() error {

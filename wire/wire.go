@@ -79,6 +79,7 @@ type Request struct {
 	Text   string // the id, if IsText
 	IsText bool
 	Route  bool // the peer shall find the owner and ask it; otherwise it must be the owner
+	Fresh  bool // not from a value that the worker has already
 }
 
 // A Reply is an answer as it crosses the wire. Durations are cut to milliseconds.

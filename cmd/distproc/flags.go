@@ -85,7 +85,7 @@ func (m *member) start(log *slog.Logger) (*node.Node, error) {
 	}
 	n, err := node.Start(node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl}, Logger: log,
+		Default: node.Kind{TTL: m.ttl}, Logger: log, Version: version(),
 	})
 	if err != nil {
 		return nil, err

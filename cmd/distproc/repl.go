@@ -111,12 +111,20 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if err != nil {
 		return err
 	}
-	c, err := node.Attach(ctx, s.attach, cookie, s.tls)
+	var w shellLog
+	log, err := s.logger(&w)
+	if err != nil {
+		return err
+	}
+	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return program(ctx, s.shell(c))
+	sh := s.shell(c)
+	w.redirect(sh)
+	defer w.redirect(nil)
+	return program(ctx, sh)
 }
 
 func (s *shellFlags) shell(c repl.Cluster) *repl.Shell {

@@ -1,0 +1,233 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// NodeInfo is what a node tells of itself, and Member what the asking node thinks of it.
+type NodeInfo struct {
+	Member
+	RTT        time.Duration // of one round trip; 0 for the node itself
+	Workers    int           // live
+	Requests   uint64        // answered by its workers since it started
+	Uptime     time.Duration
+	Version    string // of the program and of Go
+	Memory     uint64 // bytes of heap in use
+	Goroutines int
+	Problem    string // why it tells nothing but Member; empty if it answered
+}
+
+// An Explanation tells where an id belongs and why, and what lives there. It is one account, which the shell
+// and every other way in give alike.
+type Explanation struct {
+	ID      ID
+	Kind    string // "default"
+	Owner   string // the member whose seat the id belongs to
+	Rule    string // the calculation that chose it, such as "7 mod 3 = 1"
+	Index   int    // of the owner's seat, from 0
+	Members int    // seats
+	Epoch   uint64 // of the view
+	State   State  // of the owner
+	StandIn string // who answers a request of the asking node if the owner cannot
+	Asked   string // the node that looked for the worker: the owner, or the stand-in if that is lost
+	Live    bool   // a worker lives there
+	Loading bool   // its source runs
+	Worker  WorkerInfo
+	TTL     time.Duration // of the kind
+}
+
+// member returns the member of that name.
+func (n *Node) member(name string) (*peer, error) {
+	a, err := ParseAddr(name)
+	if err != nil {
+		return nil, wire.Errorf(wire.BadRequest, NotRun, "%v", err)
+	}
+	for _, p := range n.members.view.Load().seats {
+		if p.name == a.Name {
+			return p, nil
+		}
+	}
+	return nil, wire.Errorf(wire.Unreachable, NotRun, "%s is no member; connect to it first", a.Name)
+}
+
+// Owner returns the name of the member that owns id.
+func (n *Node) Owner(_ context.Context, id ID) (string, error) {
+	return n.members.view.Load().owner(id).name.String(), nil
+}
+
+// Members returns the members, sorted, this node included. Those that have failed have seats too.
+func (n *Node) Members(context.Context) ([]Member, error) {
+	n.members.mu.Lock()
+	defer n.members.mu.Unlock()
+	var list []Member
+	for _, p := range n.members.view.Load().seats {
+		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
+		if !p.self && p.tried && !p.reachable() {
+			m.State = Failed
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
+// by node and id.
+func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
+	seats := n.members.view.Load().seats
+	lists := make([][]WorkerInfo, len(seats))
+	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
+		if s == nil {
+			lists[i] = n.registry.workers(maxWorkers)
+		} else if err := s.Do(ctx, opWorkers, nil, &lists[i]); err != nil {
+			n.log.Debug("cannot list workers", "node", seats[i].name.String(), "err", err)
+		}
+	})
+	all := slices.Concat(lists...)
+	sortWorkers(all)
+	return all, nil
+}
+
+// askAll calls ask for all seats at once, with the session, or nil for this node, and waits for at most 1 s. Who is
+// out of reach is left out.
+func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.Context, i int, s *wire.Session)) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, p := range seats {
+		if s := p.session.Load(); p.self || s != nil {
+			wg.Go(func() { ask(ctx, i, s) })
+		}
+	}
+	wg.Wait()
+}
+
+func sortWorkers(list []WorkerInfo) {
+	slices.SortFunc(list, func(a, b WorkerInfo) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), a.ID.Compare(b.ID))
+	})
+}
+
+// Nodes returns all members with what each tells of itself within 1 s.
+func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	members, err := n.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seats := n.members.view.Load().seats
+	infos := make([]NodeInfo, len(seats))
+	for i := range infos {
+		infos[i].Problem = "out of reach"
+	}
+	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
+		if s == nil {
+			infos[i] = n.info()
+			return
+		}
+		rtt, err := s.Ping(ctx)
+		if err == nil {
+			err = s.Do(ctx, opInfo, nil, &infos[i])
+		}
+		infos[i].RTT, infos[i].Problem = rtt, ""
+		if err != nil {
+			infos[i] = NodeInfo{Problem: err.Error()}
+		}
+	})
+	for i, p := range seats {
+		for _, m := range members {
+			if m.Name == p.name.String() {
+				infos[i].Member = m
+			}
+		}
+	}
+	return infos, nil
+}
+
+// info is what the node tells of itself.
+func (n *Node) info() NodeInfo {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(heap)
+	live, answers := n.registry.count()
+	return NodeInfo{
+		Workers: live, Requests: answers, Uptime: n.registry.now(), Version: n.version,
+		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+	}
+}
+
+// Ping measures a round trip to a member.
+func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
+	p, err := n.member(name)
+	if err != nil || p.self {
+		return 0, err
+	}
+	s, err := n.members.session(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	return s.Ping(ctx)
+}
+
+// Stop ends the worker of id on its owner, or on this node if the owner is out of reach, and reports whether one
+// lived. A worker that loads answers who waits for it first.
+func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+	p := n.members.view.Load().owner(id)
+	if s := p.session.Load(); s != nil {
+		ctx, cancel := withDefaultTimeout(ctx)
+		defer cancel()
+		err = s.Do(ctx, opStop, id, &stopped)
+		return stopped, err
+	}
+	return n.registry.stop(id), nil
+}
+
+// A workerStatus is what a node knows of the worker of an id.
+type workerStatus struct {
+	Live, Loading bool
+	Worker        WorkerInfo
+}
+
+// Why explains where id belongs, and what lives there.
+func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
+	v := n.members.view.Load()
+	p := v.owner(id)
+	e := Explanation{
+		ID: id, Kind: defaultKind, Owner: p.name.String(), Rule: rule(id, len(v.seats)),
+		Index: slices.Index(v.seats, p), Members: len(v.seats), Epoch: v.epoch,
+		StandIn: n.name, Asked: n.name, TTL: n.registry.kind.TTL,
+	}
+	s := p.session.Load()
+	if s == nil {
+		if !p.self {
+			e.State = Failed
+		}
+		e.take(n.registry.inspect(id))
+		return e, nil
+	}
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	var status workerStatus
+	if err := s.Do(ctx, opInspect, id, &status); err != nil {
+		return e, err
+	}
+	e.Asked = e.Owner
+	e.take(status)
+	return e, nil
+}
+
+func (e *Explanation) take(s workerStatus) { e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker }
+
+// rule is the calculation that chooses a seat among n.
+func rule(id ID, n int) string {
+	if id.IsInt() {
+		return fmt.Sprintf("%s mod %d = %d", id, n, id.mod(n))
+	}
+	return fmt.Sprintf("FNV-1a-64(%q) mod %d = %d", id.text, n, id.mod(n))
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx the call has
+// 5 s. It does not fail because some node died: a worker of this node answers if the owner cannot be
+// reached, and Reply.Degraded says so. The error of a call that failed tells its [Outcome].
+func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
+	return n.request(ctx, id, false)
+}
+
+// Refresh is Request, but the worker's source runs anew. A load that is running already will do.
+func (n *Node) Refresh(ctx context.Context, id ID) (Reply, error) {
+	return n.request(ctx, id, true)
+}
+
+// RequestVia is Request as seen from another node: that one finds the owner and asks it.
+func (n *Node) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+	p, err := n.member(via)
+	if err != nil {
+		return Reply{}, err
+	}
+	if p.self {
+		return n.Request(ctx, id)
+	}
+	request := wireRequest(id)
+	request.Route = true
+	return n.ask(ctx, p, &request)
+}
+
+func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
+	p := n.members.view.Load().owner(id)
+	if p.self {
+		return n.here(ctx, id, fresh)
+	}
+	request := wireRequest(id)
+	request.Fresh = fresh
+	reply, err := n.ask(ctx, p, &request)
+	if err != nil {
+		return n.retry(ctx, id, &request, err)
+	}
+	return reply, nil
+}
+
+// here asks the worker of this node.
+func (n *Node) here(ctx context.Context, id ID, fresh bool) (Reply, error) {
+	if fresh {
+		n.registry.forget(id)
+	}
+	return n.registry.request(ctx, id)
+}
+
+// ask asks one other node.
+func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
+	s, err := n.members.session(ctx, p)
+	if err != nil {
+		return Reply{}, err
+	}
+	r, err := s.Call(ctx, request, timeoutOf(ctx))
+	if err != nil {
+		return Reply{}, err
+	}
+	return replyOf(r), nil
+}
+
+// retry goes on after the owner has failed to answer: it asks whom the view names now, and at the end
+// answers itself.
+func (n *Node) retry(ctx context.Context, id ID, request *wire.Request, err error) (Reply, error) {
+	for try := 1; ; try++ {
+		e, ok := errors.AsType[*wire.Error](err)
+		switch {
+		case ok && e.Code == wire.NotOwner:
+			n.members.learn(e.Members)
+			n.members.spread() // the other one may be who has to learn
+		case ok && e.Code == wire.Leaving:
+		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
+			return n.degraded(ctx, id, request.Fresh)
+		default:
+			return Reply{}, err
+		}
+		if try == maxTries || !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+			return n.degraded(ctx, id, request.Fresh)
+		}
+		p := n.members.view.Load().owner(id)
+		if p.self {
+			return n.here(ctx, id, request.Fresh)
+		}
+		var reply Reply
+		if reply, err = n.ask(ctx, p, request); err == nil {
+			return reply, nil
+		}
+	}
+}
+
+// lostOnTheWay reports whether the session failed, rather than the call.
+func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
+
+// degraded answers in place of an owner that cannot be reached.
+func (n *Node) degraded(ctx context.Context, id ID, fresh bool) (Reply, error) {
+	if n.closing.Load() {
+		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
+	reply, err := n.here(ctx, id, fresh)
+	reply.Degraded = err == nil
+	return reply, err
+}

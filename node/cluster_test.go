@@ -14,7 +14,11 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/wire"
+	"go.uber.org/goleak"
 )
+
+// TestMain checks that Close waits for every goroutine.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testCookie = []byte("the cookie of the tests")
 

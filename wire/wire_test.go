@@ -4,7 +4,12 @@ import (
 	"errors"
 	"net"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+// TestMain checks that Close waits for every goroutine.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testCookie = []byte("the cookie of the tests")
 

@@ -13,6 +13,7 @@ import (
 type calls struct {
 	peer string
 	out  *outbox[*callBatch]
+	idle sync.Pool // of *pending
 
 	// All of the following is guarded by out.mu.
 	seq   uint64     // of the last call
@@ -46,11 +47,9 @@ type pending struct {
 	done    chan struct{} // of capacity 1
 }
 
-var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
-
 const (
 	ringSize     = 64 // to begin with; it grows to maxCalls
-	wakeTogether = 64 // callers; the first run while the answers of the others are read
+	wakeTogether = 256 // callers; the first run while the answers of the others are read
 )
 
 func newCalls(peer string) *calls {
@@ -59,6 +58,7 @@ func newCalls(peer string) *calls {
 		out:  newOutbox(func() *callBatch { return new(callBatch) }),
 		ring: make([]*pending, ringSize),
 		due:  noneDue,
+		idle: sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }},
 	}
 }
 
@@ -67,11 +67,11 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 	if timeout <= 0 {
 		return Reply{}, &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
 	}
-	p := pendings.Get().(*pending)
+	p := c.idle.Get().(*pending)
 	c.out.mu.Lock()
 	if err := c.addLocked(p, r, timeout); err != nil {
 		c.out.mu.Unlock()
-		pendings.Put(p)
+		c.idle.Put(p)
 		return Reply{}, err
 	}
 	first := c.out.fill.size() == 1
@@ -86,7 +86,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 		case <-p.done:
 		case <-quit:
 			if e := c.withdraw(p, asError(context.Cause(ctx)).Code); e != nil {
-				pendings.Put(p)
+				c.idle.Put(p)
 				return Reply{}, e
 			}
 			<-p.done // the answer came at the same moment
@@ -94,7 +94,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 	}
 	reply, err := p.reply, p.err
 	p.reply.Data, p.err, p.batch = "", nil, nil
-	pendings.Put(p)
+	c.idle.Put(p)
 	if err != nil {
 		return Reply{}, err
 	}

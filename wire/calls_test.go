@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestDeadlines has calls that nobody answers, in false time: each ends at its own deadline, never
+// early and at most two ticks late.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCalls("peer")
+		var wg sync.WaitGroup
+		for i := range 500 {
+			timeout := time.Duration(1+i*7919%5000) * time.Millisecond
+			wg.Go(func() {
+				start := time.Now()
+				_, err := c.do(t.Context(), &Request{}, timeout)
+				late := time.Since(start) - timeout
+				if !errors.Is(err, context.DeadlineExceeded) || late < 0 || late > 2*tickTime {
+					t.Errorf("call with %v: %v, %v late", timeout, err, late)
+				}
+			})
+		}
+		wg.Wait()
+		if n := c.inFlight(); n != 0 {
+			t.Errorf("%d calls in flight", n)
+		}
+		if _, err := c.do(t.Context(), &Request{}, -1); !errors.Is(err, DeadlineExceeded) {
+			t.Errorf("call whose deadline has passed: %v", err)
+		}
+		time.Sleep(time.Minute)
+		c.fail(&Error{Code: Closed})
+	})
+}
+
+// TestRing answers calls out of order, while slow ones stay: no number is given twice, and each caller has its
+// own answer.
+func TestRing(t *testing.T) {
+	c := newCalls("peer")
+	var wg sync.WaitGroup
+	ask := func(num int64) {
+		wg.Go(func() {
+			reply, err := c.do(t.Context(), &Request{Num: num}, long)
+			if err != nil || int64(len(reply.Data)) != num {
+				t.Errorf("call %d = %d bytes, %v", num, len(reply.Data), err)
+			}
+		})
+	}
+	// answer takes what is queued, and answers those of which keep says no.
+	held := map[uint64]int64{}
+	answer := func(keep func(num int64) bool) {
+		for {
+			b, ok := c.out.take(c.noteTaken)
+			if !ok {
+				return
+			}
+			for i, seq := range b.Seq {
+				if _, twice := held[seq]; twice {
+					t.Errorf("number %d is given twice", seq)
+				}
+				if num := at(b.Num, i); keep(num) {
+					held[seq] = num
+				} else {
+					reply(c, seq, num)
+				}
+			}
+			c.out.recycle(b)
+		}
+	}
+	for round := range int64(20) {
+		for i := range int64(100) {
+			ask(round*100 + i)
+		}
+		for c.inFlight() < int(round+1)*10+90 { // those of this round, and the slow ones
+			time.Sleep(100 * time.Microsecond)
+		}
+		answer(func(num int64) bool { return num%10 == 0 })
+	}
+	for seq, num := range held {
+		reply(c, seq, num)
+	}
+	wg.Wait()
+}
+
+// reply answers a call with num bytes, as receive does.
+func reply(c *calls, seq uint64, num int64) {
+	var calls [wakeTogether]*pending
+	c.removeAll([]uint64{seq}, &calls)
+	calls[0].reply = Reply{Data: string(make([]byte, num))}
+	calls[0].done <- struct{}{}
+}

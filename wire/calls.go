@@ -48,7 +48,7 @@ type pending struct {
 }
 
 const (
-	ringSize     = 64 // to begin with; it grows to maxCalls
+	ringSize     = 64  // to begin with; it grows to maxCalls
 	wakeTogether = 256 // callers; the first run while the answers of the others are read
 )
 

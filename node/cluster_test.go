@@ -577,6 +577,7 @@ func TestStartErrors(t *testing.T) {
 		{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
 		{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
 		{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
+		{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine"},
 		{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
 	} {
 		n, err := Start(test.config)

@@ -112,7 +112,9 @@ func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.C
 
 func sortWorkers(list []WorkerInfo) {
 	slices.SortFunc(list, func(a, b WorkerInfo) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), a.ID.Compare(b.ID))
+		x, _ := ParseName(a.Node) // their own nodes said who they are
+		y, _ := ParseName(b.Node)
+		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID))
 	})
 }
 

@@ -114,6 +114,9 @@ func listenError(addr Addr, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
 	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("%s is no address of this machine; the HOST of --name is where the node listens", addr.Host)
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}

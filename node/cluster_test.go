@@ -210,6 +210,52 @@ func TestNameTaken(t *testing.T) {
 	checkSessions(t, nodes)
 }
 
+// TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
+func TestRoutingDisagrees(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Routing: Rendezvous})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(t.Context())
+	for _, c := range []Connection{other.Connect(t.Context(), nodes[0].Self())[0], nodes[0].Connect(t.Context(), other.Self())[0]} {
+		if !errors.Is(c.Err, ErrDisagreement) || !strings.Contains(c.Err.Error(), "--routing") {
+			t.Errorf("connection to %s: %v, want %v and what to do", c.Name, c.Err, ErrDisagreement)
+		}
+	}
+	awaitView(t, nodes...)
+}
+
+// TestRendezvous lets a cluster route by score: all agree, and who answers is the owner.
+func TestRendezvous(t *testing.T) {
+	host := testHost()
+	var nodes []*Node
+	for i := range 3 {
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: Rendezvous})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close(context.Background()) })
+		nodes = append(nodes, n)
+		if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitView(t, nodes...)
+	seen := map[string]bool{}
+	for i := range 100 {
+		want, _ := nodes[0].Owner(t.Context(), IntID(int64(i)))
+		seen[want] = true
+		reply, err := nodes[i%3].Request(t.Context(), IntID(int64(i)))
+		if err != nil || reply.Node != want || reply.Degraded {
+			t.Fatalf("request(%d) = %+v, %v; want an answer of %s", i, reply, err, want)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("owners of 100 ids: %v", seen)
+	}
+}
+
 // TestCrashAndRestart loses an owner: its ids, and only they, are answered in its place and marked;
 // when it is back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
@@ -509,10 +555,10 @@ func TestDisconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() error {
-		if n := len(nodes[0].members.view.Load().seats); n != 2 {
+		if n := len(nodes[0].members.view.Load().peers); n != 2 {
 			return fmt.Errorf("%s still has %d members", nodes[0].Self(), n)
 		}
-		if n := len(nodes[1].members.view.Load().seats); n != 2 {
+		if n := len(nodes[1].members.view.Load().peers); n != 2 {
 			return fmt.Errorf("%s still has %d members", nodes[1].Self(), n)
 		}
 		return nil

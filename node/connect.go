@@ -176,6 +176,9 @@ func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
 	if name == m.name {
 		return m.taken(name, m.self.Addr)
 	}
+	if h.Routing != m.self.Routing {
+		return wire.Errorf(wire.Disagreement, wire.NotRun, "this cluster routes by %s; pass --routing %s", m.self.Routing, m.self.Routing)
+	}
 	m.mu.Lock()
 	var old *wire.Session
 	p := m.peers[name]

@@ -16,6 +16,8 @@ var (
 	ErrClosed      error = wire.Closed       // this node is closed
 	ErrNameTaken   error = wire.NameTaken    // another live node has this node's name
 	ErrCookie      error = wire.WrongCookie  // that node has another cookie
+
+	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
 )
 
 // An Outcome tells what became of a call that failed.

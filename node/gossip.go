@@ -25,7 +25,7 @@ func (m *members) snapshot() []wire.Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []wire.Member
-	for _, p := range m.view.Load().seats {
+	for _, p := range m.view.Load().peers {
 		list = append(list, wire.Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation})
 	}
 	for d, f := range m.gone {
@@ -90,7 +90,7 @@ func (m *members) tellAll(list []wire.Member) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, p := range m.view.Load().seats {
+	for _, p := range m.view.Load().peers {
 		if s := p.session.Load(); s != nil {
 			wg.Go(func() { _ = s.Do(ctx, opTell, list, nil) }) // who misses it is told on the next session
 		}

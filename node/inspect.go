@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -51,7 +50,7 @@ func (n *Node) member(name string) (*peer, error) {
 	if err != nil {
 		return nil, wire.Errorf(wire.BadRequest, NotRun, "%v", err)
 	}
-	for _, p := range n.members.view.Load().seats {
+	for _, p := range n.members.view.Load().peers {
 		if p.name == a.Name {
 			return p, nil
 		}
@@ -69,7 +68,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
 	var list []Member
-	for _, p := range n.members.view.Load().seats {
+	for _, p := range n.members.view.Load().peers {
 		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
 		if !p.self && p.tried && !p.reachable() {
 			m.State = Failed
@@ -82,7 +81,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 // Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
 // by node and id.
 func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	seats := n.members.view.Load().seats
+	seats := n.members.view.Load().peers
 	lists := make([][]WorkerInfo, len(seats))
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
@@ -124,7 +123,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	seats := n.members.view.Load().seats
+	seats := n.members.view.Load().peers
 	infos := make([]NodeInfo, len(seats))
 	for i := range infos {
 		infos[i].Problem = "out of reach"
@@ -201,8 +200,8 @@ func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 	v := n.members.view.Load()
 	p := v.owner(id)
 	e := Explanation{
-		ID: id, Kind: defaultKind, Owner: p.name.String(), Rule: rule(id, len(v.seats)),
-		Index: slices.Index(v.seats, p), Members: len(v.seats), Epoch: v.epoch,
+		ID: id, Kind: defaultKind, Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
+		Index: slices.Index(v.peers, p), Members: len(v.seats), Epoch: v.epoch,
 		StandIn: n.name, Asked: n.name, TTL: n.registry.kind.TTL,
 	}
 	s := p.session.Load()
@@ -225,11 +224,3 @@ func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 }
 
 func (e *Explanation) take(s workerStatus) { e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker }
-
-// rule is the calculation that chooses a seat among n.
-func rule(id ID, n int) string {
-	if id.IsInt() {
-		return fmt.Sprintf("%s mod %d = %d", id, n, id.mod(n))
-	}
-	return fmt.Sprintf("FNV-1a-64(%q) mod %d = %d", id.text, n, id.mod(n))
-}

@@ -20,12 +20,13 @@ import (
 // A member that cannot be reached keeps its seat, so that its crash moves no other member's ids,
 // until it says that it leaves, or until it has been out of reach for reapAfter.
 type members struct {
-	self  wire.Hello
-	name  Name
-	creds *wire.Credentials
-	serve wire.Handler
-	log   *slog.Logger
-	moved func() // called after the view or a member's state has changed
+	self    wire.Hello
+	name    Name
+	routing Routing
+	creds   *wire.Credentials
+	serve   wire.Handler
+	log     *slog.Logger
+	moved   func() // called after the view or a member's state has changed
 
 	refused func(net.Addr, error) // called with every newcomer that is turned away
 
@@ -85,11 +86,11 @@ type dial struct {
 	err  error
 }
 
-func newMembers(self wire.Hello, name Name, creds *wire.Credentials, serve wire.Handler, log *slog.Logger,
+func newMembers(self wire.Hello, name Name, routing Routing, creds *wire.Credentials, serve wire.Handler, log *slog.Logger,
 	moved func(), refused func(net.Addr, error),
 ) *members {
 	m := &members{
-		self: self, name: name, creds: creds, serve: serve, log: log, moved: moved, refused: refused,
+		self: self, name: name, routing: routing, creds: creds, serve: serve, log: log, moved: moved, refused: refused,
 		gossip: make(chan struct{}, 1),
 		peers:  map[Name]*peer{},
 		dials:  map[Name]*dial{},
@@ -105,7 +106,7 @@ func newMembers(self wire.Hello, name Name, creds *wire.Credentials, serve wire.
 
 // publishLocked makes the view of the members as they are now.
 func (m *members) publishLocked() {
-	m.view.Store(newView(slices.Collect(maps.Values(m.peers))))
+	m.view.Store(newView(slices.Collect(maps.Values(m.peers)), m.routing))
 }
 
 // addLocked returns the peer of that name, which gets a seat and a goroutine if it is new.
@@ -313,7 +314,7 @@ func (m *members) end() {
 func (m *members) close() {
 	m.end()
 	m.cancel()
-	for _, p := range m.view.Load().seats {
+	for _, p := range m.view.Load().peers {
 		if s := p.session.Load(); s != nil {
 			m.wg.Go(func() {
 				s.Flush()

@@ -48,6 +48,7 @@ type Config struct {
 	Cookie     []byte       // the secret that all nodes of the cluster share; see LoadCookie
 	TLS        TLSFiles     // for mutual TLS in addition to the cookie
 	Default    Kind         // of the workers
+	Routing    Routing      // Modulo; the same on all nodes
 	MaxWaiting int          // calls that may wait for workers on this node; 65,536
 	Logger     *slog.Logger // silent
 	Version    string       // of the program, for those who look
@@ -104,8 +105,8 @@ func Start(c Config) (*Node, error) {
 		return nil, listenError(addr, err)
 	}
 	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
-	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: rand.Uint64()}
-	n.members = newMembers(self, addr.Name, creds, n, n.log, n.viewChanged, n.refusals.note)
+	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: rand.Uint64(), Routing: c.Routing.String()}
+	n.members = newMembers(self, addr.Name, c.Routing, creds, n, n.log, n.viewChanged, n.refusals.note)
 	n.wg.Go(n.accept)
 	return n, nil
 }

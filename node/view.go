@@ -8,22 +8,25 @@ import (
 // A view is one snapshot of the cluster: who has a seat, in the order that every node computes.
 // It never changes; a change of the members makes another view.
 type view struct {
-	seats []*peer // sorted by name, this node included
-	epoch uint64  // the same for the same names
+	peers   []*peer // sorted by name, this node included
+	seats   []seat  // of the peers, in the same order
+	routing Routing
+	epoch   uint64 // the same for the same names and routing
 }
 
-func newView(peers []*peer) *view {
+func newView(peers []*peer, r Routing) *view {
 	slices.SortFunc(peers, func(a, b *peer) int { return a.name.Compare(b.name) })
+	v := &view{peers: peers, routing: r}
 	h := fnv.New64a()
+	h.Write([]byte{byte(r)})
 	for _, p := range peers {
+		v.seats = append(v.seats, seatOf(p.name))
 		h.Write([]byte(p.name.String()))
 		h.Write([]byte{'\n'})
 	}
-	return &view{seats: peers, epoch: h.Sum64()}
+	v.epoch = h.Sum64()
+	return v
 }
 
-func (v *view) owner(id ID) *peer { return owner(id, v.seats) }
-
-// owner chooses the member that owns id. Members are sorted by [Name.Compare], so all who know the same
-// members choose the same one.
-func owner[M any](id ID, members []M) M { return members[id.mod(len(members))] }
+// owner returns the member that id belongs to.
+func (v *view) owner(id ID) *peer { return v.peers[v.routing.owner(id, v.seats)] }

@@ -31,6 +31,7 @@ const (
 	WrongName             // the peer is not who was dialled
 	Internal              // a bug or a broken peer
 	UnknownKind           // the peer has no such kind of worker
+	Disagreement          // the two nodes are set up in ways that do not go together
 )
 
 var codeText = [...]string{
@@ -53,6 +54,7 @@ var codeText = [...]string{
 	WrongName:        "another node answers there",
 	Internal:         "internal error",
 	UnknownKind:      "unknown kind",
+	Disagreement:     "nodes disagree",
 }
 
 func (c Code) Error() string {

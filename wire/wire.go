@@ -62,6 +62,7 @@ type Hello struct {
 	Incarnation uint64 // random per start of the process
 	Role        Role
 	Epoch       uint64 // of its view of the cluster
+	Routing     string // how it chooses owners, on which all members must agree
 }
 
 // A Member is a node as one peer tells another.

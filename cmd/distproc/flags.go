@@ -52,6 +52,7 @@ type member struct {
 	port      int
 	join      []string
 	ttl       time.Duration
+	routing   string
 	logLevel  string
 	logFormat string
 }
@@ -62,6 +63,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.IntVar(&m.port, "port", 0, "listen on this port")
 	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
 	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
+	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
 }
@@ -79,13 +81,17 @@ func (m *member) start(log *slog.Logger) (*node.Node, error) {
 			return nil, usageError{err}
 		}
 	}
+	routing, err := node.ParseRouting(m.routing)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	cookie, source, err := m.cookie()
 	if err != nil {
 		return nil, err
 	}
 	n, err := node.Start(node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl}, Logger: log, Version: version(),
+		Default: node.Kind{TTL: m.ttl}, Routing: routing, Logger: log, Version: version(),
 	})
 	if err != nil {
 		return nil, err

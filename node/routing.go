@@ -1,0 +1,121 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Routing is the rule by which the cluster chooses the owner of an id. All nodes must have the same.
+type Routing uint8
+
+const (
+	// Modulo gives id n the seat n mod N, as the original does. When a member joins or leaves for good,
+	// most ids move.
+	Modulo Routing = iota
+
+	// Rendezvous gives an id to the member with the highest score for it (highest random weight;
+	// Thaler and Ravishankar, 1996). When a member joins N others, 1/(N+1) of the ids move, all of
+	// them to it. To choose costs time in proportion to N.
+	Rendezvous
+)
+
+var routingNames = [...]string{Modulo: "modulo", Rendezvous: "rendezvous"}
+
+// ParseRouting reads modulo or rendezvous.
+func ParseRouting(s string) (Routing, error) {
+	if i := slices.Index(routingNames[:], s); i >= 0 {
+		return Routing(i), nil
+	}
+	return 0, fmt.Errorf("routing %q: say modulo or rendezvous", s)
+}
+
+// String returns what [ParseRouting] reads.
+func (r Routing) String() string {
+	if int(r) < len(routingNames) {
+		return routingNames[r]
+	}
+	return "unknown"
+}
+
+// owner returns the index of the seat that id belongs to. Seats are sorted by [Name.Compare], so all who
+// know the same members choose the same one.
+func (r Routing) owner(id ID, seats []seat) int {
+	if r == Modulo {
+		return id.mod(len(seats))
+	}
+	best, top := 0, uint64(0)
+	for i, s := range seats {
+		if score := mix(uint64(id.num) ^ mix(s.hash+uint64(id.class))); score > top {
+			best, top = i, score
+		}
+	}
+	return best
+}
+
+// rule is the calculation that chose a seat, for people.
+func (r Routing) rule(id ID, n int) string {
+	switch {
+	case r == Rendezvous:
+		return fmt.Sprintf("highest of %d scores", n)
+	case id.IsInt():
+		return fmt.Sprintf("%s mod %d = %d", id, n, id.mod(n))
+	default:
+		return fmt.Sprintf("FNV-1a-64(%q) mod %d = %d", id.text, n, id.mod(n))
+	}
+}
+
+// A seat is what routing knows of a member.
+type seat struct {
+	name Name
+	hash uint64 // FNV-1a-64 of the name
+}
+
+func seatOf(name Name) seat { return seat{name, hash64(name.String())} }
+
+// mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of x changes half of the bits.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// A Plan tells how many of a sample of ids a change of the members would move.
+type Plan struct {
+	Routing Routing
+	IDs     int // in the sample
+	Moved   int // to another owner
+	Largest int // ids of the member that has the most, after the change
+}
+
+// PlanChange counts, for each routing, how many of the integer ids from 0 to sample-1 would move if the
+// members were after instead of before. Both must name at least one node.
+func PlanChange(before, after []Name, sample int) []Plan {
+	from, to := seatsOf(before), seatsOf(after)
+	var plans []Plan
+	for r := range routingNames {
+		p := Plan{Routing: Routing(r), IDs: sample}
+		load := make([]int, len(to))
+		for i := range sample {
+			id := IntID(int64(i))
+			owner := p.Routing.owner(id, to)
+			if from[p.Routing.owner(id, from)] != to[owner] {
+				p.Moved++
+			}
+			load[owner]++
+			p.Largest = max(p.Largest, load[owner])
+		}
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+func seatsOf(names []Name) []seat {
+	names = slices.Clone(names)
+	slices.SortFunc(names, Name.Compare)
+	var seats []seat
+	for _, n := range slices.Compact(names) {
+		seats = append(seats, seatOf(n))
+	}
+	return seats
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var anyName = rapid.Custom(func(t *rapid.T) Name {
+	return Name{
+		Node: rapid.StringMatching(`[0-9]{1,3}|[a-z]{1,8}`).Draw(t, "node"),
+		Host: rapid.SampledFrom([]string{"127.0.0.1", "10.0.0.2", "::1", "a.example"}).Draw(t, "host"),
+	}
+})
+
+var anyID = rapid.Custom(func(t *rapid.T) ID {
+	id, err := ParseID(rapid.OneOf(rapid.StringMatching(`-?[1-9][0-9]{0,30}`), rapid.StringN(0, 20, 80)).Draw(t, "id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+})
+
+// TestOwnersAgreeProperty: whoever knows the same members, in whatever order they came to know them, chooses the
+// same owner, and has the same epoch.
+func TestOwnersAgreeProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(anyName, 1, 12, rapid.ID[Name]).Draw(t, "names")
+		r := Routing(rapid.IntRange(0, 1).Draw(t, "routing"))
+		view := func(names []Name) *view {
+			var peers []*peer
+			for _, n := range names {
+				peers = append(peers, &peer{name: n})
+			}
+			return newView(peers, r)
+		}
+		a := view(names)
+		shuffled := slices.Clone(names)
+		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		b := view(shuffled)
+		if a.epoch != b.epoch {
+			t.Fatalf("epochs %d and %d of the same members", a.epoch, b.epoch)
+		}
+		for range 20 {
+			id := anyID.Draw(t, "id")
+			if x, y := a.owner(id).name, b.owner(id).name; x != y {
+				t.Fatalf("owner of %s: %s and %s", id, x, y)
+			}
+		}
+	})
+}
+
+// TestRendezvousMovesLittle: a newcomer takes its share, from all alike, and nothing else moves.
+func TestRendezvousMovesLittle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
+		newcomer := names[0]
+		before, after := seatsOf(names[1:]), seatsOf(names)
+		for range 50 {
+			id := anyID.Draw(t, "id")
+			old, now := before[Rendezvous.owner(id, before)], after[Rendezvous.owner(id, after)]
+			if now != old && now.name != newcomer {
+				t.Fatalf("%s moved from %s to %s when %s joined", id, old.name, now.name, newcomer)
+			}
+		}
+	})
+}
+
+// TestLoadIsEven: modulo is within 1 % of even over 100,000 integer ids; rendezvous is a random choice, which is
+// within five standard deviations of even.
+func TestLoadIsEven(t *testing.T) {
+	const ids = 100_000
+	for _, r := range []Routing{Modulo, Rendezvous} {
+		for _, n := range []int{2, 3, 5, 10, 30} {
+			var names []Name
+			for i := range n {
+				names = append(names, Name{fmt.Sprint(i + 1), "127.0.0.1"})
+			}
+			seats := seatsOf(names)
+			load := make([]int, n)
+			for i := range ids {
+				load[r.owner(IntID(int64(i)), seats)]++
+			}
+			even := float64(ids) / float64(n)
+			tolerance := even / 100
+			if r == Rendezvous {
+				tolerance = 5 * math.Sqrt(even*(1-1/float64(n)))
+			}
+			for i, l := range load {
+				if math.Abs(float64(l)-even) > tolerance {
+					t.Errorf("%s: seat %d of %d has %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
+				}
+			}
+		}
+	}
+}
+
+func TestPlanChange(t *testing.T) {
+	var names []Name
+	for i := range 5 {
+		names = append(names, Name{fmt.Sprint(i + 1), "h"})
+	}
+	plans := PlanChange(names[:4], names, 100_000)
+	if len(plans) != 2 || plans[0].Routing != Modulo || plans[0].Moved != 80_000 {
+		t.Errorf("4 → 5 under modulo: %+v; ids that differ modulo 4 and 5 are 4 of 5", plans)
+	}
+	if moved := plans[1].Moved; moved < 19_000 || moved > 21_000 {
+		t.Errorf("4 → 5 under rendezvous moves %d of 100,000, want about 20,000", moved)
+	}
+	for _, p := range PlanChange(names, names, 1000) {
+		if p.Moved != 0 {
+			t.Errorf("no change under %s moves %d", p.Routing, p.Moved)
+		}
+	}
+}

@@ -20,10 +20,14 @@ func (m *members) connect(ctx context.Context, a Addr) error {
 			m.mu.Unlock()
 			return nil
 		}
+		if m.ended {
+			m.mu.Unlock()
+			return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		}
 		d := m.dials[a.Name]
 		mine := d == nil
 		if mine {
-			d = &dial{done: make(chan struct{})}
+			d = &dial{addr: a.HostPort(), done: make(chan struct{})}
 			m.dials[a.Name] = d
 		}
 		m.mu.Unlock()
@@ -33,10 +37,9 @@ func (m *members) connect(ctx context.Context, a Addr) error {
 		}
 		select {
 		case <-d.done:
-			if d.err == nil || !errors.Is(d.err, context.Canceled) {
+			if !d.gaveUp || ctx.Err() != nil {
 				return d.err
 			}
-			// Whoever dialled gave up, which says nothing of the peer.
 		case <-ctx.Done():
 			return &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Text: "no answer from " + a.HostPort()}
 		}
@@ -59,7 +62,7 @@ func (m *members) dial(ctx context.Context, a Addr, d *dial) {
 	m.mu.Lock()
 	delete(m.dials, a.Name)
 	m.mu.Unlock()
-	d.err = err
+	d.err, d.gaveUp = err, ctx.Err() != nil
 	close(d.done)
 }
 
@@ -108,12 +111,24 @@ func (m *members) joined(s *wire.Session, a Addr) error {
 func (m *members) register(s *wire.Session, name Name, addr string) error {
 	h := s.Peer()
 	m.mu.Lock()
-	if m.ended || m.gone[departure{name, h.Incarnation}].left {
+	f := m.gone[name]
+	ended, departed := m.ended, f.left && f.incarnation == h.Incarnation
+	if ended || departed {
 		m.mu.Unlock()
+		if ended { // the peer has given this node a seat
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = s.Do(ctx, opTell, m.farewell(), nil)
+		}
 		s.Close()
 		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
 	p := m.addLocked(name, addr, h.Incarnation)
+	if p == nil {
+		m.mu.Unlock()
+		s.Close()
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", maxMembers)
+	}
 	old := p.session.Load()
 	if old != nil && old.Err() == nil {
 		if p.incarnation != h.Incarnation {
@@ -128,7 +143,8 @@ func (m *members) register(s *wire.Session, name Name, addr string) error {
 		}
 	}
 	p.incarnation, p.addr = h.Incarnation, addr
-	delete(m.gone, departure{name, h.Incarnation})
+	delete(m.gone, name)
+	m.told.Store(nil)
 	p.session.Store(s)
 	p.tried = true
 	p.changeLocked()
@@ -154,7 +170,12 @@ func (m *members) admit(in *wire.Incoming) {
 		in.Refuse(wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err))
 		return
 	}
-	if why := m.refusal(name, h); why != nil {
+	addr, err := addrOf(name, h.Addr)
+	if err != nil {
+		in.Refuse(wire.Errorf(wire.BadRequest, wire.NotRun, "address %.100q: %v", h.Addr, err))
+		return
+	}
+	if why := m.refusal(name, h, addr); why != nil {
 		if why.Code != wire.AlreadyConnected {
 			m.refused(in.RemoteAddr(), why)
 		}
@@ -166,13 +187,13 @@ func (m *members) admit(in *wire.Incoming) {
 		m.log.Debug("connection lost in handshake", "node", h.Name, "err", err)
 		return
 	}
-	if err := m.register(s, name, h.Addr); err != nil {
+	if err := m.register(s, name, addr.HostPort()); err != nil {
 		m.log.Debug("session dropped", "node", h.Name, "err", err)
 	}
 }
 
 // refusal returns why the node that introduces itself with h cannot have a session, or nil.
-func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
+func (m *members) refusal(name Name, h wire.Hello, addr Addr) *wire.Error {
 	if name == m.name {
 		return m.taken(name, m.self.Addr)
 	}
@@ -196,8 +217,11 @@ func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
 	if p != nil {
 		old = p.session.Load()
 	}
-	dialing := m.dials[name] != nil
+	d, ended := m.dials[name], m.ended
 	m.mu.Unlock()
+	if ended {
+		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	}
 	if old != nil {
 		// Does it live? If not, this is the same node again.
 		if _, err := old.Ping(m.ctx); err == nil {
@@ -208,7 +232,8 @@ func (m *members) refusal(name Name, h wire.Hello) *wire.Error {
 		}
 		old.Close()
 	}
-	if dialing && m.name.Compare(name) < 0 {
+	// Both dial: the smaller name's dial is the one to keep, if it goes to where the peer is.
+	if d != nil && d.addr == addr.HostPort() && m.name.Compare(name) < 0 {
 		return &wire.Error{Code: wire.AlreadyConnected, Outcome: wire.NotRun}
 	}
 	return nil

@@ -13,64 +13,105 @@ import (
 
 // spread has the others told of a change, and the node.
 func (m *members) spread() {
+	m.poke()
+	m.moved()
+}
+
+// poke has the others told of the members.
+func (m *members) poke() {
 	select {
 	case m.gossip <- struct{}{}:
 	default:
 	}
-	m.moved()
 }
 
-// snapshot returns the members as messages tell them, the departed ones included.
+// snapshot returns the members as messages tell them, the departed ones included. It is not to be changed.
 func (m *members) snapshot() []wire.Member {
+	if list := m.told.Load(); list != nil {
+		return *list
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []wire.Member
 	for _, p := range m.view.Load().peers {
 		list = append(list, wire.Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation})
 	}
-	for d, f := range m.gone {
+	for name, f := range m.gone {
 		if f.left {
-			list = append(list, wire.Member{Name: d.name.String(), Incarnation: d.incarnation, Left: true})
+			list = append(list, wire.Member{Name: name.String(), Incarnation: f.incarnation, Left: true})
 		}
 	}
+	m.told.Store(&list)
 	return list
 }
 
 // learn takes in what a peer says of the members.
 func (m *members) learn(list []wire.Member) {
-	if len(list) > maxMembers {
-		list = list[:maxMembers]
+	if len(list) > 2*maxMembers {
+		list = list[:2*maxMembers]
 	}
 	news := false
+	var left []string
 	m.mu.Lock()
 	for _, w := range list {
 		name, err := ParseName(w.Name)
 		if err != nil || name == m.name || m.ended {
 			continue
 		}
-		d := departure{name, w.Incarnation}
-		p := m.peers[name]
-		f, departed := m.gone[d]
-		switch {
-		case w.Left && f.left:
-		case w.Left && p != nil && p.incarnation == w.Incarnation:
-			m.log.Info("node left", "node", w.Name)
-			m.removeLocked(p, true)
-			news = true
-		case w.Left:
-			news = m.rememberLocked(d, true) || news
-		case departed || p != nil || len(m.peers) >= maxMembers:
-		default:
-			if _, err := addrOf(name, w.Addr); err == nil {
-				m.addLocked(name, w.Addr, w.Incarnation)
-				news = true
-			}
+		if !w.Left {
+			news = m.learnMemberLocked(name, w) || news
+			continue
+		}
+		new, lost := m.learnLeftLocked(name, w.Incarnation)
+		if news = new || news; lost {
+			left = append(left, w.Name)
 		}
 	}
 	m.mu.Unlock()
+	for _, name := range left {
+		m.log.Info("node left", "node", name)
+	}
 	if news {
 		m.spread()
 	}
+}
+
+// learnMemberLocked takes in that there is a member, and reports whether that is news. A later
+// incarnation takes the place of one that is out of reach.
+func (m *members) learnMemberLocked(name Name, w wire.Member) bool {
+	addr, err := addrOf(name, w.Addr)
+	if f, gone := m.gone[name]; err != nil || gone && w.Incarnation <= f.incarnation {
+		return false
+	}
+	p := m.peers[name]
+	switch {
+	case p == nil:
+		return m.addLocked(name, addr.HostPort(), w.Incarnation) != nil
+	case !p.reachable() && w.Incarnation > p.incarnation:
+		p.incarnation, p.addr = w.Incarnation, addr.HostPort()
+		m.told.Store(nil)
+		return true
+	}
+	return false
+}
+
+// learnLeftLocked takes in that an incarnation has left, and with it every earlier one. It reports whether that is news, and
+// whether it costs a seat.
+func (m *members) learnLeftLocked(name Name, incarnation uint64) (news, lost bool) {
+	if f := m.gone[name]; f.left && f.incarnation >= incarnation {
+		return false, false
+	}
+	p := m.peers[name]
+	switch {
+	case p == nil:
+		m.rememberLocked(name, incarnation, true)
+		return true, false
+	case p.incarnation == incarnation, p.incarnation < incarnation && !p.reachable():
+		p.incarnation = incarnation
+		m.removeLocked(p, true)
+		return true, true
+	}
+	return false, false // of an earlier incarnation than the one that is here
 }
 
 // tell tells all peers of the members after each change.
@@ -98,8 +139,20 @@ func (m *members) tellAll(list []wire.Member) {
 	wg.Wait()
 }
 
-// leave tells all peers that this node gives up its seat.
+// leave tells all peers that this node gives up its seat. Dials that run may give it one on another
+// node, so they end first.
 func (m *members) leave() {
-	m.end()
-	m.tellAll([]wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, Left: true}})
+	timeout := time.After(time.Second)
+	for _, d := range m.end() {
+		select {
+		case <-d.done:
+		case <-timeout:
+		}
+	}
+	m.tellAll(m.farewell())
+}
+
+// farewell is the message that this node leaves.
+func (m *members) farewell() []wire.Member {
+	return []wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, Left: true}}
 }

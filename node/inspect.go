@@ -79,7 +79,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 }
 
 // Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
-// by node and id.
+// by node and id. A client gets the first 1,000 of all.
 func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	seats := n.members.view.Load().peers
 	lists := make([][]WorkerInfo, len(seats))

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -36,31 +37,27 @@ type members struct {
 	gossip chan struct{} // of capacity 1: the others have to be told
 
 	view atomic.Pointer[view]
+	told atomic.Pointer[[]wire.Member] // what snapshot returns, or nil if that has changed
 
 	mu    sync.Mutex
-	peers map[Name]*peer         // guarded by mu; this node included
-	dials map[Name]*dial         // in progress; guarded by mu
-	gone  map[departure]farewell // guarded by mu
-	ended bool                   // no session comes in any more; guarded by mu
+	peers map[Name]*peer    // guarded by mu; this node included
+	dials map[Name]*dial    // in progress; guarded by mu
+	gone  map[Name]farewell // guarded by mu
+	ended bool              // no session comes in any more; guarded by mu
 }
 
-// A departure is a member that has lost its seat. It is remembered, because members that have not heard of it
-// yet still tell of it.
-type departure struct {
-	name        Name
-	incarnation uint64
-}
-
-// A farewell is how it went: it left and will not come back, or this node has given it up.
+// A farewell is how a member lost its seat: it left and will not come back, or this node has given it up. It is
+// remembered, because members that have not heard of it yet still tell of it.
 type farewell struct {
-	at   time.Time
-	left bool
+	incarnation uint64
+	at          time.Time
+	left        bool
 }
 
 const (
 	reapAfter    = 10 * time.Minute
 	rememberGone = 2 * reapAfter
-	maxMembers   = 4096 // more in one message is nonsense
+	maxMembers   = 1500 // a message with all of them fits, however long their names are
 	firstRetry   = 100 * time.Millisecond
 	lastRetry    = 2 * time.Second
 )
@@ -82,8 +79,10 @@ type peer struct {
 
 // A dial in progress. All who want a session to that name wait for the same one.
 type dial struct {
-	done chan struct{}
-	err  error
+	addr   string
+	done   chan struct{}
+	err    error // set before done is closed
+	gaveUp bool  // whoever dialled did not wait for the outcome; as err
 }
 
 func newMembers(self wire.Hello, name Name, routing Routing, creds *wire.Credentials, serve wire.Handler, log *slog.Logger,
@@ -94,7 +93,7 @@ func newMembers(self wire.Hello, name Name, routing Routing, creds *wire.Credent
 		gossip: make(chan struct{}, 1),
 		peers:  map[Name]*peer{},
 		dials:  map[Name]*dial{},
-		gone:   map[departure]farewell{},
+		gone:   map[Name]farewell{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.peers[name] = &peer{name: name, self: true, addr: self.Addr, incarnation: self.Incarnation,
@@ -106,13 +105,15 @@ func newMembers(self wire.Hello, name Name, routing Routing, creds *wire.Credent
 
 // publishLocked makes the view of the members as they are now.
 func (m *members) publishLocked() {
+	m.told.Store(nil)
 	m.view.Store(newView(slices.Collect(maps.Values(m.peers)), m.routing))
 }
 
-// addLocked returns the peer of that name, which gets a seat and a goroutine if it is new.
+// addLocked returns the peer of that name, which gets a seat and a goroutine if it is new. It returns nil
+// if there is no seat left.
 func (m *members) addLocked(name Name, addr string, incarnation uint64) *peer {
 	p := m.peers[name]
-	if p != nil {
+	if p != nil || len(m.peers) >= maxMembers {
 		return p
 	}
 	p = &peer{name: name, addr: addr, incarnation: incarnation, lost: time.Now(),
@@ -126,7 +127,7 @@ func (m *members) addLocked(name Name, addr string, incarnation uint64) *peer {
 // removeLocked takes the peer's seat. Its session stays: who leaves finishes its calls, and closes it.
 func (m *members) removeLocked(p *peer, left bool) {
 	delete(m.peers, p.name)
-	m.rememberLocked(departure{p.name, p.incarnation}, left)
+	m.rememberLocked(p.name, p.incarnation, left)
 	m.publishLocked()
 	close(p.gone)
 }
@@ -149,15 +150,18 @@ func (m *members) part(name Name) {
 	m.moved()
 }
 
-// rememberLocked remembers a departure for some time, and reports whether there was room.
-func (m *members) rememberLocked(d departure, left bool) bool {
+// rememberLocked remembers a farewell for some time. If there are too many, it forgets another.
+func (m *members) rememberLocked(name Name, incarnation uint64, left bool) {
 	now := time.Now()
-	maps.DeleteFunc(m.gone, func(_ departure, f farewell) bool { return now.Sub(f.at) > rememberGone })
-	if len(m.gone) >= maxMembers {
-		return false
+	maps.DeleteFunc(m.gone, func(_ Name, f farewell) bool { return now.Sub(f.at) > rememberGone })
+	for other := range m.gone {
+		if len(m.gone) < maxMembers {
+			break
+		}
+		delete(m.gone, other)
 	}
-	m.gone[d] = farewell{now, left}
-	return true
+	m.gone[name] = farewell{incarnation, now, left}
+	m.told.Store(nil)
 }
 
 // reachable reports whether there is a session that lives.
@@ -183,6 +187,7 @@ func (p *peer) changeLocked() {
 // maintain keeps a session to p for as long as it has a seat.
 func (m *members) maintain(p *peer) {
 	retry := firstRetry
+	why := "" // the last dial failed
 	for {
 		if isClosed(p.gone) && p.session.Load() == nil {
 			return
@@ -194,7 +199,7 @@ func (m *members) maintain(p *peer) {
 			if !m.watch(p, s) {
 				return
 			}
-			retry = firstRetry
+			retry, why = firstRetry, ""
 			continue
 		}
 		ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
@@ -204,6 +209,11 @@ func (m *members) maintain(p *peer) {
 			continue
 		}
 		m.failed(p)
+		if last := why; !errors.Is(err, wire.Unreachable) && m.ctx.Err() == nil {
+			if why = err.Error(); why != last {
+				m.log.Warn("cannot connect, will try again", "node", p.name.String(), "why", why)
+			}
+		}
 		select {
 		case <-time.After(retry/2 + rand.N(retry)):
 			retry = min(2*retry, lastRetry)
@@ -296,18 +306,19 @@ func (m *members) session(ctx context.Context, p *peer) (*wire.Session, error) {
 		case <-p.gone:
 		case <-ctx.Done():
 		}
-		if s := p.session.Load(); s != nil {
-			return s, nil
-		}
+	}
+	if s := p.session.Load(); s != nil {
+		return s, nil
 	}
 	return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String()}
 }
 
-// end keeps new sessions out.
-func (m *members) end() {
+// end keeps new sessions out, and returns the dials that run.
+func (m *members) end() []*dial {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended = true
+	return slices.Collect(maps.Values(m.dials))
 }
 
 // close ends all sessions, after what they have to say has been written, and waits.

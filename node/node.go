@@ -74,6 +74,7 @@ type Node struct {
 	closing   atomic.Bool
 	routed    atomic.Int64 // calls of clients in progress
 	closeOnce sync.Once
+	closeErr  error // set by closeOnce
 	wg        sync.WaitGroup
 	ctx       context.Context // ends when Close has drained the registry
 	cancel    context.CancelFunc
@@ -105,7 +106,7 @@ func Start(c Config) (*Node, error) {
 		return nil, listenError(addr, err)
 	}
 	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
-	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: rand.Uint64(), Routing: c.Routing.String()}
+	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()}
 	n.members = newMembers(self, addr.Name, c.Routing, creds, n, n.log, n.viewChanged, n.refusals.note)
 	n.wg.Go(n.accept)
 	return n, nil
@@ -231,10 +232,13 @@ func (n *Node) accept() {
 			return
 		}
 		n.wg.Go(func() {
-			if in.Hello.Role == wire.RoleClient {
+			switch in.Hello.Role {
+			case wire.RoleClient:
 				n.admitClient(in)
-			} else {
+			case wire.RoleMember:
 				n.members.admit(in)
+			default:
+				in.Refuse(wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role))
 			}
 		})
 	}
@@ -254,7 +258,8 @@ func (n *Node) admitClient(in *wire.Incoming) {
 }
 
 // Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, and stops. It may be called more than once; all but the first only wait.
+// 5 s or until ctx ends, and stops. It fails if a source goes on after its context has ended. It may be called more
+// than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		n.closing.Store(true)
@@ -262,12 +267,19 @@ func (n *Node) Close(ctx context.Context) error {
 		n.members.leave()
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
-		n.registry.close(ctx)
+		n.drainRouted(ctx)
+		n.closeErr = n.registry.close(ctx)
 		n.cancel()
 		n.members.close()
 	})
 	n.wg.Wait()
-	return nil
+	return n.closeErr
+}
+
+// drainRouted waits for the calls of clients to other nodes.
+func (n *Node) drainRouted(ctx context.Context) {
+	for n.routed.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
+	}
 }
 
 // sleep waits, and reports whether ctx still lives.

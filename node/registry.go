@@ -232,9 +232,9 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	}
 	s.answers += uint64(len(waiters))
+	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	r.waiting.Add(-int64(len(waiters)))
-	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	if err == nil {
 		r.logReply("Request made for", w.id, reply)
 	}
@@ -393,8 +393,9 @@ func (r *registry) count() (live int, answers uint64) {
 	return live, answers
 }
 
-// close refuses new loads, gives the running ones until ctx ends, then cancels them and waits.
-func (r *registry) close(ctx context.Context) {
+// close refuses new loads, gives the running ones until ctx ends, then cancels them. It fails if a source does
+// not heed that within a second.
+func (r *registry) close(ctx context.Context) error {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -412,5 +413,10 @@ func (r *registry) close(ctx context.Context) {
 	}
 	r.cancel()
 	r.sweeper.stop()
-	<-idle
+	select {
+	case <-idle:
+		return nil
+	case <-time.After(time.Second):
+		return errors.New("a source runs on although its context has ended")
+	}
 }

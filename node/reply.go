@@ -67,7 +67,7 @@ type Member struct {
 	Name        string // NAME@HOST
 	Addr        string // where it listens, host:port
 	State       State
-	Incarnation uint64 // random per start of the process
+	Incarnation uint64 // of the process: a later start has a higher one
 }
 
 // WorkerInfo describes a live worker.

@@ -39,10 +39,21 @@ func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
 	if p.self {
 		return n.here(ctx, id, fresh)
 	}
+	if p.session.Load() == nil { // to wait for one takes from the same 5 s
+		var cancel context.CancelFunc
+		ctx, cancel = withDefaultTimeout(ctx)
+		defer cancel()
+	}
+	start := n.registry.now()
 	request := wireRequest(id)
 	request.Fresh = fresh
 	reply, err := n.ask(ctx, p, &request)
 	if err != nil {
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-start))
+			defer cancel()
+		}
 		return n.retry(ctx, id, &request, err)
 	}
 	return reply, nil
@@ -77,15 +88,18 @@ func (n *Node) retry(ctx context.Context, id ID, request *wire.Request, err erro
 		switch {
 		case ok && e.Code == wire.NotOwner:
 			n.members.learn(e.Members)
-			n.members.spread() // the other one may be who has to learn
+			n.members.poke() // the other one may be who has to learn
 		case ok && e.Code == wire.Leaving:
 		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
-			return n.degraded(ctx, id, request.Fresh)
+			return n.degraded(ctx, id, request.Fresh, e.Outcome)
 		default:
 			return Reply{}, err
 		}
-		if try == maxTries || !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return n.degraded(ctx, id, request.Fresh)
+		if try == maxTries {
+			return n.degraded(ctx, id, request.Fresh, NotRun)
+		}
+		if !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+			return Reply{}, err
 		}
 		p := n.members.view.Load().owner(id)
 		if p.self {
@@ -101,12 +115,17 @@ func (n *Node) retry(ctx context.Context, id ID, request *wire.Request, err erro
 // lostOnTheWay reports whether the session failed, rather than the call.
 func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
 
-// degraded answers in place of an owner that cannot be reached.
-func (n *Node) degraded(ctx context.Context, id ID, fresh bool) (Reply, error) {
-	if n.closing.Load() {
-		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+// degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
+func (n *Node) degraded(ctx context.Context, id ID, fresh bool, before Outcome) (Reply, error) {
+	reply, err := Reply{}, error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
+	if !n.closing.Load() {
+		reply, err = n.here(ctx, id, fresh)
 	}
-	reply, err := n.here(ctx, id, fresh)
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == NotRun && before != NotRun {
+		unknown := *e
+		unknown.Outcome = Unknown // it may have run on the owner
+		err = &unknown
+	}
 	reply.Degraded = err == nil
 	return reply, err
 }

@@ -198,7 +198,8 @@ func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
 	case opNodes:
 		return n.Nodes(n.ctx)
 	case opWorkers:
-		return n.Workers(n.ctx)
+		list, err := n.Workers(n.ctx)
+		return list[:min(len(list), maxWorkers)], err
 	case opStop:
 		return with(args, func(id ID) (any, error) { return n.Stop(n.ctx, id) })
 	case opWhy:
@@ -272,20 +273,25 @@ func (r *refusals) note(from net.Addr, why error) {
 		return // it said nothing: somebody checks whether the port is open
 	}
 	text := why.Error()
-	if _, ok := errors.AsType[*wire.Error](why); !ok {
+	if op, ok := errors.AsType[*net.OpError](why); ok {
+		text = "handshake failed: " + op.Err.Error() // without the ports, which differ each time
+	} else if _, ok := errors.AsType[*wire.Error](why); !ok {
 		text = "handshake failed: " + text
 	}
 	host, _, _ := net.SplitHostPort(from.String())
 	key := host + " " + text
 	now := time.Now()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.last[key]) < time.Minute {
-		return
-	}
+	again := now.Sub(r.last[key]) < time.Minute
 	if r.last == nil || len(r.last) > 1000 {
 		r.last = map[string]time.Time{}
 	}
-	r.last[key] = now
+	if !again {
+		r.last[key] = now
+	}
+	r.mu.Unlock()
+	if again {
+		return
+	}
 	r.log.Warn("connection refused", "from", from.String(), "why", text)
 }

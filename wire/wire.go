@@ -59,7 +59,7 @@ type Hello struct {
 
 	Name        string // identity, NAME@HOST; a client's is free
 	Addr        string // where it listens, host:port; a client's is empty
-	Incarnation uint64 // random per start of the process
+	Incarnation uint64 // of the process: a later start has a higher one
 	Role        Role
 	Epoch       uint64 // of its view of the cluster
 	Routing     string // how it chooses owners, on which all members must agree

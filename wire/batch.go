@@ -245,6 +245,8 @@ func (it *replyReader) next() (Reply, *Error) {
 	node := at(b.Node, i)
 	if node == "" {
 		node = it.peer
+	} else {
+		node = clip(node)
 	}
 	if code := Code(at(b.Code, i)); code != codeOK {
 		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i))}

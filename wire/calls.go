@@ -26,12 +26,13 @@ type calls struct {
 	// clock for every call would cost as much as the rest of do.
 	timer   *time.Timer
 	ticking bool
-	tick    int64 // the present one
-	due     int64 // no deadline is earlier; noneDue if there is none
+	base    time.Time // of the ticks
+	tick    int64     // the last one
+	due     int64     // no deadline is earlier; noneDue if there is none
 }
 
 const (
-	tickTime = 20 * time.Millisecond // a deadline is noticed at most two ticks late, never early
+	tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
 	noneDue  = math.MaxInt64
 )
 
@@ -57,6 +58,7 @@ func newCalls(peer string) *calls {
 		peer: peer,
 		out:  newOutbox(func() *callBatch { return new(callBatch) }),
 		ring: make([]*pending, ringSize),
+		base: time.Now(),
 		due:  noneDue,
 		idle: sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }},
 	}
@@ -85,7 +87,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 		select {
 		case <-p.done:
 		case <-quit:
-			if e := c.withdraw(p, asError(context.Cause(ctx)).Code); e != nil {
+			if e := c.withdraw(p, asError(ctx.Err()).Code); e != nil {
 				c.idle.Put(p)
 				return Reply{}, e
 			}
@@ -105,7 +107,7 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 	if c.err != nil {
 		return &Error{Code: c.err.Code, Outcome: NotRun, Node: c.peer, Text: c.err.Text}
 	}
-	if c.live >= maxCalls {
+	if c.live >= maxCalls || len(c.out.ready) > maxCalls/maxBatch { // or that many were withdrawn
 		return Errorf(Overloaded, NotRun, "%d calls to %s in flight", c.live, c.peer)
 	}
 	if 2*c.live >= len(c.ring) {
@@ -117,14 +119,14 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 	}
 	b := c.out.batchLocked()
 	p.seq, p.batch, p.index = c.seq, b, len(b.Seq)
-	p.expires = c.tick + 2 + int64(timeout/tickTime)
 	c.ring[c.seq&uint64(len(c.ring)-1)] = p
 	c.live++
 	b.add(c.seq, r, timeout)
-	c.due = min(c.due, p.expires)
 	if !c.ticking {
 		c.startTickingLocked()
 	}
+	p.expires = c.tick + 2 + int64(timeout/tickTime)
+	c.due = min(c.due, p.expires)
 	return nil
 }
 
@@ -177,6 +179,7 @@ func (c *calls) withdrawLocked(p *pending, why Code) *Error {
 
 func (c *calls) startTickingLocked() {
 	c.ticking = true
+	c.tick = c.now()
 	if c.timer == nil {
 		c.timer = time.AfterFunc(tickTime, c.onTick)
 		return
@@ -184,11 +187,13 @@ func (c *calls) startTickingLocked() {
 	c.timer.Reset(tickTime)
 }
 
+func (c *calls) now() int64 { return int64(time.Since(c.base) / tickTime) }
+
 // onTick ends the calls whose deadline has passed.
 func (c *calls) onTick() {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	c.tick++
+	c.tick = c.now()
 	if c.tick >= c.due {
 		c.due = noneDue
 		for _, p := range c.ring {

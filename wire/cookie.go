@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 const maxCookie = 4096 // bytes of a cookie file
@@ -29,7 +30,7 @@ func LoadCookie(path string) ([]byte, error) {
 }
 
 func readCookie(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to wait for a pipe
 	if err != nil {
 		return nil, fmt.Errorf("cookie file: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/gob"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,6 +53,8 @@ type frameReader struct {
 	br   *bufio.Reader
 	buf  bytes.Buffer
 	dec  *gob.Decoder
+
+	typed bool // the first message has come, and with it all types
 }
 
 func newFrameReader(conn net.Conn) *frameReader {
@@ -82,10 +85,43 @@ func (f *frameReader) read(v any) error {
 		f.buf = bytes.Buffer{}
 	}
 	f.buf.Reset()
-	if _, err := io.CopyN(&f.buf, f.br, int64(n)); err != nil {
-		return err
+	for f.buf.Len() < n {
+		if f.buf.Len() > 0 { // it goes on
+			f.conn.SetReadDeadline(time.Now().Add(giveUp))
+		}
+		if _, err := io.CopyN(&f.buf, f.br, int64(min(n-f.buf.Len(), chunkSize))); err != nil {
+			return err
+		}
 	}
+	if f.typed && definesType(f.buf.Bytes()) {
+		return errors.New("type definitions after the first message")
+	}
+	f.typed = true
 	return decode(f.dec, &f.buf, v)
+}
+
+// definesType reports whether gob bytes begin with the definition of a type, which has a negative id
+// (encoding/gob, "Encoding Details"). A decoder keeps all that it was told of, for ever.
+func definesType(b []byte) bool {
+	_, b = gobUint(b) // the length
+	id, _ := gobUint(b)
+	return id&1 != 0 // a signed number has its sign in the lowest bit
+}
+
+// gobUint reads an unsigned number: below 128 a byte; otherwise a byte with the negated count of the
+// bytes that follow, of which here only the last one matters.
+func gobUint(b []byte) (last byte, rest []byte) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if b[0] < 128 {
+		return b[0], b[1:]
+	}
+	n := 1 - int(int8(b[0]))
+	if n > len(b) {
+		return 0, nil
+	}
+	return b[n-1], b[n:]
 }
 
 // decode reads one value that must fill the buffer. gob promises no panic on hostile bytes, but

@@ -96,17 +96,16 @@ func (o *outbox[B]) recycle(b B) {
 	}
 }
 
-// waitForRoom blocks while more than a few full batches wait, which is when the peer does not read
-// its answers; what it asks is then not read either.
-func (o *outbox[B]) waitForRoom() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// waitForRoomLocked blocks while more than a few full batches wait, which is when the peer does not
+// read as fast as it is written to. The writer goes on meanwhile.
+func (o *outbox[B]) waitForRoomLocked() {
 	for len(o.ready) > maxReady && !o.stop {
+		o.signal()
 		o.room.Wait()
 	}
 }
 
-const maxReady = 8 // full batches
+const maxReady = 8 // full batches, of up to MaxValue bytes each
 
 // flush waits until all has been written.
 func (o *outbox[B]) flush() {
@@ -117,7 +116,7 @@ func (o *outbox[B]) flush() {
 	}
 }
 
-// close ends waitForRoom and flush for ever.
+// close ends waitForRoomLocked and flush for ever.
 func (o *outbox[B]) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -28,7 +28,8 @@ type Call struct {
 // Peer is who calls.
 func (c Call) Peer() Hello { return c.to.session.Peer() }
 
-// Reply answers the call. A value of more than MaxValue bytes becomes an error.
+// Reply answers the call. It blocks while the peer does not read its answers, for 2 s at most, after which the
+// session ends. A value of more than MaxValue bytes becomes an error.
 func (c Call) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
@@ -36,6 +37,7 @@ func (c Call) Reply(r *Reply) {
 	}
 	a := c.to
 	a.out.mu.Lock()
+	a.out.waitForRoomLocked()
 	b := a.out.batchLocked()
 	if b.size() > 0 && b.weight+len(r.Data) > MaxValue {
 		a.out.rollLocked()
@@ -49,6 +51,7 @@ func (c Call) Reply(r *Reply) {
 func (c Call) Fail(err error) {
 	a := c.to
 	a.out.mu.Lock()
+	a.out.waitForRoomLocked()
 	a.out.batchLocked().addError(c.seq, asError(err))
 	a.doneLocked(c.seq)
 }
@@ -77,6 +80,7 @@ type answers struct {
 	// Guarded by out.mu:
 	reading bool              // a batch is being handled: its answers wait for one another
 	cancels map[uint64]func() // of calls that were not answered at once
+	open    int               // calls that are not answered yet
 	ended   bool
 }
 
@@ -91,6 +95,7 @@ func newAnswers(s *Session, h Handler) *answers {
 
 // doneLocked ends an answer that was added, and unlocks.
 func (a *answers) doneLocked(seq uint64) {
+	a.open--
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
 	}
@@ -112,29 +117,45 @@ func (a *answers) receive(read func(any) error) error {
 		if err := b.unpack(); err != nil {
 			return err
 		}
-		a.setReading(true)
+		tooMany := !a.admit(len(b.Seq))
 		for i, seq := range b.Seq {
-			if at(b.Flags, i)&callVoid == 0 {
-				a.handler.ServeCall(Call{
-					Request: b.request(i),
-					Timeout: fromMillis(at(b.Timeout, i)),
-					seq:     seq,
-					to:      a,
-				})
+			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), seq: seq, to: a}
+			switch {
+			case at(b.Flags, i)&callVoid != 0:
+				a.void()
+			case tooMany:
+				c.Fail(Errorf(Overloaded, NotRun, "more than %d calls in flight", maxCalls))
+			default:
+				a.handler.ServeCall(c)
 			}
 		}
-		a.setReading(false)
+		a.endReading()
 		a.cancel(b.Cancel)
-		a.out.waitForRoom()
 	}
 }
 
-func (a *answers) setReading(on bool) {
+// admit begins n calls, and reports whether there are not too many.
+func (a *answers) admit(n int) bool {
 	a.out.mu.Lock()
-	a.reading = on
-	signal := !on && (a.out.fill.size() > 0 || len(a.out.ready) > 0)
-	a.out.mu.Unlock()
-	if signal {
+	defer a.out.mu.Unlock()
+	a.reading = true
+	a.open += n
+	return a.open <= maxCalls
+}
+
+// void ends a call that was withdrawn before it was sent.
+func (a *answers) void() {
+	a.out.mu.Lock()
+	defer a.out.mu.Unlock()
+	a.open--
+}
+
+// endReading lets the answers go that waited for one another.
+func (a *answers) endReading() {
+	a.out.mu.Lock()
+	defer a.out.mu.Unlock()
+	a.reading = false
+	if a.out.fill.size() > 0 || len(a.out.ready) > 0 {
 		a.out.signal()
 	}
 }

@@ -6,10 +6,13 @@ import (
 	"crypto/tls"
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -63,7 +66,7 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 		calls:   newCalls(peer.Name),
 		drained: make(chan struct{}),
 		done:    make(chan struct{}),
-		ops:     make(chan struct{}, maxStreams),
+		ops:     make(chan struct{}, maxOperations),
 	}
 	s.answers = newAnswers(s, h)
 	s.wg.Go(func() {
@@ -178,24 +181,35 @@ func (s *Session) call() error {
 	return s.calls.receive(newFrameReader(stream).read)
 }
 
-// writer returns a function that writes frames, each within giveUp, to a peer that may not read.
-func writer(stream *yamux.Stream) func(any) error {
-	w := newFrameWriter(stream)
-	return func(v any) error {
-		if err := stream.SetWriteDeadline(time.Now().Add(giveUp)); err != nil {
-			return err
+// writer returns a function that writes frames to a peer that may not read.
+func writer(stream *yamux.Stream) func(any) error { return newFrameWriter(patient{stream}).write }
+
+// patient writes for as long as the peer takes something within giveUp, however slow the link is.
+type patient struct{ *yamux.Stream }
+
+func (p patient) Write(b []byte) (n int, err error) {
+	for chunk := range slices.Chunk(b, chunkSize) {
+		if err := p.SetWriteDeadline(time.Now().Add(giveUp)); err != nil {
+			return n, err
 		}
-		return w.write(v)
+		m, err := p.Stream.Write(chunk)
+		if n += m; err != nil {
+			return n, err
+		}
 	}
+	return n, nil
 }
 
 // accept serves the streams that the peer opens.
 func (s *Session) accept() error {
-	var once sync.Once // a peer has one stream of calls
+	var calls atomic.Bool // a peer has one stream of calls
 	for {
 		stream, err := s.mux.AcceptStream()
 		if err != nil {
 			return err
+		}
+		if s.mux.NumStreams() > maxStreams {
+			return fmt.Errorf("the peer has more than %d streams open", maxStreams)
 		}
 		s.wg.Go(func() {
 			defer stream.Close()
@@ -207,7 +221,9 @@ func (s *Session) accept() error {
 			stream.SetReadDeadline(time.Time{})
 			switch kind[0] {
 			case streamCalls:
-				once.Do(func() { s.end(s.answer(stream)) })
+				if calls.CompareAndSwap(false, true) {
+					s.end(s.answer(stream))
+				}
 			case streamOperation:
 				s.operate(stream)
 			}
@@ -283,19 +299,19 @@ func (s *Session) exchange(stream net.Conn, request opRequest, reply *opReply) e
 
 // operate serves one operation of the peer.
 func (s *Session) operate(stream *yamux.Stream) {
+	var request opRequest
 	var reply opReply
-	select {
-	case s.ops <- struct{}{}:
-		defer func() { <-s.ops }()
-		stream.SetReadDeadline(time.Now().Add(giveUp))
-		var request opRequest
-		if err := recvGob(stream, &request, MaxMessage); err != nil {
-			reply = opReply{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
-			break
+	stream.SetReadDeadline(time.Now().Add(giveUp))
+	if err := recvGob(stream, &request, MaxMessage); err != nil {
+		reply = opReply{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
+	} else {
+		select {
+		case s.ops <- struct{}{}:
+			reply = s.serve(request)
+			<-s.ops
+		default:
+			reply = opReply{Code: Overloaded, Outcome: NotRun, Text: "too many operations at once"}
 		}
-		reply = s.serve(request)
-	default:
-		reply = opReply{Code: Overloaded, Outcome: NotRun, Text: "too many operations at once"}
 	}
 	stream.SetWriteDeadline(time.Now().Add(giveUp))
 	_ = sendGob(stream, reply) // who does not read it sees the stream end
@@ -311,7 +327,10 @@ func (s *Session) serve(request opRequest) opReply {
 	})
 	if err == nil && result != nil {
 		var body []byte
-		if body, err = encode(result); err == nil {
+		if body, err = encode(result); err == nil && len(body) > MaxMessage-1024 {
+			err = Errorf(Internal, Ran, "the result has %d bytes, limit %d", len(body), MaxMessage-1024)
+		}
+		if err == nil {
 			return opReply{Result: body}
 		}
 	}

@@ -25,14 +25,16 @@ import (
 
 // Limits of what a peer can make this side hold, and of how long it can make it wait.
 const (
-	MaxValue   = 1 << 20           // bytes of one value
-	MaxMessage = MaxValue + 64<<10 // bytes of one encoded message
-	maxBatch   = 4096              // calls or replies in one message
-	maxData    = 256 << 10         // a batch with this many bytes of values is full
-	maxCalls   = 1 << 16           // calls in flight on one session, each way
-	maxStreams = 64                // operations in progress for one peer
-	maxPending = 256               // connections that have not authenticated yet
-	maxText    = 4096              // bytes of an error's text
+	MaxValue      = 1 << 20           // bytes of one value
+	MaxMessage    = MaxValue + 64<<10 // bytes of one encoded message
+	maxBatch      = 4096              // calls or replies in one message
+	maxData       = 256 << 10         // a batch with this many bytes of values is full
+	maxCalls      = 1 << 16           // calls in flight on one session, each way
+	maxStreams    = 256               // streams that are open on a session: one for calls each way, the rest operations
+	maxOperations = 64                // operations in progress for one peer
+	chunkSize     = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
+	maxPending    = 256               // connections that have not authenticated yet
+	maxText       = 4096              // bytes of an error's text
 
 	handshakeTimeout  = 3 * time.Second
 	keepAliveInterval = 1 * time.Second // how often an idle peer is asked for a sign of life …

@@ -28,6 +28,7 @@ type chunk struct {
 	lines []string
 	file  *syntax.File
 	whole bool  // a file
+	quiet bool  // values of its expression statements are not shown
 	err   error // why the source is no program; file is nil
 }
 
@@ -82,7 +83,7 @@ func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chu
 	}
 	// Parse again, as ParseCompoundStmt numbers lines from 1.
 	out.file, out.err = dialect.Parse(c.name, syntax.FilePortion{
-		Content: []byte(strings.Join(out.lines, "\n") + "\n"), FirstLine: int32(out.first), FirstCol: 1,
+		Content: []byte(renameLoad(out.lines)), FirstLine: int32(out.first), FirstCol: 1,
 	}, 0)
 	if out.err != nil {
 		out.err = failureOf(out.err, nil)
@@ -98,6 +99,7 @@ type gathering struct {
 	lines  []string
 	fed    []int // for each line that the parser got, its index in lines
 	size   int
+	rename renamer
 	ended  bool  // the parser got an empty line for the end of the input
 	stop   error // why there are no more lines
 	broken any   // a panic of readLine, which the parser takes for a syntax error
@@ -133,7 +135,7 @@ func (g *gathering) readLine() ([]byte, error) {
 			continue
 		}
 		g.fed = append(g.fed, len(g.lines)-1)
-		return []byte(line + "\n"), nil
+		return []byte(g.rename.line(line) + "\n"), nil
 	}
 }
 
@@ -191,7 +193,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 			return nil, err
 		}
 	}
-	c.file, err = dialect.Parse(name, append(data, '\n'), 0)
+	c.file, err = dialect.Parse(name, renameLoad(c.lines), 0)
 	if err != nil {
 		return nil, failureOf(err, nil)
 	}
@@ -226,7 +228,7 @@ func comment(line string) bool {
 }
 
 func parses(lines []string) bool {
-	_, err := dialect.Parse("", strings.Join(lines, "\n")+"\n", 0)
+	_, err := dialect.Parse("", renameLoad(lines), 0)
 	return err == nil
 }
 

@@ -3,10 +3,7 @@ package repl
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"strings"
-	"time"
 
 	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
@@ -18,12 +15,14 @@ type requestError struct {
 	err  error
 }
 
-func (e *requestError) Error() string {
-	outcome := " (" + node.OutcomeOf(e.err).String() + ")"
-	return e.what + ": " + strings.TrimSuffix(e.err.Error(), outcome) + outcome
-}
+func (e *requestError) Error() string { return e.what + ": " + withOutcome(e.err) }
 
 func (e *requestError) Unwrap() error { return e.err }
+
+func withOutcome(err error) string {
+	outcome := " (" + node.OutcomeOf(err).String() + ")"
+	return strings.TrimSuffix(err.Error(), outcome) + outcome
+}
 
 var connectionFields = []string{"name", "ok", "why"}
 
@@ -52,16 +51,49 @@ func (sh *Shell) connect(r *request) (starlark.Value, error) {
 	return t, r.ctx.Err()
 }
 
-func (sh *Shell) request(r *request) (starlark.Value, error) {
-	id, err := r.id()
+func (sh *Shell) disconnect(r *request) (starlark.Value, error) {
+	name, err := r.nodeName()
 	if err != nil {
 		return nil, err
 	}
-	answer, err := sh.cluster.Request(r.ctx, id)
-	if err != nil {
-		return nil, &requestError{what: "request(" + quoteID(id) + ")", err: err}
+	if err := sh.cluster.Disconnect(r.ctx, name); err != nil {
+		return nil, &requestError{what: fmt.Sprintf("disconnect(%q)", name), err: err}
 	}
-	return reply{answer}, nil
+	return starlark.True, nil
+}
+
+func (sh *Shell) ping(r *request) (starlark.Value, error) {
+	name, err := r.nodeName()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sh.bounded(r.ctx)
+	defer cancel()
+	took, err := sh.cluster.Ping(ctx, name)
+	if err != nil {
+		return nil, &requestError{what: fmt.Sprintf("ping(%q)", name), err: err}
+	}
+	return duration(took), nil
+}
+
+// nodeName returns the only argument as a node's name.
+func (r *request) nodeName() (string, error) {
+	var v starlark.Value
+	if err := r.unpack("node", &v); err != nil {
+		return "", err
+	}
+	return r.toNode(v)
+}
+
+func (r *request) toNode(v starlark.Value) (string, error) {
+	name, ok := starlark.AsString(v)
+	if !ok {
+		return "", fmt.Errorf(`%s: %s is no name; a name is a string such as "2@127.0.0.1"`, r.name, article(v))
+	}
+	if _, err := node.ParseAddr(name); err != nil {
+		return "", fmt.Errorf("%s: %w", r.name, err)
+	}
+	return name, nil
 }
 
 func (sh *Shell) owner(r *request) (starlark.Value, error) {
@@ -74,23 +106,6 @@ func (sh *Shell) owner(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "owner(" + quoteID(id) + ")", err: err}
 	}
 	return starlark.String(name), nil
-}
-
-func (sh *Shell) nodes(r *request) (starlark.Value, error) {
-	if err := r.unpack(); err != nil {
-		return nil, err
-	}
-	members, err := sh.cluster.Members(r.ctx)
-	if err != nil {
-		return nil, &requestError{what: "nodes()", err: err}
-	}
-	var alive []starlark.Value
-	for _, m := range members {
-		if m.State == node.Alive {
-			alive = append(alive, starlark.String(m.Name))
-		}
-	}
-	return starlark.NewList(alive), nil
 }
 
 func (sh *Shell) node(r *request) (starlark.Value, error) {
@@ -118,74 +133,4 @@ func (sh *Shell) workers(r *request) (starlark.Value, error) {
 		}})
 	}
 	return t, nil
-}
-
-func (sh *Shell) sleep(r *request) (starlark.Value, error) {
-	var v starlark.Value
-	if err := r.unpack("seconds", &v); err != nil {
-		return nil, err
-	}
-	s, ok := starlark.AsFloat(v)
-	// Above about 292 years a Duration overflows.
-	if !ok || math.IsNaN(s) || s < 0 || s > math.MaxInt64/float64(time.Second)/2 {
-		return nil, fmt.Errorf("sleep: %s; seconds are a number from 0 up, such as 0.5", v)
-	}
-	timer := time.NewTimer(time.Duration(s * float64(time.Second)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return starlark.None, nil
-	case <-r.ctx.Done():
-		return nil, r.ctx.Err()
-	}
-}
-
-// id returns the only argument as an id.
-func (r *request) id() (node.ID, error) {
-	var v starlark.Value
-	if err := r.unpack("id", &v); err != nil {
-		return node.ID{}, err
-	}
-	id, err := toID(v)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", r.name, err)
-	}
-	return id, err
-}
-
-func toID(v starlark.Value) (node.ID, error) {
-	switch v := v.(type) {
-	case starlark.Int:
-		if n, ok := v.Int64(); ok {
-			return node.IntID(n), nil
-		}
-		return node.BigID(v.BigInt())
-	case starlark.String:
-		return node.ParseID(string(v))
-	}
-	return node.ID{}, fmt.Errorf("%s: %w", article(v), node.ErrBadID)
-}
-
-// idValue returns the value that toID reads.
-func idValue(id node.ID) starlark.Value {
-	if id.IsInt() {
-		if n, ok := new(big.Int).SetString(id.String(), 10); ok {
-			return starlark.MakeBigInt(n)
-		}
-	}
-	return starlark.String(id.String())
-}
-
-func quoteID(id node.ID) string { return idValue(id).String() }
-
-// article returns a value's type for an error: "a float", "an int", "None".
-func article(v starlark.Value) string {
-	switch t := v.Type(); {
-	case v == starlark.None:
-		return "None"
-	case strings.ContainsRune("aeiou", rune(t[0])):
-		return "an " + t
-	default:
-		return "a " + t
-	}
 }

@@ -23,76 +23,7 @@ type command struct {
 	aliases []string
 	bare    bool // it runs when it is only named
 	run     func(*Shell, *request) (starlark.Value, error)
-}
-
-// commands returns the table. It is a function, as help reads the table of which it is a part.
-func commands() []command {
-	return []command{
-		{
-			usage:   "connect(*names)",
-			help:    "connect to the named nodes; without a name, to 1 to 5 at the own host",
-			example: `connect("2@127.0.0.1")   # shows true or false, and why, for each`,
-			aliases: []string{"DistributedProcess.connect"},
-			bare:    true,
-			run:     (*Shell).connect,
-		},
-		{
-			usage:   "request(id)",
-			help:    "ask the one worker of an id, on the node that owns it",
-			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.degraded r.age r.ttl`,
-			aliases: []string{"DistributedProcess.request"},
-			run:     (*Shell).request,
-		},
-		{
-			usage:   "nodes()",
-			help:    "the names of the nodes that are alive, in order",
-			example: `nodes()   # ["1@127.0.0.1", "2@127.0.0.1"]`,
-			aliases: []string{"Node.list"},
-			bare:    true,
-			run:     (*Shell).nodes,
-		},
-		{
-			usage:   "node()",
-			help:    "the name of the node as which commands run",
-			example: `node()   # "1@127.0.0.1"`,
-			aliases: []string{"Node.self"},
-			bare:    true,
-			run:     (*Shell).node,
-		},
-		{
-			usage:   "owner(id)",
-			help:    "the node that owns an id",
-			example: `owner(1)   # "2@127.0.0.1"`,
-			run:     (*Shell).owner,
-		},
-		{
-			usage:   "workers()",
-			help:    "the live workers of the cluster",
-			example: `[w.id for w in workers() if w.hits > 10]`,
-			bare:    true,
-			run:     (*Shell).workers,
-		},
-		{
-			usage:   "sleep(seconds)",
-			help:    "wait; Ctrl-C ends it",
-			example: `sleep(5.2)`,
-			run:     (*Shell).sleep,
-		},
-		{
-			usage:   "h(command)",
-			help:    "show all commands, or how to use one",
-			example: `h(request)`,
-			bare:    true,
-			run:     (*Shell).help,
-		},
-		{
-			usage:   "exit(status)",
-			help:    "leave the shell; the status is 0 unless given",
-			example: `exit()`,
-			bare:    true,
-			run:     (*Shell).exit,
-		},
-	}
+	value   starlark.Value // what a program finds under the name
 }
 
 func (c *command) name() string {
@@ -100,12 +31,25 @@ func (c *command) name() string {
 	return name
 }
 
+// parameters returns the names of the arguments.
+func (c *command) parameters() []string {
+	_, list, _ := strings.Cut(strings.TrimSuffix(c.usage, ")"), "(")
+	var names []string
+	for param := range strings.SplitSeq(list, ", ") {
+		if name, _, _ := strings.Cut(param, "="); name != "" && name[0] != '*' {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // A request is one call of a command.
 type request struct {
-	ctx  context.Context
-	name string
-	args starlark.Tuple
-	kw   []starlark.Tuple
+	ctx    context.Context
+	thread *starlark.Thread
+	name   string
+	args   starlark.Tuple
+	kw     []starlark.Tuple
 }
 
 // unpack assigns the arguments to the named variables, as [starlark.UnpackArgs] does.
@@ -124,7 +68,7 @@ func (sh *Shell) builtin(c *command) *starlark.Builtin {
 			}
 		}()
 		ctx := t.Local(contextKey).(context.Context)
-		return c.run(sh, &request{ctx: ctx, name: b.Name(), args: args, kw: kw})
+		return c.run(sh, &request{ctx: ctx, thread: t, name: b.Name(), args: args, kw: kw})
 	})
 }
 
@@ -139,47 +83,63 @@ func (sh *Shell) predeclared() starlark.StringDict {
 	}
 	for i := range sh.commands {
 		c := &sh.commands[i]
-		b := sh.builtin(c)
-		names[c.name()] = b
+		c.value = sh.builtin(c)
+		if module, ok := names[c.name()].(*starlarkstruct.Module); ok {
+			c.value = &callableModule{Builtin: sh.builtin(c), module: module}
+		}
+		names[sourceName(c.name())] = c.value
 		for _, alias := range c.aliases {
 			module, member, _ := strings.Cut(alias, ".")
 			if names[module] == nil {
 				names[module] = &starlarkstruct.Module{Name: module, Members: starlark.StringDict{}}
 			}
-			names[module].(*starlarkstruct.Module).Members[member] = b
+			names[module].(*starlarkstruct.Module).Members[member] = c.value
 		}
 	}
 	return names
 }
 
+// A callableModule is a command that has the name of a module, and the module's attributes: time.
+type callableModule struct {
+	*starlark.Builtin
+	module *starlarkstruct.Module
+}
+
+func (m *callableModule) Attr(name string) (starlark.Value, error) { return m.module.Attr(name) }
+func (m *callableModule) AttrNames() []string                      { return m.module.AttrNames() }
+
 // commandOf returns the table's entry for a value, or nil.
 func (sh *Shell) commandOf(v starlark.Value) *command {
 	for i := range sh.commands {
-		if c := &sh.commands[i]; sh.isCommand(v, c) {
-			return c
+		c := &sh.commands[i]
+		switch v := v.(type) {
+		case starlark.String:
+			if string(v) == c.name() || slices.Contains(c.aliases, string(v)) {
+				return c
+			}
+		case *starlark.Builtin, *callableModule:
+			if v == c.value {
+				return c
+			}
 		}
 	}
 	return nil
 }
 
-func (sh *Shell) isCommand(v starlark.Value, c *command) bool {
-	switch v := v.(type) {
-	case starlark.String:
-		return string(v) == c.name() || slices.Contains(c.aliases, string(v))
-	case *starlark.Builtin:
-		return v.Name() == c.name() && v.Receiver() == nil && !starlark.Universe.Has(v.Name())
+func (sh *Shell) isBare(v starlark.Value) bool {
+	if _, text := v.(starlark.String); text {
+		return false
 	}
-	return false
-}
-
-func (sh *Shell) isBare(b *starlark.Builtin) bool {
-	c := sh.commandOf(b)
+	c := sh.commandOf(v)
 	return c != nil && c.bare
 }
 
 // names returns every name that a program can read, in order.
 func (sh *Shell) names() []string {
 	all := append(slices.Collect(maps.Keys(sh.globals)), starlark.Universe.Keys()...)
+	for i, name := range all {
+		all[i] = shownName(name)
+	}
 	all = slices.DeleteFunc(all, func(name string) bool {
 		return strings.IndexFunc(name, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) >= 0
 	})

@@ -66,42 +66,77 @@ func (c *completion) tab(b *prompt.Buffer) {
 	c.open.Store(len(list) > 1)
 }
 
-// candidates returns the word before the cursor, after the last dot, and what it may become.
+// candidates returns the word before the cursor, after the last separator, and what it may become.
 func (c *completion) candidates(before string) (word string, list []prompt.Suggest) {
+	at := placeOf(before)
+	if at.quote >= 0 {
+		return c.nodeNames(before[at.quote:])
+	}
 	start := strings.LastIndexFunc(before, func(r rune) bool {
 		return r != '_' && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	}) + 1
 	path := strings.Split(before[start:], ".")
 	word = path[len(path)-1]
-	var names []string
-	var of starlark.Value
-	if len(path) == 1 {
-		if word == "" && strings.TrimSpace(before) != "" {
-			return "", nil
-		}
-		names = c.shell.names()
-	} else if of = c.shell.lookup(path[:len(path)-1]); of != nil {
-		if a, ok := of.(starlark.HasAttrs); ok {
-			names = slices.Sorted(slices.Values(a.AttrNames()))
-		}
+	if len(path) > 1 {
+		return word, c.attributes(c.shell.lookup(path[:len(path)-1]), word)
 	}
-	if word == "" && of == nil {
+	if at.begins {
+		list = c.arguments(at.callee, word)
+	}
+	switch {
+	case word != "":
+		for _, name := range c.shell.names() {
+			if strings.HasPrefix(name, word) {
+				list = append(list, prompt.Suggest{Text: name, Description: c.shell.brief(name)})
+			}
+		}
+	case strings.TrimSpace(before) == "":
 		for i := range c.shell.commands { // of everything, only the commands
 			list = append(list, prompt.Suggest{Text: c.shell.commands[i].name(), Description: c.shell.commands[i].help})
-		}
-		return word, list
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, word) {
-			list = append(list, prompt.Suggest{Text: name, Description: c.shell.brief(of, name)})
 		}
 	}
 	return word, list
 }
 
+// nodeNames completes a string. What a suggestion replaces begins after the last separator.
+func (c *completion) nodeNames(text string) (word string, list []prompt.Suggest) {
+	c.shell.peers.refresh() // for the next time
+	cut := strings.LastIndexAny(text, wordSeparators) + 1
+	for _, m := range c.shell.peers.list() {
+		if strings.HasPrefix(m.Name, text) {
+			list = append(list, prompt.Suggest{Text: m.Name[cut:], Description: m.Name + ", " + m.State.String()})
+		}
+	}
+	return text[cut:], list
+}
+
+func (c *completion) attributes(of starlark.Value, word string) (list []prompt.Suggest) {
+	a, ok := of.(starlark.HasAttrs)
+	if !ok {
+		return nil
+	}
+	for _, name := range slices.Sorted(slices.Values(a.AttrNames())) {
+		if strings.HasPrefix(name, word) {
+			v, _ := a.Attr(name)
+			list = append(list, prompt.Suggest{Text: name, Description: c.shell.briefOf(v)})
+		}
+	}
+	return list
+}
+
+// arguments completes the name of an argument.
+func (c *completion) arguments(callee []string, word string) (list []prompt.Suggest) {
+	for _, name := range c.shell.parametersOf(c.shell.lookup(callee)) {
+		if strings.HasPrefix(name, word) {
+			list = append(list, prompt.Suggest{Text: name + "=", Description: "argument of " + strings.Join(callee, ".")})
+		}
+	}
+	return list
+}
+
 // lookup returns the value of a dotted name, or nil. It calls nothing.
 func (sh *Shell) lookup(path []string) starlark.Value {
-	v := sh.globals[path[0]]
+	v := sh.globals[sourceName(path[0])]
 	for _, name := range path[1:] {
 		a, ok := v.(starlark.HasAttrs)
 		if !ok {
@@ -112,14 +147,15 @@ func (sh *Shell) lookup(path []string) starlark.Value {
 	return v
 }
 
-// brief says in a line what a name, or an attribute of a value, is.
-func (sh *Shell) brief(of starlark.Value, name string) string {
-	v := sh.globals[name]
-	if a, ok := of.(starlark.HasAttrs); ok {
-		v, _ = a.Attr(name)
-	}
+// brief says in a line what a name is.
+func (sh *Shell) brief(name string) string { return sh.briefOf(sh.globals[sourceName(name)]) }
+
+func (sh *Shell) briefOf(v starlark.Value) string {
 	if v == nil {
 		return ""
+	}
+	if _, text := v.(starlark.String); text {
+		return v.Type()
 	}
 	if c := sh.commandOf(v); c != nil {
 		return c.help

@@ -44,15 +44,22 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread := &starlark.Thread{
 		Name:  c.name,
 		Print: func(_ *starlark.Thread, msg string) { sh.println(msg) },
-		Load: func(*starlark.Thread, string) (starlark.StringDict, error) {
-			return nil, errors.New("there are no modules to load")
-		},
 	}
 	thread.SetMaxExecutionSteps(sh.maxSteps)
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
 	defer watchMemory(cancel)()
+	return sh.runChunk(thread, c)
+}
 
+const quietKey = "quiet" // of a thread: set while it shows no values
+
+// runChunk runs a chunk, perhaps within another.
+func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
+	if c.quiet {
+		defer thread.SetLocal(quietKey, thread.Local(quietKey))
+		thread.SetLocal(quietKey, true)
+	}
 	names := sh.prepare(c)
 	program, err := starlark.FileProgram(c.file, names)
 	if err != nil {
@@ -73,7 +80,7 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 // shell's: x = (old) x is put in front.
 func (sh *Shell) prepare(c *chunk) func(string) bool {
 	var stmts []syntax.Stmt
-	forward := false // functions may be written before what they call
+	forward := c.loads() // the names of a file, and functions written before what they call
 	for _, name := range assigned(c.file.Stmts) {
 		if v, ok := sh.globals[name]; ok {
 			sh.globals[oldName+name] = v
@@ -84,16 +91,19 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 		}
 	}
 	shown := 0 // lines of a file that have been echoed
-	sh.globals[stepName] = sh.stepper(c, &shown)
+	steps := c.whole && !c.quiet
+	if steps {
+		sh.globals[stepName] = sh.stepper(c, &shown)
+	}
 	for i, stmt := range c.file.Stmts {
-		if c.whole {
+		if steps {
 			stmts = append(stmts, &syntax.ExprStmt{X: call(stepName, stmt, &syntax.Literal{
 				Token: syntax.INT, TokenPos: syntax.Start(stmt), Value: int64(syntax.End(stmt).Line),
 			})})
 		}
 		switch s := stmt.(type) {
 		case *syntax.DefStmt:
-			forward = !c.whole
+			forward = forward || !c.whole
 		case *syntax.ExprStmt:
 			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
 				break // what a file says of itself
@@ -133,14 +143,15 @@ func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
 // arguments runs when it is only named.
 func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	v := args[0]
-	if b, ok := v.(*starlark.Builtin); ok && sh.isBare(b) {
+	if sh.isBare(v) {
 		var err error
-		if v, err = starlark.Call(thread, b, nil, nil); err != nil {
+		if v, err = starlark.Call(thread, v, nil, nil); err != nil {
 			return nil, err
 		}
 	}
-	if v != starlark.None {
+	if v != starlark.None && thread.Local(quietKey) == nil {
 		sh.globals["_"] = v
+		sh.keep(v)
 		sh.println(sh.display(v))
 	}
 	return starlark.None, nil

@@ -108,7 +108,7 @@ func TestErrors(t *testing.T) {
 		{"'a' * (1 << 31)", "<stdin>:1:5: repeat count 2147483648 too large"},
 		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements)"},
 		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow"},
-		{"load('x', 'y')", "<stdin>:1:1: cannot load x: there are no modules to load"},
+		{"load('x', 'y')", `<stdin>:1:5: load: takes a file only, such as "tools.star"; all its variables stay`},
 		{"h('conect')", `<stdin>:1:2: h: "conect" is no command (did you mean connect?)`},
 	} {
 		out, errs, err := run(t, Config{}, test.in+"\nprint('went on')\n")

@@ -10,8 +10,9 @@ import (
 	"github.com/distproc/distproc/repl"
 )
 
-// alone is a cluster of one node, whose workers all have the value 454.
-type alone struct{}
+// alone is a cluster of one node, whose workers all have the value 454. What the examples do not call
+// is left out.
+type alone struct{ repl.Cluster }
 
 func (alone) Self() string { return "1@127.0.0.1" }
 func (alone) Connect(context.Context, ...string) []node.Connection {

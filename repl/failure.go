@@ -56,6 +56,9 @@ func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 // failureOf reads the errors of the parser, the resolver and the interpreter. The names are those
 // that an unknown one may have been meant to be.
 func failureOf(err error, names []string) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f // of a file that did not parse
+	}
 	f := &failure{kind: "Error", msg: err.Error(), err: err}
 	var pos syntax.Position
 	var parse syntax.Error
@@ -79,6 +82,7 @@ func failureOf(err error, names []string) *failure {
 			f.msg = "undefined: " + strings.TrimSuffix(s, " is uninitialized")
 		}
 	}
+	f.msg = strings.ReplaceAll(f.msg, loadAs, loadName)
 	if name, ok := strings.CutPrefix(f.msg, "undefined: "); ok {
 		f.kind = "NameError"
 		name, _, hinted := strings.Cut(name, " ")
@@ -98,10 +102,17 @@ func (sh *Shell) describe(err error, c *chunk) string {
 		return sh.style.bad("** (Error) "+printable(err.Error())) + "\n"
 	}
 	out := sh.style.bad(fmt.Sprintf("** (%s) %s", f.kind, f.msg)) + "\n"
-	i := f.line - c.first
-	if f.kind == "Interrupted" || f.name != c.name || i < 0 || i >= len(c.lines) || len(c.lines[i]) > 200 || f.col < 1 {
+	if f.kind == "Interrupted" {
 		return out
 	}
+	if c == nil || f.name != c.name || c.quiet {
+		out += fmt.Sprintf("   %s:%d:%d\n", printable(f.name), f.line, f.col)
+		c = sh.files[f.name]
+	}
+	if c == nil || f.line < c.first || f.line-c.first >= len(c.lines) || len(c.lines[f.line-c.first]) > 200 || f.col < 1 {
+		return out
+	}
+	i := f.line - c.first
 	line := []rune(c.lines[i])
 	pad := strings.Map(func(r rune) rune {
 		if r == '\t' {

@@ -21,6 +21,7 @@ type fakeCluster struct {
 	mu      sync.Mutex
 	workers map[node.ID]int64 // guarded by mu
 	request func(ctx context.Context, id node.ID) (node.Reply, error)
+	load    time.Duration // how long Nodes takes
 }
 
 func (f *fakeCluster) Self() string { return "1@127.0.0.1" }
@@ -90,6 +91,83 @@ func (f *fakeCluster) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
 	return out, nil
 }
 
+func (f *fakeCluster) Disconnect(_ context.Context, name string) error {
+	if strings.HasPrefix(name, "9") {
+		return fmt.Errorf("%s is no member: %w", name, node.ErrUnreachable)
+	}
+	return nil
+}
+
+func (f *fakeCluster) RequestVia(ctx context.Context, via string, id node.ID) (node.Reply, error) {
+	if strings.HasPrefix(via, "9") {
+		return node.Reply{}, node.ErrUnreachable
+	}
+	r, err := f.Request(ctx, id)
+	r.Degraded = true // as seen from there
+	return r, err
+}
+
+func (f *fakeCluster) Refresh(ctx context.Context, id node.ID) (node.Reply, error) {
+	if _, err := f.Stop(ctx, id); err != nil {
+		return node.Reply{}, err
+	}
+	return f.Request(ctx, id)
+}
+
+func (f *fakeCluster) Stop(_ context.Context, id node.ID) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, lived := f.workers[id]
+	delete(f.workers, id)
+	return lived, nil
+}
+
+func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
+	owner, _ := f.Owner(ctx, id)
+	e := node.Explanation{
+		ID: id, Kind: "default", Owner: owner, Rule: fmt.Sprintf("%s mod 3 = %d", id, f.seat(id)-1), Index: f.seat(id) - 1,
+		Members: 3, Epoch: 0xabc, StandIn: "1@127.0.0.1", Asked: owner, TTL: 5 * time.Second,
+	}
+	if owner == e.StandIn {
+		e.StandIn = ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, e.Live = f.workers[id]; e.Live {
+		e.Worker = node.WorkerInfo{ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
+	}
+	return e, nil
+}
+
+func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
+	select {
+	case <-time.After(f.load):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	members, _ := f.Members(ctx)
+	var out []node.NodeInfo
+	for i, m := range members {
+		m.Incarnation, m.Addr = uint64(0xa0+i), fmt.Sprintf("127.0.0.1:%d", 4371+i)
+		info := node.NodeInfo{
+			Member: m, RTT: time.Duration(i) * 100 * time.Microsecond, Workers: 10 * i, Requests: uint64(1000 * i), Uptime: 100 * time.Second,
+			Version: "test go1.26", Memory: 3 << 20, Goroutines: 17,
+		}
+		if m.State == node.Failed {
+			info = node.NodeInfo{Member: m, Problem: "out of reach"}
+		}
+		out = append(out, info)
+	}
+	return out, nil
+}
+
+func (f *fakeCluster) Ping(_ context.Context, name string) (time.Duration, error) {
+	if strings.HasPrefix(name, "9") {
+		return 0, node.ErrUnreachable
+	}
+	return 184321 * time.Nanosecond, nil
+}
+
 // TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is set, so that
 // tests have a process with a terminal and signals of its own.
 func TestMain(m *testing.M) {
@@ -101,7 +179,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv("DISTPROC_TEST_SHELL") == "nohup" {
 		signal.Ignore(syscall.SIGHUP)
 	}
-	sh := New(Config{Cluster: &fakeCluster{}, History: os.Getenv("DISTPROC_TEST_HISTORY")})
+	config := Config{Cluster: &fakeCluster{}, History: os.Getenv("DISTPROC_TEST_HISTORY")}
+	if init := os.Getenv("DISTPROC_TEST_INIT"); init != "" {
+		config.Init = strings.Split(init, ":")
+	}
+	sh := New(config)
 	notices := make(chan os.Signal, 1)
 	signal.Notify(notices, syscall.SIGUSR1)
 	go func() {

@@ -44,10 +44,7 @@ func (sh *Shell) help(r *request) (starlark.Value, error) {
 // overview lists the commands.
 func (sh *Shell) overview() string {
 	var b strings.Builder
-	width := 0
-	for _, c := range sh.commands {
-		width = max(width, len(c.usage))
-	}
+	const width = 20 // of most usages
 	for _, c := range sh.commands {
 		fmt.Fprintf(&b, "%-*s  %s\n", width, c.usage, c.help)
 	}

@@ -87,18 +87,15 @@ func escapeLen(buf []byte) int {
 
 // known tells the sequences that go-prompt or we obey. It would insert the others as text.
 func known(key []byte) bool {
-	for _, alt := range altKeys {
-		if bytes.Equal(alt.ASCIICode, key) {
-			return true
-		}
+	switch string(key) {
+	case "\x1bb", "\x1bf", "\x1bd", "\x1b\x7f":
+		return true
 	}
 	return prompt.GetKey(key) != prompt.NotDefined
 }
 
-// altKeys are what readline has and go-prompt has not.
+// altKeys are what readline has and go-prompt has not, but for those of a killer.
 var altKeys = []prompt.ASCIICodeBind{
 	{ASCIICode: []byte("\x1bb"), Fn: prompt.GoLeftWord},
 	{ASCIICode: []byte("\x1bf"), Fn: prompt.GoRightWord},
-	{ASCIICode: []byte("\x1bd"), Fn: func(b *prompt.Buffer) { b.Delete(b.Document().FindEndOfCurrentWordWithSpace()) }},
-	{ASCIICode: []byte("\x1b\x7f"), Fn: prompt.DeleteWord},
 }

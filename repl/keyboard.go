@@ -49,15 +49,18 @@ const (
 	leaving   // Ctrl-D on an empty line, or the terminal has gone
 	cancelled // the context ended
 	resized   // Input has to begin again, as it takes the width only then
+	searching // Ctrl-R; Input begins again with what was found
 )
 
 // Keys of our own. No text has these bytes.
 var (
-	keyInterrupt = []byte{0xff, 'c'}
-	keyResize    = []byte{0xff, 'r'}
-	keyRestore   = []byte{0xff, 'p'}
+	keyInterrupt = ownKey('c')
+	keyPause     = ownKey('r') // leave Input, and come back
+	keyRestore   = ownKey('p')
 	keyEnter     = []byte{'\r'}
 )
+
+func ownKey(c byte) []byte { return []byte{0xff, c} }
 
 const (
 	pasteBegin = "\x1b[200~"
@@ -145,8 +148,8 @@ func (k *keyboard) endLocked(e ending) {
 	switch e {
 	case interrupted:
 		k.queue = append(k.queue, keyInterrupt)
-	case resized:
-		k.queue = append(k.queue, keyResize)
+	case resized, searching:
+		k.queue = append(k.queue, keyPause)
 	}
 	k.queue = append(k.queue, keyEnter)
 }
@@ -180,6 +183,11 @@ func (k *keyboard) typed(key []byte, raw string) []byte {
 	case "\x03":
 		k.endLocked(interrupted)
 		key, k.queue = k.queue[0], k.queue[1:]
+	case "\x12":
+		k.endLocked(searching)
+		key, k.queue = k.queue[0], k.queue[1:]
+	case "\x15", "\x17", "\x0b", "\x19":
+		return ownKey(raw[0])
 	case "\x04":
 		k.hold, k.ending = holdHandled, leaving
 	case "\x1a":
@@ -199,6 +207,34 @@ func (k *keyboard) handled() {
 		k.hold, k.ending = holdNothing, entered
 	}
 }
+
+// next returns a key as it was typed, outside of Input, or none when none comes for a moment. It
+// tells whether somebody asks to stop.
+func (k *keyboard) next() (key string, stop bool) {
+	k.mu.Lock()
+	stop = k.asked != entered
+	k.mu.Unlock()
+	if stop {
+		return "", true
+	}
+	_, n := cutKey(k.buf, k.pasting, false)
+	if n == 0 {
+		had := len(k.buf)
+		if k.fill(50 * time.Millisecond); len(k.buf) > had {
+			return "", false
+		}
+		_, n = cutKey(k.buf, k.pasting, true)
+	}
+	key = string(k.buf[:n])
+	if k.buf = k.buf[n:]; key == pasteBegin || key == pasteEnd {
+		k.pasting = key == pasteBegin
+		return "", false
+	}
+	return key, false
+}
+
+// unread makes a key of next the next one.
+func (k *keyboard) unread(key string) { k.buf = append([]byte(key), k.buf...) }
 
 // ask ends the Input that runs, or else the next.
 func (k *keyboard) ask(e ending) {

@@ -34,6 +34,11 @@ type session struct {
 
 func startSession(t *testing.T, size *pty.Winsize, env ...string) *session {
 	t.Helper()
+	return startCommand(t, exec.Command(os.Args[0]), size, env...)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd, size *pty.Winsize, env ...string) *session {
+	t.Helper()
 	master, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("no terminal to be had: %v", err)
@@ -50,8 +55,7 @@ func startSession(t *testing.T, size *pty.Winsize, env ...string) *session {
 	if rows == 0 {
 		rows, cols = 24, 80
 	}
-	s := &session{t: t, master: master, tty: tty, before: *before, screen: vt10x.New(vt10x.WithSize(cols, rows))}
-	s.cmd = exec.Command(os.Args[0])
+	s := &session{t: t, cmd: cmd, master: master, tty: tty, before: *before, screen: vt10x.New(vt10x.WithSize(cols, rows))}
 	s.cmd.Env = append(append(os.Environ(), "DISTPROC_TEST_SHELL=1", "TERM=xterm", "NO_COLOR=", "GORACE=atexit_sleep_ms=0"), env...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

@@ -18,25 +18,41 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
 )
 
 // A Cluster is what the shell drives: a node of this process, or a session attached to a running
-// one. Its methods return soon after their context ends. They are called one at a time.
+// one. Its methods return soon after their context ends. They may be called concurrently: a request of
+// many ids asks them all at once, and completion learns the names of nodes while something else runs.
 type Cluster interface {
 	// Self returns the NAME@HOST as which commands run.
 	Self() string
 	// Connect tries the names, or the five known ones (1 to 5 at the own host) if there are none,
 	// and tells in the same order what became of each. It takes at most about a second.
 	Connect(ctx context.Context, names ...string) []node.Connection
+	// Disconnect closes the session with a node.
+	Disconnect(ctx context.Context, name string) error
 	// Request asks the worker of an id, wherever it lives.
 	Request(ctx context.Context, id node.ID) (node.Reply, error)
+	// RequestVia is Request as the node named via would do it.
+	RequestVia(ctx context.Context, via string, id node.ID) (node.Reply, error)
+	// Refresh is Request, but the worker loads its value afresh.
+	Refresh(ctx context.Context, id node.ID) (node.Reply, error)
+	// Stop ends the worker of an id, and tells whether one lived.
+	Stop(ctx context.Context, id node.ID) (bool, error)
+	// Why explains where an id belongs, and what lives there. It starts no worker.
+	Why(ctx context.Context, id node.ID) (node.Explanation, error)
 	// Owner returns the node that has the id.
 	Owner(ctx context.Context, id node.ID) (string, error)
 	// Members returns all members in order, the failed ones and the own node too.
 	Members(ctx context.Context) ([]node.Member, error)
+	// Nodes returns all members in order with what each tells of itself.
+	Nodes(ctx context.Context) ([]node.NodeInfo, error)
+	// Ping measures a round trip to a node.
+	Ping(ctx context.Context, name string) (time.Duration, error)
 	// Workers returns the live workers of the cluster.
 	Workers(ctx context.Context) ([]node.WorkerInfo, error)
 }
@@ -50,6 +66,12 @@ type Config struct {
 	Echo    bool      // without a terminal, show the prompt and each line before it runs
 	History string    // file that keeps the lines typed; empty: they are kept in memory only
 	Color   Color
+	// Init are files that Run runs before the first prompt of a terminal. Those that do not exist are
+	// passed over, and those that another user owns or anybody can write to are refused. With InitAlways they run
+	// without a terminal and before a program, too, whoever owns them, and have to exist. Their errors
+	// are shown, and stop nothing.
+	Init       []string
+	InitAlways bool
 }
 
 // Color says when output is coloured.
@@ -82,7 +104,13 @@ type Shell struct {
 	globals  starlark.StringDict // commands, modules and the user's variables
 	count    int                 // the number in the prompt: statements that succeeded, plus one
 	style    style
-	maxSteps uint64 // of one input; 0: unlimited
+	settings settings
+	values   map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
+	rates    rates                  // of the nodes, for nodes(detail=True)
+	loading  []string               // files that load has begun, outermost first
+	files    map[string]*chunk      // loaded, by name, to show where they fail
+	peers    *peers                 // what completion knows of nodes; only at a terminal
+	maxSteps uint64                 // of one input; 0: unlimited
 
 	mu     sync.Mutex
 	cancel context.CancelCauseFunc // guarded by mu; stops what runs; nil when nothing does
@@ -100,7 +128,8 @@ func New(cfg Config) *Shell {
 	if cfg.Err == nil {
 		cfg.Err = os.Stderr
 	}
-	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1}
+	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults}
+	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
 	sh.globals = sh.predeclared()
 	return sh
@@ -123,12 +152,7 @@ func (sh *Shell) Run(ctx context.Context) error {
 			return sh.runLines(ctx, newPlainReader(sh.cfg.In, "<stdin>"))
 		})
 	}
-	sh.setTerminal(term)
-	defer sh.setTerminal(nil)
-	defer term.close()
-	sh.style = term.style
-	defer term.listen(sh.interrupt)()
-	return sh.converse(ctx, term)
+	return sh.runTerminal(ctx, term)
 }
 
 // RunProgram runs a whole program; name stands in its errors. It ends as Run does without a terminal.
@@ -159,7 +183,13 @@ func (sh *Shell) Notify(line string) bool {
 func (sh *Shell) runProgram(parent context.Context, f func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt)
 	defer stop()
-	err := f(ctx)
+	var err error
+	if sh.cfg.InitAlways {
+		err = sh.runInit(ctx, func(err error, _ *chunk) { fmt.Fprintln(sh.cfg.Err, err) })
+	}
+	if err == nil {
+		err = f(ctx)
+	}
 	var status ExitStatus
 	switch {
 	case err == nil:
@@ -202,53 +232,6 @@ func (sh *Shell) runLines(ctx context.Context, in lineReader) error {
 	}
 }
 
-// converse runs what is typed at a terminal until the user leaves.
-func (sh *Shell) converse(ctx context.Context, term *terminal) error {
-	chunks := &chunker{in: term, name: "<stdin>"}
-	interrupts := 0 // in a row, each on an empty line
-	for {
-		c, err := chunks.next(ctx, sh.prompt)
-		var stop interruptError
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.As(err, &stop):
-			if interrupts++; !stop.idle {
-				interrupts = 0
-			}
-			if interrupts == 2 {
-				return nil
-			} else if interrupts == 1 {
-				sh.println("(Ctrl-C again, Ctrl-D or exit() leaves)")
-			}
-			continue
-		case err != nil && ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			return err
-		}
-		interrupts = 0
-		term.remember(strings.Join(c.lines, "\n"))
-		if err := c.err; err == nil && len(c.file.Stmts) == 0 {
-			continue
-		} else if err == nil {
-			err = sh.exec(ctx, c)
-			if err == nil {
-				sh.count++
-				continue
-			}
-			c.err = err
-		}
-		if status, ok := errors.AsType[ExitStatus](c.err); ok {
-			return status.asError()
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		sh.print(sh.describe(c.err, c))
-	}
-}
-
 // prompt returns distproc(NAME@HOST)N> , with dots as wide as distproc when a statement goes on.
 func (sh *Shell) prompt(more bool) string {
 	word := "distproc"
@@ -272,20 +255,6 @@ func (sh *Shell) println(s string) { sh.print(s + "\n") }
 
 // print writes in one call, so that lines of others never come between.
 func (sh *Shell) print(s string) { io.WriteString(sh.cfg.Out, s) }
-
-// interrupt is Ctrl-C: it stops what runs, or else drops the line being typed.
-func (sh *Shell) interrupt() {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.term != nil {
-		sh.term.keys.forget()
-	}
-	if sh.cancel != nil {
-		sh.cancel(errInterrupted)
-	} else if sh.term != nil {
-		sh.term.interrupt()
-	}
-}
 
 func (sh *Shell) setTerminal(t *terminal) {
 	sh.mu.Lock()

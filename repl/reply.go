@@ -10,7 +10,10 @@ import (
 )
 
 // A reply is a worker's answer as a Starlark value. It unpacks and compares as (value, node).
-type reply struct{ node.Reply }
+type reply struct {
+	node.Reply
+	at time.Time // when it came
+}
 
 var (
 	_ starlark.Indexable  = reply{}
@@ -36,7 +39,9 @@ func (r reply) styled(s style) string {
 	if r.Degraded {
 		mark = ", " + s.odd("degraded")
 	}
-	return fmt.Sprintf("{%s, %s%s}", r.value(), s.node(printable(r.Node)), mark)
+	p := printer{style: s}
+	p.value(r.value(), 0)
+	return fmt.Sprintf("{%s, %s%s}", p.b.String(), s.node(printable(r.Node)), mark)
 }
 
 func (r reply) Type() string               { return "reply" }

@@ -1,6 +1,7 @@
 package repl
 
 import (
+	"strings"
 	"sync"
 
 	prompt "github.com/c-bata/go-prompt"
@@ -11,6 +12,7 @@ import (
 type screen struct {
 	prompt.ConsoleWriter
 	colored bool
+	input   bool // the line being typed is drawn
 
 	mu      sync.Mutex
 	notices []string // guarded by mu
@@ -18,6 +20,9 @@ type screen struct {
 
 // SetColor without colours marks only what is selected.
 func (s *screen) SetColor(fg, bg prompt.Color, bold bool) {
+	if s.input = fg == inputColor; s.input {
+		fg = prompt.DefaultColor
+	}
 	switch {
 	case s.colored:
 		s.ConsoleWriter.SetColor(fg, bg, bold)
@@ -26,6 +31,15 @@ func (s *screen) SetColor(fg, bg prompt.Color, bold bool) {
 	default:
 		s.WriteRawStr("\x1b[0m")
 	}
+}
+
+// WriteStr writes text that may hold anything.
+func (s *screen) WriteStr(text string) {
+	if !s.input {
+		s.ConsoleWriter.WriteStr(text)
+		return
+	}
+	s.WriteRawStr(style{colored: s.colored}.highlight(strings.ReplaceAll(text, "\x1b", "?")))
 }
 
 // SetTitle and ClearTitle leave the title to the user; go-prompt would clear it after every line.

@@ -61,6 +61,14 @@ func TestComplete(t *testing.T) {
 	s.prompt("3", "")
 	s.send("Node.l\t")
 	s.prompt("3", "Node.list")
+	s.send("\x15ping(\"2\t")
+	s.prompt("3", `ping("2@127.0.0.1`)
+	s.send("\x15ping(\"\t")
+	s.wait(`ping\("\n +1@127.0.0.1 +1@127.0.0.1, alive\n(.*\n)* +4@127.0.0.1 +4@127.0.0.1, failed`)
+	s.send("\x15request(1, v\t")
+	s.wait(`request\(1, v\n +via= +argument of request\n +v +the value`)
+	s.send("\t\"3@127.0\t")
+	s.prompt("3", `request(1, via="3@127.0.0.1`)
 	s.send("\x15\t")
 	s.wait(`3>\n +connect +connect to the named nodes`)
 	s.send(strings.Repeat("\t", 2*len(commands())+3))
@@ -118,10 +126,14 @@ func TestOddWindows(t *testing.T) {
 		s := startSession(t, size)
 		s.waitFor(`\)1> `, s.written)
 		s.send("request(1)\r")
-		s.waitFor(`\{200, \S*2@127`, s.written)
+		s.waitFor(`\{\S*200\S*, \S*2@127`, s.written)
 		s.waitFor(`\)2> `, s.written)
 		s.send("no\t\t\t\t\t\x03")
 		s.waitFor(`\^C`, s.written)
+		s.send("\x12zz\x07top\r") // a search that is given up, and the live screen
+		s.waitFor(`\x1b\[\?1049h(.|\n)*dis`, s.written)
+		s.send("q")
+		s.waitFor(`\x1b\[\?1049l(.|\n)*\)3> `, s.written)
 		s.send("exit()\r")
 		s.waitFor(`left: <nil>`, s.written)
 		<-s.done
@@ -150,6 +162,9 @@ func TestNoColor(t *testing.T) {
 		s.left(0)
 		if got := regexp.MustCompile(`\x1b\[[0-9;]*3[1-7](;[0-9;]*)?m`).MatchString(s.written()); got != test.colored {
 			t.Errorf("%s: coloured is %v:\n%q", test.env, got, s.written())
+		}
+		if got := strings.Contains(s.written(), "\x1b[36m1@127.0.0.1\x1b[0m"); got != test.colored {
+			t.Errorf("%s: names of nodes are coloured: %v", test.env, got)
 		}
 		if strings.Contains(s.written(), "\x1b]2;") {
 			t.Error("the window's title is changed")

@@ -1,7 +1,9 @@
 package repl
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"go.starlark.net/starlark"
@@ -9,22 +11,31 @@ import (
 
 // A style colours parts of the output. The zero style is plain. Colour is never all that tells two
 // things apart, and only the eight basic colours are used, which are legible on light and dark.
-type style struct{ colored bool }
+type style struct {
+	colored bool
+	limit   int // elements and rows that are shown; 0: all
+}
 
-func (s style) bad(text string) string  { return s.paint(text, color.FgRed) }
-func (s style) good(text string) string { return s.paint(text, color.FgGreen) }
-func (s style) odd(text string) string  { return s.paint(text, color.FgYellow) }
-func (s style) node(text string) string { return s.paint(text, color.FgCyan) }
+func (s style) bad(text string) string     { return s.paint(text, color.FgRed) }
+func (s style) good(text string) string    { return s.paint(text, color.FgGreen) }
+func (s style) odd(text string) string     { return s.paint(text, color.FgYellow) }
+func (s style) faint(text string) string   { return s.paint(text, color.Faint) }
+func (s style) literal(text string) string { return s.paint(text, color.FgMagenta) }
+func (s style) node(text string) string    { return s.paint(text, color.FgCyan) }
 
-// cell colours a cell of a table by what it says.
-func (s style) cell(text string) string {
-	switch {
-	case text == "true":
+// word colours a cell of a table, or a word of a text, by what it says.
+func (s style) word(text string) string {
+	switch text {
+	case "true", "alive":
 		return s.good(text)
-	case text == "false":
+	case "false", "failed", "unreachable", "lost":
 		return s.bad(text)
-	case strings.Contains(text, "@") && !strings.Contains(text, " "):
-		return s.node(text)
+	case "degraded", "expired":
+		return s.odd(text)
+	}
+	if i := strings.IndexByte(text, '@'); i > 0 && !strings.ContainsAny(text, " \"") {
+		end := len(strings.TrimRight(text, ",;:)."))
+		return s.node(text[:end]) + text[end:]
 	}
 	return text
 }
@@ -48,6 +59,7 @@ const (
 // display returns what an expression statement shows of its value.
 func (sh *Shell) display(v starlark.Value) string {
 	p := printer{style: sh.style}
+	p.style.limit = sh.settings.limit
 	p.value(v, 0)
 	return p.b.String()
 }
@@ -63,46 +75,110 @@ func (p *printer) value(v starlark.Value, depth int) {
 		p.b.WriteString("…")
 		return
 	}
+	if depth > 0 && p.inline(v, depth) {
+		return
+	}
 	switch v := v.(type) {
 	case interface{ styled(style) string }:
 		p.b.WriteString(v.styled(p.style))
 	case *starlark.List:
-		p.b.WriteByte('[')
-		p.elements(v.Iterate(), depth)
-		p.b.WriteByte(']')
+		p.sequence("[", v, "]", depth)
 	case starlark.Tuple:
-		p.b.WriteByte('(')
-		p.elements(v.Iterate(), depth)
+		end := ")"
 		if len(v) == 1 {
-			p.b.WriteByte(',')
+			end = ",)"
 		}
-		p.b.WriteByte(')')
+		p.sequence("(", v, end, depth)
+	case *starlark.Set:
+		p.sequence("set([", v, "])", depth)
 	case *starlark.Dict:
-		p.b.WriteByte('{')
-		sep := ""
-		for key, value := range v.Entries() {
-			if p.full() {
-				break
-			}
-			p.b.WriteString(sep)
-			p.value(key, depth+1)
-			p.b.WriteString(": ")
-			p.value(value, depth+1)
-			sep = ", "
-		}
-		p.b.WriteByte('}')
+		p.dict(v, depth)
+	case starlark.String:
+		p.text(string(v))
+	case starlark.Int, starlark.Float, starlark.Bool, starlark.NoneType:
+		p.b.WriteString(p.style.literal(v.String()))
 	default:
 		p.b.WriteString(v.String())
 	}
 }
 
-func (p *printer) elements(iter starlark.Iterator, depth int) {
+// inline writes what takes several lines by itself as a part of another value.
+func (p *printer) inline(v starlark.Value, depth int) bool {
+	switch v := v.(type) {
+	case *table:
+		p.sequence("[", v, "]", depth)
+	case *account:
+		p.b.WriteByte('{')
+		for i, name := range v.names {
+			if i > 0 {
+				p.b.WriteString(", ")
+			}
+			p.b.WriteString(name + ": ")
+			p.value(v.values[i], depth+1)
+		}
+		p.b.WriteByte('}')
+	default:
+		return false
+	}
+	return true
+}
+
+// maxText is how many bytes of a string are shown where elements are limited, too.
+const maxText = 4096
+
+func (p *printer) text(s string) {
+	cut := 0
+	if p.style.limit > 0 && len(s) > maxText {
+		end := maxText
+		for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		cut, s = len(s)-end, s[:end]
+	}
+	p.b.WriteString(p.style.good(starlark.String(s).String()))
+	if cut > 0 {
+		p.b.WriteString(p.style.odd(fmt.Sprintf("… %d more bytes", cut)))
+	}
+}
+
+func (p *printer) dict(d *starlark.Dict, depth int) {
+	p.b.WriteByte('{')
+	n := 0
+	for key, value := range d.Entries() {
+		if p.full() || p.cut(n, d.Len()) {
+			break
+		}
+		if n++; n > 1 {
+			p.b.WriteString(", ")
+		}
+		p.value(key, depth+1)
+		p.b.WriteString(": ")
+		p.value(value, depth+1)
+	}
+	p.b.WriteByte('}')
+}
+
+func (p *printer) sequence(open string, seq starlark.Sequence, end string, depth int) {
+	p.b.WriteString(open)
+	iter := seq.Iterate()
 	defer iter.Done()
 	var v starlark.Value
-	for sep := ""; !p.full() && iter.Next(&v); sep = ", " {
-		p.b.WriteString(sep)
+	for n := 0; !p.full() && iter.Next(&v) && !p.cut(n, seq.Len()); n++ {
+		if n > 0 {
+			p.b.WriteString(", ")
+		}
 		p.value(v, depth+1)
 	}
+	p.b.WriteString(end)
+}
+
+// cut ends a value that has more elements than are shown.
+func (p *printer) cut(n, of int) bool {
+	if p.style.limit == 0 || n < p.style.limit {
+		return false
+	}
+	p.b.WriteString(p.style.odd(fmt.Sprintf(", … %d more", of-n)))
+	return true
 }
 
 // full ends a value that is too long.

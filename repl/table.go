@@ -1,10 +1,12 @@
 package repl
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -15,6 +17,7 @@ type table struct {
 	header []string // shown above the rows, if any
 	none   string   // shown if there are no rows
 	rows   []*record
+	hidden []string // fields that are not shown
 }
 
 var _ starlark.Sequence = (*table)(nil)
@@ -41,36 +44,71 @@ func (t *table) styled(s style) string {
 	if len(t.rows) == 0 {
 		return t.none
 	}
+	rows := t.rows
+	if s.limit > 0 {
+		rows = rows[:min(len(rows), s.limit)]
+	}
 	var cells [][]string
 	if t.header != nil {
 		cells = append(cells, t.header)
 	}
-	for _, r := range t.rows {
+	for _, r := range rows {
 		cells = append(cells, r.cells())
 	}
-	width := make([]int, len(cells[0]))
-	for _, row := range cells {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
+	var lines []string
+	for range cells {
+		lines = append(lines, "")
+	}
+	for i, field := range t.rows[0].fields {
+		if slices.Contains(t.hidden, field) {
+			continue
+		}
+		width := 0
+		for _, row := range cells {
+			width = max(width, utf8.RuneCountInString(row[i]))
+		}
+		right := t.numbers(i)
+		for n, row := range cells {
+			cell, pad := s.word(row[i]), strings.Repeat(" ", width-utf8.RuneCountInString(row[i]))
+			if right {
+				cell, pad = pad+cell, ""
+			}
+			lines[n] += cell + pad + "  "
 		}
 	}
-	var b strings.Builder
-	for _, row := range cells {
-		var line strings.Builder
-		for i, cell := range row {
-			if i > 0 {
-				line.WriteString("  ")
-			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if _, isNumber := starlark.AsFloat(t.rows[0].values[i]); isNumber {
-				line.WriteString(pad + cell)
-			} else {
-				line.WriteString(s.cell(cell) + pad)
-			}
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	for n, line := range lines {
+		lines[n] = strings.TrimRight(line, " ")
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	if cut := len(t.rows) - len(rows); cut > 0 {
+		lines = append(lines, s.odd("… "+counted(cut, "more row", "more rows")+"; print shows all"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// has tells whether a column has anything but None.
+func (t *table) has(field string) bool {
+	return slices.ContainsFunc(t.rows, func(r *record) bool {
+		v, _ := r.Attr(field)
+		return v != starlark.None
+	})
+}
+
+// drop does not show a column; the rows' attributes stay.
+func (t *table) drop(field string) { t.hidden = append(t.hidden, field) }
+
+// numbers tells whether a column has numbers only, besides None.
+func (t *table) numbers(column int) bool {
+	found := false
+	for _, r := range t.rows {
+		switch r.values[column].(type) {
+		case starlark.Int, starlark.Float, startime.Duration:
+			found = true
+		case starlark.NoneType:
+		default:
+			return false
+		}
+	}
+	return found
 }
 
 // A record is a row: values with names. It unpacks and compares as the tuple of its values.
@@ -115,14 +153,20 @@ func (r *record) CompareSameType(op syntax.Token, y starlark.Value, depth int) (
 // cells returns the values as they are shown, durations with their unit.
 func (r *record) cells() []string {
 	cells := make([]string, 0, len(r.values))
-	for _, v := range r.values {
+	for i, v := range r.values {
 		switch v := v.(type) {
 		case starlark.Float:
-			cells = append(cells, strconv.FormatFloat(float64(v), 'f', 1, 64)+"s")
+			unit := "s"
+			if r.fields[i] == "rate" {
+				unit = "/s"
+			}
+			cells = append(cells, strconv.FormatFloat(float64(v), 'f', 1, 64)+unit)
 		case starlark.String:
 			cells = append(cells, printable(string(v)))
 		case starlark.Bool:
 			cells = append(cells, strings.ToLower(v.String()))
+		case starlark.NoneType:
+			cells = append(cells, "")
 		default:
 			cells = append(cells, v.String())
 		}

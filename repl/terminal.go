@@ -29,8 +29,9 @@ type terminal struct {
 
 	mu   sync.Mutex
 	busy bool // guarded by mu; no line is being typed
+	full bool // guarded by mu; what runs draws on the screen, and shows notices itself, or leaves them
 
-	text string // the line at a resize; used by Input's goroutine
+	text string // the line when it was paused; used by Input's goroutine
 	back int    // characters after the cursor, then
 }
 
@@ -49,8 +50,7 @@ func openTerminal(sh *Shell) (t *terminal, err error) {
 		return nil, err
 	}
 	t = &terminal{tty: tty, busy: true, stdout: prompt.NewStdoutWriter(), history: openHistory(sh.cfg.History)}
-	t.style.colored = sh.cfg.Color == ColorAlways ||
-		sh.cfg.Color == ColorAuto && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	t.style.colored = colored(sh.cfg.Color)
 	t.keys = &keyboard{tty: tty}
 	t.screen = &screen{ConsoleWriter: t.stdout, colored: t.style.colored}
 	t.complete = &completion{shell: sh}
@@ -63,22 +63,31 @@ func openTerminal(sh *Shell) (t *terminal, err error) {
 	return t, tty.set(running)
 }
 
+// colored tells whether a terminal is to have colours.
+func colored(c Color) bool {
+	return c == ColorAlways || c == ColorAuto && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// setColored is called between lines only.
+func (t *terminal) setColored(colored bool) { t.style.colored, t.screen.colored = colored, colored }
+
 func (t *terminal) options() []prompt.Option {
 	keys := append([]prompt.ASCIICodeBind{
 		{ASCIICode: keyInterrupt, Fn: func(b *prompt.Buffer) {
 			prompt.GoLineEnd(b)
 			b.InsertText("^C", false, true)
 		}},
-		{ASCIICode: keyResize, Fn: func(b *prompt.Buffer) {
+		{ASCIICode: keyPause, Fn: func(b *prompt.Buffer) {
 			t.text, t.back = b.Text(), len([]rune(b.Document().TextAfterCursor()))
 			t.screen.mute()
 		}},
 		{ASCIICode: keyRestore, Fn: func(b *prompt.Buffer) { b.CursorLeft(t.back) }},
-	}, altKeys...)
+	}, append(new(killer).keys(), altKeys...)...)
 	return []prompt.Option{
 		prompt.OptionParser(t.keys),
 		prompt.OptionWriter(t.screen),
 		prompt.OptionPrefixTextColor(prompt.DarkGreen),
+		prompt.OptionInputTextColor(inputColor),
 		prompt.OptionSuggestionTextColor(prompt.Black),
 		prompt.OptionSuggestionBGColor(prompt.LightGray),
 		prompt.OptionDescriptionTextColor(prompt.Black),
@@ -136,7 +145,7 @@ func (t *terminal) readLine(ctx context.Context, text string) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	if line, ok := t.keys.wholeLine(); ok {
-		fmt.Fprintf(t.tty.out, "%s%s\n", t.style.good(text), line)
+		fmt.Fprintf(t.tty.out, "%s%s\n", t.style.good(text), t.style.highlight(line))
 		return line, nil
 	}
 	defer context.AfterFunc(ctx, func() { t.keys.ask(cancelled) })()
@@ -146,7 +155,11 @@ func (t *terminal) readLine(ctx context.Context, text string) (string, error) {
 	t.apply(prompt.OptionPrefix(text), prompt.OptionHistory(t.history.lines()),
 		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))))
 	line := t.input()
-	for t.keys.ended() == resized {
+	for end := t.keys.ended(); end == resized || end == searching; end = t.keys.ended() {
+		t.erase(len([]rune(text)))
+		if end == searching {
+			t.search()
+		}
 		line = t.inputAgain(len([]rune(text)))
 	}
 	switch t.keys.ended() {
@@ -175,9 +188,9 @@ func (t *terminal) input() string {
 	return line
 }
 
-// inputAgain goes on after a resize: go-prompt has drawn nothing since, so the cursor is where the
-// new width has put it. What stands on the screen is erased and drawn anew.
-func (t *terminal) inputAgain(prefix int) string {
+// erase clears what stands on the screen after Input was paused: go-prompt has drawn nothing since,
+// so the cursor is where the width, even if it is a new one, has put it.
+func (t *terminal) erase(prefix int) {
 	t.screen.unmute(t.stdout)
 	_, cols := t.tty.size()
 	before := prefix + len([]rune(t.text)) - t.back
@@ -185,10 +198,15 @@ func (t *terminal) inputAgain(prefix int) string {
 	t.screen.WriteRawStr("\r")
 	t.screen.EraseDown()
 	t.screen.Flush()
+}
+
+// inputAgain goes on with the line that was paused.
+func (t *terminal) inputAgain(prefix int) string {
+	_, cols := t.tty.size()
 	t.complete.room = cols - prefix
 	t.apply(prompt.OptionInitialBufferText(t.text))
 	t.keys.mu.Lock()
-	t.keys.queue = append(t.keys.queue, keyRestore)
+	t.keys.queue = append([][]byte{keyRestore}, t.keys.queue...)
 	t.keys.mu.Unlock()
 	return t.input()
 }
@@ -212,7 +230,7 @@ func (t *terminal) interrupt() { t.keys.ask(interrupted) }
 func (t *terminal) notify(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.busy {
+	if t.busy && !t.full {
 		fmt.Fprintln(t.tty.out, line)
 		return
 	}

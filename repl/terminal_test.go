@@ -2,10 +2,13 @@ package repl
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTerminalSession(t *testing.T) {
@@ -146,5 +149,43 @@ func TestInterruptTyping(t *testing.T) {
 	s.wait(`undefined: a`)
 	s.prompt("2", "")
 	s.send("\x04")
+	s.left(0)
+}
+
+// Ctrl-Z stops the shell with the terminal as it was, while a line is typed and while something runs;
+// fg brings the line back.
+func TestSuspend(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no sh, whose job the shell could be")
+	}
+	const script = `set -m; "$0"; while [ $? -gt 128 ]; do echo "is stopped"; read x; echo "goes on"; fg >/dev/null; done`
+	s := startCommand(t, exec.Command(sh, "-c", script, os.Args[0]), normal)
+	restored := func() {
+		t.Helper()
+		state, err := unix.IoctlGetTermios(int(s.tty.Fd()), getTermios)
+		if err != nil || *state != s.before {
+			t.Errorf("stopped, the terminal is %+v, was %+v; %v", state, s.before, err)
+		}
+	}
+	s.prompt("1", "")
+	s.send("x = 4")
+	s.prompt("1", "x = 4")
+	s.send("\x1a")
+	s.wait(`is stopped$`)
+	restored()
+	s.send("\r")
+	s.prompt("1", "x = 4")
+	s.send("2\r")
+	s.prompt("2", "")
+	s.send("sleep(1); x\r")
+	s.waitRunning()
+	s.send("\x1a")
+	s.wait(`sleep\(1\); x\n(.*\n)*is stopped$`)
+	restored()
+	s.send("\r")
+	s.wait(`goes on\n42\n`)
+	s.prompt("3", "")
+	s.send("exit()\r")
 	s.left(0)
 }

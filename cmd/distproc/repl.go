@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -18,6 +19,9 @@ type shellFlags struct {
 	attach string
 	code   string
 	echo   bool
+	color  string
+	init   string
+	config repl.Config // what the flags say of the shell
 }
 
 func replCommand() *cobra.Command {
@@ -32,6 +36,9 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 		Example: "  distproc repl --name 1@127.0.0.1\n  distproc repl --attach 2@127.0.0.1 -e 'request(7)'",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.configure(cmd.Flags().Changed("init")); err != nil {
+				return err
+			}
 			return runRepl(cmd.Context(), &s, args, cmd.Flags().Changed("execute"))
 		},
 	}
@@ -39,6 +46,8 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 	s.register(f, "warn")
 	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST`, whose shell this is")
 	f.StringVarP(&s.code, "execute", "e", "", "run this `CODE` instead of a file")
+	f.StringVar(&s.color, "color", "auto", "auto, always or never; auto is at a terminal, unless NO_COLOR is set")
+	f.StringVar(&s.init, "init", "", "run this `FILE` first, before a program too; empty for none (default distproc/init.star in the user's config folder, then ./.distproc.star, at a terminal only)")
 	f.BoolVar(&s.echo, "echo", false, "without a terminal, show the prompt and each line before it runs")
 	return cmd
 }
@@ -127,8 +136,29 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	return program(ctx, sh)
 }
 
+// configure reads the flags that tell how the shell looks and starts.
+func (s *shellFlags) configure(initGiven bool) error {
+	color, err := repl.ParseColor(s.color)
+	if err != nil {
+		return usagef("--color: %w", err)
+	}
+	s.config = repl.Config{Echo: s.echo, History: historyFile(), Color: color, InitAlways: initGiven}
+	switch {
+	case !initGiven:
+		if dir, err := os.UserConfigDir(); err == nil {
+			s.config.Init = append(s.config.Init, filepath.Join(dir, "distproc", "init.star"))
+		}
+		s.config.Init = append(s.config.Init, ".distproc.star")
+	case s.init != "":
+		s.config.Init = []string{s.init}
+	}
+	return nil
+}
+
 func (s *shellFlags) shell(c repl.Cluster) *repl.Shell {
-	return repl.New(repl.Config{Cluster: c, Echo: s.echo, History: historyFile()})
+	config := s.config
+	config.Cluster = c
+	return repl.New(config)
 }
 
 // historyFile is where lines are kept, or empty if there is no place for it.
@@ -160,10 +190,24 @@ func (w *shellLog) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	sh := w.sh
 	w.mu.Unlock()
-	if sh != nil && sh.Notify(strings.TrimSuffix(string(p), "\n")) {
+	if sh != nil && sh.Notify(brief(strings.TrimSuffix(string(p), "\n"))) {
 		return len(p), nil
 	}
 	return os.Stderr.Write(p)
+}
+
+// brief leaves out of a line of slog's text what a reader at the terminal knows: when it is.
+func brief(line string) string {
+	_, text, found := strings.Cut(line, " msg=")
+	if !found || !strings.HasPrefix(line, "time=") {
+		return line
+	}
+	if quoted, err := strconv.QuotedPrefix(text); err == nil {
+		if msg, err := strconv.Unquote(quoted); err == nil {
+			return msg + text[len(quoted):]
+		}
+	}
+	return text
 }
 
 var (

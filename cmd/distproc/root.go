@@ -58,7 +58,7 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "DISTPROC_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, ok := os.LookupEnv(name)
-		if !ok || given[f.Name] || given[insteadOf[f.Name]] || f.Name == "help" || err != nil {
+		if !ok || value == "" || given[f.Name] || given[insteadOf[f.Name]] || f.Name == "help" || err != nil {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {

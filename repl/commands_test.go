@@ -1,0 +1,348 @@
+package repl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+func TestCommands(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"x = [request(i) for i in (1, 2, 'a')]\nrequest([1, 2, 'a', 1])", "id value node cached degraded\n" +
+			"1 200 2@127.0.0.1 true false\n2 301 3@127.0.0.1 true false\na 202 2@127.0.0.1 true false\n1 200 2@127.0.0.1 true false"},
+		{"len(request(range(1, 100)))", "99"},
+		{"[r.node for r in request((1, 2))]", `["2@127.0.0.1", "3@127.0.0.1"]`},
+		{"request(set([1]))[0].id, request({2: 3})[0].id", "(1, 2)"},
+		{"request([])", "no ids"},
+		{`request(1, via="2@127.0.0.1")`, "{200, 2@127.0.0.1, degraded}"},
+		{`request([1], via="3@127.0.0.1")[0].degraded`, "True"},
+		{`request([1], via="9@h")`, "id  value  node  cached  degraded  error\n 1                                 unreachable (unknown)"},
+		{"request(1)\nrefresh(1).cached\n[r.cached for r in refresh([1])]", "{200, 2@127.0.0.1}\nFalse\n[False]"},
+		{"x = request(1)\nstop(1), stop(1)", "(True, False)"},
+		{"why(1)", `id       1, kind default, whose workers live for 5s
+owner    2@127.0.0.1 (alive)
+why      1 mod 3 = 1: seat 1, from 0, of 3 members, in the view of epoch abc
+worker   none lives at 2@127.0.0.1; a request would start one there
+if lost  1@127.0.0.1 would stand in, and its replies would be degraded`},
+		{"x = request(3)\nprint(why(3))", `id       3, kind default, whose workers live for 5s
+owner    1@127.0.0.1 (alive)
+why      3 mod 3 = 0: seat 0, from 0, of 3 members, in the view of epoch abc
+worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from its value, 1 call waits
+if lost  the asking node is the owner itself; each other node would answer for itself`},
+		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", "1@127.0.0.1", "alive", 4.0]`},
+		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
+1@127.0.0.1  alive   a0            0s     0   0.0/s  1m40s
+2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m40s
+3@127.0.0.1  alive   a2           200µs  20  20.0/s  1m40s
+4@127.0.0.1  failed  a3                                      out of reach`},
+		{"[n.name for n in nodes(detail=True) if n.why]", `["4@127.0.0.1"]`},
+		{`ping("2@127.0.0.1")` + "\nping('2@127.0.0.1').seconds < 1", "184µs\nTrue"},
+		{`disconnect("2@127.0.0.1")`, "True"},
+		{"runtime_info", `node     1@127.0.0.1 at 127.0.0.1:4371
+version  test go1.26
+up       1m40s
+workers  0 live, 0 requests answered since the start
+memory   3.0 MiB of heap, 17 goroutines
+cluster  4 members, 3 of them alive`},
+		{"runtime_info().goroutines", "17"},
+		{"1\n'two'\nv(1), v(-1), v(2)\nv", "1\n\"two\"\n(1, \"two\", \"two\")\n(1, \"two\", \"two\")"},
+		{"x = 1\nv(1)\nv() == None, v(-2)", "\n"[1:] + "(True, None)"},
+		{"def f(a): return a * 2\ntook, value = time(f, 21)\nvalue, took < time.second, time.hour.seconds", "(42, True, 3600.0)"},
+		{"time(lambda: 1)[1], time.parse_duration('1s').seconds", "(1, 1.0)"},
+		{"every(0.001, lambda: 7, 3)\nevery(n=1)", "7\n7\n7\n!<stdin>:2:6: every: missing argument for seconds"},
+		{"n = []\nevery(0.001, lambda: n.append(1), n=2)\nlen(n)", "2"},
+		{"clear()\nclear", ""},
+		{"configure(), 1", `({color: "auto", timeout: 0.0, limit: 0, history: 100}, 1)`},
+		{"configure(limit=3, history=7)\nconfigure", "color    auto\ntimeout  that of the node, 5s\nlimit    3 elements of a list, rows of a table\nhistory  v() knows the last 7"},
+		{"configure(limit=2)\nlist(range(5))\n{1: 2, 3: 4, 5: 6}\n'a' * 5000 == v(0)", "[0, 1, … 3 more]\n{1: 2, 3: 4, … 1 more}\n!<stdin>:4:16: v: there is no prompt 0 before this one, 4"},
+		{"x = [request(1), request(2)]\nconfigure(limit=1)\nrequest([1, 2])\nprint(_)", "id  value  node         cached  degraded\n 1    200  2@127.0.0.1  true    false\n… 1 more row; print shows all\n" +
+			"id  value  node         cached  degraded\n 1    200  2@127.0.0.1  true    false\n 2    301  3@127.0.0.1  true    false"},
+		{"configure(limit=1)\n'a' * 5000", `"` + strings.Repeat("a", 4096) + `"… 904 more bytes`},
+		{"configure(history=1)\n1\n2\nv(2)", "1\n2\n!<stdin>:4:2: v: prompt 2 is forgotten; configure(history=4) would keep as many"},
+		{"configure(color='always')\nrequest(1)", "{\x1b[35m200\x1b[0m, \x1b[36m2@127.0.0.1\x1b[0m}"},
+		{"configure(color=True)\nconfigure(color=False)\nrequest(1)", "{200, 2@127.0.0.1}"},
+	} {
+		out, errs, _ := run(t, Config{}, test.in)
+		if got := out + strings.Replace(errs, "<stdin>", "!<stdin>", 1); strings.TrimSpace(spaces(got)) != strings.TrimSpace(spaces(test.want)) {
+			t.Errorf("%q:\n%s\nwant\n%s", test.in, got, test.want)
+		}
+	}
+}
+
+// spaces makes one of many, as tests of columns come after those of what is in them.
+func spaces(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
+
+func TestTablesAlign(t *testing.T) {
+	out, _, _ := run(t, Config{}, "nodes(detail=True)\nx = [request(1), request(100)]\nrequest([1, 100])")
+	const want = `name         state   incarnation    rtt  ids    rate  uptime  why
+1@127.0.0.1  alive   a0              0s    0   0.0/s   1m40s
+2@127.0.0.1  alive   a1           100µs   10  10.0/s   1m40s
+3@127.0.0.1  alive   a2           200µs   20  20.0/s   1m40s
+4@127.0.0.1  failed  a3                                       out of reach
+ id  value  node         cached  degraded
+  1    200  2@127.0.0.1  true    false
+100    201  2@127.0.0.1  true    false
+`
+	if out != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+}
+
+func TestCommandErrors(t *testing.T) {
+	for in, want := range map[string]string{
+		"request([1, 1.5])":       "request: the id at index 1: a float: an id is an integer or a string of at most 256 bytes",
+		"request(request(1))":     "request: a reply: an id is an integer or a string of at most 256 bytes",
+		"request(range(200000))":  "request: more than 100000 ids at once",
+		"request(1, via=2)":       `request: an int is no name; a name is a string such as "2@127.0.0.1"`,
+		`request(1, via="9@h")`:   "request(1): unreachable (unknown)",
+		`request(1, vai="2@h")`:   `request: unexpected keyword argument "vai"`,
+		`ping("9@h")`:             `ping("9@h"): unreachable (unknown)`,
+		`disconnect("9@h")`:       `disconnect("9@h"): 9@h is no member: unreachable (unknown)`,
+		"why([1])":                "why: a list: an id is an integer or a string of at most 256 bytes",
+		"v(7)":                    "v: there is no prompt 7 before this one, 1",
+		"time()":                  "time: missing argument for f, such as in time(request, 1)",
+		"time(lambda: reqest(1))": "undefined: reqest (did you mean request?)",
+		"every(0, node)":          "every: 0; seconds are a number above 0, such as 0.5",
+		"every('1', node)":        `every: "1"; seconds are a number from 0 up, such as 0.5`,
+		"every(1, node, -1)":      "every: n is -1; it is a number of calls",
+		"configure(limit=-1)":     "configure: limit: -1; it is a number of elements, and 0 shows all",
+		"configure(timeout='x')":  `configure: timeout: "x"; seconds are a number such as 0.5, and 0 leaves it to the node`,
+		"configure(color='red')":  `configure: color: "red": say auto, always or never`,
+		"configure(history=0)":    "configure: history: 0; it is a number of prompts from 1 up",
+		"load('nosuch.star')":     "load: nosuch.star: no such file or directory",
+		"load('/')":               "load: /: no regular file",
+	} {
+		_, errs, err := run(t, Config{}, in+"\nprint('went on')\n")
+		if _, got, _ := strings.Cut(errs, ": "); got != want+"\n" || err != ExitStatus(1) {
+			t.Errorf("%s: %v\n%swant\n%s", in, err, got, want)
+		}
+	}
+}
+
+// A request of many ids asks them at the same time, but not without bound, and keeps their order.
+func TestRequestManyAtOnce(t *testing.T) {
+	var running, most atomic.Int64
+	c := &fakeCluster{request: func(ctx context.Context, id node.ID) (node.Reply, error) {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		switch id.String() {
+		case "7":
+			return node.Reply{}, node.ErrOverloaded
+		case "8":
+			panic("lost")
+		}
+		return node.Reply{Value: node.BytesValue("v" + id.String()), Node: "1@h"}, nil
+	}}
+	start := time.Now()
+	out, errs, err := run(t, Config{Cluster: c}, "t = request(range(2000))\nprint([r.value for r in t] == ['v%d' % i if i not in (7, 8) else None for i in range(2000)])\nprint(t[7].error)\nprint(t[8].error)\nprint(t[9].error)")
+	want := "True\noverloaded (unknown)\ninternal error: lost (unknown)\nNone\n"
+	if out != want || errs != "" || err != nil {
+		t.Errorf("%v %s%s, want %s", err, out, errs, want)
+	}
+	if n := most.Load(); n < 100 || n > 1000 {
+		t.Errorf("%d requests at once", n)
+	}
+	if d := time.Since(start); d > 10*time.Second { // one after the other: 40 s
+		t.Errorf("it took %v", d)
+	}
+}
+
+func TestRequestManyEndsAtOnce(t *testing.T) {
+	asked := make(chan struct{}, maxIDs)
+	c := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return node.Reply{}, ctx.Err()
+	}}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	go func() { <-asked; cancel(cause) }()
+	sh := New(Config{Cluster: c, Out: new(bytes.Buffer), Err: new(bytes.Buffer)})
+	done := make(chan error, 1)
+	go func() { done <- sh.RunProgram(ctx, "-e", strings.NewReader("request(range(10000))")) }()
+	select {
+	case err := <-done:
+		if err != cause {
+			t.Errorf("%v, want the cause", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it still runs")
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	c := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+		<-ctx.Done()
+		return node.Reply{}, ctx.Err()
+	}}
+	for in, want := range map[string]string{
+		"request(1)":            "!<stdin>:2:8: request(1): context deadline exceeded (unknown)\n",
+		"request([1])[0].error": "\"context deadline exceeded (unknown)\"\n",
+	} {
+		out, errs, _ := run(t, Config{Cluster: c}, "configure(timeout=0.01)\n"+in)
+		if got := out + strings.Replace(errs, "<", "!<", 1); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestInfo(t *testing.T) {
+	for in, want := range map[string]string{
+		"r = request(1)\ni(r)": `value       {200, 2@127.0.0.1}
+type        reply
+node        2@127.0.0.1
+from        loaded for this request
+age         1s, since the worker started
+ttl left    4s
+attributes  .age .cached .degraded .node .ttl .value
+`,
+		"i(7)": "value     7\ntype      int\nas an id  owned by 2@127.0.0.1\n",
+		`i("2@127.0.0.1")`: `value       "2@127.0.0.1"
+type        string
+length      11
+node        alive at , incarnation 0
+attributes  .capitalize`,
+		"i(request)":      "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via): ask",
+		"[1, 2]\ni":       "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
+		"i":               "value  None\ntype   NoneType\n",
+		"i(request([1]))": "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
+		"i(lambda x: x)":  "value     <function lambda>\ntype      function\nfunction  lambda of 1 parameter, at <stdin>:1:3\n",
+	} {
+		if out, errs, _ := run(t, Config{}, in); !strings.HasPrefix(out, want) {
+			t.Errorf("%s:\n%s%s\nwant\n%s", in, out, errs, want)
+		}
+	}
+	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) {
+		return node.Reply{Value: node.IntValue(1), Node: "1@h", Cached: true, Degraded: true, TTL: time.Millisecond}, nil
+	}}
+	out, _, _ := run(t, Config{Cluster: c}, "r = request(1)\nsleep(0.002)\ni(r)")
+	for _, want := range []string{"the worker had it already", "a worker of another node answered", "none: the worker has expired"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s\nhas no %q", out, want)
+		}
+	}
+}
+
+func TestValuesAreForgotten(t *testing.T) {
+	sh := New(Config{Cluster: &fakeCluster{}, Out: new(bytes.Buffer), Err: os.Stderr, In: strings.NewReader(strings.Repeat("1\nx = 1\n", 500))})
+	if err := sh.Run(t.Context()); err != nil || len(sh.values) != defaults.history/2 {
+		t.Errorf("%v; %d values are kept", err, len(sh.values))
+	}
+}
+
+func TestRates(t *testing.T) {
+	var r rates
+	at := time.Unix(1000, 0)
+	look := func(incarnation, requests uint64, problem string) float64 {
+		at = at.Add(2 * time.Second)
+		return r.update([]node.NodeInfo{{Member: node.Member{Name: "1@h", Incarnation: incarnation},
+			Requests: requests, Uptime: 100 * time.Second, Problem: problem}}, at)[0]
+	}
+	got := fmt.Sprint(look(1, 100, ""), look(1, 110, ""), look(1, 0, "lost"), look(1, 130, ""), look(2, 50, ""), look(2, 50, ""), look(3, 200, ""))
+	if want := "1 5 0 5 0.5 0 2"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"a.star":     "'''Tools.'''\nx = 7\ndef f(n):\n  return n + x\n\n1 + 1\nprint('loaded')\n",
+		"b.star":     "load('a.star')\ny = f(1)\n",
+		"bad.star":   "x = 1\nreqest(1)\n",
+		"fails.star": "def g():\n  return 1 // 0\n\ng()\n",
+		"self.star":  "load('self.star')\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for in, want := range map[string]string{
+		"load('a.star')\nf(1), x, v()":                           "loaded\n(8, 7, None)\n",
+		"def g(): # '''\n  load('a.star')\n\ng()\nx":             "loaded\n7\n",
+		"x = load('a.star')\nx":                                  "loaded\n",
+		"load('b.star'); y":                                      "loaded\n8\n",
+		"[load(s) for s in ['a.star', 'a.star']][0] == None":     "loaded\nloaded\nTrue\n",
+		"'load' + \"load\" # load\n'''\nload('x')\n'''\nh(load)": "\"loadload\"\n\"\\nload('x')\\n\"\nload(file)\n  run a file in this shell; its variables stay\n  for example: load(\"tools.star\")\n",
+		"x = 'é' + str(load) + lod":                              "!<stdin>:1:23: undefined: lod (did you mean load?)\n",
+		"\nload('bad.star')":                                     "!bad.star:2:1: undefined: reqest (did you mean request?)\n",
+		"load('fails.star')":                                     "!fails.star:2:12: floored division by zero\n",
+		"load('self.star')":                                      "!self.star:1:5: load: self.star loads itself\n",
+		"load('a.star', 'x')":                                    "!<stdin>:1:5: load: takes a file only, such as \"tools.star\"; all its variables stay\n",
+		"load('a.star')\nload('bad.star')":                       "loaded\n!bad.star:2:1: undefined: reqest (did you mean request?)\n",
+		"configure(load=1)":                                      "!<stdin>:1:10: configure: unexpected keyword argument \"load\"\n",
+	} {
+		out, errs, _ := run(t, Config{}, in)
+		if errs != "" {
+			out += "!" + errs
+		}
+		if out != want {
+			t.Errorf("%q:\n%s\nwant\n%s", in, out, want)
+		}
+	}
+	var out, errs bytes.Buffer
+	sh := New(Config{Cluster: &fakeCluster{}, Out: &out, Err: &errs, Echo: true})
+	err := sh.RunProgram(t.Context(), "p", strings.NewReader("load('a.star')\nf(2)\n"))
+	if want := "distproc(1@127.0.0.1)1> load('a.star')\nloaded\ndistproc(1@127.0.0.1)2> f(2)\n9\n"; out.String() != want || err != nil {
+		t.Errorf("%v\n%s%s\nwant\n%s", err, &out, &errs, want)
+	}
+}
+
+func TestInit(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good, bad, leave := file("good", "z = 5\nz\nprint('ready')\n"), file("bad", "\nreqest(1)"), file("leave", "exit(4)")
+	missing := filepath.Join(dir, "none")
+	for _, test := range []struct {
+		files  []string
+		always bool
+		out    string
+		errs   string
+		err    error
+	}{
+		{[]string{good}, false, "", "<stdin>:1:7: undefined: z\n", ExitStatus(1)}, // no terminal
+		{[]string{good}, true, "ready\n5\n", "", nil},
+		{[]string{bad, missing, good}, true, "ready\n5\n", bad + ":2:1: undefined: reqest (did you mean request?)\n" + missing + ": no such file or directory\n", nil},
+		{[]string{leave, good}, true, "", "", ExitStatus(4)},
+	} {
+		out, errs, err := run(t, Config{Init: test.files, InitAlways: test.always}, "print(z)")
+		if out != test.out || errs != test.errs || err != test.err {
+			t.Errorf("%v: %v\n%s%s\nwant\n%s%s", test.files, err, out, errs, test.out, test.errs)
+		}
+	}
+	sh := New(Config{})
+	if err := sh.checkInit(good); err != nil {
+		t.Error(err)
+	}
+	os.Chmod(good, 0o602)
+	if err := sh.checkInit(good); err == nil {
+		t.Error("a file runs that others can write to")
+	}
+	if os.Getuid() == 0 {
+		os.Chmod(good, 0o600)
+		os.Chown(good, 1, 1)
+		if err := sh.checkInit(good); err == nil {
+			t.Error("a file runs that another user owns")
+		}
+	}
+}

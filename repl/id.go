@@ -1,0 +1,60 @@
+package repl
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+// id returns the only argument as an id.
+func (r *request) id() (node.ID, error) {
+	var v starlark.Value
+	if err := r.unpack("id", &v); err != nil {
+		return node.ID{}, err
+	}
+	id, err := toID(v)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", r.name, err)
+	}
+	return id, err
+}
+
+func toID(v starlark.Value) (node.ID, error) {
+	switch v := v.(type) {
+	case starlark.Int:
+		if n, ok := v.Int64(); ok {
+			return node.IntID(n), nil
+		}
+		return node.BigID(v.BigInt())
+	case starlark.String:
+		return node.ParseID(string(v))
+	}
+	return node.ID{}, fmt.Errorf("%s: %w", article(v), node.ErrBadID)
+}
+
+// idValue returns the value that toID reads.
+func idValue(id node.ID) starlark.Value {
+	if id.IsInt() {
+		if n, ok := new(big.Int).SetString(id.String(), 10); ok {
+			return starlark.MakeBigInt(n)
+		}
+	}
+	return starlark.String(id.String())
+}
+
+func quoteID(id node.ID) string { return idValue(id).String() }
+
+// article returns a value's type for an error: "a float", "an int", "None".
+func article(v starlark.Value) string {
+	switch t := v.Type(); {
+	case v == starlark.None:
+		return "None"
+	case strings.ContainsRune("aeiou", rune(t[0])):
+		return "an " + t
+	default:
+		return "a " + t
+	}
+}

@@ -1,0 +1,129 @@
+package repl
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+func (sh *Shell) nodes(r *request) (starlark.Value, error) {
+	detail := false
+	if err := r.unpack("detail?", &detail); err != nil {
+		return nil, err
+	}
+	if detail {
+		return sh.nodeTable(r)
+	}
+	members, err := sh.cluster.Members(r.ctx)
+	if err != nil {
+		return nil, &requestError{what: "nodes()", err: err}
+	}
+	var alive []starlark.Value
+	for _, m := range members {
+		if m.State == node.Alive {
+			alive = append(alive, starlark.String(m.Name))
+		}
+	}
+	return starlark.NewList(alive), nil
+}
+
+var nodeFields = []string{"name", "state", "incarnation", "rtt", "ids", "rate", "uptime", "why"}
+
+func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
+	infos, err := sh.cluster.Nodes(r.ctx)
+	if err != nil {
+		return nil, &requestError{what: "nodes(detail=True)", err: err}
+	}
+	rates := sh.rates.update(infos, time.Now())
+	t := &table{kind: "nodes", header: nodeFields, none: "no nodes"}
+	for i, n := range infos {
+		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
+			starlark.String(n.Name), starlark.String(n.State.String()), starlark.String(strconv.FormatUint(n.Incarnation, 16)),
+			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
+		}}
+		if n.Problem != "" {
+			row.values[7] = starlark.String(printable(n.Problem))
+		} else {
+			row.values[3] = duration(n.RTT)
+			row.values[4], row.values[5] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
+			row.values[6] = duration(n.Uptime.Round(time.Second))
+		}
+		t.rows = append(t.rows, row)
+	}
+	if !t.has("why") {
+		t.drop("why")
+	}
+	return t, nil
+}
+
+// rates remember how many requests each node had answered.
+type rates map[string]sample
+
+type sample struct {
+	incarnation, requests uint64
+	at                    time.Time
+}
+
+// update returns the requests per second of each node since the last update, or else since the
+// node's start.
+func (r *rates) update(infos []node.NodeInfo, now time.Time) []float64 {
+	out := make([]float64, len(infos))
+	if *r == nil {
+		*r = make(rates)
+	}
+	for i, n := range infos {
+		if n.Problem != "" {
+			continue
+		}
+		last, known := (*r)[n.Name]
+		count, d := n.Requests, n.Uptime
+		if known && last.incarnation == n.Incarnation && last.requests <= n.Requests && now.After(last.at) {
+			count, d = n.Requests-last.requests, now.Sub(last.at)
+		}
+		if d > 0 {
+			out[i] = float64(count) / d.Seconds()
+		}
+		(*r)[n.Name] = sample{n.Incarnation, n.Requests, now}
+	}
+	return out
+}
+
+func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {
+	if err := r.unpack(); err != nil {
+		return nil, err
+	}
+	infos, err := sh.cluster.Nodes(r.ctx)
+	if err != nil {
+		return nil, &requestError{what: "runtime_info()", err: err}
+	}
+	self, alive := sh.cluster.Self(), 0
+	var own node.NodeInfo
+	for _, n := range infos {
+		if n.State == node.Alive {
+			alive++
+		}
+		if n.Name == self {
+			own = n
+		}
+	}
+	if own.Problem != "" {
+		return nil, &requestError{what: "runtime_info()", err: errors.New(own.Problem)}
+	}
+	a := &account{kind: "runtime_info", names: []string{"node", "addr", "version", "uptime", "workers", "requests", "memory", "goroutines", "members", "alive"},
+		values: starlark.Tuple{
+			starlark.String(self), starlark.String(own.Addr), starlark.String(own.Version), duration(own.Uptime),
+			starlark.MakeInt(own.Workers), starlark.MakeUint64(own.Requests), starlark.MakeUint64(own.Memory),
+			starlark.MakeInt(own.Goroutines), starlark.MakeInt(len(infos)), starlark.MakeInt(alive),
+		}}
+	a.say("node", self+" at "+own.Addr)
+	a.say("version", own.Version)
+	a.say("up", shortly(own.Uptime))
+	a.say("workers", fmt.Sprintf("%d live, %s since the start", own.Workers, counted(own.Requests, "request answered", "requests answered")))
+	a.say("memory", fmt.Sprintf("%.1f MiB of heap, %d goroutines", float64(own.Memory)/(1<<20), own.Goroutines))
+	a.say("cluster", fmt.Sprintf("%d members, %d of them alive", len(infos), alive))
+	return a, nil
+}

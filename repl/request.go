@@ -1,0 +1,156 @@
+package repl
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+const (
+	maxIDs    = 100_000 // of one request
+	maxAtOnce = 512     // requests; those for one node travel together
+)
+
+// An asker asks the worker of an id.
+type asker func(context.Context, node.ID) (node.Reply, error)
+
+func (sh *Shell) request(r *request) (starlark.Value, error) {
+	var ids, via starlark.Value
+	if err := r.unpack("id", &ids, "via?", &via); err != nil {
+		return nil, err
+	}
+	if via == nil || via == starlark.None {
+		return sh.ask(r, ids, sh.cluster.Request)
+	}
+	name, err := r.toNode(via)
+	if err != nil {
+		return nil, err
+	}
+	return sh.ask(r, ids, func(ctx context.Context, id node.ID) (node.Reply, error) {
+		return sh.cluster.RequestVia(ctx, name, id)
+	})
+}
+
+func (sh *Shell) refresh(r *request) (starlark.Value, error) {
+	var ids starlark.Value
+	if err := r.unpack("id", &ids); err != nil {
+		return nil, err
+	}
+	return sh.ask(r, ids, sh.cluster.Refresh)
+}
+
+func (sh *Shell) stop(r *request) (starlark.Value, error) {
+	id, err := r.id()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sh.bounded(r.ctx)
+	defer cancel()
+	lived, err := sh.cluster.Stop(ctx, id)
+	if err != nil {
+		return nil, &requestError{what: "stop(" + quoteID(id) + ")", err: err}
+	}
+	return starlark.Bool(lived), nil
+}
+
+// ask returns the reply to an id, or a table of those to many.
+func (sh *Shell) ask(r *request, v starlark.Value, ask asker) (starlark.Value, error) {
+	_, isReply := v.(reply) // two values, but no two ids
+	if many, ok := v.(starlark.Iterable); ok && !isReply {
+		ids, err := r.manyIDs(many)
+		if err != nil {
+			return nil, err
+		}
+		return sh.askMany(r.ctx, ids, ask)
+	}
+	id, err := toID(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	ctx, cancel := sh.bounded(r.ctx)
+	defer cancel()
+	answer, err := ask(ctx, id)
+	if err != nil {
+		return nil, &requestError{what: r.name + "(" + quoteID(id) + ")", err: err}
+	}
+	return reply{answer, time.Now()}, nil
+}
+
+func (r *request) manyIDs(many starlark.Iterable) ([]node.ID, error) {
+	iter := many.Iterate()
+	defer iter.Done()
+	var ids []node.ID
+	var v starlark.Value
+	for iter.Next(&v) {
+		if len(ids) == maxIDs {
+			return nil, fmt.Errorf("%s: more than %d ids at once", r.name, maxIDs)
+		}
+		id, err := toID(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the id at index %d: %w", r.name, len(ids), err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+var replyFields = []string{"id", "value", "node", "cached", "degraded", "error"}
+
+// askMany asks for all ids at once. What fails stands in the id's row.
+func (sh *Shell) askMany(ctx context.Context, ids []node.ID, ask asker) (starlark.Value, error) {
+	t := &table{kind: "replies", header: replyFields, none: "no ids", rows: make([]*record, len(ids))}
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(len(ids), maxAtOnce) {
+		wg.Go(func() {
+			for i := range next {
+				t.rows[i] = sh.askOne(ctx, ids[i], ask)
+			}
+		})
+	}
+feed:
+	for i := range ids {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(next)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if !t.has("error") {
+		t.drop("error")
+	}
+	return t, nil
+}
+
+// askOne returns a row. A panic of the Cluster is the row's error, as one of another command is its.
+func (sh *Shell) askOne(ctx context.Context, id node.ID, ask asker) (row *record) {
+	fail := func(err error) *record {
+		return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{
+			idValue(id), starlark.None, starlark.None, starlark.None, starlark.None, starlark.String(withOutcome(err)),
+		}}
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			row = fail(fmt.Errorf("internal error: %v", r))
+		}
+	}()
+	ctx, cancel := sh.bounded(ctx)
+	defer cancel()
+	answer, err := ask(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
+	return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{
+		idValue(id), reply{Reply: answer}.value(), starlark.String(answer.Node),
+		starlark.Bool(answer.Cached), starlark.Bool(answer.Degraded), starlark.None,
+	}}
+}

@@ -1,0 +1,140 @@
+package repl
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	prompt "github.com/c-bata/go-prompt"
+)
+
+// A search looks for what was typed before, as Ctrl-R of readline does: with every letter of the
+// query, at once, from the newest entry back.
+type search struct {
+	entries []string
+	query   string
+	at      int // entry that is shown; len(entries): none yet
+	failed  bool
+}
+
+// find goes on from entry i in steps of dir to one that has the query.
+func (s *search) find(i, dir int) {
+	for ; i >= 0 && i < len(s.entries); i += dir {
+		if strings.Contains(s.entries[i], s.query) {
+			s.at, s.failed = i, false
+			return
+		}
+	}
+	s.failed = true
+}
+
+// found returns the entry that is shown.
+func (s *search) found() (string, bool) {
+	if s.at < len(s.entries) && s.query != "" {
+		return s.entries[s.at], true
+	}
+	return "", false
+}
+
+// key obeys a key, and tells whether it was one for the search.
+func (s *search) key(key string) bool {
+	switch key {
+	case "\x12": // Ctrl-R
+		s.find(s.at-1, -1)
+	case "\x13": // Ctrl-S
+		s.find(s.at+1, 1)
+	case "\x7f", "\b":
+		_, size := utf8.DecodeLastRuneInString(s.query)
+		s.query = s.query[:len(s.query)-size]
+		s.at = len(s.entries)
+		s.find(s.at-1, -1)
+	default:
+		if key == "" || key[0] < ' ' || key[0] == 0xff {
+			return false
+		}
+		s.query += key
+		s.find(min(s.at, len(s.entries)-1), -1)
+	}
+	return true
+}
+
+func (s *search) String() string {
+	text, _ := s.found()
+	word := "(reverse-i-search)"
+	if s.failed && s.query != "" {
+		word = "(failed reverse-i-search)"
+	}
+	return word + "`" + s.query + "': " + text
+}
+
+// search lets the user search the history, on the line where the prompt was. What is found becomes
+// the line; Ctrl-C and Ctrl-G leave it as it was. Another key ends the search and is obeyed then.
+func (t *terminal) search() {
+	t.setFull(true)
+	defer t.setFull(false)
+	if t.tty.set(editing) != nil {
+		return
+	}
+	s := &search{entries: t.history.lines()}
+	s.at = len(s.entries)
+	for shown := ""; ; {
+		_, cols := t.tty.size()
+		notices := t.screen.takeNotices()
+		if text := clip(s.String(), cols-1); text != shown || len(notices) > 0 {
+			shown = text
+			var above strings.Builder
+			for _, n := range notices {
+				above.WriteString(n + "\n")
+			}
+			t.screen.WriteRawStr("\r\x1b[J" + above.String() + printable(text))
+			t.screen.Flush()
+		}
+		key, stop := t.keys.next()
+		if key == "" && !stop || key != "" && s.key(key) {
+			continue
+		}
+		if text, ok := s.found(); ok && !stop && key != "\x03" && key != "\x07" {
+			t.text, t.back = text, 0
+		}
+		if key != "" && key != "\x03" && key != "\x07" && key != "\x1b" {
+			t.keys.unread(key)
+		}
+		break
+	}
+	t.screen.WriteRawStr("\r\x1b[J")
+	t.screen.Flush()
+}
+
+func (t *terminal) setFull(full bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.full = full
+}
+
+// endFull shows what came meanwhile.
+func (t *terminal) endFull() {
+	t.setFull(false)
+	for _, notice := range t.screen.takeNotices() {
+		fmt.Fprintln(t.tty.out, notice)
+	}
+}
+
+// clip shortens s to so many columns. The end of it is what matters less.
+func clip(s string, cols int) string {
+	if width(s) <= cols {
+		return s
+	}
+	r := []rune(s)
+	r = r[:min(len(r), max(cols, 0))]
+	for len(r) > 0 && width(string(r)) > cols-1 {
+		r = r[:len(r)-1]
+	}
+	return string(r) + "…"
+}
+
+// width returns how many columns s takes.
+func width(s string) int {
+	b := prompt.NewBuffer()
+	b.InsertText(s, false, true)
+	return b.DisplayCursorPosition()
+}

@@ -1,0 +1,140 @@
+package repl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.starlark.net/starlark"
+)
+
+// settings are what configure changes.
+type settings struct {
+	color   Color
+	timeout time.Duration // of a request; 0: the node's own, 5 s
+	limit   int           // elements of a list and rows of a table that are shown; 0: all
+	history int           // prompts whose values are kept
+}
+
+var defaults = settings{history: 100}
+
+// terminalLimit is the limit at a terminal. What a program shows is read by another, so it is whole.
+const terminalLimit = 100
+
+var colorNames = []string{ColorAuto: "auto", ColorAlways: "always", ColorNever: "never"}
+
+func (c Color) String() string { return colorNames[c] }
+
+// ParseColor returns the Color named auto, always or never.
+func ParseColor(name string) (Color, error) {
+	for c, s := range colorNames {
+		if s == name {
+			return Color(c), nil
+		}
+	}
+	return 0, fmt.Errorf("%q: say auto, always or never", name)
+}
+
+func (sh *Shell) configure(r *request) (starlark.Value, error) {
+	var color, timeout, limit, history starlark.Value
+	if err := r.unpack("color?", &color, "timeout?", &timeout, "limit?", &limit, "history?", &history); err != nil {
+		return nil, err
+	}
+	s, err := sh.settings.with(color, timeout, limit, history)
+	if err != nil {
+		return nil, err
+	}
+	sh.settings = s
+	sh.applyColor()
+	if len(r.args)+len(r.kw) > 0 {
+		return starlark.None, nil
+	}
+	return &account{kind: "settings", names: []string{"color", "timeout", "limit", "history"},
+		values: starlark.Tuple{starlark.String(s.color.String()), seconds(s.timeout), starlark.MakeInt(s.limit), starlark.MakeInt(s.history)},
+		lines: []line{
+			{"color", s.color.String()},
+			{"timeout", orWord(s.timeout.String(), s.timeout == 0, "that of the node, 5s")},
+			{"limit", orWord(fmt.Sprint(s.limit, " elements of a list, rows of a table"), s.limit == 0, "none")},
+			{"history", fmt.Sprint("v() knows the last ", s.history)},
+		},
+	}, nil
+}
+
+// with returns the settings with those changed that are neither nil nor None.
+func (s settings) with(color, timeout, limit, history starlark.Value) (_ settings, err error) {
+	given := func(v starlark.Value) bool { return v != nil && v != starlark.None && err == nil }
+	if given(color) {
+		switch c := color.(type) {
+		case starlark.Bool:
+			s.color = map[starlark.Bool]Color{true: ColorAlways, false: ColorNever}[c]
+		case starlark.String:
+			if s.color, err = ParseColor(string(c)); err != nil {
+				err = fmt.Errorf("color: %w", err)
+			}
+		default:
+			err = errors.New("color: say auto, always or never")
+		}
+	}
+	if given(timeout) {
+		t, ok := starlark.AsFloat(timeout)
+		if !ok || math.IsNaN(t) || t < 0 || t > 1e9 {
+			err = fmt.Errorf("timeout: %s; seconds are a number such as 0.5, and 0 leaves it to the node", timeout)
+		}
+		s.timeout = time.Duration(t * float64(time.Second))
+	}
+	if given(limit) {
+		if err = starlark.AsInt(limit, &s.limit); err != nil || s.limit < 0 {
+			err = fmt.Errorf("limit: %s; it is a number of elements, and 0 shows all", limit)
+		}
+	}
+	if given(history) {
+		if err = starlark.AsInt(history, &s.history); err != nil || s.history < 1 {
+			err = fmt.Errorf("history: %s; it is a number of prompts from 1 up", history)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("configure: %w", err)
+	}
+	return s, err
+}
+
+// applyColor makes the style follow the settings.
+func (sh *Shell) applyColor() {
+	sh.mu.Lock()
+	term := sh.term
+	sh.mu.Unlock()
+	sh.style.colored = sh.settings.color == ColorAlways
+	if term != nil {
+		sh.style.colored = colored(sh.settings.color)
+		term.setColored(sh.style.colored)
+	}
+}
+
+// bounded returns the context of one request.
+func (sh *Shell) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if sh.settings.timeout > 0 {
+		return context.WithTimeout(ctx, sh.settings.timeout)
+	}
+	return ctx, func() {}
+}
+
+func (sh *Shell) clear(r *request) (starlark.Value, error) {
+	if err := r.unpack(); err != nil {
+		return nil, err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.term != nil {
+		sh.print("\x1b[H\x1b[2J\x1b[3J")
+	}
+	return starlark.None, nil
+}
+
+func orWord(s string, is bool, word string) string {
+	if is {
+		return word
+	}
+	return s
+}

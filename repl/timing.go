@@ -1,0 +1,106 @@
+package repl
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	startime "go.starlark.net/lib/time"
+	"go.starlark.net/starlark"
+)
+
+var timingFields = []string{"took", "value"}
+
+func (sh *Shell) time(r *request) (starlark.Value, error) {
+	if len(r.args) == 0 {
+		return nil, errors.New("time: missing argument for f, such as in time(request, 1)")
+	}
+	start := time.Now()
+	v, err := starlark.Call(r.thread, r.args[0], r.args[1:], r.kw)
+	if err != nil {
+		return nil, err
+	}
+	return &record{kind: "timing", fields: timingFields, values: starlark.Tuple{duration(time.Since(start)), v}}, nil
+}
+
+func (sh *Shell) every(r *request) (starlark.Value, error) {
+	var interval, count starlark.Value
+	var f starlark.Callable
+	if err := r.unpack("seconds", &interval, "f", &f, "n?", &count); err != nil {
+		return nil, err
+	}
+	d, err := toDuration(interval)
+	if err == nil && d == 0 {
+		err = errors.New("0; seconds are a number above 0, such as 0.5")
+	}
+	n := -1
+	if err == nil && count != nil && count != starlark.None {
+		if e := starlark.AsInt(count, &n); e != nil || n < 0 {
+			err = fmt.Errorf("n is %s; it is a number of calls", count)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("every: %w", err)
+	}
+	tick := time.NewTicker(max(d, 1))
+	defer tick.Stop()
+	for i := 0; i != n; i++ {
+		if i > 0 {
+			select {
+			case <-tick.C:
+			case <-r.ctx.Done():
+				return nil, r.ctx.Err()
+			}
+		}
+		v, err := starlark.Call(r.thread, f, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if v != starlark.None {
+			sh.println(sh.display(v))
+		}
+	}
+	return starlark.None, nil
+}
+
+func (sh *Shell) sleep(r *request) (starlark.Value, error) {
+	var v starlark.Value
+	if err := r.unpack("seconds", &v); err != nil {
+		return nil, err
+	}
+	d, err := toDuration(v)
+	if err != nil {
+		return nil, fmt.Errorf("sleep: %w", err)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return starlark.None, nil
+	case <-r.ctx.Done():
+		return nil, r.ctx.Err()
+	}
+}
+
+func toDuration(v starlark.Value) (time.Duration, error) {
+	s, ok := starlark.AsFloat(v)
+	// Above about 292 years a Duration overflows.
+	if !ok || math.IsNaN(s) || s < 0 || s > math.MaxInt64/float64(time.Second)/2 {
+		return 0, fmt.Errorf("%s; seconds are a number from 0 up, such as 0.5", v)
+	}
+	return time.Duration(s * float64(time.Second)), nil
+}
+
+// duration returns a value that reads 1.25ms.
+func duration(d time.Duration) starlark.Value {
+	switch {
+	case d > time.Second:
+		d = d.Round(time.Millisecond)
+	case d > time.Millisecond:
+		d = d.Round(10 * time.Microsecond)
+	case d > 10*time.Microsecond:
+		d = d.Round(time.Microsecond)
+	}
+	return startime.Duration(d)
+}

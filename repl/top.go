@@ -1,0 +1,198 @@
+package repl
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+const topInterval = time.Second
+
+// A frame is what top shows at a time.
+type frame struct {
+	at      time.Time
+	nodes   []node.NodeInfo
+	rates   []float64
+	workers []node.WorkerInfo
+	err     error
+}
+
+func (sh *Shell) top(r *request) (starlark.Value, error) {
+	if err := r.unpack(); err != nil {
+		return nil, err
+	}
+	sh.mu.Lock()
+	term := sh.term
+	sh.mu.Unlock()
+	var seen rates
+	if term == nil {
+		f := sh.look(r.ctx, &seen)
+		if f.err != nil {
+			return nil, &requestError{what: "top()", err: f.err}
+		}
+		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
+		return starlark.None, nil
+	}
+	return starlark.None, sh.watch(r.ctx, term, &seen)
+}
+
+// watch draws frames until a key is pressed. The terminal's other screen is used, so that what
+// stood on it comes back.
+func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
+	if err := term.tty.set(editing); err != nil {
+		return err
+	}
+	term.setFull(true)
+	sh.print("\x1b[?1049h\x1b[?25l")
+	ctx, cancel := context.WithCancel(ctx)
+	frames := make(chan frame)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		sh.lookAgain(ctx, seen, frames)
+	}()
+	defer func() {
+		cancel()
+		<-done
+		sh.print("\x1b[?25h\x1b[?1049l")
+		term.endFull()
+		_ = term.tty.set(running) // the next line sets it again, and reports
+	}()
+	var f frame
+	var rows, cols int
+	for {
+		fresh := false
+		select {
+		case f = <-frames:
+			fresh = true
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
+		}
+		if r, c := term.tty.size(); fresh || r != rows || c != cols {
+			rows, cols = r, c // the last column stays free: a terminal may wrap after it
+			sh.print("\x1b[H" + strings.Join(f.lines(max(cols-1, 1), rows, sh.style), "\x1b[K\r\n") + "\x1b[K\x1b[J")
+		}
+		if typed, eof := term.tty.read(nil, 50*time.Millisecond); len(typed) > 0 || eof {
+			return nil
+		}
+	}
+}
+
+// lookAgain sends a frame each interval.
+func (sh *Shell) lookAgain(ctx context.Context, seen *rates, frames chan<- frame) {
+	tick := time.NewTicker(topInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case frames <- sh.look(ctx, seen):
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (sh *Shell) look(ctx context.Context, seen *rates) frame {
+	ctx, cancel := context.WithTimeout(ctx, 5*topInterval)
+	defer cancel()
+	f := frame{at: time.Now()}
+	if f.nodes, f.err = sh.cluster.Nodes(ctx); f.err != nil {
+		return f
+	}
+	f.rates = seen.update(f.nodes, time.Now())
+	f.workers, f.err = sh.cluster.Workers(ctx)
+	slices.SortStableFunc(f.workers, func(a, b node.WorkerInfo) int { return cmp.Compare(b.Hits, a.Hits) })
+	return f
+}
+
+// lines returns the frame as at most so many lines, each of at most so many columns.
+func (f frame) lines(cols, rows int, s style) []string {
+	if f.at.IsZero() {
+		return []string{clip("distproc top: looking…", cols)}
+	}
+	total := 0.0
+	for _, r := range f.rates {
+		total += r
+	}
+	lines := []string{clip(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
+		counted(len(f.nodes), "node", "nodes"), counted(len(f.workers), "live id", "live ids"), total, f.at.Format(time.TimeOnly)), cols)}
+	if f.err != nil {
+		lines = append(lines, s.bad(clip("** "+printable(f.err.Error()), cols)))
+	}
+	lines = append(lines, "")
+	lines = append(lines, f.nodeLines(cols, s)...)
+	lines = append(lines, "")
+	lines = append(lines, f.workerLines(cols, max(rows-len(lines)-1, 0), s)...)
+	return lines[:min(len(lines), max(rows, 1))]
+}
+
+// nodeLines has a bar for each node's part of the requests, next to that of the busiest.
+func (f frame) nodeLines(cols int, s style) []string {
+	name, most := 4, 0.0
+	for i, n := range f.nodes {
+		name, most = max(name, width(n.Name)), max(most, f.rates[i])
+	}
+	lines := []string{clip(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %10s  load", name, "node", "state", "rtt", "ids", "requests/s"), cols)}
+	for i, n := range f.nodes {
+		text := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
+		if n.Problem != "" {
+			lines = append(lines, s.bad(clip(text+printable(n.Problem), cols)))
+			continue
+		}
+		text += fmt.Sprintf("%9s  %7d  %10.1f  ", duration(n.RTT).String(), n.Workers, f.rates[i])
+		lines = append(lines, withBar(text, f.rates[i], most, cols, s))
+	}
+	return lines
+}
+
+// workerLines has the ids with most hits.
+func (f frame) workerLines(cols, rows int, s style) []string {
+	if len(f.workers) == 0 {
+		return []string{clip("no live workers", cols)}
+	}
+	shown := f.workers[:min(len(f.workers), rows)]
+	id, name, most := 2, 4, f.workers[0].Hits
+	for _, w := range shown {
+		id, name = max(id, min(width(w.ID.String()), 24)), max(name, width(w.Node))
+	}
+	lines := []string{clip(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
+	for _, w := range shown {
+		text := fmt.Sprintf("%-*s  %-*s  %6.1fs  %6.1fs  %6d  %9d  ", id, clip(printable(w.ID.String()), id), name, w.Node,
+			w.Age.Seconds(), w.TTL.Seconds(), w.Queue, w.Hits)
+		lines = append(lines, withBar(text, float64(w.Hits), float64(most), cols, s))
+	}
+	return lines
+}
+
+// maxBar is the length of a full bar.
+const maxBar = 30
+
+func withBar(text string, value, most float64, cols int, s style) string {
+	room := min(cols-width(text), maxBar)
+	if room < 1 {
+		return clip(text, cols)
+	}
+	return text + s.good(bar(value, most, room))
+}
+
+// bar returns a bar of up to so many columns, in eighths of one.
+func bar(value, most float64, cols int) string {
+	if most <= 0 || value <= 0 {
+		return ""
+	}
+	eighths := int(value/most*float64(8*cols) + 0.5)
+	eighths = min(max(eighths, 1), 8*cols)
+	part := []string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
+	return strings.Repeat("█", eighths/8) + part[eighths%8]
+}

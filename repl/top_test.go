@@ -1,0 +1,135 @@
+package repl
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/distproc/distproc/node"
+)
+
+func TestTop(t *testing.T) {
+	for _, leave := range []string{"q", "\x03", "\x1b[A", " \r"} {
+		s := startSession(t, normal)
+		s.prompt("1", "")
+		s.send("request(1)\r")
+		s.prompt("2", "")
+		s.send("top\r")
+		s.wait(`^distproc top  4 nodes  1 live id  .*any key leaves\n\nnode         state .*load\n1@127.0.0.1  alive(.*\n)+2@127.0.0.1  alive .*█\n(.*\n)+4@127.0.0.1  failed  out of reach\n\nid .*\n1   2@127.0.0.1 .* 12  █+$`)
+		first := s.text()
+		s.cmd.Process.Signal(syscall.SIGUSR1)
+		s.waitFor(`^distproc top`, func() string {
+			if now := s.text(); now != first {
+				return now // a second later
+			}
+			return ""
+		})
+		s.mu.Lock()
+		s.screen.Resize(40, 6)
+		s.mu.Unlock()
+		pty.Setsize(s.tty, &pty.Winsize{Rows: 6, Cols: 40})
+		s.waitFor(`^distproc top  4 nodes  1 live id  0.0 …\n\nnode .*…\n1@.*\n2@.*\n3@.*$`, s.text)
+		s.mu.Lock()
+		s.screen.Resize(80, 24)
+		s.mu.Unlock()
+		pty.Setsize(s.tty, normal)
+		s.wait(`any key leaves`)
+		s.send(leave)
+		s.wait(`\nnode 2@127.0.0.1 is down\n`) // which top did not show
+		s.prompt("3", "")
+		if strings.Contains(s.text(), "any key") {
+			t.Errorf("top is still there:\n%s", s.text())
+		}
+		s.send("exit()\r")
+		s.left(0)
+	}
+}
+
+// However the shell ends while top runs, the terminal is as it was.
+func TestTopRestores(t *testing.T) {
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send("top()\r")
+	s.wait(`^distproc top  4 nodes`)
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.left(0)
+	w := s.written()
+	if strings.LastIndex(w, "\x1b[?1049l") < strings.LastIndex(w, "\x1b[?1049h") {
+		t.Error("the other screen stays")
+	}
+}
+
+func TestTopWithoutATerminal(t *testing.T) {
+	out, errs, err := run(t, Config{}, "x = request(7)\ntop()")
+	if err != nil || errs != "" || strings.Contains(out, "\x1b") || !regexp.MustCompile(`^distproc top  4 nodes  1 live id  30.0 requests/s`).MatchString(out) {
+		t.Errorf("%v %s%s", err, out, errs)
+	}
+}
+
+func TestFrameFits(t *testing.T) {
+	f := frame{at: time.Unix(0, 0), rates: []float64{1e9, 0}}
+	f.nodes = []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}, Problem: strings.Repeat("lost ", 100)}}
+	for i := range 100 {
+		f.workers = append(f.workers, node.WorkerInfo{ID: node.IntID(int64(i)), Node: "1@h", Hits: uint64(1000 - i)})
+	}
+	for _, cols := range []int{1, 2, 20, 79, 200} {
+		for _, rows := range []int{1, 3, 24} {
+			lines := f.lines(cols, rows, style{})
+			if len(lines) > rows {
+				t.Errorf("%d lines, of %d", len(lines), rows)
+			}
+			for _, line := range lines {
+				if width(line) > cols {
+					t.Errorf("%q has %d columns, of %d", line, width(line), cols)
+				}
+			}
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	for _, test := range []struct {
+		value, most float64
+		want        string
+	}{{0, 10, ""}, {1, 0, ""}, {10, 10, "████"}, {5, 10, "██"}, {1, 1000, "▏"}, {20, 10, "████"}, {0.7, 1, "██▊"}} {
+		if got := bar(test.value, test.most, 4); got != test.want {
+			t.Errorf("%v of %v: %q, want %q", test.value, test.most, got, test.want)
+		}
+	}
+}
+
+func TestInitAtATerminal(t *testing.T) {
+	dir := t.TempDir()
+	good, bad, open := filepath.Join(dir, "good.star"), filepath.Join(dir, "bad.star"), filepath.Join(dir, "open.star")
+	for path, text := range map[string]string{good: "'''Mine.'''\nz = 5\nz\nconfigure(limit=3)\n", bad: "z = 1\n\nz += nosuch\n", open: "z = 9"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Chmod(open, 0o666)
+	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 200}, "DISTPROC_TEST_INIT="+strings.Join([]string{bad, dir + "/none", good, open}, ":"))
+	s.wait(`^\*\* \(NameError\) undefined: nosuch\n   \S+bad.star:3:6\n   z \+= nosuch\n        \^\n\*\* \(Error\) \S+open.star is not run, as anybody can write to it; --init \S+ runs it\ndistproc\S+1>$`)
+	s.send("list(range(z))\r")
+	s.wait(`\n\[0, 1, 2, … 2 more\]\n`)
+	s.prompt("2", "")
+	s.send("v(1)[z - 1]\r")
+	s.wait(`\n4\n`)
+	s.prompt("3", "")
+	s.send("configure(color='never')\r")
+	s.prompt("4", "")
+	before := len(s.written())
+	s.send("request(1)\rnosuch\r")
+	s.wait(`\n\*\* \(NameError\).*\n(.*\n)*.*5>$`)
+	if regexp.MustCompile(`\x1b\[[0-9;]*3[1-7](;[0-9;]*)?m`).MatchString(s.written()[before:]) {
+		t.Errorf("coloured: %q", s.written()[before:])
+	}
+	s.send("clear\r")
+	s.wait(`^distproc\S+6>$`)
+	s.send("exit()\r")
+	s.left(0)
+}

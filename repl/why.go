@@ -1,0 +1,105 @@
+package repl
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"go.starlark.net/starlark"
+)
+
+func (sh *Shell) why(r *request) (starlark.Value, error) {
+	id, err := r.id()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sh.bounded(r.ctx)
+	defer cancel()
+	e, err := sh.cluster.Why(ctx, id)
+	if err != nil {
+		return nil, &requestError{what: "why(" + quoteID(id) + ")", err: err}
+	}
+	return explain(e), nil
+}
+
+// explain tells what an Explanation says.
+func explain(e node.Explanation) *account {
+	a := &account{kind: "explanation"}
+	a.set("id", idValue(e.ID))
+	a.set("kind", starlark.String(e.Kind))
+	a.set("owner", starlark.String(e.Owner))
+	a.set("rule", starlark.String(e.Rule))
+	a.set("index", starlark.MakeInt(e.Index))
+	a.set("members", starlark.MakeInt(e.Members))
+	a.set("epoch", starlark.MakeUint64(e.Epoch))
+	a.set("state", starlark.String(e.State.String()))
+	a.set("stand_in", orNone(e.StandIn))
+	a.set("asked", orNone(e.Asked))
+	a.set("live", starlark.Bool(e.Live))
+	a.set("loading", starlark.Bool(e.Loading))
+
+	a.say("id", fmt.Sprintf("%s, kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
+	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
+	a.say("why", fmt.Sprintf("%s: seat %d, from 0, of %d members, in the view of epoch %s", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
+	sayWorker(a, e)
+	switch {
+	case e.StandIn == "" || e.StandIn == e.Owner:
+		a.say("if lost", "the asking node is the owner itself; each other node would answer for itself")
+	case e.State == node.Failed:
+		a.say("now", "the owner is lost, so "+e.StandIn+" stands in, and its replies are degraded")
+	default:
+		a.say("if lost", e.StandIn+" would stand in, and its replies would be degraded")
+	}
+	return a
+}
+
+// sayWorker tells what lives where the request would go.
+func sayWorker(a *account, e node.Explanation) {
+	w := e.Worker
+	age, ttl, hits, queue := starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None)
+	switch {
+	case !e.Live:
+		a.say("worker", "none lives at "+e.Asked+"; a request would start one there")
+	case e.Loading:
+		a.say("worker", fmt.Sprintf("lives at %s and loads since %s; %s", e.Asked, shortly(w.Age), counted(w.Queue, "call waits", "calls wait")))
+	default:
+		a.say("worker", fmt.Sprintf("lives at %s since %s, for another %s; %s from its value, %s",
+			e.Asked, shortly(w.Age), shortly(w.TTL), counted(w.Hits, "call answered", "calls answered"), counted(w.Queue, "call waits", "calls wait")))
+	}
+	if e.Live {
+		age, ttl = seconds(w.Age), seconds(w.TTL)
+		hits, queue = starlark.MakeUint64(w.Hits), starlark.MakeInt(w.Queue)
+	}
+	a.set("age", age)
+	a.set("ttl", ttl)
+	a.set("hits", hits)
+	a.set("queue", queue)
+}
+
+func counted[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func orNone(s string) starlark.Value {
+	if s == "" {
+		return starlark.None
+	}
+	return starlark.String(s)
+}
+
+// shortly rounds a duration to what a reader wants to know.
+func shortly(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return d.Round(time.Minute).String()
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}

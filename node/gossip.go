@@ -62,8 +62,8 @@ func (m *members) learn(list []wire.Member) {
 			news = m.learnMemberLocked(name, w) || news
 			continue
 		}
-		new, lost := m.learnLeftLocked(name, w.Incarnation)
-		if news = new || news; lost {
+		fresh, lost := m.learnLeftLocked(name, w.Incarnation)
+		if news = fresh || news; lost {
 			left = append(left, w.Name)
 		}
 	}

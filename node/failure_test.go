@@ -1,0 +1,274 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// TestLateIncarnationLeaves has a node crash, come back, meet only one of the others, and leave: none of
+// them keeps a seat for it, though one knew only of the incarnation that crashed.
+func TestLateIncarnationLeaves(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	checkSessions(t, nodes)
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	old := b.members.self.Incarnation
+	crash(b)
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := wire.Hello{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, Routing: Modulo.String()}
+	s, err := wire.Dial(t.Context(), a.Addr(), creds, back, refuser{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Do(t.Context(), opTell, []wire.Member{{Name: b.Self(), Incarnation: old + 1, Left: true}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	awaitView(t, a, c)
+	a.members.spread() // it does not come back, either
+	time.Sleep(100 * time.Millisecond)
+	awaitView(t, a, c)
+}
+
+// TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody is out of reach.
+func TestSessionComesUp(t *testing.T) {
+	var degraded, total atomic.Int64
+	for range 20 {
+		host := testHost()
+		a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, n := range []*Node{a, b, a, b} {
+			wg.Go(func() {
+				for i := int64(0); !isClosed(stop); i++ {
+					reply, err := n.Request(t.Context(), IntID(i%2000))
+					if total.Add(1); err != nil || reply.Degraded {
+						degraded.Add(1)
+					}
+				}
+			})
+		}
+		if err := a.Join(t.Context(), b.Self()); err != nil {
+			t.Error(err)
+		}
+		awaitView(t, a, b)
+		close(stop)
+		wg.Wait()
+	}
+	if n := degraded.Load(); n > 0 {
+		t.Errorf("%d of %d calls degraded or failed", n, total.Load())
+	}
+}
+
+// TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it takes no seat there.
+func TestLeaverMeetsNewcomer(t *testing.T) {
+	running, finish := make(chan struct{}), make(chan struct{})
+	nodes := startCluster(t, 2, Kind{Source: func(context.Context, ID) (Value, error) {
+		close(running)
+		<-finish
+		return IntValue(1), nil
+	}})
+	a, b := nodes[0], nodes[1]
+	var wg sync.WaitGroup
+	wg.Go(func() { b.Request(t.Context(), IntID(1)) })
+	<-running
+	crash(a)
+	wg.Go(func() { b.Close(t.Context()) }) // it waits for the source
+	time.Sleep(50 * time.Millisecond)
+	again := startNode(t, a.Self(), Kind{})
+	time.Sleep(500 * time.Millisecond) // b tries to reach a
+	close(finish)
+	wg.Wait()
+	awaitView(t, again)
+}
+
+// TestOutcomeWhenTheCallerCloses has the caller's node close while the owner runs the call: it may have run.
+func TestOutcomeWhenTheCallerCloses(t *testing.T) {
+	running := make(chan struct{}, 1)
+	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		running <- struct{}{}
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := nodes[0].Request(t.Context(), IntID(1))
+		if err == nil || OutcomeOf(err) != Unknown {
+			t.Errorf("request = %v, outcome %v; want unknown", err, OutcomeOf(err))
+		}
+	})
+	<-running
+	nodes[0].Close(t.Context())
+	wg.Wait()
+}
+
+// TestDefaultTimeout makes a call wait for a first dial and then for a slow source: it has 5 s for both.
+func TestDefaultTimeout(t *testing.T) {
+	host := testHost()
+	silent, err := net.Listen("tcp", host+":4372")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a := startNode(t, "1@"+host, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}})
+	a.members.learn([]wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
+	start := time.Now()
+	_, err = a.Request(context.Background(), IntID(1))
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > defaultTimeout+time.Second {
+		t.Errorf("request = %v after %v, want %v after 5 s", err, took, context.DeadlineExceeded)
+	}
+}
+
+// TestCloseFinishesRoutedCalls has the node of a client close while another one runs the client's call.
+func TestCloseFinishesRoutedCalls(t *testing.T) {
+	running := make(chan struct{}, 1)
+	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		running <- struct{}{}
+		sleep(ctx, 300*time.Millisecond)
+		return IntValue(1), ctx.Err()
+	}})
+	checkSessions(t, nodes)
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := c.Request(t.Context(), IntID(1)); err != nil {
+			t.Errorf("a call that ran was cut: %v", err)
+		}
+	})
+	<-running
+	nodes[0].Close(t.Context())
+	wg.Wait()
+}
+
+// TestCloseWithDeafSource closes a node whose source does not heed its context: Close says so, and returns.
+func TestCloseWithDeafSource(t *testing.T) {
+	running, release := make(chan struct{}), make(chan struct{})
+	n := startNode(t, "1@"+testHost(), Kind{Source: func(context.Context, ID) (Value, error) {
+		close(running)
+		<-release
+		return IntValue(1), nil
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() { n.Request(t.Context(), IntID(1)) })
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := n.Close(ctx); err == nil {
+		t.Error("Close tells nothing of a source that runs on")
+	}
+	close(release)
+	wg.Wait()
+}
+
+// TestOldAddress has a node come back on another port, while another one still dials its old one, where nobody answers:
+// it is let in at once.
+func TestOldAddress(t *testing.T) {
+	host := testHost()
+	silent, err := net.Listen("tcp", host+":4399")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a := startNode(t, "1@"+host, Kind{})
+	a.members.learn([]wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
+	b := startNode(t, "2@"+host, Kind{})
+	await(t, func() error { // until the first dial to the old port has ended, and the next one runs
+		return b.Connect(t.Context(), a.Self())[0].Err
+	})
+	awaitView(t, a, b)
+}
+
+// TestHostileGossip has a peer tell nonsense: the members can still be told, and new nodes still join.
+func TestHostileGossip(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	long := strings.Repeat("x", 900<<10)
+	nodes[0].members.learn([]wire.Member{
+		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
+		{Name: "9@127.0.0.1", Addr: "127.0.0.1:0", Incarnation: 5},
+		{Name: long, Addr: "127.0.0.1:1", Incarnation: 5},
+		{Name: nodes[0].Self(), Incarnation: nodes[0].members.self.Incarnation, Left: true},
+	})
+	for _, m := range nodes[0].members.snapshot() {
+		if len(m.Addr) > 100 {
+			t.Errorf("an address of %d bytes is told", len(m.Addr))
+		}
+	}
+	var list []wire.Member
+	for i := range 3 * maxMembers {
+		list = append(list, wire.Member{Name: Name{"x" + IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, Left: true})
+	}
+	nodes[0].members.learn(list)
+	if n := len(nodes[0].members.snapshot()); n > 2*maxMembers {
+		t.Errorf("%d members are told", n)
+	}
+	third := startNode(t, "3@"+nodes[0].addr.Host, Kind{})
+	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		_, err := third.Ping(t.Context(), nodes[1].Self())
+		return err
+	})
+}
+
+// TestSilentConnections opens more silent connections than may be pending: the log says it once.
+func TestSilentConnections(t *testing.T) {
+	var mu sync.Mutex
+	var log bytes.Buffer
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	for range 400 {
+		c, err := net.Dial("tcp", n.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	await(t, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.Contains(log.String(), "timeout") {
+			return errors.New("the silent ones are not dropped")
+		}
+		return nil
+	})
+	time.Sleep(100 * time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	if lines := strings.Count(log.String(), "\n"); lines > 3 {
+		t.Errorf("%d lines for one host:\n%s", lines, log.String())
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}

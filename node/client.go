@@ -86,7 +86,7 @@ func (c *Client) maintain() {
 				return
 			}
 		}
-		c.log.Warn("node up", "node", c.Self())
+		c.log.Info("node up", "node", c.Self())
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -114,11 +115,12 @@ func (m *members) learnLeftLocked(name Name, incarnation uint64) (news, lost boo
 	return false, false // of an earlier incarnation than the one that is here
 }
 
-// tell tells all peers of the members after each change.
+// tell tells all peers of the members after each change, and now and then, as a message may be lost.
 func (m *members) tell() {
 	for {
 		select {
 		case <-m.gossip:
+		case <-time.After(tellAgain/2 + rand.N(tellAgain)):
 		case <-m.ctx.Done():
 			return
 		}

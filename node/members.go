@@ -58,6 +58,7 @@ const (
 	reapAfter    = 10 * time.Minute
 	rememberGone = 2 * reapAfter
 	maxMembers   = 1500 // a message with all of them fits, however long their names are
+	tellAgain    = 10 * time.Second
 	firstRetry   = 100 * time.Millisecond
 	lastRetry    = 2 * time.Second
 )

@@ -11,6 +11,7 @@ import (
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/repl"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // shellFlags are the flags of distproc repl besides those of a node.
@@ -39,7 +40,11 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 			if err := s.configure(cmd.Flags().Changed("init")); err != nil {
 				return err
 			}
-			return runRepl(cmd.Context(), &s, args, cmd.Flags().Changed("execute"))
+			execute := cmd.Flags().Changed("execute")
+			if !execute && len(args) == 0 && atTerminal() && !cmd.Flags().Changed("log-level") {
+				s.logLevel = "info" // whoever sits there wants to see nodes come and go
+			}
+			return runRepl(cmd.Context(), &s, args, execute)
 		},
 	}
 	f := cmd.Flags()
@@ -159,6 +164,10 @@ func (s *shellFlags) shell(c repl.Cluster) *repl.Shell {
 	config := s.config
 	config.Cluster = c
 	return repl.New(config)
+}
+
+func atTerminal() bool {
+	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 }
 
 // historyFile is where lines are kept, or empty if there is no place for it.

@@ -1,15 +1,19 @@
 // Package node runs one node of a cluster in which every id has one place.
 //
-// The path of one request: [Node.Request] takes a snapshot of the view, in which owner, a pure
+// The path of one request: [Node.Request] takes a snapshot of the view, in which [Routing], a pure
 // function, finds the seat that the id belongs to. If that is this node, its registry finds the
 // live worker of the id or starts one, and the worker answers, at once if it has its value. If it
 // is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
 // node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
 // the owner cannot be reached, a worker of this node answers instead and the reply says so.
 //
-// The parts: view.go decides who owns; members.go keeps the view and the sessions; registry.go,
-// worker.go and expiry.go hold the workers; serve.go answers peers; client.go is a console's way
-// in, which is no member.
+// The parts: request.go is that path; routing.go and view.go decide who owns; members.go keeps the
+// seats, connect.go the sessions, gossip.go tells the others; registry.go, worker.go and expiry.go hold
+// the workers, and census.go counts them; serve.go answers peers; inspect.go answers people; client.go is
+// a console's way in, which is no member.
+//
+// Incarnations are times of start, not random numbers: a message about an earlier start of a node must
+// not undo what a later one said.
 package node
 
 import (

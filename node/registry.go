@@ -338,61 +338,6 @@ func (r *registry) drop(id ID, loading bool) bool {
 	return w.expires > r.now()
 }
 
-// workers describes up to limit live workers.
-func (r *registry) workers(limit int) []WorkerInfo {
-	now := r.now()
-	var infos []WorkerInfo
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for _, w := range s.workers {
-			if len(infos) == limit {
-				break
-			}
-			if info, live := r.infoLocked(w, now); live {
-				infos = append(infos, info)
-			}
-		}
-		s.mu.Unlock()
-	}
-	return infos
-}
-
-func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
-	info = WorkerInfo{Kind: defaultKind, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
-	if w.load != nil {
-		info.Queue = len(w.load.waiters)
-		return info, true
-	}
-	info.TTL = w.expires - now
-	return info, info.TTL > 0
-}
-
-// inspect describes the worker of id, if one lives.
-func (r *registry) inspect(id ID) (st workerStatus) {
-	now := r.now()
-	s := r.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w := s.workers[id]; w != nil {
-		st.Worker, st.Live = r.infoLocked(w, now)
-		st.Loading = w.load != nil
-	}
-	return st
-}
-
-// count returns how many workers live, and how many answers they have given since the start.
-func (r *registry) count() (live int, answers uint64) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		live += len(s.workers)
-		answers += s.answers
-		s.mu.Unlock()
-	}
-	return live, answers
-}
-
 // close refuses new loads, gives the running ones until ctx ends, then cancels them. It fails if a source does
 // not heed that within a second.
 func (r *registry) close(ctx context.Context) error {

@@ -1,0 +1,176 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestClient(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	awaitView(t, nodes...) // it is no member
+	for i := range int64(9) {
+		want := nodes[i%3].Self()
+		reply, err := c.Request(t.Context(), IntID(i))
+		if err != nil || reply.Node != want {
+			t.Errorf("request(%d) = %+v, %v; want an answer of %s", i, reply, err, want)
+		}
+		if owner, err := c.Owner(t.Context(), IntID(i)); err != nil || owner != want {
+			t.Errorf("owner(%d) = %s, %v; want %s", i, owner, err, want)
+		}
+	}
+	members, err := c.Members(t.Context())
+	if err != nil || len(members) != 3 || members[2].Name != nodes[2].Self() {
+		t.Errorf("members = %+v, %v", members, err)
+	}
+	workers, err := c.Workers(t.Context())
+	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != IntID(1) {
+		t.Errorf("workers = %+v, %v", workers, err)
+	}
+	results := c.Connect(t.Context(), nodes[0].Self(), "nonsense", "8@"+nodes[0].addr.Host)
+	if len(results) != 3 || results[0].Err != nil || results[1].Err == nil || !errors.Is(results[2].Err, ErrUnreachable) {
+		t.Errorf("connect = %+v", results)
+	}
+	if results := c.Connect(t.Context()); len(results) != knownNames || results[1].Err != nil {
+		t.Errorf("connect of the known names = %+v", results)
+	}
+	if _, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: []byte("wrong")}); !errors.Is(err, ErrCookie) {
+		t.Errorf("attach with a wrong cookie = %v, want %v", err, ErrCookie)
+	}
+	nodes[1].Close(t.Context())
+	<-c.session.Load().Done()
+	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun {
+		t.Errorf("request after the node left = %v, want %v, not run", err, ErrUnreachable)
+	}
+	startNode(t, nodes[1].Self(), Kind{})
+	await(t, func() error { // it attaches again by itself
+		_, err := c.Request(t.Context(), IntID(1))
+		return err
+	})
+}
+
+// TestInspect looks at a cluster from a member and through a client: both tell the same.
+func TestInspect(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Source: counter()})
+	checkSessions(t, nodes)
+	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	type inspector interface {
+		Request(context.Context, ID) (Reply, error)
+		RequestVia(context.Context, string, ID) (Reply, error)
+		Refresh(context.Context, ID) (Reply, error)
+		Stop(context.Context, ID) (bool, error)
+		Why(context.Context, ID) (Explanation, error)
+		Nodes(context.Context) ([]NodeInfo, error)
+		Ping(context.Context, string) (time.Duration, error)
+	}
+	ctx := t.Context()
+	for i, from := range []inspector{nodes[0], client} {
+		id := IntID(int64(3*i + 1)) // of the second node
+		owner := nodes[1].Self()
+		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
+			e.StandIn != nodes[0].Self() || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
+		}
+		first, err := from.Request(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := from.RequestVia(ctx, nodes[2].Self(), id); err != nil || r.Value != first.Value || !r.Cached || r.Node != owner {
+			t.Errorf("%T: via %s: %+v, %v", from, nodes[2].Self(), r, err)
+		}
+		if r, err := from.Refresh(ctx, id); err != nil || r.Value == first.Value || r.Cached || r.Node != owner {
+			t.Errorf("%T: refresh: %+v, %v; the value was %s", from, r, err, first.Value)
+		}
+		from.Request(ctx, id)
+		if e, err := from.Why(ctx, id); err != nil || !e.Live || e.Worker.ID != id || e.Worker.Hits != 1 || e.Worker.Node != owner || e.Worker.TTL <= 0 {
+			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
+		}
+		if stopped, err := from.Stop(ctx, id); err != nil || !stopped {
+			t.Errorf("%T: stop = %v, %v", from, stopped, err)
+		}
+		if stopped, err := from.Stop(ctx, id); err != nil || stopped {
+			t.Errorf("%T: stop of a worker that is gone = %v, %v", from, stopped, err)
+		}
+		infos, err := from.Nodes(ctx)
+		if err != nil || len(infos) != 3 || infos[1].Name != owner || infos[1].Requests == 0 || infos[1].RTT <= 0 || infos[1].Problem != "" || infos[0].RTT != 0 {
+			t.Errorf("%T: nodes = %+v, %v", from, infos, err)
+		}
+		if rtt, err := from.Ping(ctx, owner); err != nil || rtt <= 0 {
+			t.Errorf("%T: ping = %v, %v", from, rtt, err)
+		}
+		if _, err := from.Ping(ctx, "9@nowhere"); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("%T: ping of a stranger = %v", from, err)
+		}
+		if _, err := from.RequestVia(ctx, "nonsense", id); err == nil {
+			t.Errorf("%T: a request via nonsense has an answer", from)
+		}
+	}
+	crash(nodes[1])
+	await(t, func() error {
+		e, err := nodes[0].Why(ctx, IntID(1))
+		if err != nil || e.State != Failed || e.Asked != nodes[0].Self() {
+			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
+		}
+		return nil
+	})
+	infos, err := nodes[0].Nodes(ctx)
+	if err != nil || infos[1].State != Failed || infos[1].Problem == "" {
+		t.Errorf("nodes = %+v, %v", infos, err)
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	checkSessions(t, nodes)
+	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		if n := len(nodes[0].members.view.Load().peers); n != 2 {
+			return fmt.Errorf("%s still has %d members", nodes[0].Self(), n)
+		}
+		if n := len(nodes[1].members.view.Load().peers); n != 2 {
+			return fmt.Errorf("%s still has %d members", nodes[1].Self(), n)
+		}
+		return nil
+	})
+	if err := nodes[0].Disconnect(t.Context(), nodes[0].Self()); err == nil {
+		t.Error("a node can disconnect itself")
+	}
+	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	awaitView(t, nodes...)
+}
+
+// TestClientCancels has a client give up a call that its node has passed on.
+func TestClientCancels(t *testing.T) {
+	started, canceled := make(chan struct{}), make(chan struct{})
+	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		close(started)
+		<-ctx.Done()
+		close(canceled)
+		return Value{}, ctx.Err()
+	}})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-started
+		c.Close()
+	}()
+	c.Request(t.Context(), IntID(1))
+	<-canceled
+}

@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// TestHostilePeer has an authenticated peer send what no peer sends. The session ends with an
+// error; the process goes on.
+func TestHostilePeer(t *testing.T) {
+	frame := func(v any) string {
+		var b strings.Builder
+		if err := sendGob(&b, v); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	tests := map[string]string{
+		"garbage":            "\x01GET / HTTP/1.1\r\n\r\n",
+		"oversized message":  "\x01\xff\xff\xff\xff",
+		"empty message":      "\x01\x00\x00\x00\x00",
+		"frame of no gob":    "\x01\x00\x00\x00\x04abcd",
+		"another type":       "\x01" + frame("a string"),
+		"columns do not fit": "\x01" + frame(callBatch{Seq: []uint64{1}, Num: []int64{1, 2}}),
+		"too many cancels":   "\x01" + frame(callBatch{Cancel: make([]uint64, 3*maxBatch)}),
+		"unending message":   "\x01\x00\x00\x10\x00",
+	}
+	for name, bytes := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mux, victim := rawPeer(t)
+			stream, err := mux.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(stream, bytes)
+			select {
+			case <-victim.Done():
+				t.Log(victim.Err())
+			case <-time.After(10 * time.Second):
+				t.Error("the session goes on")
+			}
+		})
+	}
+}
+
+// rawPeer returns the dialling end of a session without what a Session does, and the session at the other.
+func rawPeer(t *testing.T) (*yamux.Session, *Session) {
+	t.Helper()
+	c := credentials(t, testCookie)
+	l, _ := listen(t, c)
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan *Session, 1)
+	go func() {
+		if in, err := l.Accept(); err == nil {
+			s, _ := in.Accept(Hello{Name: "victim"}, echo{})
+			accepted <- s
+		}
+	}()
+	conn, _, _, err := c.greet(t.Context(), raw, Hello{Name: "attacker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := yamux.DefaultConfig()
+	config.LogOutput = io.Discard
+	mux, err := yamux.Client(conn, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := <-accepted
+	var wg sync.WaitGroup
+	wg.Go(func() { // the victim opens streams, too, and gives up a peer that does not take them
+		for {
+			if _, err := mux.AcceptStream(); err != nil {
+				return
+			}
+		}
+	})
+	t.Cleanup(func() { mux.Close(); victim.Close(); wg.Wait() })
+	return mux, victim
+}
+
+// TestManyStreams has a peer open streams and say nothing: they hold up no operation, and when there
+// are too many, the session ends.
+func TestManyStreams(t *testing.T) {
+	mux, victim := rawPeer(t)
+	open := func(bytes string) *yamux.Stream {
+		stream, err := mux.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(stream, bytes)
+		return stream
+	}
+	for range maxStreams / 2 {
+		open("\x02")
+	}
+	stream := open("\x02")
+	if err := sendGob(stream, opRequest{Op: 77}); err != nil {
+		t.Fatal(err)
+	}
+	var reply opReply
+	if err := recvGob(stream, &reply, MaxMessage); err != nil || reply.Code != UnknownOperation {
+		t.Errorf("an operation beside silent ones = %+v, %v", reply, err)
+	}
+	for range maxStreams {
+		stream, err := mux.OpenStream()
+		if err != nil {
+			break // the session has ended
+		}
+		io.WriteString(stream, "\x02")
+	}
+	select {
+	case <-victim.Done():
+		t.Log(victim.Err())
+	case <-time.After(10 * time.Second):
+		t.Error("a session with too many streams lives")
+	}
+}
+
+// TestSecondStreamOfCalls has a peer open more streams of calls than one: they are closed.
+func TestSecondStreamOfCalls(t *testing.T) {
+	mux, victim := rawPeer(t)
+	for i := range 2 * maxStreams {
+		stream, err := mux.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(stream, "\x01")
+		stream.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if i == 0 { // an answer shows that it is the one
+			if err := sendGob(stream, callBatch{Seq: []uint64{1}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := recvGob(stream, new(replyBatch), MaxMessage); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, err := io.ReadAll(stream); err != nil {
+			t.Fatalf("stream %d is not closed: %v", i, err)
+		}
+		stream.Close()
+	}
+	if victim.Err() != nil {
+		t.Error(victim.Err())
+	}
+}
+
+// TestManyOperations starts more operations than may be in progress: the surplus is refused, and did
+// not run.
+func TestManyOperations(t *testing.T) {
+	release := make(chan struct{})
+	a, _ := pair(t, echo{}, blocker{release: release})
+	var refused atomic.Int32
+	var wg sync.WaitGroup
+	for range maxOperations + 10 {
+		wg.Go(func() {
+			err := a.Do(t.Context(), 1, nil, nil)
+			if e, ok := errors.AsType[*Error](err); ok && e.Code == Overloaded && e.Outcome == NotRun {
+				if refused.Add(1) == 10 {
+					close(release)
+				}
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := refused.Load(); n != 10 {
+		t.Errorf("%d operations refused, want 10", n)
+	}
+}
+
+// blocker holds operations until release is closed.
+type blocker struct {
+	echo
+	release chan struct{}
+}
+
+func (b blocker) ServeOperation(*Session, Op, func(any) error) (any, error) {
+	<-b.release
+	return nil, nil
+}
+
+// TestAmplification has a small message ask for many large values: they are not all held at once.
+func TestAmplification(t *testing.T) {
+	big := strings.Repeat("x", MaxValue)
+	var most atomic.Int64
+	a, b := pair(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: big}) }})
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if _, err := a.Call(t.Context(), &Request{}, long); err != nil {
+				t.Error(err)
+			}
+			o := b.answers.out
+			o.mu.Lock()
+			most.Store(max(most.Load(), int64(len(o.ready))))
+			o.mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > maxReady+1 {
+		t.Errorf("%d batches of 1 MiB were held", n)
+	}
+}
+
+// TestNewTypes has a peer define types after its first message, which its decoder would keep for ever.
+func TestNewTypes(t *testing.T) {
+	mux, victim := rawPeer(t)
+	stream, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stream, "\x01")
+	w := newFrameWriter(stream)
+	for range 3 {
+		if err := w.write(callBatch{Seq: []uint64{1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.write(struct{ Seq, Other []uint64 }{Seq: []uint64{2}}); err != nil {
+		t.Fatal(err)
+	}
+	<-victim.Done()
+	if !strings.Contains(victim.Err().Error(), "type definitions") {
+		t.Errorf("the session ended with %v", victim.Err())
+	}
+}

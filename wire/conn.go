@@ -3,6 +3,8 @@ package wire
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
+	"time"
 )
 
 // joinConn joins the header and the body of a yamux frame into one write. yamux v0.1.2 writes them
@@ -12,6 +14,7 @@ type joinConn struct {
 	*tls.Conn
 	buf  []byte
 	body int // bytes of body still to come for the header in buf
+	in   pingGuard
 }
 
 // The header of a yamux frame (hashicorp/yamux spec.md): version, type, flags(2), stream(4), length(4).
@@ -39,6 +42,59 @@ func (c *joinConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Read reads for yamux's receive loop, the only one that does.
+func (c *joinConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if e := c.in.look(p[:n]); e != nil {
+		return 0, e
+	}
+	return n, err
+}
+
+// A pingGuard follows the frames that come in and counts pings, because yamux v0.1.2 starts a goroutine
+// for each, which lives for up to 2 s if the peer does not read the answer.
+type pingGuard struct {
+	header [yamuxHeader]byte
+	have   int    // bytes of header
+	body   uint32 // bytes of body still to come
+	pings  int    // in this second
+	second int64
+}
+
+const maxPings = 1000 // in a second
+
+func (g *pingGuard) look(p []byte) error {
+	for len(p) > 0 {
+		if g.body > 0 {
+			n := min(int64(g.body), int64(len(p)))
+			g.body -= uint32(n)
+			p = p[n:]
+			continue
+		}
+		n := copy(g.header[g.have:], p)
+		p = p[n:]
+		if g.have += n; g.have < yamuxHeader {
+			return nil
+		}
+		g.have = 0
+		switch g.header[1] {
+		case 0: // data
+			g.body = binary.BigEndian.Uint32(g.header[8:])
+		case 2: // ping
+			if g.header[3]&1 == 0 { // no SYN: an answer
+				break
+			}
+			if now := time.Now().Unix(); now != g.second {
+				g.second, g.pings = now, 0
+			}
+			if g.pings++; g.pings > maxPings {
+				return errors.New("the peer sends too many pings")
+			}
+		}
+	}
+	return nil
 }
 
 // Close closes the connection under TLS, because TLS would first say goodbye to a peer that may not

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,5 +238,40 @@ func TestNewTypes(t *testing.T) {
 	<-victim.Done()
 	if !strings.Contains(victim.Err().Error(), "type definitions") {
 		t.Errorf("the session ended with %v", victim.Err())
+	}
+}
+
+// TestPingFlood has a peer send pings and read no answer: the session ends.
+func TestPingFlood(t *testing.T) {
+	mux, victim := rawPeer(t)
+	for range 10 * maxPings {
+		go mux.Ping() // it fails when the session ends
+	}
+	select {
+	case <-victim.Done():
+		t.Log(victim.Err())
+	case <-time.After(10 * time.Second):
+		t.Error("the session goes on")
+	}
+	<-mux.CloseChan()
+}
+
+// TestPingGuard cuts frames in all ways: bodies are skipped, and pings are counted.
+func TestPingGuard(t *testing.T) {
+	data := append([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5}, "\x00\x02abc"...)
+	ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}
+	update := []byte{0, 1, 0, 0, 0, 0, 0, 1, 0, 4, 0, 0} // a length that is no body
+	pong := []byte{0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9}
+	stream := slices.Concat(data, ping, update, data, pong, data, ping)
+	for size := 1; size <= len(stream); size++ {
+		var g pingGuard
+		for chunk := range slices.Chunk(stream, size) {
+			if err := g.look(chunk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g.pings != 2 && g.pings != 1 || g.have != 0 || g.body != 0 { // 1 if a second has just passed
+			t.Errorf("in pieces of %d: %+v", size, g)
+		}
 	}
 }

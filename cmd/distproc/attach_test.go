@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// A screen is a distproc at a terminal, as the bytes that it wrote.
+type screen struct {
+	t   *testing.T
+	tty *os.File
+
+	mu   sync.Mutex
+	text bytes.Buffer // without escape sequences; guarded by mu
+	seen int          // how much of text was waited for; guarded by mu
+}
+
+var escapes = regexp.MustCompile(`\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>78])`)
+
+// startAtTerminal runs distproc at a terminal of 100 columns, and ends it with the test.
+func startAtTerminal(t *testing.T, args ...string) *screen {
+	t.Helper()
+	cmd := exec.Command("distproc", args...)
+	cmd.Env = append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir(), "TERM=xterm")
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 30, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{t: t, tty: tty}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := tty.Read(buf)
+			s.mu.Lock()
+			s.text.Write(escapes.ReplaceAll(buf[:n], nil))
+			s.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		tty.Close()
+		wg.Wait()
+	})
+	return s
+}
+
+// await waits until all of the words have come, after what was waited for before.
+func (s *screen) await(words ...string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		s.mu.Lock()
+		text := s.text.String()[s.seen:]
+		at, found := 0, true
+		for _, w := range words {
+			i := strings.Index(text[at:], w)
+			if found = i >= 0; !found {
+				break
+			}
+			at += i + len(w)
+		}
+		if found {
+			s.seen += at
+		}
+		s.mu.Unlock()
+		if found {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%q does not come; there is:\n%s", words, text)
+		}
+	}
+}
+
+func (s *screen) enter(line string) { fmt.Fprintf(s.tty, "%s\r", line) }
+
+// TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9: the shell says so, goes on, and
+// works again when the node is back.
+func TestAttachedShellOutlivesItsNode(t *testing.T) {
+	host := testHost()
+	name := "2@" + host
+	n := startNode(t, name)
+	s := startAtTerminal(t, "repl", "--attach", name)
+	prompt := "distproc(" + name + ")"
+	s.await(prompt + "1> ")
+	s.enter("x = request(7).node")
+	s.await(prompt + "2> ")
+	n.cmd.Process.Kill()
+	n.cmd.Wait()
+	s.await("node down", name)
+	s.enter("request(7)")
+	s.await("** (", "unreachable", "(not run)")
+	startNode(t, name)
+	s.await("node up", name)
+	s.enter("request(8).node == x")
+	s.await("True", prompt+"3> ")
+}
+
+// TestNodesComeAndGoAbovePrompt has a node join and crash while a line is typed at a member's shell: both are shown, and the line
+// stays.
+func TestNodesComeAndGoAbovePrompt(t *testing.T) {
+	host := testHost()
+	s := startAtTerminal(t, "repl", "--name", "1@"+host)
+	s.await("distproc(1@" + host + ")1> ")
+	fmt.Fprint(s.tty, "1 + ")
+	s.await("+")
+	n := startNode(t, "2@"+host, "--join", "1@"+host)
+	s.await("node up", "2@"+host, "1 + ")
+	n.cmd.Process.Kill()
+	n.cmd.Wait()
+	s.await("node down", "2@"+host, "1 + ")
+	s.enter("41")
+	s.await("42", ")2> ")
+}

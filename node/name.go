@@ -53,6 +53,9 @@ func ParseAddr(s string) (Addr, error) {
 		if err != nil || !ip.Is6() {
 			return bad("no IPv6 address between [ and ]")
 		}
+		if ip.Zone() != "" {
+			return bad("a zone means nothing on other hosts")
+		}
 		host, port = ip.String(), rest[end+1:]
 		if port != "" && port[0] != ':' {
 			return bad("only :PORT may follow the ]")

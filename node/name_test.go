@@ -26,7 +26,7 @@ func TestParseAddr(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "@", "1", "1@", "@h", "a b@h", "é@h", strings.Repeat("x", 65) + "@h", "1@h:", "1@h:0",
-		"1@h:65536", "1@h:+1", "1@h:x", "1@::1", "1@[::1", "1@[h]", "1@[127.0.0.1]", "1@[::1]x", "1@-h", "1@h..h", "1@h h", "1@2@h",
+		"1@h:65536", "1@h:+1", "1@h:x", "1@::1", "1@[::1", "1@[h]", "1@[127.0.0.1]", "1@[::1]x", "1@[fe80::1%eth0]", "0@[::%[]", "1@-h", "1@h..h", "1@h h", "1@2@h",
 		"1@" + strings.Repeat("h.", 130) + "h", strings.Repeat("@", 1000)} {
 		if a, err := ParseAddr(s); err == nil {
 			t.Errorf("ParseAddr(%q) = %+v, want an error", s, a)

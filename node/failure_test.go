@@ -42,6 +42,25 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	awaitView(t, a, c)
 }
 
+// TestLeftUnseen tells a node that knows a crashed incarnation that a later one, of which it never heard, has left.
+func TestLeftUnseen(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	checkSessions(t, nodes)
+	crash(nodes[1])
+	await(t, func() error {
+		if list, _ := nodes[0].Members(t.Context()); list[1].State != Failed {
+			return errors.New("the crash is not seen")
+		}
+		return nil
+	})
+	later := nodes[1].members.self.Incarnation + 1
+	nodes[0].members.learn([]wire.Member{{Name: nodes[1].Self(), Incarnation: later, Left: true}})
+	nodes[0].members.learn([]wire.Member{{Name: nodes[1].Self(), Addr: nodes[1].Addr(), Incarnation: later - 1}})
+	if list, _ := nodes[0].Members(t.Context()); len(list) != 1 {
+		t.Errorf("members: %+v", list)
+	}
+}
+
 // TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody is out of reach.
 func TestSessionComesUp(t *testing.T) {
 	var degraded, total atomic.Int64
@@ -191,9 +210,17 @@ func TestOldAddress(t *testing.T) {
 	a := startNode(t, "1@"+host, Kind{})
 	a.members.learn([]wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
 	b := startNode(t, "2@"+host, Kind{})
-	await(t, func() error { // until the first dial to the old port has ended, and the next one runs
-		return b.Connect(t.Context(), a.Self())[0].Err
+	await(t, func() error {
+		a.members.mu.Lock()
+		defer a.members.mu.Unlock()
+		if a.members.dials[b.addr.Name] == nil {
+			return errors.New("1@ does not dial the old port")
+		}
+		return nil
 	})
+	if c := b.Connect(t.Context(), a.Self())[0]; errors.Is(c.Err, wire.AlreadyConnected) || c.Err != nil && strings.Contains(c.Err.Error(), "connected already") {
+		t.Errorf("connection to %s: %v", c.Name, c.Err)
+	}
 	awaitView(t, a, b)
 }
 

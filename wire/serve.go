@@ -57,7 +57,7 @@ func (c Call) Fail(err error) {
 }
 
 // OnCancel sets what to do when nobody waits for the answer any more: the peer gave up, or the
-// session ended. It is at once if that has happened already. The call must still be answered.
+// session ended. It is done at once if that has happened already. The call must still be answered.
 func (c Call) OnCancel(f func()) {
 	a := c.to
 	a.out.mu.Lock()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -199,7 +200,14 @@ func (w *shellLog) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	sh := w.sh
 	w.mu.Unlock()
-	if sh != nil && sh.Notify(brief(strings.TrimSuffix(string(p), "\n"))) {
+	line := brief(strings.TrimSuffix(string(p), "\n"))
+	if sh != nil && sh.Notify(line) {
+		return len(p), nil
+	}
+	if atTerminal() && term.IsTerminal(int(os.Stderr.Fd())) { // before the first prompt, and after the last
+		if _, err := fmt.Fprintln(os.Stderr, line); err != nil {
+			return 0, err
+		}
 		return len(p), nil
 	}
 	return os.Stderr.Write(p)

@@ -232,9 +232,7 @@ func TestNewTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.write(struct{ Seq, Other []uint64 }{Seq: []uint64{2}}); err != nil {
-		t.Fatal(err)
-	}
+	w.write(struct{ Seq, Other []uint64 }{Seq: []uint64{2}}) // the victim may hang up before it is all written
 	<-victim.Done()
 	if !strings.Contains(victim.Err().Error(), "type definitions") {
 		t.Errorf("the session ended with %v", victim.Err())

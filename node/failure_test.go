@@ -32,7 +32,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Do(t.Context(), opTell, []wire.Member{{Name: b.Self(), Incarnation: old + 1, Left: true}}, nil); err != nil {
+	if err := s.Do(t.Context(), opTell, []wire.Member{{Name: b.Self(), Incarnation: old + 1, State: wire.Left}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -54,7 +54,7 @@ func TestLeftUnseen(t *testing.T) {
 		return nil
 	})
 	later := nodes[1].members.self.Incarnation + 1
-	nodes[0].members.learn([]wire.Member{{Name: nodes[1].Self(), Incarnation: later, Left: true}})
+	nodes[0].members.learn([]wire.Member{{Name: nodes[1].Self(), Incarnation: later, State: wire.Left}})
 	nodes[0].members.learn([]wire.Member{{Name: nodes[1].Self(), Addr: nodes[1].Addr(), Incarnation: later - 1}})
 	if list, _ := nodes[0].Members(t.Context()); len(list) != 1 {
 		t.Errorf("members: %+v", list)
@@ -232,7 +232,7 @@ func TestHostileGossip(t *testing.T) {
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
 		{Name: "9@127.0.0.1", Addr: "127.0.0.1:0", Incarnation: 5},
 		{Name: long, Addr: "127.0.0.1:1", Incarnation: 5},
-		{Name: nodes[0].Self(), Incarnation: nodes[0].members.self.Incarnation, Left: true},
+		{Name: nodes[0].Self(), Incarnation: nodes[0].members.self.Incarnation, State: wire.Left},
 	})
 	for _, m := range nodes[0].members.snapshot() {
 		if len(m.Addr) > 100 {
@@ -241,7 +241,7 @@ func TestHostileGossip(t *testing.T) {
 	}
 	var list []wire.Member
 	for i := range 3 * maxMembers {
-		list = append(list, wire.Member{Name: Name{"x" + IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, Left: true})
+		list = append(list, wire.Member{Name: Name{"x" + IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
 	nodes[0].members.learn(list)
 	if n := len(nodes[0].members.snapshot()); n > 2*maxMembers {

@@ -39,7 +39,7 @@ func (m *members) snapshot() []wire.Member {
 	}
 	for name, f := range m.gone {
 		if f.left {
-			list = append(list, wire.Member{Name: name.String(), Incarnation: f.incarnation, Left: true})
+			list = append(list, wire.Member{Name: name.String(), Incarnation: f.incarnation, State: wire.Left})
 		}
 	}
 	m.told.Store(&list)
@@ -59,7 +59,7 @@ func (m *members) learn(list []wire.Member) {
 		if err != nil || name == m.name || m.ended {
 			continue
 		}
-		if !w.Left {
+		if w.State != wire.Left {
 			news = m.learnMemberLocked(name, w) || news
 			continue
 		}
@@ -156,5 +156,5 @@ func (m *members) leave() {
 
 // farewell is the message that this node leaves.
 func (m *members) farewell() []wire.Member {
-	return []wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, Left: true}}
+	return []wire.Member{{Name: m.self.Name, Incarnation: m.self.Incarnation, State: wire.Left}}
 }

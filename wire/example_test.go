@@ -1,8 +1,10 @@
 package wire_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"time"
 
@@ -63,4 +65,30 @@ func Example() {
 	// 2@127.0.0.1 says: you asked for tenant 7 <nil>
 	// hello, 1@127.0.0.1 <nil>
 	// 2@127.0.0.1: unknown operation
+}
+
+// Gossip takes a link of its own, so that it need not wait behind answers.
+func ExampleDialLink() {
+	creds, _ := wire.NewCredentials([]byte("the cookie of this cluster"), wire.TLSFiles{})
+	listener, _ := wire.Listen("127.0.0.1:0", creds, nil)
+	defer listener.Close()
+	go func() {
+		in, _ := listener.Accept()
+		link, _ := in.AcceptLink(wire.Hello{Name: "1@127.0.0.1"})
+		stream, _ := link.Accept()
+		io.Copy(stream, stream)
+	}()
+
+	hello := wire.Hello{Name: "2@127.0.0.1", Role: wire.RoleLink}
+	link, err := wire.DialLink(context.Background(), listener.Addr().String(), creds, hello)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer link.Close()
+	stream, _ := link.Open()
+	fmt.Fprintln(stream, "alive?")
+	answer, _ := bufio.NewReader(stream).ReadString('\n')
+	fmt.Print(link.Peer().Name, ": ", answer)
+	// Output: 1@127.0.0.1: alive?
 }

@@ -56,21 +56,29 @@ func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
 // session. It gives up after 3 s or when ctx ends. A refusal is an *Error: WrongCookie,
 // WrongVersion, NameTaken, AlreadyConnected, or what else the acceptor says.
 func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handler) (*Session, error) {
+	conn, theirs, version, err := c.dial(ctx, addr, hello)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(conn, theirs, version, true, h)
+}
+
+// dial connects to addr and brings the connection through the handshake. The error is an *Error.
+func (c *Credentials) dial(ctx context.Context, addr string, hello Hello) (*tls.Conn, Hello, uint16, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
+		return nil, Hello{}, 0, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
 	}
 	conn, theirs, version, err := c.greet(ctx, raw, hello)
 	if err != nil {
 		raw.Close()
-		if e, ok := errors.AsType[*Error](err); ok {
-			return nil, e
+		if _, ok := errors.AsType[*Error](err); !ok {
+			err = &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
 		}
-		return nil, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
 	}
-	return newSession(conn, theirs, version, true, h)
+	return conn, theirs, version, err
 }
 
 // dialError makes one short sentence of what the net package says.
@@ -189,8 +197,8 @@ func commonVersion(h Hello) (uint16, error) {
 	return v, nil
 }
 
-// An Incoming is a connection whose peer has proved the cookie and said who it is. Either Accept
-// or Refuse must be called, once.
+// An Incoming is a connection whose peer has proved the cookie and said who it is. One of
+// Accept, AcceptLink and Refuse must be called, once.
 type Incoming struct {
 	Hello   Hello
 	conn    *tls.Conn
@@ -203,17 +211,25 @@ func (in *Incoming) RemoteAddr() net.Addr { return in.conn.RemoteAddr() }
 
 // Accept admits the peer, introduces this side with hello, and returns the session.
 func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
-	defer in.done()
-	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
-	if err := sendGob(in.conn, welcome{Hello: hello}); err != nil {
-		in.conn.Close()
-		return nil, Errorf(Unreachable, NotRun, "handshake with %s: %v", in.RemoteAddr(), err)
-	}
-	if err := in.conn.SetDeadline(time.Time{}); err != nil {
-		in.conn.Close()
+	if err := in.welcome(hello); err != nil {
 		return nil, err
 	}
 	return newSession(in.conn, in.Hello, in.version, false, h)
+}
+
+// welcome ends the handshake.
+func (in *Incoming) welcome(hello Hello) error {
+	defer in.done()
+	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
+	err := sendGob(in.conn, welcome{Hello: hello})
+	if err == nil {
+		err = in.conn.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		in.conn.Close()
+		return Errorf(Unreachable, NotRun, "handshake with %s: %v", in.RemoteAddr(), err)
+	}
+	return nil
 }
 
 // Refuse tells the peer why it is not admitted, and closes the connection.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"slices"
 	"sync"
@@ -45,20 +44,8 @@ const (
 
 // newSession starts a session on an authenticated connection, which it closes at the end.
 func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
-	config := yamux.DefaultConfig()
-	config.EnableKeepAlive = true
-	config.KeepAliveInterval = keepAliveInterval
-	config.ConnectionWriteTimeout = giveUp // of pings too
-	config.StreamOpenTimeout = giveUp
-	config.StreamCloseTimeout = giveUp
-	config.LogOutput, config.Logger = nil, log.New(io.Discard, "", 0)
-	start := yamux.Server
-	if dialed {
-		start = yamux.Client
-	}
-	mux, err := start(&joinConn{Conn: conn}, config)
+	mux, err := multiplex(conn, dialed)
 	if err != nil {
-		conn.Close()
 		return nil, err
 	}
 	s := &Session{

@@ -75,7 +75,7 @@ func TestErrorsCross(t *testing.T) {
 	errs := []*Error{
 		{Code: Overloaded, Outcome: NotRun, Text: "queue is full"},
 		{Code: SourceFailed, Outcome: Ran, Text: "no such tenant", Node: "9@h"},
-		{Code: NotOwner, Outcome: NotRun, Members: []Member{{Name: "1@h", Addr: "h:4371", Incarnation: 5}, {Name: "2@h", Left: true}}},
+		{Code: NotOwner, Outcome: NotRun, Members: []Member{{Name: "1@h", Addr: "h:4371", Incarnation: 5}, {Name: "2@h", State: Left}}},
 		{Code: 999, Outcome: Unknown},
 	}
 	for _, want := range errs {

@@ -53,6 +53,7 @@ type Role uint8
 const (
 	RoleMember Role = iota // owns ids
 	RoleClient             // owns nothing: a console
+	RoleLink               // a member that wants a [Link] instead of a [Session]
 )
 
 // Hello is how a peer introduces itself.
@@ -72,8 +73,19 @@ type Member struct {
 	Name        string
 	Addr        string
 	Incarnation uint64
-	Left        bool // it left for good: forget it
+	State       MemberState
+	Age         time.Duration // how long it has been in that state, if it is not alive
 }
+
+// A MemberState is what has become of a member. Numbers are only ever appended.
+type MemberState uint8
+
+const (
+	Alive  MemberState = iota
+	Failed             // it cannot be reached; it keeps its seat
+	Left               // it said that it leaves
+	Reaped             // it had failed for so long that its seat was taken
+)
 
 // A Request is a call as it crosses the wire.
 type Request struct {

@@ -2,6 +2,9 @@ package node
 
 import "time"
 
+// sourceGrace is how long a source may go on after the end of its context before it counts as stuck.
+const sourceGrace = time.Second
+
 // workers describes up to limit live workers.
 func (r *registry) workers(limit int) []WorkerInfo {
 	now := r.now()
@@ -55,4 +58,20 @@ func (r *registry) count() (live int, answers uint64) {
 		s.mu.Unlock()
 	}
 	return live, answers
+}
+
+// stuck returns how many sources have not returned although their time was up a second ago.
+func (r *registry) stuck() (n int) {
+	begun := r.now() - r.kind.Timeout - sourceGrace
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for w := range s.loading {
+			if w.started < begun {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
 }

@@ -79,7 +79,7 @@ func TestInspect(t *testing.T) {
 		id := IntID(int64(3*i + 1)) // of the second node
 		owner := nodes[1].Self()
 		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
-			e.StandIn != nodes[0].Self() || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			e.StandIn == "" || e.StandIn == owner || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
 			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
 		}
 		first, err := from.Request(ctx, id)
@@ -119,7 +119,7 @@ func TestInspect(t *testing.T) {
 	crash(nodes[1])
 	await(t, func() error {
 		e, err := nodes[0].Why(ctx, IntID(1))
-		if err != nil || e.State != Failed || e.Asked != nodes[0].Self() {
+		if err != nil || e.State != Failed || e.Asked == nodes[1].Self() {
 			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
 		}
 		return nil
@@ -137,20 +137,17 @@ func TestDisconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() error {
-		if n := len(nodes[0].members.view.Load().peers); n != 2 {
-			return fmt.Errorf("%s still has %d members", nodes[0].Self(), n)
-		}
-		if n := len(nodes[1].members.view.Load().peers); n != 2 {
-			return fmt.Errorf("%s still has %d members", nodes[1].Self(), n)
+		for i, want := range []int{2, 1, 2} {
+			if n := len(nodes[i].members.view.Load().peers); n != want {
+				return fmt.Errorf("%s has %d members, want %d", nodes[i].Self(), n, want)
+			}
 		}
 		return nil
 	})
 	if err := nodes[0].Disconnect(t.Context(), nodes[0].Self()); err == nil {
 		t.Error("a node can disconnect itself")
 	}
-	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
-		t.Fatal(c[0].Err)
-	}
+	await(t, func() error { return nodes[0].Connect(t.Context(), nodes[1].Self())[0].Err }) // for a moment it is busy leaving
 	awaitView(t, nodes...)
 }
 

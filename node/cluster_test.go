@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 	"go.uber.org/goleak"
 )
@@ -41,13 +42,13 @@ func (l testLog) Write(p []byte) (int, error) {
 func startNode(t testing.TB, name string, kind Kind) *Node {
 	t.Helper()
 	n, err := Start(Config{
-		Name: name, Cookie: testCookie, Default: kind,
+		Name: name, Timing: gossip.Local, Cookie: testCookie, Default: kind,
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.Close(context.Background()) })
+	t.Cleanup(func() { crash(n) })
 	return n
 }
 
@@ -149,14 +150,24 @@ func TestEveryPairDials(t *testing.T) {
 	}
 }
 
-// checkSessions checks that the two ends of each session belong to one connection that lives.
+// checkSessions has each pair of nodes dial each other at the same moment, and checks that they come to have one session, with
+// one end at each.
 func checkSessions(t *testing.T, nodes []*Node) {
 	t.Helper()
-	session := func(from, to *Node) *wire.Session {
-		from.members.mu.Lock()
-		defer from.members.mu.Unlock()
-		return from.members.peers[to.addr.Name].session.Load()
+	var wg sync.WaitGroup
+	for _, a := range nodes {
+		for _, b := range nodes {
+			if a != b {
+				wg.Go(func() {
+					if _, err := a.Ping(t.Context(), b.Self()); err != nil {
+						t.Errorf("%s to %s: %v", a.Self(), b.Self(), err)
+					}
+				})
+			}
+		}
 	}
+	wg.Wait()
+	session := func(from, to *Node) *wire.Session { return from.members.sessions.peer(to.addr.Name).session.Load() }
 	for i, a := range nodes {
 		for _, b := range nodes[i+1:] {
 			await(t, func() error {
@@ -196,7 +207,7 @@ func TestConnectResults(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
 	first := nodes[1]
-	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie})
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Timing: gossip.Local, Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +224,7 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
 func TestRoutingDisagrees(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Routing: Rendezvous})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Timing: gossip.Local, Cookie: testCookie, Routing: Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,11 +242,11 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Timing: gossip.Local, Cookie: testCookie, Routing: Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { n.Close(context.Background()) })
+		t.Cleanup(func() { crash(n) })
 		nodes = append(nodes, n)
 		if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
 			t.Fatal(err)
@@ -256,10 +267,11 @@ func TestRendezvous(t *testing.T) {
 	}
 }
 
-// TestCrashAndRestart loses an owner: its ids, and only they, are answered in its place and marked;
-// when it is back, it answers again.
+// TestCrashAndRestart loses an owner: at first each node answers its ids in its place, and marks them; once all know, one stand-in
+// does. Other ids do not move. When it is back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
+	checkSessions(t, nodes)
 	owner := nodes[1]
 	crash(owner)
 	for i := range int64(30) {
@@ -272,6 +284,17 @@ func TestCrashAndRestart(t *testing.T) {
 			t.Errorf("request(%d) = %+v; its seat is %s, and %s is lost", i, reply, seat, owner.Self())
 		}
 	}
+	awaitFailed(t, owner.Self(), nodes[0], nodes[2])
+	for i := range int64(30) {
+		a, err := nodes[0].Request(t.Context(), IntID(i))
+		b, err2 := nodes[2].Request(t.Context(), IntID(i))
+		if err != nil || err2 != nil || a.Degraded || b.Degraded || a.Node != b.Node || a.Value != b.Value {
+			t.Errorf("request(%d) = %+v, %v and %+v, %v; want one answer of one node", i, a, err, b, err2)
+		}
+		if seat := nodes[i%3].Self(); seat != owner.Self() && a.Node != seat {
+			t.Errorf("request(%d) went to %s; its seat is %s", i, a.Node, seat)
+		}
+	}
 	back := startNode(t, owner.Self(), Kind{})
 	awaitView(t, nodes[0], back, nodes[2]) // they reconnect by themselves
 	reply, err := nodes[0].Request(t.Context(), IntID(1))
@@ -280,12 +303,27 @@ func TestCrashAndRestart(t *testing.T) {
 	}
 }
 
+// awaitFailed waits until the cluster takes a member for failed, as these nodes see it.
+func awaitFailed(t testing.TB, name string, nodes ...*Node) {
+	t.Helper()
+	lost, _ := ParseName(name)
+	for _, n := range nodes {
+		await(t, func() error {
+			if v := n.members.view.Load(); v.failed(v.peer(lost)) {
+				return nil
+			}
+			return fmt.Errorf("%s does not know that %s has failed", n.Self(), name)
+		})
+	}
+}
+
 // crash ends a node as kill -9 does: nobody is told.
 func crash(n *Node) {
 	n.closeOnce.Do(func() {
 		n.closing.Store(true)
-		n.listener.Close()
+		n.handover.close()
 		n.cancel()
+		n.listener.Close()
 		n.members.close()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -342,14 +380,14 @@ func TestNotOwner(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
-	p := a.members.peers[wrong.addr.Name]
+	p := a.members.sessions.peer(wrong.addr.Name)
 	request := wireRequest(IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	reply, err := a.retry(t.Context(), IntID(5), &request, err)
+	reply, err := a.retry(t.Context(), IntID(5), p, &request, err)
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
@@ -451,13 +489,13 @@ func TestStartErrors(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Name: "1@" + host, Cookie: testCookie}, "--port"},
+		{Config{Name: "1@" + host, Timing: gossip.Local, Cookie: testCookie}, "--port"},
 		{Config{Name: "2@" + host}, "cookie"},
-		{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
-		{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
-		{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
-		{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine"},
-		{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
+		{Config{Name: "nonsense", Timing: gossip.Local, Cookie: testCookie}, "NAME@HOST"},
+		{Config{Name: "2@" + host, Port: 1 << 16, Timing: gossip.Local, Cookie: testCookie}, "port"},
+		{Config{Name: "2@no-such-host.invalid", Timing: gossip.Local, Cookie: testCookie}, "no-such-host"},
+		{Config{Name: "2@203.0.113.1", Timing: gossip.Local, Cookie: testCookie}, "no address of this machine"},
+		{Config{Name: "2@" + host, Timing: gossip.Local, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
 	} {
 		n, err := Start(test.config)
 		if err == nil {

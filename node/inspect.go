@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -18,6 +19,7 @@ type NodeInfo struct {
 	RTT        time.Duration // of one round trip; 0 for the node itself
 	Workers    int           // live
 	Requests   uint64        // answered by its workers since it started
+	Stuck      int           // runs of a source that go on although their time is over
 	Uptime     time.Duration
 	Version    string // of the program and of Go
 	Memory     uint64 // bytes of heap in use
@@ -36,8 +38,8 @@ type Explanation struct {
 	Members int    // seats
 	Epoch   uint64 // of the view
 	State   State  // of the owner
-	StandIn string // who answers a request of the asking node if the owner cannot
-	Asked   string // the node that looked for the worker: the owner, or the stand-in if that is lost
+	StandIn string // who answers while the owner has failed; empty if nobody else lives
+	Asked   string // the node that looked for the worker: the owner, its stand-in, or this node if it cannot reach them
 	Live    bool   // a worker lives there
 	Loading bool   // its source runs
 	Worker  WorkerInfo
@@ -50,10 +52,8 @@ func (n *Node) member(name string) (*peer, error) {
 	if err != nil {
 		return nil, wire.Errorf(wire.BadRequest, NotRun, "%v", err)
 	}
-	for _, p := range n.members.view.Load().peers {
-		if p.name == a.Name {
-			return p, nil
-		}
+	if p := n.members.view.Load().peer(a.Name); p != nil {
+		return p, nil
 	}
 	return nil, wire.Errorf(wire.Unreachable, NotRun, "%s is no member; connect to it first", a.Name)
 }
@@ -65,17 +65,24 @@ func (n *Node) Owner(_ context.Context, id ID) (string, error) {
 
 // Members returns the members, sorted, this node included. Those that have failed have seats too.
 func (n *Node) Members(context.Context) ([]Member, error) {
-	n.members.mu.Lock()
-	defer n.members.mu.Unlock()
+	v := n.members.view.Load()
 	var list []Member
-	for _, p := range n.members.view.Load().peers {
-		m := Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
-		if !p.self && p.tried && !p.reachable() {
-			m.State = Failed
-		}
-		list = append(list, m)
+	for i, p := range v.peers {
+		w := n.members.sessions.seated(p)
+		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: p.state(v.seats[i].failed)})
 	}
 	return list, nil
+}
+
+// state is what this node thinks of p, which has failed or not as the cluster sees it.
+func (p *peer) state(failed bool) State {
+	switch {
+	case failed || p.lost.Load():
+		return Failed
+	case p.health.stuck.Load():
+		return Stuck
+	}
+	return Alive
 }
 
 // Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
@@ -102,9 +109,13 @@ func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.C
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, p := range seats {
-		if s := p.session.Load(); p.self || s != nil {
-			wg.Go(func() { ask(ctx, i, s) })
-		}
+		wg.Go(func() {
+			if p.self {
+				ask(ctx, i, nil)
+			} else if s, err := n.members.sessions.get(ctx, p); err == nil {
+				ask(ctx, i, s)
+			}
+		})
 	}
 	wg.Wait()
 }
@@ -158,7 +169,7 @@ func (n *Node) info() NodeInfo {
 	metrics.Read(heap)
 	live, answers := n.registry.count()
 	return NodeInfo{
-		Workers: live, Requests: answers, Uptime: n.registry.now(), Version: n.version,
+		Workers: live, Requests: answers, Stuck: n.registry.stuck(), Uptime: n.registry.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 	}
 }
@@ -169,7 +180,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	if err != nil || p.self {
 		return 0, err
 	}
-	s, err := n.members.session(ctx, p)
+	s, err := n.members.sessions.get(ctx, p)
 	if err != nil {
 		return 0, err
 	}
@@ -179,12 +190,18 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 // Stop ends the worker of id on its owner, or on this node if the owner is out of reach, and reports whether one
 // lived. A worker that loads answers who waits for it first.
 func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
-	p := n.members.view.Load().owner(id)
-	if s := p.session.Load(); s != nil {
-		ctx, cancel := withDefaultTimeout(ctx)
-		defer cancel()
-		err = s.Do(ctx, opStop, id, &stopped)
-		return stopped, err
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	p := n.members.view.Load().place(id)
+	if !p.self {
+		s, err := n.members.sessions.get(ctx, p)
+		if err == nil {
+			err = s.Do(ctx, opStop, id, &stopped)
+			return stopped, err
+		}
+		if !errors.Is(err, wire.Unreachable) {
+			return false, err
+		}
 	}
 	return n.registry.stop(id), nil
 }
@@ -198,28 +215,35 @@ type workerStatus struct {
 // Why explains where id belongs, and what lives there.
 func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 	v := n.members.view.Load()
-	p := v.owner(id)
+	owner := v.routing.owner(id, v.seats)
+	p, place := v.peers[owner], v.place(id)
 	e := Explanation{
 		ID: id, Kind: defaultKind, Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
-		Index: slices.Index(v.peers, p), Members: len(v.seats), Epoch: v.epoch,
-		StandIn: n.name, Asked: n.name, TTL: n.registry.kind.TTL,
+		Index: owner, Members: len(v.seats), Epoch: v.epoch, State: p.state(v.seats[owner].failed),
+		Asked: n.name, TTL: n.registry.kind.TTL,
 	}
-	s := p.session.Load()
-	if s == nil {
-		if !p.self {
-			e.State = Failed
-		}
-		e.take(n.registry.inspect(id))
-		return e, nil
+	if i, ok := standIn(id, v.seats, owner); ok {
+		e.StandIn = v.peers[i].name.String()
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	var status workerStatus
-	if err := s.Do(ctx, opInspect, id, &status); err != nil {
-		return e, err
+	if !place.self {
+		s, err := n.members.sessions.get(ctx, place)
+		if err == nil {
+			var status workerStatus
+			if err = s.Do(ctx, opInspect, id, &status); err != nil {
+				return e, err
+			}
+			e.Asked = place.name.String()
+			e.take(status)
+			return e, nil
+		}
+		if !errors.Is(err, wire.Unreachable) {
+			return e, err
+		}
+		e.State = p.state(v.seats[owner].failed)
 	}
-	e.Asked = e.Owner
-	e.take(status)
+	e.take(n.registry.inspect(id))
 	return e, nil
 }
 

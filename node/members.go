@@ -4,335 +4,340 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
 
-// members knows who is in the cluster and keeps one session to each of them: a full mesh. Its
-// product is the view. Every member tells the others whom it knows, so who joins one joins all.
-//
-// A member that cannot be reached keeps its seat, so that its crash moves no other member's ids,
-// until it says that it leaves, or until it has been out of reach for reapAfter.
+// members makes the view: gossip tells who has a seat and who of them has failed, and each change makes another
+// view of it. It also decides who is let in.
 type members struct {
-	self    wire.Hello
 	name    Name
 	routing Routing
 	creds   *wire.Credentials
-	serve   wire.Handler
 	log     *slog.Logger
-	moved   func() // called after the view or a member's state has changed
-
+	changed func()                // called after the view or what can be reached of it has changed
 	refused func(net.Addr, error) // called with every newcomer that is turned away
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	gossip chan struct{} // of capacity 1: the others have to be told
+	sessions *sessions
+	timing   gossip.Timing
+	reap     time.Duration
+	view     atomic.Pointer[view]
+	making   sync.Mutex // held while a view is made
+	wg       sync.WaitGroup
 
-	view atomic.Pointer[view]
-	told atomic.Pointer[[]wire.Member] // what snapshot returns, or nil if that has changed
-
-	mu    sync.Mutex
-	peers map[Name]*peer    // guarded by mu; this node included
-	dials map[Name]*dial    // in progress; guarded by mu
-	gone  map[Name]farewell // guarded by mu
-	ended bool              // no session comes in any more; guarded by mu
-}
-
-// A farewell is how a member lost its seat: it left and will not come back, or this node has given it up. It is
-// remembered, because members that have not heard of it yet still tell of it.
-type farewell struct {
-	incarnation uint64
-	at          time.Time
-	left        bool
+	mu     sync.Mutex
+	self   wire.Hello     // guarded by mu
+	gossip *gossip.Gossip // guarded by mu
+	apart  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
+	ended  bool           // guarded by mu
 }
 
 const (
-	reapAfter    = 10 * time.Minute
-	rememberGone = 2 * reapAfter
-	maxMembers   = 1500 // a message with all of them fits, however long their names are
-	tellAgain    = 10 * time.Second
-	firstRetry   = 100 * time.Millisecond
-	lastRetry    = 2 * time.Second
+	maxMembers   = 1500        // a message with all of them fits, however long their names are
+	exchangeTime = time.Second // for settling with another node who is a member
 )
 
-// A peer is one seat of the cluster.
-type peer struct {
-	name    Name
-	self    bool
-	session atomic.Pointer[wire.Session] // nil if there is none
-	gone    chan struct{}                // closed when it has lost its seat
-
-	// Guarded by members.mu:
-	addr        string
-	incarnation uint64
-	changed     chan struct{} // closed, and made anew, when the session or state has changed
-	tried       bool          // the first dial has ended: from now on no session means out of reach
-	lost        time.Time     // since when it is out of reach
-}
-
-// A dial in progress. All who want a session to that name wait for the same one.
-type dial struct {
-	addr   string
-	done   chan struct{}
-	err    error // set before done is closed
-	gaveUp bool  // whoever dialled did not wait for the outcome; as err
-}
-
-func newMembers(self wire.Hello, name Name, routing Routing, creds *wire.Credentials, serve wire.Handler, log *slog.Logger,
-	moved func(), refused func(net.Addr, error),
-) *members {
-	m := &members{
-		self: self, name: name, routing: routing, creds: creds, serve: serve, log: log, moved: moved, refused: refused,
-		gossip: make(chan struct{}, 1),
-		peers:  map[Name]*peer{},
-		dials:  map[Name]*dial{},
-		gone:   map[Name]farewell{},
-	}
-	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.peers[name] = &peer{name: name, self: true, addr: self.Addr, incarnation: self.Incarnation,
-		gone: make(chan struct{}), changed: make(chan struct{})}
-	m.publishLocked()
-	m.wg.Go(m.tell)
-	return m
-}
-
-// publishLocked makes the view of the members as they are now.
-func (m *members) publishLocked() {
-	m.told.Store(nil)
-	m.view.Store(newView(slices.Collect(maps.Values(m.peers)), m.routing))
-}
-
-// addLocked returns the peer of that name, which gets a seat and a goroutine if it is new. It returns nil
-// if there is no seat left.
-func (m *members) addLocked(name Name, addr string, incarnation uint64) *peer {
-	p := m.peers[name]
-	if p != nil || len(m.peers) >= maxMembers {
-		return p
-	}
-	p = &peer{name: name, addr: addr, incarnation: incarnation, lost: time.Now(),
-		gone: make(chan struct{}), changed: make(chan struct{})}
-	m.peers[name] = p
-	m.publishLocked()
-	m.wg.Go(func() { m.maintain(p) })
-	return p
-}
-
-// removeLocked takes the peer's seat. Its session stays: who leaves finishes its calls, and closes it.
-func (m *members) removeLocked(p *peer, left bool) {
-	delete(m.peers, p.name)
-	m.rememberLocked(p.name, p.incarnation, left)
-	m.publishLocked()
-	close(p.gone)
-}
-
-// part takes the seat of a member, and ends its session.
-func (m *members) part(name Name) {
-	m.mu.Lock()
-	p := m.peers[name]
-	if p != nil && !p.self {
-		m.removeLocked(p, false)
-	}
-	m.mu.Unlock()
-	if p == nil || p.self {
-		return
-	}
-	if s := p.session.Load(); s != nil {
-		s.Shut()
-	}
-	m.log.Info("node parted", "node", name.String())
-	m.moved()
-}
-
-// rememberLocked remembers a farewell for some time. If there are too many, it forgets another.
-func (m *members) rememberLocked(name Name, incarnation uint64, left bool) {
-	now := time.Now()
-	maps.DeleteFunc(m.gone, func(_ Name, f farewell) bool { return now.Sub(f.at) > rememberGone })
-	for other := range m.gone {
-		if len(m.gone) < maxMembers {
-			break
-		}
-		delete(m.gone, other)
-	}
-	m.gone[name] = farewell{incarnation, now, left}
-	m.told.Store(nil)
-}
-
-// reachable reports whether there is a session that lives.
-func (p *peer) reachable() bool {
-	s := p.session.Load()
-	return s != nil && s.Err() == nil
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p *peer) changeLocked() {
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-// maintain keeps a session to p for as long as it has a seat.
-func (m *members) maintain(p *peer) {
-	retry := firstRetry
-	why := "" // the last dial failed
-	for {
-		if isClosed(p.gone) && p.session.Load() == nil {
-			return
-		}
-		m.mu.Lock()
-		s, addr, changed := p.session.Load(), p.addr, p.changed
-		m.mu.Unlock()
-		if s != nil {
-			if !m.watch(p, s) {
-				return
-			}
-			retry, why = firstRetry, ""
-			continue
-		}
-		ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
-		err := m.connectAt(ctx, p.name, addr)
-		cancel()
-		if err == nil {
-			continue
-		}
-		m.failed(p)
-		if last := why; !errors.Is(err, wire.Unreachable) && m.ctx.Err() == nil {
-			if why = err.Error(); why != last {
-				m.log.Warn("cannot connect, will try again", "node", p.name.String(), "why", why)
-			}
-		}
-		select {
-		case <-time.After(retry/2 + rand.N(retry)):
-			retry = min(2*retry, lastRetry)
-		case <-changed: // it dialled us
-		case <-p.gone:
-			return
-		case <-m.ctx.Done():
-			return
-		}
-	}
-}
-
-// connectAt is connect for an address as peers tell it.
-func (m *members) connectAt(ctx context.Context, name Name, addr string) error {
-	a, err := addrOf(name, addr)
+// start brings the members up: this node alone.
+func (m *members) start() error {
+	g, err := m.newGossip(m.self)
 	if err != nil {
 		return err
 	}
-	return m.connect(ctx, a)
-}
-
-// watch waits until s has ended, and reports whether p keeps its seat.
-func (m *members) watch(p *peer, s *wire.Session) bool {
-	select {
-	case <-s.Done():
-	case <-p.gone:
-		// It finishes its calls and closes; if not, it gets the time that it is allowed to take.
-		select {
-		case <-s.Done():
-		case <-time.After(drainTimeout + time.Second):
-		case <-m.ctx.Done():
-		}
-		s.Close()
-		return false
-	case <-m.ctx.Done():
-		return false
-	}
 	m.mu.Lock()
-	down := p.session.CompareAndSwap(s, nil) // not if another one has taken its place
-	if down {
-		p.lost = time.Now()
-		p.changeLocked()
-	}
+	m.gossip = g
 	m.mu.Unlock()
-	if down {
-		m.log.Warn("node down", "node", p.name.String(), "why", s.Err())
-		m.moved()
-	}
-	s.Close()
-	return true
+	m.refresh()
+	return nil
 }
 
-// failed notes that a dial has failed, and takes the seat of a peer that has been lost for long.
-func (m *members) failed(p *peer) {
+func (m *members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
+	return gossip.Start(gossip.Config{
+		Self:   wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
+		Timing: m.timing, ReapAfter: m.reap,
+		Dial:     m.dialLink,
+		Exchange: m.exchangeWith,
+		Changed:  m.refresh,
+		Conflict: m.conflict,
+		Valid:    validMember,
+		Logger:   m.log,
+	})
+}
+
+func validMember(name, addr string) bool {
+	n, err := ParseName(name)
+	if err != nil || n.String() != name {
+		return false
+	}
+	a, err := addrOf(n, addr)
+	return err == nil && a.HostPort() == addr
+}
+
+func (m *members) hello() wire.Hello {
 	m.mu.Lock()
-	if p.session.Load() != nil {
+	h := m.self
+	m.mu.Unlock()
+	if v := m.view.Load(); v != nil {
+		h.Epoch = v.epoch
+	}
+	return h
+}
+
+func (m *members) swim() *gossip.Gossip {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gossip
+}
+
+// refresh makes the view of the members as they are now.
+func (m *members) refresh() {
+	m.making.Lock()
+	seated, failed := map[*peer]bool{}, map[*peer]bool{}
+	var peers []*peer
+	g := m.swim()
+	if g == nil {
+		m.making.Unlock() // start has not come that far, and calls again
+		return
+	}
+	for _, w := range g.Members() {
+		name, err := ParseName(w.Name)
+		if err != nil {
+			continue // it was checked when it came in
+		}
+		p := m.sessions.peer(name)
+		m.sessions.seat(p, w.Addr, w.Incarnation, w.State == wire.Alive)
+		seated[p], failed[p] = true, w.State != wire.Alive
+		peers = append(peers, p)
+	}
+	old := m.view.Swap(newView(peers, failed, m.routing))
+	m.sessions.retain(seated)
+	m.making.Unlock()
+	if old != nil && !m.parting() {
+		m.logGone(old, seated)
+	}
+	m.changed()
+}
+
+// logGone tells of those that had a seat in the old view.
+func (m *members) logGone(old *view, seated map[*peer]bool) {
+	var states map[string]wire.MemberState
+	for _, p := range old.peers {
+		if seated[p] {
+			continue
+		}
+		if states == nil {
+			states = map[string]wire.MemberState{}
+			for _, w := range m.swim().Snapshot() {
+				states[w.Name] = w.State
+			}
+		}
+		if states[p.name.String()] == wire.Reaped {
+			m.log.Warn("node given up", "node", p.name.String(), "lost_for", m.reap)
+		} else {
+			m.log.Info("node left", "node", p.name.String())
+		}
+	}
+}
+
+// learn takes in what a peer says of the members.
+func (m *members) learn(list []wire.Member) {
+	if len(list) > 0 && m.swim().Learn(list) {
+		m.refresh()
+	}
+}
+
+// placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
+// such member.
+func (m *members) placeAmong(list []wire.Member, id ID) *peer {
+	var seats []seat
+	for _, w := range list {
+		name, err := ParseName(w.Name)
+		if err != nil || w.State == wire.Left || w.State == wire.Reaped {
+			continue
+		}
+		s := seatOf(name)
+		s.failed = w.State == wire.Failed
+		seats = append(seats, s)
+	}
+	if len(seats) == 0 {
+		return nil
+	}
+	slices.SortFunc(seats, func(a, b seat) int { return a.name.Compare(b.name) })
+	return m.view.Load().peer(seats[m.routing.place(id, seats)].name)
+}
+
+// left takes in that a peer itself says that it leaves.
+func (m *members) left(w wire.Member) {
+	w.State = wire.Left
+	m.learn([]wire.Member{w})
+}
+
+// connect joins the cluster of the node at a.
+func (m *members) connect(ctx context.Context, a Addr) error {
+	if a.Name == m.name {
+		return nil
+	}
+	err := m.swim().Join(ctx, wire.Member{Name: a.Name.String(), Addr: a.HostPort()})
+	if err != nil {
+		if e, ok := errors.AsType[*wire.Error](err); ok {
+			return e
+		}
+		return wire.Errorf(wire.Unreachable, wire.NotRun, "%v", err)
+	}
+	m.refresh()
+	return nil
+}
+
+// dialLink is how gossip reaches a node.
+func (m *members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, error) {
+	h := m.hello()
+	h.Role = wire.RoleLink
+	l, err := wire.DialLink(ctx, w.Addr, m.creds, h)
+	if err != nil {
+		return nil, err
+	}
+	switch theirs := l.Peer(); {
+	case theirs.Name == h.Name:
+		err = wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", h.Name, theirs.Addr)
+	case theirs.Name != w.Name:
+		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", w.Addr, theirs.Name)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// A tellMessage is what two nodes exchange to settle who is a member. The list is left out if the digests show that
+// both have the same.
+type tellMessage struct {
+	Digest uint64
+	List   []wire.Member
+}
+
+// exchange settles with p who is a member.
+func (m *members) exchange(ctx context.Context, p *peer) error {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
+	defer cancel()
+	ws, err := m.sessions.get(ctx, p)
+	if err != nil {
+		return err
+	}
+	g := m.swim()
+	var theirs tellMessage
+	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
+		return err
+	}
+	m.learn(theirs.List)
+	if g.Digest() == theirs.Digest {
+		return nil
+	}
+	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+}
+
+func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
+	name, err := ParseName(w.Name)
+	if err != nil {
+		return err
+	}
+	p := m.sessions.peer(name)
+	m.sessions.introduce(p, w.Addr)
+	return m.exchange(ctx, p)
+}
+
+// serveTell is the other side of exchange.
+func (m *members) serveTell(t tellMessage) (any, error) {
+	m.learn(t.List)
+	g := m.swim()
+	answer := tellMessage{Digest: g.Digest()}
+	if answer.Digest != t.Digest {
+		answer.List = g.Snapshot()
+	}
+	return answer, nil
+}
+
+// remove has a member lose its seat: one that lives leaves the cluster, and stays up alone.
+func (m *members) remove(ctx context.Context, p *peer) error {
+	ws, err := m.sessions.get(ctx, p)
+	if err == nil {
+		return ws.Do(ctx, opPart, nil, nil)
+	}
+	if v := m.view.Load(); !v.failed(p) {
+		return err
+	}
+	return m.swim().Remove(p.name.String())
+}
+
+// part leaves the cluster and is one of its own from then on.
+func (m *members) part() {
+	m.mu.Lock()
+	if m.ended || m.apart {
 		m.mu.Unlock()
 		return
 	}
-	first := !p.tried
-	p.tried = true
-	if first {
-		p.changeLocked()
-	}
-	reap := m.peers[p.name] == p && time.Since(p.lost) > reapAfter
-	if reap {
-		m.removeLocked(p, false)
-	}
+	m.apart = true
+	old := m.gossip
 	m.mu.Unlock()
-	if reap {
-		m.log.Warn("node given up", "node", p.name.String(), "lost_for", reapAfter)
-	}
-	if reap || first {
-		m.spread()
-	}
-}
-
-// session returns the session to p. If p is new it waits for the first dial to end; if p is out of reach it
-// returns at once.
-func (m *members) session(ctx context.Context, p *peer) (*wire.Session, error) {
-	if s := p.session.Load(); s != nil {
-		return s, nil
+	m.leave()
+	old.Close()
+	m.sessions.drop()
+	m.mu.Lock()
+	m.self.Incarnation = uint64(time.Now().UnixNano())
+	self := m.self
+	m.mu.Unlock()
+	g, err := m.newGossip(self)
+	if err != nil {
+		m.log.Error("cannot be a member any more", "err", err)
+		return
 	}
 	m.mu.Lock()
-	tried, changed := p.tried, p.changed
+	m.apart = false
+	ended := m.ended
+	if !ended {
+		m.gossip = g
+	}
 	m.mu.Unlock()
-	if !tried {
-		select {
-		case <-changed:
-		case <-p.gone:
-		case <-ctx.Done():
-		}
+	if ended {
+		g.Close()
+		return
 	}
-	if s := p.session.Load(); s != nil {
-		return s, nil
-	}
-	return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String()}
+	m.log.Info("left the cluster")
+	m.refresh()
 }
 
-// end keeps new sessions out, and returns the dials that run.
-func (m *members) end() []*dial {
+func (m *members) parting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ended = true
-	return slices.Collect(maps.Values(m.dials))
+	return m.apart
 }
 
-// close ends all sessions, after what they have to say has been written, and waits.
-func (m *members) close() {
-	m.end()
-	m.cancel()
-	for _, p := range m.view.Load().peers {
-		if s := p.session.Load(); s != nil {
-			m.wg.Go(func() {
-				s.Flush()
-				s.Close()
-			})
-		}
+// leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.
+func (m *members) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime)
+	defer cancel()
+	h := m.hello()
+	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
+	var telling sync.WaitGroup
+	for _, ws := range m.sessions.live() {
+		telling.Go(func() { _ = ws.Do(ctx, opTell, farewell, nil) }) // who misses it hears it by gossip
 	}
+	m.swim().Leave(ctx)
+	telling.Wait()
+}
+
+// close ends all that is connected.
+func (m *members) close() {
+	m.mu.Lock()
+	m.ended = true
+	g := m.gossip
+	m.mu.Unlock()
+	g.Close()
 	m.wg.Wait()
+	m.sessions.close()
 }

@@ -30,15 +30,18 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
 
 const (
-	defaultTimeout = 5 * time.Second // of a call whose context has no deadline
-	drainTimeout   = 5 * time.Second // that running calls have when the node closes
-	connectTimeout = time.Second     // of one name in Connect
-	knownNames     = 5               // 1@ to 5@ the own host are tried by Connect without names
+	defaultTimeout = 5 * time.Second        // of a call whose context has no deadline
+	drainTimeout   = 5 * time.Second        // that running calls have when the node closes
+	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
+	connectTimeout = time.Second            // of one name in Connect
+	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultKind    = "default"
+	defaultReap    = 10 * time.Minute
 	maxTries       = 3       // owners that one request asks before it helps itself
 	maxWorkers     = 1000    // that Workers lists of one node
 	maxRouted      = 1 << 14 // calls of clients in progress on one node
@@ -47,16 +50,24 @@ const (
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
 type Config struct {
-	Name       string       // NAME@HOST, or NAME@HOST:PORT
-	Port       int          // to listen on, instead of the one that follows from the name
-	Cookie     []byte       // the secret that all nodes of the cluster share; see LoadCookie
-	TLS        TLSFiles     // for mutual TLS in addition to the cookie
-	Default    Kind         // of the workers
-	Routing    Routing      // Modulo; the same on all nodes
-	MaxWaiting int          // calls that may wait for workers on this node; 65,536
-	Logger     *slog.Logger // silent
-	Version    string       // of the program, for those who look
+	Name       string        // NAME@HOST, or NAME@HOST:PORT
+	Port       int           // to listen on, instead of the one that follows from the name
+	Cookie     []byte        // the secret that all nodes of the cluster share; see LoadCookie
+	TLS        TLSFiles      // for mutual TLS in addition to the cookie
+	Default    Kind          // of the workers
+	Routing    Routing       // Modulo; the same on all nodes
+	Timing     Timing        // of failure detection; LAN
+	ReapAfter  time.Duration // 10 min; a member that has failed for so long loses its seat
+	MaxWaiting int           // calls that may wait for workers on this node; 65,536
+	Logger     *slog.Logger  // silent
+	Version    string        // of the program, for those who look
 }
+
+// A Timing says how soon a crash is seen by all: a preset of the failure detector.
+type Timing = gossip.Timing
+
+// ParseTiming reads local, lan or wan.
+func ParseTiming(s string) (Timing, error) { return gossip.ParseTiming(s) }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
 type TLSFiles = wire.TLSFiles
@@ -72,10 +83,12 @@ type Node struct {
 	log      *slog.Logger
 	members  *members
 	registry *registry
+	handover *handover
 	listener *wire.Listener
 	refusals refusals
 
-	closing   atomic.Bool
+	leaving   atomic.Bool  // answers go to those who own their ids without this node
+	closing   atomic.Bool  // no call is taken any more
 	routed    atomic.Int64 // calls of clients in progress
 	closeOnce sync.Once
 	closeErr  error // set by closeOnce
@@ -110,8 +123,20 @@ func Start(c Config) (*Node, error) {
 		return nil, listenError(addr, err)
 	}
 	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
-	self := wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()}
-	n.members = newMembers(self, addr.Name, c.Routing, creds, n, n.log, n.viewChanged, n.refusals.note)
+	n.handover = newHandover(n.heir, n.handOver)
+	n.registry.handOver = n.handover.add
+	n.members = &members{
+		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
+		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
+		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
+	}
+	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
+	if err := n.members.start(); err != nil {
+		n.listener.Close()
+		n.members.sessions.close()
+		n.cancel()
+		return nil, err
+	}
 	n.wg.Go(n.accept)
 	return n, nil
 }
@@ -155,8 +180,8 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	return results
 }
 
-// Disconnect ends the session to a member and takes its seat, here and there, until one connects to the
-// other again. The rest of the cluster keeps both.
+// Disconnect has a member leave the cluster: one that lives stays up, alone, until it connects again; the seat of one
+// that has failed is taken at once.
 func (n *Node) Disconnect(ctx context.Context, name string) error {
 	p, err := n.member(name)
 	if err != nil {
@@ -165,13 +190,9 @@ func (n *Node) Disconnect(ctx context.Context, name string) error {
 	if p.self {
 		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself", name)
 	}
-	if s := p.session.Load(); s != nil {
-		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-		defer cancel()
-		_ = s.Do(ctx, opPart, nil, nil) // who cannot be told sees the session end
-	}
-	n.members.part(p.name)
-	return nil
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	return n.members.remove(ctx, p)
 }
 
 func (n *Node) connect(ctx context.Context, name string) error {
@@ -223,9 +244,39 @@ func (n *Node) join(ctx context.Context, a Addr) {
 func (n *Node) viewChanged() {
 	v := n.members.view.Load()
 	n.registry.retain(func(id ID) bool {
-		p := v.owner(id)
-		return p.self || !p.reachable()
+		p := v.place(id)
+		return p.self || p.lost.Load() || p.health.stuck.Load()
 	})
+}
+
+// heir returns who is to have the answer of id when it leaves this node.
+func (n *Node) heir(id ID) (name string, ok bool) {
+	v := n.members.view.Load()
+	if n.leaving.Load() {
+		v = v.rest()
+	}
+	if len(v.peers) == 0 {
+		return "", false
+	}
+	p := v.place(id)
+	return p.name.String(), p.self || !p.lost.Load() && !p.health.stuck.Load()
+}
+
+// handOver gives answers to the node that owns their ids now.
+func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error {
+	if to == n.name { // the ids are back before their answers have gone
+		n.registry.adopt(list)
+		return nil
+	}
+	p, err := n.member(to)
+	if err != nil {
+		return err
+	}
+	s, err := n.members.sessions.get(ctx, p)
+	if err != nil {
+		return err
+	}
+	return s.Do(ctx, opHandOver, list, nil)
 }
 
 // accept admits peers until the node closes.
@@ -236,11 +287,15 @@ func (n *Node) accept() {
 			return
 		}
 		n.wg.Go(func() {
+			if n.closing.Load() && in.Hello.Role != wire.RoleLink {
+				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
+				return
+			}
 			switch in.Hello.Role {
 			case wire.RoleClient:
 				n.admitClient(in)
-			case wire.RoleMember:
-				n.members.admit(in)
+			case wire.RoleMember, wire.RoleLink:
+				n.members.admit(n.ctx, in)
 			default:
 				in.Refuse(wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role))
 			}
@@ -266,18 +321,32 @@ func (n *Node) admitClient(in *wire.Incoming) {
 // than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
+		n.leaving.Store(true)
+		n.registry.leave()
+		n.flush(ctx)
 		n.closing.Store(true)
-		n.listener.Close()
 		n.members.leave()
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		n.drainRouted(ctx)
 		n.closeErr = n.registry.close(ctx)
+		n.flush(ctx)
+		n.handover.close()
 		n.cancel()
+		n.listener.Close()
 		n.members.close()
 	})
 	n.wg.Wait()
 	return n.closeErr
+}
+
+// flush waits until the answers that leave this node have gone, but not long.
+func (n *Node) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if n.handover.flush(ctx) != nil {
+		n.log.Debug("not all answers were handed over")
+	}
 }
 
 // drainRouted waits for the calls of clients to other nodes.

@@ -51,13 +51,17 @@ type Connection struct {
 type State uint8
 
 const (
-	Alive  State = iota // connected, or being connected
-	Failed              // unreachable; it keeps its seat until it leaves or is reaped
+	Alive  State = iota
+	Failed       // it cannot be reached; it keeps its seat until it leaves or is reaped
+	Stuck        // it answers pings but no calls
 )
 
 func (s State) String() string {
-	if s == Failed {
+	switch s {
+	case Failed:
 		return "failed"
+	case Stuck:
+		return "stuck"
 	}
 	return "alive"
 }

@@ -35,11 +35,11 @@ func (n *Node) RequestVia(ctx context.Context, via string, id ID) (Reply, error)
 }
 
 func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
-	p := n.members.view.Load().owner(id)
+	p := n.members.view.Load().place(id)
 	if p.self {
 		return n.here(ctx, id, fresh)
 	}
-	if p.session.Load() == nil { // to wait for one takes from the same 5 s
+	if p.session.Load() == nil { // to dial takes from the same 5 s
 		var cancel context.CancelFunc
 		ctx, cancel = withDefaultTimeout(ctx)
 		defer cancel()
@@ -54,7 +54,7 @@ func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
 			ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-start))
 			defer cancel()
 		}
-		return n.retry(ctx, id, &request, err)
+		return n.retry(ctx, id, p, &request, err)
 	}
 	return reply, nil
 }
@@ -69,47 +69,80 @@ func (n *Node) here(ctx context.Context, id ID, fresh bool) (Reply, error) {
 
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
-	s, err := n.members.session(ctx, p)
+	if p.health.stuck.Load() && !n.registry.kind.Exclusive {
+		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
+	}
+	s, err := n.members.sessions.get(ctx, p)
 	if err != nil {
+		if errors.Is(err, wire.Leaving) {
+			n.members.left(n.members.sessions.seated(p))
+		}
 		return Reply{}, err
 	}
 	r, err := s.Call(ctx, request, timeoutOf(ctx))
+	if !request.Route { // that one's own errors tell of others
+		n.members.sessions.judge(p, s, request, err)
+	}
 	if err != nil {
+		if errors.Is(err, wire.Leaving) {
+			h := s.Peer()
+			n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
+		}
 		return Reply{}, err
 	}
 	return replyOf(r), nil
 }
 
-// retry goes on after the owner has failed to answer: it asks whom the view names now, and at the end
-// answers itself.
-func (n *Node) retry(ctx context.Context, id ID, request *wire.Request, err error) (Reply, error) {
+// retry goes on after p has failed to answer: it asks whom the view names now, and at the end answers itself.
+func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error) (Reply, error) {
 	for try := 1; ; try++ {
+		next := p
 		e, ok := errors.AsType[*wire.Error](err)
 		switch {
 		case ok && e.Code == wire.NotOwner:
-			n.members.learn(e.Members)
-			n.members.poke() // the other one may be who has to learn
+			next = n.settle(ctx, id, p, e.Members)
 		case ok && e.Code == wire.Leaving:
+			next = n.members.view.Load().place(id)
+		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
+			// The session was idle and went as the call came. There will be another one.
 		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
 			return n.degraded(ctx, id, request.Fresh, e.Outcome)
 		default:
 			return Reply{}, err
 		}
+		if next.self {
+			return n.here(ctx, id, request.Fresh)
+		}
 		if try == maxTries {
 			return n.degraded(ctx, id, request.Fresh, NotRun)
 		}
-		if !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
 			return Reply{}, err
 		}
-		p := n.members.view.Load().owner(id)
-		if p.self {
-			return n.here(ctx, id, request.Fresh)
-		}
+		p = next
 		var reply Reply
 		if reply, err = n.ask(ctx, p, request); err == nil {
 			return reply, nil
 		}
 	}
+}
+
+// settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
+// not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
+func (n *Node) settle(ctx context.Context, id ID, p *peer, theirs []wire.Member) (next *peer) {
+	n.members.learn(theirs)
+	if next = n.members.view.Load().place(id); next != p {
+		return next
+	}
+	if n.members.exchange(ctx, p) == nil {
+		if next = n.members.view.Load().place(id); next != p {
+			return next
+		}
+	}
+	if q := n.members.placeAmong(theirs, id); q != nil {
+		return q
+	}
+	return p
 }
 
 // lostOnTheWay reports whether the session failed, rather than the call.

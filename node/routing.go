@@ -44,12 +44,41 @@ func (r Routing) owner(id ID, seats []seat) int {
 		return id.mod(len(seats))
 	}
 	best, top := 0, uint64(0)
-	for i, s := range seats {
-		if score := mix(uint64(id.num) ^ mix(s.hash+uint64(id.class))); score > top {
+	for i := range seats {
+		if score := seats[i].score(id); score > top {
 			best, top = i, score
 		}
 	}
 	return best
+}
+
+// place returns the index of the seat whose member answers for id: its owner, or while that has failed a
+// stand-in, the living member with the highest score for the id. So a crash moves the ids of one seat and no
+// others, all who see it choose the same places, and what falls to a stand-in is spread over all of them.
+func (r Routing) place(id ID, seats []seat) int {
+	owner := r.owner(id, seats)
+	if !seats[owner].failed {
+		return owner
+	}
+	if i, ok := standIn(id, seats, owner); ok {
+		return i
+	}
+	return owner
+}
+
+// standIn returns the index of the seat that stands in for the owner of id when that fails, and whether there
+// is one.
+func standIn(id ID, seats []seat, owner int) (index int, ok bool) {
+	top := uint64(0)
+	for i := range seats {
+		if i == owner || seats[i].failed {
+			continue
+		}
+		if score := seats[i].score(id); !ok || score > top {
+			index, top, ok = i, score, true
+		}
+	}
+	return index, ok
 }
 
 // rule is the calculation that chose a seat, for people.
@@ -66,11 +95,15 @@ func (r Routing) rule(id ID, n int) string {
 
 // A seat is what routing knows of a member.
 type seat struct {
-	name Name
-	hash uint64 // FNV-1a-64 of the name
+	name   Name
+	hash   uint64 // FNV-1a-64 of the name
+	failed bool   // its member cannot be reached: another one stands in for it
 }
 
-func seatOf(name Name) seat { return seat{name, hash64(name.String())} }
+func seatOf(name Name) seat { return seat{name: name, hash: hash64(name.String())} }
+
+// score is how much the seat wants the id, by rendezvous hashing.
+func (s *seat) score(id ID) uint64 { return mix(uint64(id.num) ^ mix(s.hash+uint64(id.class))) }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of x changes half of the bits.
 func mix(x uint64) uint64 {

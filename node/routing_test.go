@@ -36,7 +36,7 @@ func TestOwnersAgreeProperty(t *testing.T) {
 			for _, n := range names {
 				peers = append(peers, &peer{name: n})
 			}
-			return newView(peers, r)
+			return newView(peers, nil, r)
 		}
 		a := view(names)
 		shuffled := slices.Clone(names)
@@ -93,6 +93,63 @@ func TestLoadIsEven(t *testing.T) {
 			for i, l := range load {
 				if math.Abs(float64(l)-even) > tolerance {
 					t.Errorf("%s: seat %d of %d has %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
+				}
+			}
+		}
+	}
+}
+
+// TestCrashMovesOneSeat: when a member fails, the ids that it answered for are spread over the rest, and no other id
+// moves; when it is back, all is as it was.
+func TestCrashMovesOneSeat(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
+		r := Routing(rapid.IntRange(0, 1).Draw(t, "routing"))
+		seats := seatsOf(names)
+		for i := range seats { // some have failed before
+			seats[i].failed = rapid.IntRange(0, 4).Draw(t, "failed") == 0
+		}
+		lost := rapid.IntRange(0, len(seats)-1).Draw(t, "lost")
+		seats[lost].failed = false
+		after := slices.Clone(seats)
+		after[lost].failed = true
+		alive := slices.IndexFunc(after, func(s seat) bool { return !s.failed }) >= 0
+		for range 50 {
+			id := anyID.Draw(t, "id")
+			old, now := r.place(id, seats), r.place(id, after)
+			switch {
+			case old != lost && now != old:
+				t.Fatalf("%s moved from %s to %s when %s failed", id, seats[old].name, seats[now].name, seats[lost].name)
+			case old == lost && alive && after[now].failed:
+				t.Fatalf("%s went to %s, which has failed", id, seats[now].name)
+			}
+		}
+	})
+}
+
+// TestStandInsShare: what a failed member leaves is spread over all others, within five standard deviations of even.
+func TestStandInsShare(t *testing.T) {
+	const ids = 100_000
+	for _, r := range []Routing{Modulo, Rendezvous} {
+		for _, n := range []int{3, 5, 10, 30} {
+			var names []Name
+			for i := range n {
+				names = append(names, Name{fmt.Sprint(i + 1), "127.0.0.1"})
+			}
+			seats := seatsOf(names)
+			seats[1].failed = true
+			load, moved := make([]int, n), 0
+			for i := range ids {
+				if id := IntID(int64(i)); r.owner(id, seats) == 1 {
+					load[r.place(id, seats)]++
+					moved++
+				}
+			}
+			even := float64(moved) / float64(n-1)
+			tolerance := 5 * math.Sqrt(even*(1-1/float64(n-1)))
+			for i, l := range load {
+				if i != 1 && math.Abs(float64(l)-even) > tolerance || i == 1 && l != 0 {
+					t.Errorf("%s: seat %d of %d stands in for %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
 				}
 			}
 		}

@@ -14,7 +14,7 @@ import (
 
 // The operations between nodes, and between a console and its node. Numbers are only ever appended.
 const (
-	opTell       wire.Op = 1  // members tell []wire.Member
+	opTell       wire.Op = 1  // tellMessage → tellMessage
 	opConnect    wire.Op = 2  // []string → []connectionMessage
 	opOwner      wire.Op = 3  // ID → string
 	opMembers    wire.Op = 4  // → []Member
@@ -22,12 +22,14 @@ const (
 	opInfo       wire.Op = 6  // → NodeInfo
 	opInspect    wire.Op = 7  // ID → workerStatus
 	opStop       wire.Op = 8  // ID → bool
-	opPart       wire.Op = 9  // the peer takes its seat back
+	opPart       wire.Op = 9  // leave the cluster, and stay up alone
 	opDisconnect wire.Op = 10 // string
 	opNodes      wire.Op = 11 // → []NodeInfo
 	opWhy        wire.Op = 12 // ID → Explanation
 	opPing       wire.Op = 13 // string → time.Duration
 	opVia        wire.Op = 14 // viaMessage → wire.Reply
+	opRetire     wire.Op = 15 // make no more calls on this session
+	opHandOver   wire.Op = 16 // []handedOver
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -91,8 +93,9 @@ func (n *Node) ServeCall(c wire.Call) {
 		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: NotRun})
 		return
 	}
-	owner := n.members.view.Load().owner(id)
-	if owner.self {
+	v := n.members.view.Load()
+	place := v.place(id)
+	if place.self {
 		if c.Request.Fresh {
 			n.registry.forget(id)
 		}
@@ -108,7 +111,17 @@ func (n *Node) ServeCall(c wire.Call) {
 		n.serveRouted(c, id)
 		return
 	}
-	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: owner.name.String() + " is", Members: n.members.snapshot()})
+	c.Fail(n.notOwner(c, v, place))
+}
+
+// notOwner tells a caller that place is to be asked. The members go with it once for each view: many calls may be under way.
+func (n *Node) notOwner(c wire.Call, v *view, place *peer) error {
+	e := &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is"}
+	name, err := ParseName(c.Peer().Name)
+	if p := v.peer(name); err != nil || p == nil || p.told.Swap(v.epoch) != v.epoch {
+		e.Members = n.members.swim().Snapshot()
+	}
+	return e
 }
 
 // serveHere lets the call wait for this node's worker.
@@ -164,13 +177,14 @@ func (n *Node) ServeOperation(s *wire.Session, op wire.Op, args func(any) error)
 func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opTell:
-		return with(args, func(list []wire.Member) (any, error) {
-			n.members.learn(list)
-			return nil, nil
-		})
+		return with(args, n.members.serveTell)
+	case opRetire:
+		n.members.sessions.retired(s)
+		return nil, nil
+	case opHandOver:
+		return with(args, func(list []handedOver) (any, error) { return nil, n.takeOver(s, list) })
 	case opPart:
-		// Its session ends with its seat, so this answer has to be on its way before.
-		n.wg.Go(func() { n.partLater(s) })
+		n.wg.Go(n.members.part) // which ends this session, too
 		return nil, nil
 	case opWorkers:
 		return n.registry.workers(maxWorkers), nil
@@ -182,6 +196,18 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 		return with(args, func(id ID) (any, error) { return n.registry.stop(id), nil })
 	}
 	return nil, wire.UnknownOperation
+}
+
+// takeOver adopts answers, unless they have waited here while this node was paused: then nobody waits for the answer to this
+// any more. Who sends them may know of a view that this node has yet to hear of, so it takes all.
+func (n *Node) takeOver(s *wire.Session, list []handedOver) error {
+	ctx, cancel := context.WithTimeout(n.ctx, handOverTimeout)
+	defer cancel()
+	if _, err := s.Ping(ctx); err != nil {
+		return err
+	}
+	n.registry.adopt(list)
+	return nil
 }
 
 // serveClient does for a console what it asks, as seen from this node.
@@ -219,18 +245,6 @@ func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) 
 		return nil, err
 	}
 	return serve(v)
-}
-
-// partLater takes the peer's seat after it has hung up, or has had the time to.
-func (n *Node) partLater(s *wire.Session) {
-	select {
-	case <-s.Done():
-	case <-time.After(connectTimeout):
-	case <-n.ctx.Done():
-	}
-	if name, err := ParseName(s.Peer().Name); err == nil {
-		n.members.part(name)
-	}
 }
 
 func (n *Node) serveVia(m viaMessage) (any, error) {

@@ -3,30 +3,59 @@ package node
 import (
 	"hash/fnv"
 	"slices"
+	"sync"
 )
 
-// A view is one snapshot of the cluster: who has a seat, in the order that every node computes.
-// It never changes; a change of the members makes another view.
+// A view is one snapshot of the cluster: who has a seat, in the order that every node computes, and who has
+// failed. It never changes; a change of the members makes another view.
 type view struct {
 	peers   []*peer // sorted by name, this node included
 	seats   []seat  // of the peers, in the same order
 	routing Routing
-	epoch   uint64 // the same for the same names and routing
+	epoch   uint64 // the same for the same seats and routing
+
+	rest func() *view // the view of the others when this node has left
 }
 
-func newView(peers []*peer, r Routing) *view {
+// newView returns the view of these members. Failed are those that cannot be reached.
+func newView(peers []*peer, failed map[*peer]bool, r Routing) *view {
 	slices.SortFunc(peers, func(a, b *peer) int { return a.name.Compare(b.name) })
 	v := &view{peers: peers, routing: r}
 	h := fnv.New64a()
 	h.Write([]byte{byte(r)})
 	for _, p := range peers {
-		v.seats = append(v.seats, seatOf(p.name))
+		s := seatOf(p.name)
 		h.Write([]byte(p.name.String()))
+		if s.failed = failed[p]; s.failed {
+			h.Write([]byte(" failed"))
+		}
 		h.Write([]byte{'\n'})
+		v.seats = append(v.seats, s)
 	}
 	v.epoch = h.Sum64()
+	v.rest = sync.OnceValue(func() *view {
+		return newView(slices.DeleteFunc(slices.Clone(peers), func(p *peer) bool { return p.self }), failed, r)
+	})
 	return v
 }
 
-// owner returns the member that id belongs to.
+// owner returns the member whose seat id belongs to.
 func (v *view) owner(id ID) *peer { return v.peers[v.routing.owner(id, v.seats)] }
+
+// place returns the member that answers for id: its owner, or a stand-in while that has failed.
+func (v *view) place(id ID) *peer { return v.peers[v.routing.place(id, v.seats)] }
+
+// peer returns the member of that name, or nil.
+func (v *view) peer(name Name) *peer {
+	i, ok := slices.BinarySearchFunc(v.peers, name, func(p *peer, name Name) int { return p.name.Compare(name) })
+	if !ok {
+		return nil
+	}
+	return v.peers[i]
+}
+
+// failed reports whether p has a seat and has failed.
+func (v *view) failed(p *peer) bool {
+	i := slices.Index(v.peers, p)
+	return i >= 0 && v.seats[i].failed
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +20,8 @@ type worker struct {
 	err     *wire.Error // cached instead of a value, if the kind says so
 	hits    uint64
 	load    *load // nil once it has a value
-	moved   bool  // the id is another node's now: drop it when the load ends
+	moved   bool  // the id is another node's now: hand its answer over when the load ends
+	stopped bool  // drop it when the load ends
 }
 
 // A load is one run of a source, and who waits for it.
@@ -60,6 +62,128 @@ func (l *load) remove(c *waiter) {
 	if last == 0 {
 		l.abandoned = true
 		l.cancel()
+	}
+}
+
+func (r *registry) newWaiter(ctx context.Context, id ID, done func(Reply, error)) *waiter {
+	return &waiter{id: id, deadline: r.now() + timeoutOf(ctx), done: done}
+}
+
+// withdraw answers c with why, unless it has been answered.
+func (r *registry) withdraw(c *waiter, why error) {
+	s := r.shard(c.id)
+	s.mu.Lock()
+	w := c.worker
+	if w == nil {
+		c.canceled = true // in case it is not enqueued yet
+		s.mu.Unlock()
+		return
+	}
+	w.load.remove(c)
+	s.mu.Unlock()
+	r.waiting.Add(-1)
+	code := wire.Canceled
+	if errors.Is(why, context.DeadlineExceeded) {
+		code = wire.DeadlineExceeded
+	}
+	c.done(Reply{}, &wire.Error{Code: code, Outcome: wire.Unknown})
+}
+
+// startLocked starts the worker of id for those who wait.
+func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
+	ctx, cancel := context.WithTimeout(r.ctx, r.kind.Timeout)
+	w := &worker{id: id, started: now, load: &load{cancel: cancel}}
+	for _, c := range waiters {
+		w.load.add(w, c)
+	}
+	s.workers[id] = w
+	s.loading[w] = struct{}{}
+	r.wg.Go(func() {
+		defer cancel()
+		run(ctx, r.kind.Source, id, func(v Value, err *wire.Error) { r.finish(s, w, v, err) })
+	})
+	return w
+}
+
+// finish ends a load: the worker has its value, or is gone.
+func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
+	now := r.now()
+	s.mu.Lock()
+	l := w.load
+	w.value, w.err = value, err
+	moves := r.settleLocked(s, w, now)
+	waiters := l.waiters
+	for _, c := range waiters {
+		c.worker = nil
+	}
+	if l.abandoned && len(waiters) > 0 && !s.closed {
+		// They came after the run was cancelled: its result is not for them.
+		waiters = r.restartLocked(s, w, now, waiters)
+		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+	}
+	s.answers += uint64(len(waiters))
+	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	s.mu.Unlock()
+	r.waiting.Add(-int64(len(waiters)))
+	if len(moves) > 0 {
+		r.handOver(moves)
+	}
+	if err == nil {
+		r.logReply("Request made for", w.id, reply)
+	}
+	for _, c := range waiters {
+		if err != nil {
+			c.done(Reply{}, err)
+		} else {
+			c.done(reply, nil)
+		}
+	}
+}
+
+// settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
+// for another node.
+func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
+	unwanted := w.stopped || w.load.abandoned
+	w.load = nil
+	delete(s.loading, w)
+	w.expires = w.started + r.kind.TTL
+	if w.err != nil {
+		w.expires = now + r.kind.CacheErrors
+	} else if r.kind.FromUse {
+		w.expires = now + r.kind.TTL
+	}
+	if unwanted || w.moved || w.expires <= now {
+		r.dropLocked(s, w)
+	} else {
+		s.expiry.push(w)
+		r.sweeper.wakeBy(w.expires)
+	}
+	if !unwanted && (w.moved || s.leaving) {
+		moves = r.takeLocked(moves, w, now)
+	}
+	return moves
+}
+
+// restartLocked starts a successor of w for those whose deadline has not passed, and returns the others.
+func (r *registry) restartLocked(s *shard, w *worker, now time.Duration, waiters []*waiter) (late []*waiter) {
+	var live []*waiter
+	for _, c := range waiters {
+		if c.deadline > now {
+			live = append(live, c)
+		} else {
+			late = append(late, c)
+		}
+	}
+	if len(live) > 0 {
+		r.startLocked(s, w.id, now, live).moved = w.moved
+	}
+	return late
+}
+
+// dropLocked removes w, but not its successor.
+func (r *registry) dropLocked(s *shard, w *worker) {
+	if s.workers[w.id] == w {
+		delete(s.workers, w.id)
 	}
 }
 

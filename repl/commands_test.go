@@ -33,12 +33,12 @@ func TestCommands(t *testing.T) {
 owner    2@127.0.0.1 (alive)
 why      1 mod 3 = 1: seat 1, from 0, of 3 members, in the view of epoch abc
 worker   none lives at 2@127.0.0.1; a request would start one there
-if lost  1@127.0.0.1 would stand in, and its replies would be degraded`},
+if lost  1@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
 		{"x = request(3)\nprint(why(3))", `id       3, kind default, whose workers live for 5s
 owner    1@127.0.0.1 (alive)
 why      3 mod 3 = 0: seat 0, from 0, of 3 members, in the view of epoch abc
 worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from its value, 1 call waits
-if lost  the asking node is the owner itself; each other node would answer for itself`},
+if lost  2@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
 		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", "1@127.0.0.1", "alive", 4.0]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m40s

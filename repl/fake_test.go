@@ -129,7 +129,7 @@ func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, er
 		Members: 3, Epoch: 0xabc, StandIn: "1@127.0.0.1", Asked: owner, TTL: 5 * time.Second,
 	}
 	if owner == e.StandIn {
-		e.StandIn = ""
+		e.StandIn = "2@127.0.0.1"
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -44,12 +44,12 @@ func explain(e node.Explanation) *account {
 	a.say("why", fmt.Sprintf("%s: seat %d, from 0, of %d members, in the view of epoch %s", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
 	sayWorker(a, e)
 	switch {
-	case e.StandIn == "" || e.StandIn == e.Owner:
-		a.say("if lost", "the asking node is the owner itself; each other node would answer for itself")
+	case e.StandIn == "":
+		a.say("if lost", "no other node lives that could stand in")
 	case e.State == node.Failed:
-		a.say("now", "the owner is lost, so "+e.StandIn+" stands in, and its replies are degraded")
+		a.say("now", "the owner is lost: "+e.StandIn+" stands in once all know, and until then each node for itself, degraded")
 	default:
-		a.say("if lost", e.StandIn+" would stand in, and its replies would be degraded")
+		a.say("if lost", e.StandIn+" would stand in once all know, and until then each node for itself, degraded")
 	}
 	return a
 }

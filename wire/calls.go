@@ -224,11 +224,11 @@ func (c *calls) noteTaken(b *callBatch) {
 	}
 }
 
-// inFlight returns the number of calls that wait for an answer.
-func (c *calls) inFlight() int {
+// made returns the number of calls, about, and how many wait for an answer.
+func (c *calls) made() (total uint64, open int) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	return c.live
+	return c.seq, c.live
 }
 
 // receive reads answers until the session ends.

@@ -81,6 +81,7 @@ type answers struct {
 	reading bool              // a batch is being handled: its answers wait for one another
 	cancels map[uint64]func() // of calls that were not answered at once
 	open    int               // calls that are not answered yet
+	total   uint64            // calls
 	ended   bool
 }
 
@@ -140,7 +141,15 @@ func (a *answers) admit(n int) bool {
 	defer a.out.mu.Unlock()
 	a.reading = true
 	a.open += n
+	a.total += uint64(n)
 	return a.open <= maxCalls
+}
+
+// served returns the number of calls, and how many are not answered yet.
+func (a *answers) served() (total uint64, open int) {
+	a.out.mu.Lock()
+	defer a.out.mu.Unlock()
+	return a.total, a.open
 }
 
 // void ends a call that was withdrawn before it was sent.

@@ -33,7 +33,9 @@ type Session struct {
 	closing sync.Once
 	err     *Error // why; set before done is closed
 	wg      sync.WaitGroup
-	ops     chan struct{} // a place for each operation in progress
+	ops     chan struct{} // a place for each operation of the peer in progress
+	doing   atomic.Int64  // operations of this side in progress
+	begun   atomic.Uint64 // operations of either side that have begun
 }
 
 // The first byte of a stream tells what it is for.
@@ -82,6 +84,14 @@ func (s *Session) Err() error {
 	default:
 		return nil
 	}
+}
+
+// Used returns how many calls and operations either side has made, and whether one is in progress.
+func (s *Session) Used() (n uint64, busy bool) {
+	made, open := s.calls.made()
+	served, serving := s.answers.served()
+	n = made + served + s.begun.Load()
+	return n, open+serving > 0 || s.doing.Load() > 0 || len(s.ops) > 0
 }
 
 // Flush waits until the answers given so far have been written, or the session has ended; a peer
@@ -246,6 +256,9 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	if err != nil {
 		return asError(err)
 	}
+	s.begun.Add(1)
+	s.doing.Add(1)
+	defer s.doing.Add(-1)
 	stream, err := s.mux.OpenStream()
 	if err != nil {
 		return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: err.Error()}
@@ -294,6 +307,7 @@ func (s *Session) operate(stream *yamux.Stream) {
 	} else {
 		select {
 		case s.ops <- struct{}{}:
+			s.begun.Add(1)
 			reply = s.serve(request)
 			<-s.ops
 		default:

@@ -200,7 +200,7 @@ func TestClosedSession(t *testing.T) {
 			_, err := a.Call(t.Context(), &Request{}, long)
 			result <- err
 		}()
-		for a.calls.inFlight() == 0 {
+		for inFlight(a.calls) == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		want := Unreachable

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -53,6 +54,8 @@ type member struct {
 	join      []string
 	ttl       time.Duration
 	routing   string
+	timing    string
+	reapAfter time.Duration
 	logLevel  string
 	logFormat string
 }
@@ -64,6 +67,8 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
 	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
+	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
+	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
 }
@@ -85,19 +90,38 @@ func (m *member) start(log *slog.Logger) (*node.Node, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	timing, err := m.parseTiming()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if m.reapAfter <= 0 {
+		return nil, usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
+	}
 	cookie, source, err := m.cookie()
 	if err != nil {
 		return nil, err
 	}
 	n, err := node.Start(node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl}, Routing: routing, Logger: log, Version: version(),
+		Default: node.Kind{TTL: m.ttl}, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	log.Info("listening", "node", n.Self(), "addr", n.Addr(), "cookie", source)
 	return n, nil
+}
+
+// parseTiming returns the timing that the flags ask for, or the one that suits the node's address.
+func (m *member) parseTiming() (node.Timing, error) {
+	if m.timing != "" {
+		return node.ParseTiming(m.timing)
+	}
+	addr, err := node.ParseAddr(m.name)
+	if ip := net.ParseIP(addr.Host); err == nil && (ip.IsLoopback() || addr.Host == "localhost") {
+		return node.ParseTiming("local")
+	}
+	return node.ParseTiming("lan")
 }
 
 // logger returns the logger that the flags describe.

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// Who is let in: a node with the same cookie (the handshake has seen to that), the same routing, and a name that no
+// other living node has.
+
+// admit decides on a member's connection that came in, and serves it.
+func (m *members) admit(ctx context.Context, in *wire.Incoming) {
+	h := in.Hello
+	name, addr, why := m.identify(h)
+	if why == nil {
+		why = m.refusal(ctx, name, addr, h)
+	}
+	if why != nil {
+		m.refused(in.RemoteAddr(), why)
+		in.Refuse(why)
+		return
+	}
+	if h.Role == wire.RoleLink {
+		hello := m.hello()
+		hello.Role = wire.RoleLink
+		if l, err := in.AcceptLink(hello); err == nil {
+			m.swim().Serve(h.Name, l)
+		}
+		return
+	}
+	ws, err := in.Accept(m.hello(), m.sessions.serve)
+	if err == nil {
+		m.sessions.introduce(m.sessions.peer(name), addr)
+		_, err = m.sessions.register(ws, name)
+	}
+	if err != nil {
+		m.log.Debug("session dropped", "node", h.Name, "err", err)
+	}
+}
+
+// identify reads who a newcomer says that it is.
+func (m *members) identify(h wire.Hello) (Name, string, *wire.Error) {
+	name, err := ParseName(h.Name)
+	if err != nil {
+		return Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
+	}
+	addr, err := addrOf(name, h.Addr)
+	if err != nil {
+		return Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "address %.100q: %v", h.Addr, err)
+	}
+	return name, addr.HostPort(), nil
+}
+
+// refusal returns why a newcomer is not let in, or nil.
+func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.Hello) *wire.Error {
+	self := m.hello()
+	if name == m.name {
+		return taken(name, self.Addr)
+	}
+	if m.parting() {
+		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	}
+	if h.Routing != self.Routing {
+		return wire.Errorf(wire.Disagreement, wire.NotRun, "this cluster routes by %s; pass --routing %s", self.Routing, self.Routing)
+	}
+	v := m.view.Load()
+	p := v.peer(name)
+	if p == nil && len(v.peers) >= maxMembers {
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", maxMembers)
+	}
+	if p == nil {
+		return nil
+	}
+	// Two processes cannot listen at one address: what was there before is no more.
+	if old := m.sessions.seated(p); old.Incarnation != h.Incarnation && old.Addr != addr && m.lives(ctx, old, !v.failed(p)) {
+		return taken(name, old.Addr)
+	}
+	return nil
+}
+
+func taken(name Name, addr string) *wire.Error {
+	return wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s; choose another --name", name, addr)
+}
+
+// lives reports whether the member is to be found at its address. One that does not answer, but that the cluster
+// thinks alive, may be paused.
+func (m *members) lives(ctx context.Context, w wire.Member, alive bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	l, err := m.dialLink(ctx, w)
+	if err == nil {
+		l.Close()
+	}
+	return err == nil || alive && ctx.Err() != nil
+}
+
+// conflict is called when the cluster tells of another process with this node's name: two halves of the cluster, each
+// with one of them, have found each other. The one that started later goes, see giveWay.
+func (m *members) conflict(other wire.Member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ended {
+		m.wg.Go(func() { m.giveWay(other) })
+	}
+}
+
+func (m *members) giveWay(other wire.Member) {
+	self := m.hello()
+	if other.Addr == self.Addr || other.Incarnation > self.Incarnation || !m.lives(context.Background(), other, false) {
+		return
+	}
+	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
+	m.part()
+}

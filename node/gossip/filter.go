@@ -1,0 +1,134 @@
+package gossip
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+)
+
+// What memberlist and serf would accept from a peer is more than members ever send: compressed messages, which can
+// unpack to 40 MB each and hold another, queries, keys, events, messages to be passed on, and comparisons that make
+// room for a million nodes before the first is there. Peers know the cookie, but one that has been taken
+// over shall do no more harm than it must. So the rest is kept out here.
+
+// The kinds of memberlist's messages (net.go), and of serf's within a user message (messages.go). Both are part
+// of their protocols.
+const (
+	pingMsg         = 0
+	indirectPingMsg = 1
+	ackMsg          = 2
+	suspectMsg      = 3
+	aliveMsg        = 4
+	deadMsg         = 5
+	pushPullMsg     = 6
+	compoundMsg     = 7
+	userMsg         = 8
+	nackMsg         = 11
+	crcMsg          = 12
+	errMsg          = 13
+
+	serfLeave = 0
+	serfJoin  = 1
+)
+
+// wanted reports whether a packet has nothing but what members send.
+func wanted(b []byte) bool {
+	if len(b) > 5 && b[0] == crcMsg {
+		b = b[5:]
+	}
+	if len(b) < 2 || b[0] != compoundMsg {
+		return wantedMessage(b)
+	}
+	n := int(b[1])
+	if len(b) < 2+2*n {
+		return false
+	}
+	sizes, rest := b[2:2+2*n], b[2+2*n:]
+	for ; len(sizes) > 0; sizes = sizes[2:] {
+		size := int(binary.BigEndian.Uint16(sizes))
+		if size > len(rest) || !wantedMessage(rest[:size]) {
+			return false
+		}
+		rest = rest[size:]
+	}
+	return true
+}
+
+func wantedMessage(b []byte) bool {
+	if len(b) < 2 || len(b) > packetSize {
+		return false
+	}
+	switch b[0] {
+	case pingMsg, indirectPingMsg, ackMsg, nackMsg, suspectMsg, aliveMsg, deadMsg:
+		return true
+	case userMsg:
+		return b[1] == serfLeave || b[1] == serfJoin
+	}
+	return false
+}
+
+const (
+	maxStateHead  = 256              // bytes of its header
+	maxStateNodes = 2 * maxTold      // memberlist and the table forget at different times
+	maxStateUser  = 2 << 20          // bytes of what serf adds: a name and a number for each
+	maxState      = 4 * maxStateUser // bytes in all
+)
+
+// A stateConn is a stream on which two memberlists compare what they know. It reads the header before memberlist does.
+type stateConn struct {
+	net.Conn
+	count *counters
+	rest  io.Reader // what memberlist may read, nil until the header has been read
+}
+
+func newStateConn(conn net.Conn, count *counters) *stateConn {
+	return &stateConn{Conn: conn, count: count}
+}
+
+func (c *stateConn) Read(b []byte) (int, error) {
+	if c.rest == nil {
+		var head bytes.Buffer
+		size, err := checkState(io.TeeReader(io.LimitReader(c.Conn, maxStateHead), &head))
+		if err != nil {
+			return 0, err
+		}
+		c.rest = io.MultiReader(&head, io.LimitReader(c.Conn, size))
+	}
+	n, err := c.rest.Read(b)
+	c.count.bytesReceived.Add(uint64(n))
+	return n, err
+}
+
+func (c *stateConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.count.bytesSent.Add(uint64(n))
+	return n, err
+}
+
+// checkState reads the start of a comparison, or of the answer that there is an error, and returns how many more
+// bytes there may be.
+func checkState(r io.Reader) (size int64, err error) {
+	var kind [1]byte
+	if _, err := io.ReadFull(r, kind[:]); err != nil {
+		return 0, err
+	}
+	switch kind[0] {
+	case errMsg:
+		return maxPacket, nil
+	case pushPullMsg:
+	default:
+		return 0, fmt.Errorf("a message of kind %d where states are compared", kind[0])
+	}
+	var head struct{ Nodes, UserStateLen int } // memberlist's pushPullHeader
+	if err := codec.NewDecoder(r, &codec.MsgpackHandle{}).Decode(&head); err != nil {
+		return 0, fmt.Errorf("read the header of a state: %w", err)
+	}
+	if head.Nodes < 0 || head.Nodes > maxStateNodes || head.UserStateLen < 0 || head.UserStateLen > maxStateUser {
+		return 0, fmt.Errorf("a state of %d nodes and %d bytes of serf's", head.Nodes, head.UserStateLen)
+	}
+	return maxState, nil
+}

@@ -1,0 +1,228 @@
+package gossip
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// within is for what takes no time but that of a busy machine.
+const within = 5 * time.Second
+
+func TestJoin(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(7)
+	n.see(within, nodes, nodes, nil)
+	for _, v := range nodes {
+		if v.changes.Load() == 0 {
+			t.Errorf("%s was not told of a change", v.name)
+		}
+		for i, m := range v.g.Members() {
+			if m != nodes[i].self {
+				t.Errorf("%s has %+v, want %+v", v.name, m, nodes[i].self)
+			}
+		}
+	}
+}
+
+// Who is only told of a living node meets it.
+func TestRumour(t *testing.T) {
+	n := newNetwork(t, Local)
+	a, b, c := n.start(1), n.start(2), n.start(3)
+	a.join(b)
+	dead := n.start(4)
+	dead.kill()
+	if !a.g.Learn([]wire.Member{c.self, dead.self}) || a.g.Learn([]wire.Member{c.self, dead.self}) {
+		t.Error("what is news to it is wrong")
+	}
+	living := []*node{a, b, c}
+	n.until(within, "serf knows all", func() bool {
+		for _, v := range living {
+			if v.g.serf.Memberlist().NumMembers() != 3 {
+				return false
+			}
+		}
+		return true
+	})
+	n.see(within+rumourLife, living, living, []*node{dead})
+}
+
+func TestCrash(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(6)
+	n.see(within, nodes, nodes, nil)
+	dead, rest := nodes[:1], nodes[1:]
+	dead[0].kill()
+	n.see(2*time.Second, rest, rest, dead)
+
+	// Newcomers see it too, though serf tells them nothing of it.
+	late := n.start(8)
+	late.join(rest[3])
+	rest = append(slices.Clip(rest), late)
+	n.see(within, rest, rest, dead)
+	age := func(v *node) time.Duration { return v.g.Members()[0].Age }
+	if a, b := age(rest[0]), age(late); a <= 0 || (a-b).Abs() > time.Second {
+		t.Errorf("it has failed for %v, a newcomer says for %v", a, b)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	n := newNetwork(t, LAN) // failures take long to see
+	nodes := n.many(4)
+	n.see(within, nodes, nodes, nil)
+	for _, addr := range []string{nodes[3].addr, "elsewhere.test:1"} {
+		nodes[3].kill()
+		nodes[3] = n.startAt(nodes[3].name, addr)
+		nodes[3].join(nodes[1])
+		n.until(time.Second, "all have the new start", func() bool {
+			for _, v := range nodes {
+				if v.g.Members()[3] != nodes[3].self {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	// It is not taken for the dead one later.
+	n.see(within, nodes, nodes, nil)
+}
+
+func TestLeave(t *testing.T) {
+	for _, mute := range []bool{false, true} { // whether it can only tell through serf
+		n := newNetwork(t, LAN)
+		nodes := n.many(5)
+		n.see(within, nodes, nodes, nil)
+		leaver, rest := nodes[4], nodes[:4]
+		for _, v := range nodes {
+			v.mute.Store(mute)
+		}
+		start := time.Now()
+		leaver.g.Leave(context.Background())
+		if took := time.Since(start); took > 700*time.Millisecond {
+			t.Errorf("it took %v to leave", took)
+		}
+		if s := leaver.g.Snapshot()[4]; s.Name != leaver.name || s.State != wire.Left {
+			t.Errorf("who has left tells %+v", s)
+		}
+		if got := len(leaver.g.Members()); got != 5 {
+			t.Errorf("who has left has %d members", got)
+		}
+		leaver.kill()
+		n.see(time.Second-time.Since(start), rest, rest, nil)
+
+		// It is back at once, and not taken for the one that has left.
+		back := n.startAt(leaver.name, leaver.addr)
+		back.join(rest[1])
+		nodes = append(slices.Clip(rest), back)
+		n.see(2*time.Second, nodes, nodes, nil)
+	}
+}
+
+func TestReap(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.conf = func(c *Config) { c.ReapAfter = 500 * time.Millisecond }
+	nodes := n.many(4)
+	n.see(within, nodes, nodes, nil)
+	nodes[0].kill()
+	n.see(within, nodes[1:], nodes[1:], nodes[:1])
+	n.see(within, nodes[1:], nodes[1:], nil)
+}
+
+func TestRemove(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(4)
+	n.see(within, nodes, nodes, nil)
+	for _, name := range []string{nodes[0].name, nodes[1].name, "9@h"} {
+		if err := nodes[0].g.Remove(name); err == nil {
+			t.Errorf("removed %s", name)
+		}
+	}
+	n.cut(nodes[:3], nodes[3:])
+	n.cut(nodes[3:], nodes[:3])
+	n.see(within, nodes[:3], nodes[:3], nodes[3:])
+	if err := nodes[1].g.Remove(nodes[3].name); err != nil {
+		t.Error(err)
+	}
+	n.see(within, nodes[:3], nodes[:3], nil)
+
+	// It was alive all the time, and has its seat again when it comes back.
+	n.heal(nodes[:3], nodes[3:])
+	n.heal(nodes[3:], nodes[:3])
+	n.see(2*within, nodes, nodes, nil)
+}
+
+func TestSplit(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(5)
+	n.see(within, nodes, nodes, nil)
+	a, b := nodes[:3], nodes[3:]
+	n.cut(a, b)
+	n.cut(b, a)
+	n.see(within, a, a, b)
+	n.see(within, b, b, a)
+	n.heal(a, b)
+	n.heal(b, a)
+	n.see(10*time.Second, nodes, nodes, nil)
+}
+
+// Halves that were apart until they had given each other up find each other too.
+func TestSplitReaped(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.conf = func(c *Config) { c.ReapAfter = 300 * time.Millisecond }
+	nodes := n.many(4)
+	n.see(within, nodes, nodes, nil)
+	a, b := nodes[:2], nodes[2:]
+	n.cut(a, b)
+	n.cut(b, a)
+	n.see(within, a, a, nil)
+	n.see(within, b, b, nil)
+	n.until(within, "farewells are forgotten", func() bool { return a[0].seen() == "1@h 2@h" && b[1].seen() == "3@h 4@h" })
+	n.heal(a, b)
+	n.heal(b, a)
+	n.see(10*time.Second, nodes, nodes, nil)
+}
+
+func TestOneWay(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(5)
+	n.see(within, nodes, nodes, nil)
+	n.cut(nodes[:1], nodes[1:2])
+	n.cut(nodes[2:3], nodes[3:4])
+	// Nobody may stay failed for long: look for as long as it takes to fail, twice.
+	worst := 0
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		failed := 0
+		for _, v := range nodes {
+			for _, m := range v.g.Members() {
+				if m.State == wire.Failed {
+					failed++
+				}
+			}
+		}
+		worst = max(worst, failed)
+	}
+	n.see(time.Second, nodes, nodes, nil)
+	t.Logf("at worst %d seats were seen as failed", worst)
+}
+
+func TestConflict(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(3)
+	n.see(within, nodes, nodes, nil)
+	other := n.startAt(nodes[2].name, "elsewhere.test:1")
+	other.join(nodes[0])
+	for _, v := range []*node{nodes[2], other} {
+		want := other.self.Incarnation + nodes[2].self.Incarnation - v.self.Incarnation
+		select {
+		case m := <-v.conflicts:
+			if m.Name != v.name || m.Incarnation != want {
+				t.Errorf("conflict with %+v, want incarnation %d", m, want)
+			}
+		case <-time.After(15 * time.Second):
+			t.Errorf("the start at %s knows of no conflict", v.addr)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+const (
+	tellTimeout = 400 * time.Millisecond
+	tellMost    = 32 // members that a leaver tells itself
+)
+
+var errLeft = errors.New("this node has left")
+
+// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0. It takes a link and two comparisons of
+// what the two know: serf's and [Config.Exchange]. When it returns nil, each of the two has what the other had.
+func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
+	if m.Name == g.c.Self.Name {
+		return fmt.Errorf("join %s: that is this node", m.Name)
+	}
+	if !g.c.Valid(m.Name, m.Addr) {
+		return fmt.Errorf("join %q at %q: no such node can be", m.Name, m.Addr)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.ctx, cancel)()
+	g.mu.Lock()
+	if g.table.left {
+		g.mu.Unlock()
+		return errLeft
+	}
+	g.joining[m.Name] = m.Addr
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		delete(g.joining, m.Name)
+		g.mu.Unlock()
+	}()
+	if err := g.reach(ctx, m.Name); err != nil {
+		return err
+	}
+	if err := g.joinSerf(ctx, m.Name); err != nil {
+		return err
+	}
+	if err := g.c.Exchange(ctx, m); err != nil {
+		return fmt.Errorf("compare members with %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// reach makes sure that there is a link on which the peer answers. One that a former life of it has left behind
+// may seem to live for some seconds.
+func (g *Gossip) reach(ctx context.Context, name string) error {
+	var err error
+	for range maxPeerLinks {
+		var l *link
+		if l, err = g.transport.connect(ctx, name); err != nil {
+			return err
+		}
+		if err = g.transport.echo(ctx, l); err == nil || ctx.Err() != nil {
+			break
+		}
+		l.close()
+	}
+	return err
+}
+
+// joinSerf has serf compare what it knows with the peer.
+func (g *Gossip) joinSerf(ctx context.Context, name string) error {
+	done := make(chan error, 1)
+	err := g.goDo(func() {
+		_, err := g.serf.Join([]string{name + "/" + constantAddr}, true)
+		done <- err
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err() // serf takes none; it gives up in time
+	}
+	if err != nil {
+		return fmt.Errorf("join %s: %w", name, err)
+	}
+	return nil
+}
+
+// Remove takes the seat of a failed member, on all nodes. If it comes back it has it again.
+func (g *Gossip) Remove(name string) error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return errClosed
+	}
+	err := g.table.remove(name, time.Now())
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	poke(g.changed)
+	poke(g.news)
+	if err := g.serf.RemoveFailedNode(name); err != nil {
+		g.c.Logger.Debug("serf will be late to tell of a removal", "node", name, "why", err)
+	}
+	return nil
+}
+
+// Leave tells the cluster that this node leaves. Peers that it does not reach within 0.6 s hear it from others, for as long as this node is not closed from
+// itself. It returns early when ctx is done.
+func (g *Gossip) Leave(ctx context.Context) {
+	g.leave.Do(func() { g.startLeave() })
+	g.mu.Lock()
+	left := g.left
+	g.mu.Unlock()
+	if left == nil {
+		return // closed before
+	}
+	select {
+	case <-left:
+	case <-ctx.Done():
+	}
+}
+
+func (g *Gossip) startLeave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	g.table.left = true
+	var others []wire.Member
+	for _, m := range g.table.members(time.Now()) {
+		if m.State == wire.Alive && m.Name != g.c.Self.Name {
+			others = append(others, m)
+		}
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	g.left = make(chan struct{})
+	g.wg.Go(func() {
+		defer close(g.left)
+		var wg sync.WaitGroup
+		// serf may take the farewell of a leaver and its death in the wrong order, or lose the first: then it calls
+		// the leaver failed. So some hear it from the leaver itself, and tell it on.
+		wg.Go(func() { g.tell(others[:min(len(others), tellMost)]) })
+		if err := g.serf.Leave(); err != nil {
+			g.c.Logger.Debug("serf cannot leave", "why", err)
+		}
+		wg.Wait()
+	})
+}
+
+// tell compares tables with several members at a time.
+func (g *Gossip) tell(list []wire.Member) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, m := range list {
+		wg.Go(func() {
+			if err := g.c.Exchange(ctx, m); err != nil {
+				g.c.Logger.Debug("cannot tell a member of leaving", "node", m.Name, "why", err)
+			}
+		})
+	}
+	wg.Wait()
+}

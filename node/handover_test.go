@@ -1,0 +1,429 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A post is a destination that records what is sent to it.
+type post struct {
+	mu       sync.Mutex
+	messages map[string][][]handedOver // by destination
+	busy     map[string]bool
+	took     time.Duration // by each message
+	err      error
+}
+
+func (p *post) send(ctx context.Context, dest string, list []handedOver) error {
+	p.mu.Lock()
+	overlap := p.busy[dest]
+	p.busy[dest] = true
+	took, err := p.took, p.err
+	p.mu.Unlock()
+	if overlap {
+		panic("two messages to one destination at the same time")
+	}
+	if !sleep(ctx, took) {
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy[dest] = false
+	if err == nil {
+		p.messages[dest] = append(p.messages[dest], list)
+	}
+	return err
+}
+
+// inPost runs a test in a bubble of false time with a hand-over that sends even ids to a, odd ones to b.
+func inPost(t *testing.T, test func(t *testing.T, h *handover, p *post)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &post{messages: map[string][][]handedOver{}, busy: map[string]bool{}}
+		h := newHandover(func(id ID) (string, bool) { return []string{"a", "b"}[id.num&1], true }, p.send)
+		test(t, h, p)
+		h.close()
+		if h.held != (volume{}) {
+			t.Errorf("%+v held at the end", h.held)
+		}
+	})
+}
+
+// answers returns n answers of the ids that follow first.
+func answers(first, n int, data string) (list []handedOver) {
+	for i := range n {
+		list = append(list, handedOver{ID: IntID(int64(first + i)), Data: data, Age: time.Second, Left: time.Minute})
+	}
+	return list
+}
+
+func (h *handover) check(t *testing.T, sent, lost uint64) {
+	t.Helper()
+	if s, l := h.stats(); s != sent || l != lost {
+		t.Errorf("%d sent and %d lost, want %d and %d", s, l, sent, lost)
+	}
+}
+
+// TestHandOverMessages checks that messages are no larger than they may be, and fit the wire.
+func TestHandOverMessages(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		long, _ := ParseID(strings.Repeat("i", MaxIDLen))
+		h.owner = func(id ID) (string, bool) {
+			return []string{"even", "odd", "long"}[id.num&1+int64(len(id.text))/MaxIDLen], true
+		}
+		long.num = 0 // even
+		p.took = time.Second
+		small, large := answers(0, 10_000, "1"), answers(0, 200, strings.Repeat("x", 20_000))
+		huge := handedOver{ID: long, Data: strings.Repeat("x", wire.MaxValue), Left: time.Hour}
+		for range 3 {
+			h.add([]handedOver{huge})
+		}
+		h.add(small)
+		h.add(large)
+		if err := h.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.check(t, 10_203, 0)
+		for dest, messages := range p.messages {
+			for i, list := range messages {
+				var b bytes.Buffer
+				if err := gob.NewEncoder(&b).Encode(list); err != nil {
+					t.Fatal(err)
+				}
+				if len(list) > maxHandedOver || b.Len() > handOverBytes+1000 && len(list) > 1 || b.Len() > wire.MaxMessage-1000 {
+					t.Errorf("message %d to %s has %d answers and %d bytes", i, dest, len(list), b.Len())
+				}
+			}
+		}
+		if n := len(p.messages["even"]); n != 5 {
+			t.Errorf("%d messages for 5,000 small answers and 2 MB of large ones, want 5", n)
+		}
+	})
+}
+
+// TestHandOverWaits has answers wait for a message that takes a second: they are older by then, and some expire.
+func TestHandOverWaits(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		p.took = time.Second
+		h.add(answers(0, 1, "1"))
+		synctest.Wait()
+		h.add([]handedOver{{ID: IntID(2), Age: time.Second, Left: time.Second}, {ID: IntID(4), Age: time.Second, Left: time.Second + 1}})
+		if err := h.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := handedOver{ID: IntID(4), Age: 2 * time.Second, Left: 1}
+		if m := p.messages["a"]; len(m) != 2 || len(m[1]) != 1 || m[1][0] != want {
+			t.Errorf("sent %+v, want %+v last", m, want)
+		}
+		h.check(t, 2, 0)
+	})
+}
+
+// TestHandOverReroutes changes the view while answers wait: they go where they belong then, or are lost.
+func TestHandOverReroutes(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		var moved atomic.Bool
+		h.owner = func(id ID) (string, bool) {
+			if !moved.Load() {
+				return "a", true
+			}
+			return "b", id.num < 5
+		}
+		p.took = time.Second
+		h.add(answers(0, 1, "1"))
+		synctest.Wait()
+		h.add(answers(1, 6, "1"))
+		moved.Store(true)
+		time.Sleep(time.Second / 2)
+		h.add(answers(7, 1, "1"))
+		if err := h.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := p.messages["a"], p.messages["b"]; len(a) != 1 || len(b) != 1 || len(b[0]) != 4 || b[0][0].Age != 2*time.Second {
+			t.Errorf("sent %+v", p.messages)
+		}
+		h.check(t, 5, 3)
+	})
+}
+
+// TestHandOverGivesUp has a destination that takes nothing: each message is given up after 2 s, and the other
+// destination is served at once.
+func TestHandOverGivesUp(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		p.took = time.Hour
+		h.add(answers(0, 1, "1"))
+		synctest.Wait()
+		p.took = 0
+		h.add(answers(1, 1, "1"))
+		synctest.Wait()
+		h.check(t, 1, 0)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("flush = %v while a message is being sent", err)
+		}
+		if err := h.flush(t.Context()); err != nil || time.Since(start) != handOverTimeout {
+			t.Errorf("flush = %v after %v", err, time.Since(start))
+		}
+		p.err = errors.New("refused")
+		h.add(answers(0, 10, "1"))
+		h.flush(t.Context())
+		h.check(t, 1, 11)
+	})
+}
+
+// TestHandOverOverflows gives more than may wait.
+func TestHandOverOverflows(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		p.took = time.Second
+		h.add(answers(0, handOverQueue, ""))
+		synctest.Wait() // two messages are on their way, and still count
+		h.add(answers(0, 5, ""))
+		h.check(t, 0, 5)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		h.add(answers(0, 2*maxHandedOver+7, ""))
+		h.check(t, 2*maxHandedOver, 12)
+		p.mu.Lock()
+		p.took = 0
+		p.mu.Unlock()
+		h.flush(t.Context())
+		h.check(t, handOverQueue+2*maxHandedOver, 12)
+
+		p.took = time.Second
+		value := strings.Repeat("x", 1<<20) // one in memory
+		h.add(answers(0, 70, value))
+		h.check(t, handOverQueue+2*maxHandedOver, 12+7)
+	})
+}
+
+// TestHandOverCloses closes while a message is being sent and more wait.
+func TestHandOverCloses(t *testing.T) {
+	inPost(t, func(t *testing.T, h *handover, p *post) {
+		if err := h.flush(t.Context()); err != nil {
+			t.Errorf("flush = %v of nothing", err)
+		}
+		p.took = time.Hour
+		h.add(answers(0, 2*maxHandedOver+2, "1"))
+		synctest.Wait()
+		h.add(answers(0, 3, "1"))
+		start := time.Now()
+		h.close()
+		h.close()
+		if time.Since(start) != 0 {
+			t.Errorf("close took %v", time.Since(start))
+		}
+		h.add(answers(0, 4, "1"))
+		h.check(t, 0, 2*maxHandedOver+2+3+4)
+		if err := h.flush(t.Context()); err != nil {
+			t.Errorf("flush = %v after close", err)
+		}
+	})
+}
+
+// A switchboard is two registries and a hand-over from each. It says who of them owns an id.
+type switchboard struct {
+	regs  [2]*registry
+	hands [2]*handover
+	turn  atomic.Int64 // id n is of registry (n + turn) mod 2
+}
+
+func newSwitchboard(kinds [2]Kind, delay time.Duration) *switchboard {
+	b := &switchboard{}
+	for i := range b.regs {
+		b.regs[i] = newRegistry(kinds[i], fmt.Sprintf("%d@h", i+1), 1<<16, slog.New(slog.DiscardHandler))
+	}
+	for i, r := range b.regs {
+		owner := func(id ID) (string, bool) { return b.of(id).node, true }
+		b.hands[i] = newHandover(owner, func(_ context.Context, dest string, list []handedOver) error {
+			time.Sleep(delay)
+			b.regs[slices.IndexFunc(b.regs[:], func(r *registry) bool { return r.node == dest })].adopt(list)
+			return nil
+		})
+		r.handOver = b.hands[i].add
+	}
+	return b
+}
+
+func (b *switchboard) of(id ID) *registry { return b.regs[(id.num+b.turn.Load())&1] }
+
+// move gives every id to the other registry.
+func (b *switchboard) move() {
+	b.turn.Add(1)
+	for _, r := range b.regs {
+		r.retain(func(id ID) bool { return b.of(id) == r })
+	}
+}
+
+func (b *switchboard) flush(t *testing.T) {
+	t.Helper()
+	for _, h := range b.hands {
+		if err := h.flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// close checks that nobody waits when all is over.
+func (b *switchboard) close(t *testing.T) {
+	for i, r := range b.regs {
+		b.hands[i].close()
+		r.close(t.Context())
+		if n := r.waiting.Load(); n != 0 {
+			t.Errorf("%d calls wait at the end", n)
+		}
+		if n := r.stuck(); n != 0 {
+			t.Errorf("%d loads stuck at the end", n)
+		}
+		for j := range r.shards {
+			if n := len(r.shards[j].loading); n != 0 {
+				t.Errorf("%d loads at the end", n)
+			}
+		}
+	}
+}
+
+// TestSourceRunsOnce moves 100 ids of a slow source to and fro: it runs once for each, also for those that move
+// while they load.
+func TestSourceRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int64
+		slow := func(context.Context, ID) (Value, error) {
+			time.Sleep(time.Second)
+			return IntValue(runs.Add(1)), nil
+		}
+		kind := Kind{Source: slow, TTL: time.Minute}
+		b := newSwitchboard([2]Kind{kind, kind}, time.Millisecond)
+		ask := func() {
+			var wg sync.WaitGroup
+			for i := range int64(100) {
+				wg.Go(func() {
+					if _, err := b.of(IntID(i)).request(t.Context(), IntID(i)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		time.AfterFunc(time.Second/2, b.move) // while they load
+		for range 10 {
+			ask()
+			b.flush(t)
+			b.move()
+			b.flush(t)
+		}
+		if n := runs.Load(); n != 100 {
+			t.Errorf("%d runs, want 100", n)
+		}
+		sent := uint64(0)
+		for _, h := range b.hands {
+			n, lost := h.stats()
+			sent += n
+			if lost != 0 {
+				t.Errorf("%d lost", lost)
+			}
+		}
+		if sent != 1100 {
+			t.Errorf("%d sent, want 1100", sent)
+		}
+		b.close(t)
+	})
+}
+
+// TestHandOverStorm calls two registries while ids move between them all the time and workers expire: every call is
+// answered, the runs of one id in one registry do not overlap, and what a run produced is in one place at most.
+func TestHandOverStorm(t *testing.T) {
+	const ids, ttl = 50, 3 * time.Millisecond
+	var runs atomic.Int64
+	var kinds [2]Kind
+	for i := range kinds {
+		var running [ids]atomic.Int32
+		kinds[i] = Kind{TTL: ttl, Source: func(_ context.Context, id ID) (Value, error) {
+			if running[id.num].Add(1) > 1 {
+				t.Error("two runs of one id overlap in one registry")
+			}
+			defer running[id.num].Add(-1)
+			if rand.N(4) == 0 {
+				time.Sleep(rand.N(time.Millisecond))
+			}
+			return BytesValue(fmt.Sprintf("%d/%d", id.num, runs.Add(1))), nil
+		}}
+	}
+	b := newSwitchboard(kinds, 50*time.Microsecond)
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 5_000 {
+				id := IntID(rand.Int64N(ids))
+				ctx, cancel := context.WithCancel(t.Context())
+				if rand.N(10) == 0 {
+					cancel() // loads are abandoned, too
+				}
+				reply, err := b.of(id).request(ctx, id)
+				gaveUp := ctx.Err() != nil && errors.Is(err, context.Canceled)
+				cancel()
+				switch {
+				case err != nil && !gaveUp:
+					t.Errorf("a call is lost: %v", err)
+				case err == nil && !strings.HasPrefix(reply.Value.String(), id.String()+"/"):
+					t.Errorf("request(%v) = %q", id, reply.Value)
+				case reply.Cached && reply.Age >= ttl:
+					t.Errorf("a cached answer is %v old", reply.Age)
+				}
+			}
+		})
+	}
+	stop := make(chan struct{})
+	var mover sync.WaitGroup
+	moves := 0
+	mover.Go(func() {
+		for ; !isClosed(stop); moves++ {
+			b.move()
+			time.Sleep(rand.N(time.Millisecond))
+		}
+	})
+	callers.Wait()
+	close(stop)
+	mover.Wait()
+	b.flush(t)
+	checkOnePlace(t, b)
+	sent, _ := b.hands[0].stats()
+	t.Logf("%d runs, %d moves, %d answers handed over one way", runs.Load(), moves, sent)
+	if runs.Load() < 100 || moves < 10 || sent < 100 {
+		t.Error("not much of a storm")
+	}
+	b.close(t)
+}
+
+// checkOnePlace looks for one run's value in both registries.
+func checkOnePlace(t *testing.T, b *switchboard) {
+	values := map[string]bool{}
+	for _, r := range b.regs {
+		for i := range r.shards {
+			s := &r.shards[i]
+			s.mu.Lock()
+			for _, w := range s.workers {
+				if values[w.value.data] {
+					t.Errorf("the value %s is in two places", w.value)
+				}
+				values[w.value.data] = w.value.data != "" // it loads
+			}
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A Source produces the value of the worker of an id. It should return soon after ctx ends: that is
+// at the kind's Timeout, or when nobody waits for the value any more. Runs for one id never overlap;
+// runs for different ids do. A panic becomes an error of its callers.
+type Source func(ctx context.Context, id ID) (Value, error)
+
+// RandomSource is the source of the demo: an integer from 1 to 1000.
+func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int64N(1000) + 1), nil }
+
+// A Kind is a family of workers with one source and one policy. Zero fields mean the default.
+type Kind struct {
+	Source      Source        // RandomSource
+	TTL         time.Duration // 5 s; how long a worker lives
+	FromUse     bool          // TTL counts from the last use, not from the worker's start
+	Timeout     time.Duration // 5 s; how long the source may run
+	Queue       int           // 4096; calls that may wait for one id
+	CacheErrors time.Duration // 0: the next call after an error runs the source again
+	Exclusive   bool          // a call that may have run is not answered by another node instead
+}
+
+func (k Kind) withDefaults() Kind {
+	if k.Source == nil {
+		k.Source = RandomSource
+	}
+	k.TTL = cmp.Or(k.TTL, 5*time.Second)
+	k.Timeout = cmp.Or(k.Timeout, defaultTimeout)
+	k.Queue = cmp.Or(k.Queue, 4096)
+	return k
+}

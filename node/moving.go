@@ -1,0 +1,118 @@
+package node
+
+import (
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// When the view changes, ids move to other nodes. Their workers' answers move too, so that a slow source is
+// not asked anew for every one of them at the same time. An answer that is lost on the way costs one load.
+
+// A handedOver is an answer on its way to the node that owns its id now.
+type handedOver struct {
+	ID    ID
+	Data  string // the value, as wire.Reply has it
+	IsInt bool
+	Age   time.Duration // since the worker started
+	Left  time.Duration // until it expires
+}
+
+// size is about what an answer takes in memory, and at most what it takes on the wire.
+func (a *handedOver) size() int { return len(a.ID.text) + len(a.Data) + 64 }
+
+// maxAge keeps sums of times from overflowing. Older answers, if any, look as old as this.
+const maxAge = 100 * 365 * 24 * time.Hour
+
+// retain takes out the workers whose ids keep refuses, and hands their answers over; one that is loading goes
+// when its load ends. A worker is taken out and its answer taken in one step, so the answer has one place: a call
+// that comes to this node afterwards starts anew.
+func (r *registry) retain(keep func(ID) bool) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		var moves []handedOver
+		s.mu.Lock()
+		now := r.now()
+		for id, w := range s.workers {
+			switch {
+			case keep(id):
+				w.moved = false
+			case w.load != nil:
+				w.moved = true
+			default:
+				delete(s.workers, id)
+				if !s.leaving { // else it has gone already
+					moves = r.takeLocked(moves, w, now)
+				}
+			}
+		}
+		s.mu.Unlock()
+		if len(moves) > 0 {
+			r.handOver(moves)
+		}
+	}
+}
+
+// leave hands over all answers, those of loads that end later included. Unlike with retain they stay here as
+// well: until the others have heard that this node leaves they go on asking it.
+func (r *registry) leave() {
+	for i := range r.shards {
+		s := &r.shards[i]
+		var moves []handedOver
+		s.mu.Lock()
+		now := r.now()
+		for _, w := range s.workers {
+			if w.load == nil && !s.leaving {
+				moves = r.takeLocked(moves, w, now)
+			}
+		}
+		s.leaving = true
+		s.mu.Unlock()
+		if len(moves) > 0 {
+			r.handOver(moves)
+		}
+	}
+}
+
+// takeLocked adds w's answer to moves, if it has one that another node can use.
+func (r *registry) takeLocked(moves []handedOver, w *worker, now time.Duration) []handedOver {
+	if r.handOver == nil || w.err != nil || w.expires <= now {
+		return moves
+	}
+	return append(moves, handedOver{w.id, w.value.data, w.value.isInt, now - w.started, w.expires - now})
+}
+
+// adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
+// was there and dies when it would have died there, but no later than if it had been loaded here at that age.
+// An id that has a worker keeps it. The list may come from a peer that lies.
+func (r *registry) adopt(list []handedOver) (adopted int) {
+	for i := range min(len(list), maxHandedOver) {
+		if r.adoptOne(&list[i]) {
+			adopted++
+		}
+	}
+	return adopted
+}
+
+func (r *registry) adoptOne(a *handedOver) bool {
+	age := max(0, min(a.Age, maxAge))
+	left := min(a.Left, r.kind.TTL)
+	if !r.kind.FromUse {
+		left = min(left, r.kind.TTL-age)
+	}
+	if left <= 0 || len(a.Data) > wire.MaxValue {
+		return false
+	}
+	s := r.shard(a.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := r.now()
+	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now) {
+		return false
+	}
+	w := &worker{id: a.ID, started: now - age, expires: now + left, value: Value{data: a.Data, isInt: a.IsInt}}
+	s.workers[a.ID] = w
+	s.expiry.push(w)
+	r.sweeper.wakeBy(w.expires)
+	return true
+}

@@ -1,0 +1,425 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// sessions holds the session to each peer: dialled when it is first needed, by either side, and closed when it
+// has long been idle. While a peer cannot be reached it is dialled again and again, so that requests to it fail over
+// at once and return to it when it is back.
+type sessions struct {
+	name  Name // this node's
+	hello func() wire.Hello
+	creds *wire.Credentials
+	serve wire.Handler
+	log   *slog.Logger
+	moved func() // called after a peer was lost or is back; no locks are held
+	idle  time.Duration
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	peers map[Name]*peer // guarded by mu
+	ended bool           // no session comes in any more; guarded by mu
+}
+
+// A peer is a member as this node reaches it.
+type peer struct {
+	name    Name
+	self    bool
+	session atomic.Pointer[wire.Session] // nil if there is none
+	lost    atomic.Bool                  // the last session broke, or the last dial failed
+	health  health
+	told    atomic.Uint64 // the epoch of the last view that it was told with a NotOwner
+
+	// Guarded by sessions.mu:
+	addr        string
+	incarnation uint64
+	alive       bool // has a seat, and the cluster can reach it
+	up          bool // as the log says
+	dial        *dial
+	redialing   bool
+	again       chan struct{} // of capacity 1: dial now
+	used        uint64        // calls on the session when it was last looked at
+}
+
+// A dial in progress. All who want a session to that peer wait for the same one.
+type dial struct {
+	done    chan struct{}
+	session *wire.Session // and err are set before done is closed
+	err     error
+}
+
+const (
+	dialTimeout = 2 * time.Second
+	idleAfter   = 5 * time.Minute
+	linger      = time.Second // that a session without calls is kept, for one that was about to be made
+	firstRetry  = 100 * time.Millisecond
+	lastRetry   = 2 * time.Second
+)
+
+func newSessions(name Name, hello func() wire.Hello, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *sessions {
+	s := &sessions{
+		name: name, hello: hello, creds: creds, serve: serve, log: log, moved: moved, idle: idleAfter,
+		peers: map[Name]*peer{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wg.Go(s.closeIdle)
+	return s
+}
+
+// peer returns the peer of that name.
+func (s *sessions) peer(name Name) *peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peerLocked(name)
+}
+
+func (s *sessions) peerLocked(name Name) *peer {
+	p := s.peers[name]
+	if p == nil {
+		p = &peer{name: name, self: name == s.name, again: make(chan struct{}, 1)}
+		s.peers[name] = p
+	}
+	return p
+}
+
+// seat notes what the cluster says of a peer.
+func (s *sessions) seat(p *peer, addr string, incarnation uint64, alive bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.incarnation != incarnation && p.incarnation != 0 || alive && !p.alive {
+		p.redialLocked() // it has started anew, or is back
+	}
+	p.addr, p.incarnation, p.alive = addr, incarnation, alive
+	if p.lost.Load() && alive && !p.self {
+		s.startRedialingLocked(p)
+	}
+	s.noteLocked(p, "the cluster cannot reach it")
+}
+
+// introduce notes where to find a peer of which the cluster has not told yet.
+func (s *sessions) introduce(p *peer, addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.addr == "" {
+		p.addr = addr
+	}
+}
+
+// seated returns what the cluster says of a peer.
+func (s *sessions) seated(p *peer) wire.Member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return wire.Member{Name: p.name.String(), Addr: p.addr, Incarnation: p.incarnation}
+}
+
+// retain forgets the peers that have no seat and no session. Keep are those that have a seat.
+func (s *sessions) retain(keep map[*peer]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, p := range s.peers {
+		if keep[p] {
+			continue
+		}
+		p.alive, p.up = false, false
+		if p.session.Load() == nil && p.dial == nil {
+			delete(s.peers, name)
+		}
+	}
+}
+
+// noteLocked logs that a peer went or came.
+func (s *sessions) noteLocked(p *peer, why string) {
+	up := p.alive && !p.lost.Load()
+	if p.self || up == p.up {
+		return
+	}
+	p.up = up
+	if up {
+		s.log.Info("node up", "node", p.name.String(), "addr", p.addr)
+	} else {
+		s.log.Warn("node down", "node", p.name.String(), "why", why)
+	}
+}
+
+// get returns the session to p, which it dials if there is none. If p was lost, or does not answer soon enough
+// to leave time for another way, it is Unreachable.
+func (s *sessions) get(ctx context.Context, p *peer) (*wire.Session, error) {
+	if ws := p.session.Load(); ws != nil {
+		return ws, nil
+	}
+	if p.lost.Load() {
+		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String()}
+	}
+	wait := ctx
+	if _, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, timeoutOf(ctx)/2)
+		defer cancel()
+	}
+	ws, err := s.dial(wait, p)
+	if err == nil || errors.Is(err, wire.Leaving) || errors.Is(err, wire.Closed) {
+		return ws, err
+	}
+	e := &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String(), Text: err.Error()}
+	if we, ok := errors.AsType[*wire.Error](err); ok && we.Code == wire.Unreachable {
+		e.Text = we.Text
+	}
+	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+		e.Code = wire.Canceled
+	}
+	return nil, e
+}
+
+// dial waits for a session to p: the one that is there, that is being dialled, or a new one.
+func (s *sessions) dial(ctx context.Context, p *peer) (*wire.Session, error) {
+	s.mu.Lock()
+	if ws := p.session.Load(); ws != nil || s.ended {
+		s.mu.Unlock()
+		if ws == nil {
+			return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		}
+		return ws, nil
+	}
+	d := p.dial
+	if d == nil {
+		d = &dial{done: make(chan struct{})}
+		p.dial = d
+		addr := p.addr
+		s.wg.Go(func() { s.run(p, d, addr) })
+	}
+	s.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.session, d.err
+	case <-ctx.Done():
+		return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "no answer yet")
+	}
+}
+
+// run dials, and ends d.
+func (s *sessions) run(p *peer, d *dial, addr string) {
+	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
+	defer cancel()
+	ws, err := wire.Dial(ctx, addr, s.creds, s.hello(), s.serve)
+	if err == nil && ws.Peer().Name != p.name.String() {
+		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", addr, ws.Peer().Name)
+		ws.Close()
+	}
+	if err == nil {
+		ws, err = s.register(ws, p.name)
+	}
+	s.mu.Lock()
+	p.dial = nil
+	changed := false
+	if err != nil && p.session.Load() == nil && !errors.Is(err, wire.Leaving) {
+		changed = s.loseLocked(p, err)
+	}
+	s.mu.Unlock()
+	d.session, d.err = ws, err
+	close(d.done)
+	if changed {
+		s.moved()
+	}
+}
+
+// register makes ws the session to its peer. If there is one to the same process already, both sides keep the one
+// that the smaller name dialled; the other ends when its calls have.
+func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		ws.Close()
+		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	p := s.peerLocked(name)
+	keep, drop := ws, p.session.Load()
+	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation
+	if same && drop.Err() == nil && drop.Dialed() == (s.name.Compare(name) < 0) {
+		keep, drop = drop, ws
+	}
+	p.session.Store(keep)
+	back := p.lost.Swap(false)
+	p.health.reset()
+	s.noteLocked(p, "")
+	s.wg.Go(func() { s.watch(p, ws) })
+	s.mu.Unlock()
+	switch {
+	case drop == nil:
+	case same:
+		s.wg.Go(func() { s.retire(p, drop) })
+	default:
+		drop.Shut() // to a process that is no more
+	}
+	if back {
+		s.moved()
+	}
+	return keep, nil
+}
+
+// watch waits until ws has ended. If it was in use, and this side has not closed it, the peer is lost.
+func (s *sessions) watch(p *peer, ws *wire.Session) {
+	select {
+	case <-ws.Done():
+	case <-s.ctx.Done():
+	}
+	s.mu.Lock()
+	why := ws.Err()
+	changed := p.session.CompareAndSwap(ws, nil) && why != nil && !errors.Is(why, wire.Closed) && s.loseLocked(p, why)
+	s.mu.Unlock()
+	ws.Close()
+	if changed {
+		s.moved()
+	}
+}
+
+// loseLocked notes that p cannot be reached, and reports whether that is news.
+func (s *sessions) loseLocked(p *peer, why error) (news bool) {
+	news = !p.lost.Swap(true)
+	s.noteLocked(p, why.Error())
+	if p.alive {
+		s.startRedialingLocked(p)
+	}
+	return news
+}
+
+func (s *sessions) startRedialingLocked(p *peer) {
+	if !p.redialing && !s.ended {
+		p.redialing = true
+		s.wg.Go(func() { s.redial(p) })
+	}
+}
+
+// redialLocked ends the pause between two dials.
+func (p *peer) redialLocked() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
+// redial dials p until that succeeds, or the cluster cannot reach it either.
+func (s *sessions) redial(p *peer) {
+	last := ""
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		select {
+		case <-time.After(retry/2 + rand.N(retry)):
+		case <-p.again:
+			retry = firstRetry
+		case <-s.ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		if !p.alive || !p.lost.Load() || s.ended {
+			p.redialing = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		_, err := s.dial(s.ctx, p)
+		if err != nil && !errors.Is(err, wire.Unreachable) && err.Error() != last && s.ctx.Err() == nil {
+			last = err.Error()
+			s.log.Warn("cannot connect, will try again", "node", p.name.String(), "why", last)
+		}
+	}
+}
+
+// retire takes ws out of use on both sides, and closes it when its calls have ended.
+func (s *sessions) retire(p *peer, ws *wire.Session) {
+	p.session.CompareAndSwap(ws, nil)
+	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
+	_ = ws.Do(ctx, opRetire, nil, nil) // who cannot be told has lost it
+	cancel()
+	for busy := true; busy && sleep(s.ctx, linger) && ws.Err() == nil; {
+		_, busy = ws.Used()
+	}
+	ws.Close()
+}
+
+// retired takes ws out of use, as its peer has done.
+func (s *sessions) retired(ws *wire.Session) {
+	name, err := ParseName(ws.Peer().Name)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.peers[name]; p != nil {
+		p.session.CompareAndSwap(ws, nil)
+	}
+}
+
+// closeIdle retires the sessions on which nothing has been asked for long.
+func (s *sessions) closeIdle() {
+	ticker := time.NewTicker(s.idle / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		for _, p := range s.peers {
+			ws := p.session.Load()
+			if ws == nil {
+				continue
+			}
+			used, busy := ws.Used()
+			if !busy && used == p.used {
+				s.wg.Go(func() { s.retire(p, ws) })
+			}
+			p.used = used
+		}
+		s.mu.Unlock()
+	}
+}
+
+// live returns the sessions that there are.
+func (s *sessions) live() map[*peer]*wire.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	live := map[*peer]*wire.Session{}
+	for _, p := range s.peers {
+		if ws := p.session.Load(); ws != nil {
+			live[p] = ws
+		}
+	}
+	return live
+}
+
+// drop ends all sessions.
+func (s *sessions) drop() {
+	for p, ws := range s.live() {
+		p.session.CompareAndSwap(ws, nil)
+		ws.Close()
+	}
+}
+
+// close ends all sessions, after what they have to say has been written, and waits.
+func (s *sessions) close() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	var flushing sync.WaitGroup
+	for _, ws := range s.live() {
+		flushing.Go(func() {
+			ws.Flush()
+			ws.Close()
+		})
+	}
+	flushing.Wait()
+	s.cancel()
+	s.wg.Wait()
+}

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/distproc/distproc/node/gossip"
 )
 
 // inFlight are the numbers of callers that the remote benchmarks run with.
@@ -75,7 +73,7 @@ func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()
 	var nodes []*Node
 	for i := range size {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Timing: gossip.Local, Cookie: testCookie, Default: Kind{TTL: time.Hour}})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: Kind{TTL: time.Hour}})
 		if err != nil {
 			b.Fatal(err)
 		}

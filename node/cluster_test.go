@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 	"go.uber.org/goleak"
 )
@@ -42,7 +41,7 @@ func (l testLog) Write(p []byte) (int, error) {
 func startNode(t testing.TB, name string, kind Kind) *Node {
 	t.Helper()
 	n, err := Start(Config{
-		Name: name, Timing: gossip.Local, Cookie: testCookie, Default: kind,
+		Name: name, Cookie: testCookie, Default: kind,
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
 	})
 	if err != nil {
@@ -207,7 +206,7 @@ func TestConnectResults(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
 	first := nodes[1]
-	second, err := Start(Config{Name: first.Self(), Port: 4999, Timing: gossip.Local, Cookie: testCookie})
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +223,7 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
 func TestRoutingDisagrees(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Timing: gossip.Local, Cookie: testCookie, Routing: Rendezvous})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Routing: Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +241,7 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Timing: gossip.Local, Cookie: testCookie, Routing: Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -489,13 +488,13 @@ func TestStartErrors(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Name: "1@" + host, Timing: gossip.Local, Cookie: testCookie}, "--port"},
+		{Config{Name: "1@" + host, Cookie: testCookie}, "--port"},
 		{Config{Name: "2@" + host}, "cookie"},
-		{Config{Name: "nonsense", Timing: gossip.Local, Cookie: testCookie}, "NAME@HOST"},
-		{Config{Name: "2@" + host, Port: 1 << 16, Timing: gossip.Local, Cookie: testCookie}, "port"},
-		{Config{Name: "2@no-such-host.invalid", Timing: gossip.Local, Cookie: testCookie}, "no-such-host"},
-		{Config{Name: "2@203.0.113.1", Timing: gossip.Local, Cookie: testCookie}, "no address of this machine"},
-		{Config{Name: "2@" + host, Timing: gossip.Local, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
+		{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
+		{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
+		{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
+		{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine"},
+		{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
 	} {
 		n, err := Start(test.config)
 		if err == nil {

@@ -127,10 +127,14 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 	}
 }
 
-// settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
-// not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
-func (n *Node) settle(ctx context.Context, id ID, p *peer, theirs []wire.Member) (next *peer) {
-	n.members.learn(theirs)
+// settle finds out whom to ask after p has said that it is not the place of id. Members are those that p knows, or none if it
+// has told them before. If the two do not come to agree, as one of them takes somebody for failed and the other does
+// not, p's word counts.
+func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member) (next *peer) {
+	if len(members) > 0 {
+		p.theirs.Store(&members)
+		n.members.learn(members)
+	}
 	if next = n.members.view.Load().place(id); next != p {
 		return next
 	}
@@ -139,8 +143,10 @@ func (n *Node) settle(ctx context.Context, id ID, p *peer, theirs []wire.Member)
 			return next
 		}
 	}
-	if q := n.members.placeAmong(theirs, id); q != nil {
-		return q
+	if theirs := p.theirs.Load(); theirs != nil {
+		if next = n.members.placeAmong(*theirs, id); next != nil {
+			return next
+		}
 	}
 	return p
 }

@@ -22,7 +22,6 @@ type sessions struct {
 	serve wire.Handler
 	log   *slog.Logger
 	moved func() // called after a peer was lost or is back; no locks are held
-	idle  time.Duration
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -40,7 +39,8 @@ type peer struct {
 	session atomic.Pointer[wire.Session] // nil if there is none
 	lost    atomic.Bool                  // the last session broke, or the last dial failed
 	health  health
-	told    atomic.Uint64 // the epoch of the last view that it was told with a NotOwner
+	told    atomic.Uint64                 // the epoch of the last view that it was told with a NotOwner
+	theirs  atomic.Pointer[[]wire.Member] // the last that it told with one
 
 	// Guarded by sessions.mu:
 	addr        string
@@ -70,7 +70,7 @@ const (
 
 func newSessions(name Name, hello func() wire.Hello, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *sessions {
 	s := &sessions{
-		name: name, hello: hello, creds: creds, serve: serve, log: log, moved: moved, idle: idleAfter,
+		name: name, hello: hello, creds: creds, serve: serve, log: log, moved: moved,
 		peers: map[Name]*peer{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -252,6 +252,7 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 	p.session.Store(keep)
 	back := p.lost.Swap(false)
 	p.health.reset()
+	p.told.Store(0)
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })
 	s.mu.Unlock()
@@ -362,7 +363,7 @@ func (s *sessions) retired(ws *wire.Session) {
 
 // closeIdle retires the sessions on which nothing has been asked for long.
 func (s *sessions) closeIdle() {
-	ticker := time.NewTicker(s.idle / 2)
+	ticker := time.NewTicker(idleAfter / 2)
 	defer ticker.Stop()
 	for {
 		select {
@@ -370,19 +371,24 @@ func (s *sessions) closeIdle() {
 		case <-s.ctx.Done():
 			return
 		}
-		s.mu.Lock()
-		for _, p := range s.peers {
-			ws := p.session.Load()
-			if ws == nil {
-				continue
-			}
-			used, busy := ws.Used()
-			if !busy && used == p.used {
-				s.wg.Go(func() { s.retire(p, ws) })
-			}
-			p.used = used
+		s.retireIdle()
+	}
+}
+
+// retireIdle retires the sessions on which nothing has been asked since it was last called.
+func (s *sessions) retireIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		ws := p.session.Load()
+		if ws == nil || s.ended {
+			continue
 		}
-		s.mu.Unlock()
+		used, busy := ws.Used()
+		if !busy && used == p.used {
+			s.wg.Go(func() { s.retire(p, ws) })
+		}
+		p.used = used
 	}
 }
 

@@ -14,7 +14,7 @@ func commands() []command {
 		},
 		{
 			usage:   "disconnect(node)",
-			help:    "close the session with a node",
+			help:    "have a node leave the cluster; it stays up, alone",
 			example: `disconnect("2@127.0.0.1")`,
 			aliases: []string{"Node.disconnect"},
 			run:     (*Shell).disconnect,

@@ -1,0 +1,173 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// TestSessionsOnDemand forms a cluster: there is no session that no request has asked for, and one that is idle goes again
+// without anybody taking the other for lost.
+func TestSessionsOnDemand(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	a, b := nodes[0].members.sessions, nodes[1].members.sessions
+	toB, toA := a.peer(nodes[1].addr.Name), b.peer(nodes[0].addr.Name)
+	if _, err := nodes[0].Request(t.Context(), IntID(1)); err != nil {
+		t.Fatal(err)
+	}
+	if toB.session.Load() == nil || toA.session.Load() == nil {
+		t.Fatal("a request made no session")
+	}
+	first := toB.session.Load()
+	a.retireIdle()
+	a.retireIdle() // nothing was asked in between
+	await(t, func() error {
+		if toB.session.Load() == first || toA.session.Load() != nil || first.Err() == nil {
+			return errors.New("the idle session is still there")
+		}
+		return nil
+	})
+	if toB.lost.Load() || toA.lost.Load() {
+		t.Error("a retired session counts as a lost peer")
+	}
+	for range 10 { // and it comes back
+		if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Degraded {
+			t.Errorf("request(1) = %+v, %v", reply, err)
+		}
+	}
+}
+
+// TestRetireUnderLoad retires sessions while calls run on them: no call notices.
+func TestRetireUnderLoad(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	var calls, bad atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for !isClosed(stop) {
+				reply, err := nodes[i%2].Request(t.Context(), IntID(calls.Add(1)%100))
+				if err != nil || reply.Degraded {
+					bad.Add(1)
+				}
+			}
+		})
+	}
+	for round := range 6 {
+		n := nodes[round%2]
+		p := n.members.sessions.peer(nodes[1-round%2].addr.Name)
+		await(t, func() error {
+			if p.session.Load() == nil {
+				return errors.New("no session")
+			}
+			return nil
+		})
+		n.members.sessions.retire(p, p.session.Load())
+	}
+	close(stop)
+	wg.Wait()
+	if n := bad.Load(); n > 0 {
+		t.Errorf("%d of %d calls failed or were degraded", n, calls.Load())
+	}
+}
+
+// TestStuckOwner has an owner answer pings but no calls: after some have met their deadlines the next ones fail over at once,
+// and when it goes on, it answers again.
+func TestStuckOwner(t *testing.T) {
+	host := testHost()
+	release := make(chan struct{})
+	deaf := func(context.Context, ID) (Value, error) {
+		<-release
+		return IntValue(2), nil
+	}
+	a := startNode(t, "1@"+host, Kind{Source: func(context.Context, ID) (Value, error) { return IntValue(1), nil }})
+	b := startNode(t, "2@"+host, Kind{Source: deaf})
+	a.Connect(t.Context(), b.Self())
+	awaitView(t, a, b)
+	call := func(id int64) (Reply, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		return a.Request(ctx, IntID(id))
+	}
+	for i := range int64(3 * stuckMisses) { // one slow id is no stuck node
+		if _, err := call(1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("call %d = %v, want %v", i, err, context.DeadlineExceeded)
+		}
+		if i > stuckMisses && time.Duration(i)*500*time.Millisecond > stuckAfter+time.Second {
+			break
+		}
+	}
+	if _, err := call(3); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the call that shows it = %v", err)
+	}
+	start := time.Now()
+	for range int64(20) {
+		if reply, err := call(5); err != nil || !reply.Degraded || reply.Node != a.Self() {
+			t.Fatalf("a call to a stuck node = %+v, %v; want a degraded answer of %s", reply, err, a.Self())
+		}
+	}
+	if took := time.Since(start); took > 400*time.Millisecond {
+		t.Errorf("20 calls to a stuck node took %v", took)
+	}
+	if list, _ := a.Members(t.Context()); list[1].State != Stuck {
+		t.Errorf("members: %+v", list)
+	}
+	close(release)
+	await(t, func() error {
+		reply, err := call(7)
+		if err != nil || reply.Degraded || reply.Node != b.Self() {
+			return fmt.Errorf("after it goes on: %+v, %v", reply, err)
+		}
+		return nil
+	})
+	awaitView(t, a, b)
+}
+
+// TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
+// refused, unless nobody listens where the first one was.
+func TestPausedNameTaken(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	host := nodes[0].addr.Host
+	silent, err := net.Listen("tcp", host+":4399")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes[0].members.learn([]wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
+	second := startNode(t, "3@"+host, Kind{})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := second.members.connect(ctx, nodes[0].addr); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("connection of the second 3@ = %v, want %v", err, ErrNameTaken)
+	}
+	silent.Close()
+	if err := second.Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, nodes[0], nodes[1], second)
+}
+
+// TestSettle has a caller and the stand-in differ about who has failed: the call is answered all the same.
+func TestSettle(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	a := nodes[0]
+	v := a.members.view.Load()
+	failed := map[*peer]bool{v.peers[1]: true}
+	for i := range int64(9) {
+		a.members.view.Store(newView(append([]*peer(nil), v.peers...), failed, Modulo)) // a takes 2@ for failed, and nobody else does
+		reply, err := a.Request(t.Context(), IntID(3*i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stand := a.members.view.Load().place(IntID(3*i + 1)); !stand.self && (reply.Degraded || reply.Node != nodes[1].Self()) {
+			t.Errorf("request(%d) = %+v, want the answer of %s, as %s says", 3*i+1, reply, nodes[1].Self(), stand.name)
+		}
+	}
+	a.members.refresh()
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,26 +150,6 @@ func (m *members) learn(list []wire.Member) {
 	}
 }
 
-// placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
-// such member.
-func (m *members) placeAmong(list []wire.Member, id ID) *peer {
-	var seats []seat
-	for _, w := range list {
-		name, err := ParseName(w.Name)
-		if err != nil || w.State == wire.Left || w.State == wire.Reaped {
-			continue
-		}
-		s := seatOf(name)
-		s.failed = w.State == wire.Failed
-		seats = append(seats, s)
-	}
-	if len(seats) == 0 {
-		return nil
-	}
-	slices.SortFunc(seats, func(a, b seat) int { return a.name.Compare(b.name) })
-	return m.view.Load().peer(seats[m.routing.place(id, seats)].name)
-}
-
 // left takes in that a peer itself says that it leaves.
 func (m *members) left(w wire.Member) {
 	w.State = wire.Left
@@ -212,123 +191,6 @@ func (m *members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 		return nil, err
 	}
 	return l, nil
-}
-
-// A tellMessage is what two nodes exchange to settle who is a member. The list is left out if the digests show that
-// both have the same.
-type tellMessage struct {
-	Digest uint64
-	List   []wire.Member
-}
-
-// exchange settles with p who is a member.
-func (m *members) exchange(ctx context.Context, p *peer) error {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
-	defer cancel()
-	ws, err := m.sessions.get(ctx, p)
-	if err != nil {
-		return err
-	}
-	g := m.swim()
-	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
-		return err
-	}
-	m.learn(theirs.List)
-	if g.Digest() == theirs.Digest {
-		return nil
-	}
-	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
-}
-
-func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
-	name, err := ParseName(w.Name)
-	if err != nil {
-		return err
-	}
-	p := m.sessions.peer(name)
-	m.sessions.introduce(p, w.Addr)
-	return m.exchange(ctx, p)
-}
-
-// serveTell is the other side of exchange.
-func (m *members) serveTell(t tellMessage) (any, error) {
-	m.learn(t.List)
-	g := m.swim()
-	answer := tellMessage{Digest: g.Digest()}
-	if answer.Digest != t.Digest {
-		answer.List = g.Snapshot()
-	}
-	return answer, nil
-}
-
-// remove has a member lose its seat: one that lives leaves the cluster, and stays up alone.
-func (m *members) remove(ctx context.Context, p *peer) error {
-	ws, err := m.sessions.get(ctx, p)
-	if err == nil {
-		return ws.Do(ctx, opPart, nil, nil)
-	}
-	if v := m.view.Load(); !v.failed(p) {
-		return err
-	}
-	return m.swim().Remove(p.name.String())
-}
-
-// part leaves the cluster and is one of its own from then on.
-func (m *members) part() {
-	m.mu.Lock()
-	if m.ended || m.apart {
-		m.mu.Unlock()
-		return
-	}
-	m.apart = true
-	old := m.gossip
-	m.mu.Unlock()
-	m.leave()
-	old.Close()
-	m.sessions.drop()
-	m.mu.Lock()
-	m.self.Incarnation = uint64(time.Now().UnixNano())
-	self := m.self
-	m.mu.Unlock()
-	g, err := m.newGossip(self)
-	if err != nil {
-		m.log.Error("cannot be a member any more", "err", err)
-		return
-	}
-	m.mu.Lock()
-	m.apart = false
-	ended := m.ended
-	if !ended {
-		m.gossip = g
-	}
-	m.mu.Unlock()
-	if ended {
-		g.Close()
-		return
-	}
-	m.log.Info("left the cluster")
-	m.refresh()
-}
-
-func (m *members) parting() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.apart
-}
-
-// leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.
-func (m *members) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime)
-	defer cancel()
-	h := m.hello()
-	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
-	var telling sync.WaitGroup
-	for _, ws := range m.sessions.live() {
-		telling.Go(func() { _ = ws.Do(ctx, opTell, farewell, nil) }) // who misses it hears it by gossip
-	}
-	m.swim().Leave(ctx)
-	telling.Wait()
 }
 
 // close ends all that is connected.

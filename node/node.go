@@ -1,16 +1,18 @@
 // Package node runs one node of a cluster in which every id has one place.
 //
 // The path of one request: [Node.Request] takes a snapshot of the view, in which [Routing], a pure
-// function, finds the seat that the id belongs to. If that is this node, its registry finds the
-// live worker of the id or starts one, and the worker answers, at once if it has its value. If it
-// is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
+// function, finds the place of the id: the member whose seat it belongs to, or a stand-in while that has failed. If
+// that is this node, its registry finds the live worker of the id or starts one, and the worker answers, at once if it
+// has its value. If it is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
 // node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
-// the owner cannot be reached, a worker of this node answers instead and the reply says so.
+// the place cannot be reached, a worker of this node answers instead and the reply says so.
 //
-// The parts: request.go is that path; routing.go and view.go decide who owns; members.go keeps the
-// seats, connect.go the sessions, gossip.go tells the others; registry.go, worker.go and expiry.go hold
-// the workers, and census.go counts them; serve.go answers peers; inspect.go answers people; client.go is
-// a console's way in, which is no member.
+// The parts: request.go is that path, and settle.go what follows when two nodes differ about the members. routing.go and
+// view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
+// nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
+// peer. registry.go, worker.go, kind.go and expiry.go hold the workers, moving.go and handover.go bring their answers to
+// where their ids go, and census.go counts them. serve.go answers peers; inspect.go answers people; client.go is a
+// console's way in, which is no member.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start of a node must
 // not undo what a later one said.
@@ -22,9 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -160,85 +160,6 @@ func (n *Node) Self() string { return n.name }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// Connect connects to the named nodes, NAME@HOST or NAME@HOST:PORT, and through each to all that it
-// knows. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
-// most 1 s. The results are in the order of the names.
-func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
-	if len(names) == 0 {
-		for i := range knownNames {
-			names = append(names, Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	results := make([]Connection, len(names))
-	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() { results[i] = Connection{Name: name, Err: n.connect(ctx, name)} })
-	}
-	wg.Wait()
-	return results
-}
-
-// Disconnect has a member leave the cluster: one that lives stays up, alone, until it connects again; the seat of one
-// that has failed is taken at once.
-func (n *Node) Disconnect(ctx context.Context, name string) error {
-	p, err := n.member(name)
-	if err != nil {
-		return err
-	}
-	if p.self {
-		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself", name)
-	}
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	return n.members.remove(ctx, p)
-}
-
-func (n *Node) connect(ctx context.Context, name string) error {
-	a, err := ParseAddr(name)
-	if err != nil {
-		return err
-	}
-	return n.members.connect(ctx, a)
-}
-
-// Join connects to the named nodes, each again and again until it succeeds or ctx ends. It returns when all
-// have succeeded. A reason of failure is logged when it is not the one of the last try.
-func (n *Node) Join(ctx context.Context, names ...string) error {
-	addrs := make([]Addr, len(names))
-	for i, name := range names {
-		a, err := ParseAddr(name)
-		if err != nil {
-			return err
-		}
-		addrs[i] = a
-	}
-	var wg sync.WaitGroup
-	for _, a := range addrs {
-		wg.Go(func() { n.join(ctx, a) })
-	}
-	wg.Wait()
-	return ctx.Err()
-}
-
-func (n *Node) join(ctx context.Context, a Addr) {
-	last := ""
-	for retry := firstRetry; ctx.Err() == nil && n.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
-		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := n.members.connect(dial, a)
-		cancel()
-		if err == nil {
-			return
-		}
-		if why := err.Error(); why != last && ctx.Err() == nil {
-			n.log.Warn("cannot join, will try again", "node", a.Name.String(), "why", why)
-			last = why
-		}
-		sleep(ctx, retry/2+rand.N(retry))
-	}
-}
-
 // viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:
 // this node stands in for it.
 func (n *Node) viewChanged() {
@@ -314,45 +235,6 @@ func (n *Node) admitClient(in *wire.Incoming) {
 		s.Flush()
 	}
 	s.Close()
-}
-
-// Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, and stops. It fails if a source goes on after its context has ended. It may be called more
-// than once; all but the first only wait.
-func (n *Node) Close(ctx context.Context) error {
-	n.closeOnce.Do(func() {
-		n.leaving.Store(true)
-		n.registry.leave()
-		n.flush(ctx)
-		n.closing.Store(true)
-		n.members.leave()
-		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-		defer cancel()
-		n.drainRouted(ctx)
-		n.closeErr = n.registry.close(ctx)
-		n.flush(ctx)
-		n.handover.close()
-		n.cancel()
-		n.listener.Close()
-		n.members.close()
-	})
-	n.wg.Wait()
-	return n.closeErr
-}
-
-// flush waits until the answers that leave this node have gone, but not long.
-func (n *Node) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
-	if n.handover.flush(ctx) != nil {
-		n.log.Debug("not all answers were handed over")
-	}
-}
-
-// drainRouted waits for the calls of clients to other nodes.
-func (n *Node) drainRouted(ctx context.Context) {
-	for n.routed.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
-	}
 }
 
 // sleep waits, and reports whether ctx still lives.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -282,113 +281,6 @@ func (s *sessions) watch(p *peer, ws *wire.Session) {
 	ws.Close()
 	if changed {
 		s.moved()
-	}
-}
-
-// loseLocked notes that p cannot be reached, and reports whether that is news.
-func (s *sessions) loseLocked(p *peer, why error) (news bool) {
-	news = !p.lost.Swap(true)
-	s.noteLocked(p, why.Error())
-	if p.alive {
-		s.startRedialingLocked(p)
-	}
-	return news
-}
-
-func (s *sessions) startRedialingLocked(p *peer) {
-	if !p.redialing && !s.ended {
-		p.redialing = true
-		s.wg.Go(func() { s.redial(p) })
-	}
-}
-
-// redialLocked ends the pause between two dials.
-func (p *peer) redialLocked() {
-	select {
-	case p.again <- struct{}{}:
-	default:
-	}
-}
-
-// redial dials p until that succeeds, or the cluster cannot reach it either.
-func (s *sessions) redial(p *peer) {
-	last := ""
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		select {
-		case <-time.After(retry/2 + rand.N(retry)):
-		case <-p.again:
-			retry = firstRetry
-		case <-s.ctx.Done():
-			return
-		}
-		s.mu.Lock()
-		if !p.alive || !p.lost.Load() || s.ended {
-			p.redialing = false
-			s.mu.Unlock()
-			return
-		}
-		s.mu.Unlock()
-		_, err := s.dial(s.ctx, p)
-		if err != nil && !errors.Is(err, wire.Unreachable) && err.Error() != last && s.ctx.Err() == nil {
-			last = err.Error()
-			s.log.Warn("cannot connect, will try again", "node", p.name.String(), "why", last)
-		}
-	}
-}
-
-// retire takes ws out of use on both sides, and closes it when its calls have ended.
-func (s *sessions) retire(p *peer, ws *wire.Session) {
-	p.session.CompareAndSwap(ws, nil)
-	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
-	_ = ws.Do(ctx, opRetire, nil, nil) // who cannot be told has lost it
-	cancel()
-	for busy := true; busy && sleep(s.ctx, linger) && ws.Err() == nil; {
-		_, busy = ws.Used()
-	}
-	ws.Close()
-}
-
-// retired takes ws out of use, as its peer has done.
-func (s *sessions) retired(ws *wire.Session) {
-	name, err := ParseName(ws.Peer().Name)
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.peers[name]; p != nil {
-		p.session.CompareAndSwap(ws, nil)
-	}
-}
-
-// closeIdle retires the sessions on which nothing has been asked for long.
-func (s *sessions) closeIdle() {
-	ticker := time.NewTicker(idleAfter / 2)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-s.ctx.Done():
-			return
-		}
-		s.retireIdle()
-	}
-}
-
-// retireIdle retires the sessions on which nothing has been asked since it was last called.
-func (s *sessions) retireIdle() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.peers {
-		ws := p.session.Load()
-		if ws == nil || s.ended {
-			continue
-		}
-		used, busy := ws.Used()
-		if !busy && used == p.used {
-			s.wg.Go(func() { s.retire(p, ws) })
-		}
-		p.used = used
 	}
 }
 

@@ -1,0 +1,45 @@
+package node
+
+import (
+	"context"
+	"time"
+)
+
+// Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
+// 5 s or until ctx ends, and stops. It fails if a source goes on after its context has ended. It may be called more
+// than once; all but the first only wait.
+func (n *Node) Close(ctx context.Context) error {
+	n.closeOnce.Do(func() {
+		n.leaving.Store(true)
+		n.registry.leave()
+		n.flush(ctx)
+		n.closing.Store(true)
+		n.members.leave()
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		n.drainRouted(ctx)
+		n.closeErr = n.registry.close(ctx)
+		n.flush(ctx)
+		n.handover.close()
+		n.cancel()
+		n.listener.Close()
+		n.members.close()
+	})
+	n.wg.Wait()
+	return n.closeErr
+}
+
+// flush waits until the answers that leave this node have gone, but not long.
+func (n *Node) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if n.handover.flush(ctx) != nil {
+		n.log.Debug("not all answers were handed over")
+	}
+}
+
+// drainRouted waits for the calls of clients to other nodes.
+func (n *Node) drainRouted(ctx context.Context) {
+	for n.routed.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
+	}
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// remove has a member lose its seat: one that lives leaves the cluster, and stays up alone.
+func (m *members) remove(ctx context.Context, p *peer) error {
+	ws, err := m.sessions.get(ctx, p)
+	if err == nil {
+		return ws.Do(ctx, opPart, nil, nil)
+	}
+	if v := m.view.Load(); !v.failed(p) {
+		return err
+	}
+	return m.swim().Remove(p.name.String())
+}
+
+// part leaves the cluster and is one of its own from then on.
+func (m *members) part() {
+	m.mu.Lock()
+	if m.ended || m.apart {
+		m.mu.Unlock()
+		return
+	}
+	m.apart = true
+	old := m.gossip
+	m.mu.Unlock()
+	m.leave()
+	old.Close()
+	m.sessions.drop()
+	m.mu.Lock()
+	m.self.Incarnation = uint64(time.Now().UnixNano())
+	self := m.self
+	m.mu.Unlock()
+	g, err := m.newGossip(self)
+	if err != nil {
+		m.log.Error("cannot be a member any more", "err", err)
+		return
+	}
+	m.mu.Lock()
+	ended := m.ended
+	if !ended {
+		m.gossip = g
+	}
+	m.mu.Unlock()
+	if ended {
+		g.Close()
+		return
+	}
+	m.refresh()
+	m.mu.Lock()
+	m.apart = false
+	m.mu.Unlock()
+	m.log.Info("left the cluster")
+}
+
+func (m *members) parting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.apart
+}
+
+// leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.
+func (m *members) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime)
+	defer cancel()
+	h := m.hello()
+	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
+	var telling sync.WaitGroup
+	for _, ws := range m.sessions.live() {
+		telling.Go(func() { _ = ws.Do(ctx, opTell, farewell, nil) }) // who misses it hears it by gossip
+	}
+	m.swim().Leave(ctx)
+	telling.Wait()
+}

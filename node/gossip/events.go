@@ -3,7 +3,6 @@ package gossip
 import (
 	"context"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -13,21 +12,10 @@ import (
 )
 
 const (
-	tagAddr        = "addr"
-	tagIncarnation = "inc"
-
 	exchangeTimeout = 2 * time.Second
-	confirmMost     = 4 // rumours that are looked into at a time
+	confirmMost     = 2  // doubts that are looked into at a time
+	confirmScale    = 32 // seats from which on they are looked into less often
 )
-
-// memberOf reads what serf knows of a member. The tags of one that is no node of this program may be missing.
-func memberOf(m serf.Member) wire.Member {
-	incarnation, err := strconv.ParseUint(m.Tags[tagIncarnation], 10, 64)
-	if err != nil {
-		return wire.Member{Name: m.Name} // not valid, for want of an address
-	}
-	return wire.Member{Name: m.Name, Addr: m.Tags[tagAddr], Incarnation: incarnation}
-}
 
 // drain takes in serf's events. It never waits and calls nothing of serf's: serf sends events with its lock held.
 func (g *Gossip) drain() {
@@ -56,20 +44,18 @@ func (g *Gossip) handle(e serf.Event) {
 	now := time.Now()
 	g.mu.Lock()
 	for _, sm := range members.Members {
-		m := memberOf(sm)
+		m, err := fromTags(sm.Tags)
+		if err != nil {
+			continue // the doorkeeper lets none in
+		}
+		m.Name = sm.Name
 		switch members.Type {
 		case serf.EventMemberJoin, serf.EventMemberUpdate:
 			changed = g.table.alive(m, now) || changed
-			if m.Addr != "" {
-				g.book[m.Name] = m.Addr
-			}
 		case serf.EventMemberFailed:
 			changed = g.table.failed(m, now) || changed
 		case serf.EventMemberLeave:
 			changed = g.table.leave(m, now) || changed
-			delete(g.book, m.Name)
-		case serf.EventMemberReap:
-			delete(g.book, m.Name)
 		}
 	}
 	g.mu.Unlock()
@@ -87,6 +73,17 @@ func (g *Gossip) notify() {
 		case <-g.ctx.Done():
 			return
 		}
+	}
+}
+
+// rival has Conflict called, if there is one.
+func (g *Gossip) rival(m wire.Member) {
+	if g.c.Conflict == nil {
+		return
+	}
+	select {
+	case g.conflicts <- m:
+	default:
 	}
 }
 
@@ -122,19 +119,31 @@ func (g *Gossip) maintain() {
 	}
 }
 
-// confirm has memberlist meet those who are alive only because a peer says so. Its gossip reaches all with a high
-// probability, not for sure, and what it misses it makes up for late. Who cannot be met has failed soon.
+// confirm has memberlist meet those who are alive only because a peer says so, and those who have just failed. Its gossip
+// reaches all members with a high probability, not for sure: then somebody does not hear that one has joined, or
+// has refuted a suspicion, and would find out late. Another member knows, so after a failure one is asked, too.
 func (g *Gossip) confirm() {
+	last := time.Now()
 	for g.ctx.Err() == nil {
-		sleep(g.ctx, g.pace.tick)
 		g.mu.Lock()
-		rumours := g.table.rumours(time.Now().Add(-g.pace.tick))
+		seats := g.table.seats
 		g.mu.Unlock()
+		sleep(g.ctx, g.pace.tick*time.Duration(1+seats/confirmScale)) // the more there are, the more it costs
+		now := time.Now()
+		g.mu.Lock()
+		names := g.table.doubtful(now.Add(-g.pace.tick), now.Add(-rumourLife))
+		failed := len(g.table.doubtful(time.Time{}, last)) > 0
+		g.mu.Unlock()
+		names = names[:min(len(names), confirmMost)]
+		if m, ok := g.anyAlive(); ok && failed {
+			names = append(names, m.Name)
+		}
+		last = now
 		var wg sync.WaitGroup
-		for _, name := range rumours[:min(len(rumours), confirmMost)] {
+		for _, name := range names {
 			wg.Go(func() {
 				if _, err := g.serf.Memberlist().Join([]string{name + "/" + constantAddr}); err != nil {
-					g.c.Logger.Debug("cannot meet a member that others know", "node", name, "why", err)
+					g.c.Logger.Debug("cannot meet a member in doubt", "node", name, "why", err)
 				}
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -37,25 +38,42 @@ const (
 
 // wanted reports whether a packet has nothing but what members send.
 func wanted(b []byte) bool {
-	if len(b) > 5 && b[0] == crcMsg {
-		b = b[5:]
-	}
-	if len(b) < 2 || b[0] != compoundMsg {
-		return wantedMessage(b)
-	}
-	n := int(b[1])
-	if len(b) < 2+2*n {
-		return false
-	}
-	sizes, rest := b[2:2+2*n], b[2+2*n:]
-	for ; len(sizes) > 0; sizes = sizes[2:] {
-		size := int(binary.BigEndian.Uint16(sizes))
-		if size > len(rest) || !wantedMessage(rest[:size]) {
+	for m := range messages(b) {
+		if !wantedMessage(m) {
 			return false
 		}
-		rest = rest[size:]
 	}
 	return true
+}
+
+// messages yields what is in a packet, and nil if it is broken.
+func messages(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(b) > 5 && b[0] == crcMsg {
+			b = b[5:]
+		}
+		if len(b) < 2 || b[0] != compoundMsg {
+			yield(b)
+			return
+		}
+		n := 2 * int(b[1])
+		if len(b) < 2+n {
+			yield(nil)
+			return
+		}
+		sizes, rest := b[2:2+n], b[2+n:]
+		for ; len(sizes) > 0; sizes = sizes[2:] {
+			size := int(binary.BigEndian.Uint16(sizes))
+			if size > len(rest) {
+				yield(nil)
+				return
+			}
+			if !yield(rest[:size]) {
+				return
+			}
+			rest = rest[size:]
+		}
+	}
 }
 
 func wantedMessage(b []byte) bool {

@@ -75,6 +75,7 @@ type Gossip struct {
 	c         Config
 	pace      pace
 	transport *transport
+	door      *doorkeeper
 	serf      *serf.Serf
 
 	events    chan serf.Event
@@ -94,8 +95,6 @@ type Gossip struct {
 	closed  bool              // guarded by mu: no goroutine starts any more
 	table   *table            // guarded by mu
 	joining map[string]string // guarded by mu: addresses of those that are being joined
-	book    map[string]string // guarded by mu: addresses of those that serf knows, who may have no seat
-	rival   rival             // guarded by mu
 }
 
 const defaultReapAfter = 10 * time.Minute
@@ -122,15 +121,15 @@ func start(c Config, p pace) (*Gossip, error) {
 		stopped:   make(chan struct{}),
 		table:     newTable(c.Self, c.ReapAfter, c.Valid),
 		joining:   map[string]string{},
-		book:      map[string]string{},
 	}
+	g.door = &doorkeeper{self: c.Self, valid: c.Valid, conflict: g.rival}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.transport = newTransport(c.Self.Name, p, g.find, c.Dial, c.Logger)
 	conf := p.serf()
 	conf.NodeName = c.Self.Name
-	conf.Tags = map[string]string{tagAddr: c.Self.Addr, tagIncarnation: strconv.FormatUint(c.Self.Incarnation, 10)}
+	conf.Tags = toTags(c.Self)
 	conf.EventCh = g.events
-	conf.Merge = g
+	conf.MemberlistConfig.Alive = g.door
 	conf.Logger = newLogger(c.Logger)
 	conf.MemberlistConfig.Logger = conf.Logger
 	conf.MemberlistConfig.Transport = g.transport
@@ -204,15 +203,13 @@ func (g *Gossip) Serve(name string, l Link) { g.transport.add(name, l) }
 // Traffic returns the counters.
 func (g *Gossip) Traffic() Traffic { return g.transport.traffic() }
 
-// find returns where a peer is, for a dial.
+// find returns where a peer is, for a dial. It may have no seat, or none yet.
 func (g *Gossip) find(name string) (wire.Member, bool) {
+	m := wire.Member{Name: name, Addr: g.door.addr(name)}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m := wire.Member{Name: name}
-	if e := g.table.entries[name]; e != nil {
+	if e := g.table.entries[name]; e != nil && (e.state == wire.Alive || m.Addr == "") {
 		m = e.member(name, time.Now())
-	} else {
-		m.Addr = g.book[name]
 	}
 	if addr := g.joining[name]; addr != "" {
 		m.Addr = addr

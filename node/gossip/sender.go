@@ -8,18 +8,19 @@ import (
 
 // send is the goroutine that writes what is queued for a peer. It ends when there has been nothing for long.
 func (t *transport) send(p *peer) {
-	idle := time.NewTimer(t.pace.idle)
+	idle := time.NewTicker(t.pace.idle)
 	defer idle.Stop()
+	busy := false
 	for {
 		select {
 		case b := <-p.queue:
 			t.write(p, b)
-			idle.Reset(t.pace.idle)
+			busy = true
 		case <-idle.C:
-			if t.retire(p) {
+			if !busy && t.retire(p) {
 				return
 			}
-			idle.Reset(t.pace.idle)
+			busy = false
 		case <-t.ctx.Done():
 			return
 		}

@@ -177,8 +177,12 @@ func (t *transport) read(l *link, conn io.Reader) error {
 			t.log.Debug("gossip of a kind that no member sends", "node", l.name)
 			continue
 		}
+		now := time.Now()
+		if b = t.sieve.sift(b, now); b == nil {
+			continue
+		}
 		select {
-		case t.packets <- &memberlist.Packet{Buf: b, From: nodeAddr(l.name), Timestamp: time.Now()}:
+		case t.packets <- &memberlist.Packet{Buf: b, From: nodeAddr(l.name), Timestamp: now}:
 		case <-t.ctx.Done():
 			return nil
 		}

@@ -47,7 +47,10 @@ type entry struct {
 	incarnation uint64
 	state       wire.MemberState
 	since       time.Time // when it came into that state
-	seen        bool      // serf has seen it: not a rumour
+
+	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is one that
+	// serf has not heard of yet, or that was wrong.
+	live *wire.Member
 }
 
 func newTable(self wire.Member, reap time.Duration, valid func(name, addr string) bool) *table {
@@ -114,19 +117,25 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 	switch {
 	case e == nil:
 	case e.state == wire.Left && e.incarnation == m.Incarnation && now.Sub(e.since) < freshFarewell:
-		return false // this very start has said that it leaves
+		e.live = &m // this very start has said that it leaves
+		return false
 	case e.state == wire.Alive && e.incarnation == m.Incarnation && e.addr == m.Addr:
-		e.seen = true
+		e.live = &m
 		return false
 	}
-	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, seen: true})
+	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m})
 }
 
 // failed takes in that serf has lost a member.
 func (t *table) failed(m wire.Member, now time.Time) bool {
 	e := t.entries[m.Name]
-	if e == nil || e.state != wire.Alive || !e.seen && e.incarnation > m.Incarnation {
-		return false // or it is of an earlier start than what peers tell
+	if e == nil {
+		return false
+	}
+	rumour := e.live == nil
+	e.live = nil
+	if e.state != wire.Alive || rumour && e.incarnation > m.Incarnation { // serf means an earlier start
+		return false
 	}
 	e.state, e.since = wire.Failed, now
 	return true
@@ -134,14 +143,18 @@ func (t *table) failed(m wire.Member, now time.Time) bool {
 
 // leave takes in that serf says that a member has left.
 func (t *table) leave(m wire.Member, now time.Time) bool {
-	e := t.entries[m.Name]
-	switch {
-	case m.Name == t.self.Name, e != nil && !seated(e.state):
+	if m.Name == t.self.Name {
 		return false
-	case e == nil:
+	}
+	e := t.entries[m.Name]
+	if e == nil {
 		t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, state: wire.Left, since: now})
 		return false
-	case !e.seen && e.state == wire.Alive && e.incarnation > m.Incarnation:
+	}
+	rumour := e.live == nil && e.state == wire.Alive
+	e.live = nil
+	switch {
+	case !seated(e.state), rumour && e.incarnation > m.Incarnation:
 		return false
 	case e.state == wire.Failed:
 		// Somebody has removed it, or its farewell was late. It did not say so to this node, so should it live
@@ -201,10 +214,11 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		added := t.set(m.Name, told)
 		return added, added && seated(told.state)
 	}
-	if e.seen && e.state == wire.Alive {
-		if told.state != wire.Left || told.incarnation < e.incarnation || age >= freshFarewell {
+	if e.live != nil {
+		if told.state != wire.Left || told.incarnation < e.live.Incarnation || age >= freshFarewell {
 			return false, false // serf decides
 		}
+		told.live = e.live
 	}
 	switch order := cmp.Or(
 		cmp.Compare(told.incarnation, e.incarnation),
@@ -228,7 +242,7 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 func (t *table) tick(now time.Time) (changed bool) {
 	for name, e := range t.entries {
 		switch age := now.Sub(e.since); {
-		case e.state == wire.Alive && !e.seen && age >= rumourLife:
+		case e.state == wire.Alive && e.live == nil && age >= rumourLife:
 			e.state, e.since = wire.Failed, now
 			changed = true
 		case e.state == wire.Failed && age > t.reap:
@@ -236,6 +250,8 @@ func (t *table) tick(now time.Time) (changed bool) {
 			t.seats--
 			t.trim()
 			changed = true
+		case e.live != nil && !seated(e.state) && age >= freshFarewell:
+			changed = t.set(name, entry{addr: e.live.Addr, incarnation: e.live.Incarnation, since: now, live: e.live}) || changed
 		case !seated(e.state) && age > 2*t.reap:
 			delete(t.entries, name)
 		}
@@ -243,10 +259,12 @@ func (t *table) tick(now time.Time) (changed bool) {
 	return changed
 }
 
-// rumours returns the names of those who are alive only because a peer said so before some time, in random order.
-func (t *table) rumours(before time.Time) (names []string) {
+// doubtful returns, in random order, the names of those who are alive only because a peer said so before some time,
+// and of those who have failed after another.
+func (t *table) doubtful(toldBefore, failedAfter time.Time) (names []string) {
 	for name, e := range t.entries {
-		if e.state == wire.Alive && !e.seen && e.since.Before(before) {
+		rumour := e.state == wire.Alive && e.live == nil && e.since.Before(toldBefore)
+		if rumour || e.state == wire.Failed && e.since.After(failedAfter) {
 			names = append(names, name)
 		}
 	}

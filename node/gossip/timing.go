@@ -84,13 +84,13 @@ func (t Timing) pace() pace {
 	const ms = time.Millisecond
 	switch t {
 	case Local:
-		p.probe, p.gossip, p.pushPull, p.toTheDead = 100*ms, 40*ms, 10*time.Second, 10*time.Second
+		p.probe, p.gossip, p.pushPull, p.toTheDead = 120*ms, 40*ms, 10*time.Second, 10*time.Second
 		p.reconnect, p.stream = time.Second, time.Second
 	case WAN:
-		p.probe, p.gossip, p.pushPull, p.toTheDead = 1000*ms, 200*ms, 30*time.Second, 30*time.Second
+		p.probe, p.gossip, p.pushPull, p.toTheDead = 1200*ms, 200*ms, 30*time.Second, 30*time.Second
 		p.reconnect, p.stream = 2*time.Second, 3*time.Second
 	default:
-		p.probe, p.gossip, p.pushPull, p.toTheDead = 300*ms, 100*ms, 15*time.Second, 20*time.Second
+		p.probe, p.gossip, p.pushPull, p.toTheDead = 360*ms, 100*ms, 15*time.Second, 20*time.Second
 		p.reconnect, p.stream = time.Second, 2*time.Second
 	}
 	return p
@@ -133,11 +133,10 @@ func (p pace) memberlist() *memberlist.Config {
 	c.ProbeTimeout = p.probe * 2 / 5
 	c.SuspicionMult = suspicionMult
 	c.SuspicionMaxTimeoutMult = suspicionMaxMult
-	c.AwarenessMaxMultiplier = 3 // an overloaded member probes at most that many times slower
 	c.IndirectChecks = 3
 	c.GossipInterval = p.gossip
 	c.GossipNodes = 3
-	c.RetransmitMult = 8 // of small clusters, gossip with 4 misses a member in some percent
+	c.RetransmitMult = 4
 	c.GossipToTheDeadTime = p.toTheDead
 	c.PushPullInterval = p.pushPull
 	c.TCPTimeout = p.stream

@@ -37,6 +37,7 @@ type transport struct {
 	dial  func(context.Context, wire.Member) (Link, error)
 	log   *slog.Logger
 	count counters
+	sieve *sieve
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -74,7 +75,7 @@ type dialing struct {
 
 func newTransport(self string, p pace, find func(string) (wire.Member, bool), dial func(context.Context, wire.Member) (Link, error), log *slog.Logger) *transport {
 	t := &transport{
-		self: self, pace: p, find: find, dial: dial, log: log,
+		self: self, pace: p, find: find, dial: dial, log: log, sieve: newSieve(),
 		packets: make(chan *memberlist.Packet, maxQueue),
 		streams: make(chan net.Conn, streamBacklog),
 		peers:   map[string]*peer{},
@@ -235,6 +236,7 @@ func (t *transport) connect(ctx context.Context, name string) (*link, error) {
 func (t *transport) dialPeer(p *peer, d *dialing) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.pace.stream)
 	defer cancel()
+	t.count.dials.Add(1)
 	m, ok := t.find(p.name)
 	if !ok {
 		d.err = fmt.Errorf("dial %s: its address is unknown", p.name)
@@ -243,7 +245,6 @@ func (t *transport) dialPeer(p *peer, d *dialing) {
 	} else if d.link = t.add(p.name, raw); d.link == nil {
 		d.err = errClosed
 	}
-	t.count.dials.Add(1)
 	t.mu.Lock()
 	p.dialing = nil
 	if d.err != nil {

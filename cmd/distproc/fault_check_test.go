@@ -1,0 +1,316 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The checker: a pure function from what happened to what was wrong with it.
+
+const (
+	settleTime = 10 * time.Second        // after a fault, in which the cluster may still be at odds
+	slowCall   = 500 * time.Millisecond  // worth counting
+	slowest    = 4500 * time.Millisecond // a call: 3 s for the fault that it meets, and slack for a busy machine
+	lateCall   = time.Second             // a call when all faults have long been met
+	staleSlack = 100 * time.Millisecond  // by which an answer may be older than it should be, or than it says
+	travelTime = 2 * time.Second         // and one that is handed over: nobody knows how long it is on its way
+	ageSlack   = 250 * time.Millisecond  // by which a worker may be older than its run
+)
+
+// A rule is a thing that must hold. Its text is the violation.
+type rule string
+
+const (
+	ruleFailed   rule = "a call failed at a live node"
+	ruleSlow     rule = "a call took too long"
+	ruleLate     rule = "a call waited for a fault that is known already"
+	ruleRun      rule = "an answer without its run"
+	ruleAge      rule = "an answer was too old, or told a wrong age"
+	ruleOverlap  rule = "two runs of an id at once on one node"
+	ruleSplit    rule = "two runs of an id at once on two nodes of a whole cluster"
+	ruleDegraded rule = "a degraded answer in a whole cluster"
+	ruleViews    rule = "the views do not agree after the faults"
+	ruleGrowth   rule = "a node has grown"
+	ruleProcess  rule = "a process did not end as it should"
+)
+
+// A history is all that happened in one run of the harness.
+type history struct {
+	TTL       time.Duration
+	Nodes     int           // 1 to Nodes
+	End       time.Duration // when the harness began to stop all
+	Processes []*processHistory
+	Faults    []fault // in order; the first is the start
+}
+
+// A fault that was on from Begin to End: restarted nodes are up by then.
+type fault struct {
+	Kind  faultKind
+	Nodes []int
+	span
+}
+
+// A processHistory is the life of one process.
+type processHistory struct {
+	Node     int           // 0 for clients
+	Life     span          // End is when it was seen to have ended
+	Asked    time.Duration // when it was sent SIGTERM; 0 if it was not
+	Pauses   []span
+	Problems []string // how it ended, if that is wrong, and panics in its log
+
+	Runs   map[int64]*runEntry
+	Calls  []callEntry
+	Views  []viewEntry
+	Sizes  []sizeEntry
+	Stalls []span
+}
+
+// A report is what check found.
+type report struct {
+	Violations map[rule][]string
+
+	Calls     int
+	Failed    int // at a live node
+	Excused   int // failed with their own node
+	Degraded  int
+	Slow      int
+	SlowBy    map[int]int // slow calls by index of the fault that was the last to begin
+	Longest   time.Duration
+	Handed    int           // answers whose run was on another node
+	Stale     time.Duration // by which such an answer was too old, at most
+	Runs      int
+	Splits    int // overlaps of runs of one id on two nodes
+	SplitTime time.Duration
+	Agreed    time.Duration // from the end of the last fault on, at most
+	Stalled   time.Duration // of all processes, when the machine was too busy
+
+	history *history
+	stopped map[int][]span // when a process of a node did not run; 0 is the clients'
+}
+
+func (r *report) violate(rule rule, format string, args ...any) {
+	r.Violations[rule] = append(r.Violations[rule], fmt.Sprintf(format, args...))
+}
+
+func (s span) overlaps(o span) bool { return s.Begin < o.End && o.Begin < s.End }
+
+// shared returns how long s and any of the others were on at the same time. Each of the others is in order.
+func (s span) shared(others ...[]span) (sum time.Duration) {
+	var all []span
+	for _, o := range others {
+		i, _ := slices.BinarySearchFunc(o, s.Begin, func(o span, at time.Duration) int { return cmp.Compare(o.End, at) })
+		for ; i < len(o) && o[i].Begin < s.End; i++ {
+			all = append(all, o[i])
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.Begin, b.Begin) })
+	from := s.Begin
+	for _, o := range all {
+		if begin, end := max(from, o.Begin), min(s.End, o.End); begin < end {
+			sum += end - begin
+			from = end
+		}
+	}
+	return sum
+}
+
+// inOrder joins spans that overlap.
+func inOrder(spans []span) (joined []span) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.Begin, b.Begin) })
+	for _, s := range spans {
+		if n := len(joined); n > 0 && s.Begin <= joined[n-1].End {
+			joined[n-1].End = max(joined[n-1].End, s.End)
+		} else {
+			joined = append(joined, s)
+		}
+	}
+	return joined
+}
+
+// check checks all rules.
+func check(h *history) *report {
+	r := &report{Violations: map[rule][]string{}, SlowBy: map[int]int{}, history: h, stopped: map[int][]span{}}
+	for _, p := range h.Processes {
+		for _, s := range p.Stalls {
+			r.Stalled += s.End - s.Begin - s.shared(p.Pauses)
+		}
+		r.stopped[p.Node] = slices.Concat(r.stopped[p.Node], p.Stalls, p.Pauses)
+	}
+	for i, spans := range r.stopped {
+		r.stopped[i] = inOrder(spans)
+	}
+	for i, p := range h.Processes {
+		for _, text := range p.Problems {
+			r.violate(ruleProcess, "%v process %d of node %d: %s", p.Life.End, i, p.Node, text)
+		}
+		for j := range p.Calls {
+			r.checkCall(p, &p.Calls[j])
+		}
+		r.Runs += len(p.Runs)
+	}
+	r.checkRuns()
+	r.checkViews()
+	r.checkGrowth()
+	return r
+}
+
+// troubled reports whether a fault was on during s, or within the settle time before; of node i, or of any if
+// i is 0.
+func (h *history) troubled(s span, i int) bool {
+	if s.End > h.End {
+		return true
+	}
+	for _, f := range h.Faults {
+		if s.overlaps(span{f.Begin, f.End + settleTime}) && (i == 0 || slices.Contains(f.Nodes, i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// excused reports whether the call was at the mercy of its own node: that was stopping or paused.
+// For a client's call it is also enough that the node was struck at all, as its session must be made anew.
+func (h *history) excused(p *processHistory, c *callEntry) bool {
+	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 {
+		return true
+	}
+	return c.Via != 0 && h.troubled(c.span, c.Via)
+}
+
+func (r *report) checkCall(p *processHistory, c *callEntry) {
+	h := r.history
+	r.Calls++
+	name := func() string {
+		return fmt.Sprintf("%v at %d: call of %d for %v: %+v", c.Begin, p.Node+c.Via, c.ID, c.End-c.Begin, *c)
+	}
+	took := c.End - c.Begin - c.shared(r.stopped[p.Node], r.stopped[max(c.Via, p.Node)])
+	if excused := h.excused(p, c); !excused {
+		r.checkTime(c, took, name)
+		if c.Err != "" && !(c.Brief && strings.Contains(c.Err, "deadline exceeded")) {
+			r.Failed++
+			r.violate(ruleFailed, "%s", name())
+		}
+	} else if c.Err != "" {
+		r.Excused++
+	}
+	if c.Err != "" {
+		return
+	}
+	if c.Degraded {
+		r.Degraded++
+		if !h.troubled(c.span, 0) {
+			r.violate(ruleDegraded, "%s", name())
+		}
+	}
+	r.checkAnswer(c, name)
+}
+
+// checkTime checks how long a call took, pauses of its own process apart.
+func (r *report) checkTime(c *callEntry, took time.Duration, name func() string) {
+	r.Longest = max(r.Longest, took)
+	if took <= slowCall {
+		return
+	}
+	r.Slow++
+	cause, change := 0, time.Duration(0)
+	for i, f := range r.history.Faults {
+		if f.Begin <= c.Begin+slowCall {
+			cause = i
+		}
+		for _, at := range []time.Duration{f.Begin, f.End} {
+			if at <= c.End {
+				change = max(change, at)
+			}
+		}
+	}
+	r.SlowBy[cause]++
+	if took > slowest {
+		r.violate(ruleSlow, "%s", name())
+	}
+	if took > lateCall && c.Begin > change+slowest {
+		r.violate(ruleLate, "%s", name())
+	}
+}
+
+// checkAnswer traces an answer to its run.
+func (r *report) checkAnswer(c *callEntry, name func() string) {
+	h := r.history
+	number := int(c.Value >> 32)
+	if number < 0 || number >= len(h.Processes) || h.Processes[number].Runs[c.Value] == nil {
+		r.violate(ruleRun, "no such run: %s", name())
+		return
+	}
+	p := h.Processes[number]
+	run := p.Runs[c.Value]
+	switch {
+	case run.ID != c.ID, run.Failed, run.End == 0, run.End > c.End:
+		r.violate(ruleRun, "%+v is not its run: %s", *run, name())
+		return
+	case p.Node == c.Node:
+	case c.Cached && h.troubled(c.span, 0):
+		r.Handed++ // the owner changed, and the new one took over the answer
+	default:
+		r.violate(ruleRun, "%+v ran on node %d: %s", *run, p.Node, name())
+	}
+	r.checkAge(c, run, p.Node, name)
+}
+
+// checkAge checks that the answer of a run on a node was not too old. When a node answered, the worker had not expired,
+// and that was after the call began. A worker whose run takes longer than the TTL answers those who wait.
+func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() string) {
+	held := span{run.Begin, c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
+	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
+	slack := staleSlack + held
+	if ranOn != c.Node {
+		r.Stale = max(r.Stale, late)
+		slack += travelTime
+	}
+	if late > slack {
+		r.violate(ruleAge, "%v too old, %+v: %s", late, *run, name())
+	}
+	if c.Begin-c.Age > run.Begin+slack || c.End-c.Age < run.Begin-ageSlack-held {
+		r.violate(ruleAge, "its age is wrong, %+v: %s", *run, name())
+	}
+}
+
+// checkRuns looks for runs of one id at the same time.
+func (r *report) checkRuns() {
+	type placed struct {
+		runEntry
+		node int
+	}
+	byID := map[int64][]placed{}
+	for _, p := range r.history.Processes {
+		for _, run := range p.Runs {
+			at := placed{*run, p.Node}
+			if at.End == 0 {
+				at.End = p.Life.End // killed in the middle
+			}
+			byID[run.ID] = append(byID[run.ID], at)
+		}
+	}
+	for id, runs := range byID {
+		slices.SortFunc(runs, func(a, b placed) int { return cmp.Compare(a.Begin, b.Begin) })
+		var on []placed // at the time
+		for _, b := range runs {
+			on = slices.DeleteFunc(on, func(a placed) bool { return a.End <= b.Begin })
+			for _, a := range on {
+				both := span{b.Begin, min(a.End, b.End)}
+				switch {
+				case a.node == b.node:
+					r.violate(ruleOverlap, "id %d on node %d: %+v, %+v", id, a.node, a.span, b.span)
+				default:
+					r.Splits++
+					r.SplitTime += both.End - both.Begin
+					if !r.history.troubled(both, 0) {
+						r.violate(ruleSplit, "id %d: on %d %+v, on %d %+v", id, a.node, a.span, b.node, b.span)
+					}
+				}
+			}
+			on = append(on, b)
+		}
+	}
+}

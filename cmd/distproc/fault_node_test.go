@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/spf13/pflag"
+)
+
+// A node of the fault harness is this test binary under the name distproc-fault. It has the flags, signals, cookie
+// and leave-taking of distproc node, but the source of its workers puts every run on record, and it calls as a service
+// would that has a node within. With FAULT_ATTACH in the environment it is no node but holds clients of nodes.
+
+const (
+	faultTTL   = 150 * time.Millisecond
+	faultIDs   = 30               // ids in use
+	hotIDs     = 3                // that get half of the calls
+	nodeRate   = 50               // pairs of calls a second by each node
+	clientRate = 4                // by each client
+	noAnswer   = 10 * time.Second // after which a call is on record as lost
+)
+
+// faultNode is the main function of distproc-fault.
+func faultNode() {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	if err := runFaultNode(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "distproc-fault:", err)
+		os.Exit(1)
+	}
+}
+
+func runFaultNode(ctx context.Context) error {
+	go func() { // end with the test, however that ends
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3)
+	}()
+	var process, base int64
+	if _, err := fmt.Sscan(os.Getenv("FAULT_PROCESS")+" "+os.Getenv("FAULT_BASE"), &process, &base); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(os.Getenv("FAULT_RECORD"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	r := &recorder{file: file, base: time.Duration(base)}
+	r.number.Store(process << 32)
+	ctx, cancel := context.WithCancel(ctx)
+	r.wg.Go(func() { r.watchStalls(ctx) })
+	r.wg.Go(func() { r.watchSize(ctx) })
+	defer r.wg.Wait()
+	defer cancel()
+	if names := os.Getenv("FAULT_ATTACH"); names != "" {
+		return r.attach(ctx, strings.Fields(names))
+	}
+	return r.serve(ctx, os.Args[2:])
+}
+
+// serve is runNode with the recording source and calls.
+func (r *recorder) serve(ctx context.Context, args []string) error {
+	var m member
+	flags := pflag.NewFlagSet("node", pflag.ContinueOnError)
+	m.register(flags, "info")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	log, err := m.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	n, err := r.start(&m, log)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	r.wg.Go(func() { _ = n.Join(ctx, m.join...) })
+	r.wg.Go(func() { r.watchView(ctx, n) })
+	r.wg.Go(func() { r.load(ctx, nodeRate, 0, n.Request) })
+	<-ctx.Done()
+	return leave(n, log)
+}
+
+func (r *recorder) start(m *member, log *slog.Logger) (*node.Node, error) {
+	routing, err := node.ParseRouting(m.routing)
+	if err != nil {
+		return nil, err
+	}
+	timing, err := m.parseTiming()
+	if err != nil {
+		return nil, err
+	}
+	cookie, _, err := m.cookie()
+	if err != nil {
+		return nil, err
+	}
+	return node.Start(node.Config{
+		Name: m.name, Cookie: cookie, TLS: m.tls, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log,
+		Default: node.Kind{TTL: m.ttl, Source: r.source},
+	})
+}
+
+// attach calls through clients of the named nodes, which are 1, 2 and so on.
+func (r *recorder) attach(ctx context.Context, names []string) error {
+	var m member
+	cookie, _, err := m.cookie()
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		c, err := node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		r.wg.Go(func() { r.load(ctx, clientRate, i+1, c.Request) })
+	}
+	fmt.Println("ready")
+	<-ctx.Done()
+	return nil
+}
+
+// source works for 1 to 30 ms, and takes a moment to notice that nobody waits any more.
+func (r *recorder) source(ctx context.Context, id node.ID) (node.Value, error) {
+	number, err := strconv.ParseInt(id.String(), 10, 64)
+	if err != nil {
+		return node.Value{}, err
+	}
+	run := runEntry{Number: r.number.Add(1), ID: number, span: span{Begin: r.now()}}
+	r.write(entry{Run: &run})
+	select {
+	case <-time.After(time.Millisecond + rand.N(29*time.Millisecond)):
+	case <-ctx.Done():
+		time.Sleep(rand.N(5 * time.Millisecond))
+		run.Failed, err = true, ctx.Err()
+	}
+	run.End = r.now()
+	r.write(entry{Run: &run})
+	return node.IntValue(run.Number), err
+}
+
+type requester func(context.Context, node.ID) (node.Reply, error)
+
+// load calls at a steady rate, whatever becomes of the calls: two at a time for the same id, because those are
+// what single flight is for.
+func (r *recorder) load(ctx context.Context, rate, via int, request requester) {
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		id := rand.Int64N(faultIDs)
+		if rand.IntN(2) == 0 {
+			id %= hotIDs
+		}
+		for range 2 {
+			r.wg.Go(func() { r.call(request, id, via) })
+		}
+	}
+}
+
+func (r *recorder) call(request requester, id int64, via int) {
+	c := callEntry{ID: id, Via: via, Brief: rand.IntN(16) == 0, span: span{Begin: r.now()}}
+	ctx := context.Background()
+	if c.Brief {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 2*time.Millisecond+rand.N(30*time.Millisecond))
+		defer cancel()
+	}
+	lost := c
+	watch := time.AfterFunc(noAnswer, func() {
+		lost.End, lost.Err = r.now(), "no answer, and no error"
+		r.write(entry{Call: &lost})
+	})
+	reply, err := request(ctx, node.IntID(id))
+	watch.Stop()
+	c.End = r.now()
+	if err != nil {
+		c.Err = fmt.Sprintf("%v (%s)", err, node.OutcomeOf(err))
+	} else {
+		c.Value, _ = reply.Value.Int()
+		c.Node = nodeNumber(reply.Node)
+		c.Age, c.Cached, c.Degraded = reply.Age, reply.Cached, reply.Degraded
+	}
+	r.write(entry{Call: &c})
+}
+
+// nodeNumber returns 3 for 3@HOST.
+func nodeNumber(name string) int {
+	digits, _, _ := strings.Cut(name, "@")
+	n, _ := strconv.Atoi(digits)
+	return n
+}

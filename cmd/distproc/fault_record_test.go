@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"golang.org/x/sys/unix"
+)
+
+// What a process of the fault harness puts on record: a file with a line for each entry. Each is one write, so
+// kill -9 loses none that came before it.
+
+const stallAfter = 60 * time.Millisecond // a process that is silent for longer did not run
+
+// An entry is one line of a record. One of its fields is set.
+type entry struct {
+	Run   *runEntry  `json:",omitempty"`
+	Call  *callEntry `json:",omitempty"`
+	View  *viewEntry `json:",omitempty"`
+	Size  *sizeEntry `json:",omitempty"`
+	Stall *span      `json:",omitempty"`
+}
+
+// A span is a time on CLOCK_MONOTONIC, which all processes of a machine share.
+type span struct{ Begin, End time.Duration }
+
+// A runEntry is a run of the source: written when it begins, without End, and again when it ends. Its number, which
+// is its value too, is unique among all processes.
+type runEntry struct {
+	Number, ID int64
+	span
+	Failed bool `json:",omitempty"`
+}
+
+// A callEntry is a call that has ended.
+type callEntry struct {
+	ID int64
+	span
+	Via      int           `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
+	Brief    bool          `json:",omitempty"` // the caller's patience is short
+	Err      string        `json:",omitempty"`
+	Value    int64         `json:",omitempty"`
+	Node     int           `json:",omitempty"` // that answered
+	Age      time.Duration `json:",omitempty"`
+	Cached   bool          `json:",omitempty"`
+	Degraded bool          `json:",omitempty"`
+}
+
+// A viewEntry is what a node thinks of the cluster from then on.
+type viewEntry struct {
+	At   time.Duration
+	Text string
+}
+
+// A sizeEntry is what a process uses after a garbage collection.
+type sizeEntry struct {
+	At         time.Duration
+	Goroutines int
+	Heap       uint64
+}
+
+// monotonic returns the time on the clock of all records.
+func monotonic() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		panic(err)
+	}
+	return time.Duration(t.Nano())
+}
+
+// A recorder writes the record of one process.
+type recorder struct {
+	file   *os.File
+	base   time.Duration // when the harness began
+	number atomic.Int64  // of the last run
+	wg     sync.WaitGroup
+}
+
+func (r *recorder) now() time.Duration { return monotonic() - r.base }
+
+func (r *recorder) write(e entry) {
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = r.file.Write(append(line, '\n'))
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// every calls f at intervals until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		f()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// watchStalls notes when the process did not run for a while: it was paused, or the machine was busy.
+func (r *recorder) watchStalls(ctx context.Context) {
+	last := r.now()
+	every(ctx, 20*time.Millisecond, func() {
+		now := r.now()
+		if now-last > stallAfter {
+			r.write(entry{Stall: &span{last, now}})
+		}
+		last = now
+	})
+}
+
+func (r *recorder) watchSize(ctx context.Context) {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	every(ctx, time.Second, func() {
+		runtime.GC()
+		metrics.Read(heap)
+		r.write(entry{Size: &sizeEntry{r.now(), runtime.NumGoroutine(), heap[0].Value.Uint64()}})
+	})
+}
+
+func (r *recorder) watchView(ctx context.Context, n *node.Node) {
+	last := ""
+	every(ctx, 50*time.Millisecond, func() {
+		if text := viewOf(ctx, n); text != last && ctx.Err() == nil {
+			last = text
+			r.write(entry{View: &viewEntry{r.now(), text}})
+		}
+	})
+}
+
+// viewOf puts what a node thinks of the cluster in a line.
+func viewOf(ctx context.Context, n *node.Node) string {
+	members, err := n.Members(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for id := range int64(100) { // one of the first ids is its own, and is explained without a message
+		if owner, err := n.Owner(ctx, node.IntID(id)); err != nil || owner != n.Self() {
+			continue
+		}
+		why, err := n.Why(ctx, node.IntID(id))
+		if err != nil {
+			return err.Error()
+		}
+		fmt.Fprintf(&b, "epoch %016x", why.Epoch)
+		break
+	}
+	for _, m := range members {
+		fmt.Fprintf(&b, ", %d %s %x", nodeNumber(m.Name), m.State, m.Incarnation)
+	}
+	return b.String()
+}

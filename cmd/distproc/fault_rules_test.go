@@ -1,0 +1,170 @@
+package main
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+)
+
+const second = time.Second
+
+// goodHistory returns a history of two nodes without a violation: node 2 was killed and started again, clients called.
+func goodHistory() *history {
+	const both = "epoch 1, 1 alive 7, 2 alive 9"
+	sizes := []sizeEntry{{4 * second, 20, 1 << 20}, {5 * second, 25, 2 << 20}, {26 * second, 25, 3 << 20}}
+	return &history{
+		TTL: faultTTL, Nodes: 2, End: 30 * second,
+		Faults: []fault{
+			{faultStart, []int{1, 2}, span{0, second}},
+			{faultKill, []int{2}, span{10 * second, 12 * second}},
+		},
+		Processes: []*processHistory{
+			{
+				Node: 1, Life: span{0, 31 * second}, Asked: 30 * second, Sizes: sizes,
+				Views: []viewEntry{{second, both}, {10 * second, "epoch 1, 1 alive 7, 2 failed 8"}, {12 * second, both}},
+				Runs: map[int64]*runEntry{
+					1: {1, 4, span{15 * second, 15*second + 10*time.Millisecond}, false},
+					2: {2, 5, span{25 * second, 25*second + 10*time.Millisecond}, false},
+				},
+				Calls: []callEntry{
+					{ID: 4, span: span{15 * second, 15*second + 11*time.Millisecond}, Value: 1, Node: 1, Age: 10 * time.Millisecond, Degraded: true},
+					{ID: 5, span: span{25*second + 100*time.Millisecond, 25*second + 101*time.Millisecond}, Value: 2, Node: 1, Age: 100 * time.Millisecond, Cached: true},
+					{ID: 5, span: span{25 * second, 25*second + 5*time.Millisecond}, Brief: true, Err: "deadline exceeded"},
+				},
+			},
+			{Node: 2, Life: span{0, 10 * second}},
+			{
+				Node: 2, Life: span{11 * second, 31 * second}, Asked: 30 * second, Sizes: sizes, Views: []viewEntry{{12 * second, both}},
+				Runs: map[int64]*runEntry{2<<32 + 1: {2<<32 + 1, 4, span{15 * second, 15*second + 20*time.Millisecond}, false}},
+			},
+			{
+				Life:  span{second, 31 * second},
+				Calls: []callEntry{{ID: 4, Via: 2, span: span{11 * second, 14 * second}, Err: "unreachable"}},
+			},
+		},
+	}
+}
+
+// TestFaultRules breaks each rule in a history that is good otherwise.
+func TestFaultRules(t *testing.T) {
+	call := func(h *history, i int) *callEntry { return &h.Processes[0].Calls[i] }
+	tests := []struct {
+		name  string
+		spoil func(*history)
+		want  []rule
+	}{
+		{"nothing", func(*history) {}, nil},
+		{"a failed call", func(h *history) { call(h, 0).Err = "unreachable" }, []rule{ruleFailed}},
+		{"a failed call in a hurry", func(h *history) { call(h, 2).Err = "unreachable" }, []rule{ruleFailed}},
+		{"a failed call of a paused node", func(h *history) {
+			call(h, 0).Err = "unreachable"
+			h.Processes[0].Pauses = []span{{14 * second, 16 * second}}
+		}, nil},
+		{"a failed call of a node that leaves", func(h *history) {
+			call(h, 0).Err = "closed"
+			h.Processes[0].Asked = 15 * second
+		}, nil},
+		{"a client's call fails while its node is well", func(h *history) { h.Processes[3].Calls[0].Via = 1 }, []rule{ruleFailed}},
+		{"a client's call fails long after its node was struck", func(h *history) {
+			h.Processes[3].Calls[0].span = span{23 * second, 24 * second}
+		}, []rule{ruleFailed}},
+		{"a slow call", func(h *history) { call(h, 0).Begin = 10 * second }, []rule{ruleSlow}},
+		{"a slow call of a process that did not run", func(h *history) {
+			call(h, 0).Begin = 10 * second
+			h.Processes[0].Stalls = []span{{11 * second, 14 * second}}
+		}, nil},
+		{"a slow call long after the fault", func(h *history) {
+			call(h, 1).Begin -= 2 * second
+		}, []rule{ruleLate}},
+		{"an answer of no process", func(h *history) { call(h, 0).Value = 9 << 32 }, []rule{ruleRun}},
+		{"an answer of no run", func(h *history) { call(h, 0).Value = 77 }, []rule{ruleRun}},
+		{"an answer of another id's run", func(h *history) { call(h, 0).ID = 6 }, []rule{ruleRun}},
+		{"an answer of a run that failed", func(h *history) { h.Processes[0].Runs[1].Failed = true }, []rule{ruleRun}},
+		{"an answer of a run that never ended", func(h *history) { h.Processes[0].Runs[1].End = 0 }, []rule{ruleRun}},
+		{"an answer before its run", func(h *history) { call(h, 0).End = 15*second + 5*time.Millisecond }, []rule{ruleRun}},
+		{"an answer of another node's run", func(h *history) { call(h, 0).Node = 2 }, []rule{ruleRun}},
+		{"an answer that was handed over", func(h *history) { call(h, 0).Node, call(h, 0).Cached = 2, true }, nil},
+		{"an answer that was handed over in a whole cluster", func(h *history) { call(h, 1).Node = 2 }, []rule{ruleRun}},
+		{"an old answer that was handed over", func(h *history) {
+			h.Processes[0].Runs[1].span = span{12 * second, 12*second + 10*time.Millisecond}
+			call(h, 0).Node, call(h, 0).Cached = 2, true
+		}, []rule{ruleAge}},
+		{"an old answer", func(h *history) {
+			c := call(h, 1)
+			c.Begin, c.End, c.Age = c.Begin+second, c.End+second, c.Age+second
+		}, []rule{ruleAge}},
+		{"an answer that seems too young", func(h *history) {
+			call(h, 1).Begin += 40 * time.Millisecond
+			call(h, 1).End += 40 * time.Millisecond
+			call(h, 1).Age = 0
+		}, []rule{ruleAge}},
+		{"an answer that seems too old", func(h *history) { call(h, 1).Age += second }, []rule{ruleAge}},
+		{"a degraded answer in a whole cluster", func(h *history) { call(h, 1).Degraded = true }, []rule{ruleDegraded}},
+		{"two runs at once", func(h *history) { h.Processes[0].Runs[2] = &runEntry{2, 4, h.Processes[0].Runs[1].span, false} },
+			[]rule{ruleOverlap, ruleRun}},
+		{"a run beside one that was killed", func(h *history) {
+			h.Processes[1].Life.End = 12 * second
+			h.Processes[1].Runs = map[int64]*runEntry{1 << 32: {1 << 32, 8, span{Begin: 9 * second}, false}}
+			h.Processes[2].Runs[3] = &runEntry{3, 8, span{11 * second, 11*second + 1}, false}
+		}, []rule{ruleOverlap}},
+		{"two runs at once on two nodes, in a whole cluster", func(h *history) {
+			h.Processes[2].Runs[3] = &runEntry{3, 5, h.Processes[0].Runs[2].span, false}
+		}, []rule{ruleSplit}},
+		{"another epoch", func(h *history) { h.Processes[2].Views[0].Text = "epoch 2, 1 alive 7, 2 alive 9" }, []rule{ruleViews}},
+		{"a node that is not seen again", func(h *history) { h.Processes[0].Views = h.Processes[0].Views[:2] }, []rule{ruleViews}},
+		{"all miss one", func(h *history) {
+			h.Processes[0].Views[2].Text, h.Processes[2].Views[0].Text = "epoch 1, 1 alive 7", "epoch 1, 1 alive 7"
+		}, []rule{ruleViews}},
+		{"a stranger", func(h *history) {
+			for _, i := range []int{0, 2} {
+				v := h.Processes[i].Views
+				v[len(v)-1].Text += ", 3 failed 1"
+			}
+		}, []rule{ruleViews}},
+		{"views that waver", func(h *history) {
+			p := h.Processes[0]
+			p.Views = append(p.Views, viewEntry{25 * second, "epoch 1, 1 alive 7, 2 failed 9"}, viewEntry{26 * second, p.Views[2].Text})
+		}, []rule{ruleViews}},
+		{"goroutines", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 60, 1 << 20}} }, []rule{ruleGrowth}},
+		{"memory", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 20, 9 << 20}} }, []rule{ruleGrowth}},
+		{"a crash", func(h *history) { h.Processes[0].Problems = []string{"panic: oh"} }, []rule{ruleProcess}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := goodHistory()
+			test.spoil(h)
+			r := check(h)
+			for _, rule := range test.want {
+				if len(r.Violations[rule]) == 0 {
+					t.Errorf("not found: %q", rule)
+				}
+			}
+			if len(r.Violations) != len(test.want) {
+				t.Errorf("want %q, found:\n%s", test.want, r)
+			}
+		})
+	}
+}
+
+// TestFaultPlan checks that a seed always gives the same faults, within their time, and that there are others.
+func TestFaultPlan(t *testing.T) {
+	plan := func(seed uint64) []plannedFault {
+		return planFaults(rand.New(rand.NewPCG(seed, 0)), processFaults, 100*second)
+	}
+	if !reflect.DeepEqual(plan(1), plan(1)) || reflect.DeepEqual(plan(1), plan(2)) {
+		t.Error("the faults do not follow from the seed")
+	}
+	seen := map[faultKind]int{}
+	for _, f := range plan(1) {
+		seen[f.kind]++
+		if f.at < 0 || f.length < 0 || f.at+f.length > 101*second {
+			t.Errorf("%v is out of time", f)
+		}
+	}
+	for _, kind := range processFaults {
+		if seen[kind] < 3 {
+			t.Errorf("%d times %s, of %v", seen[kind], kind, seen)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// The fault harness. TestFaults runs five real nodes under load, with faults that follow from a seed, and checks what
+// they recorded:
+//
+//	fault_node_test.go     a node: the real one, with a source and callers that record
+//	fault_record_test.go   the record of a process
+//	fault_process_test.go  a process as the test sees it
+//	fault_cluster_test.go  all processes of a run, and what befalls them
+//	fault_net_test.go      connections and partitions
+//	fault_plan_test.go     the faults of a seed
+//	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on
+//	fault_rules_test.go    each rule can be broken
+//	fault_mutant_test.go   a broken product is found out
+
+// defaultFaultTime is for how long TestFaults runs, half of it on loopback and half in namespaces.
+const defaultFaultTime = time.Minute
+
+var (
+	faultsFor  = flag.Duration("faults.for", defaultFaultTime, "how long TestFaults runs; mind -timeout")
+	faultsSeed = flag.Uint64("faults.seed", 0, "of the faults of TestFaults; 0 chooses one")
+)
+
+// episodes splits the time of a run: faults for 15 to 40 s, then as long as it takes to settle, then calm, and again.
+func episodes(rng *rand.Rand, kinds []faultKind, total time.Duration) (plans [][]plannedFault) {
+	const pause, most = settleTime + calmTime, 40 * time.Second
+	total -= formTime
+	n := max(1, int((total+most)/(pause+most)))
+	for range n {
+		plans = append(plans, planFaults(rng, kinds, max(3*time.Second, total/time.Duration(n)-pause)))
+	}
+	return plans
+}
+
+func TestFaults(t *testing.T) {
+	needFaultNode(t)
+	seed, total := *faultsSeed, *faultsFor
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	modes := []string{"loopback", "namespaces"}
+	if testing.Short() {
+		modes, total = modes[:1], 0 // the shortest
+	}
+	fmt.Printf("faults: -faults.seed=%d -faults.for=%v\n", seed, total)
+	reports := map[string]*report{}
+	for i, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			var net faultNet = loopbackNet{testHost(), canReset(t)}
+			kinds := processFaults
+			if mode == "namespaces" {
+				net, kinds = newNamespaces(t), slices.Concat(kinds, partitionFaults)
+			}
+			plans := episodes(rand.New(rand.NewPCG(seed, uint64(i))), kinds, total/time.Duration(len(modes)))
+			r := check(runFaults(t, "distproc-fault", net, plans, settleTime+calmTime))
+			reports[mode] = r
+			if len(r.Violations) > 0 {
+				t.Errorf("seed %d:\n%s\nfaults:\n%s", seed, r, r.faults())
+			}
+		})
+	}
+	t.Logf("seed %d\n%s", seed, summary(modes, reports))
+}
+
+// faults is the schedule as it was executed, with the calls that each made slow.
+func (r *report) faults() string {
+	var b strings.Builder
+	for i, f := range r.history.Faults {
+		fmt.Fprintf(&b, "%9.3f to %9.3f s  %-6s %v", f.Begin.Seconds(), f.End.Seconds(), f.Kind, f.Nodes)
+		fmt.Fprintf(&b, ", %d slow calls\n", r.SlowBy[i])
+	}
+	return b.String()
+}
+
+// summary is a table of the figures of each mode.
+func summary(modes []string, reports map[string]*report) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name string, value func(*report) any) {
+		fmt.Fprint(w, name)
+		for _, mode := range modes {
+			if r := reports[mode]; r != nil {
+				fmt.Fprintf(w, "\t%v", value(r))
+			}
+		}
+		fmt.Fprintln(w)
+	}
+	ms := func(d time.Duration) any { return d.Round(time.Millisecond) }
+	fmt.Fprint(w, "\t"+strings.Join(modes, "\t")+"\n")
+	row("time", func(r *report) any { return ms(r.history.End) })
+	row("calls", func(r *report) any { return r.Calls })
+	row("failed at a live node", func(r *report) any { return r.Failed })
+	row("failed with their own node", func(r *report) any { return r.Excused })
+	row("degraded", func(r *report) any { return r.Degraded })
+	row("over 500 ms", func(r *report) any { return r.Slow })
+	row("longest", func(r *report) any { return ms(r.Longest) })
+	row("answers handed over", func(r *report) any { return fmt.Sprintf("%d, %v too old", r.Handed, ms(r.Stale)) })
+	row("runs", func(r *report) any { return r.Runs })
+	row("overlaps across nodes", func(r *report) any { return fmt.Sprintf("%d, %v", r.Splits, ms(r.SplitTime)) })
+	for _, kind := range slices.Concat(processFaults, partitionFaults) {
+		row("faults: "+string(kind), func(r *report) any {
+			n := 0
+			for _, f := range r.history.Faults {
+				if f.Kind == kind {
+					n++
+				}
+			}
+			return n
+		})
+	}
+	row("slow calls of one fault, at most", func(r *report) any {
+		most := 0
+		for _, n := range r.SlowBy {
+			most = max(most, n)
+		}
+		return most
+	})
+	row("until the views agree, at most", func(r *report) any { return ms(r.Agreed) })
+	row("stalls of the machine", func(r *report) any { return ms(r.Stalled) })
+	row("violations", func(r *report) any { return len(r.Violations) })
+	w.Flush()
+	return b.String()
+}

@@ -1,0 +1,74 @@
+package gossip
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// sieveTime is for how long a message is remembered, at least; at most twice that.
+const sieveTime = 2 * time.Second
+
+// A sieve drops gossip that has come before. Every member passes on every piece of news some ten times, and memberlist
+// takes ten times longer than this to see that it knows it already: when many join at once, long enough to
+// take the living for dead. Probes and their answers pass.
+type sieve struct {
+	seed maphash.Seed
+
+	mu     sync.Mutex
+	young  map[uint64]struct{} // guarded by mu: hashes of messages
+	old    map[uint64]struct{} // guarded by mu
+	turned time.Time           // guarded by mu: when young became old
+}
+
+func newSieve() *sieve {
+	return &sieve{seed: maphash.MakeSeed(), young: map[uint64]struct{}{}}
+}
+
+// sift returns a packet without the messages that have come before, or nil if none is left. The packet must be wanted.
+func (s *sieve) sift(packet []byte, now time.Time) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.turned) > sieveTime {
+		s.old, s.young, s.turned = s.young, map[uint64]struct{}{}, now
+	}
+	var fresh [][]byte
+	all := true
+	for m := range messages(packet) {
+		if s.freshLocked(m) {
+			fresh = append(fresh, m)
+		} else {
+			all = false
+		}
+	}
+	switch {
+	case len(fresh) == 0:
+		return nil
+	case all:
+		return packet
+	case len(fresh) == 1:
+		return fresh[0]
+	}
+	sifted := append(make([]byte, 0, len(packet)), compoundMsg, byte(len(fresh)))
+	for _, m := range fresh {
+		sifted = binary.BigEndian.AppendUint16(sifted, uint16(len(m)))
+	}
+	for _, m := range fresh {
+		sifted = append(sifted, m...)
+	}
+	return sifted
+}
+
+func (s *sieve) freshLocked(message []byte) bool {
+	switch message[0] {
+	case suspectMsg, aliveMsg, deadMsg, userMsg:
+	default:
+		return true
+	}
+	h := maphash.Bytes(s.seed, message)
+	_, young := s.young[h]
+	_, old := s.old[h]
+	s.young[h] = struct{}{}
+	return !young && !old
+}

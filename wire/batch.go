@@ -41,7 +41,7 @@ type replyBatch struct {
 	Data    []byte
 	Node    []string
 	Text    []string // of errors
-	Members []Member // the view behind every NotOwner
+	Members []Member // the view behind every NotOwner of the batch
 
 	weight int // bytes it may take when encoded, about
 }
@@ -203,7 +203,7 @@ func (b *replyBatch) addError(seq uint64, e *Error) {
 	b.Node = put(b.Node, i, e.Node)
 	b.Text = put(b.Text, i, clip(e.Text))
 	b.weight += weightOf + len(e.Node) + len(e.Text)
-	if e.Code == NotOwner {
+	if len(e.Members) > 0 {
 		b.Members = e.Members
 	}
 }

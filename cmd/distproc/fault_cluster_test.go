@@ -35,7 +35,7 @@ type faultCluster struct {
 
 // runFaults runs a cluster through episodes of faults, with rest after each, and returns what happened.
 func runFaults(t *testing.T, binary string, net faultNet, episodes [][]plannedFault, rest time.Duration) *history {
-	c := &faultCluster{t: t, binary: binary, dir: t.TempDir(), net: net, base: monotonic()}
+	c := &faultCluster{t: t, binary: binary, dir: t.ArtifactDir(), net: net, base: monotonic()}
 	defer c.kill()
 	c.form()
 	for _, plan := range episodes {

@@ -83,7 +83,8 @@ type namespaceNet struct {
 	down    map[int]int    // by how many faults a link is; guarded by mu
 }
 
-// newNamespaces makes the namespaces, and removes them with the test. It skips the test where that is not permitted.
+// newNamespaces makes the namespaces, and removes them with the test. It skips the test where that is not
+// permitted.
 func newNamespaces(t *testing.T) *namespaceNet {
 	n := &namespaceNet{prefix: fmt.Sprintf("distproc-%d-", os.Getpid()), blocked: map[[2]int]int{}, down: map[int]int{}}
 	removeStale()
@@ -192,7 +193,8 @@ func (n *namespaceNet) change(f plannedFault, by int) (err error) {
 	return err
 }
 
-// block lets no packet from a reach b, or lets them again: the route is gone, or they go to a station that does not exist.
+// block lets no packet from a reach b, or lets them again: the route is gone, or they go to a station that does
+// not exist.
 func (n *namespaceNet) block(f plannedFault, a, b, by int) error {
 	link := [2]int{a, b}
 	n.blocked[link] += by

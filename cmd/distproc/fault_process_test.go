@@ -32,7 +32,7 @@ type faultProcess struct {
 func needFaultNode(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("distproc-fault"); err != nil || os.Getenv("FAULT_PROCESS") != "" {
-		t.Skip("TestMain has to run faultNode as distproc-fault")
+		t.Fatal("TestMain has to run faultNode as distproc-fault")
 	}
 }
 

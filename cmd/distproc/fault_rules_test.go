@@ -28,8 +28,14 @@ func goodHistory() *history {
 					2: {2, 5, span{25 * second, 25*second + 10*time.Millisecond}, false},
 				},
 				Calls: []callEntry{
-					{ID: 4, span: span{15 * second, 15*second + 11*time.Millisecond}, Value: 1, Node: 1, Age: 10 * time.Millisecond, Degraded: true},
-					{ID: 5, span: span{25*second + 100*time.Millisecond, 25*second + 101*time.Millisecond}, Value: 2, Node: 1, Age: 100 * time.Millisecond, Cached: true},
+					{
+						ID: 4, span: span{15 * second, 15*second + 11*time.Millisecond},
+						Value: 1, Node: 1, Age: 10 * time.Millisecond, Degraded: true,
+					},
+					{
+						ID: 5, span: span{25*second + 100*time.Millisecond, 25*second + 101*time.Millisecond},
+						Value: 2, Node: 1, Age: 100 * time.Millisecond, Cached: true,
+					},
 					{ID: 5, span: span{25 * second, 25*second + 5*time.Millisecond}, Brief: true, Err: "deadline exceeded"},
 				},
 			},

@@ -20,9 +20,13 @@ import (
 //	fault_cluster_test.go  all processes of a run, and what befalls them
 //	fault_net_test.go      connections and partitions
 //	fault_plan_test.go     the faults of a seed
+//	fault_history_test.go  what happened in a run
 //	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on
 //	fault_rules_test.go    each rule can be broken
 //	fault_mutant_test.go   a broken product is found out
+//
+// go test ./cmd/distproc -run TestFaults$ -v -faults.for 2h -timeout 3h -artifacts runs long, and keeps the records and
+// the logs of all processes.
 
 // defaultFaultTime is for how long TestFaults runs, half of it on loopback and half in namespaces.
 const defaultFaultTime = time.Minute

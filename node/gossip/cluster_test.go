@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-var only = flag.Int("only", 0, "")
-var figures = flag.Bool("gossip.figures", false, "print what a cluster of 10, 30 and 100 nodes costs, and how fast it is")
+var (
+	big     = flag.Bool("gossip.big", false, "form a cluster of 100 nodes, too; not with -race")
+	figures = flag.Bool("gossip.figures", false, "print what a cluster of 10, 30 and 100 nodes costs, and how fast it is")
+)
 
 // TestClusters forms clusters of several sizes, and crashes a tenth of each.
 func TestClusters(t *testing.T) {
 	for _, size := range []int{10, 30, 100} {
-		if *only != 0 && size != *only {
-			continue
-		}
-		if size == 100 && (racing || testing.Short()) {
+		if size == 100 && (!*big || racing) {
 			continue
 		}
 		n := newNetwork(t, Local)

@@ -17,10 +17,6 @@ const (
 	tagAddr        = "addr"
 	tagIncarnation = "inc"
 	tagMagic       = 255 // serf's mark of tags
-
-	// rivalProof is for how long a process of an earlier start must go on to live under this node's name, until
-	// it is no mere memory of others.
-	rivalProof = 3 * time.Second
 )
 
 // A doorkeeper turns away who can be no node of this program, and notices other processes with this node's name.
@@ -31,6 +27,7 @@ type doorkeeper struct {
 	self     wire.Member
 	valid    func(name, addr string) bool
 	conflict func(wire.Member) // does not wait
+	proof    time.Duration     // for how long an earlier start must go on to live, until it is no mere memory of others
 
 	mu      sync.Mutex
 	known   map[string]known // guarded by mu: those that were let in, by name
@@ -109,11 +106,11 @@ func (d *doorkeeper) meetLocked(m wire.Member) {
 	}
 	if m.Incarnation < d.self.Incarnation {
 		now := time.Now()
-		if m.Incarnation != d.rival || now.Sub(d.lastMet) > 10*rivalProof {
+		if m.Incarnation != d.rival || now.Sub(d.lastMet) > 10*d.proof {
 			d.rival, d.since = m.Incarnation, now
 		}
 		d.lastMet = now
-		if now.Sub(d.since) <= rivalProof {
+		if now.Sub(d.since) <= d.proof {
 			return
 		}
 	}

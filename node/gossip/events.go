@@ -131,7 +131,7 @@ func (g *Gossip) confirm() {
 		sleep(g.ctx, g.pace.tick*time.Duration(1+seats/confirmScale)) // the more there are, the more it costs
 		now := time.Now()
 		g.mu.Lock()
-		names := g.table.doubtful(now.Add(-g.pace.tick), now.Add(-rumourLife))
+		names := g.table.doubtful(now.Add(-g.pace.tick), now.Add(-g.pace.rumour))
 		failed := len(g.table.doubtful(time.Time{}, last)) > 0
 		g.mu.Unlock()
 		names = names[:min(len(names), confirmMost)]

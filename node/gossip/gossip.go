@@ -119,10 +119,10 @@ func start(c Config, p pace) (*Gossip, error) {
 		conflicts: make(chan wire.Member, 1),
 		news:      make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
-		table:     newTable(c.Self, c.ReapAfter, c.Valid),
+		table:     newTable(c.Self, c.ReapAfter, p.rumour, c.Valid),
 		joining:   map[string]string{},
 	}
-	g.door = &doorkeeper{self: c.Self, valid: c.Valid, conflict: g.rival}
+	g.door = &doorkeeper{self: c.Self, valid: c.Valid, conflict: g.rival, proof: p.rival}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.transport = newTransport(c.Self.Name, p, g.find, c.Dial, c.Logger)
 	conf := p.serf()

@@ -58,6 +58,8 @@ func newNetwork(t *testing.T, timing Timing) *network {
 	n.pace.tick = 100 * time.Millisecond
 	n.pace.exchange = time.Second
 	n.pace.news = 100 * time.Millisecond
+	n.pace.rumour = 2 * time.Second
+	n.pace.rival = 500 * time.Millisecond
 	t.Cleanup(func() {
 		var wg sync.WaitGroup
 		for _, v := range n.all() {
@@ -398,7 +400,7 @@ func (n *network) until(limit time.Duration, what string, ok func() bool) time.D
 		if time.Since(start) > limit {
 			n.t.Fatalf("after %v not yet: %s\n%s", limit, what, n.dump())
 		}
-		time.Sleep(max(5*time.Millisecond, 10*time.Since(asked))) // a big cluster shall not be busy with that
+		time.Sleep(min(max(5*time.Millisecond, 5*time.Since(asked)), 100*time.Millisecond)) // a big cluster shall not be busy with that
 	}
 	return time.Since(start)
 }

@@ -16,8 +16,6 @@ const (
 	maxFarewells = 1500
 	maxTold      = maxSeats + maxFarewells
 
-	// rumourLife is how long a member may be alive only because a peer says so.
-	rumourLife = 10 * time.Second
 	// freshFarewell is for how long a leaver's own word is worth more than serf's that it lives: serf may be late
 	// by seconds. By minutes it cannot, so then the member has come back.
 	freshFarewell = 30 * time.Second
@@ -34,8 +32,9 @@ const (
 // It is not safe for concurrent use.
 type table struct {
 	self    wire.Member
-	left    bool // this node has said that it leaves
-	reap    time.Duration
+	left    bool          // this node has said that it leaves
+	reap    time.Duration // how long a failed member keeps its seat
+	rumour  time.Duration // how long a member may be alive only because a peer says so
 	valid   func(name, addr string) bool
 	entries map[string]*entry // of all others
 	seats   int               // how many entries have one
@@ -53,9 +52,9 @@ type entry struct {
 	live *wire.Member
 }
 
-func newTable(self wire.Member, reap time.Duration, valid func(name, addr string) bool) *table {
+func newTable(self wire.Member, reap, rumour time.Duration, valid func(name, addr string) bool) *table {
 	self.State, self.Age = wire.Alive, 0
-	return &table{self: self, reap: reap, valid: valid, entries: map[string]*entry{}}
+	return &table{self: self, reap: reap, rumour: rumour, valid: valid, entries: map[string]*entry{}}
 }
 
 // stage orders the states by when they come in the life of one start of a node.
@@ -242,7 +241,7 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 func (t *table) tick(now time.Time) (changed bool) {
 	for name, e := range t.entries {
 		switch age := now.Sub(e.since); {
-		case e.state == wire.Alive && e.live == nil && age >= rumourLife:
+		case e.state == wire.Alive && e.live == nil && age >= t.rumour:
 			e.state, e.since = wire.Failed, now
 			changed = true
 		case e.state == wire.Failed && age > t.reap:

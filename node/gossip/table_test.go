@@ -14,10 +14,13 @@ import (
 
 var epoch = time.Unix(1e9, 0)
 
-const testReap = time.Minute
+const (
+	testReap   = time.Minute
+	testRumour = 10 * time.Second
+)
 
 func newTestTable() *table {
-	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, validMember)
+	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, testRumour, validMember)
 }
 
 func told(name string, incarnation uint64, state wire.MemberState, age time.Duration) wire.Member {
@@ -62,8 +65,8 @@ func TestTable(t *testing.T) {
 		"an earlier start's farewell":   {[]step{alive(3), hear(told("x", 2, wire.Left, 0))}, "alive 3"},
 		"a clock set back, a farewell":  {[]step{hear(told("x", 4, wire.Left, 0)), alive(3), hear(told("x", 4, wire.Left, 0)), later(freshFarewell)}, "alive 3 changed"},
 		"told alive":                    {[]step{hear(x(3))}, "alive 3 changed"},
-		"told alive, never seen":        {[]step{hear(x(3)), later(rumourLife)}, "failed 3 changed"},
-		"told alive, seen":              {[]step{hear(x(3)), alive(3), later(rumourLife)}, "alive 3"},
+		"told alive, never seen":        {[]step{hear(x(3)), later(testRumour)}, "failed 3 changed"},
+		"told alive, seen":              {[]step{hear(x(3)), alive(3), later(testRumour)}, "alive 3"},
 		"told alive, then failed":       {[]step{hear(x(3)), hear(told("x", 3, wire.Failed, 0))}, "failed 3 changed"},
 		"told of a restart":             {[]step{alive(3), failed(3), hear(x(4))}, "alive 4 changed"},
 		"told of a restart, serf late":  {[]step{alive(3), failed(3), hear(x(4)), failed(3)}, "alive 4"},

@@ -74,12 +74,14 @@ type pace struct {
 	news     time.Duration // the same after one that brought news
 	idle     time.Duration // until an unused link is closed
 	redial   time.Duration // after a failed dial
+	rumour   time.Duration // until a member that only peers have seen has failed
+	rival    time.Duration // until an earlier start with this node's name is another process
 }
 
 func (t Timing) pace() pace {
 	p := pace{
 		tick: time.Second, exchange: 5 * time.Second, news: 500 * time.Millisecond,
-		idle: time.Minute, redial: 200 * time.Millisecond,
+		idle: time.Minute, redial: 200 * time.Millisecond, rumour: 10 * time.Second, rival: 3 * time.Second,
 	}
 	const ms = time.Millisecond
 	switch t {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 
 	"github.com/distproc/distproc/wire"
@@ -35,4 +36,13 @@ func OutcomeOf(err error) Outcome {
 		return e.Outcome
 	}
 	return Unknown
+}
+
+// endError is the error of a call whose context has ended, and why.
+func endError(why error, o Outcome) *wire.Error {
+	code := wire.Canceled
+	if errors.Is(why, context.DeadlineExceeded) {
+		code = wire.DeadlineExceeded
+	}
+	return &wire.Error{Code: code, Outcome: o}
 }

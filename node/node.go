@@ -193,9 +193,15 @@ func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	s, err := n.members.sessions.get(ctx, p)
 	if err != nil {
 		return err
+	}
+	if dialing := time.Since(start); dialing > time.Millisecond {
+		for i := range list {
+			list[i].Age, list[i].Left = list[i].Age+dialing, list[i].Left-dialing
+		}
 	}
 	return s.Do(ctx, opHandOver, list, nil)
 }

@@ -117,7 +117,7 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 			return n.degraded(ctx, id, request.Fresh, NotRun)
 		}
 		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return Reply{}, err
+			return Reply{}, endError(ctx.Err(), NotRun)
 		}
 		p = next
 		var reply Reply

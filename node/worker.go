@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -82,11 +81,7 @@ func (r *registry) withdraw(c *waiter, why error) {
 	w.load.remove(c)
 	s.mu.Unlock()
 	r.waiting.Add(-1)
-	code := wire.Canceled
-	if errors.Is(why, context.DeadlineExceeded) {
-		code = wire.DeadlineExceeded
-	}
-	c.done(Reply{}, &wire.Error{Code: code, Outcome: wire.Unknown})
+	c.done(Reply{}, endError(why, Unknown))
 }
 
 // startLocked starts the worker of id for those who wait.

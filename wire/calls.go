@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -23,18 +22,14 @@ type calls struct {
 	err   *Error     // why no call can be made any more
 
 	// Deadlines are counted in ticks of one timer that runs while calls are in flight: to read the
-	// clock for every call would cost as much as the rest of do.
+	// clock for every call would cost as much as the rest of do. A call's time begins with the first tick
+	// after it, as the last one may be long ago: this process may have been paused.
 	timer   *time.Timer
 	ticking bool
 	base    time.Time // of the ticks
-	tick    int64     // the last one
-	due     int64     // no deadline is earlier; noneDue if there is none
 }
 
-const (
-	tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
-	noneDue  = math.MaxInt64
-)
+const tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
 
 // A pending call belongs to its caller, who is woken once by done. Until then all but done is
 // guarded by out.mu.
@@ -42,7 +37,8 @@ type pending struct {
 	seq     uint64
 	batch   *callBatch // and its place there, until it is taken
 	index   int
-	expires int64 // the tick
+	ticks   int64 // that it may take
+	expires int64 // the tick at which it has taken them; 0 until its first
 	reply   Reply
 	err     *Error
 	done    chan struct{} // of capacity 1
@@ -59,7 +55,6 @@ func newCalls(peer string) *calls {
 		out:  newOutbox(func() *callBatch { return new(callBatch) }),
 		ring: make([]*pending, ringSize),
 		base: time.Now(),
-		due:  noneDue,
 		idle: sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }},
 	}
 }
@@ -125,8 +120,7 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 	if !c.ticking {
 		c.startTickingLocked()
 	}
-	p.expires = c.tick + 2 + int64(timeout/tickTime)
-	c.due = min(c.due, p.expires)
+	p.ticks, p.expires = 1+int64(timeout/tickTime), 0
 	return nil
 }
 
@@ -179,7 +173,6 @@ func (c *calls) withdrawLocked(p *pending, why Code) *Error {
 
 func (c *calls) startTickingLocked() {
 	c.ticking = true
-	c.tick = c.now()
 	if c.timer == nil {
 		c.timer = time.AfterFunc(tickTime, c.onTick)
 		return
@@ -187,24 +180,19 @@ func (c *calls) startTickingLocked() {
 	c.timer.Reset(tickTime)
 }
 
-func (c *calls) now() int64 { return int64(time.Since(c.base) / tickTime) }
-
 // onTick ends the calls whose deadline has passed.
 func (c *calls) onTick() {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	c.tick = c.now()
-	if c.tick >= c.due {
-		c.due = noneDue
-		for _, p := range c.ring {
-			switch {
-			case p == nil:
-			case p.expires <= c.tick:
-				p.err = c.withdrawLocked(p, DeadlineExceeded)
-				p.done <- struct{}{}
-			default:
-				c.due = min(c.due, p.expires)
-			}
+	tick := int64(time.Since(c.base) / tickTime)
+	for _, p := range c.ring {
+		switch {
+		case p == nil:
+		case p.expires == 0:
+			p.expires = tick + p.ticks
+		case p.expires <= tick:
+			p.err = c.withdrawLocked(p, DeadlineExceeded)
+			p.done <- struct{}{}
 		}
 	}
 	if c.ticking = c.live > 0; c.ticking {

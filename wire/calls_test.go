@@ -38,6 +38,32 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// TestPausedCaller stops the ticks, as a process that is paused stops, while a call is in flight: one that is made
+// afterwards has all of its time.
+func TestPausedCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCalls("peer")
+		var wg sync.WaitGroup
+		call := func(timeout time.Duration) {
+			wg.Go(func() {
+				start := time.Now()
+				if _, err := c.do(t.Context(), &Request{}, timeout); time.Since(start) < timeout {
+					t.Errorf("a call with %v = %v after %v", timeout, err, time.Since(start))
+				}
+			})
+			synctest.Wait()
+		}
+		call(time.Minute)
+		time.Sleep(tickTime / 2)
+		c.timer.Stop()
+		time.Sleep(10 * time.Second)
+		call(5 * time.Second)
+		c.onTick()
+		wg.Wait()
+		c.fail(&Error{Code: Closed})
+	})
+}
+
 // TestRing answers calls out of order, while slow ones stay: no number is given twice, and each caller has its
 // own answer.
 func TestRing(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -76,7 +75,12 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	n, err := r.start(&m, log)
+	c, _, err := m.config(log)
+	if err != nil {
+		return err
+	}
+	c.Default.Source = r.source
+	n, err := node.Start(c)
 	if err != nil {
 		return err
 	}
@@ -86,25 +90,6 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	r.wg.Go(func() { r.load(ctx, nodeRate, 0, n.Request) })
 	<-ctx.Done()
 	return leave(n, log)
-}
-
-func (r *recorder) start(m *member, log *slog.Logger) (*node.Node, error) {
-	routing, err := node.ParseRouting(m.routing)
-	if err != nil {
-		return nil, err
-	}
-	timing, err := m.parseTiming()
-	if err != nil {
-		return nil, err
-	}
-	cookie, _, err := m.cookie()
-	if err != nil {
-		return nil, err
-	}
-	return node.Start(node.Config{
-		Name: m.name, Cookie: cookie, TLS: m.tls, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log,
-		Default: node.Kind{TTL: m.ttl, Source: r.source},
-	})
 }
 
 // attach calls through clients of the named nodes, which are 1, 2 and so on.

@@ -75,41 +75,50 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 
 // start starts the node that the flags describe.
 func (m *member) start(log *slog.Logger) (*node.Node, error) {
-	if m.ttl <= 0 {
-		return nil, usagef("--ttl %s: a worker must live for some time", m.ttl)
-	}
-	if m.port < 0 || m.port > 65535 {
-		return nil, usagef("--port %d: a port is a number from 1 to 65535", m.port)
-	}
-	for _, name := range append([]string{m.name}, m.join...) {
-		if _, err := node.ParseAddr(name); err != nil {
-			return nil, usageError{err}
-		}
-	}
-	routing, err := node.ParseRouting(m.routing)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	timing, err := m.parseTiming()
-	if err != nil {
-		return nil, usageError{err}
-	}
-	if m.reapAfter <= 0 {
-		return nil, usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
-	}
-	cookie, source, err := m.cookie()
+	c, source, err := m.config(log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.Start(node.Config{
-		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl}, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
-	})
+	n, err := node.Start(c)
 	if err != nil {
 		return nil, err
 	}
 	log.Info("listening", "node", n.Self(), "addr", n.Addr(), "cookie", source)
 	return n, nil
+}
+
+// config returns what the flags say, and where the cookie comes from.
+func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, err error) {
+	if m.ttl <= 0 {
+		return c, "", usagef("--ttl %s: a worker must live for some time", m.ttl)
+	}
+	if m.port < 0 || m.port > 65535 {
+		return c, "", usagef("--port %d: a port is a number from 1 to 65535", m.port)
+	}
+	for _, name := range append([]string{m.name}, m.join...) {
+		if _, err := node.ParseAddr(name); err != nil {
+			return c, "", usageError{err}
+		}
+	}
+	routing, err := node.ParseRouting(m.routing)
+	if err != nil {
+		return c, "", usageError{err}
+	}
+	timing, err := m.parseTiming()
+	if err != nil {
+		return c, "", usageError{err}
+	}
+	if m.reapAfter <= 0 {
+		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
+	}
+	cookie, source, err := m.cookie()
+	if err != nil {
+		return c, "", err
+	}
+	return node.Config{
+		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
+		Default: node.Kind{TTL: m.ttl}, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
+	}, source, nil
 }
 
 // parseTiming returns the timing that the flags ask for, or the one that suits the node's address.

@@ -20,7 +20,7 @@ import (
 
 // TestMain puts this binary into the PATH as distproc.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"distproc": main})
+	testscript.Main(m, map[string]func(){"distproc": main, "distproc-fault": faultNode})
 }
 
 var hosts atomic.Int32

@@ -14,12 +14,13 @@ type handedOver struct {
 	ID    ID
 	Data  string // the value, as wire.Reply has it
 	IsInt bool
+	Type  string        // media type of the value
 	Age   time.Duration // since the worker started
 	Left  time.Duration // until it expires
 }
 
 // size is about what an answer takes in memory, and at most what it takes on the wire.
-func (a *handedOver) size() int { return len(a.ID.text) + len(a.Data) + 64 }
+func (a *handedOver) size() int { return len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
 
 // maxAge keeps sums of times from overflowing. Older answers, if any, look as old as this.
 const maxAge = 100 * 365 * 24 * time.Hour
@@ -79,7 +80,7 @@ func (r *registry) takeLocked(moves []handedOver, w *worker, now time.Duration) 
 	if r.handOver == nil || w.err != nil || w.expires <= now {
 		return moves
 	}
-	return append(moves, handedOver{w.id, w.value.data, w.value.isInt, now - w.started, w.expires - now})
+	return append(moves, handedOver{w.id, w.value.data, w.value.isInt(), w.value.MediaType(), now - w.started, w.expires - now})
 }
 
 // adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
@@ -110,7 +111,7 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now) {
 		return false
 	}
-	w := &worker{id: a.ID, started: now - age, expires: now + left, value: Value{data: a.Data, isInt: a.IsInt}}
+	w := &worker{id: a.ID, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
 	s.workers[a.ID] = w
 	s.expiry.push(w)
 	r.sweeper.wakeBy(w.expires)

@@ -129,7 +129,7 @@ func TestHandOverLoading(t *testing.T) {
 		r.stop(IntID(4))
 		wg.Wait()
 		list := taken()
-		if len(list) != 1 || list[0] != (handedOver{IntID(1), "1", true, time.Second, 4 * time.Second}) {
+		if len(list) != 1 || list[0] != (handedOver{IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
 			t.Errorf("handed over %+v, want the answer of 1 only: 2 came back, 3 failed, 4 was stopped", list)
 		}
 		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != IntID(2) {

@@ -2,33 +2,68 @@ package node
 
 import (
 	"strconv"
+	"strings"
 	"time"
+	"unique"
 )
 
-// A Value is what a worker's source produced: an integer or bytes. The zero Value is empty bytes.
-// It is immutable and comparable.
+// A Value is what a worker's source produced: an integer or bytes, which may have a media type. The zero Value is empty
+// bytes. It is immutable and comparable.
 type Value struct {
-	data  string // the bytes, or the integer in decimal
-	isInt bool
+	data  string                // the bytes, or the integer in decimal
+	media unique.Handle[string] // integerType for an integer; zero if it is not known
 }
 
+// integerType marks integers. It is no media type, so no bytes can have it.
+var integerType = unique.Make("integer")
+
 // IntValue returns an integer value.
-func IntValue(n int64) Value { return Value{data: strconv.FormatInt(n, 10), isInt: true} }
+func IntValue(n int64) Value { return Value{strconv.FormatInt(n, 10), integerType} }
 
 // BytesValue returns a value of bytes, usually text.
 func BytesValue(s string) Value { return Value{data: s} }
 
+// MediaValue returns a value of bytes with a media type (RFC 9110, section 8.3), such as "application/json". One that
+// cannot be such a type is left out.
+func MediaValue(mediaType, s string) Value {
+	v := Value{data: s}
+	if strings.Contains(mediaType, "/") && len(mediaType) <= maxMediaType {
+		v.media = unique.Make(mediaType)
+	}
+	return v
+}
+
+const maxMediaType = 256 // bytes
+
 // Int returns the integer, and whether the value is one.
 func (v Value) Int() (int64, bool) {
-	if !v.isInt {
+	if !v.isInt() {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(v.data, 10, 64)
 	return n, err == nil
 }
 
+func (v Value) isInt() bool { return v.media == integerType }
+
+// MediaType returns the media type of the bytes, or "" if it is not known.
+func (v Value) MediaType() string {
+	if v.isInt() || v.media == (unique.Handle[string]{}) {
+		return ""
+	}
+	return v.media.Value()
+}
+
 // String returns the bytes, or the integer in decimal.
 func (v Value) String() string { return v.data }
+
+// wireValue makes a value of what crossed the wire.
+func wireValue(data, mediaType string, isInt bool) Value {
+	if isInt {
+		return Value{data, integerType}
+	}
+	return MediaValue(mediaType, data)
+}
 
 // A Reply is a worker's answer.
 type Reply struct {

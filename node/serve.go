@@ -63,7 +63,7 @@ func idOf(r *wire.Request) (ID, error) {
 
 func replyOf(r wire.Reply) Reply {
 	return Reply{
-		Value: Value{data: r.Data, isInt: r.IsInt}, Node: r.Node,
+		Value: wireValue(r.Data, r.Type, r.IsInt), Node: r.Node,
 		Cached: r.Cached, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }
@@ -74,7 +74,7 @@ func wireReply(r Reply, self string) wire.Reply {
 		r.Node = ""
 	}
 	return wire.Reply{
-		Data: r.Value.data, IsInt: r.Value.isInt, Node: r.Node,
+		Data: r.Value.data, IsInt: r.Value.isInt(), Type: r.Value.MediaType(), Node: r.Node,
 		Cached: r.Cached, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }

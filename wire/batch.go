@@ -39,6 +39,7 @@ type replyBatch struct {
 	TTL     []uint64 // milliseconds
 	Len     []uint32 // of each value in Data
 	Data    []byte
+	Type    []string // media types
 	Node    []string
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
@@ -163,6 +164,7 @@ func (b *replyBatch) full() bool { return len(b.Seq) >= maxBatch || b.weight >= 
 func (b *replyBatch) pack()      { pack(b.Seq) }
 
 func (b *replyBatch) reset() {
+	clear(b.Type)
 	clear(b.Node)
 	clear(b.Text)
 	data := b.Data[:0]
@@ -170,7 +172,7 @@ func (b *replyBatch) reset() {
 		data = nil // one large value must not stay in memory
 	}
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: data, Node: b.Node[:0], Text: b.Text[:0]}
+		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: data, Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0]}
 }
 
 func (b *replyBatch) add(seq uint64, r *Reply) {
@@ -191,8 +193,9 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	b.TTL = put(b.TTL, i, millis(r.TTL))
 	b.Len = put(b.Len, i, uint32(len(r.Data)))
 	b.Data = append(b.Data, r.Data...)
+	b.Type = put(b.Type, i, r.Type)
 	b.Node = put(b.Node, i, r.Node)
-	b.weight += weightOf + len(r.Data) + len(r.Node)
+	b.weight += weightOf + len(r.Data) + len(r.Type) + len(r.Node)
 }
 
 func (b *replyBatch) addError(seq uint64, e *Error) {
@@ -213,7 +216,7 @@ func (b *replyBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
-		len(b.Node), len(b.Text)) > n {
+		len(b.Type), len(b.Node), len(b.Text)) > n {
 		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
 	}
 	var sum uint64
@@ -264,6 +267,7 @@ func (it *replyReader) next() (Reply, *Error) {
 	return Reply{
 		Data:     data,
 		IsInt:    flags&replyInt != 0,
+		Type:     at(b.Type, i),
 		Cached:   flags&replyCached != 0,
 		Degraded: flags&replyDegraded != 0,
 		Node:     node,

@@ -31,7 +31,7 @@ func TestCall(t *testing.T) {
 	got := make(chan Request, len(requests))
 	a, b := pair(t, echo{}, handler{call: func(c Call) {
 		got <- c.Request
-		c.Reply(&Reply{Data: big, Cached: true, Degraded: true, Node: "3@h", Age: time.Second, TTL: time.Millisecond})
+		c.Reply(&Reply{Data: big, Type: "text/plain", Cached: true, Degraded: true, Node: "3@h", Age: time.Second, TTL: time.Millisecond})
 	}})
 	for _, want := range requests {
 		reply, err := a.Call(t.Context(), &want, long)
@@ -42,7 +42,7 @@ func TestCall(t *testing.T) {
 			t.Errorf("request arrived as %+v, want %+v", g, want)
 		}
 		if reply.Data != big || !reply.Cached || !reply.Degraded || reply.IsInt || reply.Node != "3@h" ||
-			reply.Age != time.Second || reply.TTL != time.Millisecond {
+			reply.Age != time.Second || reply.TTL != time.Millisecond || reply.Type != "text/plain" {
 			reply.Data = fmt.Sprint(len(reply.Data), " bytes")
 			t.Errorf("reply arrived as %+v", reply)
 		}

@@ -101,6 +101,7 @@ type Request struct {
 type Reply struct {
 	Data     string // the value, at most MaxValue bytes
 	IsInt    bool   // Data is a decimal integer
+	Type     string // media type of Data, "" if it is not known
 	Cached   bool
 	Degraded bool
 	Node     string // who answered, if not the peer itself

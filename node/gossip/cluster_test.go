@@ -3,6 +3,7 @@ package gossip
 import (
 	"flag"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -52,6 +53,30 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	t.Log("\n" + b.String())
+}
+
+// detection is the time within which all n members see a crash, by the sum in the comment of [Timing].
+func (p pace) detection(n int) time.Duration {
+	scale := max(1, math.Log10(float64(n)))
+	rounds := math.Ceil(math.Log(float64(n))/math.Log(4)) + 2
+	return 6*p.probe + time.Duration(suspicionMult*scale*float64(p.probe)) + time.Duration(rounds)*p.gossip
+}
+
+func TestTiming(t *testing.T) {
+	for timing, limit := range map[Timing]time.Duration{Local: 2 * time.Second, LAN: 6 * time.Second, WAN: 20 * time.Second} {
+		if sum := timing.pace().detection(100); sum > limit {
+			t.Errorf("%v: %v, want %v", timing, sum, limit)
+		}
+		if got, err := ParseTiming(timing.String()); got != timing || err != nil {
+			t.Errorf("%v is read as %v, %v", timing, got, err)
+		}
+		if c := timing.pace().memberlist(); 2*c.ProbeTimeout >= c.ProbeInterval {
+			t.Errorf("%v: others say too late that they have no answer", timing)
+		}
+	}
+	if _, err := ParseTiming("fast"); err == nil || Timing(9).String() != "Timing(9)" {
+		t.Error("a timing that is none")
+	}
 }
 
 // measured is what was measured of one cluster.

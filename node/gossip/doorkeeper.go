@@ -19,15 +19,16 @@ const (
 	tagMagic       = 255 // serf's mark of tags
 )
 
-// A doorkeeper turns away who can be no node of this program, and notices other processes with this node's name.
+// A doorkeeper turns away who can be no node of this program, and notices other processes with this node's
+// name.
 //
-// serf's MergeDelegate would do as well, but decodes the tags of all members twice whenever two compare what they
-// know: a tenth of all work while a large cluster forms.
+// serf's MergeDelegate would do as well, but decodes the tags of all members twice whenever two compare what
+// they know: a tenth of all work while a large cluster forms.
 type doorkeeper struct {
 	self     wire.Member
 	valid    func(name, addr string) bool
 	conflict func(wire.Member) // does not wait
-	proof    time.Duration     // for how long an earlier start must go on to live, until it is no mere memory of others
+	proof    time.Duration     // until an earlier start that lives is no mere memory of others
 
 	mu      sync.Mutex
 	known   map[string]known // guarded by mu: those that were let in, by name
@@ -46,8 +47,8 @@ func (d *doorkeeper) addr(name string) string {
 	return d.known[name].addr
 }
 
-// NotifyAlive implements [memberlist.AliveDelegate]. memberlist asks it about every member that it is told is alive, with
-// its lock held: so it does not wait.
+// NotifyAlive implements [memberlist.AliveDelegate]. memberlist asks it about every member that it is told is
+// alive, with its lock held: so it does not wait.
 func (d *doorkeeper) NotifyAlive(n *memberlist.Node) error {
 	if string(n.Addr) != string(constantIP) || n.Port != constantPort {
 		return fmt.Errorf("%.64q has an address of memberlist's own, which would shut out the true one", n.Name)
@@ -98,8 +99,8 @@ func fromTags(tags map[string]string) (m wire.Member, err error) {
 	return m, err
 }
 
-// meetLocked decides whether a member with this node's name is another process. A later start surely is. An earlier one
-// may be what others remember of a former life, until this node has told them better.
+// meetLocked decides whether a member with this node's name is another process. A later start surely is. An
+// earlier one may be what others remember of a former life, until this node has told them better.
 func (d *doorkeeper) meetLocked(m wire.Member) {
 	if m.Incarnation == d.self.Incarnation {
 		return

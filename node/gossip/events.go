@@ -17,7 +17,8 @@ const (
 	confirmScale    = 32 // seats from which on they are looked into less often
 )
 
-// drain takes in serf's events. It never waits and calls nothing of serf's: serf sends events with its lock held.
+// drain takes in serf's events. It never waits and calls nothing of serf's: serf sends events with its lock
+// held.
 func (g *Gossip) drain() {
 	for {
 		select {
@@ -119,9 +120,10 @@ func (g *Gossip) maintain() {
 	}
 }
 
-// confirm has memberlist meet those who are alive only because a peer says so, and those who have just failed. Its gossip
-// reaches all members with a high probability, not for sure: then somebody does not hear that one has joined, or
-// has refuted a suspicion, and would find out late. Another member knows, so after a failure one is asked, too.
+// confirm has memberlist meet those who are alive only because a peer says so, and those who have just
+// failed. Its gossip reaches all members with a high probability, not for sure: then somebody does not hear
+// that one has joined, or has refuted a suspicion, and would find out late. Another member knows, so after a
+// failure one is asked, too.
 func (g *Gossip) confirm() {
 	last := time.Now()
 	for g.ctx.Err() == nil {
@@ -151,8 +153,8 @@ func (g *Gossip) confirm() {
 	}
 }
 
-// exchangeNow compares tables with a random member now and then, and soon again if there was news, which others may
-// not have heard either.
+// exchangeNow compares tables with a random member now and then, and soon again if there was news, which
+// others may not have heard either.
 func (g *Gossip) exchangeNow() {
 	for {
 		timer := time.NewTimer(g.pace.exchange + rand.N(g.pace.exchange))

@@ -11,10 +11,10 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// What memberlist and serf would accept from a peer is more than members ever send: compressed messages, which can
-// unpack to 40 MB each and hold another, queries, keys, events, messages to be passed on, and comparisons that make
-// room for a million nodes before the first is there. Peers know the cookie, but one that has been taken
-// over shall do no more harm than it must. So the rest is kept out here.
+// What memberlist and serf would accept from a peer is more than members ever send: compressed messages,
+// which can unpack to 40 MB each and hold another, queries, keys, events, messages to be passed on, and
+// comparisons that make room for a million nodes before the first is there. Peers know the cookie, but one
+// that has been taken over shall do no more harm than it must. So the rest is kept out here.
 
 // The kinds of memberlist's messages (net.go), and of serf's within a user message (messages.go). Both are part
 // of their protocols.
@@ -96,7 +96,8 @@ const (
 	maxState      = 4 * maxStateUser // bytes in all
 )
 
-// A stateConn is a stream on which two memberlists compare what they know. It reads the header before memberlist does.
+// A stateConn is a stream on which two memberlists compare what they know. It reads the header before
+// memberlist does.
 type stateConn struct {
 	net.Conn
 	count *counters
@@ -127,8 +128,8 @@ func (c *stateConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// checkState reads the start of a comparison, or of the answer that there is an error, and returns how many more
-// bytes there may be.
+// checkState reads the start of a comparison, or of the answer that there is an error, and returns how many
+// more bytes there may be.
 func checkState(r io.Reader) (size int64, err error) {
 	var kind [1]byte
 	if _, err := io.ReadFull(r, kind[:]); err != nil {

@@ -1,19 +1,19 @@
 // Package gossip knows who is in the cluster: hashicorp/serf on hashicorp/memberlist (SWIM, Das, Gupta,
 // Motivala, 2002), over links that its user authenticates.
 //
-// The path of one piece of news, such as that a member has crashed: memberlist probes a random member every now and then,
-// with a packet that the transport puts into that member's queue (transport.go), and whose sender writes it to a
-// [Link] (sender.go). If no answer comes back, and none through others, memberlist gossips that it suspects
-// the member; if that does not say that it lives, memberlist tells serf, and serf sends an event. The event changes the
-// table of seats (events.go, table.go), and [Config.Changed] is called.
+// The path of one piece of news, such as that a member has crashed: memberlist probes a random member every
+// now and then, with a packet that the transport puts into that member's queue (transport.go), and whose
+// sender writes it to a [Link] (sender.go). If no answer comes back, and none through others, memberlist
+// gossips that it suspects the member; if that does not say that it lives, memberlist tells serf, and serf
+// sends an event. The event changes the table of seats (events.go, table.go), and [Config.Changed] is called.
 //
-// There are two layers because they know different things. serf and memberlist know who is alive. The table knows who
-// has a seat: a failed member keeps it until it has been away for [Config.ReapAfter], and all members must agree on
-// that, those too that have come after the failure, of which serf tells them nothing. So members compare their tables, when
-// one joins, when one leaves, and now and then ([Config.Exchange]).
+// There are two layers because they know different things. serf and memberlist know who is alive. The table
+// knows who has a seat: a failed member keeps it until it has been away for [Config.ReapAfter], and all
+// members must agree on that, those too that have come after the failure, of which serf tells them nothing.
+// So members compare their tables, when one joins, when one leaves, and now and then ([Config.Exchange]).
 //
-// Every node has the same address as far as memberlist knows, because it holds IP addresses only and refuses to change those
-// of the living; names tell nodes apart, and the true address and incarnation are tags.
+// Every node has the same address as far as memberlist knows, because it holds IP addresses only and refuses
+// to change those of the living; names tell nodes apart, and the true address and incarnation are tags.
 package gossip
 
 import (
@@ -31,8 +31,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A Link is an authenticated connection to a peer that carries streams; a [wire.Link] is one. All methods may be
-// called from any number of goroutines, and Close makes the others return. Open need not wait for the peer.
+// A Link is an authenticated connection to a peer that carries streams; a [wire.Link] is one. All methods may
+// be called from any number of goroutines, and Close makes the others return. Open need not wait for the
+// peer.
 type Link interface {
 	Open() (net.Conn, error)
 	Accept() (net.Conn, error)
@@ -40,31 +41,32 @@ type Link interface {
 	Close() error
 }
 
-// Config is what [Start] needs. Dial and Exchange may be called by several goroutines at a time, and return when their context is
-// done.
+// Config is what [Start] needs. Dial and Exchange may be called by several goroutines at a time, and return
+// when their context is done.
 type Config struct {
 	Self      wire.Member   // name, address (host:port), and incarnation: a later start has a higher one
 	Timing    Timing        // of all members
 	ReapAfter time.Duration // a member that has been out of reach for so long loses its seat; 0 means 10 minutes
 
-	// Valid reports whether a member may have that name and address; those of peers that may not are ignored. If it is nil,
-	// names of at most 320 printable bytes without spaces and slashes and addresses host:port are.
+	// Valid reports whether a member may have that name and address; those of peers that may not are ignored.
+	// If it is nil, names of at most 320 printable bytes without spaces and slashes and addresses host:port
+	// are.
 	Valid func(name, addr string) bool
 
 	// Dial dials the address of m and authenticates. It fails if another name answers there. The incarnation
 	// of m may be out of date, or 0.
 	Dial func(ctx context.Context, m wire.Member) (Link, error)
 
-	// Exchange compares this node's table with that of m, over another channel: if their Digests differ, each side
-	// Learns the other's Snapshot.
+	// Exchange compares this node's table with that of m, over another channel: if their Digests differ, each
+	// side Learns the other's Snapshot.
 	Exchange func(ctx context.Context, m wire.Member) error
 
 	// Changed is called after Members would answer differently; several changes may share a call. It may call
 	// everything but Close. Calls never overlap.
 	Changed func()
 
-	// Conflict is called when another process seems to live under this node's name, at most once a second. It may be nil. It
-	// must not call Close.
+	// Conflict is called when another process seems to live under this node's name, at most once a second. It
+	// may be nil. It must not call Close.
 	Conflict func(other wire.Member)
 
 	Logger *slog.Logger
@@ -152,7 +154,8 @@ func start(c Config, p pace) (*Gossip, error) {
 
 // validMember is the default of [Config.Valid].
 func validMember(name, addr string) bool {
-	if name == "" || len(name) > 320 || strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) || r == ' ' || r == '/' }) {
+	odd := func(r rune) bool { return !strconv.IsPrint(r) || r == ' ' || r == '/' }
+	if name == "" || len(name) > 320 || strings.ContainsFunc(name, odd) {
 		return false
 	}
 	host, port, err := net.SplitHostPort(addr)
@@ -160,16 +163,16 @@ func validMember(name, addr string) bool {
 	return err == nil && host != "" && len(host) <= 253 && n > 0
 }
 
-// Members returns who has a seat, sorted by name, this node always included, which is alive as long as it can be asked. Those who have failed
-// have an Age. The list is the caller's.
+// Members returns who has a seat, sorted by name, this node always included, which is alive as long as it can
+// be asked. Those who have failed have an Age. The list is the caller's.
 func (g *Gossip) Members() []wire.Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.table.members(time.Now())
 }
 
-// Snapshot returns what peers are told: Members, and who has left or was reaped lately. This node has left when it says so.
-// The list is the caller's.
+// Snapshot returns what peers are told: Members, and who has left or was reaped lately. This node has left
+// when it says so. The list is the caller's.
 func (g *Gossip) Snapshot() []wire.Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -217,8 +220,8 @@ func (g *Gossip) find(name string) (wire.Member, bool) {
 	return m, m.Addr != ""
 }
 
-// Close stops, without a farewell: peers see a crash, unless Leave came before. It waits for all goroutines, and may be
-// called more than once.
+// Close stops, without a farewell: peers see a crash, unless Leave came before. It waits for all goroutines,
+// and may be called more than once.
 func (g *Gossip) Close() {
 	g.close.Do(func() {
 		g.mu.Lock()

@@ -2,7 +2,9 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -224,5 +226,109 @@ func TestConflict(t *testing.T) {
 		case <-time.After(15 * time.Second):
 			t.Errorf("the start at %s knows of no conflict", v.addr)
 		}
+	}
+}
+
+// What only one member knows, all know in time.
+func TestAntiEntropy(t *testing.T) {
+	for _, quick := range []bool{false, true} {
+		n := newNetwork(t, Local)
+		size := 4
+		if quick {
+			n.pace.news, n.pace.exchange, size = time.Millisecond, time.Hour, 2
+		}
+		nodes := n.many(size)
+		n.see(within, nodes, nodes, nil)
+		dead := n.start(9)
+		dead.kill()
+		told := dead.self
+		told.State = wire.Failed
+		nodes[size-1].g.Learn([]wire.Member{told})
+		n.see(2*within, nodes, nodes, []*node{dead})
+	}
+}
+
+func TestClose(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(3)
+	n.see(within, nodes, nodes, nil)
+	a, b, c := nodes[0], nodes[1], nodes[2]
+
+	// It does not wait for a dial.
+	far := n.start(4)
+	n.cut([]*node{c}, []*node{far})
+	joined := make(chan error)
+	go func() { joined <- c.g.Join(context.Background(), far.self) }()
+	n.until(within, "it dials", func() bool {
+		c.g.mu.Lock()
+		defer c.g.mu.Unlock()
+		return len(c.g.joining) > 0
+	})
+	start := time.Now()
+	c.kill()
+	if took := time.Since(start); took > 200*time.Millisecond {
+		t.Errorf("it took %v to close while it dialled", took)
+	}
+	if err := <-joined; err == nil {
+		t.Error("a closed node has joined another")
+	}
+
+	// It waits for Leave, even for one that nobody waits for.
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	b.g.Leave(ctx)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(b.kill)
+	}
+	wg.Wait()
+	b.g.Leave(context.Background())
+	n.see(within, []*node{a}, []*node{a}, []*node{c})
+
+	a.g.Leave(context.Background())
+	if err := a.g.Join(context.Background(), far.self); !errors.Is(err, errLeft) {
+		t.Errorf("who has left joins again: %v", err)
+	}
+	a.kill()
+	for what, err := range map[string]error{
+		"Join":   b.g.Join(context.Background(), far.self),
+		"Remove": b.g.Remove(c.name),
+	} {
+		if err == nil {
+			t.Errorf("%s works after Close", what)
+		}
+	}
+	ours, theirs := newLinks(n, far.name, b.name)
+	b.g.Serve(far.name, theirs)
+	select {
+	case <-ours.Done():
+	default:
+		t.Error("a closed node keeps a link")
+	}
+}
+
+func TestJoinErrors(t *testing.T) {
+	n := newNetwork(t, Local)
+	a, b := n.start(1), n.start(2)
+	for what, m := range map[string]wire.Member{
+		"itself":       a.self,
+		"a bad name":   {Name: "a/b", Addr: b.addr},
+		"no address":   {Name: b.name},
+		"nobody":       {Name: "3@h", Addr: "nowhere.test:1"},
+		"another name": {Name: "3@h", Addr: b.addr},
+	} {
+		if err := a.g.Join(t.Context(), m); err == nil {
+			t.Errorf("it joins %s", what)
+		}
+	}
+	if got := len(a.g.Members()); got != 1 {
+		t.Errorf("it has %d members", got)
+	}
+	a.mute.Store(true)
+	if err := a.g.Join(t.Context(), b.self); err == nil {
+		t.Error("it joins without comparing tables")
+	}
+	if _, err := Start(Config{Self: wire.Member{Name: "a b", Addr: "x:1"}, Logger: n.log}); err == nil {
+		t.Error("a node has a bad name")
 	}
 }

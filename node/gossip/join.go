@@ -18,8 +18,9 @@ const (
 
 var errLeft = errors.New("this node has left")
 
-// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0. It takes a link and two comparisons of
-// what the two know: serf's and [Config.Exchange]. When it returns nil, each of the two has what the other had.
+// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0. It takes a
+// link and two comparisons of what the two know: serf's and [Config.Exchange]. When it returns nil, each of
+// the two has what the other had.
 func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if m.Name == g.c.Self.Name {
 		return fmt.Errorf("join %s: that is this node", m.Name)
@@ -112,8 +113,8 @@ func (g *Gossip) Remove(name string) error {
 	return nil
 }
 
-// Leave tells the cluster that this node leaves. Peers that it does not reach within 0.6 s hear it from others, for as long as this node is not closed from
-// itself. It returns early when ctx is done.
+// Leave tells the cluster that this node leaves. Peers that it does not reach within 0.6 s hear it from
+// others, for as long as this node is not closed from itself. It returns early when ctx is done.
 func (g *Gossip) Leave(ctx context.Context) {
 	g.leave.Do(func() { g.startLeave() })
 	g.mu.Lock()
@@ -146,8 +147,8 @@ func (g *Gossip) startLeave() {
 	g.wg.Go(func() {
 		defer close(g.left)
 		var wg sync.WaitGroup
-		// serf may take the farewell of a leaver and its death in the wrong order, or lose the first: then it calls
-		// the leaver failed. So some hear it from the leaver itself, and tell it on.
+		// serf may take the farewell of a leaver and its death in the wrong order, or lose the first: then it
+		// calls the leaver failed. So some hear it from the leaver itself, and tell it on.
 		wg.Go(func() { g.tell(others[:min(len(others), tellMost)]) })
 		if err := g.serf.Leave(); err != nil {
 			g.c.Logger.Debug("serf cannot leave", "why", err)

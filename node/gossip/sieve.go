@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// sieveTime is for how long a message is remembered, at least; at most twice that.
-const sieveTime = 2 * time.Second
+const (
+	sieveTime = 2 * time.Second // for how long a message is remembered, at least; at most twice that
+	sieveMost = 1 << 16         // and how many; at most twice that
+)
 
-// A sieve drops gossip that has come before. Every member passes on every piece of news some ten times, and memberlist
-// takes ten times longer than this to see that it knows it already: when many join at once, long enough to
-// take the living for dead. Probes and their answers pass.
+// A sieve drops gossip that has come before. Every member passes on every piece of news some ten times, and
+// memberlist takes ten times longer than this to see that it knows it already: when many join at once, long
+// enough to take the living for dead. Probes and their answers pass.
 type sieve struct {
 	seed maphash.Seed
 
@@ -26,12 +28,16 @@ func newSieve() *sieve {
 	return &sieve{seed: maphash.MakeSeed(), young: map[uint64]struct{}{}}
 }
 
-// sift returns a packet without the messages that have come before, or nil if none is left. The packet must be wanted.
+// sift returns a packet without the messages that have come before, or nil if none is left. The packet must
+// be wanted.
 func (s *sieve) sift(packet []byte, now time.Time) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.turned) > sieveTime {
+	if age := now.Sub(s.turned); age > sieveTime || len(s.young) > sieveMost {
 		s.old, s.young, s.turned = s.young, map[uint64]struct{}{}, now
+		if age > 2*sieveTime {
+			s.old = nil
+		}
 	}
 	var fresh [][]byte
 	all := true

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -22,20 +21,6 @@ const (
 )
 
 const maxPacket = 1<<16 - 1
-
-// A link is a [Link] in the transport's care.
-type link struct {
-	Link
-	name    string
-	used    atomic.Int64 // when something was last sent or received, in UnixNano
-	reading atomic.Bool  // the peer has opened its stream of packets
-	out     net.Conn     // this side's stream of packets, or nil; only for the peer's sender
-}
-
-func (l *link) touch() { l.used.Store(time.Now().UnixNano()) }
-
-// close ends the link. Its goroutines notice by themselves.
-func (l *link) close() { l.Close() } //nolint:errcheck // there is nothing to save
 
 // open opens a stream. It returns when ctx is done, whatever the link does.
 func (t *transport) open(ctx context.Context, l *link, kind byte) (net.Conn, error) {
@@ -159,7 +144,8 @@ func (t *transport) serve(l *link, conn net.Conn) {
 	}
 }
 
-// read hands the peer's packets to memberlist until the stream ends, of which it returns the reason if it is the peer's fault.
+// read hands the peer's packets to memberlist until the stream ends, of which it returns the reason if it is
+// the peer's fault.
 func (t *transport) read(l *link, conn io.Reader) error {
 	r := bufio.NewReader(conn)
 	for {

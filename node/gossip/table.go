@@ -1,11 +1,7 @@
 package gossip
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -16,8 +12,8 @@ const (
 	maxFarewells = 1500
 	maxTold      = maxSeats + maxFarewells
 
-	// freshFarewell is for how long a leaver's own word is worth more than serf's that it lives: serf may be late
-	// by seconds. By minutes it cannot, so then the member has come back.
+	// freshFarewell is for how long a leaver's own word is worth more than serf's that it lives: serf may be
+	// late by seconds. By minutes it cannot, so then the member has come back.
 	freshFarewell = 30 * time.Second
 )
 
@@ -47,8 +43,8 @@ type entry struct {
 	state       wire.MemberState
 	since       time.Time // when it came into that state
 
-	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is one that
-	// serf has not heard of yet, or that was wrong.
+	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
+	// one that serf has not heard of yet, or that was wrong.
 	live *wire.Member
 }
 
@@ -184,59 +180,6 @@ func (t *table) remove(name string, now time.Time) error {
 	return nil
 }
 
-// learn merges what a peer tells, and reports whether it was news, and whether the seats have changed.
-func (t *table) learn(list []wire.Member, now time.Time) (news, changed bool) {
-	if len(list) > maxTold {
-		list = list[:maxTold]
-	}
-	for _, m := range list {
-		if m.State > wire.Reaped || m.Name == t.self.Name || !t.valid(m.Name, m.Addr) {
-			continue
-		}
-		n, c := t.learnMember(m, now)
-		news, changed = news || n, changed || c
-	}
-	return news, changed
-}
-
-func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
-	age := max(m.Age, 0)
-	if m.State == wire.Alive {
-		age = 0
-	}
-	if m.State == wire.Failed && age > t.reap || age > 2*t.reap {
-		return false, false // out of date everywhere
-	}
-	told := entry{addr: m.Addr, incarnation: m.Incarnation, state: m.State, since: now.Add(-age)}
-	e := t.entries[m.Name]
-	if e == nil {
-		added := t.set(m.Name, told)
-		return added, added && seated(told.state)
-	}
-	if e.live != nil {
-		if told.state != wire.Left || told.incarnation < e.live.Incarnation || age >= freshFarewell {
-			return false, false // serf decides
-		}
-		told.live = e.live
-	}
-	switch order := cmp.Or(
-		cmp.Compare(told.incarnation, e.incarnation),
-		cmp.Compare(stage(told.state), stage(e.state)),
-		cmp.Compare(told.addr, e.addr), // a lie, but all nodes shall believe the same one
-	); {
-	case order > 0:
-		if told.state == e.state && told.incarnation == e.incarnation && e.since.Before(told.since) {
-			told.since = e.since
-		}
-		had := seated(e.state)
-		set := t.set(m.Name, told)
-		return set, set && (had || seated(told.state))
-	case told.state == e.state && told.incarnation == e.incarnation && told.state != wire.Alive && told.since.Before(e.since):
-		e.since = told.since // so that all nodes reap it at about the same time
-	}
-	return false, false
-}
-
 // tick does what is due, and reports whether the seats have changed.
 func (t *table) tick(now time.Time) (changed bool) {
 	for name, e := range t.entries {
@@ -250,7 +193,8 @@ func (t *table) tick(now time.Time) (changed bool) {
 			t.trim()
 			changed = true
 		case e.live != nil && !seated(e.state) && age >= freshFarewell:
-			changed = t.set(name, entry{addr: e.live.Addr, incarnation: e.live.Incarnation, since: now, live: e.live}) || changed
+			back := entry{addr: e.live.Addr, incarnation: e.live.Incarnation, since: now, live: e.live}
+			changed = t.set(name, back) || changed
 		case !seated(e.state) && age > 2*t.reap:
 			delete(t.entries, name)
 		}
@@ -258,8 +202,8 @@ func (t *table) tick(now time.Time) (changed bool) {
 	return changed
 }
 
-// doubtful returns, in random order, the names of those who are alive only because a peer said so before some time,
-// and of those who have failed after another.
+// doubtful returns, in random order, the names of those who are alive only because a peer said so before some
+// time, and of those who have failed after another.
 func (t *table) doubtful(toldBefore, failedAfter time.Time) (names []string) {
 	for name, e := range t.entries {
 		rumour := e.state == wire.Alive && e.live == nil && e.since.Before(toldBefore)
@@ -268,52 +212,4 @@ func (t *table) doubtful(toldBefore, failedAfter time.Time) (names []string) {
 		}
 	}
 	return names
-}
-
-// members returns those with a seat, this node included, sorted by name.
-func (t *table) members(now time.Time) []wire.Member {
-	list := make([]wire.Member, 1, t.seats+1)
-	list[0] = t.self
-	for name, e := range t.entries {
-		if seated(e.state) {
-			list = append(list, e.member(name, now))
-		}
-	}
-	slices.SortFunc(list, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
-	return list
-}
-
-// snapshot returns everything that peers are told.
-func (t *table) snapshot(now time.Time) []wire.Member {
-	list := make([]wire.Member, 1, len(t.entries)+1)
-	list[0] = t.self
-	if t.left {
-		list[0].State = wire.Left
-	}
-	for name, e := range t.entries {
-		list = append(list, e.member(name, now))
-	}
-	slices.SortFunc(list, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
-	return list
-}
-
-func (e *entry) member(name string, now time.Time) wire.Member {
-	m := wire.Member{Name: name, Addr: e.addr, Incarnation: e.incarnation, State: e.state}
-	if e.state != wire.Alive {
-		m.Age = max(now.Sub(e.since), 0)
-	}
-	return m
-}
-
-// digest is equal for equal seats.
-func (t *table) digest() uint64 {
-	h := sha256.New()
-	for _, m := range t.members(time.Time{}) {
-		if m.Name != t.self.Name || !t.left {
-			h.Write(binary.BigEndian.AppendUint64(nil, m.Incarnation))
-			h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(m.Name))))
-			h.Write([]byte(m.Name))
-		}
-	}
-	return binary.BigEndian.Uint64(h.Sum(nil))
 }

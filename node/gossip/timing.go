@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"time"
 
@@ -11,27 +10,29 @@ import (
 )
 
 // A Timing is how fast failures are seen. All members should have the same. That a node has crashed is seen
-// by all members, in clusters of 2 to 100, within
+// by all members, in clusters of 2 to 100 nodes, within
 //
 //	Local	2 s	one machine
 //	LAN	6 s	the default: one data center
-//	WAN	20 s	round trips up to 300 ms
+//	WAN	20 s	round trips of up to 400 ms
 //
 // The sum behind it, with P the interval between two probes by one member, and n the number of members:
 //
-//   - until the first probe of the crashed member: each of the others probes one random member per P, so nobody has
-//     probed it after k·P with a probability of (1-1/(n-1))^(k(n-1)) < e^-k; 7·P for 0.1 %
-//     (Das, Gupta, Motivala, SWIM, 2002, section 3.1)
-//   - until that probe has failed: P. An answer may take so long; what memberlist calls ProbeTimeout is only when other
-//     members are asked to probe as well. It is below P/2, because they say that they had no answer after one
-//     more ProbeTimeout, and who does not hear them by P thinks that itself is ill, and probes less often.
-//   - until the suspicion has become certain: 4·max(1, log10 n)·P if two more members suspect it, twice that if nobody
-//     does (suspicionTimeout in memberlist's util.go, remainingSuspicionTime in its suspicion.go: Dadgar,
-//     Phillips, Currey, Lifeguard, 2017, section IV-B). A suspect that lives has that long to say so:
-//     a pause of up to 5·P costs nobody a change of view.
-//   - until all have heard: about log4(n)+2 rounds of gossip to 3 members
+//   - until the first probe of the crashed member: each of the others probes one random member per P, so
+//     after k·P nobody has probed it with a probability of (1-1/(n-1))^(k(n-1)) < e^-k; 5·P for 1 % (Das,
+//     Gupta, Motivala, SWIM, 2002, section 3.1)
+//   - until that probe has failed: P. An answer may take so long. memberlist's ProbeTimeout is only when
+//     others are asked to probe as well. It is below P/2, because they say after one more ProbeTimeout that
+//     they had no answer, and who does not hear that by P thinks that it is ill itself, and probes less
+//     often.
+//   - until the suspicion is a certainty: 4·max(1, log10 n)·P if two more members have it, up to twice that
+//     if nobody does (suspicionTimeout in memberlist's util.go, remainingSuspicionTime in its suspicion.go;
+//     Dadgar, Phillips, Currey, Lifeguard, 2017, section IV). A suspect that lives has that long to say so,
+//     so a pause of up to 4·P costs nobody a change of view.
+//   - until all have heard: about log4(n)+2 rounds of gossip with 3 members each
 //
-// For n = 100 that is 16·P and 6 rounds: 1.9 s, 5.4 s and 17.5 s.
+// For n = 100 that is 14·P and 6 rounds: 1.9 s, 5.6 s and 18 s. Two members that are left of many have no
+// others to ask, and take as long.
 type Timing uint8
 
 // The timings.
@@ -91,6 +92,7 @@ func (t Timing) pace() pace {
 	case WAN:
 		p.probe, p.gossip, p.pushPull, p.toTheDead = 1200*ms, 200*ms, 30*time.Second, 30*time.Second
 		p.reconnect, p.stream = 2*time.Second, 3*time.Second
+		p.idle = 5 * time.Minute // a dial takes longer than a probe may
 	default:
 		p.probe, p.gossip, p.pushPull, p.toTheDead = 360*ms, 100*ms, 15*time.Second, 20*time.Second
 		p.reconnect, p.stream = time.Second, 2*time.Second
@@ -104,14 +106,14 @@ const (
 	broadcastTimeout = 150 * time.Millisecond // how long serf waits until its farewell is on its way; twice
 	leaveDelay       = 200 * time.Millisecond // how long it answers after that
 
-	// packetSize is how much memberlist puts into one packet. It may be more than the usual 1,400, because packets ride
-	// on TCP, but a packet counts its messages in one byte (sendMsg in memberlist's net.go does not split them,
-	// as gossip does), and the shortest takes 21 bytes.
+	// packetSize is how much memberlist puts into one packet. It may be more than the usual 1,400, because
+	// packets ride on TCP, but a packet counts its messages in one byte (sendMsg in memberlist's net.go does
+	// not split them, as gossip does), and the shortest takes 21 bytes.
 	packetSize = 4 << 10
 )
 
-// The address that every node has as far as memberlist is concerned: it holds IP addresses only, and would refuse
-// a living member with another one. Members are told apart by name.
+// The address that every node has as far as memberlist is concerned: it holds IP addresses only, and would
+// refuse a living member with another one. Members are told apart by name.
 const (
 	constantHost = "127.0.0.1"
 	constantPort = 1
@@ -139,6 +141,7 @@ func (p pace) memberlist() *memberlist.Config {
 	c.GossipInterval = p.gossip
 	c.GossipNodes = 3
 	c.RetransmitMult = 4
+	c.HandoffQueueDepth = 4096 // what does not fit comes no second time, by the sieve
 	c.GossipToTheDeadTime = p.toTheDead
 	c.PushPullInterval = p.pushPull
 	c.TCPTimeout = p.stream
@@ -163,11 +166,4 @@ func (p pace) serf() *serf.Config {
 	c.TombstoneTimeout = time.Hour
 	c.ReapInterval = 15 * time.Second
 	return c
-}
-
-// detection is the time within which all n members see a crash, by the sum above.
-func (p pace) detection(n int) time.Duration {
-	scale := math.Max(1, math.Log10(float64(n)))
-	rounds := math.Ceil(math.Log(float64(n))/math.Log(4)) + 2
-	return 8*p.probe + time.Duration(suspicionMult*scale*float64(p.probe)) + time.Duration(rounds)*p.gossip
 }

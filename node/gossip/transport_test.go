@@ -154,10 +154,8 @@ func TestStuckPeer(t *testing.T) {
 	p := Local.pace()
 	p.stream = 200 * time.Millisecond
 	var n *network
-	var theirs *memLink
 	n, a := newTestTransport(t, p, func(context.Context, wire.Member) (Link, error) {
-		var ours *memLink
-		ours, theirs = newLinks(n, "a", "b")
+		ours, _ := newLinks(n, "a", "b")
 		return ours, nil
 	})
 	l, err := a.connect(t.Context(), "b")
@@ -179,7 +177,6 @@ func TestStuckPeer(t *testing.T) {
 	if took := time.Since(start); took > 4*p.stream {
 		t.Errorf("it took %v", took)
 	}
-	theirs.Close()
 }
 
 // stuckLink is a link whose Open waits for Close.

@@ -26,7 +26,7 @@ func (r *registry) workers(limit int) []WorkerInfo {
 }
 
 func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
-	info = WorkerInfo{Kind: defaultKind, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
+	info = WorkerInfo{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
 	if w.load != nil {
 		info.Queue = len(w.load.waiters)
 		return info, true
@@ -62,12 +62,12 @@ func (r *registry) count() (live int, answers uint64) {
 
 // stuck returns how many sources have not returned although their time was up a second ago.
 func (r *registry) stuck() (n int) {
-	begun := r.now() - r.kind.Timeout - sourceGrace
+	now := r.now()
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
 		for w := range s.loading {
-			if w.started < begun {
+			if now-w.started > w.kind.Timeout+sourceGrace {
 				n++
 			}
 		}

@@ -101,13 +101,17 @@ func (c *Client) Close() error {
 }
 
 // Request is [Node.Request] as done by the node.
-func (c *Client) Request(ctx context.Context, id ID) (Reply, error) { return c.request(ctx, id, false) }
+func (c *Client) Request(ctx context.Context, id ID) (Reply, error) {
+	return c.request(ctx, "", id, false)
+}
 
 // Refresh is [Node.Refresh] as done by the node.
-func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) { return c.request(ctx, id, true) }
+func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) {
+	return c.request(ctx, "", id, true)
+}
 
-func (c *Client) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
-	request := wireRequest(id)
+func (c *Client) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
+	request := wireRequest(kind, id)
 	request.Route, request.Fresh = true, fresh
 	r, err := c.session.Load().Call(ctx, &request, timeoutOf(ctx))
 	if err != nil {
@@ -118,8 +122,12 @@ func (c *Client) request(ctx context.Context, id ID, fresh bool) (Reply, error) 
 
 // RequestVia is [Node.RequestVia] as done by the node.
 func (c *Client) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+	return c.requestVia(ctx, via, "", id)
+}
+
+func (c *Client) requestVia(ctx context.Context, via, kind string, id ID) (Reply, error) {
 	var r wire.Reply
-	err := c.do(ctx, opVia, viaMessage{Via: via, ID: id, Timeout: timeoutOf(ctx)}, &r)
+	err := c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: timeoutOf(ctx)}, &r)
 	return replyOf(r), err
 }
 
@@ -149,13 +157,21 @@ func (c *Client) Workers(ctx context.Context) (list []WorkerInfo, err error) {
 
 // Why is [Node.Why] as seen by the node.
 func (c *Client) Why(ctx context.Context, id ID) (e Explanation, err error) {
-	err = c.do(ctx, opWhy, id, &e)
+	return c.why(ctx, key{ID: id})
+}
+
+func (c *Client) why(ctx context.Context, k key) (e Explanation, err error) {
+	err = c.do(ctx, opWhy, k, &e)
 	return e, err
 }
 
 // Stop is [Node.Stop] as done by the node.
 func (c *Client) Stop(ctx context.Context, id ID) (stopped bool, err error) {
-	err = c.do(ctx, opStop, id, &stopped)
+	return c.stop(ctx, key{ID: id})
+}
+
+func (c *Client) stop(ctx context.Context, k key) (stopped bool, err error) {
+	err = c.do(ctx, opStop, k, &stopped)
 	return stopped, err
 }
 

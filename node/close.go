@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -10,15 +11,16 @@ import (
 // than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
-		n.leaving.Store(true)
-		n.registry.leave()
+		registries := n.beginLeaving()
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.members.leave()
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		n.drainRouted(ctx)
-		n.closeErr = n.registry.close(ctx)
+		for _, r := range registries {
+			n.closeErr = errors.Join(n.closeErr, r.close(ctx))
+		}
 		n.flush(ctx)
 		n.handover.close()
 		n.cancel()
@@ -27,6 +29,18 @@ func (n *Node) Close(ctx context.Context) error {
 	})
 	n.wg.Wait()
 	return n.closeErr
+}
+
+// beginLeaving hands over what is cached, and keeps the kinds from changing.
+func (n *Node) beginLeaving() []*registry {
+	n.kindsMu.Lock()
+	n.leaving.Store(true)
+	n.kindsMu.Unlock()
+	registries := n.registries()
+	for _, r := range registries {
+		r.leave()
+	}
+	return registries
 }
 
 // flush waits until the answers that leave this node have gone, but not long.

@@ -380,7 +380,7 @@ func TestNotOwner(t *testing.T) {
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
 	p := a.members.sessions.peer(wrong.addr.Name)
-	request := wireRequest(IntID(5))
+	request := wireRequest("", IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {

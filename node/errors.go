@@ -18,6 +18,8 @@ var (
 	ErrNameTaken   error = wire.NameTaken    // another live node has this node's name
 	ErrCookie      error = wire.WrongCookie  // that node has another cookie
 
+	ErrUnknownKind error = wire.UnknownKind // the node of that id has no such kind
+
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
 )
 

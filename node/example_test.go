@@ -169,3 +169,43 @@ func ExampleIntValue() {
 	fmt.Println(v, n, ok)
 	// Output: 454 454 true
 }
+
+// A service has workers of several kinds, each with a source and a policy of its own.
+func ExampleNode_Family() {
+	n, err := node.Start(node.Config{
+		Name:   "1@127.0.77.9",
+		Cookie: []byte("a long secret that all nodes share"),
+		Kinds: map[string]node.Kind{
+			"price": {TTL: 30 * time.Second, Source: func(_ context.Context, id node.ID) (node.Value, error) {
+				return node.MediaValue("application/json", `{"price": `+id.String()+`}`), nil
+			}},
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	reply, err := n.Family("price").Request(context.Background(), node.IntID(7))
+	fmt.Println(reply.Value, reply.Value.MediaType(), err)
+	_, err = n.Family("weather").Request(context.Background(), node.IntID(7))
+	fmt.Println(errors.Is(err, node.ErrUnknownKind), err)
+	// Output:
+	// {"price": 7} application/json <nil>
+	// true unknown kind: "weather"
+}
+
+// Kinds can change while the node runs, as from a configuration file that was edited.
+func ExampleNode_SetKinds() {
+	n, err := node.Start(node.Config{Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	err = n.SetKinds(map[string]node.Kind{"price": {TTL: time.Minute}})
+	fmt.Println(err)
+	reply, err := n.Family("price").Request(context.Background(), node.IntID(7))
+	fmt.Println(reply.TTL > 55*time.Second, err)
+	// Output:
+	// <nil>
+	// true <nil>
+}

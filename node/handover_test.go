@@ -6,7 +6,6 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -246,7 +245,7 @@ type switchboard struct {
 func newSwitchboard(kinds [2]Kind, delay time.Duration) *switchboard {
 	b := &switchboard{}
 	for i := range b.regs {
-		b.regs[i] = newRegistry(kinds[i], fmt.Sprintf("%d@h", i+1), 1<<16, slog.New(slog.DiscardHandler))
+		b.regs[i] = testRegistry(kinds[i], fmt.Sprintf("%d@h", i+1), 1<<16)
 	}
 	for i, r := range b.regs {
 		owner := func(id ID) (string, bool) { return b.of(id).node, true }
@@ -284,7 +283,7 @@ func (b *switchboard) close(t *testing.T) {
 	for i, r := range b.regs {
 		b.hands[i].close()
 		r.close(t.Context())
-		if n := r.waiting.Load(); n != 0 {
+		if n := r.room.waiting.Load(); n != 0 {
 			t.Errorf("%d calls wait at the end", n)
 		}
 		if n := r.stuck(); n != 0 {

@@ -95,7 +95,7 @@ func FuzzParseID(f *testing.F) {
 		if id.String() != s {
 			t.Errorf("%q became %q", s, id)
 		}
-		r := wireRequest(id)
+		r := wireRequest("", id)
 		if back, err := idOf(&r); err != nil || back != id {
 			t.Errorf("%q is %#v, and after the wire %#v, %v", s, id, back, err)
 		}

@@ -31,7 +31,7 @@ type NodeInfo struct {
 // and every other way in give alike.
 type Explanation struct {
 	ID      ID
-	Kind    string // "default"
+	Kind    string // "default", unless another one was asked for
 	Owner   string // the member whose seat the id belongs to
 	Rule    string // the calculation that chose it, such as "7 mod 3 = 1"
 	Index   int    // of the owner's seat, from 0
@@ -92,7 +92,7 @@ func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	lists := make([][]WorkerInfo, len(seats))
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
-			lists[i] = n.registry.workers(maxWorkers)
+			lists[i] = n.workersHere()
 		} else if err := s.Do(ctx, opWorkers, nil, &lists[i]); err != nil {
 			n.log.Debug("cannot list workers", "node", seats[i].name.String(), "err", err)
 		}
@@ -124,7 +124,7 @@ func sortWorkers(list []WorkerInfo) {
 	slices.SortFunc(list, func(a, b WorkerInfo) int {
 		x, _ := ParseName(a.Node) // their own nodes said who they are
 		y, _ := ParseName(b.Node)
-		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID))
+		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind))
 	})
 }
 
@@ -167,9 +167,13 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 func (n *Node) info() NodeInfo {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
-	live, answers := n.registry.count()
+	live, answers, stuck := 0, uint64(0), 0
+	for _, r := range n.registries() {
+		l, a := r.count()
+		live, answers, stuck = live+l, answers+a, stuck+r.stuck()
+	}
 	return NodeInfo{
-		Workers: live, Requests: answers, Stuck: n.registry.stuck(), Uptime: n.registry.now(), Version: n.version,
+		Workers: live, Requests: answers, Stuck: stuck, Uptime: n.registry.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 	}
 }
@@ -190,20 +194,44 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 // Stop ends the worker of id on its owner, or on this node if the owner is out of reach, and reports whether one
 // lived. A worker that loads answers who waits for it first.
 func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+	return n.stop(ctx, key{ID: id})
+}
+
+func (n *Node) stop(ctx context.Context, k key) (stopped bool, err error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	p := n.members.view.Load().place(id)
+	p := n.members.view.Load().place(k.ID)
 	if !p.self {
 		s, err := n.members.sessions.get(ctx, p)
 		if err == nil {
-			err = s.Do(ctx, opStop, id, &stopped)
+			err = s.Do(ctx, opStop, k, &stopped)
 			return stopped, err
 		}
 		if !errors.Is(err, wire.Unreachable) {
 			return false, err
 		}
 	}
-	return n.registry.stop(id), nil
+	return n.stopHere(k), nil
+}
+
+// workersHere lists the live workers of this node.
+func (n *Node) workersHere() (list []WorkerInfo) {
+	for _, r := range n.registries() {
+		list = append(list, r.workers(maxWorkers-len(list))...)
+	}
+	return list
+}
+
+func (n *Node) inspectHere(k key) (status workerStatus) {
+	if r := n.registryOf(k.Kind); r != nil {
+		status = r.inspect(k.ID)
+	}
+	return status
+}
+
+func (n *Node) stopHere(k key) bool {
+	r := n.registryOf(k.Kind)
+	return r != nil && r.stop(k.ID)
 }
 
 // A workerStatus is what a node knows of the worker of an id.
@@ -214,13 +242,21 @@ type workerStatus struct {
 
 // Why explains where id belongs, and what lives there.
 func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
+	return n.why(ctx, key{ID: id})
+}
+
+func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
+	id := k.ID
 	v := n.members.view.Load()
 	owner := v.routing.owner(id, v.seats)
 	p, place := v.peers[owner], v.place(id)
 	e := Explanation{
-		ID: id, Kind: defaultKind, Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
+		ID: id, Kind: cmp.Or(k.Kind, DefaultKind), Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
 		Index: owner, Members: len(v.seats), Epoch: v.epoch, State: p.state(v.seats[owner].failed),
-		Asked: n.name, TTL: n.registry.kind.TTL,
+		Asked: n.name,
+	}
+	if r := n.registryOf(k.Kind); r != nil {
+		e.TTL = r.kind.Load().TTL
 	}
 	if i, ok := standIn(id, v.seats, owner); ok {
 		e.StandIn = v.peers[i].name.String()
@@ -231,7 +267,7 @@ func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 		s, err := n.members.sessions.get(ctx, place)
 		if err == nil {
 			var status workerStatus
-			if err = s.Do(ctx, opInspect, id, &status); err != nil {
+			if err = s.Do(ctx, opInspect, k, &status); err != nil {
 				return e, err
 			}
 			e.Asked = place.name.String()
@@ -243,7 +279,7 @@ func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 		}
 		e.State = p.state(v.seats[owner].failed)
 	}
-	e.take(n.registry.inspect(id))
+	e.take(n.inspectHere(k))
 	return e, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 // A handedOver is an answer on its way to the node that owns its id now.
 type handedOver struct {
+	Kind  string
 	ID    ID
 	Data  string // the value, as wire.Reply has it
 	IsInt bool
@@ -20,7 +21,7 @@ type handedOver struct {
 }
 
 // size is about what an answer takes in memory, and at most what it takes on the wire.
-func (a *handedOver) size() int { return len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
+func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
 
 // maxAge keeps sums of times from overflowing. Older answers, if any, look as old as this.
 const maxAge = 100 * 365 * 24 * time.Hour
@@ -80,7 +81,7 @@ func (r *registry) takeLocked(moves []handedOver, w *worker, now time.Duration) 
 	if r.handOver == nil || w.err != nil || w.expires <= now {
 		return moves
 	}
-	return append(moves, handedOver{w.id, w.value.data, w.value.isInt(), w.value.MediaType(), now - w.started, w.expires - now})
+	return append(moves, handedOver{r.name, w.id, w.value.data, w.value.isInt(), w.value.MediaType(), now - w.started, w.expires - now})
 }
 
 // adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
@@ -97,9 +98,10 @@ func (r *registry) adopt(list []handedOver) (adopted int) {
 
 func (r *registry) adoptOne(a *handedOver) bool {
 	age := max(0, min(a.Age, maxAge))
-	left := min(a.Left, r.kind.TTL)
-	if !r.kind.FromUse {
-		left = min(left, r.kind.TTL-age)
+	kind := r.kind.Load()
+	left := min(a.Left, kind.TTL)
+	if !kind.FromUse {
+		left = min(left, kind.TTL-age)
 	}
 	if left <= 0 || len(a.Data) > wire.MaxValue {
 		return false
@@ -111,7 +113,7 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now) {
 		return false
 	}
-	w := &worker{id: a.ID, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
+	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
 	s.workers[a.ID] = w
 	s.expiry.push(w)
 	r.sweeper.wakeBy(w.expires)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/gob"
 	"errors"
-	"log/slog"
 	"math"
 	"strings"
 	"sync"
@@ -42,7 +41,7 @@ func takes(r *registry) (taken func() []handedOver) {
 // TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
 func TestAdopt(t *testing.T) {
 	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
-		old := newRegistry(Kind{Source: RandomSource, TTL: 5 * time.Second}, "2@h", 100, r.log)
+		old := testRegistry(Kind{Source: RandomSource, TTL: 5 * time.Second}, "2@h", 100)
 		defer old.close(t.Context())
 		taken := takes(old)
 		reply, err := old.request(t.Context(), IntID(7))
@@ -56,7 +55,7 @@ func TestAdopt(t *testing.T) {
 		}
 		old.retain(nothing)
 		list := taken()
-		want := handedOver{ID: IntID(7), Data: reply.Value.String(), IsInt: true, Age: 2 * time.Second, Left: 3 * time.Second}
+		want := handedOver{Kind: DefaultKind, ID: IntID(7), Data: reply.Value.String(), IsInt: true, Age: 2 * time.Second, Left: 3 * time.Second}
 		if len(list) != 1 || list[0] != want || old.live() != 0 {
 			t.Fatalf("handed over %+v, want %+v; %d live", list, want, old.live())
 		}
@@ -129,7 +128,7 @@ func TestHandOverLoading(t *testing.T) {
 		r.stop(IntID(4))
 		wg.Wait()
 		list := taken()
-		if len(list) != 1 || list[0] != (handedOver{IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
+		if len(list) != 1 || list[0] != (handedOver{DefaultKind, IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
 			t.Errorf("handed over %+v, want the answer of 1 only: 2 came back, 3 failed, 4 was stopped", list)
 		}
 		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != IntID(2) {
@@ -223,7 +222,7 @@ func TestAdoptRefuses(t *testing.T) {
 		}
 		return IntValue(1), nil
 	}
-	r := newRegistry(Kind{Source: source, TTL: time.Hour}, "1@h", 100, slog.New(slog.DiscardHandler))
+	r := testRegistry(Kind{Source: source, TTL: time.Hour}, "1@h", 100)
 	expect(t, r, 1, "1", false)
 	var wg sync.WaitGroup
 	wg.Go(func() { expect(t, r, 2, "1", false) })
@@ -297,7 +296,7 @@ func FuzzAdopt(f *testing.F) {
 		if gob.NewDecoder(bytes.NewReader(b)).Decode(&list) != nil {
 			return
 		}
-		r := newRegistry(Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100, slog.New(slog.DiscardHandler))
+		r := testRegistry(Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100)
 		taken := takes(r)
 		n := r.adopt(list)
 		r.retain(nothing)

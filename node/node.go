@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,7 +41,6 @@ const (
 	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
-	defaultKind    = "default"
 	defaultReap    = 10 * time.Minute
 	maxTries       = 3       // owners that one request asks before it helps itself
 	maxWorkers     = 1000    // that Workers lists of one node
@@ -50,17 +50,18 @@ const (
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
 type Config struct {
-	Name       string        // NAME@HOST, or NAME@HOST:PORT
-	Port       int           // to listen on, instead of the one that follows from the name
-	Cookie     []byte        // the secret that all nodes of the cluster share; see LoadCookie
-	TLS        TLSFiles      // for mutual TLS in addition to the cookie
-	Default    Kind          // of the workers
-	Routing    Routing       // Modulo; the same on all nodes
-	Timing     Timing        // of failure detection; LAN
-	ReapAfter  time.Duration // 10 min; a member that has failed for so long loses its seat
-	MaxWaiting int           // calls that may wait for workers on this node; 65,536
-	Logger     *slog.Logger  // silent
-	Version    string        // of the program, for those who look
+	Name       string          // NAME@HOST, or NAME@HOST:PORT
+	Port       int             // to listen on, instead of the one that follows from the name
+	Cookie     []byte          // the secret that all nodes of the cluster share; see LoadCookie
+	TLS        TLSFiles        // for mutual TLS in addition to the cookie
+	Default    Kind            // of the workers
+	Kinds      map[string]Kind // of others, by name; see [Node.SetKinds]
+	Routing    Routing         // Modulo; the same on all nodes
+	Timing     Timing          // of failure detection; LAN
+	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
+	MaxWaiting int             // calls that may wait for workers on this node; 65,536
+	Logger     *slog.Logger    // silent
+	Version    string          // of the program, for those who look
 }
 
 // A Timing says how soon a crash is seen by all: a preset of the failure detector.
@@ -82,7 +83,9 @@ type Node struct {
 	version  string
 	log      *slog.Logger
 	members  *members
-	registry *registry
+	registry *registry                            // of the default kind
+	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
+	kindsMu  sync.Mutex                           // held while kinds change
 	handover *handover
 	listener *wire.Listener
 	refusals refusals
@@ -122,9 +125,15 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, listenError(addr, err)
 	}
-	n.registry = newRegistry(c.Default, n.name, cmp.Or(c.MaxWaiting, 1<<16), n.log)
+	n.registry = newRegistry(DefaultKind, c.Default, n.name, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))}, n.log)
+	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry.handOver = n.handover.add
+	if err := n.SetKinds(c.Kinds); err != nil {
+		n.listener.Close()
+		n.cancel()
+		return nil, err
+	}
 	n.members = &members{
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
@@ -164,10 +173,12 @@ func (n *Node) Addr() string { return n.addr.HostPort() }
 // this node stands in for it.
 func (n *Node) viewChanged() {
 	v := n.members.view.Load()
-	n.registry.retain(func(id ID) bool {
-		p := v.place(id)
-		return p.self || p.lost.Load() || p.health.stuck.Load()
-	})
+	for _, r := range n.registries() {
+		r.retain(func(id ID) bool {
+			p := v.place(id)
+			return p.self || p.lost.Load() || p.health.stuck.Load()
+		})
+	}
 }
 
 // heir returns who is to have the answer of id when it leaves this node.
@@ -186,7 +197,7 @@ func (n *Node) heir(id ID) (name string, ok bool) {
 // handOver gives answers to the node that owns their ids now.
 func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error {
 	if to == n.name { // the ids are back before their answers have gone
-		n.registry.adopt(list)
+		n.adopt(list)
 		return nil
 	}
 	p, err := n.member(to)
@@ -204,6 +215,21 @@ func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error
 		}
 	}
 	return s.Do(ctx, opHandOver, list, nil)
+}
+
+// adopt takes answers over into the workers of their kinds.
+func (n *Node) adopt(list []handedOver) {
+	list = list[:min(len(list), maxHandedOver)]
+	for len(list) > 0 {
+		i := slices.IndexFunc(list, func(a handedOver) bool { return a.Kind != list[0].Kind })
+		if i < 0 {
+			i = len(list)
+		}
+		if r := n.registryOf(list[0].Kind); r != nil {
+			r.adopt(list[:i])
+		}
+		list = list[i:]
+	}
 }
 
 // accept admits peers until the node closes.

@@ -15,19 +15,25 @@ import (
 // waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
 // a worker that is just dying.
 type registry struct {
-	kind     Kind
+	name     string               // of the kind
+	kind     atomic.Pointer[Kind] // that new workers have
 	node     string
-	maxQueue int64 // calls that may wait on this node
+	room     *room // for calls that wait
 	log      *slog.Logger
 	base     time.Time          // of the registry's clock
 	handOver func([]handedOver) // takes the answers that move to other nodes; nil: they are lost. Set before use
 	shards   [shardCount]shard
 
-	waiting atomic.Int64
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	sweeper sweeper
+}
+
+// A room is how many calls may wait for workers on a node, and how many do.
+type room struct {
+	size    int64
+	waiting atomic.Int64
 }
 
 const shardCount = 64
@@ -43,8 +49,9 @@ type shard struct {
 	_       [64]byte             // keeps shards apart in the cache
 }
 
-func newRegistry(kind Kind, node string, maxQueue int, log *slog.Logger) *registry {
-	r := &registry{kind: kind.withDefaults(), node: node, maxQueue: int64(maxQueue), log: log, base: time.Now()}
+func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logger) *registry {
+	r := &registry{name: name, node: node, room: room, log: log, base: time.Now()}
+	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for i := range r.shards {
 		r.shards[i].workers = map[ID]*worker{}
@@ -52,6 +59,12 @@ func newRegistry(kind Kind, node string, maxQueue int, log *slog.Logger) *regist
 	}
 	r.sweeper.r = r
 	return r
+}
+
+// set changes the kind. Workers that live go on as they were started.
+func (r *registry) set(kind Kind) {
+	kind = kind.withDefaults()
+	r.kind.Store(&kind)
 }
 
 func (r *registry) now() time.Duration { return time.Since(r.base) }
@@ -101,8 +114,8 @@ func (r *registry) lookup(id ID) (Reply, bool) {
 func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 	s.answers++
 	w.hits++
-	if r.kind.FromUse {
-		w.expires = now + r.kind.TTL
+	if w.kind.FromUse {
+		w.expires = now + w.kind.TTL
 	}
 	return Reply{Value: w.value, Node: r.node, Cached: true, Age: now - w.started, TTL: w.expires - now}
 }
@@ -145,12 +158,12 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	case w != nil && len(w.load.waiters) >= r.kind.Queue:
+	case w != nil && len(w.load.waiters) >= w.kind.Queue:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
-	case r.waiting.Load() >= r.maxQueue:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.maxQueue)
+	case r.room.waiting.Load() >= r.room.size:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
-	r.waiting.Add(1)
+	r.room.waiting.Add(1)
 	if w == nil {
 		r.startLocked(s, c.id, now, []*waiter{c})
 		return nil

@@ -20,7 +20,7 @@ import (
 func inBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRegistry(kind, "1@h", 100, slog.New(slog.DiscardHandler))
+		r := testRegistry(kind, "1@h", 100)
 		test(t, r)
 		r.close(t.Context())
 	})
@@ -142,8 +142,8 @@ func TestCallersCancel(t *testing.T) {
 			t.Errorf("last caller: %v, %v", err, OutcomeOf(err))
 		}
 		synctest.Wait()
-		if !canceled.Load() || r.live() != 1 || r.waiting.Load() != 0 {
-			t.Errorf("the load that nobody waits for: canceled %v, workers %d, waiting %d", canceled.Load(), r.live(), r.waiting.Load())
+		if !canceled.Load() || r.live() != 1 || r.room.waiting.Load() != 0 {
+			t.Errorf("the load that nobody waits for: canceled %v, workers %d, waiting %d", canceled.Load(), r.live(), r.room.waiting.Load())
 		}
 	})
 }
@@ -253,7 +253,7 @@ func TestOverload(t *testing.T) {
 		if overloaded.Load() != 5 || answered.Load() != 110 {
 			t.Errorf("%d overloaded, %d answered; want 5 and 110", overloaded.Load(), answered.Load())
 		}
-		if n := r.waiting.Load(); n != 0 {
+		if n := r.room.waiting.Load(); n != 0 {
 			t.Errorf("%d waiting at the end", n)
 		}
 	})
@@ -303,7 +303,7 @@ func TestCloseRegistry(t *testing.T) {
 		return Value{}, ctx.Err()
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := newRegistry(Kind{Source: slow, Timeout: time.Hour}, "1@h", 100, slog.New(slog.DiscardHandler))
+		r := testRegistry(Kind{Source: slow, Timeout: time.Hour}, "1@h", 100)
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 1, "1", false) })
 		wg.Go(func() {
@@ -340,7 +340,7 @@ func TestNoCallLostAtExpiry(t *testing.T) {
 		defer running.Add(-1)
 		return IntValue(int64(runs.Add(1))), nil
 	}
-	r := newRegistry(Kind{Source: source, TTL: ttl}, "1@h", 1<<16, slog.New(slog.DiscardHandler))
+	r := testRegistry(Kind{Source: source, TTL: ttl}, "1@h", 1<<16)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -376,7 +376,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 		expect(t, r, 7, "1", false)
 		s := r.shard(IntID(7))
 		s.mu.Lock()
-		old := &worker{id: IntID(7), load: &load{}}
+		old := &worker{id: IntID(7), kind: r.kind.Load(), load: &load{}}
 		s.mu.Unlock()
 		r.finish(s, old, Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
@@ -401,4 +401,9 @@ func TestExpiryHeap(t *testing.T) {
 	if len(h) != 0 {
 		t.Errorf("%d left", len(h))
 	}
+}
+
+// testRegistry returns a registry of the default kind, in which so many calls may wait.
+func testRegistry(kind Kind, node string, waiting int64) *registry {
+	return newRegistry(DefaultKind, kind, node, &room{size: waiting}, slog.New(slog.DiscardHandler))
 }

@@ -12,32 +12,36 @@ import (
 // 5 s. It does not fail because some node died: a worker of this node answers if the owner cannot be
 // reached, and Reply.Degraded says so. The error of a call that failed tells its [Outcome].
 func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
-	return n.request(ctx, id, false)
+	return n.request(ctx, "", id, false)
 }
 
 // Refresh is Request, but the worker's source runs anew. A load that is running already will do.
 func (n *Node) Refresh(ctx context.Context, id ID) (Reply, error) {
-	return n.request(ctx, id, true)
+	return n.request(ctx, "", id, true)
 }
 
 // RequestVia is Request as seen from another node: that one finds the owner and asks it.
 func (n *Node) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+	return n.requestVia(ctx, via, "", id)
+}
+
+func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (Reply, error) {
 	p, err := n.member(via)
 	if err != nil {
 		return Reply{}, err
 	}
 	if p.self {
-		return n.Request(ctx, id)
+		return n.request(ctx, kind, id, false)
 	}
-	request := wireRequest(id)
+	request := wireRequest(kind, id)
 	request.Route = true
 	return n.ask(ctx, p, &request)
 }
 
-func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
+func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
 	p := n.members.view.Load().place(id)
 	if p.self {
-		return n.here(ctx, id, fresh)
+		return n.here(ctx, kind, id, fresh)
 	}
 	if p.session.Load() == nil { // to dial takes from the same 5 s
 		var cancel context.CancelFunc
@@ -45,7 +49,7 @@ func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
 		defer cancel()
 	}
 	start := n.registry.now()
-	request := wireRequest(id)
+	request := wireRequest(kind, id)
 	request.Fresh = fresh
 	reply, err := n.ask(ctx, p, &request)
 	if err != nil {
@@ -60,16 +64,20 @@ func (n *Node) request(ctx context.Context, id ID, fresh bool) (Reply, error) {
 }
 
 // here asks the worker of this node.
-func (n *Node) here(ctx context.Context, id ID, fresh bool) (Reply, error) {
-	if fresh {
-		n.registry.forget(id)
+func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
+	r := n.registryOf(kind)
+	if r == nil {
+		return Reply{}, unknownKind(kind)
 	}
-	return n.registry.request(ctx, id)
+	if fresh {
+		r.forget(id)
+	}
+	return r.request(ctx, id)
 }
 
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
-	if p.health.stuck.Load() && !n.registry.kind.Exclusive {
+	if p.health.stuck.Load() && !n.exclusive(request.Kind) {
 		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
 	}
 	s, err := n.members.sessions.get(ctx, p)
@@ -105,16 +113,16 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 			next = n.members.view.Load().place(id)
 		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
-		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.registry.kind.Exclusive):
-			return n.degraded(ctx, id, request.Fresh, e.Outcome)
+		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request.Kind)):
+			return n.degraded(ctx, id, request, e.Outcome)
 		default:
 			return Reply{}, err
 		}
 		if next.self {
-			return n.here(ctx, id, request.Fresh)
+			return n.here(ctx, request.Kind, id, request.Fresh)
 		}
 		if try == maxTries {
-			return n.degraded(ctx, id, request.Fresh, NotRun)
+			return n.degraded(ctx, id, request, NotRun)
 		}
 		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
 			return Reply{}, endError(ctx.Err(), NotRun)
@@ -155,10 +163,10 @@ func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member
 func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
 
 // degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
-func (n *Node) degraded(ctx context.Context, id ID, fresh bool, before Outcome) (Reply, error) {
+func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, before Outcome) (Reply, error) {
 	reply, err := Reply{}, error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
 	if !n.closing.Load() {
-		reply, err = n.here(ctx, id, fresh)
+		reply, err = n.here(ctx, request.Kind, id, request.Fresh)
 	}
 	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == NotRun && before != NotRun {
 		unknown := *e

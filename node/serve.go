@@ -20,12 +20,12 @@ const (
 	opMembers    wire.Op = 4  // → []Member
 	opWorkers    wire.Op = 5  // → []WorkerInfo: a member's own; for a client, the whole cluster's
 	opInfo       wire.Op = 6  // → NodeInfo
-	opInspect    wire.Op = 7  // ID → workerStatus
-	opStop       wire.Op = 8  // ID → bool
+	opInspect    wire.Op = 7  // key → workerStatus
+	opStop       wire.Op = 8  // key → bool
 	opPart       wire.Op = 9  // leave the cluster, and stay up alone
 	opDisconnect wire.Op = 10 // string
 	opNodes      wire.Op = 11 // → []NodeInfo
-	opWhy        wire.Op = 12 // ID → Explanation
+	opWhy        wire.Op = 12 // key → Explanation
 	opPing       wire.Op = 13 // string → time.Duration
 	opVia        wire.Op = 14 // viaMessage → wire.Reply
 	opRetire     wire.Op = 15 // make no more calls on this session
@@ -40,18 +40,25 @@ type connectionMessage struct {
 	Text string
 }
 
+// A key names a worker.
+type key struct {
+	Kind string // "" is the default one
+	ID   ID
+}
+
 // A viaMessage is a request as seen from another node.
 type viaMessage struct {
 	Via     string
+	Kind    string
 	ID      ID
 	Timeout time.Duration
 }
 
-func wireRequest(id ID) wire.Request {
+func wireRequest(kind string, id ID) wire.Request {
 	if id.class == classInt {
-		return wire.Request{Num: id.num}
+		return wire.Request{Kind: kind, Num: id.num}
 	}
-	return wire.Request{Text: id.text, IsText: true}
+	return wire.Request{Kind: kind, Text: id.text, IsText: true}
 }
 
 func idOf(r *wire.Request) (ID, error) {
@@ -86,9 +93,6 @@ func (n *Node) ServeCall(c wire.Call) {
 	case err != nil:
 		c.Fail(wire.Errorf(wire.BadRequest, NotRun, "%v", err))
 		return
-	case c.Request.Kind != "":
-		c.Fail(wire.Errorf(wire.UnknownKind, NotRun, "%q", c.Request.Kind))
-		return
 	case n.closing.Load():
 		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: NotRun})
 		return
@@ -96,15 +100,20 @@ func (n *Node) ServeCall(c wire.Call) {
 	v := n.members.view.Load()
 	place := v.place(id)
 	if place.self {
-		if c.Request.Fresh {
-			n.registry.forget(id)
+		r := n.registryOf(c.Request.Kind)
+		if r == nil {
+			c.Fail(unknownKind(c.Request.Kind))
+			return
 		}
-		if reply, ok := n.registry.lookup(id); ok {
+		if c.Request.Fresh {
+			r.forget(id)
+		}
+		if reply, ok := r.lookup(id); ok {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return
 		}
-		n.serveHere(c, id)
+		n.serveHere(c, r, id)
 		return
 	}
 	if c.Request.Route {
@@ -125,8 +134,7 @@ func (n *Node) notOwner(c wire.Call, v *view, place *peer) error {
 }
 
 // serveHere lets the call wait for this node's worker.
-func (n *Node) serveHere(c wire.Call, id ID) {
-	r := n.registry
+func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 	w := &waiter{id: id, deadline: r.now() + clampTimeout(c.Timeout)}
 	w.done = func(reply Reply, err error) { n.answer(c, reply, err) }
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
@@ -145,7 +153,7 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.Add(-1)
 		defer cancel()
-		reply, err := n.request(ctx, id, c.Request.Fresh)
+		reply, err := n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
 		n.answer(c, reply, err)
 	})
 }
@@ -187,13 +195,13 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 		n.wg.Go(n.members.part) // which ends this session, too
 		return nil, nil
 	case opWorkers:
-		return n.registry.workers(maxWorkers), nil
+		return n.workersHere(), nil
 	case opInfo:
 		return n.info(), nil
 	case opInspect:
-		return with(args, func(id ID) (any, error) { return n.registry.inspect(id), nil })
+		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
-		return with(args, func(id ID) (any, error) { return n.registry.stop(id), nil })
+		return with(args, func(k key) (any, error) { return n.stopHere(k), nil })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -206,7 +214,7 @@ func (n *Node) takeOver(s *wire.Session, list []handedOver) error {
 	if _, err := s.Ping(ctx); err != nil {
 		return err
 	}
-	n.registry.adopt(list)
+	n.adopt(list)
 	return nil
 }
 
@@ -227,9 +235,9 @@ func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
 		list, err := n.Workers(n.ctx)
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
-		return with(args, func(id ID) (any, error) { return n.Stop(n.ctx, id) })
+		return with(args, func(k key) (any, error) { return n.stop(n.ctx, k) })
 	case opWhy:
-		return with(args, func(id ID) (any, error) { return n.Why(n.ctx, id) })
+		return with(args, func(k key) (any, error) { return n.why(n.ctx, k) })
 	case opPing:
 		return with(args, func(name string) (any, error) { return n.Ping(n.ctx, name) })
 	case opVia:
@@ -250,7 +258,7 @@ func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) 
 func (n *Node) serveVia(m viaMessage) (any, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(m.Timeout))
 	defer cancel()
-	reply, err := n.RequestVia(ctx, m.Via, m.ID)
+	reply, err := n.requestVia(ctx, m.Via, m.Kind, m.ID)
 	if err != nil {
 		return nil, err
 	}

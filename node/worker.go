@@ -13,6 +13,7 @@ import (
 // it is guarded by the lock of its shard.
 type worker struct {
 	id      ID
+	kind    *Kind
 	started time.Duration // on the registry's clock
 	expires time.Duration // when its value is given no more; meaningless while it loads
 	value   Value
@@ -80,14 +81,15 @@ func (r *registry) withdraw(c *waiter, why error) {
 	}
 	w.load.remove(c)
 	s.mu.Unlock()
-	r.waiting.Add(-1)
+	r.room.waiting.Add(-1)
 	c.done(Reply{}, endError(why, Unknown))
 }
 
 // startLocked starts the worker of id for those who wait.
 func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
-	ctx, cancel := context.WithTimeout(r.ctx, r.kind.Timeout)
-	w := &worker{id: id, started: now, load: &load{cancel: cancel}}
+	kind := r.kind.Load()
+	ctx, cancel := context.WithTimeout(r.ctx, kind.Timeout)
+	w := &worker{id: id, kind: kind, started: now, load: &load{cancel: cancel}}
 	for _, c := range waiters {
 		w.load.add(w, c)
 	}
@@ -95,7 +97,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 	s.loading[w] = struct{}{}
 	r.wg.Go(func() {
 		defer cancel()
-		run(ctx, r.kind.Source, id, func(v Value, err *wire.Error) { r.finish(s, w, v, err) })
+		run(ctx, kind.Source, id, func(v Value, err *wire.Error) { r.finish(s, w, v, err) })
 	})
 	return w
 }
@@ -119,7 +121,7 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 	s.answers += uint64(len(waiters))
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
-	r.waiting.Add(-int64(len(waiters)))
+	r.room.waiting.Add(-int64(len(waiters)))
 	if len(moves) > 0 {
 		r.handOver(moves)
 	}
@@ -141,11 +143,11 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	unwanted := w.stopped || w.load.abandoned
 	w.load = nil
 	delete(s.loading, w)
-	w.expires = w.started + r.kind.TTL
+	w.expires = w.started + w.kind.TTL
 	if w.err != nil {
-		w.expires = now + r.kind.CacheErrors
-	} else if r.kind.FromUse {
-		w.expires = now + r.kind.TTL
+		w.expires = now + w.kind.CacheErrors
+	} else if w.kind.FromUse {
+		w.expires = now + w.kind.TTL
 	}
 	if unwanted || w.moved || w.expires <= now {
 		r.dropLocked(s, w)

@@ -1,0 +1,51 @@
+package node
+
+import "context"
+
+// A Family is the workers of one kind, wherever in the cluster they are. Its methods do what those of [Node] with the same names
+// do for the default kind, and may be called from any number of goroutines. A call for a kind that the node of its id does not
+// have fails with [ErrUnknownKind].
+type Family interface {
+	Request(ctx context.Context, id ID) (Reply, error)
+	RequestVia(ctx context.Context, via string, id ID) (Reply, error)
+	Refresh(ctx context.Context, id ID) (Reply, error)
+	Stop(ctx context.Context, id ID) (stopped bool, err error)
+	Why(ctx context.Context, id ID) (Explanation, error)
+}
+
+// Family returns the workers of a kind.
+func (n *Node) Family(kind string) Family { return family{n, kind} }
+
+// Family returns the workers of a kind, as the node reaches them.
+func (c *Client) Family(kind string) Family { return family{c, kind} }
+
+// A family asks by way of a node or a client.
+type family struct {
+	via interface {
+		request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error)
+		requestVia(ctx context.Context, via, kind string, id ID) (Reply, error)
+		stop(ctx context.Context, k key) (bool, error)
+		why(ctx context.Context, k key) (Explanation, error)
+	}
+	kind string
+}
+
+func (f family) Request(ctx context.Context, id ID) (Reply, error) {
+	return f.via.request(ctx, f.kind, id, false)
+}
+
+func (f family) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+	return f.via.requestVia(ctx, via, f.kind, id)
+}
+
+func (f family) Refresh(ctx context.Context, id ID) (Reply, error) {
+	return f.via.request(ctx, f.kind, id, true)
+}
+
+func (f family) Stop(ctx context.Context, id ID) (bool, error) {
+	return f.via.stop(ctx, key{f.kind, id})
+}
+
+func (f family) Why(ctx context.Context, id ID) (Explanation, error) {
+	return f.via.why(ctx, key{f.kind, id})
+}

@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestKinds has workers of two kinds for one id, in a cluster and through a client.
+func TestKinds(t *testing.T) {
+	say := func(what string) Source {
+		return func(_ context.Context, id ID) (Value, error) { return BytesValue(what + " " + id.String()), nil }
+	}
+	nodes := startCluster(t, 3, Kind{Source: say("default")})
+	for _, n := range nodes {
+		if err := n.SetKinds(map[string]Kind{"price": {Source: say("price"), TTL: time.Hour}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i, prices := range []Family{nodes[0].Family("price"), client.Family("price")} {
+		for id := range int64(6) {
+			reply, err := prices.Request(t.Context(), IntID(id))
+			if err != nil || reply.Value.String() != fmt.Sprint("price ", id) || reply.Cached != (i == 1) || reply.Node != nodes[id%3].Self() {
+				t.Errorf("price of %d: %+v, %v", id, reply, err)
+			}
+		}
+		if reply, err := prices.RequestVia(t.Context(), nodes[2].Self(), IntID(1)); err != nil || !reply.Cached || reply.Value.String() != "price 1" {
+			t.Errorf("by way of another node: %+v, %v", reply, err)
+		}
+		if e, err := prices.Why(t.Context(), IntID(1)); err != nil || e.Kind != "price" || !e.Live || e.TTL != time.Hour || e.Worker.Kind != "price" {
+			t.Errorf("why: %+v, %v", e, err)
+		}
+		if reply, err := prices.Refresh(t.Context(), IntID(1)); err != nil || reply.Cached {
+			t.Errorf("refresh: %+v, %v", reply, err)
+		}
+	}
+	if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Value.String() != "default 1" {
+		t.Errorf("the default kind: %+v, %v", reply, err)
+	}
+	list, _ := nodes[0].Workers(t.Context())
+	var kinds []string
+	for _, w := range list {
+		if w.ID == IntID(1) {
+			kinds = append(kinds, w.Kind)
+		}
+	}
+	if !slices.Equal(kinds, []string{"default", "price"}) {
+		t.Errorf("workers of 1: %v", kinds)
+	}
+	if stopped, err := nodes[2].Family("price").Stop(t.Context(), IntID(1)); err != nil || !stopped {
+		t.Errorf("stop: %v, %v", stopped, err)
+	}
+	if e, err := nodes[2].Why(t.Context(), IntID(1)); err != nil || !e.Live {
+		t.Errorf("the worker of the default kind went with it: %+v, %v", e, err)
+	}
+	for _, ask := range []Family{nodes[1].Family("none"), nodes[2].Family("none"), client.Family("none")} {
+		if _, err := ask.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnknownKind) || OutcomeOf(err) != NotRun {
+			t.Errorf("a kind that nobody has: %v", err)
+		}
+	}
+}
+
+// TestSetKinds changes a kind while its workers live: they live on as they were started, and the next ones by the new rules. One
+// that is left out is gone.
+func TestSetKinds(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	set := func(k map[string]Kind) {
+		t.Helper()
+		if err := n.SetKinds(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	family := n.Family("x")
+	ttl := func(id int64) time.Duration {
+		t.Helper()
+		reply, err := family.Request(t.Context(), IntID(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply.TTL
+	}
+	set(map[string]Kind{"x": {TTL: time.Hour}})
+	if got := ttl(1); got < 59*time.Minute {
+		t.Errorf("TTL %v, want an hour", got)
+	}
+	set(map[string]Kind{"x": {TTL: time.Minute}, DefaultKind: {TTL: time.Minute}})
+	if old, new := ttl(1), ttl(2); old < 59*time.Minute || new > time.Minute {
+		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", old, new)
+	}
+	if reply, _ := n.Request(t.Context(), IntID(1)); reply.TTL < 50*time.Second {
+		t.Errorf("TTL %v of the default kind, want a minute", reply.TTL)
+	}
+	set(nil)
+	if _, err := family.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnknownKind) {
+		t.Errorf("a kind that is gone: %v", err)
+	}
+	if err := n.SetKinds(map[string]Kind{"a b": {}}); err == nil {
+		t.Error("a kind can be called \"a b\"")
+	}
+	n.Close(t.Context())
+	if err := n.SetKinds(map[string]Kind{"x": {}}); !errors.Is(err, ErrClosed) {
+		t.Errorf("SetKinds of a closed node: %v", err)
+	}
+}
+
+// TestKindsMove hands answers of two kinds over to a node that joins.
+func TestKindsMove(t *testing.T) {
+	kinds := map[string]Kind{"x": {TTL: time.Hour, Source: counter()}}
+	nodes := startCluster(t, 1, Kind{TTL: time.Hour, Source: counter()})
+	second := startNode(t, "2@"+nodes[0].addr.Host, Kind{TTL: time.Hour, Source: counter()})
+	for _, n := range []*Node{nodes[0], second} {
+		if err := n.SetKinds(kinds); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range int64(20) {
+		for _, kind := range []string{"", "x"} {
+			if _, err := nodes[0].Family(kind).Request(t.Context(), IntID(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := second.Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		for _, r := range second.registries() {
+			if live := r.live(); live != 10 {
+				return fmt.Errorf("%d workers of %s", live, r.name)
+			}
+		}
+		return nil
+	})
+}

@@ -31,8 +31,8 @@ func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, li
 		info.Queue = len(w.load.waiters)
 		return info, true
 	}
-	info.TTL = w.expires - now
-	return info, info.TTL > 0
+	info.TTL = max(0, w.expires-now)
+	return info, w.dies() > now
 }
 
 // inspect describes the worker of id, if one lives.

@@ -24,7 +24,7 @@ type expiryEntry struct {
 }
 
 func (h *expiryHeap) push(w *worker) {
-	s := append(*h, expiryEntry{w.expires, w})
+	s := append(*h, expiryEntry{w.dies(), w})
 	i := len(s) - 1
 	for i > 0 && s[(i-1)/2].at > s[i].at {
 		s[i], s[(i-1)/2] = s[(i-1)/2], s[i]
@@ -72,7 +72,7 @@ func (r *registry) sweep() (next time.Duration) {
 			w := s.expiry.pop()
 			switch {
 			case s.workers[w.id] != w: // it has a successor, or was dropped
-			case w.expires > now: // it was used
+			case w.dies() > now: // it was used
 				s.expiry.push(w)
 			default:
 				delete(s.workers, w.id)

@@ -20,6 +20,8 @@ type Kind struct {
 	Source      Source        // RandomSource
 	TTL         time.Duration // 5 s; how long a worker lives
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
+	TTLJitter   float64       // 0 to 1: how much of its TTL, at most, a worker may lack, so that not all expire at once
+	ServeStale  time.Duration // 0; for how long after its TTL a value is given while a refresh runs
 	Timeout     time.Duration // 5 s; how long the source may run
 	Queue       int           // 4096; calls that may wait for one id
 	CacheErrors time.Duration // 0: the next call after an error runs the source again
@@ -34,4 +36,10 @@ func (k Kind) withDefaults() Kind {
 	k.Timeout = cmp.Or(k.Timeout, defaultTimeout)
 	k.Queue = cmp.Or(k.Queue, 4096)
 	return k
+}
+
+// life is how long a new worker has its value.
+func (k *Kind) life() time.Duration {
+	lack := min(max(k.TTLJitter, 0), 1) * rand.Float64()
+	return max(1, k.TTL-time.Duration(lack*float64(k.TTL)))
 }

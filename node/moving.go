@@ -116,6 +116,6 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
 	s.workers[a.ID] = w
 	s.expiry.push(w)
-	r.sweeper.wakeBy(w.expires)
+	r.sweeper.wakeBy(w.dies())
 	return true
 }

@@ -120,6 +120,24 @@ func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 	return Reply{Value: w.value, Node: r.node, Cached: true, Age: now - w.started, TTL: w.expires - now}
 }
 
+// staleLocked is hitLocked for a value that is past its time.
+func (r *registry) staleLocked(s *shard, w *worker, now time.Duration) Reply {
+	s.answers++
+	w.hits++
+	return Reply{Value: w.value, Node: r.node, Cached: true, Stale: true, Age: now - w.started}
+}
+
+// renewLocked removes a worker that has expired and was not swept yet. If its value may be given as stale, a successor loads.
+func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successor *worker) {
+	delete(s.workers, w.id)
+	if !w.usable(now) || s.closed {
+		return nil
+	}
+	successor = r.startLocked(s, w.id, now, nil)
+	successor.load.stale = w
+	return successor
+}
+
 // enqueue answers c from the worker's value, or lets it wait for the worker's load.
 func (r *registry) enqueue(c *waiter) {
 	now := r.now()
@@ -127,13 +145,17 @@ func (r *registry) enqueue(c *waiter) {
 	s.mu.Lock()
 	w := s.workers[c.id]
 	if w != nil && w.load == nil && w.expires <= now {
-		delete(s.workers, c.id) // expired, and not swept yet
-		w = nil
+		w = r.renewLocked(s, w, now)
 	}
 	switch {
 	case c.canceled:
 		s.mu.Unlock()
 		c.done(Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
+	case w != nil && w.load != nil && w.load.stale.usable(now):
+		reply := r.staleLocked(s, w.load.stale, now)
+		s.mu.Unlock()
+		r.logReply("Stale value returned", c.id, reply)
+		c.done(reply, nil)
 	case w != nil && w.load == nil && w.err != nil:
 		s.mu.Unlock()
 		c.done(Reply{}, w.err)
@@ -195,10 +217,11 @@ func (r *registry) drop(id ID, loading bool) bool {
 		return false
 	case w.load != nil:
 		w.stopped = w.stopped || loading
+		w.load.stale = nil
 		return true
 	}
 	delete(s.workers, id)
-	return w.expires > r.now()
+	return w.dies() > r.now()
 }
 
 // close refuses new loads, gives the running ones until ctx ends, then cancels them. It fails if a source does

@@ -381,7 +381,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 		r.finish(s, old, Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
-		s.expiry.push(&worker{id: IntID(7)}) // expired long ago
+		s.expiry.push(&worker{id: IntID(7), kind: r.kind.Load()}) // expired long ago
 		s.mu.Unlock()
 		r.sweep()
 		expect(t, r, 7, "1", true)
@@ -391,7 +391,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 func TestExpiryHeap(t *testing.T) {
 	var h expiryHeap
 	for i := range 1000 {
-		h.push(&worker{expires: time.Duration(i * 7919 % 1000)})
+		h.push(&worker{kind: &Kind{}, expires: time.Duration(i * 7919 % 1000)})
 	}
 	for i := range 1000 {
 		if w := h.pop(); w.expires != time.Duration(i) {

@@ -70,6 +70,7 @@ type Reply struct {
 	Value    Value
 	Node     string        // the node whose worker answered
 	Cached   bool          // the worker had the value already
+	Stale    bool          // the value is past its TTL, and being loaded anew: see Kind.ServeStale
 	Degraded bool          // the owner could not be reached: a worker of another node answered
 	Age      time.Duration // since the worker started
 	TTL      time.Duration // until the worker expires

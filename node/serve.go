@@ -71,7 +71,7 @@ func idOf(r *wire.Request) (ID, error) {
 func replyOf(r wire.Reply) Reply {
 	return Reply{
 		Value: wireValue(r.Data, r.Type, r.IsInt), Node: r.Node,
-		Cached: r.Cached, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
+		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }
 
@@ -82,7 +82,7 @@ func wireReply(r Reply, self string) wire.Reply {
 	}
 	return wire.Reply{
 		Data: r.Value.data, IsInt: r.Value.isInt(), Type: r.Value.MediaType(), Node: r.Node,
-		Cached: r.Cached, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
+		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }
 

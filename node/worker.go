@@ -15,7 +15,7 @@ type worker struct {
 	id      ID
 	kind    *Kind
 	started time.Duration // on the registry's clock
-	expires time.Duration // when its value is given no more; meaningless while it loads
+	expires time.Duration // when its value is given no more, or as stale only; meaningless while it loads
 	value   Value
 	err     *wire.Error // cached instead of a value, if the kind says so
 	hits    uint64
@@ -31,7 +31,19 @@ type load struct {
 	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
 	// comes meanwhile waits for the next run, because runs of one id never overlap.
 	abandoned bool
+	stale     *worker // whose value is given until the load ends, or it is too old; nil if there is none
 }
+
+// dies returns when its value is given no more, not even as stale.
+func (w *worker) dies() time.Duration {
+	if w.err != nil {
+		return w.expires
+	}
+	return w.expires + w.kind.ServeStale
+}
+
+// usable reports whether its value may still be given as stale.
+func (w *worker) usable(now time.Duration) bool { return w != nil && w.err == nil && now < w.dies() }
 
 // A waiter is a call that waits for a load. Its done is called exactly once, without locks held.
 type waiter struct {
@@ -140,10 +152,16 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 // settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
 // for another node.
 func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
-	unwanted := w.stopped || w.load.abandoned
+	unwanted, stale := w.stopped || w.load.abandoned, w.load.stale
 	w.load = nil
 	delete(s.loading, w)
-	w.expires = w.started + w.kind.TTL
+	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped {
+		s.workers[w.id] = stale // until its time is over; the next call tries again
+		s.expiry.push(stale)
+		r.sweeper.wakeBy(stale.dies())
+		return nil
+	}
+	w.expires = w.started + w.kind.life()
 	if w.err != nil {
 		w.expires = now + w.kind.CacheErrors
 	} else if w.kind.FromUse {
@@ -153,7 +171,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 		r.dropLocked(s, w)
 	} else {
 		s.expiry.push(w)
-		r.sweeper.wakeBy(w.expires)
+		r.sweeper.wakeBy(w.dies())
 	}
 	if !unwanted && (w.moved || s.leaving) {
 		moves = r.takeLocked(moves, w, now)

@@ -22,7 +22,7 @@ func commands() []command {
 		{
 			usage:   "request(id, via)",
 			help:    "ask the one worker of an id, or of many at once; as another node would",
-			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.degraded r.age r.ttl; request(range(1, 100)); request(1, via="2@127.0.0.1")`,
+			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl; request(range(1, 100)); request(1, via="2@127.0.0.1")`,
 			aliases: []string{"DistributedProcess.request"},
 			run:     (*Shell).request,
 		},

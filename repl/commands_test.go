@@ -208,7 +208,7 @@ node        2@127.0.0.1
 from        loaded for this request
 age         1s, since the worker started
 ttl left    4s
-attributes  .age .cached .degraded .node .ttl .value
+attributes  .age .cached .degraded .node .stale .ttl .value
 `,
 		"i(7)": "value     7\ntype      int\nas an id  owned by 2@127.0.0.1\n",
 		`i("2@127.0.0.1")`: `value       "2@127.0.0.1"

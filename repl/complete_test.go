@@ -35,7 +35,7 @@ func TestCandidates(t *testing.T) {
 		"request(square(":           "side= times=",
 		"request(square(1), via":    "via=",
 		"every(":                    "seconds= f= n=",
-		"r.":                        "age cached degraded node ttl value",
+		"r.":                        "age cached degraded node stale ttl value",
 		"r.no":                      "node",
 		"time.h":                    "hour",
 		"lo":                        "load",

@@ -52,6 +52,9 @@ func sayReply(a *account, r reply, now time.Time) {
 		from = "the worker had it already"
 	}
 	a.say("from", from)
+	if r.Stale {
+		a.say("stale", "the value is past its TTL, and was being loaded anew")
+	}
 	if r.Degraded {
 		a.say("degraded", "the owner could not be reached: a worker of another node answered")
 	}

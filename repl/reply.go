@@ -36,8 +36,11 @@ func (r reply) String() string { return r.styled(style{}) }
 
 func (r reply) styled(s style) string {
 	mark := ""
+	if r.Stale {
+		mark = ", " + s.odd("stale")
+	}
 	if r.Degraded {
-		mark = ", " + s.odd("degraded")
+		mark += ", " + s.odd("degraded")
 	}
 	p := printer{style: s}
 	p.value(r.value(), 0)
@@ -57,7 +60,7 @@ func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bo
 }
 
 func (r reply) AttrNames() []string {
-	return []string{"age", "cached", "degraded", "node", "ttl", "value"}
+	return []string{"age", "cached", "degraded", "node", "stale", "ttl", "value"}
 }
 
 func (r reply) Attr(name string) (starlark.Value, error) {
@@ -70,6 +73,8 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 		return starlark.Bool(r.Cached), nil
 	case "degraded":
 		return starlark.Bool(r.Degraded), nil
+	case "stale":
+		return starlark.Bool(r.Stale), nil
 	case "age":
 		return seconds(r.Age), nil
 	case "ttl":

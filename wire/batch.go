@@ -51,6 +51,7 @@ const (
 	replyInt = 1 << iota
 	replyCached
 	replyDegraded
+	replyStale
 )
 
 // weightOf is what the numbers of one call or reply take at most.
@@ -187,6 +188,9 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	if r.Degraded {
 		flags |= replyDegraded
 	}
+	if r.Stale {
+		flags |= replyStale
+	}
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
 	b.Age = put(b.Age, i, millis(r.Age))
@@ -270,6 +274,7 @@ func (it *replyReader) next() (Reply, *Error) {
 		Type:     at(b.Type, i),
 		Cached:   flags&replyCached != 0,
 		Degraded: flags&replyDegraded != 0,
+		Stale:    flags&replyStale != 0,
 		Node:     node,
 		Age:      fromMillis(at(b.Age, i)),
 		TTL:      fromMillis(at(b.TTL, i)),

@@ -103,6 +103,7 @@ type Reply struct {
 	IsInt    bool   // Data is a decimal integer
 	Type     string // media type of Data, "" if it is not known
 	Cached   bool
+	Stale    bool
 	Degraded bool
 	Node     string // who answered, if not the peer itself
 	Age      time.Duration

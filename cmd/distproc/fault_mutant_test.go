@@ -44,8 +44,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "expiry", file: "node/worker.go", finds: ruleAge, rest: time.Second,
-		old: "\tw.expires = w.started + w.kind.TTL\n",
-		new: "\tw.expires = w.started + 3*w.kind.TTL\n",
+		old: "\tw.expires = w.started + w.kind.life()\n",
+		new: "\tw.expires = w.started + 3*w.kind.life()\n",
 	},
 }
 

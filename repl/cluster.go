@@ -3,6 +3,7 @@ package repl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distproc/distproc/node"
@@ -115,7 +116,7 @@ func (sh *Shell) node(r *request) (starlark.Value, error) {
 	return starlark.String(sh.cluster.Self()), nil
 }
 
-var workerFields = []string{"id", "node", "age", "ttl", "hits", "queue"}
+var workerFields = []string{"id", "kind", "node", "age", "ttl", "hits", "queue"}
 
 func (sh *Shell) workers(r *request) (starlark.Value, error) {
 	if err := r.unpack(); err != nil {
@@ -126,11 +127,15 @@ func (sh *Shell) workers(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "workers()", err: err}
 	}
 	t := &table{kind: "workers", header: workerFields, none: "no live workers"}
+	others := slices.ContainsFunc(workers, func(w node.WorkerInfo) bool { return w.Kind != node.DefaultKind })
 	for _, w := range workers {
 		t.rows = append(t.rows, &record{kind: "worker", fields: workerFields, values: starlark.Tuple{
-			idValue(w.ID), starlark.String(w.Node), seconds(w.Age), seconds(w.TTL),
+			idValue(w.ID), starlark.String(w.Kind), starlark.String(w.Node), seconds(w.Age), seconds(w.TTL),
 			starlark.MakeUint64(w.Hits), starlark.MakeInt(w.Queue),
 		}})
+	}
+	if !others {
+		t.drop("kind")
 	}
 	return t, nil
 }

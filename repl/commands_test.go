@@ -216,7 +216,7 @@ type        string
 length      11
 node        alive at , incarnation 0
 attributes  .capitalize`,
-		"i(request)":      "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via): ask",
+		"i(request)":      "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind): ask",
 		"[1, 2]\ni":       "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
 		"i":               "value  None\ntype   NoneType\n",
 		"i(request([1]))": "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",

@@ -18,7 +18,12 @@ func (alone) Self() string { return "1@127.0.0.1" }
 func (alone) Connect(context.Context, ...string) []node.Connection {
 	return []node.Connection{{Name: "1@127.0.0.1"}}
 }
-func (alone) Request(context.Context, node.ID) (node.Reply, error) {
+func (alone) Family(string) node.Family { return workers{} }
+
+// workers are those of every kind.
+type workers struct{ node.Family }
+
+func (workers) Request(context.Context, node.ID) (node.Reply, error) {
 	return node.Reply{Value: node.IntValue(454), Node: "1@127.0.0.1"}, nil
 }
 func (alone) Owner(context.Context, node.ID) (string, error) { return "1@127.0.0.1", nil }

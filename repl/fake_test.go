@@ -24,6 +24,9 @@ type fakeCluster struct {
 	load    time.Duration // how long Nodes takes
 }
 
+// Family is the cluster itself: it has one kind.
+func (f *fakeCluster) Family(string) node.Family { return f }
+
 func (f *fakeCluster) Self() string { return "1@127.0.0.1" }
 
 func (f *fakeCluster) Connect(_ context.Context, names ...string) []node.Connection {
@@ -86,7 +89,7 @@ func (f *fakeCluster) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
 	var out []node.WorkerInfo
 	for id := range f.workers {
 		owner, _ := f.Owner(ctx, id)
-		out = append(out, node.WorkerInfo{ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12})
+		out = append(out, node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12})
 	}
 	return out, nil
 }
@@ -134,7 +137,7 @@ func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, e.Live = f.workers[id]; e.Live {
-		e.Worker = node.WorkerInfo{ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
+		e.Worker = node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
 	}
 	return e, nil
 }

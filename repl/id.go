@@ -15,6 +15,20 @@ func (r *request) id() (node.ID, error) {
 	if err := r.unpack("id", &v); err != nil {
 		return node.ID{}, err
 	}
+	return r.toID(v)
+}
+
+// worker returns the id that the command has, and the kind, "" if none is given.
+func (r *request) worker() (id node.ID, kind string, err error) {
+	var v starlark.Value
+	if err := r.unpack("id", &v, "kind?", &kind); err != nil {
+		return node.ID{}, "", err
+	}
+	id, err = r.toID(v)
+	return id, kind, err
+}
+
+func (r *request) toID(v starlark.Value) (node.ID, error) {
 	id, err := toID(v)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", r.name, err)

@@ -33,18 +33,10 @@ type Cluster interface {
 	// Connect tries the names, or the five known ones (1 to 5 at the own host) if there are none,
 	// and tells in the same order what became of each. It takes at most about a second.
 	Connect(ctx context.Context, names ...string) []node.Connection
-	// Disconnect closes the session with a node.
+	// Disconnect has a node leave the cluster.
 	Disconnect(ctx context.Context, name string) error
-	// Request asks the worker of an id, wherever it lives.
-	Request(ctx context.Context, id node.ID) (node.Reply, error)
-	// RequestVia is Request as the node named via would do it.
-	RequestVia(ctx context.Context, via string, id node.ID) (node.Reply, error)
-	// Refresh is Request, but the worker loads its value afresh.
-	Refresh(ctx context.Context, id node.ID) (node.Reply, error)
-	// Stop ends the worker of an id, and tells whether one lived.
-	Stop(ctx context.Context, id node.ID) (bool, error)
-	// Why explains where an id belongs, and what lives there. It starts no worker.
-	Why(ctx context.Context, id node.ID) (node.Explanation, error)
+	// Family returns the workers of a kind; "" is the default one.
+	Family(kind string) node.Family
 	// Owner returns the node that has the id.
 	Owner(ctx context.Context, id node.ID) (string, error)
 	// Members returns all members in order, the failed ones and the own node too.

@@ -20,37 +20,40 @@ type asker func(context.Context, node.ID) (node.Reply, error)
 
 func (sh *Shell) request(r *request) (starlark.Value, error) {
 	var ids, via starlark.Value
-	if err := r.unpack("id", &ids, "via?", &via); err != nil {
+	var kind string
+	if err := r.unpack("id", &ids, "via?", &via, "kind?", &kind); err != nil {
 		return nil, err
 	}
+	family := sh.cluster.Family(kind)
 	if via == nil || via == starlark.None {
-		return sh.ask(r, ids, sh.cluster.Request)
+		return sh.ask(r, ids, family.Request)
 	}
 	name, err := r.toNode(via)
 	if err != nil {
 		return nil, err
 	}
 	return sh.ask(r, ids, func(ctx context.Context, id node.ID) (node.Reply, error) {
-		return sh.cluster.RequestVia(ctx, name, id)
+		return family.RequestVia(ctx, name, id)
 	})
 }
 
 func (sh *Shell) refresh(r *request) (starlark.Value, error) {
 	var ids starlark.Value
-	if err := r.unpack("id", &ids); err != nil {
+	var kind string
+	if err := r.unpack("id", &ids, "kind?", &kind); err != nil {
 		return nil, err
 	}
-	return sh.ask(r, ids, sh.cluster.Refresh)
+	return sh.ask(r, ids, sh.cluster.Family(kind).Refresh)
 }
 
 func (sh *Shell) stop(r *request) (starlark.Value, error) {
-	id, err := r.id()
+	id, kind, err := r.worker()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := sh.bounded(r.ctx)
 	defer cancel()
-	lived, err := sh.cluster.Stop(ctx, id)
+	lived, err := sh.cluster.Family(kind).Stop(ctx, id)
 	if err != nil {
 		return nil, &requestError{what: "stop(" + quoteID(id) + ")", err: err}
 	}

@@ -10,13 +10,13 @@ import (
 )
 
 func (sh *Shell) why(r *request) (starlark.Value, error) {
-	id, err := r.id()
+	id, kind, err := r.worker()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := sh.bounded(r.ctx)
 	defer cancel()
-	e, err := sh.cluster.Why(ctx, id)
+	e, err := sh.cluster.Family(kind).Why(ctx, id)
 	if err != nil {
 		return nil, &requestError{what: "why(" + quoteID(id) + ")", err: err}
 	}

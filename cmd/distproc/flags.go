@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/source"
 	"github.com/spf13/pflag"
 )
 
@@ -53,6 +58,8 @@ type member struct {
 	port      int
 	join      []string
 	ttl       time.Duration
+	source    string
+	kinds     string // file
 	routing   string
 	timing    string
 	reapAfter time.Duration
@@ -66,6 +73,8 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.IntVar(&m.port, "port", 0, "listen on this port")
 	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
 	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
+	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
+	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; SIGHUP reads it again")
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
@@ -111,14 +120,63 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.reapAfter <= 0 {
 		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
 	}
-	cookie, source, err := m.cookie()
+	cookie, from, err := m.cookie()
+	if err != nil {
+		return c, "", err
+	}
+	def, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
+	if err != nil {
+		return c, "", usageError{fmt.Errorf("--source: %w", err)}
+	}
+	kinds, err := m.readKinds()
 	if err != nil {
 		return c, "", err
 	}
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl}, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
-	}, source, nil
+		Default: node.Kind{TTL: m.ttl, Source: def}, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
+	}, from, nil
+}
+
+// nameOf is a node's name without the port.
+func nameOf(name string) string {
+	a, _ := node.ParseAddr(name) // it has been checked
+	return a.Name.String()
+}
+
+// readKinds returns the kinds of --config.
+func (m *member) readKinds() (map[string]node.Kind, error) {
+	if m.kinds == "" {
+		return nil, nil
+	}
+	kinds, err := readKinds(m.kinds, nameOf(m.name))
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
+	}
+	return kinds, nil
+}
+
+// reload reads --config again at every SIGHUP, until ctx ends. A file that is wrong changes nothing.
+func (m *member) reload(ctx context.Context, n *node.Node, log *slog.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+		case <-ctx.Done():
+			return
+		}
+		kinds, err := m.readKinds()
+		if err == nil {
+			err = n.SetKinds(kinds)
+		}
+		if err != nil {
+			log.Error("the kinds stay as they are", "why", err)
+			continue
+		}
+		log.Info("kinds", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
+	}
 }
 
 // parseTiming returns the timing that the flags ask for, or the one that suits the node's address.

@@ -43,15 +43,24 @@ func run(args []string) int {
 // errStopped is why the context ends when the process is asked to.
 var errStopped = errors.New("stopped by a signal")
 
-// withSignals returns a context that SIGTERM and SIGHUP end; SIGINT is for each command to take. A second
+// withSignals returns a context that SIGTERM ends; SIGINT and SIGHUP are for each command to take. A second
 // signal ends the process at once.
 func withSignals(parent context.Context) (context.Context, func()) {
+	return endOn(parent, syscall.SIGTERM)
+}
+
+// withHangup returns a context that SIGHUP ends, too, unless it is ignored, as under nohup.
+func withHangup(parent context.Context) (context.Context, func()) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return parent, func() {}
+	}
+	return endOn(parent, syscall.SIGHUP)
+}
+
+func endOn(parent context.Context, end os.Signal) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
-		signal.Notify(signals, syscall.SIGHUP)
-	}
+	signal.Notify(signals, end)
 	done := make(chan struct{})
 	go func() {
 		select {

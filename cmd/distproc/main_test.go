@@ -39,7 +39,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"listening": listening},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"listening": listening, "hangup": hangup, "retry": retry,
+		},
 	})
 }
 
@@ -55,6 +57,31 @@ func listening(ts *testscript.TestScript, neg bool, addrs []string) {
 			if time.Now().After(deadline) {
 				ts.Fatalf("nothing listens: %v", err)
 			}
+		}
+	}
+}
+
+// hangup sends SIGHUP to a command in the background.
+func hangup(ts *testscript.TestScript, neg bool, args []string) {
+	for _, cmd := range ts.BackgroundCmds() {
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			ts.Fatalf("hangup: %v", err)
+		}
+	}
+}
+
+// retry runs a command until it prints what its last argument says.
+func retry(ts *testscript.TestScript, neg bool, args []string) {
+	want := args[len(args)-1] + "\n"
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		cmd := exec.Command(args[0], args[1:len(args)-1]...)
+		cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "DISTPROC_COOKIE="+ts.Getenv("DISTPROC_COOKIE"))
+		out, err := cmd.Output()
+		if string(out) == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q, %v; want %q", out, err, want)
 		}
 	}
 }

@@ -30,6 +30,11 @@ func runNode(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
+	if m.kinds == "" {
+		var release func()
+		ctx, release = withHangup(ctx)
+		defer release()
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	n, err := m.start(log)
@@ -38,6 +43,9 @@ func runNode(ctx context.Context, m *member) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = n.Join(ctx, m.join...) }) // it ends well, or with ctx
+	if m.kinds != "" {
+		wg.Go(func() { m.reload(ctx, n, log) })
+	}
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()

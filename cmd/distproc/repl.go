@@ -45,7 +45,9 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 			if !execute && len(args) == 0 && atTerminal() && !cmd.Flags().Changed("log-level") {
 				s.logLevel = "info" // whoever sits there wants to see nodes come and go
 			}
-			return runRepl(cmd.Context(), &s, args, execute)
+			ctx, release := withHangup(cmd.Context())
+			defer release()
+			return runRepl(ctx, &s, args, execute)
 		},
 	}
 	f := cmd.Flags()

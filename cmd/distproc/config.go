@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/source"
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// A configFile is what --config names: the kinds of workers, in TOML.
+//
+//	[kind.price]
+//	source = "http://127.0.0.1:9000/price/{id}"
+//	ttl = "30s"
+type configFile struct {
+	Kind map[string]kindConfig `toml:"kind"`
+}
+
+// A kindConfig is one [kind.NAME]. What is not given has the default of [node.Kind].
+type kindConfig struct {
+	Source      *string   `toml:"source"`
+	TTL         *duration `toml:"ttl"`
+	Expire      *string   `toml:"expire"`
+	TTLJitter   *float64  `toml:"ttl_jitter"`
+	ServeStale  *duration `toml:"serve_stale"`
+	CacheErrors *duration `toml:"cache_errors"`
+	Queue       *int      `toml:"queue"`
+	Timeout     *duration `toml:"timeout"`
+	Idempotent  *bool     `toml:"idempotent"`
+}
+
+// A duration is written as Go does, such as 1m30s.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no duration; write it like 500ms, 30s or 1h30m", text)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// readKinds returns the kinds that a file describes, for a node of that name.
+func readKinds(path, name string) (map[string]node.Kind, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var c configFile
+	d := toml.NewDecoder(strings.NewReader(string(data)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return nil, configError(path, err)
+	}
+	kinds := map[string]node.Kind{}
+	for kind, k := range c.Kind {
+		key, err := k.kind(kind, name, kinds)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: kind.%s.%s: %w", path, lineOf(data, "kind", kind, key), kind, key, err)
+		}
+	}
+	return kinds, nil
+}
+
+// configError tells where the file is wrong, and what it may say.
+func configError(path string, err error) error {
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
+		e := &strict.Errors[0]
+		line, _ := e.Position()
+		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, timeout and idempotent",
+			path, line, strings.Join(e.Key(), "."))
+	}
+	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
+		line, _ := e.Position()
+		where := ""
+		if key := e.Key(); len(key) > 0 {
+			where = strings.Join(key, ".") + ": "
+		}
+		return fmt.Errorf("%s:%d: %s%s", path, line, where, strings.TrimPrefix(e.Error(), "toml: "))
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// kind adds what k describes to kinds. If that makes no sense it returns the key that is wrong, too.
+func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key string, err error) {
+	var v node.Kind
+	if k.Source != nil {
+		if v.Source, err = source.Parse(*k.Source, source.Env{Kind: kind, Node: name}); err != nil {
+			return "source", err
+		}
+	}
+	for _, d := range []struct {
+		key  string
+		from *duration
+		to   *time.Duration
+		zero bool
+	}{
+		{"ttl", k.TTL, &v.TTL, false},
+		{"timeout", k.Timeout, &v.Timeout, false},
+		{"serve_stale", k.ServeStale, &v.ServeStale, true},
+		{"cache_errors", k.CacheErrors, &v.CacheErrors, true},
+	} {
+		if d.from == nil {
+			continue
+		}
+		if *d.to = time.Duration(*d.from); *d.to == 0 && !d.zero {
+			return d.key, errors.New("must be more than 0")
+		}
+	}
+	if k.Expire != nil {
+		if *k.Expire != "start" && *k.Expire != "use" {
+			return "expire", fmt.Errorf("%q: say start or use", *k.Expire)
+		}
+		v.FromUse = *k.Expire == "use"
+	}
+	if k.TTLJitter != nil {
+		if v.TTLJitter = *k.TTLJitter; !(v.TTLJitter >= 0 && v.TTLJitter <= 1) {
+			return "ttl_jitter", fmt.Errorf("%v: a number from 0 to 1", v.TTLJitter)
+		}
+	}
+	if k.Queue != nil {
+		if v.Queue = *k.Queue; v.Queue < 1 {
+			return "queue", fmt.Errorf("%d: how many calls may wait for one id, at least 1", v.Queue)
+		}
+	}
+	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
+	kinds[kind] = v
+	return "", nil
+}
+
+// lineOf returns the line on which a key is set, or 1 if it cannot be found.
+func lineOf(data []byte, key ...string) int {
+	want := strings.Join(key, ".")
+	var p unstable.Parser
+	p.Reset(data)
+	table := ""
+	for p.NextExpression() {
+		e := p.Expression()
+		var names []string
+		line := 1
+		for it := e.Key(); it.Next(); {
+			names = append(names, string(it.Node().Data))
+			line = p.Shape(it.Node().Raw).Start.Line
+		}
+		path := strings.Join(names, ".")
+		if e.Kind == unstable.Table {
+			table = path + "."
+			continue
+		}
+		if table+path == want || strings.HasPrefix(want, table+path+".") { // the latter within an inline table
+			return line
+		}
+	}
+	return 1
+}

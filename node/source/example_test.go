@@ -1,0 +1,53 @@
+package source_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/source"
+)
+
+var env = source.Env{Kind: "price", Node: "1@127.0.0.1"}
+
+func ExampleParse_exec() {
+	load, err := source.Parse(`exec:echo "the price of" {id}`, env)
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := node.ParseID("$(touch x);a|b&")
+	if err != nil {
+		log.Fatal(err)
+	}
+	value, err := load(context.Background(), id)
+	fmt.Println(value, err)
+	// Output: the price of $(touch x);a|b& <nil>
+}
+
+func ExampleParse_http() {
+	prices := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprintln(w, r.Header.Get("X-Distproc-Kind"), "at", r.RequestURI)
+	}))
+	defer prices.Close()
+	load, err := source.Parse(prices.URL+"/price/{id}", env)
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := node.ParseID("tea/green")
+	if err != nil {
+		log.Fatal(err)
+	}
+	value, err := load(context.Background(), id)
+	fmt.Printf("%s, %q, %v\n", value.MediaType(), value, err)
+	// Output: text/plain, "price at /price/tea%2Fgreen\n", <nil>
+}
+
+func ExampleParse_error() {
+	_, err := source.Parse("foo:bar", env)
+	fmt.Println(err)
+	// Output: source "foo:bar": say random, exec:PROGRAM ARGS… or an http(s):// address
+}

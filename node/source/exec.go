@@ -1,0 +1,151 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
+)
+
+// outputDelay is how long a program's output may stay open when the program has ended or was killed. Something that it
+// started holds it then.
+const outputDelay = 500 * time.Millisecond
+
+// A program is the source "exec:…".
+type program struct {
+	words []string // the first is the program
+	env   Env
+}
+
+func newProgram(line string, env Env) (*program, error) {
+	words, err := splitWords(line)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) == 0 || words[0] == "" {
+		return nil, errors.New("no program is named: say exec:PROGRAM ARGS…")
+	}
+	if strings.Contains(words[0], placeholder) {
+		return nil, errors.New("an id cannot choose the program: {id} may stand in its arguments only")
+	}
+	if strings.Contains(line, "\x00") {
+		return nil, errors.New("a program cannot be given a NUL byte")
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return nil, notStarted(err)
+	}
+	return &program{words, env}, nil
+}
+
+// notStarted says why a program cannot be started.
+func notStarted(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: install it, or write its path", err)
+	}
+	return err
+}
+
+// run is a [node.Source].
+func (p *program) run(ctx context.Context, id node.ID) (node.Value, error) {
+	arg := id.String()
+	if strings.Contains(arg, "\x00") {
+		return node.Value{}, fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg)
+	}
+	running, kill := context.WithCancel(ctx)
+	defer kill()
+	stdout, stderr := &output{full: kill}, &head{}
+	cmd := p.command(running, arg)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err := cmd.Run()
+	if cmd.Process != nil {
+		// Most often there is nothing left to kill. The group's number is not another's yet: systems give them in turn.
+		_ = killGroup(cmd.Process)
+	}
+	if err = p.failure(ctx, cmd, stdout, err); err != nil {
+		if line := firstLine(stderr.data); line != "" {
+			err = fmt.Errorf("%w: %s", err, line)
+		}
+		return node.Value{}, fmt.Errorf("%s: %w", p.words[0], err)
+	}
+	return node.BytesValue(string(stdout.value())), nil
+}
+
+func (p *program) command(ctx context.Context, id string) *exec.Cmd {
+	args := slices.Clone(p.words[1:])
+	for i, word := range args {
+		args[i] = strings.ReplaceAll(word, placeholder, id)
+	}
+	cmd := exec.CommandContext(ctx, p.words[0], args...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "DISTPROC_COOKIE=") // who has it may do all that a node may
+	}), "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
+	cmd.WaitDelay = outputDelay
+	cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	ownGroup(cmd)
+	return cmd
+}
+
+// failure says what went wrong, given what [exec.Cmd.Run] returned.
+func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, err error) error {
+	switch {
+	case stdout.tooLong():
+		return fmt.Errorf("killed: it printed more than the %d bytes that a value may have", wire.MaxValue)
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && cmd.Process == nil:
+		return fmt.Errorf("not started: %w", ctx.Err())
+	case ctx.Err() != nil:
+		return fmt.Errorf("killed: %w", ctx.Err())
+	case errors.Is(err, exec.ErrWaitDelay):
+		// What was printed may lack a part, so it is no value.
+		return errors.New("it left a process in the background that holds its output: redirect that one's")
+	case cmd.ProcessState == nil:
+		return notStarted(err)
+	}
+	return err // "exit status 1" or "signal: killed"
+}
+
+// An output keeps what a program prints, up to the longest value and a newline.
+type output struct {
+	buf  bytes.Buffer // not embedded: io.Copy would find its ReadFrom, which has no limit
+	full func()       // called when there is more
+}
+
+const maxOutput = wire.MaxValue + len("\r\n")
+
+func (o *output) Write(p []byte) (int, error) {
+	n := min(len(p), maxOutput+1-o.buf.Len())
+	o.buf.Write(p[:n])
+	if o.buf.Len() > maxOutput {
+		o.full()
+		return n, io.ErrShortWrite // nothing more is read
+	}
+	return n, nil
+}
+
+// value returns what was printed, without the newline at its end.
+func (o *output) value() []byte {
+	if line, ok := bytes.CutSuffix(o.buf.Bytes(), []byte("\n")); ok {
+		return bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return o.buf.Bytes()
+}
+
+func (o *output) tooLong() bool { return len(o.value()) > wire.MaxValue }
+
+// A head keeps the start of what is written to it, and takes the rest.
+type head struct{ data []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	h.data = append(h.data, p[:min(len(p), maxHead-len(h.data))]...)
+	return len(p), nil
+}

@@ -1,0 +1,171 @@
+//go:build unix
+
+package source
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+func TestExecHostileIDs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, id := range []string{
+		"7", "-7", "a b", "$(touch x);a|b&", "`touch x`", "; touch x", "a\ntouch x\n", "> x", "-n", "--help", "", " ",
+		`'"\`, "*", "{id}", "%s", "~", "$HOME", "é", "\xff\x01\r", strings.Repeat("x", 256),
+	} {
+		checkValue(t, "exec:printf '%s\n' {id} '<{id}>' \"{id}{id}\" end", id, strings.Join([]string{id, "<" + id + ">", id + id, "end"}, "\n"))
+		checkValue(t, `exec:sh -c 'printf "%s|" "$DISTPROC_ID" "$1" $#' sh {id}`, id, id+"|"+id+"|1|")
+	}
+	if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+		t.Errorf("files appeared: %v, %v", files, err)
+	}
+	checkFails(t, "exec:touch x", "a\x00b", "touch: not run", "NUL")
+	if _, err := os.Stat("x"); err == nil {
+		t.Error("a program ran for an id with a NUL byte")
+	}
+}
+
+func TestExecEnvironment(t *testing.T) {
+	t.Setenv("DISTPROC_COOKIE", "secret")
+	t.Setenv("DISTPROC_ID", "stale")
+	t.Setenv("SOURCE_TEST", "kept")
+	checkValue(t, `exec:sh -c 'echo "$DISTPROC_ID,$DISTPROC_KIND,$DISTPROC_NODE,$SOURCE_TEST"'`, "a b", "a b,price,2@127.0.0.1,kept")
+	v, err := load(t, "exec:env", "7")
+	if err != nil || strings.Contains(v.String(), "secret") || strings.Contains(v.String(), "COOKIE") || strings.Contains(v.String(), "stale") {
+		t.Errorf("environment %v, %v", v, err)
+	}
+	checkValue(t, "exec:cat", "7", "") // its input is empty
+}
+
+func TestExecNewline(t *testing.T) {
+	for printed, want := range map[string]string{
+		``: "", `a`: "a", `a\n`: "a", `a\r\n`: "a", `\n`: "", `\r\n`: "",
+		`a\n\n`: "a\n", `a\r\n\r\n`: "a\r\n", `a\r`: "a\r", `\na`: "\na", ` a `: " a ", `\000\377\n`: "\x00\xff",
+	} {
+		checkValue(t, "exec:printf '"+printed+"'", "7", want)
+	}
+}
+
+func TestExecLimit(t *testing.T) {
+	const most = "head -c 1048576 /dev/zero"
+	want := strings.Repeat("\x00", wire.MaxValue)
+	checkValue(t, "exec:"+most, "7", want)
+	checkValue(t, "exec:sh -c '"+most+"; echo'", "7", want)
+	checkValue(t, `exec:sh -c '`+most+`; printf "\r\n"'`, "7", want)
+	checkFails(t, "exec:head -c 1048577 /dev/zero", "7", "head: killed: it printed more than the 1048576 bytes")
+	checkFails(t, `exec:sh -c '`+most+`; printf "a\n"'`, "7", "printed more than")
+	checkFails(t, `exec:sh -c '`+most+`; printf "\n\n"'`, "7", "printed more than")
+
+	// It is killed at once, or this would take a minute.
+	checkFails(t, `exec:sh -c 'trap "" PIPE TERM; yes & yes >&2 & sleep 60; exit 0'`, "7", "printed more than")
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	calls := 0
+	o := &output{full: func() { calls++ }}
+	n, err := io.Copy(o, io.LimitReader(zeros{}, 64<<20))
+	if err == nil || calls != 1 || n > 2<<20 || o.buf.Cap() > 4<<20 || !o.tooLong() {
+		t.Errorf("%d bytes read, %v, %d calls, room for %d bytes", n, err, calls, o.buf.Cap())
+	}
+	h := &head{}
+	if n, err := io.Copy(h, io.LimitReader(zeros{}, 64<<20)); err != nil || n != 64<<20 || cap(h.data) > 2*maxHead {
+		t.Errorf("%d bytes read, %v, room for %d bytes", n, err, cap(h.data))
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestExecFailures(t *testing.T) {
+	for script, want := range map[string]string{
+		`exit 3`: "sh: exit status 3",
+		`echo out; echo bad >&2; echo more >&2; false`:  "sh: exit status 1: bad",
+		`printf "\n \033[1mb\351d\a\r\n" >&2; exit 255`: "sh: exit status 255: [1mb\uFFFDd",
+		`kill -KILL $$`: "sh: signal: killed",
+		`head -c 9000000 /dev/zero | tr "\0" x >&2; exit 1`: "sh: exit status 1: " + strings.Repeat("x", 256) + "…",
+	} {
+		_, err := load(t, "exec:sh -c '"+script+"'", "7")
+		var exit *exec.ExitError
+		if err == nil || err.Error() != want || !errors.As(err, &exit) {
+			t.Errorf("%s: error %q, want %q", script, err, want)
+		}
+	}
+	checkValue(t, `exec:sh -c 'head -c 9000000 /dev/zero >&2; echo fine'`, "7", "fine")
+}
+
+func TestExecProgramGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse("exec:"+path, testEnv); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Error("a program that cannot run:", err)
+	}
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	source := mustParse(t, "exec:"+path)
+	t.Setenv("PATH", filepath.Dir(path)+":"+os.Getenv("PATH"))
+	byName := mustParse(t, "exec:program")
+	if v, err := byName(t.Context(), mustID(t, "7")); err != nil || v.String() != "here" {
+		t.Error(v, err)
+	}
+	os.Remove(path)
+	if _, err := source(t.Context(), mustID(t, "7")); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Error("a program that is gone:", err)
+	}
+	if _, err := byName(t.Context(), mustID(t, "7")); err == nil || !strings.Contains(err.Error(), "install it") {
+		t.Error("a program that is gone from PATH:", err)
+	}
+}
+
+func TestExecEnds(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	source := mustParse(t, "exec:sleep 60")
+	if _, err := source(ctx, mustID(t, "7")); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "sleep: killed: context deadline exceeded" {
+		t.Error("at its deadline:", err)
+	}
+	if _, err := source(ctx, mustID(t, "7")); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "sleep: not started: context deadline exceeded" {
+		t.Error("after its deadline:", err)
+	}
+}
+
+// Runs of all kinds leave no zombies and no open files.
+func TestExecLeavesNothing(t *testing.T) {
+	before := openFiles(t)
+	for range 3 {
+		checkValue(t, "exec:echo a", "7", "a")
+		checkFails(t, "exec:false", "7", "exit status 1")
+		checkFails(t, "exec:yes", "7", "printed more than")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		mustParse(t, "exec:sleep 60")(ctx, mustID(t, "7"))
+		cancel()
+	}
+	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
+		t.Errorf("a child is left: %d, %v", pid, err)
+	}
+	if after := openFiles(t); after > before {
+		t.Errorf("%d open files, before %d", after, before)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}

@@ -1,0 +1,141 @@
+package source
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/distproc/distproc/node"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var testEnv = Env{Kind: "price", Node: "2@127.0.0.1"}
+
+func mustParse(t *testing.T, spec string) node.Source {
+	t.Helper()
+	source, err := Parse(spec, testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+func mustID(t *testing.T, s string) node.ID {
+	t.Helper()
+	id, err := node.ParseID(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// load runs a source once.
+func load(t *testing.T, spec, id string) (node.Value, error) {
+	t.Helper()
+	return mustParse(t, spec)(t.Context(), mustID(t, id))
+}
+
+func checkValue(t *testing.T, spec, id, want string) {
+	t.Helper()
+	v, err := load(t, spec, id)
+	if err != nil || v.String() != want {
+		t.Errorf("%s with %q: %.100q, %v, want %.100q", spec, id, v, err, want)
+	}
+}
+
+// checkFails expects an error that has all of the texts in it.
+func checkFails(t *testing.T, spec, id string, texts ...string) {
+	t.Helper()
+	v, err := load(t, spec, id)
+	if err == nil {
+		t.Errorf("%s with %q: %.100q, want an error", spec, id, v)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%s with %q: error %q lacks %q", spec, id, err, text)
+		}
+	}
+}
+
+func TestRandom(t *testing.T) {
+	v, err := load(t, "random", "7")
+	if n, ok := v.Int(); err != nil || !ok || n < 1 || n > 1000 {
+		t.Errorf("random: %v, %v", v, err)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for spec, want := range map[string]string{
+		"":                        `source "": say random, exec:PROGRAM ARGS… or an http(s):// address`,
+		"foo:bar":                 `source "foo:bar": say random, exec:PROGRAM ARGS… or an http(s):// address`,
+		"random ":                 "say random",
+		"file:///etc/passwd":      "say random",
+		"exec":                    "no program is named",
+		"exec:":                   "no program is named",
+		"exec: \t":                "no program is named",
+		"exec:'' x":               "no program is named",
+		"exec:./{id}":             "cannot choose the program",
+		"exec:echo 'a {id}":       `the ' at byte 6, before "a {id}", has no second one`,
+		`exec:echo a "b\"`:        `the " at byte 8, before "b\\\"", has no second one`,
+		`exec:echo \`:             "nothing to escape",
+		"exec:echo a\x00b":        "NUL",
+		"exec:no-such-program-72": "install it, or write its path",
+		"exec:./no/such/program":  "no such file",
+		"exec:/":                  "/",
+		"http:host/{id}":          "begins with http:// or https://",
+		"http://":                 "names no host",
+		"http:///{id}":            "names no host",
+		"http://:80/{id}":         "names no host",
+		"http://{id}/":            "cannot choose the host",
+		"http://h:{id}/":          "cannot choose the host",
+		"http://{id}@h/":          "cannot choose the host",
+		"http://u:{id}@h/":        "cannot choose the host",
+		"http://a b/":             "invalid character",
+		"http://h\\@evil/":        "invalid",
+		"http://h/{id}#x":         "write %23",
+		"http://h#{id}":           "write %23",
+		"http://h/{ID}":           "only {id} is replaced",
+		"http://h/{id}}":          "only {id} is replaced",
+		"http://h/?q={{id}":       "only {id} is replaced",
+		"http://h/%{id}":          "write %25",
+		"http://h/%2{id}":         "write %25",
+		"http://h/?q=%{id}":       "write %25",
+		"http://h/a/../{id}":      "leave out",
+		"http://h/a/%2e%2E/{id}":  "leave out",
+		"http://h/./{id}":         "leave out",
+	} {
+		_, err := Parse(spec, testEnv)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", spec, err, want)
+		}
+	}
+}
+
+func TestParseKeepsSecrets(t *testing.T) {
+	_, err := newGetter("http://user:secret@a b/", testEnv)
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                       "",
+		" \n\t\n":                "",
+		"one\ntwo\n":             "one",
+		"\n\n  one \r\ntwo":      "one",
+		"a\tb\x1b[31mred\x00\a":  "a b[31mred",
+		"caf\xe9 café":           "caf\uFFFD café",
+		"\u202eright to left":    "right to left",
+		strings.Repeat("é", 300): strings.Repeat("é", 128) + "…",
+		strings.Repeat("x", 256): strings.Repeat("x", 256),
+		strings.Repeat("x", 257): strings.Repeat("x", 256) + "…",
+	} {
+		if got := firstLine([]byte(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

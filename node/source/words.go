@@ -1,0 +1,79 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// splitWords splits s as a POSIX shell does (2.2 Quoting, of the Shell Command Language), save that nothing is
+// expanded and that operators and # are characters like any other.
+func splitWords(s string) ([]string, error) {
+	var (
+		words  []string
+		word   strings.Builder
+		inWord bool // also of an empty one: ''
+	)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case ' ', '\t', '\n':
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		case '\'', '"':
+			text, n := unquote(s[i:])
+			if n == 0 {
+				return nil, fmt.Errorf("the %c at byte %d, before %q, has no second one", c, i+1, start(s[i+1:]))
+			}
+			word.WriteString(text)
+			inWord = true
+			i += n - 1
+		case '\\':
+			i++
+			if i == len(s) {
+				return nil, errors.New(`the \ at the end has nothing to escape: write \\ for itself`)
+			}
+			if s[i] != '\n' {
+				word.WriteByte(s[i])
+				inWord = true
+			}
+		default:
+			word.WriteByte(c)
+			inWord = true
+		}
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words, nil
+}
+
+// unquote returns the text of the quotation at the start of s and how many bytes that takes, or 0 if it does not end.
+func unquote(s string) (string, int) {
+	var text strings.Builder
+	quote := s[0]
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == quote:
+			return text.String(), i + 1
+		case c == '\\' && quote == '"' && i+1 < len(s) && strings.IndexByte("\\\"$`\n", s[i+1]) >= 0:
+			i++
+			if s[i] != '\n' {
+				text.WriteByte(s[i])
+			}
+		default:
+			text.WriteByte(c)
+		}
+	}
+	return "", 0
+}
+
+// start returns enough of s to find it.
+func start(s string) string {
+	if runes := []rune(s); len(runes) > 20 {
+		return string(runes[:20]) + "…"
+	}
+	return s
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/repl"
@@ -108,7 +109,16 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	w.redirect(sh)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = n.Join(joining, s.join...) }) // it ends well, or with the shell
+	joined := make(chan struct{})
+	wg.Go(func() {
+		defer close(joined)
+		_ = n.Join(joining, s.join...) // it ends well, or with the shell
+	})
+	select { // the first line shall meet the cluster, but need not wait for a node that is not there
+	case <-joined:
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
 	err = program(ctx, sh)
 	cancel()
 	wg.Wait()

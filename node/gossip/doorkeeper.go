@@ -27,8 +27,9 @@ const (
 type doorkeeper struct {
 	self     wire.Member
 	valid    func(name, addr string) bool
-	conflict func(wire.Member) // does not wait
-	proof    time.Duration     // until an earlier start that lives is no mere memory of others
+	full     func(name string) bool // there is no seat left for that name
+	conflict func(wire.Member)      // does not wait
+	proof    time.Duration          // until an earlier start that lives is no mere memory of others
 
 	mu      sync.Mutex
 	known   map[string]known // guarded by mu: those that were let in, by name
@@ -69,6 +70,9 @@ func (d *doorkeeper) NotifyAlive(n *memberlist.Node) error {
 	if m.Name == d.self.Name {
 		d.meetLocked(m)
 		return nil
+	}
+	if d.full(m.Name) {
+		return fmt.Errorf("there is no seat left for %s", m.Name)
 	}
 	if d.known == nil || len(d.known) > maxTold {
 		d.known = map[string]known{}

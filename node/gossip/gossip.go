@@ -41,8 +41,8 @@ type Link interface {
 	Close() error
 }
 
-// Config is what [Start] needs. Dial and Exchange may be called by several goroutines at a time, and return
-// when their context is done.
+// Config is what [Start] needs: Self, Dial, Exchange, Changed and Logger, and the rest if wanted. Dial and
+// Exchange may be called by several goroutines at a time, and return when their context is done.
 type Config struct {
 	Self      wire.Member   // name, address (host:port), and incarnation: a later start has a higher one
 	Timing    Timing        // of all members
@@ -124,7 +124,7 @@ func start(c Config, p pace) (*Gossip, error) {
 		table:     newTable(c.Self, c.ReapAfter, p.rumour, c.Valid),
 		joining:   map[string]string{},
 	}
-	g.door = &doorkeeper{self: c.Self, valid: c.Valid, conflict: g.rival, proof: p.rival}
+	g.door = &doorkeeper{self: c.Self, valid: c.Valid, full: g.full, conflict: g.rival, proof: p.rival}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.transport = newTransport(c.Self.Name, p, g.find, c.Dial, c.Logger)
 	conf := p.serf()
@@ -186,7 +186,8 @@ func (g *Gossip) Digest() uint64 {
 	return g.table.digest()
 }
 
-// Learn merges the Snapshot of a peer, and reports whether it held news.
+// Learn merges the Snapshot of a peer, and reports whether it held news. It reads the first 3,000 entries, and
+// ignores what is not Valid, a farewell without an address too.
 func (g *Gossip) Learn(list []wire.Member) bool {
 	g.mu.Lock()
 	news, changed := g.table.learn(list, time.Now())
@@ -218,6 +219,14 @@ func (g *Gossip) find(name string) (wire.Member, bool) {
 		m.Addr = addr
 	}
 	return m, m.Addr != ""
+}
+
+// full reports whether there is no seat left for a member that has none.
+func (g *Gossip) full(name string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.table.entries[name]
+	return g.table.seats >= maxSeats && (e == nil || !seated(e.state))
 }
 
 // Close stops, without a farewell: peers see a crash, unless Leave came before. It waits for all goroutines,

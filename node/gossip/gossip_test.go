@@ -57,8 +57,20 @@ func TestCrash(t *testing.T) {
 	nodes := n.many(6)
 	n.see(within, nodes, nodes, nil)
 	dead, rest := nodes[:1], nodes[1:]
+	changes := map[*node]int64{}
+	for _, v := range rest {
+		changes[v] = v.changes.Load()
+	}
 	dead[0].kill()
 	n.see(2*time.Second, rest, rest, dead)
+	n.until(time.Second, "all are told of the change", func() bool {
+		for _, v := range rest {
+			if v.changes.Load() == changes[v] {
+				return false
+			}
+		}
+		return true
+	})
 
 	// Newcomers see it too, though serf tells them nothing of it.
 	late := n.start(8)
@@ -88,8 +100,13 @@ func TestRestart(t *testing.T) {
 			return true
 		})
 	}
-	// It is not taken for the dead one later.
+	// It is not taken for the dead one later, nor for another process.
 	n.see(within, nodes, nodes, nil)
+	select {
+	case m := <-nodes[3].conflicts:
+		t.Errorf("conflict with %+v", m)
+	default:
+	}
 }
 
 func TestLeave(t *testing.T) {
@@ -98,6 +115,7 @@ func TestLeave(t *testing.T) {
 		nodes := n.many(5)
 		n.see(within, nodes, nodes, nil)
 		leaver, rest := nodes[4], nodes[:4]
+		told := leaver.exchanges.Load()
 		for _, v := range nodes {
 			v.mute.Store(mute)
 		}
@@ -105,6 +123,9 @@ func TestLeave(t *testing.T) {
 		leaver.g.Leave(context.Background())
 		if took := time.Since(start); took > 700*time.Millisecond {
 			t.Errorf("it took %v to leave", took)
+		}
+		if told = leaver.exchanges.Load() - told; !mute && told == 0 {
+			t.Error("who leaves tells nobody itself")
 		}
 		if s := leaver.g.Snapshot()[4]; s.Name != leaver.name || s.State != wire.Left {
 			t.Errorf("who has left tells %+v", s)
@@ -135,6 +156,7 @@ func TestReap(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	n := newNetwork(t, Local)
+	n.pace.exchange = time.Hour
 	nodes := n.many(4)
 	n.see(within, nodes, nodes, nil)
 	for _, name := range []string{nodes[0].name, nodes[1].name, "9@h"} {
@@ -174,6 +196,7 @@ func TestSplit(t *testing.T) {
 func TestSplitReaped(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.conf = func(c *Config) { c.ReapAfter = 300 * time.Millisecond }
+	n.pace.toTheDead, n.refuse = 100*time.Millisecond, true // so that nothing but reconnection finds them
 	nodes := n.many(4)
 	n.see(within, nodes, nodes, nil)
 	a, b := nodes[:2], nodes[2:]

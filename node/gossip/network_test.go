@@ -35,6 +35,7 @@ type network struct {
 	conf func(*Config) // changes a node's, or nil
 
 	cutting atomic.Bool // something was cut once
+	refuse  bool        // where it is cut a dial fails at once; otherwise it waits
 
 	mu    sync.Mutex
 	nodes map[string]*node    // by address
@@ -58,7 +59,7 @@ func newNetwork(t *testing.T, timing Timing) *network {
 	n.pace.tick = 100 * time.Millisecond
 	n.pace.exchange = time.Second
 	n.pace.news = 100 * time.Millisecond
-	n.pace.rumour = 2 * time.Second
+	n.pace.rumour = time.Second
 	n.pace.rival = 500 * time.Millisecond
 	t.Cleanup(func() {
 		var wg sync.WaitGroup
@@ -184,7 +185,7 @@ func (v *node) at(ctx context.Context, m wire.Member) (*node, error) {
 		moved := v.moved
 		v.mu.Unlock()
 		switch {
-		case !alive && v.g != nil, other == nil:
+		case !alive && v.g != nil, other == nil, cut && v.refuse:
 			return nil, errRefused
 		case !cut && other.name != m.Name:
 			return nil, fmt.Errorf("%s answers at %s", other.name, m.Addr)

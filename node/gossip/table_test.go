@@ -73,6 +73,7 @@ func TestTable(t *testing.T) {
 		"told of a restart, serf left":  {[]step{alive(3), failed(3), hear(x(4)), left(3)}, "alive 4"},
 		"told what serf knows better":   {[]step{alive(3), hear(told("x", 9, wire.Failed, 0))}, "alive 3"},
 		"told of a failure":             {[]step{hear(told("x", 3, wire.Failed, time.Second))}, "failed 3 changed"},
+		"told of a failure to come":     {[]step{hear(told("x", 3, wire.Failed, -testReap)), later(testReap + 1)}, "reaped 3 changed"},
 		"told of an ancient failure":    {[]step{hear(told("x", 3, wire.Failed, testReap+1))}, "unknown"},
 		"told reaped":                   {[]step{alive(3), failed(3), hear(told("x", 3, wire.Reaped, 0))}, "reaped 3 changed"},
 		"told reaped but alive":         {[]step{alive(3), hear(told("x", 3, wire.Reaped, 0))}, "alive 3"},
@@ -137,7 +138,7 @@ func TestTableLimits(t *testing.T) {
 	for i := range maxTold + 10 {
 		list = append(list, told(fmt.Sprint("x", i), 1, []wire.MemberState{wire.Left, wire.Failed}[i%2], time.Duration(i)))
 	}
-	for range 3 {
+	for range 2 {
 		table.learn(list, epoch)
 		slices.Reverse(list)
 	}

@@ -155,7 +155,12 @@ func TestStuckPeer(t *testing.T) {
 	p.stream = 200 * time.Millisecond
 	var n *network
 	n, a := newTestTransport(t, p, func(context.Context, wire.Member) (Link, error) {
-		ours, _ := newLinks(n, "a", "b")
+		ours, theirs := newLinks(n, "a", "b")
+		go func() {
+			if conn, err := theirs.Accept(); err == nil {
+				io.ReadFull(conn, make([]byte, 1))
+			}
+		}()
 		return ours, nil
 	})
 	l, err := a.connect(t.Context(), "b")
@@ -166,9 +171,6 @@ func TestStuckPeer(t *testing.T) {
 		a.WriteToAddress(ping, to("b"))
 	}
 	start := time.Now()
-	if err := a.echo(t.Context(), l); err == nil {
-		t.Error("a stuck peer answers")
-	}
 	select {
 	case <-l.Done():
 	case <-time.After(within):
@@ -176,6 +178,12 @@ func TestStuckPeer(t *testing.T) {
 	}
 	if took := time.Since(start); took > 4*p.stream {
 		t.Errorf("it took %v", took)
+	}
+	if l, err = a.connect(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.echo(t.Context(), l); err == nil {
+		t.Error("a stuck peer answers")
 	}
 }
 
@@ -241,7 +249,7 @@ func TestIdleLinks(t *testing.T) {
 	p.idle = 100 * time.Millisecond
 	n, a := newTestTransport(t, p, nil)
 	var ends []*memLink
-	for _, name := range []string{"b", "c"} {
+	for _, name := range []string{"b", "c", "d"} { // a sends to b, d sends to a, and c is idle
 		ours, theirs := newLinks(n, name, "a")
 		a.add(name, theirs)
 		ends = append(ends, ours)
@@ -255,13 +263,26 @@ func TestIdleLinks(t *testing.T) {
 			}
 		}
 	}()
-	for end := time.Now().Add(within); a.traffic().Links > 1 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		a.WriteToAddress(ping, to("b"))
+	conn, err := ends[2].Open()
+	if err != nil {
+		t.Fatal(err)
 	}
-	select {
-	case <-ends[0].Done():
-		t.Error("a link in use was closed")
-	case <-ends[1].Done():
+	conn.Write([]byte{kindPackets})
+	for end := time.Now().Add(5 * p.idle); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		a.WriteToAddress(ping, to("b"))
+		conn.Write(appendFrame(nil, ping))
+	}
+	for i, want := range []bool{false, true, false} {
+		select {
+		case <-ends[i].Done():
+			if !want {
+				t.Errorf("link %d was closed in use", i)
+			}
+		default:
+			if want {
+				t.Errorf("link %d stays though it is idle", i)
+			}
+		}
 	}
 	n.until(within, "all links are closed and forgotten", func() bool {
 		a.mu.Lock()

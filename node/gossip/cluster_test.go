@@ -25,7 +25,11 @@ func TestClusters(t *testing.T) {
 		n := newNetwork(t, Local)
 		n.pace = Local.pace() // not the hectic one of the other tests
 		f := n.measure(size, 0)
-		if limit := 2 * time.Second; f.crash > limit {
+		limit := 2 * time.Second
+		if racing || size == 100 { // too much for one machine to be punctual
+			limit *= 4
+		}
+		if f.crash > limit {
 			t.Errorf("%d nodes see a crash after %v, want %v", size, f.crash, limit)
 		}
 		t.Logf("%d nodes: one view after %v; a tenth crashed and seen after %v", size, f.form, f.crash)

@@ -11,10 +11,8 @@ import (
 	"github.com/distproc/distproc/node/source"
 )
 
-var env = source.Env{Kind: "price", Node: "1@127.0.0.1"}
-
 func ExampleParse_exec() {
-	load, err := source.Parse(`exec:echo "the price of" {id}`, env)
+	load, err := source.Parse(`exec:echo "the price of" {id}`, source.Env{Kind: "price", Node: "1@127.0.0.1"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,7 +31,7 @@ func ExampleParse_http() {
 		fmt.Fprintln(w, r.Header.Get("X-Distproc-Kind"), "at", r.RequestURI)
 	}))
 	defer prices.Close()
-	load, err := source.Parse(prices.URL+"/price/{id}", env)
+	load, err := source.Parse(prices.URL+"/price/{id}", source.Env{Kind: "price", Node: "1@127.0.0.1"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +45,7 @@ func ExampleParse_http() {
 }
 
 func ExampleParse_error() {
-	_, err := source.Parse("foo:bar", env)
+	_, err := source.Parse("foo:bar", source.Env{Kind: "price", Node: "1@127.0.0.1"})
 	fmt.Println(err)
 	// Output: source "foo:bar": say random, exec:PROGRAM ARGS… or an http(s):// address
 }

@@ -17,9 +17,8 @@ import (
 	"time"
 )
 
-// A lifeline is a FIFO that a script holds open as its descriptor 3, and with it all processes that it starts. The
-// script says in it what it will; the end of the FIFO is the end of the last of them, without any asking for pids, which
-// zombies would have, too.
+// A lifeline is a FIFO that a script holds open as its descriptor 3, and with it all processes that it starts. They may
+// say something in it; its end is the end of the last of them. (A pid would tell less: a zombie has one, too.)
 type lifeline struct {
 	lines chan string // closed at the end
 }
@@ -65,7 +64,11 @@ func TestExecCancelKillsGroup(t *testing.T) {
 	l := newLifeline(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	source := mustParse(t, `exec:sh -c 'trap "" TERM INT HUP; exec 3>"$LIFELINE"; sh -c "echo ready >&3; sleep 60" & wait; sleep 60'`)
+	source := mustParse(t, `exec:sh -c '
+		trap "" TERM INT HUP
+		exec 3>"$LIFELINE"
+		sh -c "echo ready >&3; sleep 60" &
+		wait; sleep 60'`)
 	done := make(chan error, 1)
 	go func() { _, err := source(ctx, mustID(t, "7")); done <- err }()
 	if line, err := l.next(t); line != "ready" {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -59,7 +60,8 @@ func TestHTTPRequest(t *testing.T) {
 		t.Errorf("request %s %s to %s", seen.Method, seen.RequestURI, seen.Host)
 	}
 	for key, want := range map[string]string{
-		"User-Agent": "distproc", "X-Distproc-Kind": "price", "X-Distproc-Node": "2@127.0.0.1", "Authorization": "Basic dXNlcjpzZWNyZXQ=",
+		"User-Agent": "distproc", "X-Distproc-Kind": "price", "X-Distproc-Node": "2@127.0.0.1",
+		"Authorization": "Basic dXNlcjpzZWNyZXQ=",
 	} {
 		if got := seen.Header.Get(key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
@@ -78,22 +80,32 @@ func TestHTTPStatus(t *testing.T) {
 		{"type=text/plain&body=a%0Ab%0A", "200", "a\nb\n", ""},
 		{"body=a", "201", "a", ""},
 		{"body=", "200", "", ""},
-		{"type=text/plain", "204", "", ""},
-		{"type=text/plain", "205", "", ""},
 		{"body=x&type=text/plain", "404", "", "status 404 Not Found: x"},
 		{"body=%0A+a+%1B%0Ab&type=text/plain%3Bcharset=utf-8", "500", "", "status 500 Internal Server Error: a"},
 		{"body={}&type=application/problem%2Bjson", "422", "", "status 422 Unprocessable Entity: {}"},
 		{"body=<html>&type=text/html", "503", "", "status 503 Service Unavailable"},
 		{"body=x&type=image/png", "400", "", "status 400 Bad Request"},
-		{"type=text/plain&body=" + strings.Repeat("x", 5000), "400", "", "status 400 Bad Request: " + strings.Repeat("x", 256) + "…"},
+		{
+			"type=text/plain&body=" + strings.Repeat("x", 5000), "400", "",
+			"status 400 Bad Request: " + strings.Repeat("x", 256) + "…",
+		},
 		{"", "304", "", "status 304 Not Modified"},
 		{"", "300", "", "status 300 Multiple Choices"},
 		{"body=x&type=text/plain", "599", "", "status 599 : x"},
 	} {
 		query := strings.NewReplacer("{", "%7B", "}", "%7D").Replace(c.query)
 		v, err := load(t, s.URL+"/{id}?"+query, c.id)
-		if c.err == "" && (err != nil || v.String() != c.want) || c.err != "" && (err == nil || err.Error() != "get from "+s.Listener.Addr().String()+": "+c.err) {
+		ok := err == nil && c.err == "" && v.String() == c.want
+		if err != nil {
+			ok = err.Error() == "get from "+s.Listener.Addr().String()+": "+c.err
+		}
+		if !ok {
 			t.Errorf("%s %.50s: %q, %v", c.id, c.query, v, err)
+		}
+	}
+	for _, id := range []string{"204", "205"} {
+		if v, err := load(t, s.URL+"/{id}?type=text/plain", id); err != nil || v != (node.Value{}) {
+			t.Errorf("%s: %q of type %q, %v", id, v, v.MediaType(), err)
 		}
 	}
 }
@@ -113,6 +125,12 @@ func TestHTTPBodyLimit(t *testing.T) {
 			return
 		case "/short":
 			w.Header().Set("Content-Length", strconv.Itoa(n+1))
+		case "/endless":
+			for data := make([]byte, n); ; {
+				if _, err := w.Write(data); err != nil {
+					return
+				}
+			}
 		case "/header":
 			w.Header().Set("X", strings.Repeat("x", n))
 		}
@@ -125,6 +143,7 @@ func TestHTTPBodyLimit(t *testing.T) {
 		checkFails(t, s.URL+path+"?n={id}", more, "the body has more than the 1048576 bytes")
 	}
 	checkFails(t, s.URL+"/gzip?n={id}", "5000000", "the body has more than")
+	checkFails(t, s.URL+"/endless?n={id}", "50000", "the body has more than")
 	checkFails(t, s.URL+"/short?n={id}", "10", "read the body: unexpected EOF")
 	checkFails(t, s.URL+"/header?n={id}", "100000", "response headers")
 }
@@ -150,7 +169,8 @@ func TestHTTPRedirect(t *testing.T) {
 	checkFails(t, s.URL+"/?n={id}", "11", "get from "+s.Listener.Addr().String()+": more than 10 redirects")
 	checkFails(t, s.URL+"/scheme", "7", ": redirect to another host refused: https://"+s.Listener.Addr().String())
 	_, err := load(t, s.URL+"/other", "7")
-	if want := "get from " + s.Listener.Addr().String() + ": redirect to another host refused: " + other.URL; err == nil || err.Error() != want {
+	want := "get from " + s.Listener.Addr().String() + ": redirect to another host refused: " + other.URL
+	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
@@ -258,7 +278,8 @@ func TestHTTPS(t *testing.T) {
 	if v, err := g.get(t.Context(), mustID(t, "7")); err != nil || v.String() != "HTTP/2.0" {
 		t.Error(v, err)
 	}
-	if _, err := g.get(t.Context(), mustID(t, "down")); err == nil || !strings.Contains(err.Error(), "redirect to another host refused") {
+	_, err = g.get(t.Context(), mustID(t, "down"))
+	if err == nil || !strings.Contains(err.Error(), "redirect to another host refused") {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,109 @@
+package gossip
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// What peers tell each other of their tables.
+
+// learn merges what a peer tells, and reports whether it was news, and whether the seats have changed.
+func (t *table) learn(list []wire.Member, now time.Time) (news, changed bool) {
+	if len(list) > maxTold {
+		list = list[:maxTold]
+	}
+	for _, m := range list {
+		if m.State > wire.Reaped || m.Name == t.self.Name || !t.valid(m.Name, m.Addr) {
+			continue
+		}
+		n, c := t.learnMember(m, now)
+		news, changed = news || n, changed || c
+	}
+	return news, changed
+}
+
+func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
+	age := max(m.Age, 0)
+	if m.State == wire.Alive {
+		age = 0
+	}
+	if m.State == wire.Failed && age > t.reap || age > 2*t.reap {
+		return false, false // out of date everywhere
+	}
+	told := entry{addr: m.Addr, incarnation: m.Incarnation, state: m.State, since: now.Add(-age)}
+	e := t.entries[m.Name]
+	if e == nil {
+		added := t.set(m.Name, told)
+		return added, added && seated(told.state)
+	}
+	if e.live != nil {
+		if told.state != wire.Left || told.incarnation < e.live.Incarnation || age >= freshFarewell {
+			return false, false // serf decides
+		}
+		told.live = e.live
+	}
+	order := cmp.Or(cmp.Compare(told.incarnation, e.incarnation), cmp.Compare(stage(told.state), stage(e.state)))
+	if order == 0 && told.state != wire.Alive {
+		told.since = slices.MinFunc([]time.Time{told.since, e.since}, time.Time.Compare)
+		e.since = told.since // so that all nodes reap it at about the same time
+	}
+	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 { // a lie, but all shall believe the same one
+		return false, false
+	}
+	had := seated(e.state)
+	set := t.set(m.Name, told)
+	return set, set && (had || seated(told.state))
+}
+
+// members returns those with a seat, this node included, sorted by name.
+func (t *table) members(now time.Time) []wire.Member {
+	list := make([]wire.Member, 1, t.seats+1)
+	list[0] = t.self
+	for name, e := range t.entries {
+		if seated(e.state) {
+			list = append(list, e.member(name, now))
+		}
+	}
+	slices.SortFunc(list, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// snapshot returns everything that peers are told.
+func (t *table) snapshot(now time.Time) []wire.Member {
+	list := make([]wire.Member, 1, len(t.entries)+1)
+	list[0] = t.self
+	if t.left {
+		list[0].State = wire.Left
+	}
+	for name, e := range t.entries {
+		list = append(list, e.member(name, now))
+	}
+	slices.SortFunc(list, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (e *entry) member(name string, now time.Time) wire.Member {
+	m := wire.Member{Name: name, Addr: e.addr, Incarnation: e.incarnation, State: e.state}
+	if e.state != wire.Alive {
+		m.Age = max(now.Sub(e.since), 0)
+	}
+	return m
+}
+
+// digest is equal for equal seats.
+func (t *table) digest() uint64 {
+	h := sha256.New()
+	for _, m := range t.members(time.Time{}) {
+		if m.Name != t.self.Name || !t.left {
+			h.Write(binary.BigEndian.AppendUint64(nil, m.Incarnation))
+			h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(m.Name))))
+			h.Write([]byte(m.Name))
+		}
+	}
+	return binary.BigEndian.Uint64(h.Sum(nil))
+}

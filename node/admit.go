@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -87,17 +88,71 @@ func taken(name Name, addr string) *wire.Error {
 // lives reports whether the member is to be found at its address. One that does not answer, but that the cluster
 // thinks alive, may be paused.
 func (m *members) lives(ctx context.Context, w wire.Member, alive bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
 	l, err := m.dialLink(ctx, w)
 	if err == nil {
 		l.Close()
 	}
-	return err == nil || alive && ctx.Err() != nil
+	twin := w.Name == m.name.String() && errors.Is(err, wire.NameTaken) // it answers that it has the name
+	return err == nil || twin || alive && ctx.Err() != nil
 }
 
-// conflict is called when the cluster tells of another process with this node's name: two halves of the cluster, each
-// with one of them, have found each other. The one that started later goes, see giveWay.
+// When a split ends, each half may have a node of one name. They do not let each other in, so the other members, each of which
+// knows one of the two, tell theirs of the other; and the one that started later leaves.
+
+// findTwins looks for such names in what a peer tells.
+func (m *members) findTwins(list []wire.Member) {
+	v := m.view.Load()
+	for _, w := range list {
+		name, err := ParseName(w.Name)
+		if err != nil || w.State != wire.Alive || !validMember(w.Name, w.Addr) {
+			continue
+		}
+		p := v.peer(name)
+		if p == nil || v.failed(p) {
+			continue
+		}
+		if known := m.sessions.seated(p); known.Incarnation == w.Incarnation || known.Addr == w.Addr {
+			continue
+		}
+		m.mu.Lock()
+		if now := time.Now(); !m.ended && now.Sub(m.twins) > time.Second {
+			m.twins = now
+			m.wg.Go(func() { m.tellTwin(p, w) })
+		}
+		m.mu.Unlock()
+	}
+}
+
+// tellTwin tells p of another node with its name. If p is this node itself it may have to give way.
+func (m *members) tellTwin(p *peer, other wire.Member) {
+	if p.self {
+		m.giveWay(other)
+		return
+	}
+	ctx, cancel := context.WithTimeout(m.sessions.ctx, 10*time.Second)
+	defer cancel()
+	ws, err := m.sessions.get(ctx, p)
+	if err != nil {
+		return // the next one that hears of it tells it
+	}
+	_ = ws.Do(ctx, opTell, tellMessage{List: []wire.Member{other}}, nil) // as above
+	if m.sessions.seated(p).Incarnation < other.Incarnation {
+		return
+	}
+	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
+	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Addr != other.Addr {
+		if !sleep(ctx, 200*time.Millisecond) {
+			return
+		}
+	}
+	if err := m.swim().Join(ctx, other); err != nil {
+		m.log.Debug("cannot meet the node that keeps its name", "node", other.Name, "err", err)
+	}
+}
+
+// conflict is called when gossip tells of another process with this node's name.
 func (m *members) conflict(other wire.Member) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,11 +161,12 @@ func (m *members) conflict(other wire.Member) {
 	}
 }
 
+// giveWay leaves the cluster if the other one has the older right to this node's name, and lives.
 func (m *members) giveWay(other wire.Member) {
 	self := m.hello()
 	if other.Addr == self.Addr || other.Incarnation > self.Incarnation || !m.lives(context.Background(), other, false) {
 		return
 	}
 	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
-	m.part()
+	m.depart()
 }

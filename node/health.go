@@ -10,11 +10,12 @@ import (
 
 // health is what the calls to a peer tell of it. A peer whose workers are stuck may answer every ping. It is taken
 // for stuck when calls for more than one id, one after the other over some time, all ran into their deadlines and it
-// answered none in between: one slow source is not a stuck peer. From then on calls fail over at once, while the last
-// one is repeated now and then until it is answered.
+// answered none in between: one slow source is not a stuck peer. From then on calls fail over at once, and once a second
+// one of them is asked there all the same, by nobody who waits, until one is answered.
 type health struct {
 	missing atomic.Bool // calls have gone unanswered since the last answer
 	stuck   atomic.Bool
+	last    atomic.Pointer[wire.Request] // that was missed, or failed over: the next to be tried
 
 	mu     sync.Mutex
 	misses int       // guarded by mu
@@ -68,14 +69,14 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 		p.health.answered()
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.Unknown: // an owner's own would say that it ran, or not
 		id, err := idOf(request)
-		if err != nil || !p.health.missed(id, time.Now()) {
+		if err != nil || ws != p.session.Load() || !p.health.missed(id, time.Now()) {
 			return
 		}
 		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String())
-		trial := *request
+		p.health.tryNext(request)
 		s.mu.Lock()
 		if !s.ended {
-			s.wg.Go(func() { s.try(p, ws, &trial) })
+			s.wg.Go(func() { s.try(p, ws) })
 		}
 		s.mu.Unlock()
 		s.moved()
@@ -85,13 +86,24 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 	}
 }
 
-// try repeats a call until it is answered or the session has ended.
-func (s *sessions) try(p *peer, ws *wire.Session, request *wire.Request) {
-	for p.health.stuck.Load() && sleep(s.ctx, trialEvery) && ws.Err() == nil {
-		_, err := ws.Call(s.ctx, request, trialEvery)
+// tryNext has that call tried next.
+func (h *health) tryNext(request *wire.Request) {
+	r := *request
+	h.last.Store(&r)
+}
+
+// try asks a stuck peer for what failed over, now and then, until it answers or the session is not in use any more.
+func (s *sessions) try(p *peer, ws *wire.Session) {
+	for p.health.stuck.Load() && sleep(s.ctx, trialEvery) {
+		if p.session.Load() != ws {
+			p.health.reset() // what it is worth shows on the next session
+			break
+		}
+		request := p.health.last.Load()
+		_, err := ws.Call(s.ctx, request, s.patience(request.Kind))
 		s.judge(p, ws, request, err)
 	}
-	if s.ctx.Err() == nil && ws.Err() == nil {
+	if s.ctx.Err() == nil {
 		s.log.Info("node answers again", "node", p.name.String())
 		s.moved()
 	}

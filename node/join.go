@@ -12,14 +12,14 @@ import (
 
 // Connect connects to the named nodes, NAME@HOST or NAME@HOST:PORT, and through each to all that it
 // knows. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
-// most 1 s. The results are in the order of the names.
+// most 1 s, or 5 s with the timing for a WAN. The results are in the order of the names.
 func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	if len(names) == 0 {
 		for i := range knownNames {
 			names = append(names, Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 	defer cancel()
 	results := make([]Connection, len(names))
 	var wg sync.WaitGroup
@@ -69,6 +69,9 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		wg.Go(func() { n.join(ctx, a) })
 	}
 	wg.Wait()
+	if n.ctx.Err() != nil {
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	return ctx.Err()
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/distproc/distproc/wire"
 )
@@ -71,6 +72,15 @@ func (n *Node) registries() []*registry {
 }
 
 func unknownKind(name string) *wire.Error { return wire.Errorf(wire.UnknownKind, NotRun, "%q", name) }
+
+// patience is how long a call of that kind may have to wait for its source.
+func (n *Node) patience(kind string) time.Duration {
+	timeout := defaultTimeout
+	if r := n.registryOf(kind); r != nil {
+		timeout = max(timeout, r.kind.Load().Timeout)
+	}
+	return timeout + time.Second
+}
 
 // exclusive reports whether a call of that kind must not be answered elsewhere if it may have run.
 func (n *Node) exclusive(kind string) bool {

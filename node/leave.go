@@ -20,19 +20,33 @@ func (m *members) remove(ctx context.Context, p *peer) error {
 	return m.swim().Remove(p.name.String())
 }
 
-// part leaves the cluster and is one of its own from then on.
-func (m *members) part() {
-	m.mu.Lock()
-	if m.ended || m.apart {
-		m.mu.Unlock()
+// part leaves the cluster as Close does, but the node goes on, as a cluster of its own.
+func (n *Node) part() {
+	if !n.members.beginParting() {
 		return
 	}
-	m.apart = true
-	old := m.gossip
-	m.mu.Unlock()
+	for _, r := range n.registries() {
+		r.retain(func(ID) bool { return false })
+	}
+	n.flush(n.ctx)
+	n.members.part()
+}
+
+// beginParting has nothing be learned and nobody be let in any more, and reports whether this node is not leaving already.
+func (m *members) beginParting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	begin := !m.ended && !m.apart
+	m.apart = m.apart || begin
+	return begin
+}
+
+// part leaves the cluster and starts another one.
+func (m *members) part() {
 	m.leave()
+	old := m.swim()
 	old.Close()
-	m.sessions.drop()
+	m.sessions.retireAll()
 	m.mu.Lock()
 	m.self.Incarnation = uint64(time.Now().UnixNano())
 	self := m.self
@@ -67,7 +81,7 @@ func (m *members) parting() bool {
 
 // leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.
 func (m *members) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), sayGoodbye)
 	defer cancel()
 	h := m.hello()
 	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}

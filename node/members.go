@@ -22,6 +22,7 @@ type members struct {
 	log     *slog.Logger
 	changed func()                // called after the view or what can be reached of it has changed
 	refused func(net.Addr, error) // called with every newcomer that is turned away
+	depart  func()                // leaves the cluster
 
 	sessions *sessions
 	timing   gossip.Timing
@@ -33,13 +34,14 @@ type members struct {
 	mu     sync.Mutex
 	self   wire.Hello     // guarded by mu
 	gossip *gossip.Gossip // guarded by mu
+	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
 	apart  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
 	ended  bool           // guarded by mu
 }
 
 const (
-	maxMembers   = 1500        // a message with all of them fits, however long their names are
-	exchangeTime = time.Second // for settling with another node who is a member
+	maxMembers = 1500                   // a message with all of them fits, however long their names are
+	sayGoodbye = 400 * time.Millisecond // how long those that can be told at once have to listen
 )
 
 // start brings the members up: this node alone.
@@ -143,9 +145,24 @@ func (m *members) logGone(old *view, seated map[*peer]bool) {
 	}
 }
 
-// learn takes in what a peer says of the members.
+// patience is how long another node may take to settle something, dialling included.
+func (m *members) patience() time.Duration {
+	if m.timing == gossip.WAN {
+		return 5 * time.Second
+	}
+	return time.Second
+}
+
+// snapshot returns the members as messages tell them.
+func (m *members) snapshot() []wire.Member { return m.swim().Snapshot() }
+
+// learn takes in what a peer says of the members, unless this node is on its way out.
 func (m *members) learn(list []wire.Member) {
-	if len(list) > 0 && m.swim().Learn(list) {
+	if len(list) == 0 || m.parting() {
+		return
+	}
+	m.findTwins(list)
+	if m.swim().Learn(list) {
 		m.refresh()
 	}
 }

@@ -86,7 +86,7 @@ func (r *registry) takeLocked(moves []handedOver, w *worker, now time.Duration) 
 
 // adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
 // was there and dies when it would have died there, but no later than if it had been loaded here at that age.
-// An id that has a worker keeps it. The list may come from a peer that lies.
+// An id that has a worker keeps it, unless that has an older answer: who hands over may have refreshed it. The list may come from a peer that lies.
 func (r *registry) adopt(list []handedOver) (adopted int) {
 	for i := range min(len(list), maxHandedOver) {
 		if r.adoptOne(&list[i]) {
@@ -110,7 +110,7 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := r.now()
-	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now) {
+	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now && (w.err != nil || w.started >= now-age)) {
 		return false
 	}
 	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}

@@ -137,9 +137,11 @@ func Start(c Config) (*Node, error) {
 	n.members = &members{
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
+		depart: n.part,
 		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
+	n.members.sessions.patience = n.patience
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
 		n.members.sessions.close()
@@ -184,7 +186,7 @@ func (n *Node) viewChanged() {
 // heir returns who is to have the answer of id when it leaves this node.
 func (n *Node) heir(id ID) (name string, ok bool) {
 	v := n.members.view.Load()
-	if n.leaving.Load() {
+	if n.leaving.Load() || n.members.parting() {
 		v = v.rest()
 	}
 	if len(v.peers) == 0 {

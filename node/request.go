@@ -78,6 +78,7 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
 	if p.health.stuck.Load() && !n.exclusive(request.Kind) {
+		p.health.tryNext(request)
 		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
 	}
 	s, err := n.members.sessions.get(ctx, p)
@@ -133,30 +134,6 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 			return reply, nil
 		}
 	}
-}
-
-// settle finds out whom to ask after p has said that it is not the place of id. Members are those that p knows, or none if it
-// has told them before. If the two do not come to agree, as one of them takes somebody for failed and the other does
-// not, p's word counts.
-func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member) (next *peer) {
-	if len(members) > 0 {
-		p.theirs.Store(&members)
-		n.members.learn(members)
-	}
-	if next = n.members.view.Load().place(id); next != p {
-		return next
-	}
-	if n.members.exchange(ctx, p) == nil {
-		if next = n.members.view.Load().place(id); next != p {
-			return next
-		}
-	}
-	if theirs := p.theirs.Load(); theirs != nil {
-		if next = n.members.placeAmong(*theirs, id); next != nil {
-			return next
-		}
-	}
-	return p
 }
 
 // lostOnTheWay reports whether the session failed, rather than the call.

@@ -120,17 +120,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		n.serveRouted(c, id)
 		return
 	}
-	c.Fail(n.notOwner(c, v, place))
-}
-
-// notOwner tells a caller that place is to be asked. The members go with it once for each view: many calls may be under way.
-func (n *Node) notOwner(c wire.Call, v *view, place *peer) error {
-	e := &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is"}
-	name, err := ParseName(c.Peer().Name)
-	if p := v.peer(name); err != nil || p == nil || p.told.Swap(v.epoch) != v.epoch {
-		e.Members = n.members.swim().Snapshot()
-	}
-	return e
+	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is", Members: n.members.snapshot()})
 }
 
 // serveHere lets the call wait for this node's worker.
@@ -185,14 +175,14 @@ func (n *Node) ServeOperation(s *wire.Session, op wire.Op, args func(any) error)
 func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opTell:
-		return with(args, n.members.serveTell)
+		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s.Peer(), t) })
 	case opRetire:
 		n.members.sessions.retired(s)
 		return nil, nil
 	case opHandOver:
 		return with(args, func(list []handedOver) (any, error) { return nil, n.takeOver(s, list) })
 	case opPart:
-		n.wg.Go(n.members.part) // which ends this session, too
+		n.wg.Go(n.part) // which ends this session, too
 		return nil, nil
 	case opWorkers:
 		return n.workersHere(), nil

@@ -22,6 +22,8 @@ type sessions struct {
 	log   *slog.Logger
 	moved func() // called after a peer was lost or is back; no locks are held
 
+	patience func(kind string) time.Duration // that a call of that kind needs
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -33,13 +35,12 @@ type sessions struct {
 
 // A peer is a member as this node reaches it.
 type peer struct {
-	name    Name
-	self    bool
-	session atomic.Pointer[wire.Session] // nil if there is none
-	lost    atomic.Bool                  // the last session broke, or the last dial failed
-	health  health
-	told    atomic.Uint64                 // the epoch of the last view that it was told with a NotOwner
-	theirs  atomic.Pointer[[]wire.Member] // the last that it told with one
+	name     Name
+	self     bool
+	session  atomic.Pointer[wire.Session] // nil if there is none
+	lost     atomic.Bool                  // the last session broke, or the last dial failed
+	health   health
+	exchange *exchange // guarded by members.mu
 
 	// Guarded by sessions.mu:
 	addr        string
@@ -107,11 +108,11 @@ func (s *sessions) seat(p *peer, addr string, incarnation uint64, alive bool) {
 	s.noteLocked(p, "the cluster cannot reach it")
 }
 
-// introduce notes where to find a peer of which the cluster has not told yet.
+// introduce notes where a peer was found, of which the cluster may not have told yet.
 func (s *sessions) introduce(p *peer, addr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.addr == "" {
+	if p.addr == "" || p.session.Load() == nil {
 		p.addr = addr
 	}
 }
@@ -245,21 +246,21 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 	p := s.peerLocked(name)
 	keep, drop := ws, p.session.Load()
 	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation
-	if same && drop.Err() == nil && drop.Dialed() == (s.name.Compare(name) < 0) {
+	switch {
+	case drop == nil || drop.Err() != nil:
+	case same && drop.Dialed() == (s.name.Compare(name) < 0), ws.Peer().Incarnation < drop.Peer().Incarnation:
 		keep, drop = drop, ws
 	}
 	p.session.Store(keep)
 	back := p.lost.Swap(false)
 	p.health.reset()
-	p.told.Store(0)
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })
-	s.mu.Unlock()
-	switch {
-	case drop == nil:
-	case same:
+	if same {
 		s.wg.Go(func() { s.retire(p, drop) })
-	default:
+	}
+	s.mu.Unlock()
+	if drop != nil && !same {
 		drop.Shut() // to a process that is no more
 	}
 	if back {
@@ -277,6 +278,9 @@ func (s *sessions) watch(p *peer, ws *wire.Session) {
 	s.mu.Lock()
 	why := ws.Err()
 	changed := p.session.CompareAndSwap(ws, nil) && why != nil && !errors.Is(why, wire.Closed) && s.loseLocked(p, why)
+	if !p.alive && p.session.Load() == nil && p.dial == nil && s.peers[p.name] == p && !p.self {
+		delete(s.peers, p.name) // it has no seat; should it get one it is made anew
+	}
 	s.mu.Unlock()
 	ws.Close()
 	if changed {
@@ -297,11 +301,14 @@ func (s *sessions) live() map[*peer]*wire.Session {
 	return live
 }
 
-// drop ends all sessions.
-func (s *sessions) drop() {
+// retireAll retires all sessions.
+func (s *sessions) retireAll() {
 	for p, ws := range s.live() {
-		p.session.CompareAndSwap(ws, nil)
-		ws.Close()
+		s.mu.Lock()
+		if !s.ended {
+			s.wg.Go(func() { s.retire(p, ws) })
+		}
+		s.mu.Unlock()
 	}
 }
 

@@ -130,6 +130,41 @@ func TestStuckOwner(t *testing.T) {
 	awaitView(t, a, b)
 }
 
+// TestSlowSourceIsNotStuck has an owner hang for a while, and then be well but slow: it answers again by itself, though nobody asks.
+func TestSlowSourceIsNotStuck(t *testing.T) {
+	host := testHost()
+	var hanging atomic.Bool
+	source := func(ctx context.Context, _ ID) (Value, error) {
+		if hanging.Load() {
+			<-ctx.Done()
+			return Value{}, ctx.Err()
+		}
+		sleep(ctx, 1200*time.Millisecond) // longer than between two trials
+		return IntValue(1), ctx.Err()
+	}
+	kind := Kind{Source: source, Timeout: 10 * time.Second}
+	a, b := startNode(t, "1@"+host, kind), startNode(t, "2@"+host, kind)
+	a.Connect(t.Context(), b.Self())
+	awaitView(t, a, b)
+	hanging.Store(true)
+	p := a.members.view.Load().peer(b.addr.Name)
+	for i := int64(0); !p.health.stuck.Load(); i++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		a.Request(ctx, IntID(3+2*i))
+		cancel()
+		if i == 20 {
+			t.Fatal("it does not count as stuck")
+		}
+	}
+	hanging.Store(false)
+	await(t, func() error {
+		if p.health.stuck.Load() {
+			return errors.New("it still counts as stuck")
+		}
+		return nil
+	})
+}
+
 // TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
 // refused, unless nobody listens where the first one was.
 func TestPausedNameTaken(t *testing.T) {

@@ -3,15 +3,39 @@ package node
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/distproc/distproc/wire"
 )
+
+// What two nodes do that differ about who is a member.
+
+// settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
+// not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
+func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member) (next *peer) {
+	if n.members.view.Load().peer(p.name) != p {
+		return n.members.view.Load().place(id) // this node has left p's cluster, or p this one's
+	}
+	n.members.learn(members)
+	if next = n.members.view.Load().place(id); next != p {
+		return next
+	}
+	if n.members.exchange(ctx, p) == nil {
+		if next = n.members.view.Load().place(id); next != p {
+			return next
+		}
+	}
+	if next = n.members.placeAmong(members, id); next != nil {
+		return next
+	}
+	return p
+}
 
 // placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
 // such member.
 func (m *members) placeAmong(list []wire.Member, id ID) *peer {
 	var seats []seat
-	for _, w := range list {
+	for _, w := range list[:min(len(list), 2*maxMembers)] {
 		name, err := ParseName(w.Name)
 		if err != nil || w.State == wire.Left || w.State == wire.Reaped {
 			continue
@@ -34,11 +58,53 @@ type tellMessage struct {
 	List   []wire.Member
 }
 
+// An exchange in progress with a peer, or the last one. All who want one meanwhile wait for the same.
+type exchange struct {
+	done  chan struct{}
+	ended time.Time // and err are set before done is closed
+	err   error
+}
+
+// again is how soon another exchange with a peer may bring news.
+const again = 100 * time.Millisecond
+
 // exchange settles with p who is a member.
 func (m *members) exchange(ctx context.Context, p *peer) error {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
+	m.mu.Lock()
+	x := p.exchange
+	mine := x == nil || isDone(x.done) && time.Since(x.ended) > again
+	if mine {
+		x = &exchange{done: make(chan struct{})}
+		p.exchange = x
+	}
+	m.mu.Unlock()
+	if mine {
+		x.err = m.exchangeNow(ctx, p)
+		x.ended = time.Now()
+		close(x.done)
+		return x.err
+	}
+	select {
+	case <-x.done:
+		return x.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *members) exchangeNow(ctx context.Context, p *peer) error {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
-	ws, err := m.sessions.get(ctx, p)
+	ws, err := m.sessions.dial(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -47,6 +113,9 @@ func (m *members) exchange(ctx context.Context, p *peer) error {
 	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
 		return err
 	}
+	if m.swim() != g {
+		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun} // and what p knows is not about this node's cluster any more
+	}
 	m.learn(theirs.List)
 	if g.Digest() == theirs.Digest {
 		return nil
@@ -54,6 +123,7 @@ func (m *members) exchange(ctx context.Context, p *peer) error {
 	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
 }
 
+// exchangeWith is exchange for gossip, which has just reached w.
 func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
 	name, err := ParseName(w.Name)
 	if err != nil {
@@ -61,12 +131,17 @@ func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
 	}
 	p := m.sessions.peer(name)
 	m.sessions.introduce(p, w.Addr)
-	return m.exchange(ctx, p)
+	return m.exchangeNow(ctx, p)
 }
 
-// serveTell is the other side of exchange.
-func (m *members) serveTell(t tellMessage) (any, error) {
-	m.learn(t.List)
+// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a cluster that this node has
+// left.
+func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
+	list := t.List
+	if name, err := ParseName(from.Name); err != nil || m.view.Load().peer(name) == nil {
+		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
+	}
+	m.learn(list)
 	g := m.swim()
 	answer := tellMessage{Digest: g.Digest()}
 	if answer.Digest != t.Digest {

@@ -54,7 +54,7 @@ func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
 
 // Dial connects to a node at addr (host:port), introduces this side with hello, and returns the
 // session. It gives up after 3 s or when ctx ends. A refusal is an *Error: WrongCookie,
-// WrongVersion, NameTaken, AlreadyConnected, or what else the acceptor says.
+// WrongVersion, NameTaken, or what else the acceptor says.
 func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handler) (*Session, error) {
 	conn, theirs, version, err := c.dial(ctx, addr, hello)
 	if err != nil {

@@ -34,7 +34,7 @@ type Session struct {
 	err     *Error // why; set before done is closed
 	wg      sync.WaitGroup
 	ops     chan struct{} // a place for each operation of the peer in progress
-	doing   atomic.Int64  // operations of this side in progress
+	doing   chan struct{} // a place for each operation of this side in progress
 	begun   atomic.Uint64 // operations of either side that have begun
 }
 
@@ -56,6 +56,7 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 		drained: make(chan struct{}),
 		done:    make(chan struct{}),
 		ops:     make(chan struct{}, maxOperations),
+		doing:   make(chan struct{}, maxOperations),
 	}
 	s.answers = newAnswers(s, h)
 	s.wg.Go(func() {
@@ -91,7 +92,7 @@ func (s *Session) Used() (n uint64, busy bool) {
 	made, open := s.calls.made()
 	served, serving := s.answers.served()
 	n = made + served + s.begun.Load()
-	return n, open+serving > 0 || s.doing.Load() > 0 || len(s.ops) > 0
+	return n, open+serving > 0 || len(s.doing)+len(s.ops) > 0
 }
 
 // Flush waits until the answers given so far have been written, or the session has ended; a peer
@@ -249,7 +250,7 @@ type opReply struct {
 	Result  []byte // gob
 }
 
-// Do asks the peer for one operation, on a stream of its own. Args is encoded; the result is
+// Do asks the peer for one operation, on a stream of its own; the 65th at a time waits for one of the others. Args is encoded; the result is
 // decoded into result, a pointer. A nil result is not looked at. The error is an *Error.
 func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	body, err := encode(args)
@@ -257,8 +258,14 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return asError(err)
 	}
 	s.begun.Add(1)
-	s.doing.Add(1)
-	defer s.doing.Add(-1)
+	select {
+	case s.doing <- struct{}{}: // a peer that is asked for more at once ends the session
+		defer func() { <-s.doing }()
+	case <-s.done:
+		return &Error{Code: s.err.Code, Outcome: NotRun, Node: s.peer.Name, Text: s.err.Text}
+	case <-ctx.Done():
+		return &Error{Code: asError(ctx.Err()).Code, Outcome: NotRun, Node: s.peer.Name}
+	}
 	stream, err := s.mux.OpenStream()
 	if err != nil {
 		return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: err.Error()}

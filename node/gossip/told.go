@@ -42,7 +42,8 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		return added, added && seated(told.state)
 	}
 	if e.live != nil {
-		if told.state != wire.Left || told.incarnation < e.live.Incarnation || age >= freshFarewell {
+		namesake := told.incarnation != e.live.Incarnation && told.addr != e.live.Addr // of another place
+		if told.state != wire.Left || told.incarnation < e.live.Incarnation || namesake || age >= freshFarewell {
 			return false, false // serf decides
 		}
 		told.live = e.live

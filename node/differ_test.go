@@ -1,0 +1,242 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// Nodes that differ about who is a member, for a moment or for long.
+
+// TestManySettle has hundreds of calls at once whose caller alone takes a member for failed: all get the answer of that, and the
+// session to who says so is none the worse.
+func TestManySettle(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	a := nodes[0]
+	for id := range int64(3) {
+		if _, err := a.Request(t.Context(), IntID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := a.members.view.Load()
+	odd := newView(append([]*peer(nil), v.peers...), map[*peer]bool{v.peers[1]: true}, Modulo)
+	a.members.view.Store(odd)
+	session := v.peers[2].session.Load()
+	var wg sync.WaitGroup
+	var bad atomic.Int64
+	for i := range int64(3000) {
+		if id := IntID(3*i + 1); !odd.place(id).self {
+			wg.Go(func() {
+				if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Node != nodes[1].Self() {
+					bad.Add(1)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := bad.Load(); n > 0 || session.Err() != nil {
+		t.Errorf("%d calls went wrong, the session to %s: %v", n, nodes[2].Self(), session.Err())
+	}
+}
+
+// TestManyOperations asks a peer for more operations at once than it serves: they wait for one another.
+func TestManyOperations(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	var wg sync.WaitGroup
+	var bad atomic.Int64
+	for i := range int64(600) {
+		wg.Go(func() {
+			if _, err := nodes[0].Stop(t.Context(), IntID(2*i+1)); err != nil {
+				bad.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := bad.Load(); n > 0 {
+		t.Errorf("%d of 600 failed", n)
+	}
+}
+
+// TestTwins joins two clusters that each have a node of one name: the one that started later leaves, and all others agree on the
+// first.
+func TestTwins(t *testing.T) {
+	host := testHost()
+	start := func(name string, port int) *Node {
+		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		return n
+	}
+	join := func(n, to *Node) {
+		t.Helper()
+		if err := n.Join(t.Context(), to.Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, first := start("1@"+host, 0), start("2@"+host, 0)
+	join(first, a)
+	c, second := start("3@"+host, 0), start("2@"+host, 4999)
+	join(second, c)
+	awaitView(t, a, first)
+	awaitView(t, second, c)
+	join(a, c)
+	await(t, func() error {
+		if n := len(second.members.view.Load().peers); n != 1 {
+			return fmt.Errorf("the second %s is still in a cluster of %d", second.Self(), n)
+		}
+		return nil
+	})
+	awaitView(t, a, first, c)
+	for _, n := range []*Node{a, c} {
+		if list, _ := n.Members(t.Context()); list[1].Addr != first.Addr() {
+			t.Errorf("%s takes %s for %s, which is at %s", n.Self(), list[1].Addr, first.Self(), first.Addr())
+		}
+	}
+}
+
+// TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
+func TestDisconnectUnderLoad(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{TTL: 50 * time.Millisecond})
+	b := nodes[1]
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for k := range 8 {
+		wg.Go(func() {
+			for i := int64(k); !isClosed(stop); i += 8 {
+				b.Request(t.Context(), IntID(i))
+			}
+		})
+	}
+	if err := nodes[0].Disconnect(t.Context(), b.Self()); err != nil {
+		t.Error(err)
+	}
+	awaitView(t, b)
+	time.Sleep(time.Second) // for it to come back
+	if n := len(b.members.view.Load().peers); n != 1 {
+		t.Errorf("%s is in a cluster of %d again", b.Self(), n)
+	}
+	close(stop)
+	wg.Wait()
+	awaitView(t, nodes[0], nodes[2])
+}
+
+// TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and what it has cached follows its ids.
+func TestDisconnectLosesNothing(t *testing.T) {
+	count, running := counter(), make(chan struct{})
+	slow := func(ctx context.Context, id ID) (Value, error) {
+		if id == IntID(4) {
+			close(running)
+			sleep(ctx, 1500*time.Millisecond)
+		}
+		return count(ctx, id)
+	}
+	nodes := startCluster(t, 3, Kind{Source: slow, Exclusive: true, TTL: time.Hour})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	values := map[int64]Value{}
+	for i := int64(301); i < 361; i += 3 {
+		reply, err := a.Request(t.Context(), IntID(i))
+		if err != nil || reply.Node != b.Self() {
+			t.Fatal(reply, err)
+		}
+		values[i] = reply.Value
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if reply, err := a.Request(t.Context(), IntID(4)); err != nil {
+			t.Errorf("the call that ran: %+v, %v", reply, err)
+		}
+	})
+	<-running
+	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	awaitView(t, a, c)
+	for i, v := range values {
+		if reply, err := a.Request(t.Context(), IntID(i)); err != nil || reply.Value != v {
+			t.Errorf("request(%d) = %+v, %v; want %s", i, reply, err, v)
+		}
+	}
+}
+
+// TestRefreshWhileLeaving refreshes a value on a node that has handed it over already: the new value follows.
+func TestRefreshWhileLeaving(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{TTL: time.Hour, Source: counter()})
+	b := nodes[1]
+	if _, err := nodes[0].Request(t.Context(), IntID(1)); err != nil {
+		t.Fatal(err)
+	}
+	b.beginLeaving()
+	b.flush(t.Context())
+	fresh, err := nodes[0].Refresh(t.Context(), IntID(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close(t.Context())
+	awaitView(t, nodes[0], nodes[2])
+	if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Value != fresh.Value {
+		t.Errorf("%+v, %v; want %s", reply, err, fresh.Value)
+	}
+}
+
+// TestConnectAfterRestart connects to a node that was lost, and is back.
+func TestConnectAfterRestart(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	checkSessions(t, nodes)
+	crash(nodes[1])
+	await(t, func() error {
+		if list, _ := nodes[0].Members(t.Context()); list[1].State != Failed {
+			return errors.New("the crash is not seen")
+		}
+		return nil
+	})
+	startNode(t, nodes[1].Self(), Kind{})
+	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
+		t.Error(c[0].Err)
+	}
+}
+
+// TestStrangersLeaveNothing has nodes open sessions that never get a seat: nothing of them is kept.
+func TestStrangersLeaveNothing(t *testing.T) {
+	a := startNode(t, "1@"+testHost(), Kind{})
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		h := wire.Hello{Name: fmt.Sprintf("x%d@127.0.0.1", i), Addr: fmt.Sprintf("127.0.0.1:%d", 30000+i), Incarnation: 1, Routing: "modulo"}
+		s, err := wire.Dial(t.Context(), a.Addr(), creds, h, refuser{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Do(t.Context(), opInfo, nil, nil); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	}
+	await(t, func() error {
+		a.members.sessions.mu.Lock()
+		defer a.members.sessions.mu.Unlock()
+		if n := len(a.members.sessions.peers); n > 1 {
+			return fmt.Errorf("%d peers are kept, 1 has a seat", n)
+		}
+		return nil
+	})
+}
+
+// TestJoinAfterClose closes a node that tries to join: it does not say that it has.
+func TestJoinAfterClose(t *testing.T) {
+	a := startNode(t, "1@"+testHost(), Kind{})
+	time.AfterFunc(200*time.Millisecond, func() { a.Close(context.Background()) })
+	if err := a.Join(t.Context(), "9@"+a.addr.Host); !errors.Is(err, ErrClosed) {
+		t.Errorf("Join = %v, want %v", err, ErrClosed)
+	}
+}

@@ -230,7 +230,7 @@ func TestAdoptRefuses(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for i, a := range []handedOver{
-		{ID: IntID(1), Data: "live", Left: time.Minute},
+		{ID: IntID(1), Data: "older than what lives", Left: time.Minute, Age: time.Minute},
 		{ID: IntID(2), Data: "loading", Left: time.Minute},
 		{ID: IntID(3), Data: "expired", Left: 0},
 		{ID: IntID(3), Data: "expired", Left: math.MinInt64},
@@ -257,6 +257,10 @@ func TestAdoptRefuses(t *testing.T) {
 		if !ok || reply.TTL > time.Hour || reply.Age < 0 || reply.Age+reply.TTL > time.Hour {
 			t.Errorf("%d: %+v", i, reply)
 		}
+	}
+	r.adopt([]handedOver{{ID: IntID(10), Data: "younger", Left: time.Minute}})
+	if reply, ok := r.lookup(IntID(10)); !ok || reply.Value.String() != "younger" {
+		t.Errorf("a younger answer: %+v", reply)
 	}
 	var many []handedOver
 	for i := range maxHandedOver + 1 {

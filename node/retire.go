@@ -13,8 +13,9 @@ func (s *sessions) retire(p *peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 	_ = ws.Do(ctx, opRetire, nil, nil) // who cannot be told has lost it
 	cancel()
-	for busy := true; busy && sleep(s.ctx, linger) && ws.Err() == nil; {
-		_, busy = ws.Used()
+	for quiet, before := false, uint64(0); !quiet && sleep(s.ctx, linger) && ws.Err() == nil; {
+		used, busy := ws.Used()
+		quiet, before = !busy && used == before, used // for a while, so that the last answers have gone
 	}
 	ws.Close()
 }

@@ -92,8 +92,8 @@ func TestSetKinds(t *testing.T) {
 		t.Errorf("TTL %v, want an hour", got)
 	}
 	set(map[string]Kind{"x": {TTL: time.Minute}, DefaultKind: {TTL: time.Minute}})
-	if old, new := ttl(1), ttl(2); old < 59*time.Minute || new > time.Minute {
-		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", old, new)
+	if before, after := ttl(1), ttl(2); before < 59*time.Minute || after > time.Minute {
+		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", before, after)
 	}
 	if reply, _ := n.Request(t.Context(), IntID(1)); reply.TTL < 50*time.Second {
 		t.Errorf("TTL %v of the default kind, want a minute", reply.TTL)

@@ -87,9 +87,9 @@ type Connection struct {
 type State uint8
 
 const (
-	Alive  State = iota
-	Failed       // it cannot be reached; it keeps its seat until it leaves or is reaped
-	Stuck        // it answers pings but no calls
+	Alive  State = iota // all is well with it
+	Failed              // it cannot be reached; it keeps its seat until it leaves or is reaped
+	Stuck               // it answers pings but no calls
 )
 
 func (s State) String() string {

@@ -176,7 +176,7 @@ func (s *sessions) get(ctx context.Context, p *peer) (*wire.Session, error) {
 	if we, ok := errors.AsType[*wire.Error](err); ok && we.Code == wire.Unreachable {
 		e.Text = we.Text
 	}
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		e.Code = wire.Canceled
 	}
 	return nil, e

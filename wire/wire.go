@@ -81,10 +81,10 @@ type Member struct {
 type MemberState uint8
 
 const (
-	Alive  MemberState = iota
-	Failed             // it cannot be reached; it keeps its seat
-	Left               // it said that it leaves
-	Reaped             // it had failed for so long that its seat was taken
+	Alive  MemberState = iota // it can be reached
+	Failed                    // it cannot be reached; it keeps its seat
+	Left                      // it said that it leaves
+	Reaped                    // it had failed for so long that its seat was taken
 )
 
 // A Request is a call as it crosses the wire.

@@ -16,10 +16,12 @@ import (
 // NodeInfo is what a node tells of itself, and Member what the asking node thinks of it.
 type NodeInfo struct {
 	Member
-	RTT        time.Duration // of one round trip; 0 for the node itself
-	Workers    int           // live
-	Requests   uint64        // answered by its workers since it started
-	Stuck      int           // runs of a source that go on although their time is over
+	RTT        time.Duration     // of one round trip; 0 for the node itself
+	Workers    int               // live
+	Requests   uint64            // answered by its workers since it started
+	Stuck      int               // runs of a source that go on although their time is over
+	Kinds      map[string]string // a digest of the definition of each kind, if it has one
+	Differs    []string          // kinds about which it and the asking node differ
 	Uptime     time.Duration
 	Version    string // of the program and of Go
 	Memory     uint64 // bytes of heap in use
@@ -149,6 +151,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 			err = s.Do(ctx, opInfo, nil, &infos[i])
 		}
 		infos[i].RTT, infos[i].Problem = rtt, ""
+		infos[i].Differs = differing(n.definitions(), infos[i].Kinds)
 		if err != nil {
 			infos[i] = NodeInfo{Problem: err.Error()}
 		}
@@ -173,7 +176,7 @@ func (n *Node) info() NodeInfo {
 		live, answers, stuck = live+l, answers+a, stuck+r.stuck()
 	}
 	return NodeInfo{
-		Workers: live, Requests: answers, Stuck: stuck, Uptime: n.registry.now(), Version: n.version,
+		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.registry.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 	}
 }

@@ -2,10 +2,13 @@ package node
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -20,6 +23,14 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
 // it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -.
 func (n *Node) SetKinds(kinds map[string]Kind) error {
+	err := n.setKinds(kinds)
+	if err == nil {
+		n.members.sessions.each(n.compareKinds)
+	}
+	return err
+}
+
+func (n *Node) setKinds(kinds map[string]Kind) error {
 	for name := range kinds {
 		if !kindPattern.MatchString(name) {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
@@ -80,6 +91,54 @@ func (n *Node) patience(kind string) time.Duration {
 		timeout = max(timeout, r.kind.Load().Timeout)
 	}
 	return timeout + time.Second
+}
+
+// definitions returns a digest of what each kind is, or "" for one that cannot be compared.
+func (n *Node) definitions() map[string]string {
+	digests := map[string]string{}
+	for _, r := range n.registries() {
+		digests[r.name] = ""
+		if d := r.kind.Load().Definition; d != "" {
+			digests[r.name] = strconv.FormatUint(hash64(d), 16)
+		}
+	}
+	return digests
+}
+
+// differing returns the names of the kinds that only one of two nodes has, or that they define differently.
+func differing(a, b map[string]string) (names []string) {
+	for name, d := range a {
+		if other, ok := b[name]; !ok || d != other && d != "" && other != "" {
+			names = append(names, name)
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// compareKinds asks a peer what its kinds are, and logs it if they are not this node's. What was said is not said again.
+func (n *Node) compareKinds(ctx context.Context, p *peer, ws *wire.Session) {
+	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
+	defer cancel()
+	var info NodeInfo
+	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, opInfo, nil, &info) != nil {
+		return
+	}
+	names := differing(n.definitions(), info.Kinds)
+	text := strings.Join(names, ", ")
+	if last := p.differs.Swap(&text); last != nil && *last == text || last == nil && text == "" {
+		return
+	}
+	if text == "" {
+		n.log.Info("kinds agree again", "node", p.name.String())
+	} else {
+		n.log.Warn("kinds differ; all nodes should have the same --config", "node", p.name.String(), "kinds", text)
+	}
 }
 
 // exclusive reports whether a call of that kind must not be answered elsewhere if it may have run.

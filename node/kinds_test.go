@@ -1,10 +1,14 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -139,4 +143,49 @@ func TestKindsMove(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestKindsDiffer has two nodes with other definitions: the log of each says so once, and the table of nodes; and once they agree
+// that is said, too.
+func TestKindsDiffer(t *testing.T) {
+	host := testHost()
+	var mu sync.Mutex
+	var log bytes.Buffer
+	start := func(name string, kinds map[string]Kind) *Node {
+		n, err := Start(Config{Name: name, Cookie: testCookie, Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		return n
+	}
+	a := start("1@"+host, map[string]Kind{"x": {Definition: "one"}, "y": {Definition: "same"}, "z": {}})
+	b := start("2@"+host, map[string]Kind{"x": {Definition: "two"}, "y": {Definition: "same"}})
+	if err := b.Join(t.Context(), a.Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, a, b)
+	said := func(what string, times int) {
+		t.Helper()
+		await(t, func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if n := strings.Count(log.String(), what); n != times {
+				return fmt.Errorf("%q is said %d times, want %d:\n%s", what, n, times, log.String())
+			}
+			return nil
+		})
+	}
+	if _, err := a.Request(t.Context(), IntID(1)); err != nil {
+		t.Fatal(err)
+	}
+	said(`kinds="x, z"`, 2)
+	infos, err := a.Nodes(t.Context())
+	if err != nil || len(infos) != 2 || infos[0].Differs != nil || !slices.Equal(infos[1].Differs, []string{"x", "z"}) {
+		t.Errorf("nodes: %+v, %v", infos, err)
+	}
+	if err := a.SetKinds(map[string]Kind{"x": {Definition: "two"}, "y": {Definition: "same"}}); err != nil {
+		t.Fatal(err)
+	}
+	said("kinds agree again", 1) // the other one asks when they meet anew
 }

@@ -129,7 +129,7 @@ func Start(c Config) (*Node, error) {
 	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry.handOver = n.handover.add
-	if err := n.SetKinds(c.Kinds); err != nil {
+	if err := n.setKinds(c.Kinds); err != nil {
 		n.listener.Close()
 		n.cancel()
 		return nil, err
@@ -141,7 +141,7 @@ func Start(c Config) (*Node, error) {
 		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
-	n.members.sessions.patience = n.patience
+	n.members.sessions.patience, n.members.sessions.met = n.patience, n.compareKinds
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
 		n.members.sessions.close()

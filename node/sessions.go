@@ -22,7 +22,8 @@ type sessions struct {
 	log   *slog.Logger
 	moved func() // called after a peer was lost or is back; no locks are held
 
-	patience func(kind string) time.Duration // that a call of that kind needs
+	patience func(kind string) time.Duration             // that a call of that kind needs
+	met      func(context.Context, *peer, *wire.Session) // called with each new session
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -40,7 +41,8 @@ type peer struct {
 	session  atomic.Pointer[wire.Session] // nil if there is none
 	lost     atomic.Bool                  // the last session broke, or the last dial failed
 	health   health
-	exchange *exchange // guarded by members.mu
+	exchange *exchange              // guarded by members.mu
+	differs  atomic.Pointer[string] // the kinds about which it differs, as the log says
 
 	// Guarded by sessions.mu:
 	addr        string
@@ -259,6 +261,9 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 	if same {
 		s.wg.Go(func() { s.retire(p, drop) })
 	}
+	if keep == ws {
+		s.wg.Go(func() { s.met(s.ctx, p, ws) })
+	}
 	s.mu.Unlock()
 	if drop != nil && !same {
 		drop.Shut() // to a process that is no more
@@ -301,15 +306,20 @@ func (s *sessions) live() map[*peer]*wire.Session {
 	return live
 }
 
-// retireAll retires all sessions.
-func (s *sessions) retireAll() {
+// each calls f with all sessions, at the same time, and does not wait.
+func (s *sessions) each(f func(context.Context, *peer, *wire.Session)) {
 	for p, ws := range s.live() {
 		s.mu.Lock()
 		if !s.ended {
-			s.wg.Go(func() { s.retire(p, ws) })
+			s.wg.Go(func() { f(s.ctx, p, ws) })
 		}
 		s.mu.Unlock()
 	}
+}
+
+// retireAll retires all sessions.
+func (s *sessions) retireAll() {
+	s.each(func(_ context.Context, p *peer, ws *wire.Session) { s.retire(p, ws) })
 }
 
 // close ends all sessions, after what they have to say has been written, and waits.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/distproc/distproc/node"
@@ -51,6 +52,9 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 			row.values[3] = duration(n.RTT)
 			row.values[4], row.values[5] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
 			row.values[6] = duration(n.Uptime.Round(time.Second))
+			if len(n.Differs) > 0 {
+				row.values[7] = starlark.String(printable("kinds differ: " + strings.Join(n.Differs, ", ")))
+			}
 		}
 		t.rows = append(t.rows, row)
 	}

@@ -131,8 +131,17 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 		}
 	}
 	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
+	v.Definition = fmt.Sprintf("%s ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
+		sourceOf(k.Source), v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
 	kinds[kind] = v
 	return "", nil
+}
+
+func sourceOf(spec *string) string {
+	if spec == nil {
+		return "random"
+	}
+	return *spec
 }
 
 // lineOf returns the line on which a key is set, or 1 if it cannot be found.

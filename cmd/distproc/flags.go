@@ -134,7 +134,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl, Source: def}, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
+		Default: node.Kind{TTL: m.ttl, Source: def, Definition: m.source + " " + m.ttl.String()}, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
 	}, from, nil
 }
 

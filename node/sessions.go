@@ -47,6 +47,7 @@ type peer struct {
 	// Guarded by sessions.mu:
 	addr        string
 	incarnation uint64
+	hasSeat     bool
 	alive       bool // has a seat, and the cluster can reach it
 	up          bool // as the log says
 	dial        *dial
@@ -103,7 +104,7 @@ func (s *sessions) seat(p *peer, addr string, incarnation uint64, alive bool) {
 	if p.incarnation != incarnation && p.incarnation != 0 || alive && !p.alive {
 		p.redialLocked() // it has started anew, or is back
 	}
-	p.addr, p.incarnation, p.alive = addr, incarnation, alive
+	p.addr, p.incarnation, p.hasSeat, p.alive = addr, incarnation, true, alive
 	if p.lost.Load() && alive && !p.self {
 		s.startRedialingLocked(p)
 	}
@@ -134,7 +135,7 @@ func (s *sessions) retain(keep map[*peer]bool) {
 		if keep[p] {
 			continue
 		}
-		p.alive, p.up = false, false
+		p.hasSeat, p.alive, p.up = false, false, false
 		if p.session.Load() == nil && p.dial == nil {
 			delete(s.peers, name)
 		}
@@ -283,8 +284,8 @@ func (s *sessions) watch(p *peer, ws *wire.Session) {
 	s.mu.Lock()
 	why := ws.Err()
 	changed := p.session.CompareAndSwap(ws, nil) && why != nil && !errors.Is(why, wire.Closed) && s.loseLocked(p, why)
-	if !p.alive && p.session.Load() == nil && p.dial == nil && s.peers[p.name] == p && !p.self {
-		delete(s.peers, p.name) // it has no seat; should it get one it is made anew
+	if !p.hasSeat && p.session.Load() == nil && p.dial == nil && s.peers[p.name] == p {
+		delete(s.peers, p.name) // should it get a seat it is made anew
 	}
 	s.mu.Unlock()
 	ws.Close()

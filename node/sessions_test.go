@@ -206,3 +206,19 @@ func TestSettle(t *testing.T) {
 	}
 	a.members.refresh()
 }
+
+// TestFailedKeepsItsPeer loses the session to a member that has failed already: should it come back, it is the same one.
+func TestFailedKeepsItsPeer(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	checkSessions(t, nodes)
+	s, name := nodes[0].members.sessions, nodes[1].addr.Name
+	p := s.peer(name)
+	w := s.seated(p)
+	s.seat(p, w.Addr, w.Incarnation, false)
+	ws := p.session.Load()
+	ws.Close()
+	s.watch(p, ws)
+	if s.peer(name) != p {
+		t.Error("a member that failed is taken for another one")
+	}
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -159,11 +160,12 @@ func TestSecondStreamOfCalls(t *testing.T) {
 	}
 }
 
-// TestManyOperations starts more operations than may be in progress: the surplus is refused, and did
+// TestManyOperations has a peer start more operations than may be in progress: the surplus is refused, and did
 // not run.
 func TestManyOperations(t *testing.T) {
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
+	a.doing = make(chan struct{}, 2*maxOperations) // one of ours would wait
 	var refused atomic.Int32
 	var wg sync.WaitGroup
 	for range maxOperations + 10 {
@@ -182,6 +184,37 @@ func TestManyOperations(t *testing.T) {
 	if n := refused.Load(); n != 10 {
 		t.Errorf("%d operations refused, want 10", n)
 	}
+}
+
+// TestOperationsWait starts more operations than a peer serves at once: the surplus waits, or ends with its context or the
+// session.
+func TestOperationsWait(t *testing.T) {
+	release := make(chan struct{})
+	a, _ := pair(t, echo{}, blocker{release: release})
+	var wg sync.WaitGroup
+	for range maxOperations {
+		wg.Go(func() {
+			if err := a.Do(t.Context(), 1, nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for len(a.doing) < maxOperations {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := a.Do(ctx, 1, nil, nil)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != DeadlineExceeded || e.Outcome != NotRun {
+		t.Errorf("one more = %v, want %v, not run", err, DeadlineExceeded)
+	}
+	ended := make(chan error)
+	go func() { ended <- a.Do(t.Context(), 1, nil, nil) }()
+	close(release)
+	if err := <-ended; err != nil {
+		t.Errorf("one that waited = %v", err)
+	}
+	wg.Wait()
 }
 
 // blocker holds operations until release is closed.

@@ -11,8 +11,8 @@
 // view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
 // nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
 // peer. registry.go, worker.go, kind.go and expiry.go hold the workers of a kind, kinds.go and family.go tell the kinds
-// apart, moving.go and handover.go bring answers to where their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people; client.go is a
-// console's way in, which is no member.
+// apart, moving.go and handover.go bring answers to where their ids go, and census.go counts workers. serve.go answers
+// peers; inspect.go answers people; client.go is a console's way in, which is no member.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start of a node must
 // not undo what a later one said.

@@ -39,8 +39,8 @@ var mutants = []mutant{
 	{
 		name: "local answer", file: "node/request.go", finds: ruleFailed, rest: time.Second,
 		plan: []plannedFault{{kind: faultKill, nodes: []int{2}, length: time.Second}},
-		old:  "\tif !n.closing.Load() {\n\t\treply, err = n.here(ctx, id, fresh)",
-		new:  "\tif n.closing.Load() {\n\t\treply, err = n.here(ctx, id, fresh)",
+		old:  "\tif !n.closing.Load() {\n\t\treply, err = n.here(ctx, request.Kind, id, request.Fresh)",
+		new:  "\tif n.closing.Load() {\n\t\treply, err = n.here(ctx, request.Kind, id, request.Fresh)",
 	},
 	{
 		name: "expiry", file: "node/worker.go", finds: ruleAge, rest: time.Second,

@@ -19,15 +19,22 @@ type callBatch struct {
 	Kind    []string
 	Timeout []uint64 // milliseconds that remain
 	Cancel  []uint64 // calls of earlier batches that nobody waits for any more
+	Trace   []string
+	Len     []uint32 // of each message in Data
+	Data    []byte
+	Type    []string // media types
 
 	weight int // bytes it may take when encoded, about
+	read   int // bytes of Data that request has returned
 }
 
 const (
-	callText  = 1 << iota // the id is in Text
-	callRoute             // find the owner and ask it
-	callVoid              // withdrawn before it was sent
-	callFresh             // load the value anew
+	callText    = 1 << iota // the id is in Text
+	callRoute               // find the owner and ask it
+	callVoid                // withdrawn before it was sent
+	callFresh               // load the value anew
+	callMessage             // there is a message for the worker
+	callInt                 // which is an integer
 )
 
 type replyBatch struct {
@@ -106,7 +113,18 @@ func (b *callBatch) pack()      { pack(b.Seq) }
 func (b *callBatch) reset() {
 	clear(b.Text)
 	clear(b.Kind)
-	*b = callBatch{b.Seq[:0], b.Flags[:0], b.Num[:0], b.Text[:0], b.Kind[:0], b.Timeout[:0], b.Cancel[:0], 0}
+	clear(b.Trace)
+	clear(b.Type)
+	*b = callBatch{Seq: b.Seq[:0], Flags: b.Flags[:0], Num: b.Num[:0], Text: b.Text[:0], Kind: b.Kind[:0],
+		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0]}
+}
+
+// emptied returns a column of values without them. One large value must not stay in memory.
+func emptied(data []byte) []byte {
+	if cap(data) > 2*maxData {
+		return nil
+	}
+	return data[:0]
 }
 
 func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
@@ -121,13 +139,23 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	if r.Fresh {
 		flags |= callFresh
 	}
+	if r.IsCall {
+		flags |= callMessage
+	}
+	if r.IsInt {
+		flags |= callInt
+	}
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
 	b.Num = put(b.Num, i, r.Num)
 	b.Text = put(b.Text, i, r.Text)
 	b.Kind = put(b.Kind, i, r.Kind)
 	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
-	b.weight += weightOf + len(r.Text) + len(r.Kind)
+	b.Trace = put(b.Trace, i, r.Trace)
+	b.Len = put(b.Len, i, uint32(len(r.Data)))
+	b.Data = append(b.Data, r.Data...)
+	b.Type = put(b.Type, i, r.Type)
+	b.weight += weightOf + len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type)
 }
 
 // void withdraws call i.
@@ -138,8 +166,11 @@ func (b *callBatch) void(i int) {
 	b.Flags[i] = callVoid
 }
 
+// request returns call i. All calls are asked for, in their order.
 func (b *callBatch) request(i int) Request {
 	flags := at(b.Flags, i)
+	message := b.Data[b.read:][:at(b.Len, i)]
+	b.read += len(message)
 	return Request{
 		Kind:   at(b.Kind, i),
 		Num:    at(b.Num, i),
@@ -147,6 +178,11 @@ func (b *callBatch) request(i int) Request {
 		IsText: flags&callText != 0,
 		Route:  flags&callRoute != 0,
 		Fresh:  flags&callFresh != 0,
+		Trace:  at(b.Trace, i),
+		IsCall: flags&callMessage != 0,
+		Data:   string(message),
+		IsInt:  flags&callInt != 0,
+		Type:   at(b.Type, i),
 	}
 }
 
@@ -154,10 +190,21 @@ func (b *callBatch) request(i int) Request {
 func (b *callBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
-	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout)) > n {
+	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout),
+		len(b.Trace), len(b.Len), len(b.Type)) > n {
 		return fmt.Errorf("batch of %d calls with columns that do not fit", n)
 	}
+	if sum := total(b.Len); sum != uint64(len(b.Data)) {
+		return fmt.Errorf("batch of %d calls with %d bytes of messages, not %d", n, len(b.Data), sum)
+	}
 	return nil
+}
+
+func total(lengths []uint32) (sum uint64) {
+	for _, l := range lengths {
+		sum += uint64(l)
+	}
+	return sum
 }
 
 func (b *replyBatch) size() int  { return len(b.Seq) }
@@ -168,12 +215,8 @@ func (b *replyBatch) reset() {
 	clear(b.Type)
 	clear(b.Node)
 	clear(b.Text)
-	data := b.Data[:0]
-	if cap(data) > 2*maxData {
-		data = nil // one large value must not stay in memory
-	}
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: data, Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0]}
+		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0]}
 }
 
 func (b *replyBatch) add(seq uint64, r *Reply) {
@@ -223,11 +266,7 @@ func (b *replyBatch) unpack() error {
 		len(b.Type), len(b.Node), len(b.Text)) > n {
 		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
 	}
-	var sum uint64
-	for _, l := range b.Len {
-		sum += uint64(l)
-	}
-	if sum != uint64(len(b.Data)) {
+	if sum := total(b.Len); sum != uint64(len(b.Data)) {
 		return fmt.Errorf("batch of %d replies with %d bytes of values, not %d", n, len(b.Data), sum)
 	}
 	return nil

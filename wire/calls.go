@@ -46,6 +46,7 @@ type pending struct {
 
 const (
 	ringSize     = 64  // to begin with; it grows to maxCalls
+	maxUnsent    = 64  // full batches, of calls that were withdrawn or have large messages
 	wakeTogether = 256 // callers; the first run while the answers of the others are read
 )
 
@@ -63,6 +64,9 @@ func newCalls(peer string) *calls {
 func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Reply, error) {
 	if timeout <= 0 {
 		return Reply{}, &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
+	}
+	if len(r.Data) > MaxValue {
+		return Reply{}, Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
 	}
 	p := c.idle.Get().(*pending)
 	c.out.mu.Lock()
@@ -102,7 +106,7 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 	if c.err != nil {
 		return &Error{Code: c.err.Code, Outcome: NotRun, Node: c.peer, Text: c.err.Text}
 	}
-	if c.live >= maxCalls || len(c.out.ready) > maxCalls/maxBatch { // or that many were withdrawn
+	if c.live >= maxCalls || len(c.out.ready) >= maxUnsent {
 		return Errorf(Overloaded, NotRun, "%d calls to %s in flight", c.live, c.peer)
 	}
 	if 2*c.live >= len(c.ring) {
@@ -113,6 +117,10 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 		c.seq++
 	}
 	b := c.out.batchLocked()
+	if b.size() > 0 && b.weight+len(r.Data) > MaxValue {
+		c.out.rollLocked()
+		b = c.out.fill
+	}
 	p.seq, p.batch, p.index = c.seq, b, len(b.Seq)
 	c.ring[c.seq&uint64(len(c.ring)-1)] = p
 	c.live++

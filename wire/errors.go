@@ -58,6 +58,9 @@ var codeText = [...]string{
 	Disagreement:     "nodes disagree",
 }
 
+// Known reports whether the code is one of this version's errors. There are few of those, while a peer may send any number.
+func (c Code) Known() bool { return c > codeOK && int(c) < len(codeText) }
+
 func (c Code) Error() string {
 	if int(c) < len(codeText) {
 		return codeText[c]

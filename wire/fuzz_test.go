@@ -37,6 +37,7 @@ func FuzzCalls(f *testing.F) {
 	b := new(callBatch)
 	b.add(1, &Request{Num: 7}, time.Second)
 	b.add(2, &Request{Text: "seven", IsText: true, Kind: "price"}, time.Second)
+	b.add(3, &Request{Num: 8, IsCall: true, Data: "deposit 5", Type: "text/plain", Trace: "00-01"}, time.Second)
 	b.Cancel = []uint64{1}
 	seedFrames(f, b)
 	f.Fuzz(func(t *testing.T, data []byte) {

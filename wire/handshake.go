@@ -104,7 +104,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	// Closing is the only way to interrupt a read or a write on every kind of connection.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn := tls.Client(raw, c.config)
+	conn := tls.Client(c.Traffic.counted(raw), c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fail(err)
 	}
@@ -153,7 +153,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 
 // receive is the acceptor's side up to the dialer's hello.
 func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, error) {
-	conn := tls.Server(raw, c.config)
+	conn := tls.Server(c.Traffic.counted(raw), c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
@@ -176,7 +176,7 @@ func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, err
 	if _, err := conn.Write(append([]byte{verdictRight}, mine...)); err != nil {
 		return nil, err
 	}
-	in := &Incoming{conn: conn}
+	in := &Incoming{conn: conn, traffic: &c.Traffic}
 	if err := recvGob(conn, &in.Hello, maxHello); err != nil {
 		return nil, err
 	}
@@ -203,6 +203,7 @@ type Incoming struct {
 	Hello   Hello
 	conn    *tls.Conn
 	version uint16
+	traffic *Traffic
 	done    func() // releases its place among the pending connections
 }
 
@@ -235,6 +236,7 @@ func (in *Incoming) welcome(hello Hello) error {
 // Refuse tells the peer why it is not admitted, and closes the connection.
 func (in *Incoming) Refuse(why *Error) {
 	defer in.done()
+	in.traffic.Refused.Add(1)
 	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)}) // a courtesy
 	in.conn.Close()
 }

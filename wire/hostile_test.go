@@ -32,6 +32,8 @@ func TestHostilePeer(t *testing.T) {
 		"frame of no gob":    "\x01\x00\x00\x00\x04abcd",
 		"another type":       "\x01" + frame("a string"),
 		"columns do not fit": "\x01" + frame(callBatch{Seq: []uint64{1}, Num: []int64{1, 2}}),
+		"messages too short": "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{5}, Data: []byte("1234")}),
+		"messages too long":  "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{3}, Data: []byte("1234")}),
 		"too many cancels":   "\x01" + frame(callBatch{Cancel: make([]uint64, 3*maxBatch)}),
 		"unending message":   "\x01\x00\x00\x10\x00",
 	}

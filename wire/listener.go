@@ -3,6 +3,8 @@ package wire
 import (
 	"container/list"
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -120,6 +122,9 @@ func (l *Listener) handshake(conn net.Conn, done func()) {
 		done()
 		conn.Close()
 		if l.ctx.Err() == nil {
+			if !errors.Is(err, io.EOF) { // it went by itself: somebody checks whether the port is open
+				l.creds.Traffic.Refused.Add(1)
+			}
 			l.refused(conn.RemoteAddr(), err)
 		}
 		return

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -269,11 +271,12 @@ func TestStuckPeer(t *testing.T) {
 	}
 }
 
-// A relay passes bytes between its clients and a server, until it is frozen.
+// A relay passes bytes between its clients and a server, until it is frozen, and counts them.
 type relay struct {
-	addr   string
-	frozen chan struct{}
-	once   sync.Once
+	addr        string
+	frozen      chan struct{}
+	once        sync.Once
+	there, back atomic.Uint64 // bytes, to the server and from it
 }
 
 func newRelay(t *testing.T, server string) *relay {
@@ -299,8 +302,8 @@ func newRelay(t *testing.T, server string) *relay {
 			mu.Lock()
 			conns = append(conns, in, out)
 			mu.Unlock()
-			wg.Go(func() { r.pass(in, out) })
-			wg.Go(func() { r.pass(out, in) })
+			wg.Go(func() { r.pass(in, out, &r.there) })
+			wg.Go(func() { r.pass(out, in, &r.back) })
 		}
 	})
 	t.Cleanup(func() {
@@ -317,10 +320,11 @@ func newRelay(t *testing.T, server string) *relay {
 
 func (r *relay) freeze() { r.once.Do(func() { close(r.frozen) }) }
 
-func (r *relay) pass(from, to net.Conn) {
+func (r *relay) pass(from, to net.Conn, count *atomic.Uint64) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
+		count.Add(uint64(n))
 		select {
 		case <-r.frozen:
 			return
@@ -342,5 +346,44 @@ func TestCancelCause(t *testing.T) {
 	time.AfterFunc(10*time.Millisecond, func() { cancel(errors.New("a reason of one's own")) })
 	if _, err := a.Call(ctx, &Request{}, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("call = %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestMessagesCross has calls bring messages: those with none, small ones and the largest, many at once, some given up.
+func TestMessagesCross(t *testing.T) {
+	a, _ := pair(t, echo{}, handler{call: func(c Call) {
+		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})
+	}})
+	given, cancel := context.WithCancel(t.Context())
+	cancel()
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			r := Request{Num: int64(i), IsCall: i%3 == 0}
+			switch i % 3 {
+			case 0:
+				r.Data, r.IsInt = strconv.Itoa(i), true
+			case 1:
+				r.Data, r.Type = strings.Repeat("x", i*100), "text/plain"
+			}
+			if i%40 == 5 {
+				r.Data = strings.Repeat("y", MaxValue)
+			}
+			if i%7 == 0 {
+				r.Trace = "trace"
+			}
+			if i%10 == 1 {
+				_, _ = a.Call(given, &r, long)
+				return
+			}
+			got, err := a.Call(t.Context(), &r, long)
+			if err != nil || got.Data != r.Data || got.IsInt != r.IsInt || got.Type != r.Type || got.Node != fmt.Sprint(r.IsCall, r.Trace) {
+				t.Errorf("call %d came back as %d bytes, %v %q %q, %v", i, len(got.Data), got.IsInt, got.Type, got.Node, err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := a.Call(t.Context(), &Request{IsCall: true, Data: strings.Repeat("x", MaxValue+1)}, long); !errors.Is(err, BadRequest) {
+		t.Errorf("too large a message: %v", err)
 	}
 }

@@ -17,8 +17,10 @@ import (
 const alpn = "distproc"
 
 // Credentials are what a node shows to its peers and asks of them. They can be shared by any
-// number of connections.
+// number of connections, and must not be copied.
 type Credentials struct {
+	Traffic Traffic // of all connections that use them
+
 	cookie []byte
 	config *tls.Config
 }

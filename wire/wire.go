@@ -93,8 +93,14 @@ type Request struct {
 	Num    int64  // the id, if it is a small integer
 	Text   string // the id, if IsText
 	IsText bool
-	Route  bool // the peer shall find the owner and ask it; otherwise it must be the owner
-	Fresh  bool // not from a value that the worker has already
+	Route  bool   // the peer shall find the owner and ask it; otherwise it must be the owner
+	Fresh  bool   // not from a value that the worker has already
+	Trace  string // what it is part of, as W3C traceparent; empty if that is not known
+
+	IsCall bool   // it brings the worker a message, which the rest is
+	Data   string // at most MaxValue bytes
+	IsInt  bool   // Data is a decimal integer
+	Type   string // media type of Data, "" if it is not known
 }
 
 // A Reply is an answer as it crosses the wire. Durations are cut to milliseconds.

@@ -27,6 +27,10 @@ func (r *registry) workers(limit int) []WorkerInfo {
 
 func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
 	info = WorkerInfo{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
+	if m := w.mail; m != nil && m.busy {
+		info.Queue = m.waiting
+		return info, true
+	}
 	if w.load != nil {
 		info.Queue = len(w.load.waiters)
 		return info, true
@@ -43,7 +47,7 @@ func (r *registry) inspect(id ID) (st workerStatus) {
 	defer s.mu.Unlock()
 	if w := s.workers[id]; w != nil {
 		st.Worker, st.Live = r.infoLocked(w, now)
-		st.Loading = w.load != nil
+		st.Loading = w.load != nil || w.mail != nil && w.mail.busy
 	}
 	return st
 }
@@ -67,7 +71,11 @@ func (r *registry) stuck() (n int) {
 		s := &r.shards[i]
 		s.mu.Lock()
 		for w := range s.loading {
-			if now-w.started > w.kind.Timeout+sourceGrace {
+			began := w.started
+			if w.mail != nil {
+				began = w.mail.began
+			}
+			if now-began > w.kind.Timeout+sourceGrace {
 				n++
 			}
 		}

@@ -112,8 +112,18 @@ func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) {
 
 func (c *Client) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
 	request := wireRequest(kind, id)
-	request.Route, request.Fresh = true, fresh
-	r, err := c.session.Load().Call(ctx, &request, timeoutOf(ctx))
+	request.Fresh = fresh
+	return c.ask(ctx, &request)
+}
+
+func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) {
+	request := wireCall(k, message)
+	return c.ask(ctx, &request)
+}
+
+func (c *Client) ask(ctx context.Context, request *wire.Request) (Reply, error) {
+	request.Route, request.Trace = true, TraceOf(ctx)
+	r, err := c.session.Load().Call(ctx, request, timeoutOf(ctx))
 	if err != nil {
 		return Reply{}, err
 	}

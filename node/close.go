@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -12,13 +13,14 @@ import (
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		registries := n.beginLeaving()
+		n.hold(ctx, registries)
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.members.leave()
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		n.drainRouted(ctx)
-		for _, r := range registries {
+		for _, r := range append(registries, n.probed) {
 			n.closeErr = errors.Join(n.closeErr, r.close(ctx))
 		}
 		n.flush(ctx)
@@ -41,6 +43,17 @@ func (n *Node) beginLeaving() []*registry {
 		r.leave()
 	}
 	return registries
+}
+
+// hold ends the servers of serial kinds before another node may start theirs.
+func (n *Node) hold(ctx context.Context, registries []*registry) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, r := range registries {
+		wg.Go(func() { r.hold(ctx) })
+	}
+	wg.Wait()
 }
 
 // flush waits until the answers that leave this node have gone, but not long.

@@ -326,7 +326,9 @@ func crash(n *Node) {
 		n.members.close()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		n.registry.close(ctx)
+		for _, r := range append(n.registries(), n.probed) {
+			r.close(ctx)
+		}
 	})
 	n.wg.Wait()
 }

@@ -209,3 +209,187 @@ func ExampleNode_SetKinds() {
 	// <nil>
 	// true <nil>
 }
+
+// A service keeps prices that are slow to find out: each is asked for once in 30 s, on one node of the cluster.
+func ExampleLoad() {
+	type price struct {
+		Cents int `json:"cents"`
+	}
+	find := func(_ context.Context, id node.ID) (price, error) { // in real life: ask the database
+		if id == node.IntID(0) {
+			return price{}, errors.New("not for sale")
+		}
+		return price{Cents: 1999}, nil
+	}
+	ctx := context.Background()
+	n, err := node.Start(node.Config{
+		Name:   "1@127.0.77.11",
+		Cookie: []byte("a long secret that all nodes share"),
+		Kinds:  map[string]node.Kind{"price": {Source: node.Load(find), TTL: 30 * time.Second}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	prices := n.Family("price")
+	p, reply, err := node.Get[price](ctx, prices, node.IntID(7))
+	fmt.Println(p.Cents, reply.Cached, err)
+	p, reply, err = node.Get[price](ctx, prices, node.IntID(7))
+	fmt.Println(p.Cents, reply.Cached, err)
+	_, _, err = node.Get[price](ctx, prices, node.IntID(0))
+	fmt.Println(err)
+	// Output:
+	// 1999 false <nil>
+	// 1999 true <nil>
+	// source failed: not for sale
+}
+
+// An account belongs to one tenant. It needs no lock, and no transaction: all that happens to it happens on one node,
+// one thing after the other.
+type account struct{ balance int }
+
+func openAccount(_ context.Context, id node.ID) (*account, error) {
+	fmt.Println("open the account of", id) // in real life: read it from the database
+	return &account{balance: 100}, nil
+}
+
+// A transfer is a message to an account.
+type transfer struct {
+	Amount int `json:"amount"`
+}
+
+var errNotEnough = errors.New("not enough money")
+
+func (a *account) Call(_ context.Context, t transfer) (balance int, err error) {
+	if a.balance+t.Amount < 0 {
+		return 0, errNotEnough
+	}
+	a.balance += t.Amount
+	return a.balance, nil
+}
+
+func (a *account) Terminate(_ context.Context, why node.EndReason) {
+	fmt.Println("closed with", a.balance, "because:", why) // in real life: write what is not written yet
+}
+
+func ExampleServe() {
+	ctx := context.Background()
+	n, err := node.Start(node.Config{
+		Name:   "1@127.0.77.12",
+		Cookie: []byte("a long secret that all nodes share"),
+		Kinds:  map[string]node.Kind{"account": {Serial: node.Serve(openAccount), TTL: time.Minute, FromUse: true}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	accounts, tenant := n.Family("account"), node.IntID(7)
+	for _, amount := range []int{50, -120, -120} {
+		balance, err := node.Call[int](ctx, accounts, tenant, transfer{Amount: amount})
+		fmt.Println(balance, err)
+	}
+	if _, err := accounts.Stop(ctx, tenant); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// open the account of 7
+	// 150 <nil>
+	// 30 <nil>
+	// 0 source failed: not enough money
+	// closed with 30 because: stopped
+}
+
+// Two nodes become one cluster; one of them leaves it again. What it owned belongs to the other one from then on.
+func ExampleNode_Join() {
+	ctx := context.Background()
+	start := func(name string) *node.Node {
+		n, err := node.Start(node.Config{Name: name, Cookie: []byte("a long secret that all nodes share")})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return n
+	}
+	a, b := start("1@127.0.77.13"), start("2@127.0.77.13")
+	defer a.Close(ctx)
+	if err := b.Join(ctx, "1@127.0.77.13"); err != nil {
+		log.Fatal(err)
+	}
+	owner, _ := b.Owner(ctx, node.IntID(7))
+	fmt.Println(owner)
+	if err := b.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	owner, _ = a.Owner(ctx, node.IntID(7))
+	fmt.Println(owner)
+	// Output:
+	// 2@127.0.77.13
+	// 1@127.0.77.13
+}
+
+// An error says what is wrong, and what has become of the call: one that has not run can be made again.
+func ExampleOutcomeOf() {
+	ctx := context.Background()
+	busy := make(chan struct{})
+	n, err := node.Start(node.Config{
+		Name:   "1@127.0.77.14",
+		Cookie: []byte("a long secret that all nodes share"),
+		Default: node.Kind{Queue: 1, Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+			close(busy)
+			<-ctx.Done()
+			return node.Value{}, ctx.Err()
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	slow, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	first := make(chan error)
+	go func() {
+		_, err := n.Request(slow, node.IntID(7))
+		first <- err
+	}()
+	<-busy
+	_, err = n.Request(ctx, node.IntID(7))
+	fmt.Println(errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
+	err = <-first
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), node.OutcomeOf(err))
+	// Output:
+	// true not run
+	// true unknown
+}
+
+func ExampleWithTrace() {
+	n, err := node.Start(node.Config{
+		Name:   "1@127.0.77.15",
+		Cookie: []byte("a long secret that all nodes share"),
+		Default: node.Kind{Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+			return node.BytesValue("part of " + node.TraceOf(ctx)), nil
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	ctx := node.WithTrace(context.Background(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	reply, err := n.Request(ctx, node.IntID(7))
+	fmt.Println(reply.Value, err)
+	// Output: part of 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 <nil>
+}
+
+func ExampleNode_Stats() {
+	n, err := node.Start(node.Config{Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	for range 3 {
+		if _, err := n.Request(context.Background(), node.IntID(7)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	k := n.Stats().Kinds[0]
+	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.Alive])
+	// Output: default 3 1 1
+}

@@ -74,8 +74,12 @@ func (r *registry) sweep() (next time.Duration) {
 			case s.workers[w.id] != w: // it has a successor, or was dropped
 			case w.dies() > now: // it was used
 				s.expiry.push(w)
+			case w.mail != nil:
+				w.mail.listed = false
+				r.serveLocked(s, w) // which ends its server
 			default:
 				delete(s.workers, w.id)
+				s.expired++
 			}
 		}
 		if len(s.expiry) > 0 {

@@ -9,6 +9,7 @@ type Family interface {
 	Request(ctx context.Context, id ID) (Reply, error)
 	RequestVia(ctx context.Context, via string, id ID) (Reply, error)
 	Refresh(ctx context.Context, id ID) (Reply, error)
+	Call(ctx context.Context, id ID, message Value) (Reply, error)
 	Stop(ctx context.Context, id ID) (stopped bool, err error)
 	Why(ctx context.Context, id ID) (Explanation, error)
 }
@@ -24,6 +25,7 @@ type family struct {
 	via interface {
 		request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error)
 		requestVia(ctx context.Context, via, kind string, id ID) (Reply, error)
+		call(ctx context.Context, k key, message Value) (Reply, error)
 		stop(ctx context.Context, k key) (bool, error)
 		why(ctx context.Context, k key) (Explanation, error)
 	}
@@ -40,6 +42,10 @@ func (f family) RequestVia(ctx context.Context, via string, id ID) (Reply, error
 
 func (f family) Refresh(ctx context.Context, id ID) (Reply, error) {
 	return f.via.request(ctx, f.kind, id, true)
+}
+
+func (f family) Call(ctx context.Context, id ID, message Value) (Reply, error) {
+	return f.via.call(ctx, key{f.kind, id}, message)
 }
 
 func (f family) Stop(ctx context.Context, id ID) (bool, error) {

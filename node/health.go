@@ -67,6 +67,7 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 	switch {
 	case err == nil:
 		p.health.answered()
+	case ok && request.IsCall && e.Code == wire.DeadlineExceeded: // a server may have much to do, and nothing is tried twice
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.Unknown: // an owner's own would say that it ran, or not
 		id, err := idOf(request)
 		if err != nil || ws != p.session.Load() || !p.health.missed(id, time.Now()) {

@@ -43,9 +43,10 @@ type Explanation struct {
 	StandIn string // who answers while the owner has failed; empty if nobody else lives
 	Asked   string // the node that looked for the worker: the owner, its stand-in, or this node if it cannot reach them
 	Live    bool   // a worker lives there
-	Loading bool   // its source runs
+	Loading bool   // its source runs, or a message does
 	Worker  WorkerInfo
 	TTL     time.Duration // of the kind
+	Serial  bool          // the kind takes calls
 }
 
 // member returns the member of that name.
@@ -259,7 +260,7 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 		Asked: n.name,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
-		e.TTL = r.kind.Load().TTL
+		e.TTL, e.Serial = r.kind.Load().TTL, r.serial
 	}
 	if i, ok := standIn(id, v.seats, owner); ok {
 		e.StandIn = v.peers[i].name.String()

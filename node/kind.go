@@ -26,6 +26,7 @@ type Kind struct {
 	Queue       int           // 4096; calls that may wait for one id
 	CacheErrors time.Duration // 0: the next call after an error runs the source again
 	Exclusive   bool          // a call that may have run is not answered by another node instead
+	Serial      Factory       // of servers that take calls instead: the kind has no Source, and no more of the above than TTL, FromUse, Timeout and Queue
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -36,6 +37,9 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
 		}
 	}
+	if k, ok := kinds[DefaultKind]; ok && n.registry.serial != (k.Serial != nil) {
+		return errors.New("the default kind cannot become serial, or cease to be, while the node runs")
+	}
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
 	if n.leaving.Load() {
@@ -45,9 +49,8 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	byName := map[string]*registry{DefaultKind: n.registry}
 	for name, kind := range kinds {
 		r := old[name]
-		if r == nil {
-			r = newRegistry(name, kind, n.name, n.registry.room, n.log)
-			r.handOver = n.handover.add
+		if r == nil || r.serial != (kind.Serial != nil) {
+			r = n.newRegistry(name, kind, n.registry.room)
 		} else {
 			r.set(kind)
 		}
@@ -55,11 +58,18 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	}
 	n.kinds.Store(&byName)
 	for name, r := range old {
-		if byName[name] == nil {
+		if byName[name] != r {
 			n.wg.Go(func() { n.retireKind(r) })
 		}
 	}
 	return nil
+}
+
+func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
+	r := newRegistry(name, kind, n.name, room, n.log)
+	r.handOver, r.elsewhere = n.handover.add, n.elsewhere
+	r.claim = func(ctx context.Context, id ID) *wire.Error { return n.claim(ctx, key{name, id}) }
+	return r
 }
 
 // retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
@@ -71,8 +81,11 @@ func (n *Node) retireKind(r *registry) {
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.
 func (n *Node) registryOf(kind string) *registry {
-	if kind == "" {
+	switch kind {
+	case "":
 		return n.registry
+	case readyKind:
+		return n.probed
 	}
 	return (*n.kinds.Load())[kind]
 }
@@ -82,7 +95,19 @@ func (n *Node) registries() []*registry {
 	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry) int { return cmp.Compare(a.name, b.name) })
 }
 
-func unknownKind(name string) *wire.Error { return wire.Errorf(wire.UnknownKind, NotRun, "%q", name) }
+// workersFor returns the workers of a kind that this node has, if they take calls or have values, as is asked.
+func (n *Node) workersFor(kind string, call bool) (*registry, *wire.Error) {
+	r := n.registryOf(kind)
+	switch {
+	case r == nil:
+		return nil, wire.Errorf(wire.UnknownKind, NotRun, "%q", kind)
+	case r.serial && !call:
+		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s is serial: it takes calls, and has no values to request", r.name)
+	case call && !r.serial:
+		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.name)
+	}
+	return r, nil
+}
 
 // patience is how long a call of that kind may have to wait for its source.
 func (n *Node) patience(kind string) time.Duration {
@@ -141,8 +166,8 @@ func (n *Node) compareKinds(ctx context.Context, p *peer, ws *wire.Session) {
 	}
 }
 
-// exclusive reports whether a call of that kind must not be answered elsewhere if it may have run.
-func (n *Node) exclusive(kind string) bool {
-	r := n.registryOf(kind)
-	return r != nil && r.kind.Load().Exclusive
+// exclusive reports whether a request must not be answered elsewhere if it may have run.
+func (n *Node) exclusive(request *wire.Request) bool {
+	r := n.registryOf(request.Kind)
+	return request.IsCall || r != nil && r.kind.Load().Exclusive
 }

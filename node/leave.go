@@ -25,11 +25,16 @@ func (n *Node) part() {
 	if !n.members.beginParting() {
 		return
 	}
-	for _, r := range n.registries() {
+	registries := n.registries()
+	n.hold(n.ctx, registries)
+	for _, r := range registries {
 		r.retain(func(ID) bool { return false })
 	}
 	n.flush(n.ctx)
 	n.members.part()
+	for _, r := range registries {
+		r.release()
+	}
 }
 
 // beginParting has nothing be learned and nobody be let in any more, and reports whether this node is not leaving already.

@@ -115,7 +115,11 @@ func (m *members) refresh() {
 		seated[p], failed[p] = true, w.State != wire.Alive
 		peers = append(peers, p)
 	}
-	old := m.view.Swap(newView(peers, failed, m.routing))
+	v, old := newView(peers, failed, m.routing), m.view.Load()
+	if old != nil && old.epoch == v.epoch {
+		v.roll = old.roll
+	}
+	m.view.Store(v)
 	m.sessions.retain(seated)
 	m.making.Unlock()
 	if old != nil && !m.parting() {

@@ -39,6 +39,9 @@ func (r *registry) retain(keep func(ID) bool) {
 			switch {
 			case keep(id):
 				w.moved = false
+			case w.mail != nil:
+				w.moved = true
+				r.serveLocked(s, w)
 			case w.load != nil:
 				w.moved = true
 			default:
@@ -58,6 +61,9 @@ func (r *registry) retain(keep func(ID) bool) {
 // leave hands over all answers, those of loads that end later included. Unlike with retain they stay here as
 // well: until the others have heard that this node leaves they go on asking it.
 func (r *registry) leave() {
+	if r.serial {
+		return // see hold
+	}
 	for i := range r.shards {
 		s := &r.shards[i]
 		var moves []handedOver
@@ -103,7 +109,7 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	if !kind.FromUse {
 		left = min(left, kind.TTL-age)
 	}
-	if left <= 0 || len(a.Data) > wire.MaxValue {
+	if left <= 0 || len(a.Data) > wire.MaxValue || r.serial {
 		return false
 	}
 	s := r.shard(a.ID)

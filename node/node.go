@@ -45,6 +45,7 @@ const (
 	maxTries       = 3       // owners that one request asks before it helps itself
 	maxWorkers     = 1000    // that Workers lists of one node
 	maxRouted      = 1 << 14 // calls of clients in progress on one node
+	maxProbes      = 100     // of Ready at a time
 	maxConnect     = 100     // names in one Connect of a client
 )
 
@@ -86,6 +87,7 @@ type Node struct {
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
+	probed   *registry                            // what Ready asks
 	handover *handover
 	listener *wire.Listener
 	refusals refusals
@@ -93,6 +95,7 @@ type Node struct {
 	leaving   atomic.Bool  // answers go to those who own their ids without this node
 	closing   atomic.Bool  // no call is taken any more
 	routed    atomic.Int64 // calls of clients in progress
+	clients   atomic.Int64 // sessions of clients
 	closeOnce sync.Once
 	closeErr  error // set by closeOnce
 	wg        sync.WaitGroup
@@ -125,10 +128,13 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, listenError(addr, err)
 	}
-	n.registry = newRegistry(DefaultKind, c.Default, n.name, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))}, n.log)
-	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
+	if k, ok := c.Kinds[DefaultKind]; ok {
+		c.Default = k
+	}
 	n.handover = newHandover(n.heir, n.handOver)
-	n.registry.handOver = n.handover.add
+	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
+	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
+	n.probed = n.newRegistry(readyKind, Kind{TTL: 1}, &room{size: maxProbes})
 	if err := n.setKinds(c.Kinds); err != nil {
 		n.listener.Close()
 		n.cancel()
@@ -178,7 +184,7 @@ func (n *Node) viewChanged() {
 	for _, r := range n.registries() {
 		r.retain(func(id ID) bool {
 			p := v.place(id)
-			return p.self || p.lost.Load() || p.health.stuck.Load()
+			return p.self || !r.serial && (p.lost.Load() || p.health.stuck.Load())
 		})
 	}
 }
@@ -263,6 +269,8 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	if err != nil {
 		return
 	}
+	n.clients.Add(1)
+	defer n.clients.Add(-1)
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():

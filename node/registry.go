@@ -15,14 +15,20 @@ import (
 // waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
 // a worker that is just dying.
 type registry struct {
-	name     string               // of the kind
-	kind     atomic.Pointer[Kind] // that new workers have
-	node     string
-	room     *room // for calls that wait
-	log      *slog.Logger
-	base     time.Time          // of the registry's clock
-	handOver func([]handedOver) // takes the answers that move to other nodes; nil: they are lost. Set before use
-	shards   [shardCount]shard
+	name   string               // of the kind
+	kind   atomic.Pointer[Kind] // that new workers have
+	node   string
+	room   *room // for calls that wait
+	log    *slog.Logger
+	base   time.Time // of the registry's clock
+	serial bool      // its workers have mailboxes instead of values
+	tally  tally
+	shards [shardCount]shard
+
+	// Set before use:
+	handOver  func([]handedOver)                    // takes the answers that move to other nodes; nil: they are lost
+	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
+	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
@@ -34,6 +40,17 @@ type registry struct {
 type room struct {
 	size    int64
 	waiting atomic.Int64
+	bytes   atomic.Int64 // of their messages
+}
+
+func (r *room) enter(c *waiter) {
+	r.waiting.Add(1)
+	r.bytes.Add(int64(len(c.message.data)))
+}
+
+func (r *room) leave(c *waiter) {
+	r.waiting.Add(-1)
+	r.bytes.Add(-int64(len(c.message.data)))
 }
 
 const shardCount = 64
@@ -45,12 +62,16 @@ type shard struct {
 	expiry  expiryHeap           // guarded by mu
 	leaving bool                 // answers go to other nodes, though they stay; guarded by mu
 	closed  bool                 // no load starts any more; guarded by mu
+	held    bool                 // no message runs any more; guarded by mu
 	answers uint64               // given since the start; guarded by mu
+	hits    uint64               // of these, to requests made at this node from a worker's value; guarded by mu
+	expired uint64               // workers, since the start; guarded by mu
 	_       [64]byte             // keeps shards apart in the cache
 }
 
 func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logger) *registry {
-	r := &registry{name: name, node: node, room: room, log: log, base: time.Now()}
+	r := &registry{name: name, node: node, room: room, log: log, base: time.Now(), serial: kind.Serial != nil}
+	r.claim = func(context.Context, ID) *wire.Error { return nil }
 	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for i := range r.shards {
@@ -73,9 +94,14 @@ func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] 
 
 // request answers from the worker of id, which it starts if there is none.
 func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
-	if reply, ok := r.lookup(id); ok {
+	if reply, ok := r.lookup(id, false); ok {
 		return reply, nil
 	}
+	return r.await(ctx, id, Value{})
+}
+
+// await waits for the worker of id, or for its server's answer to a message.
+func (r *registry) await(ctx context.Context, id ID, message Value) (Reply, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	type result struct {
@@ -83,29 +109,33 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 		error
 	}
 	answer := make(chan result, 1)
-	w := r.newWaiter(ctx, id, func(reply Reply, err error) { answer <- result{reply, err} })
-	r.enqueue(w)
+	c := &waiter{id: id, message: message, trace: TraceOf(ctx), deadline: r.now() + timeoutOf(ctx)}
+	c.done = func(reply Reply, err error) { answer <- result{reply, err} }
+	r.enqueue(c)
 	select {
 	case a := <-answer:
 		return a.Reply, a.error
 	case <-ctx.Done():
-		r.withdraw(w, ctx.Err())
+		r.withdraw(c, ctx.Err())
 		a := <-answer
 		return a.Reply, a.error
 	}
 }
 
-// lookup answers at once, if the worker of id has its value.
-func (r *registry) lookup(id ID) (Reply, bool) {
+// lookup answers at once, if the worker of id has its value. Own requests are counted.
+func (r *registry) lookup(id ID, own bool) (Reply, bool) {
 	now := r.now()
 	s := r.shard(id)
 	s.mu.Lock()
 	w := s.workers[id]
-	if w == nil || w.load != nil || w.expires <= now || w.err != nil {
+	if w == nil || w.load != nil || w.expires <= now || w.err != nil || w.mail != nil {
 		s.mu.Unlock()
 		return Reply{}, false
 	}
 	reply := r.hitLocked(s, w, now)
+	if own {
+		s.hits++
+	}
 	s.mu.Unlock()
 	r.logReply("Cached value returned", id, reply)
 	return reply, true
@@ -130,6 +160,7 @@ func (r *registry) staleLocked(s *shard, w *worker, now time.Duration) Reply {
 // renewLocked removes a worker that has expired and was not swept yet. If its value may be given as stale, a successor loads.
 func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successor *worker) {
 	delete(s.workers, w.id)
+	s.expired++
 	if !w.usable(now) || s.closed {
 		return nil
 	}
@@ -138,8 +169,12 @@ func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successo
 	return successor
 }
 
-// enqueue answers c from the worker's value, or lets it wait for the worker's load.
+// enqueue answers c from the worker's value, or lets it wait for the worker.
 func (r *registry) enqueue(c *waiter) {
+	if r.serial {
+		r.post(c)
+		return
+	}
 	now := r.now()
 	s := r.shard(c.id)
 	s.mu.Lock()
@@ -185,13 +220,28 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 	case r.room.waiting.Load() >= r.room.size:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
-	r.room.waiting.Add(1)
+	r.room.enter(c)
 	if w == nil {
 		r.startLocked(s, c.id, now, []*waiter{c})
 		return nil
 	}
 	w.load.add(w, c)
 	return nil
+}
+
+// logRun logs what became of a run of the kind's source, or of its server.
+func (r *registry) logRun(id ID, trace string, took time.Duration, err *wire.Error) {
+	if !r.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	fields := []any{"kind", r.name, "id", id.String(), "took", took}
+	if trace != "" {
+		fields = append(fields, "trace", trace)
+	}
+	if err != nil {
+		fields = append(fields, "err", err.Error())
+	}
+	r.log.Debug("run", fields...)
 }
 
 func (r *registry) logReply(what string, id ID, reply Reply) {
@@ -215,6 +265,9 @@ func (r *registry) drop(id ID, loading bool) bool {
 	switch {
 	case w == nil:
 		return false
+	case w.mail != nil:
+		r.endLocked(s, w, Stopped)
+		return true
 	case w.load != nil:
 		w.stopped = w.stopped || loading
 		w.load.stale = nil
@@ -224,15 +277,21 @@ func (r *registry) drop(id ID, loading bool) bool {
 	return w.dies() > r.now()
 }
 
-// close refuses new loads, gives the running ones until ctx ends, then cancels them. It fails if a source does
-// not heed that within a second.
+// close refuses new loads and messages, gives the running ones until ctx ends, then cancels them. It fails if a source
+// does not heed that within a second.
 func (r *registry) close(ctx context.Context) error {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
 		s.closed = true
+		for _, w := range s.workers {
+			if w.mail != nil {
+				r.serveLocked(s, w) // which ends it when nobody waits
+			}
+		}
 		s.mu.Unlock()
 	}
+	r.release()
 	idle := make(chan struct{})
 	go func() {
 		r.wg.Wait()

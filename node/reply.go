@@ -117,6 +117,6 @@ type WorkerInfo struct {
 	Node  string
 	Age   time.Duration // since the worker started
 	TTL   time.Duration // until it expires; 0 while it loads
-	Hits  uint64        // calls answered from its value
-	Queue int           // calls that wait for its value
+	Hits  uint64        // calls answered from its value, or by its server
+	Queue int           // calls that wait for it
 }

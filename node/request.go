@@ -25,7 +25,7 @@ func (n *Node) RequestVia(ctx context.Context, via string, id ID) (Reply, error)
 	return n.requestVia(ctx, via, "", id)
 }
 
-func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (Reply, error) {
+func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (reply Reply, err error) {
 	p, err := n.member(via)
 	if err != nil {
 		return Reply{}, err
@@ -33,29 +33,47 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (Reply, 
 	if p.self {
 		return n.request(ctx, kind, id, false)
 	}
+	began := n.registry.now()
 	request := wireRequest(kind, id)
-	request.Route = true
-	return n.ask(ctx, p, &request)
+	request.Route, request.Trace = true, TraceOf(ctx)
+	reply, err = n.ask(ctx, p, &request)
+	n.noteRequest(ctx, key{kind, id}, began, reply, err)
+	return reply, err
 }
 
-func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
+func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (reply Reply, err error) {
 	p := n.members.view.Load().place(id)
-	if p.self {
-		return n.here(ctx, kind, id, fresh)
+	if p.self && !fresh {
+		if r := n.registryOf(kind); r != nil {
+			if reply, ok := r.lookup(id, true); ok {
+				return reply, nil
+			}
+		}
 	}
+	began := n.registry.now()
+	if p.self {
+		reply, err = n.here(ctx, kind, id, fresh)
+	} else {
+		reply, err = n.requestFrom(ctx, p, kind, id, fresh, began)
+	}
+	n.noteRequest(ctx, key{kind, id}, began, reply, err)
+	return reply, err
+}
+
+// requestFrom asks another node, and whom it takes to get an answer.
+func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, began time.Duration) (Reply, error) {
 	if p.session.Load() == nil { // to dial takes from the same 5 s
 		var cancel context.CancelFunc
 		ctx, cancel = withDefaultTimeout(ctx)
 		defer cancel()
 	}
-	start := n.registry.now()
 	request := wireRequest(kind, id)
-	request.Fresh = fresh
+	request.Fresh, request.Trace = fresh, TraceOf(ctx)
 	reply, err := n.ask(ctx, p, &request)
 	if err != nil {
 		if _, ok := ctx.Deadline(); !ok {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-start))
+			ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-began))
 			defer cancel()
 		}
 		return n.retry(ctx, id, p, &request, err)
@@ -65,9 +83,9 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (Rep
 
 // here asks the worker of this node.
 func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
-	r := n.registryOf(kind)
-	if r == nil {
-		return Reply{}, unknownKind(kind)
+	r, err := n.workersFor(kind, false)
+	if err != nil {
+		return Reply{}, err
 	}
 	if fresh {
 		r.forget(id)
@@ -77,7 +95,7 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
-	if p.health.stuck.Load() && !n.exclusive(request.Kind) {
+	if p.health.stuck.Load() && !n.exclusive(request) {
 		p.health.tryNext(request)
 		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
 	}
@@ -114,7 +132,7 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 			next = n.members.view.Load().place(id)
 		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
-		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request.Kind)):
+		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request)):
 			return n.degraded(ctx, id, request, e.Outcome)
 		default:
 			return Reply{}, err

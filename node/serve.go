@@ -30,6 +30,8 @@ const (
 	opVia        wire.Op = 14 // viaMessage → wire.Reply
 	opRetire     wire.Op = 15 // make no more calls on this session
 	opHandOver   wire.Op = 16 // []handedOver
+	opRoll       wire.Op = 17 // uint64: the epoch → rollMessage
+	opHolds      wire.Op = 18 // key → bool
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -60,6 +62,14 @@ func wireRequest(kind string, id ID) wire.Request {
 	}
 	return wire.Request{Kind: kind, Text: id.text, IsText: true}
 }
+
+func wireCall(k key, message Value) wire.Request {
+	r := wireRequest(k.Kind, k.ID)
+	r.IsCall, r.Data, r.IsInt, r.Type = true, message.data, message.isInt(), message.MediaType()
+	return r
+}
+
+func messageOf(r *wire.Request) Value { return wireValue(r.Data, r.Type, r.IsInt) }
 
 func idOf(r *wire.Request) (ID, error) {
 	if !r.IsText {
@@ -100,15 +110,15 @@ func (n *Node) ServeCall(c wire.Call) {
 	v := n.members.view.Load()
 	place := v.place(id)
 	if place.self {
-		r := n.registryOf(c.Request.Kind)
-		if r == nil {
-			c.Fail(unknownKind(c.Request.Kind))
+		r, err := n.workersFor(c.Request.Kind, c.Request.IsCall)
+		if err != nil {
+			c.Fail(err)
 			return
 		}
 		if c.Request.Fresh {
 			r.forget(id)
 		}
-		if reply, ok := r.lookup(id); ok {
+		if reply, ok := r.lookup(id, false); ok {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -120,12 +130,12 @@ func (n *Node) ServeCall(c wire.Call) {
 		n.serveRouted(c, id)
 		return
 	}
-	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is", Members: n.members.snapshot()})
+	c.Fail(n.elsewhere(id))
 }
 
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
-	w := &waiter{id: id, deadline: r.now() + clampTimeout(c.Timeout)}
+	w := &waiter{id: id, message: messageOf(&c.Request), trace: c.Request.Trace, deadline: r.now() + clampTimeout(c.Timeout)}
 	w.done = func(reply Reply, err error) { n.answer(c, reply, err) }
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
 	r.enqueue(w)
@@ -143,7 +153,14 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.Add(-1)
 		defer cancel()
-		reply, err := n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
+		ctx := WithTrace(ctx, c.Request.Trace)
+		var reply Reply
+		var err error
+		if c.Request.IsCall {
+			reply, err = n.call(ctx, key{c.Request.Kind, id}, messageOf(&c.Request))
+		} else {
+			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
+		}
 		n.answer(c, reply, err)
 	})
 }
@@ -181,6 +198,10 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 		return nil, nil
 	case opHandOver:
 		return with(args, func(list []handedOver) (any, error) { return nil, n.takeOver(s, list) })
+	case opRoll:
+		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(s.Peer(), epoch) })
+	case opHolds:
+		return with(args, func(k key) (any, error) { return n.holds(k), nil })
 	case opPart:
 		n.wg.Go(n.part) // which ends this session, too
 		return nil, nil

@@ -15,12 +15,13 @@ type view struct {
 	epoch   uint64 // the same for the same seats and routing
 
 	rest func() *view // the view of the others when this node has left
+	roll *rollCall    // the same for the same epoch, one after the other
 }
 
 // newView returns the view of these members. Failed are those that cannot be reached.
 func newView(peers []*peer, failed map[*peer]bool, r Routing) *view {
 	slices.SortFunc(peers, func(a, b *peer) int { return a.name.Compare(b.name) })
-	v := &view{peers: peers, routing: r}
+	v := &view{peers: peers, routing: r, roll: newRollCall()}
 	h := fnv.New64a()
 	h.Write([]byte{byte(r)})
 	for _, p := range peers {

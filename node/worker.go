@@ -19,9 +19,10 @@ type worker struct {
 	value   Value
 	err     *wire.Error // cached instead of a value, if the kind says so
 	hits    uint64
-	load    *load // nil once it has a value
-	moved   bool  // the id is another node's now: hand its answer over when the load ends
-	stopped bool  // drop it when the load ends
+	load    *load    // nil once it has a value
+	mail    *mailbox // of a serial kind, instead of value, err and load
+	moved   bool     // the id is another node's now: hand its answer over when the load ends
+	stopped bool     // drop it when the load ends
 }
 
 // A load is one run of a source, and who waits for it.
@@ -31,6 +32,7 @@ type load struct {
 	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
 	// comes meanwhile waits for the next run, because runs of one id never overlap.
 	abandoned bool
+	trace     string  // of the call for which it runs
 	stale     *worker // whose value is given until the load ends, or it is too old; nil if there is none
 }
 
@@ -45,15 +47,17 @@ func (w *worker) dies() time.Duration {
 // usable reports whether its value may still be given as stale.
 func (w *worker) usable(now time.Duration) bool { return w != nil && w.err == nil && now < w.dies() }
 
-// A waiter is a call that waits for a load. Its done is called exactly once, without locks held.
+// A waiter is a call that waits for a worker. Its done is called exactly once, without locks held.
 type waiter struct {
 	id       ID
+	message  Value         // to a server
+	trace    string        // what it is part of, for [TraceOf]
 	deadline time.Duration // on the registry's clock
 	done     func(Reply, error)
 
 	// Guarded by the lock of the id's shard:
-	worker   *worker // whose load it waits for
-	index    int     // in its waiters
+	worker   *worker // for which it waits
+	index    int     // in its waiters, or in all that its mailbox has had
 	canceled bool
 }
 
@@ -77,10 +81,6 @@ func (l *load) remove(c *waiter) {
 	}
 }
 
-func (r *registry) newWaiter(ctx context.Context, id ID, done func(Reply, error)) *waiter {
-	return &waiter{id: id, deadline: r.now() + timeoutOf(ctx), done: done}
-}
-
 // withdraw answers c with why, unless it has been answered.
 func (r *registry) withdraw(c *waiter, why error) {
 	s := r.shard(c.id)
@@ -91,10 +91,15 @@ func (r *registry) withdraw(c *waiter, why error) {
 		s.mu.Unlock()
 		return
 	}
-	w.load.remove(c)
+	before := Unknown
+	if w.mail != nil {
+		before = w.mail.remove(c)
+	} else {
+		w.load.remove(c)
+	}
 	s.mu.Unlock()
-	r.room.waiting.Add(-1)
-	c.done(Reply{}, endError(why, Unknown))
+	r.room.leave(c)
+	c.done(Reply{}, endError(why, before))
 }
 
 // startLocked starts the worker of id for those who wait.
@@ -102,6 +107,10 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 	kind := r.kind.Load()
 	ctx, cancel := context.WithTimeout(r.ctx, kind.Timeout)
 	w := &worker{id: id, kind: kind, started: now, load: &load{cancel: cancel}}
+	if len(waiters) > 0 {
+		w.load.trace = waiters[0].trace
+		ctx = WithTrace(ctx, w.load.trace)
+	}
 	for _, c := range waiters {
 		w.load.add(w, c)
 	}
@@ -118,7 +127,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 	now := r.now()
 	s.mu.Lock()
-	l := w.load
+	l, failure := w.load, err
 	w.value, w.err = value, err
 	moves := r.settleLocked(s, w, now)
 	waiters := l.waiters
@@ -134,6 +143,8 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	r.room.waiting.Add(-int64(len(waiters)))
+	r.tally.noteRun(now-w.started, failure)
+	r.logRun(w.id, l.trace, now-w.started, failure)
 	if len(moves) > 0 {
 		r.handOver(moves)
 	}
@@ -223,5 +234,8 @@ func run(ctx context.Context, source Source, id ID, then func(Value, *wire.Error
 		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
 	default:
 		failure = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: err.Error()}
+		if _, ok := err.(messageError); ok { //nolint:errorlint // one that is wrapped is another worker's
+			failure = &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+		}
 	}
 }

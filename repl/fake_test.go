@@ -1,7 +1,9 @@
 package repl
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
 )
 
 // fakeCluster is three nodes, of which 1@127.0.0.1 is the own. A worker's value is 100 times its
@@ -20,12 +23,67 @@ import (
 type fakeCluster struct {
 	mu      sync.Mutex
 	workers map[node.ID]int64 // guarded by mu
+	balance map[node.ID]int64 // guarded by mu; of the kind account
 	request func(ctx context.Context, id node.ID) (node.Reply, error)
 	load    time.Duration // how long Nodes takes
 }
 
-// Family is the cluster itself: it has one kind.
-func (f *fakeCluster) Family(string) node.Family { return f }
+// Family is the cluster itself: only calls depend on the kind.
+func (f *fakeCluster) Family(kind string) node.Family { return fakeFamily{f, kind} }
+
+type fakeFamily struct {
+	*fakeCluster
+	kind string
+}
+
+// Call reaches workers of these kinds: those of an account add up amounts and answer in the form of the message, those of an
+// echo answer the message, those of a type tell what it is, and the others fail.
+func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (node.Reply, error) {
+	owner, _ := f.Owner(ctx, id)
+	answer := node.Reply{Value: message, Node: owner, Age: time.Second, TTL: 4 * time.Second}
+	switch f.kind {
+	case "echo":
+	case "type":
+		what := cmp.Or(message.MediaType(), "bytes")
+		if _, ok := message.Int(); ok {
+			what = "int"
+		}
+		answer.Value = node.BytesValue(what + ": " + message.String())
+	case "account":
+		return f.deposit(answer, id, message)
+	case "hang":
+		<-ctx.Done()
+		return node.Reply{}, ctx.Err()
+	case "panic":
+		panic("lost")
+	default:
+		return node.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, node.DefaultKind))
+	}
+	return answer, nil
+}
+
+func (f *fakeCluster) deposit(answer node.Reply, id node.ID, message node.Value) (node.Reply, error) {
+	var order struct{ Amount int64 }
+	if message.MediaType() == "" {
+		order.Amount, _ = message.Int()
+	} else if err := json.Unmarshal([]byte(message.String()), &order); err != nil {
+		return node.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "%v", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.balance == nil {
+		f.balance = make(map[node.ID]int64)
+	}
+	if f.balance[id]+order.Amount < 0 {
+		return node.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "only %d", f.balance[id])
+	}
+	f.balance[id] += order.Amount
+	answer.Value = node.IntValue(f.balance[id])
+	if t := message.MediaType(); t != "" {
+		answer.Value = node.MediaValue(t, fmt.Sprintf(`{"balance": %d}`, f.balance[id]))
+	}
+	return answer, nil
+}
 
 func (f *fakeCluster) Self() string { return "1@127.0.0.1" }
 

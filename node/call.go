@@ -1,0 +1,75 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// call sends a message to the server of an id. Unlike a request it is never answered by another node than the one that is the
+// place of the id: while that cannot be reached, call waits for it to come back, or for the view to name a stand-in.
+func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
+	if len(message.data) > wire.MaxValue { // on this node as well as on others
+		return Reply{}, wire.Errorf(wire.BadRequest, NotRun, "message of %d bytes, limit %d", len(message.data), wire.MaxValue)
+	}
+	began := n.registry.now()
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	reply, err := n.callPlace(ctx, k, message)
+	n.noteRequest(ctx, k, began, reply, err)
+	return reply, err
+}
+
+func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, error) {
+	request := wireCall(k, message)
+	request.Trace = TraceOf(ctx)
+	p := n.members.view.Load().place(k.ID)
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		reply, err := n.callAt(ctx, p, &request, k, message)
+		if err == nil {
+			return reply, nil
+		}
+		e, ok := errors.AsType[*wire.Error](err)
+		if !ok || !n.again(e) {
+			return Reply{}, err
+		}
+		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
+			if lostOnTheWay(e) {
+				return Reply{}, err // tells more than that time is up
+			}
+			return Reply{}, endError(ctx.Err(), NotRun)
+		}
+		if e.Code == wire.NotOwner && !p.self {
+			p = n.settle(ctx, k.ID, p, e.Members)
+		} else {
+			p = n.members.view.Load().place(k.ID)
+		}
+	}
+}
+
+const (
+	firstWait = 5 * time.Millisecond // before a call that did not run is made again, but for the first time
+	lastWait  = 200 * time.Millisecond
+)
+
+// callAt sends a message to the server at p.
+func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key, message Value) (Reply, error) {
+	if !p.self {
+		return n.ask(ctx, p, request)
+	}
+	r, err := n.workersFor(k.Kind, true)
+	if err != nil {
+		return Reply{}, err
+	}
+	return r.await(ctx, k.ID, message)
+}
+
+// again reports whether a call that failed so may succeed elsewhere, or later.
+func (n *Node) again(e *wire.Error) bool {
+	if e.Outcome != NotRun || n.closing.Load() {
+		return false
+	}
+	return e.Code == wire.NotOwner || e.Code == wire.Leaving || lostOnTheWay(e)
+}

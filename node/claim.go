@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A server of an id must not start while another node still has one. So a node that is to start its first one after the view
+// has changed calls the roll: it asks every member which servers it has that are not its own any more, and thereby makes
+// sure that each of them knows of the change, and starts no such server from then on. For an id that
+// another one still has, it waits. A member that is out of reach is not waited for: what it runs, if it lives, runs
+// besides, until it has heard of the change. To exclude that takes a majority's consent, and with it calls that fail while two of three are away.
+
+// A rollCall is what the members have answered after one change of the view. It is called when a server is first to start.
+type rollCall struct {
+	once sync.Once
+	done chan struct{}
+
+	// Set before done is closed:
+	holders map[key][]*peer // who had a server that is another node's
+	unsure  []*peer         // who saw the members differently, or had too many servers to tell: asked for each id
+}
+
+func newRollCall() *rollCall { return &rollCall{done: make(chan struct{})} }
+
+const (
+	rollTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
+	maxHeld  = 2048            // servers in one answer
+)
+
+// A rollMessage is a member's answer to a roll-call.
+type rollMessage struct {
+	Epoch uint64 // of its view
+	Held  []key
+	More  bool // than those
+}
+
+// claim waits until no other node has a server of k. It fails if k is another node's, or when ctx ends.
+func (n *Node) claim(ctx context.Context, k key) *wire.Error {
+	for {
+		v := n.members.view.Load()
+		if !v.place(k.ID).self {
+			return n.elsewhere(k.ID)
+		}
+		if len(v.peers) == 1 {
+			return nil
+		}
+		v.roll.once.Do(func() { n.wg.Go(func() { n.callRoll(v) }) })
+		select {
+		case <-v.roll.done:
+		case <-ctx.Done():
+			return endError(ctx.Err(), NotRun)
+		}
+		for _, p := range slices.Concat(v.roll.holders[k], v.roll.unsure) {
+			if err := n.awaitRelease(ctx, v, p, k); err != nil {
+				return err
+			}
+		}
+		if n.members.view.Load().roll == v.roll {
+			return nil
+		}
+	}
+}
+
+// elsewhere is the answer to a call for an id that is another node's.
+func (n *Node) elsewhere(id ID) *wire.Error {
+	place := n.members.view.Load().place(id)
+	return &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is", Members: n.members.snapshot()}
+}
+
+func (n *Node) callRoll(v *view) {
+	ctx, cancel := context.WithTimeout(n.ctx, rollTime)
+	defer cancel()
+	answers := make([]rollMessage, len(v.peers))
+	asked := make([]bool, len(v.peers))
+	var wg sync.WaitGroup
+	for i, p := range v.peers {
+		if p.self || v.seats[i].failed && p.session.Load() == nil {
+			continue
+		}
+		wg.Go(func() {
+			s, err := n.members.sessions.get(ctx, p)
+			asked[i] = err == nil && s.Do(ctx, opRoll, v.epoch, &answers[i]) == nil
+		})
+	}
+	wg.Wait()
+	roll := v.roll
+	roll.holders = map[key][]*peer{}
+	for i, p := range v.peers {
+		if !asked[i] {
+			continue
+		}
+		if answers[i].Epoch != v.epoch || answers[i].More {
+			roll.unsure = append(roll.unsure, p)
+			continue
+		}
+		for _, k := range answers[i].Held {
+			roll.holders[k] = append(roll.holders[k], p)
+		}
+	}
+	close(roll.done)
+}
+
+// awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
+func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.Error {
+	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
+		s, err := n.members.sessions.get(ctx, p)
+		held := false
+		if err == nil {
+			err = s.Do(ctx, opHolds, k, &held)
+		}
+		if ctx.Err() == nil && (err != nil || !held) {
+			return nil
+		}
+		if !sleep(ctx, wait) {
+			e := endError(ctx.Err(), NotRun)
+			e.Text = p.name.String() + " still runs a call for id " + k.ID.String()
+			return e
+		}
+	}
+	return nil
+}
+
+// serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.
+func (n *Node) serveRoll(from wire.Hello, epoch uint64) (any, error) {
+	v := n.members.view.Load()
+	if name, err := ParseName(from.Name); err == nil && v.epoch != epoch {
+		if p := v.peer(name); p != nil {
+			_ = n.members.exchange(n.ctx, p) // the epoch in the answer shows whether it has helped
+		}
+		v = n.members.view.Load()
+	}
+	answer := rollMessage{Epoch: v.epoch}
+	for _, r := range n.registries() {
+		if r.serial {
+			answer.add(r, v)
+		}
+	}
+	return answer, nil
+}
+
+// add adds the servers of r whose ids are not this node's.
+func (m *rollMessage) add(r *registry, v *view) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for id := range s.workers {
+			if v.place(id).self {
+				continue
+			}
+			if m.More = len(m.Held) == maxHeld; m.More {
+				break
+			}
+			m.Held = append(m.Held, key{r.name, id})
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (n *Node) holds(k key) bool {
+	r := n.registryOf(k.Kind)
+	return r != nil && r.serial && r.has(k.ID)
+}

@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A ledger is what the servers of all nodes of a test share, as they would a database. It tells if two of them work on one id
+// at once.
+type ledger struct {
+	servers [20]atomic.Int32 // that live, by id
+	runs    [20]atomic.Int32 // that are in progress
+	sum     [20]int          // of what was added; the calls for an id are to be serial
+	overlap atomic.Int32
+}
+
+type teller struct {
+	*ledger
+	id int64
+}
+
+func (l *ledger) start(_ context.Context, id ID) (*teller, error) {
+	n := id.num
+	if l.servers[n].Add(1) != 1 {
+		l.overlap.Add(1)
+	}
+	return &teller{l, n}, nil
+}
+
+func (c *teller) Call(_ context.Context, add int) (int, error) {
+	if c.runs[c.id].Add(1) != 1 {
+		c.overlap.Add(1)
+	}
+	before := c.sum[c.id]
+	time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+	c.sum[c.id] = before + add
+	c.runs[c.id].Add(-1)
+	return c.sum[c.id], nil
+}
+
+func (c *teller) Terminate(context.Context, EndReason) { c.servers[c.id].Add(-1) }
+
+// callAll has many callers, each at one of the nodes, add to random ids until stop, and checks the sums.
+func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during func()) (calls int) {
+	t.Helper()
+	var want [20]atomic.Int64
+	var stop atomic.Bool
+	var total atomic.Int64
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for !stop.Load() {
+				all := nodes()
+				n, id := all[i%len(all)], rand.Int64N(20)
+				if _, err := Call[int](t.Context(), n.Family(DefaultKind), IntID(id), 1); err != nil {
+					t.Errorf("call(%d) at %s: %v (%v)", id, n.Self(), err, OutcomeOf(err))
+					return
+				}
+				want[id].Add(1)
+				total.Add(1)
+			}
+		})
+	}
+	during()
+	stop.Store(true)
+	wg.Wait()
+	for id := range want {
+		if got := int64(l.sum[id]); got != want[id].Load() {
+			t.Errorf("id %d: %d calls have counted %d", id, want[id].Load(), got)
+		}
+	}
+	if n := l.overlap.Load(); n > 0 {
+		t.Errorf("%d times there were two at once", n)
+	}
+	return int(total.Load())
+}
+
+// TestSerialCluster has 100 callers at three nodes call 20 ids, over many expiries.
+func TestSerialCluster(t *testing.T) {
+	var l ledger
+	nodes := startCluster(t, 3, Kind{Serial: Serve(l.start), TTL: 50 * time.Millisecond})
+	n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(time.Second) })
+	if n < 200 {
+		t.Errorf("only %d calls", n)
+	}
+}
+
+// TestSerialMembersChange is the same while nodes join and leave: no call fails, none runs twice, and no id has two servers.
+func TestSerialMembersChange(t *testing.T) {
+	for round := range 3 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			var l ledger
+			kind := Kind{Serial: Serve(l.start), TTL: time.Second}
+			nodes := startCluster(t, 2, kind)
+			host := nodes[0].addr.Host
+			l.callAll(t, 50, func() []*Node { return nodes }, func() {
+				var joined []*Node
+				for i := range 3 {
+					n := startNode(t, fmt.Sprintf("%d@%s", i+3, host), kind)
+					if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+						t.Error(err)
+					}
+					joined = append(joined, n)
+					time.Sleep(200 * time.Millisecond)
+				}
+				if err := nodes[1].Disconnect(t.Context(), joined[0].Self()); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(200 * time.Millisecond)
+				for _, n := range joined[1:] {
+					if err := n.Close(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(200 * time.Millisecond)
+			})
+		})
+	}
+}
+
+// TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named, and never run on another node.
+func TestSerialCrash(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Serial: func(_ context.Context, _ ID) (Server, error) { return echoServer{}, nil }})
+	family := nodes[0].Family("")
+	reply, err := family.Call(t.Context(), IntID(1), IntValue(1))
+	if err != nil || reply.Node != nodes[1].Self() {
+		t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[1].Self())
+	}
+	crash(nodes[1])
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	reply, err = family.Call(ctx, IntID(1), IntValue(2))
+	if why, _ := family.Why(ctx, IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
+		t.Errorf("%+v, %v; want an answer of %s", reply, err, why.StandIn)
+	}
+}
+
+type echoServer struct{}
+
+func (echoServer) Call(_ context.Context, message Value) (Value, error) { return message, nil }

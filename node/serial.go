@@ -1,0 +1,416 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A worker of a serial kind has a mailbox instead of a value: messages come in, and one goroutine at a time gives them to
+// the server, one after another, and ends the server when its time has come. While there is nothing to do there is no
+// goroutine. All of a mailbox is guarded by the lock of its shard, but for server, which is that goroutine's.
+type mailbox struct {
+	server  Server
+	queue   []*waiter // in order; nil for one that was withdrawn
+	first   int       // number of queue[0]: waiters are numbered as they come
+	waiting int       // in the queue
+	current *waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
+
+	busy    bool               // a goroutine serves
+	began   time.Duration      // what it does, on the registry's clock
+	cancel  context.CancelFunc // ends what it does; nil if it does nothing that can be ended
+	claimed bool               // no other node has a server of this id
+	listed  bool               // it is in the expiry heap
+	ending  bool               // the server shall end, for the reason why
+	why     EndReason
+}
+
+// maxMessages is how many bytes of messages may wait on a node.
+const maxMessages = 256 << 20
+
+// add puts a waiter at the end of the queue.
+func (m *mailbox) add(w *worker, c *waiter) {
+	c.worker, c.index = w, m.first+len(m.queue)
+	m.queue = append(m.queue, c)
+	m.waiting++
+}
+
+// next takes out the first waiter.
+func (m *mailbox) next() *waiter {
+	for c := (*waiter)(nil); ; {
+		c, m.queue[0] = m.queue[0], nil
+		m.queue = m.queue[1:]
+		m.first++
+		if c != nil {
+			m.waiting--
+			return c
+		}
+	}
+}
+
+// remove takes out a waiter that has given up, and returns what became of its message.
+func (m *mailbox) remove(c *waiter) (before Outcome) {
+	c.worker = nil
+	if c == m.current {
+		m.current = nil
+		m.cancel()
+		return Unknown
+	}
+	m.queue[c.index-m.first] = nil
+	m.waiting--
+	if m.waiting == 0 && m.current == nil && m.cancel != nil {
+		m.cancel()
+	}
+	return NotRun
+}
+
+// post lets c wait for the server of its id, which is started if there is none.
+func (r *registry) post(c *waiter) {
+	s := r.shard(c.id)
+	s.mu.Lock()
+	err := r.postLocked(s, c)
+	s.mu.Unlock()
+	if err != nil {
+		c.done(Reply{}, err)
+	}
+}
+
+func (r *registry) postLocked(s *shard, c *waiter) *wire.Error {
+	now := r.now()
+	w := s.workers[c.id]
+	switch {
+	case c.canceled:
+		return &wire.Error{Code: wire.Canceled, Outcome: NotRun}
+	case s.closed:
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	case c.deadline <= now:
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}
+	case w != nil && w.mail.waiting >= w.kind.Queue:
+		return wire.Errorf(wire.Overloaded, NotRun, "%d calls wait for id %s", w.mail.waiting, c.id)
+	case r.room.waiting.Load() >= r.room.size:
+		return wire.Errorf(wire.Overloaded, NotRun, "%d calls wait on this node", r.room.size)
+	case r.room.bytes.Load()+int64(len(c.message.data)) > maxMessages:
+		return wire.Errorf(wire.Overloaded, NotRun, "%d bytes of messages wait on this node", int64(maxMessages))
+	}
+	r.room.enter(c)
+	if w == nil {
+		w = &worker{id: c.id, kind: r.kind.Load(), started: now, mail: &mailbox{}}
+		s.workers[c.id] = w
+	}
+	w.mail.add(w, c)
+	r.serveLocked(s, w)
+	return nil
+}
+
+// serveLocked sees to it that a goroutine serves w.
+func (r *registry) serveLocked(s *shard, w *worker) {
+	if w.mail.busy || s.held {
+		return
+	}
+	w.mail.busy = true
+	s.loading[w] = struct{}{}
+	r.wg.Go(func() { r.serve(s, w) })
+}
+
+// endLocked has the server of w end as soon as it does nothing else.
+func (r *registry) endLocked(s *shard, w *worker, why EndReason) {
+	if m := w.mail; !m.ending {
+		m.ending, m.why = true, why
+	}
+	r.serveLocked(s, w)
+}
+
+// serve does what there is to do for w, until it can rest.
+func (r *registry) serve(s *shard, w *worker) {
+	rests := false
+	defer func() {
+		if !rests { // the code of the kind has ended the goroutine
+			r.wg.Go(func() { r.serve(s, w) })
+		}
+	}()
+	for !rests {
+		var do func()
+		var refused []*waiter
+		var why *wire.Error
+		s.mu.Lock()
+		w.mail.began = r.now()
+		refused, why = r.refuseLocked(s, w)
+		if do = r.stepLocked(s, w); do == nil {
+			rests = true
+		}
+		s.mu.Unlock()
+		r.refuse(refused, why)
+		if do != nil {
+			do()
+		}
+	}
+}
+
+// refuseLocked takes out the messages that shall not run, and why they do not.
+func (r *registry) refuseLocked(s *shard, w *worker) (refused []*waiter, why *wire.Error) {
+	m := w.mail
+	if w.moved {
+		return m.takeAll(), r.elsewhere(w.id)
+	}
+	for len(m.queue) > 0 && (m.queue[0] == nil || m.queue[0].deadline <= m.began) {
+		if m.queue[0] != nil {
+			refused = append(refused, m.next())
+			continue
+		}
+		m.queue = m.queue[1:]
+		m.first++
+	}
+	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}
+}
+
+// takeAll empties the queue.
+func (m *mailbox) takeAll() (all []*waiter) {
+	for m.waiting > 0 {
+		all = append(all, m.next())
+	}
+	return all
+}
+
+// refuse answers waiters that have been taken out, with why.
+func (r *registry) refuse(list []*waiter, why *wire.Error) {
+	for _, c := range list {
+		r.room.leave(c)
+		c.done(Reply{}, why)
+	}
+}
+
+// stepLocked returns what to do next for w, or nil if it rests.
+func (r *registry) stepLocked(s *shard, w *worker) func() {
+	m := w.mail
+	if m.server != nil {
+		if why, ends := r.endsLocked(s, w); ends {
+			return func() { r.terminate(s, w, why) }
+		}
+	}
+	m.ending = false
+	switch {
+	case m.waiting == 0 || s.held:
+		r.restLocked(s, w)
+		return nil
+	case !m.claimed:
+		return func() { r.claimFor(s, w) }
+	}
+	c := m.next()
+	m.current = c
+	ctx, cancel := context.WithTimeout(WithTrace(r.ctx, c.trace), min(w.kind.Timeout, c.deadline-m.began))
+	m.cancel = cancel
+	return func() {
+		defer cancel()
+		r.deliver(ctx, s, w, c)
+	}
+}
+
+// endsLocked reports whether the server of w shall end now, and why.
+func (r *registry) endsLocked(s *shard, w *worker) (why EndReason, ends bool) {
+	switch m := w.mail; {
+	case m.ending:
+		return m.why, true
+	case w.moved:
+		return Moved, true
+	case s.held || s.closed && m.waiting == 0:
+		return Closing, true
+	case w.expires <= m.began:
+		return Expired, true
+	}
+	return 0, false
+}
+
+// restLocked leaves w without a goroutine: waiting for its time to end, or for its place to be settled, or gone.
+func (r *registry) restLocked(s *shard, w *worker) {
+	m := w.mail
+	m.busy = false
+	delete(s.loading, w)
+	switch {
+	case m.server != nil && !m.listed:
+		m.listed = true
+		s.expiry.push(w)
+		r.sweeper.wakeBy(w.dies())
+	case m.server != nil:
+	case m.waiting == 0:
+		r.dropLocked(s, w)
+	}
+}
+
+// claimFor makes sure that no other node has a server of w's id. Those who wait learn if that fails.
+func (r *registry) claimFor(s *shard, w *worker) {
+	ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
+	defer cancel()
+	s.mu.Lock()
+	w.mail.cancel = cancel
+	s.mu.Unlock()
+	err := r.claim(ctx, w.id)
+	s.mu.Lock()
+	w.mail.cancel = nil
+	w.mail.claimed = err == nil
+	var refused []*waiter
+	if err != nil && ctx.Err() != context.Canceled { // else who waits now has come since
+		refused = w.mail.takeAll()
+	}
+	s.mu.Unlock()
+	r.refuse(refused, err)
+}
+
+// deliver gives the server of w a message. It makes the server if there is none.
+func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter) {
+	m := w.mail
+	had := m.server != nil
+	made := had
+	run(ctx, func(ctx context.Context, id ID) (v Value, err error) {
+		if !made {
+			m.server, err = w.kind.Serial(ctx, id)
+			if made = err == nil && m.server != nil; !made {
+				return v, err
+			}
+		}
+		return m.server.Call(ctx, c.message)
+	}, w.id, func(v Value, err *wire.Error) {
+		if !made {
+			m.server = nil
+			err = notMade(err)
+		}
+		r.answered(s, w, c, v, err, !had)
+	})
+}
+
+// notMade is the error of a message for which no server could be made.
+func notMade(err *wire.Error) *wire.Error {
+	if err == nil {
+		return wire.Errorf(wire.SourceFailed, NotRun, "the factory made no server")
+	}
+	e := *err
+	e.Outcome = NotRun
+	return &e
+}
+
+// answered ends the run of a message, the first one of a server or another one.
+func (r *registry) answered(s *shard, w *worker, c *waiter, v Value, err *wire.Error, first bool) {
+	m := w.mail
+	s.mu.Lock()
+	now := r.now()
+	took := now - m.began
+	if first {
+		w.started, w.expires = m.began, m.began+w.kind.TTL
+	}
+	if w.kind.FromUse {
+		w.expires = now + w.kind.TTL
+	}
+	w.hits++
+	s.answers++
+	if err != nil && err.Code == wire.Panicked && m.server != nil {
+		m.ending, m.why = true, Crashed
+	}
+	waits := m.current == c
+	m.current, m.cancel, c.worker = nil, nil, nil
+	reply := Reply{Value: v, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	s.mu.Unlock()
+	r.tally.noteRun(took, err)
+	r.logRun(c.id, c.trace, took, err)
+	if !waits {
+		return
+	}
+	r.room.leave(c)
+	if err != nil {
+		c.done(Reply{}, err)
+	} else {
+		c.done(reply, nil)
+	}
+}
+
+// terminate ends the server of w. What waits is for the next one.
+func (r *registry) terminate(s *shard, w *worker, why EndReason) {
+	if t, ok := w.mail.server.(Terminator); ok {
+		ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
+		defer cancel()
+		run(ctx, func(ctx context.Context, _ ID) (Value, error) {
+			t.Terminate(ctx, why)
+			return Value{}, nil
+		}, w.id, func(_ Value, err *wire.Error) {
+			if err != nil {
+				r.log.Warn("a server did not end well", "kind", r.name, "id", w.id.String(), "why", err.Text)
+			}
+			r.terminated(s, w, why)
+		})
+		return
+	}
+	r.terminated(s, w, why)
+}
+
+func (r *registry) terminated(s *shard, w *worker, why EndReason) {
+	s.mu.Lock()
+	w.mail.server, w.mail.ending, w.hits = nil, false, 0
+	w.kind = r.kind.Load()
+	if why == Expired {
+		s.expired++
+	}
+	s.mu.Unlock()
+}
+
+// hold ends all servers, each when it has answered the message that it has, and keeps what else comes waiting. It returns
+// when they have ended, or with ctx.
+func (r *registry) hold(ctx context.Context) {
+	if !r.serial {
+		return
+	}
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, w := range s.workers {
+			r.endLocked(s, w, Closing)
+		}
+		s.held = true
+		s.mu.Unlock()
+	}
+	for r.serving() && sleep(ctx, time.Millisecond) {
+	}
+}
+
+// serving reports whether a goroutine serves any worker.
+func (r *registry) serving() bool {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		n := len(s.loading)
+		s.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// release answers what hold has kept waiting: it is for another node. Then messages run again, unless the registry is closed.
+func (r *registry) release() {
+	if !r.serial {
+		return
+	}
+	for i := range r.shards {
+		s := &r.shards[i]
+		var refused []*waiter
+		s.mu.Lock()
+		if s.held {
+			for _, w := range s.workers {
+				refused = append(refused, w.mail.takeAll()...)
+				if !w.mail.busy {
+					r.dropLocked(s, w)
+				}
+			}
+		}
+		s.held = false
+		s.mu.Unlock()
+		r.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: NotRun})
+	}
+}
+
+// has reports whether a server of id lives here, or is about to.
+func (r *registry) has(id ID) bool {
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.workers[id] != nil
+}

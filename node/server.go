@@ -1,0 +1,44 @@
+package node
+
+import "context"
+
+// A Factory makes the server of an id, when the first message for it comes. It should return soon after ctx ends, as a
+// [Source] should. Its error is the answer to the messages that wait by then, and the next one calls it again.
+type Factory func(ctx context.Context, id ID) (Server, error)
+
+// A Server is the worker of an id that takes messages, in the manner of Erlang's GenServer: what it holds lives as long as the
+// worker does. Its methods are never called while another one of it runs, nor while another server of that id lives: see
+// [Family].Call for what that means across nodes. So it needs no locks.
+//
+// Call answers a message. Its context ends at the kind's Timeout, at the caller's deadline, or when the caller gives up. An
+// error is the caller's, and the server lives on. A panic is the caller's, too, as [ErrPanic], and ends the server, as what
+// it holds may be half changed.
+type Server interface {
+	Call(ctx context.Context, message Value) (Value, error)
+}
+
+// A Terminator is a [Server] that wants to know of its end. The next server of the id starts after Terminate has returned,
+// which has the kind's Timeout to do so. It is not called if the process is killed.
+type Terminator interface {
+	Terminate(ctx context.Context, why EndReason)
+}
+
+// An EndReason is why a server ends.
+type EndReason uint8
+
+const (
+	Expired EndReason = iota // no message came for the kind's TTL, or that is over
+	Moved                    // the id belongs to another node now
+	Stopped                  // somebody stopped it
+	Closing                  // the node closes, or its kind is no more
+	Crashed                  // it panicked
+)
+
+var endReasons = [...]string{Expired: "expired", Moved: "moved", Stopped: "stopped", Closing: "closing", Crashed: "crashed"}
+
+func (r EndReason) String() string {
+	if int(r) < len(endReasons) {
+		return endReasons[r]
+	}
+	return "unknown"
+}

@@ -25,6 +25,7 @@ type configFile struct {
 // A kindConfig is one [kind.NAME]. What is not given has the default of [node.Kind].
 type kindConfig struct {
 	Source      *string   `toml:"source"`
+	Serial      bool      `toml:"serial"`
 	TTL         *duration `toml:"ttl"`
 	Expire      *string   `toml:"expire"`
 	TTLJitter   *float64  `toml:"ttl_jitter"`
@@ -74,7 +75,7 @@ func configError(path string, err error) error {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
 		e := &strict.Errors[0]
 		line, _ := e.Position()
-		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, timeout and idempotent",
+		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, timeout and idempotent",
 			path, line, strings.Join(e.Key(), "."))
 	}
 	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
@@ -91,10 +92,8 @@ func configError(path string, err error) error {
 // kind adds what k describes to kinds. If that makes no sense it returns the key that is wrong, too.
 func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key string, err error) {
 	var v node.Kind
-	if k.Source != nil {
-		if v.Source, err = source.Parse(*k.Source, source.Env{Kind: kind, Node: name}); err != nil {
-			return "source", err
-		}
+	if key, err = k.answerer(&v, source.Env{Kind: kind, Node: name}); err != nil {
+		return key, err
 	}
 	for _, d := range []struct {
 		key  string
@@ -131,10 +130,41 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 		}
 	}
 	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
-	v.Definition = fmt.Sprintf("%s ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
-		sourceOf(k.Source), v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
+	v.Definition = fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
+		sourceOf(k.Source), k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
 	kinds[kind] = v
 	return "", nil
+}
+
+// answerer sets what answers the calls of v. If that makes no sense it returns the key that is wrong, too.
+func (k *kindConfig) answerer(v *node.Kind, env source.Env) (key string, err error) {
+	switch {
+	case k.Serial && k.Source == nil:
+		return "serial", errors.New(`messages need something that takes them: add source = "exec:PROGRAM ARGS…" or an http(s):// address`)
+	case k.Serial:
+		if key, why := k.notSerial(); key != "" {
+			return key, fmt.Errorf("not with serial = true: %s", why)
+		}
+		v.Serial, err = source.ParseSerial(*k.Source, env)
+	case k.Source != nil:
+		v.Source, err = source.Parse(*k.Source, env)
+	}
+	return "source", err
+}
+
+// notSerial returns a key that k has, but that a serial kind has no use for, and why; or "".
+func (k *kindConfig) notSerial() (key, why string) {
+	switch {
+	case k.TTLJitter != nil:
+		return "ttl_jitter", "no value is kept that could be loaded anew at the same time as others"
+	case k.ServeStale != nil:
+		return "serve_stale", "no value is kept that could be stale"
+	case k.CacheErrors != nil:
+		return "cache_errors", "no answer is kept, each message has its own"
+	case k.Idempotent != nil:
+		return "idempotent", "a message that may have run is never run again"
+	}
+	return "", ""
 }
 
 func sourceOf(spec *string) string {

@@ -44,6 +44,24 @@ func ExampleParse_http() {
 	// Output: text/plain, "price at /price/tea%2Fgreen\n", <nil>
 }
 
+func ExampleParseSerial() {
+	factory, err := source.ParseSerial(`exec:sh -c 'echo "$DISTPROC_ID got $(cat)"'`, source.Env{Kind: "tenant", Node: "1@127.0.0.1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := node.ParseID("acme")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := factory(context.Background(), id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	answer, err := server.Call(context.Background(), node.BytesValue("a message"))
+	fmt.Println(answer, err)
+	// Output: acme got a message <nil>
+}
+
 func ExampleParse_error() {
 	_, err := source.Parse("foo:bar", source.Env{Kind: "price", Node: "1@127.0.0.1"})
 	fmt.Println(err)

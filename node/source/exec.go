@@ -16,9 +16,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// outputDelay is how long a program's output may stay open when the program has ended or was killed. Something that it
-// started holds it then.
-const outputDelay = 500 * time.Millisecond
+// pipeDelay is how long a program's output, and the input that it has not read, may stay open when the program has ended
+// or was killed. Something that it started holds it then.
+const pipeDelay = 500 * time.Millisecond
 
 // A program is the source "exec:…".
 type program struct {
@@ -54,8 +54,8 @@ func notStarted(err error) error {
 	return err
 }
 
-// run is a [node.Source].
-func (p *program) run(ctx context.Context, id node.ID) (node.Value, error) {
+// run is that of [runner]. A message is the input of the program, which need not read it.
+func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
 	arg := id.String()
 	if strings.Contains(arg, "\x00") {
 		return node.Value{}, fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg)
@@ -64,7 +64,11 @@ func (p *program) run(ctx context.Context, id node.ID) (node.Value, error) {
 	defer kill()
 	stdout, stderr := &output{full: kill}, &head{}
 	cmd := p.command(running, arg)
+	cmd.Env = p.environ(ctx, arg, message)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if message != nil {
+		cmd.Stdin = strings.NewReader(message.String())
+	}
 	err := cmd.Run()
 	if cmd.Process != nil {
 		// Most often there is nothing left to kill. The group's number is not another's yet: systems give them in turn.
@@ -85,13 +89,32 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 		args[i] = strings.ReplaceAll(word, placeholder, id)
 	}
 	cmd := exec.CommandContext(ctx, p.words[0], args...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "DISTPROC_COOKIE=") // who has it may do all that a node may
-	}), "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
-	cmd.WaitDelay = outputDelay
+	cmd.WaitDelay = pipeDelay
 	cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	ownGroup(cmd)
 	return cmd
+}
+
+// withheld are the variables that a program does not inherit from the node.
+var withheld = []string{
+	"DISTPROC_COOKIE",                                  // who has it may do all that a node may
+	"DISTPROC_MEDIA_TYPE", "TRACEPARENT", "TRACESTATE", // they are about something else than this run
+}
+
+// environ returns the environment of a run.
+func (p *program) environ(ctx context.Context, id string, message *node.Value) []string {
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains(withheld, name)
+	})
+	env = append(env, "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
+	if message != nil && message.MediaType() != "" {
+		env = append(env, "DISTPROC_MEDIA_TYPE="+message.MediaType())
+	}
+	if trace := node.TraceOf(ctx); trace != "" {
+		env = append(env, "TRACEPARENT="+trace)
+	}
+	return env
 }
 
 // failure says what went wrong, given what [exec.Cmd.Run] returned.
@@ -107,7 +130,7 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 		return fmt.Errorf("killed: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):
 		// What was printed may lack a part, so it is no value.
-		return errors.New("it left a process in the background that holds its output: redirect that one's")
+		return errors.New("it left a process in the background that holds its input or output: redirect that one's")
 	case cmd.ProcessState == nil:
 		return notStarted(err)
 	}

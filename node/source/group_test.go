@@ -86,7 +86,7 @@ func TestExecCancelKillsGroup(t *testing.T) {
 func TestExecEndKillsBackground(t *testing.T) {
 	for _, c := range []struct{ name, redirect, value, err string }{
 		{"quiet", ">/dev/null 2>&1", "hi", ""},
-		{"holds the output", "", "", "sh: it left a process in the background that holds its output"},
+		{"holds the output", "", "", "sh: it left a process in the background that holds its input or output"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLifeline(t)

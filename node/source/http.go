@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/wire"
@@ -25,16 +26,16 @@ const (
 	refusalDelay = 500 * time.Millisecond
 )
 
-// A getter is the source "http://…" or "https://…". It has a pool of connections of its own, so that a slow server
+// An endpoint is the source "http://…" or "https://…". It has a pool of connections of its own, so that a slow server
 // does not take those of other kinds.
-type getter struct {
+type endpoint struct {
 	address *address
 	host    string // for errors
 	header  http.Header
 	client  *http.Client
 }
 
-func newGetter(spec string, env Env) (*getter, error) {
+func newEndpoint(spec string, env Env) (*endpoint, error) {
 	a, err := parseAddress(spec)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func newGetter(spec string, env Env) (*getter, error) {
 	if err != nil {
 		return nil, plain(err)
 	}
-	return &getter{
+	return &endpoint{
 		address: a,
 		host:    u.Host,
 		header: http.Header{
@@ -79,31 +80,35 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	if !sameOrigin(req.URL, via[0].URL) {
 		return fmt.Errorf("redirect to another host refused: %s://%s", req.URL.Scheme, req.URL.Host)
 	}
+	// A 303 says that the message was taken and where to get the answer. To others, of which 307 and 308 keep the method,
+	// a GET would lose the message.
+	if code := req.Response.StatusCode; req.Method != via[len(via)-1].Method && code != http.StatusSeeOther {
+		return fmt.Errorf("status %d %s would lose the message: the server should say 307 or 308, or 303 if it has taken it",
+			code, http.StatusText(code))
+	}
 	return nil
 }
 
-// get is a [node.Source].
-func (g *getter) get(ctx context.Context, id node.ID) (node.Value, error) {
-	v, err := g.ask(ctx, id.String())
-	if err != nil {
-		return node.Value{}, fmt.Errorf("get from %s: %w", g.host, plain(err))
+// run is that of [runner].
+func (e *endpoint) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
+	v, err := e.ask(ctx, id.String(), message)
+	switch {
+	case err == nil:
+		return v, nil
+	case message == nil:
+		return node.Value{}, fmt.Errorf("get from %s: %w", e.host, plain(err))
 	}
-	return v, nil
+	return node.Value{}, fmt.Errorf("post to %s: %w", e.host, plain(err))
 }
 
-func (g *getter) ask(ctx context.Context, id string) (node.Value, error) {
-	addr, err := g.address.with(id)
-	if err != nil {
-		return node.Value{}, err
-	}
+func (e *endpoint) ask(ctx context.Context, id string, message *node.Value) (node.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, addr, nil)
+	req, err := e.request(ctx, id, message)
 	if err != nil {
 		return node.Value{}, err
 	}
-	req.Header = g.header.Clone()
-	resp, err := g.client.Do(req)
+	resp, err := e.client.Do(req)
 	if err != nil {
 		return node.Value{}, err
 	}
@@ -116,6 +121,40 @@ func (g *getter) ask(ctx context.Context, id string) (node.Value, error) {
 	}
 	defer time.AfterFunc(refusalDelay, cancel).Stop()
 	return node.Value{}, refusal(resp)
+}
+
+// request returns a GET, or a POST of the message if there is one.
+func (e *endpoint) request(ctx context.Context, id string, message *node.Value) (*http.Request, error) {
+	addr, err := e.address.with(id)
+	if err != nil {
+		return nil, err
+	}
+	header := e.header.Clone()
+	if trace := node.TraceOf(ctx); trace != "" {
+		header.Set("Traceparent", trace)
+	}
+	method, body := http.MethodGet, io.Reader(nil)
+	if message != nil {
+		method, body = http.MethodPost, strings.NewReader(message.String())
+		header.Set("Content-Type", contentType(*message))
+	}
+	req, err := http.NewRequestWithContext(ctx, method, addr, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	return req, nil
+}
+
+// contentType returns the media type of a message, or one that fits its bytes.
+func contentType(message node.Value) string {
+	switch {
+	case message.MediaType() != "":
+		return message.MediaType()
+	case utf8.ValidString(message.String()):
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
 }
 
 // read makes a value of a body.

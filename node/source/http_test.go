@@ -262,11 +262,11 @@ func TestHTTPS(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it is told of a bad certificate
 	s.StartTLS()
 	defer s.Close()
-	g, err := newGetter(s.URL+"/{id}", testEnv)
+	e, err := newEndpoint(s.URL+"/{id}", testEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.get(t.Context(), mustID(t, "7")); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := e.run(t.Context(), mustID(t, "7"), nil); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Error("an unknown certificate:", err)
 	}
 	roots := x509.NewCertPool()
@@ -274,11 +274,11 @@ func TestHTTPS(t *testing.T) {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	g.client.Transport = transport
-	if v, err := g.get(t.Context(), mustID(t, "7")); err != nil || v.String() != "HTTP/2.0" {
+	e.client.Transport = transport
+	if v, err := e.run(t.Context(), mustID(t, "7"), nil); err != nil || v.String() != "HTTP/2.0" {
 		t.Error(v, err)
 	}
-	_, err = g.get(t.Context(), mustID(t, "down"))
+	_, err = e.run(t.Context(), mustID(t, "down"), nil)
 	if err == nil || !strings.Contains(err.Error(), "redirect to another host refused") {
 		t.Error(err)
 	}

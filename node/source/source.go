@@ -1,11 +1,13 @@
-// Package source turns a line of text, such as a configuration file has, into the source of a kind of workers.
+// Package source turns a line of text, such as a configuration file has, into the source of a kind of workers, or into
+// what answers the messages of a serial one.
 //
 // The path of one run: [Parse] has read the line once and found its mistakes, so that a run fails only for what the id
 // or the world outside has. A worker of a [node.Node] calls the [node.Source] with its id. For "exec:" the id takes the
 // place of {id} in the words that words.go has split, exec.go starts the program and kills what is left of it at the
 // end (group_unix.go), and what it printed is the value. For "http://" and "https://" the id goes, escaped, into an
 // address that cannot lead elsewhere (address.go), http.go gets that, and the body is the value. Both keep at most
-// [wire.MaxValue] bytes, and tell of a failure by its first line (firstline.go).
+// [wire.MaxValue] bytes, and tell of a failure by its first line (firstline.go). What [ParseSerial] returns takes the
+// same path, with a message beside the id.
 //
 // # Programs
 //
@@ -22,14 +24,15 @@
 //	exec:sh -c 'git log --oneline -- "$1" | head -n 1' sh {id}
 //
 // A program without a slash in its name is looked up in PATH. It has the node's environment without DISTPROC_COOKIE,
-// and DISTPROC_ID, DISTPROC_KIND and DISTPROC_NODE; its standard input is empty. What it prints, up to 1 MiB, is the
-// value, without the newline at its end. If its exit status is not 0 the run fails with the first line of its standard
-// error.
+// and DISTPROC_ID, DISTPROC_KIND and DISTPROC_NODE. If the request has a traceparent (see [node.TraceOf]) that is
+// TRACEPARENT; the node's own TRACEPARENT and TRACESTATE are not passed on. Its standard input is empty. What it prints,
+// up to 1 MiB, is the value, without the newline at its end. If its exit status is not 0 the run fails with the first
+// line of its standard error.
 //
 // It runs in a process group of its own, which is killed (SIGKILL) when the context of the run ends, when it prints too
 // much, and also when it has ended, because what it left in the background would overlap with the next run for the id.
-// So a program cannot tidy up when its time is over, and what shall stay must leave the group (setsid) and not
-// hold the output. Outside Unix only the program itself is killed.
+// So a program cannot tidy up when its time is over, and what shall stay must leave the group (setsid) and hold
+// neither the input nor the output. Outside Unix only the program itself is killed.
 //
 // # Addresses
 //
@@ -39,12 +42,35 @@
 //
 // A 2xx body, up to 1 MiB, is the value, with its Content-Type; 204 and 205 are an empty value. Any other status fails
 // the run, with the first line of the body if that is plain text or JSON. Up to 10 redirects are followed, on the same
-// scheme, host and port only. Requests carry User-Agent, X-Distproc-Kind and X-Distproc-Node, and connections are
-// kept for 30 s for the next ones. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed. Only the context limits how long
-// the server may take.
+// scheme, host and port only. Requests carry User-Agent, X-Distproc-Kind and X-Distproc-Node, and traceparent if the
+// request has one, and connections are kept for 30 s for the next ones. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
+// obeyed. Only the context limits how long the server may take.
+//
+// # Calls
+//
+// In a serial kind, each message is a run of its own. All of the above holds for it, save what follows.
+//
+// The message is the standard input of a program, which need not read it, and what it prints is the answer. If the
+// media type of the message is known, it is DISTPROC_MEDIA_TYPE.
+//
+//	exec:./handle {id}
+//	http://127.0.0.1:9000/tenants/{id}
+//
+// To an address the message is sent with POST. Its media type is the Content-Type; if that is not known,
+// text/plain; charset=utf-8 is, or application/octet-stream for bytes that are not UTF-8. The 2xx body is the answer.
+//
+// A message is not sent again once a server may have taken it. One that answers with 307 or 308 has not: the message
+// goes to the new address. One that answers with 303 has, and says where the answer is, which is asked for with GET. As
+// above, only the same scheme, host and port will do. A 301 or 302 fails the run: clients differ about what these mean,
+// and most would go on with a GET and lose the message.
+//
+// Messages for one id come one after another, and what a program does for one is over (see above) before the next. Of
+// a server this is true only while the context lasts: when it ends, so does the connection, or the stream of HTTP/2,
+// and a server that works on nevertheless may get the next message meanwhile.
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -61,33 +87,59 @@ type Env struct {
 // placeholder stands for the id, in a word of a program or in an address.
 const placeholder = "{id}"
 
+// A runner is a program or an endpoint. It may run any number of times at once, and has nothing to close.
+type runner interface {
+	// run gets the value of an id, or the answer to a message if that is not nil.
+	run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error)
+}
+
 // Parse returns the source that spec describes: "random", "exec:PROGRAM ARGS…" or an http(s) address. The source may
 // run any number of times at once, and has nothing to close. A program that is not there is an error of Parse, too.
 func Parse(spec string, env Env) (node.Source, error) {
-	source, err := parse(spec, env)
+	if spec == "random" {
+		return node.RandomSource, nil
+	}
+	r, err := parse(spec, env, "say random, exec:PROGRAM ARGS… or an http(s):// address")
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }, nil
+}
+
+// ParseSerial returns the factory, for a serial kind, of servers that run what spec describes with each message:
+// "exec:PROGRAM ARGS…" or an http(s) address. The rest is as for [Parse].
+func ParseSerial(spec string, env Env) (node.Factory, error) {
+	r, err := parse(spec, env, "that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address")
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }, nil
+}
+
+// A worker is the [node.Server] of an id. It holds nothing from one message to the next.
+type worker struct {
+	runner runner
+	id     node.ID
+}
+
+// Call runs the program, or asks the server, with the message.
+func (w worker) Call(ctx context.Context, message node.Value) (node.Value, error) {
+	return w.runner.run(ctx, w.id, &message)
+}
+
+// parse fails with what to say instead if spec is neither a program nor an address.
+func parse(spec string, env Env, instead string) (r runner, err error) {
+	scheme, rest, _ := strings.Cut(spec, ":")
+	switch scheme {
+	case "exec":
+		r, err = newProgram(rest, env)
+	case "http", "https":
+		r, err = newEndpoint(spec, env)
+	default:
+		err = errors.New(instead)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", spec, err)
 	}
-	return source, nil
-}
-
-func parse(spec string, env Env) (node.Source, error) {
-	scheme, rest, _ := strings.Cut(spec, ":")
-	switch {
-	case spec == "random":
-		return node.RandomSource, nil
-	case scheme == "exec":
-		p, err := newProgram(rest, env)
-		if err != nil {
-			return nil, err
-		}
-		return p.run, nil
-	case scheme == "http" || scheme == "https":
-		g, err := newGetter(spec, env)
-		if err != nil {
-			return nil, err
-		}
-		return g.get, nil
-	}
-	return nil, errors.New("say random, exec:PROGRAM ARGS… or an http(s):// address")
+	return r, nil
 }

@@ -37,6 +37,25 @@ func load(t *testing.T, spec, id string) (node.Value, error) {
 	return mustParse(t, spec)(t.Context(), mustID(t, id))
 }
 
+func mustParseSerial(t *testing.T, spec string) node.Factory {
+	t.Helper()
+	factory, err := ParseSerial(spec, testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return factory
+}
+
+// call sends one message.
+func call(t *testing.T, spec, id string, message node.Value) (node.Value, error) {
+	t.Helper()
+	server, err := mustParseSerial(t, spec)(t.Context(), mustID(t, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Call(t.Context(), message)
+}
+
 func checkValue(t *testing.T, spec, id, want string) {
 	t.Helper()
 	v, err := load(t, spec, id)
@@ -114,8 +133,23 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestParseSerialRefuses(t *testing.T) {
+	for spec, want := range map[string]string{
+		"random":                  `source "random": that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address`,
+		"foo:bar":                 `source "foo:bar": that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address`,
+		"exec:":                   `source "exec:": no program is named`,
+		"exec:no-such-program-72": "install it, or write its path",
+		"http://{id}/":            "cannot choose the host",
+	} {
+		factory, err := ParseSerial(spec, testEnv)
+		if err == nil || factory != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", spec, err, want)
+		}
+	}
+}
+
 func TestParseKeepsSecrets(t *testing.T) {
-	_, err := newGetter("http://user:secret@a b/", testEnv)
+	_, err := newEndpoint("http://user:secret@a b/", testEnv)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}

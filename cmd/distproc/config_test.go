@@ -1,0 +1,107 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// kindsOf returns the kinds of a file for node 2@127.0.0.1. Errors name the file config.toml.
+func kindsOf(t *testing.T, text string) (map[string]node.Kind, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("config.toml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return readKinds("config.toml", "2@127.0.0.1")
+}
+
+func TestConfigSerial(t *testing.T) {
+	kinds, err := kindsOf(t, `
+[kind.all]
+source = "exec:sh -c 'cat; echo \" $DISTPROC_ID $DISTPROC_KIND $DISTPROC_NODE\"'"
+serial = true
+ttl = "1m"
+expire = "use"
+queue = 7
+timeout = "3s"
+
+[kind.few]
+source = "http://127.0.0.1:9/{id}"
+serial = true
+
+[kind.not]
+source = "exec:cat"
+serial = false
+ttl_jitter = 0.5
+serve_stale = "1s"
+cache_errors = "2s"
+idempotent = false
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, few, not := kinds["all"], kinds["few"], kinds["not"]
+	if all.Serial == nil || all.Source != nil || all.TTL != time.Minute || !all.FromUse || all.Queue != 7 || all.Timeout != 3*time.Second {
+		t.Errorf("all: %+v", all)
+	}
+	if few.Serial == nil || few.Source != nil || few.TTL != 0 || few.FromUse || few.Queue != 0 || few.Timeout != 0 || few.Exclusive {
+		t.Errorf("few: %+v", few)
+	}
+	if not.Serial != nil || not.Source == nil || not.TTLJitter != 0.5 || not.ServeStale != time.Second || not.CacheErrors != 2*time.Second || !not.Exclusive {
+		t.Errorf("not: %+v", not)
+	}
+	id, err := node.ParseID("a b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := all.Serial(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := server.Call(t.Context(), node.BytesValue("hello"))
+	if want := "hello a b all 2@127.0.0.1"; err != nil || v.String() != want {
+		t.Errorf("%q, %v, want %q", v, err, want)
+	}
+}
+
+// Nodes that differ only about serial do not agree.
+func TestConfigSerialIsDefined(t *testing.T) {
+	definitions := map[string]bool{}
+	for _, line := range []string{"", "serial = false", "serial = true"} {
+		kinds, err := kindsOf(t, "[kind.a]\nsource = 'exec:cat'\n"+line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		definitions[kinds["a"].Definition] = kinds["a"].Serial != nil
+	}
+	if len(definitions) != 2 {
+		t.Errorf("%v, want one for serial, and one for the others", definitions)
+	}
+}
+
+func TestConfigSerialRefuses(t *testing.T) {
+	const head = "[kind.a]\nsource = 'exec:cat'\nserial = true\n"
+	for _, c := range []struct{ text, want string }{
+		{head + "ttl_jitter = 0.0", "config.toml:4: kind.a.ttl_jitter: not with serial = true: no value is kept"},
+		{head + "serve_stale = '0s'", "config.toml:4: kind.a.serve_stale: not with serial = true: no value is kept"},
+		{head + "ttl = '1s'\ncache_errors = '1s'", "config.toml:5: kind.a.cache_errors: not with serial = true: no answer is kept"},
+		{head + "idempotent = true", "config.toml:4: kind.a.idempotent: not with serial = true: a message that may have run"},
+		{head + "idempotent = false", "config.toml:4: kind.a.idempotent: not with serial = true: a message that may have run"},
+		{"[kind.a]\nttl = '1s'\nserial = true", `config.toml:3: kind.a.serial: messages need something that takes them: add source = "exec:`},
+		{"[kind.a]\nserial = true\nsource = 'random'", `config.toml:3: kind.a.source: source "random": that takes no messages: say exec:`},
+		{"[kind.a]\nserial = true\nsource = 'exec:'", `config.toml:3: kind.a.source: source "exec:": no program is named`},
+		{head + "queue = 0", "config.toml:4: kind.a.queue: 0: "},
+		{head + "timeout = '0s'", "config.toml:4: kind.a.timeout: must be more than 0"},
+		{"[kind.a]\nserial = 'yes'", "config.toml:2: kind.a.serial: "},
+		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, ttl, "},
+	} {
+		_, err := kindsOf(t, c.text)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s\nerror %q, want %q", c.text, err, c.want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func commands() []command {
 		{
 			usage:   "request(id, via, kind)",
 			help:    "ask the one worker of an id, or of many at once; as another node would; of another kind",
-			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl; request(range(1, 100)); request(1, via="2@127.0.0.1"); request(1, kind="price")`,
+			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl r.json; request(range(1, 100)); request(1, via="2@127.0.0.1"); request(1, kind="price")`,
 			aliases: []string{"DistributedProcess.request"},
 			run:     (*Shell).request,
 		},
@@ -31,6 +31,13 @@ func commands() []command {
 			help:    "load the value of an id, or of many, afresh",
 			example: `refresh(1).cached   # False`,
 			run:     (*Shell).refresh,
+		},
+		{
+			usage:   "call(id, message, kind)",
+			help:    "send a message to the one worker of an id, or of many at once, and show what it answers",
+			example: `call(7, "deposit 5", kind="account"); call(7, {"amount": 5}, kind="account").json["balance"]`,
+			aliases: []string{"GenServer.call"},
+			run:     (*Shell).call,
 		},
 		{
 			usage:   "stop(id, kind)",

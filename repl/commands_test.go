@@ -205,10 +205,10 @@ func TestInfo(t *testing.T) {
 		"r = request(1)\ni(r)": `value       {200, 2@127.0.0.1}
 type        reply
 node        2@127.0.0.1
-from        loaded for this request
+from        made for this request
 age         1s, since the worker started
 ttl left    4s
-attributes  .age .cached .degraded .node .stale .ttl .value
+attributes  .age .cached .degraded .json .node .stale .ttl .value
 `,
 		"i(7)": "value     7\ntype      int\nas an id  owned by 2@127.0.0.1\n",
 		`i("2@127.0.0.1")`: `value       "2@127.0.0.1"

@@ -17,7 +17,7 @@ func TestCandidates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run("def square(side, times=1): return side\ntotal = 3\nr = request(1)\n")
+	run("def square(side, times=1): return side\ntotal = 3\nr = request(1)\nanswer = call(7, {}, kind='echo')\nrow = request([1])[0]\n")
 	for in, want := range map[string]string{
 		"tot":                       "total",
 		"squ":                       "square",
@@ -35,7 +35,12 @@ func TestCandidates(t *testing.T) {
 		"request(square(":           "side= times=",
 		"request(square(1), via":    "via=",
 		"every(":                    "seconds= f= n=",
-		"r.":                        "age cached degraded node stale ttl value",
+		"r.":                        "age cached degraded json node stale ttl value",
+		"answer.json.ke":            "keys",
+		"row.":                      "age cached degraded error id json node stale ttl value",
+		"call(":                     "id= message= kind=",
+		"GenServer.c":               "call",
+		"GenServer.call(7, m":       "message= math max min",
 		"r.no":                      "node",
 		"time.h":                    "hour",
 		"lo":                        "load",

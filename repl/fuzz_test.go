@@ -15,6 +15,7 @@ func FuzzEval(f *testing.F) {
 		"while True: pass", "sleep(1000)", "exit(3)", "h(request)\nh('x')\nh", "x = (1,)\nfor i in range(100): x = (x, x)\n\nx",
 		"'%s' % request(1)", "[\n'''\n#", "if 1:\n  2\nelse:\n  3\n4", "# c\n\n\\\n1", "request(-1 << 300)\n", "_ = _\n", "a\rb\x00\xff",
 		"request([1, 'a'], via=node())\nv(-1)\ni", "time(lambda: 1)[0]\nevery(0.001, node, 2)\ntop", "load('x')\nload = 1", "why(1).rule\nconfigure(limit=1)\n[1, 2]",
+		"call(1, {'a': [1.5, None]}, 'echo').json", "x = (1,)\nfor i in range(100): x = (x, x)\n\ncall([1], x, kind='echo')[0].json",
 	} {
 		f.Add(seed)
 	}

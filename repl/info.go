@@ -46,8 +46,11 @@ func (sh *Shell) info(r *request) (starlark.Value, error) {
 }
 
 func sayReply(a *account, r reply, now time.Time) {
+	if t := r.Value.MediaType(); t != "" {
+		a.say("media type", t)
+	}
 	a.say("node", r.Node)
-	from := "loaded for this request"
+	from := "made for this request"
 	if r.Cached {
 		from = "the worker had it already"
 	}

@@ -60,7 +60,7 @@ func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bo
 }
 
 func (r reply) AttrNames() []string {
-	return []string{"age", "cached", "degraded", "node", "stale", "ttl", "value"}
+	return []string{"age", "cached", "degraded", "json", "node", "stale", "ttl", "value"}
 }
 
 func (r reply) Attr(name string) (starlark.Value, error) {
@@ -69,6 +69,12 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 		return r.value(), nil
 	case "node":
 		return starlark.String(r.Node), nil
+	case "json":
+		v, err := decodeJSON(r.Value.String())
+		if err != nil {
+			err = fmt.Errorf("json: the value of this reply is no JSON: %w", err)
+		}
+		return v, err
 	case "cached":
 		return starlark.Bool(r.Cached), nil
 	case "degraded":
@@ -82,5 +88,10 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 	}
 	return nil, nil
 }
+
+// A lostReply stands for one that did not come: it has the same attributes, all None.
+type lostReply struct{ reply }
+
+func (lostReply) Attr(string) (starlark.Value, error) { return starlark.None, nil }
 
 func seconds(d time.Duration) starlark.Float { return starlark.Float(d.Seconds()) }

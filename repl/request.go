@@ -139,7 +139,7 @@ func (sh *Shell) askOne(ctx context.Context, id node.ID, ask asker) (row *record
 	fail := func(err error) *record {
 		return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{
 			idValue(id), starlark.None, starlark.None, starlark.None, starlark.None, starlark.String(withOutcome(err)),
-		}}
+		}, more: lostReply{}}
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -152,8 +152,9 @@ func (sh *Shell) askOne(ctx context.Context, id node.ID, ask asker) (row *record
 	if err != nil {
 		return fail(err)
 	}
+	got := reply{answer, time.Now()}
 	return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{
-		idValue(id), reply{Reply: answer}.value(), starlark.String(answer.Node),
+		idValue(id), got.value(), starlark.String(answer.Node),
 		starlark.Bool(answer.Cached), starlark.Bool(answer.Degraded), starlark.None,
-	}}
+	}, more: got}
 }

@@ -116,6 +116,7 @@ type record struct {
 	kind   string
 	fields []string
 	values starlark.Tuple
+	more   starlark.HasAttrs // has attributes besides, which are not shown; nil: there are none
 }
 
 var (
@@ -131,7 +132,6 @@ func (r *record) Hash() (uint32, error)      { return r.values.Hash() }
 func (r *record) Len() int                   { return len(r.values) }
 func (r *record) Index(i int) starlark.Value { return r.values[i] }
 func (r *record) Iterate() starlark.Iterator { return r.values.Iterate() }
-func (r *record) AttrNames() []string        { return r.fields }
 
 func (r *record) String() string {
 	return "{" + strings.TrimRight(strings.Join(r.cells(), ", "), ", ") + "}"
@@ -143,7 +143,19 @@ func (r *record) Attr(name string) (starlark.Value, error) {
 			return r.values[i], nil
 		}
 	}
+	if r.more != nil && slices.Contains(r.more.AttrNames(), name) {
+		return r.more.Attr(name)
+	}
 	return nil, nil
+}
+
+func (r *record) AttrNames() []string {
+	if r.more == nil {
+		return r.fields
+	}
+	names := slices.Concat(r.fields, r.more.AttrNames())
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (r *record) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bool, error) {

@@ -38,12 +38,17 @@ func explain(e node.Explanation) *account {
 	a.set("asked", orNone(e.Asked))
 	a.set("live", starlark.Bool(e.Live))
 	a.set("loading", starlark.Bool(e.Loading))
+	a.set("serial", starlark.Bool(e.Serial))
 
 	a.say("id", fmt.Sprintf("%s, kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
 	a.say("why", fmt.Sprintf("%s: seat %d, from 0, of %d members, in the view of epoch %s", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
 	sayWorker(a, e)
 	switch {
+	case e.StandIn != "" && e.Serial && e.State == node.Failed:
+		a.say("now", "the owner is lost: "+e.StandIn+" stands in once all know, and until then calls wait")
+	case e.StandIn != "" && e.Serial:
+		a.say("if lost", e.StandIn+" would stand in once all know, and until then calls wait")
 	case e.StandIn == "":
 		a.say("if lost", "no other node lives that could stand in")
 	case e.State == node.Failed:
@@ -59,6 +64,13 @@ func sayWorker(a *account, e node.Explanation) {
 	w := e.Worker
 	age, ttl, hits, queue := starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None)
 	switch {
+	case !e.Live && e.Serial:
+		a.say("worker", "none lives at "+e.Asked+"; a call would start one there")
+	case e.Loading && e.Serial:
+		a.say("worker", fmt.Sprintf("lives at %s and is busy; %s", e.Asked, counted(w.Queue, "call waits", "calls wait")))
+	case e.Live && e.Serial:
+		a.say("worker", fmt.Sprintf("lives at %s since %s, for another %s; %s",
+			e.Asked, shortly(w.Age), shortly(w.TTL), counted(w.Hits, "call answered", "calls answered")))
 	case !e.Live:
 		a.say("worker", "none lives at "+e.Asked+"; a request would start one there")
 	case e.Loading:

@@ -1,0 +1,82 @@
+package metrics
+
+import (
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
+)
+
+// families is the table of all metrics of a node. There is no count of loads that went well: that is
+// distproc_load_duration_seconds_count less distproc_load_failures_total, and told as a count of its own it could go
+// backward, as a snapshot need not have all counts of one and the same moment.
+func families() []family {
+	return []family{
+		ofKinds("requests_total", "Requests made on this node, by its own program or clients: answered by a worker here (local), by another node (remote), in place of an owner out of reach (degraded), or not (error, with its code).",
+			requests(), "result", "code"),
+		ofKinds("request_duration_seconds", "Time that requests made on this node took, in seconds, failed ones included; those answered from a value here count as 0.",
+			func(k *node.KindStats, to sink) { to.histogram(&k.Latency, k.Kind) }),
+		ofKinds("load_duration_seconds", "Time that runs of a source, or of a server's Call, took on this node, in seconds, failed ones included.",
+			func(k *node.KindStats, to sink) { to.histogram(&k.Loads, k.Kind) }),
+		ofKinds("load_failures_total", "Runs of a source, or of a server's Call, that failed on this node.",
+			func(k *node.KindStats, to sink) { to.counter(k.LoadErrs, k.Kind) }),
+		ofKinds("workers", "Live workers on this node.",
+			func(k *node.KindStats, to sink) { to.gauge(k.Workers, k.Kind) }),
+		ofKinds("workers_expired_total", "Workers of this node whose time was up.",
+			func(k *node.KindStats, to sink) { to.counter(k.Expired, k.Kind) }),
+		ofKinds("waiting_calls", "Calls that wait for a worker on this node.",
+			func(k *node.KindStats, to sink) { to.gauge(k.Waiting, k.Kind) }),
+
+		of("members", "Members of the cluster, this node included, by what this node thinks of them.", members, "state"),
+		of("sessions", "Open sessions to other members, and of clients.",
+			func(s *node.Stats, to sink) { to.gauge(s.Sessions) }),
+		of("received_bytes_total", "Bytes received on all connections to nodes and clients, as TCP carries them, encrypted.",
+			func(s *node.Stats, to sink) { to.counter(s.BytesIn) }),
+		of("sent_bytes_total", "Bytes sent on all connections to nodes and clients, as TCP carries them, encrypted.",
+			func(s *node.Stats, to sink) { to.counter(s.BytesOut) }),
+		of("connections_refused_total", "Connections that this node turned away, for want of the cookie or another reason.",
+			func(s *node.Stats, to sink) { to.counter(s.Refused) }),
+		of("answers_handed_over_total", "Answers that went to other nodes as their ids moved (sent), and that should have (lost).",
+			func(s *node.Stats, to sink) {
+				to.counter(s.HandedOver, "sent")
+				to.counter(s.HandOverLost, "lost")
+			}, "result"),
+	}
+}
+
+// usual are the errors that a cluster in good order may meet. They are told before they happen, so that a rate over the
+// first of them is not 0.
+var usual = [...]wire.Code{wire.Overloaded, wire.DeadlineExceeded, wire.Canceled, wire.SourceFailed, wire.Panicked, wire.Unreachable}
+
+// requests tells how requests went. An error that package wire does not know, from a newer peer, is "other".
+func requests() func(*node.KindStats, sink) {
+	known := map[string]bool{}
+	for c := wire.Code(1); c.Known(); c++ {
+		known[c.Error()] = true
+	}
+	return func(k *node.KindStats, to sink) {
+		to.counter(k.Local, k.Kind, "local", "")
+		to.counter(k.Remote, k.Kind, "remote", "")
+		to.counter(k.Degraded, k.Kind, "degraded", "")
+		failed := map[string]uint64{}
+		for _, c := range usual {
+			failed[c.Error()] = 0
+		}
+		for code, n := range k.Failed {
+			if !known[code] {
+				code = "other"
+			}
+			failed[code] += n
+		}
+		for code, n := range failed {
+			to.counter(n, k.Kind, "error", code)
+		}
+	}
+}
+
+// states are all that a member can be in. One with no member is told as 0.
+var states = [...]node.State{node.Alive, node.Failed, node.Stuck}
+
+func members(s *node.Stats, to sink) {
+	for _, state := range states {
+		to.gauge(s.Members[state], state.String())
+	}
+}

@@ -108,12 +108,7 @@ func (n *Node) callRoll(v *view) {
 // awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
 func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.Error {
 	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
-		s, err := n.members.sessions.get(ctx, p)
-		held := false
-		if err == nil {
-			err = s.Do(ctx, opHolds, k, &held)
-		}
-		if ctx.Err() == nil && (err != nil || !held) {
+		if held := n.heldBy(ctx, p, k); !held && ctx.Err() == nil {
 			return nil
 		}
 		if !sleep(ctx, wait) {
@@ -123,6 +118,12 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.
 		}
 	}
 	return nil
+}
+
+// heldBy reports whether p says that it has a server of k.
+func (n *Node) heldBy(ctx context.Context, p *peer, k key) (held bool) {
+	s, err := n.members.sessions.get(ctx, p)
+	return err == nil && s.Do(ctx, opHolds, k, &held) == nil && held
 }
 
 // serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.

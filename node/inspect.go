@@ -226,11 +226,12 @@ func (n *Node) workersHere() (list []WorkerInfo) {
 	return list
 }
 
-func (n *Node) inspectHere(k key) (status workerStatus) {
-	if r := n.registryOf(k.Kind); r != nil {
-		status = r.inspect(k.ID)
+func (n *Node) inspectHere(k key) workerStatus {
+	r := n.registryOf(k.Kind)
+	if r == nil {
+		return workerStatus{NoKind: true}
 	}
-	return status
+	return r.inspect(k.ID)
 }
 
 func (n *Node) stopHere(k key) bool {
@@ -241,10 +242,11 @@ func (n *Node) stopHere(k key) bool {
 // A workerStatus is what a node knows of the worker of an id.
 type workerStatus struct {
 	Live, Loading bool
+	NoKind        bool // the node has no such kind
 	Worker        WorkerInfo
 }
 
-// Why explains where id belongs, and what lives there.
+// Why explains where id belongs, and what lives there. It fails if the node that it asks has no such kind.
 func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
 	return n.why(ctx, key{ID: id})
 }
@@ -275,16 +277,20 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 				return e, err
 			}
 			e.Asked = place.name.String()
-			e.take(status)
-			return e, nil
+			return e, e.take(status)
 		}
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err
 		}
 		e.State = p.state(v.seats[owner].failed)
 	}
-	e.take(n.inspectHere(k))
-	return e, nil
+	return e, e.take(n.inspectHere(k))
 }
 
-func (e *Explanation) take(s workerStatus) { e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker }
+func (e *Explanation) take(s workerStatus) error {
+	e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker
+	if s.NoKind {
+		return wire.Errorf(wire.UnknownKind, NotRun, "%q, asked of %s", e.Kind, e.Asked)
+	}
+	return nil
+}

@@ -7,12 +7,19 @@
 // node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
 // the place cannot be reached, a worker of this node answers instead and the reply says so.
 //
+// A call ([Family].Call) brings a message to the server of an id, of a kind that is serial, and takes the same way, except that nobody
+// but the place of the id answers it: call.go waits for that instead. Before a server starts, claim.go makes sure that
+// no other node still has one.
+//
 // The parts: request.go is that path, and settle.go what follows when two nodes differ about the members. routing.go and
 // view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
 // nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
-// peer. registry.go, worker.go, kind.go and expiry.go hold the workers of a kind, kinds.go and family.go tell the kinds
-// apart, moving.go and handover.go bring answers to where their ids go, and census.go counts workers. serve.go answers
-// peers; inspect.go answers people; client.go is a console's way in, which is no member.
+// peer. registry.go, worker.go, kind.go and expiry.go hold the workers of a kind, serial.go those that have servers, whose Go side is
+// server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
+// their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people, stats.go and tally.go machines,
+// ready.go and trace.go those who watch. client.go is a console's way in, which is no member.
+//
+// Around it: package source makes sources of configuration, package gateway answers HTTP, and package metrics publishes Stats.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start of a node must
 // not undo what a later one said.

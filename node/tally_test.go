@@ -135,6 +135,14 @@ func TestTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	for _, trace := range []string{
+		"00-xyz", "ff" + traceparent[2:], strings.Replace(traceparent, "00f067aa0ba902b7", "0000000000000000", 1),
+		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", traceparent + "-1", strings.ToUpper(traceparent),
+	} {
+		if got := TraceOf(WithTrace(t.Context(), trace)); got != "" {
+			t.Errorf("%q is a trace", got)
+		}
+	}
 	for trace, want := range map[string]string{traceparent: traceparent, "00-xyz": "", "": ""} {
 		ctx := WithTrace(t.Context(), trace)
 		if _, err := client.Family("value").Refresh(ctx, IntID(1)); err != nil {

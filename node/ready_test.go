@@ -1,0 +1,55 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestReady asks nodes whether they are ready: two that are, though their source is not, and one that has lost its port, and left.
+func TestReady(t *testing.T) {
+	broken := func(context.Context, ID) (Value, error) { panic("no source is asked") }
+	nodes := startCluster(t, 2, Kind{Source: broken})
+	for _, n := range nodes {
+		if err := n.Ready(t.Context()); err != nil {
+			t.Errorf("%s: %v", n.Self(), err)
+		}
+		if live, _ := n.probed.count(); live != 0 {
+			t.Errorf("%d workers are left", live)
+		}
+		if s := n.Stats(); len(s.Kinds) != 1 || s.Kinds[0].Local != 0 {
+			t.Errorf("%+v: it counts", s)
+		}
+	}
+	n := nodes[0]
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n.Ready(ended) == nil {
+		t.Error("ready although nobody waits")
+	}
+	n.listener.Close()
+	if err := n.Ready(t.Context()); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("without a port: %v", err)
+	}
+	if err := nodes[1].Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := nodes[1].Ready(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
+func TestReadyNeedsWorkers(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	n.probed.set(Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := n.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want a deadline", err)
+	}
+}

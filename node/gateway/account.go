@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// owner tells who owns an id.
+func (g *Gateway) owner(ctx context.Context, x *exchange) error {
+	owner, err := g.config.Cluster.Owner(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	return x.json(struct {
+		jsonID
+		Owner string `json:"owner"`
+	}{idOf(x.id), owner})
+}
+
+// A jsonNode is a member. What it tells of itself is missing if it did not answer.
+type jsonNode struct {
+	Name        string `json:"name"`
+	Addr        string `json:"addr"`
+	State       string `json:"state"`
+	Incarnation string `json:"incarnation"` // hexadecimal, as in the shell: JSON's readers lose digits of large numbers
+	Problem     string `json:"problem,omitempty"`
+	*jsonTold
+}
+
+type jsonTold struct {
+	RTT        float64           `json:"rtt_ms"`
+	Workers    int               `json:"workers"`
+	Requests   uint64            `json:"requests"`
+	Stuck      int               `json:"stuck"`
+	Kinds      map[string]string `json:"kinds"`
+	Differs    []string          `json:"differs"`
+	Uptime     int64             `json:"uptime_ms"`
+	Version    string            `json:"version"`
+	Memory     uint64            `json:"memory_bytes"`
+	Goroutines int               `json:"goroutines"`
+}
+
+// nodes tells of all members.
+func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
+	infos, err := g.config.Cluster.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	list := make([]jsonNode, 0, len(infos))
+	for _, n := range infos {
+		j := jsonNode{Name: n.Name, Addr: n.Addr, State: n.State.String(), Incarnation: hex(n.Incarnation), Problem: clip(n.Problem)}
+		if n.Problem == "" {
+			j.jsonTold = &jsonTold{
+				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Stuck: n.Stuck,
+				Kinds: n.Kinds, Differs: n.Differs, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
+			}
+			if j.Kinds == nil {
+				j.Kinds = map[string]string{}
+			}
+			if j.Differs == nil {
+				j.Differs = []string{}
+			}
+		}
+		list = append(list, j)
+	}
+	return x.json(struct {
+		Nodes []jsonNode `json:"nodes"`
+	}{list})
+}
+
+func hex(n uint64) string { return strconv.FormatUint(n, 16) }
+
+type jsonWorker struct {
+	jsonID
+	Kind  string `json:"kind"`
+	Node  string `json:"node"`
+	Age   int64  `json:"age_ms"`
+	TTL   int64  `json:"ttl_ms"`
+	Hits  uint64 `json:"hits"`
+	Queue int    `json:"queue"`
+}
+
+func workerOf(w node.WorkerInfo) jsonWorker {
+	return jsonWorker{idOf(w.ID), w.Kind, w.Node, millis(w.Age), millis(w.TTL), w.Hits, w.Queue}
+}
+
+// workers lists live workers, those of one kind if it is given. Total counts those beyond the limit, too.
+func (g *Gateway) workers(ctx context.Context, x *exchange) error {
+	limit, err := x.limit()
+	if err != nil {
+		return err
+	}
+	infos, err := g.config.Cluster.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	list, total := []jsonWorker{}, 0
+	for _, w := range infos {
+		if x.kind != "" && w.Kind != x.kind {
+			continue
+		}
+		if total++; total <= limit {
+			list = append(list, workerOf(w))
+		}
+	}
+	return x.json(struct {
+		Workers []jsonWorker `json:"workers"`
+		Total   int          `json:"total"`
+	}{list, total})
+}
+
+// A jsonWhy is a [node.Explanation].
+type jsonWhy struct {
+	jsonID
+	Kind    string      `json:"kind"`
+	Owner   string      `json:"owner"`
+	Rule    string      `json:"rule"`
+	Index   int         `json:"index"`
+	Members int         `json:"members"`
+	Epoch   string      `json:"epoch"` // hexadecimal
+	State   string      `json:"state"`
+	StandIn string      `json:"stand_in,omitempty"`
+	Asked   string      `json:"asked"`
+	Live    bool        `json:"live"`
+	Loading bool        `json:"loading"`
+	Serial  bool        `json:"serial"`
+	Worker  *jsonWorker `json:"worker,omitempty"` // if it lives
+	TTL     int64       `json:"ttl_ms"`           // of the kind
+	Text    string      `json:"text"`
+}
+
+// why explains where an id belongs, and what lives there.
+func (g *Gateway) why(ctx context.Context, x *exchange) error {
+	e, err := g.config.Cluster.Family(x.kind).Why(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	j := jsonWhy{
+		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
+		State: e.State.String(), StandIn: e.StandIn, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, TTL: millis(e.TTL),
+		Text: clip(told(e)),
+	}
+	if e.Live {
+		w := workerOf(e.Worker)
+		j.Worker = &w
+	}
+	return x.json(j)
+}
+
+// told says in a sentence what an explanation says.
+func told(e node.Explanation) string {
+	s := fmt.Sprintf("%s: seat %d, from 0, of %d members is that of %s (%s); ", e.Rule, e.Index, e.Members, e.Owner, e.State)
+	switch {
+	case !e.Live:
+		return s + "no worker lives at " + e.Asked
+	case e.Loading && e.Serial:
+		return s + "a worker is busy at " + e.Asked
+	case e.Loading:
+		return s + "a worker loads at " + e.Asked
+	}
+	return s + fmt.Sprintf("a worker lives at %s for another %v", e.Asked, e.Worker.TTL.Round(time.Millisecond))
+}

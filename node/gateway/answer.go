@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/distproc/distproc/node"
+)
+
+const (
+	jsonType    = "application/json"
+	problemType = "application/problem+json"
+	textType    = "text/plain; charset=utf-8"
+	binaryType  = "application/octet-stream"
+)
+
+// secure sets what goes with every answer. A value may come from anywhere and call itself text/html or a script: a browser
+// shows it in an origin of its own without scripts, and no page of another origin can load it.
+func (x *exchange) secure() {
+	h := x.Header()
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// send writes a whole answer.
+func (x *exchange) send(status int, contentType string, body []byte) {
+	h := x.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.Write(body) // fails if the caller is gone
+	}
+}
+
+func (x *exchange) json(v any) error {
+	body, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	x.send(http.StatusOK, jsonType, body)
+	return nil
+}
+
+func (x *exchange) problem(p *problem) {
+	body, err := marshal(p)
+	if err != nil { // of strings and a number: never
+		body = nil
+	}
+	h := x.Header()
+	for _, name := range []string{"Age", "Content-Encoding", "Etag", "Last-Modified"} { // of the answer that was to be
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	maps.Copy(h, p.header)
+	x.send(p.Status, problemType, body)
+}
+
+// marshal leaves <, > and & as they are: no browser takes these answers for HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// A jsonID is an id in JSON. It is always a string, as an integer may be of any size.
+type jsonID struct {
+	ID       string `json:"id"`
+	Encoding string `json:"id_encoding,omitempty"`
+}
+
+func idOf(id node.ID) jsonID {
+	text, encoding := textOf(id.String())
+	return jsonID{text, encoding}
+}
+
+// textOf returns bytes as JSON can have them, and "base64" if that is what they had to be.
+func textOf(s string) (text, encoding string) {
+	if utf8.ValidString(s) {
+		return s, ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(s)), "base64"
+}
+
+// A jsonValue is a value in JSON: an integer is a number, JSON is itself, and bytes are a string.
+type jsonValue struct {
+	Value     any    `json:"value"`
+	Encoding  string `json:"encoding,omitempty"`
+	MediaType string `json:"media_type,omitempty"`
+}
+
+func valueOf(v node.Value) jsonValue {
+	if n, ok := v.Int(); ok {
+		return jsonValue{Value: n}
+	}
+	data, media := v.String(), clip(v.MediaType())
+	if isJSON(media) && utf8.ValidString(data) && json.Valid([]byte(data)) {
+		return jsonValue{Value: json.RawMessage(data), MediaType: media}
+	}
+	text, encoding := textOf(data)
+	return jsonValue{text, encoding, media}
+}
+
+// isJSON knows application/json and its kin (RFC 6839, section 3.1).
+func isJSON(mediaType string) bool {
+	t, _, err := mime.ParseMediaType(mediaType)
+	return err == nil && (t == jsonType || t == "text/json" || strings.HasSuffix(t, "+json"))
+}
+
+// contentType returns that of a bare value. What is no media type as HTTP has them is not known.
+func contentType(v node.Value) string {
+	if t, parameters, err := mime.ParseMediaType(v.MediaType()); err == nil && strings.Contains(t, "/") {
+		if t = mime.FormatMediaType(t, parameters); t != "" {
+			return t
+		}
+	}
+	if utf8.ValidString(v.String()) {
+		return textType
+	}
+	return binaryType
+}
+
+// bare writes the value of a reply as it is.
+func (x *exchange) bare(reply node.Reply) {
+	h := x.Header()
+	h.Set("X-Distproc-Node", reply.Node)
+	h.Set("X-Distproc-Cached", strconv.FormatBool(reply.Cached))
+	h.Set("X-Distproc-Stale", strconv.FormatBool(reply.Stale))
+	h.Set("X-Distproc-Degraded", strconv.FormatBool(reply.Degraded))
+	x.send(http.StatusOK, contentType(reply.Value), []byte(reply.Value.String()))
+}
+
+// freshness returns the Age and the max-age of a reply, in seconds. A cache takes it for fresh while max-age
+// exceeds Age and what has gone by since (RFC 9111, section 4.2): for the whole seconds that its worker has left, and not at all
+// if it is stale.
+func freshness(reply node.Reply) (age, maxAge int64) {
+	age = int64(max(0, reply.Age) / time.Second)
+	if reply.Stale {
+		return age, 0
+	}
+	return age, age + int64(max(0, reply.TTL)/time.Second)
+}
+
+func millis(d time.Duration) int64 { return max(0, d).Milliseconds() }

@@ -1,0 +1,63 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/gateway"
+)
+
+func ExampleNew() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	price := func(_ context.Context, id node.ID) (node.Value, error) {
+		return node.BytesValue("price of " + id.String()), nil
+	}
+	n, err := node.Start(node.Config{
+		Name: "1@127.0.77.9", Cookie: []byte("a long secret that all nodes share"),
+		Kinds: map[string]node.Kind{"price": {Source: price, TTL: time.Minute}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+
+	const addr = "127.0.77.9:8080"
+	if err := gateway.CheckListen(addr, false, false); err != nil {
+		log.Fatal(err)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- gateway.New(gateway.Config{Cluster: n}).Serve(ctx, l) }()
+
+	for _, path := range []string{"/v1/value/tea%2Fgreen?kind=price", "/v1/owner/7", "/v1/value/7?kind=cost"} {
+		res, err := http.Get("http://" + addr + path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			log.Fatal(err)
+		}
+		res.Body.Close()
+		fmt.Printf("%d %s\n", res.StatusCode, body)
+	}
+	stop()
+	fmt.Println(<-served)
+	// Output:
+	// 200 price of tea/green
+	// 200 {"id":"7","owner":"1@127.0.77.9"}
+	//
+	// 404 {"type":"/problems/unknown-kind","title":"Unknown kind","status":404,"detail":"unknown kind: \"cost\"","outcome":"not run","code":"unknown-kind"}
+	//
+	// <nil>
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+var (
+	_ Cluster = (*node.Node)(nil)
+	_ Cluster = (*node.Client)(nil)
+)
+
+// A fake is a cluster that does as the test says, and notes what it was asked for.
+type fake struct {
+	reply   node.Reply
+	err     error
+	wait    bool // until the context ends
+	panics  any  // instead of an answer
+	nodes   []node.NodeInfo
+	workers []node.WorkerInfo
+	why     node.Explanation
+
+	asked   []string // METHOD kind id
+	message node.Value
+	ctx     context.Context
+	entered chan struct{} // closed when the first question is there, if not nil
+}
+
+func (f *fake) answer(ctx context.Context, what string) (node.Reply, error) {
+	f.asked, f.ctx = append(f.asked, what), ctx
+	if f.entered != nil {
+		close(f.entered)
+	}
+	if f.panics != nil {
+		panic(f.panics)
+	}
+	if f.wait {
+		<-ctx.Done()
+		return node.Reply{}, ctx.Err()
+	}
+	return f.reply, f.err
+}
+
+func (f *fake) Family(kind string) node.Family { return fakeFamily{f, cmp.Or(kind, "-")} }
+
+func (f *fake) Owner(ctx context.Context, id node.ID) (string, error) {
+	r, err := f.answer(ctx, "owner "+id.String())
+	return r.Node, err
+}
+
+func (f *fake) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
+	_, err := f.answer(ctx, "nodes")
+	return f.nodes, err
+}
+
+func (f *fake) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
+	_, err := f.answer(ctx, "workers")
+	return f.workers, err
+}
+
+type fakeFamily struct {
+	*fake
+	kind string
+}
+
+func (f fakeFamily) Request(ctx context.Context, id node.ID) (node.Reply, error) {
+	return f.answer(ctx, "request "+f.kind+" "+id.String())
+}
+
+func (f fakeFamily) Refresh(ctx context.Context, id node.ID) (node.Reply, error) {
+	return f.answer(ctx, "refresh "+f.kind+" "+id.String())
+}
+
+func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (node.Reply, error) {
+	f.message = message
+	return f.answer(ctx, "call "+f.kind+" "+id.String())
+}
+
+func (f fakeFamily) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
+	_, err := f.answer(ctx, "why "+f.kind+" "+id.String())
+	return f.why, err
+}
+
+func (f fakeFamily) RequestVia(context.Context, string, node.ID) (node.Reply, error) {
+	panic("not of HTTP")
+}
+
+func (f fakeFamily) Stop(context.Context, node.ID) (bool, error) { panic("not of HTTP") }
+
+// newFake returns one that has something to tell for every endpoint.
+func newFake() *fake {
+	worker := node.WorkerInfo{Kind: "price", ID: node.IntID(7), Node: "2@127.0.0.1", Age: time.Second, TTL: 4 * time.Second, Hits: 3, Queue: 1}
+	other := worker
+	other.Kind, other.ID = "default", node.IntID(8)
+	return &fake{
+		reply: node.Reply{Value: node.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
+		nodes: []node.NodeInfo{
+			{Member: node.Member{Name: "1@127.0.0.1", Addr: "127.0.0.1:4371", Incarnation: 1<<64 - 1}, Uptime: time.Minute, Version: "v1", Memory: 1 << 20, Goroutines: 9},
+			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Stuck: 1},
+			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.Failed}, Problem: "out of\nreach"},
+		},
+		workers: []node.WorkerInfo{worker, other},
+		why: node.Explanation{ID: node.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,
+			State: node.Stuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: worker, TTL: 5 * time.Second},
+	}
+}
+
+// An answer is one of a gateway.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask gives a request to the gateway and checks the answer against the document.
+func ask(t testing.TB, g http.Handler, r *http.Request) answer {
+	t.Helper()
+	if r.Host == "example.com" { // httptest's own
+		r.Host = "localhost:8080"
+	}
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	a := answer{w.Code, w.Header(), w.Body.String()}
+	document(t).check(t, r, a)
+	return a
+}
+
+func get(t testing.TB, g http.Handler, target string) answer {
+	t.Helper()
+	return ask(t, g, httptest.NewRequest(http.MethodGet, target, nil))
+}
+
+func post(t testing.TB, g http.Handler, target, body string) answer {
+	t.Helper()
+	return ask(t, g, httptest.NewRequest(http.MethodPost, target, strings.NewReader(body)))
+}
+
+// wantProblem checks that an answer is that problem, and returns it.
+func wantProblem(t testing.TB, a answer, status int, kind string) problem {
+	t.Helper()
+	var p problem
+	if err := json.Unmarshal([]byte(a.body), &p); err != nil {
+		t.Fatalf("status %d, body %q: %v", a.status, a.body, err)
+	}
+	if a.status != status || p.Status != status || p.Type != "/problems/"+kind || a.header.Get("Content-Type") != problemType {
+		t.Fatalf("status %d, %s: %s; want %d, %s", a.status, a.header.Get("Content-Type"), a.body, status, kind)
+	}
+	if strings.ContainsAny(p.Detail, "\r\n") || p.Detail == "" {
+		t.Fatalf("detail %q", p.Detail)
+	}
+	return p
+}
+
+func newGateway(f Cluster) *Gateway { return New(Config{Cluster: f}) }

@@ -1,0 +1,150 @@
+// Package gateway serves a running node over HTTP.
+//
+// The path of one request: [Gateway.ServeHTTP] lets the guards look at it (guard.go: the Host, the token, where a browser
+// comes from), and finds its route in THE table of routes, by the path as it was sent (route.go), so that an id may hold
+// any byte. The query is read (query.go), and the route's handler asks the [Cluster] under the caller's context, which
+// ends when the caller goes away. What comes back becomes an answer (answer.go), and an error a problem of RFC 9457, with
+// its status and what became of the call (problem.go). Nothing is sent before it is complete, so every failure has a
+// status of its own.
+//
+// The handlers: request.go asks for values and makes calls, account.go tells of the cluster, and health.go of this process.
+// openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
+// is [Gateway.Serve], with limits for what a caller can hold; listen.go and token.go decide who may be let in.
+//
+// An id is one segment of the path, percent-encoded: a/b is a%2Fb. Dots are not special: the id ".." is asked for as
+// %2E%2E, or as it is, which some clients and proxies rewrite on the way. The empty id has no address and is refused, as a
+// variable that is not set would ask for it by mistake. An id that is no UTF-8 stands in JSON as base64, with
+// "id_encoding" beside it.
+//
+// A request has 5 s, or what its parameter timeout says, to 1 min.
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"golang.org/x/sync/singleflight"
+)
+
+// A Cluster is the node that answers, a [node.Node] or a [node.Client]. Its methods are called from many goroutines, and return
+// soon after ctx ends.
+type Cluster interface {
+	Family(kind string) node.Family
+	Owner(ctx context.Context, id node.ID) (string, error)
+	Nodes(ctx context.Context) ([]node.NodeInfo, error)
+	Workers(ctx context.Context) ([]node.WorkerInfo, error)
+}
+
+// Config says what a gateway serves, and to whom. The zero value of all but Cluster means the default.
+type Config struct {
+	Cluster Cluster
+
+	// Ready reports why a request would not work now, or nil. It has 5 s. Nil: always ready.
+	Ready func(ctx context.Context) error
+
+	Metrics      http.Handler // of GET /metrics; nil: there are none
+	Token        string       // that all but /healthz and /readyz must bear; empty: nobody needs one. See ReadToken
+	LoopbackOnly bool         // refuse a Host that is neither loopback nor in Hosts; Serve does so by itself on loopback
+	Hosts        []string     // names, without ports, by which a proxy on this machine is known
+	Logger       *slog.Logger // silent; a line for each request at level debug
+}
+
+// A Gateway is an [http.Handler] that answers from a cluster. It may be called from any number of goroutines.
+type Gateway struct {
+	config Config
+	token  [sha256.Size]byte // of config.Token
+	log    *slog.Logger
+	cross  *http.CrossOriginProtection
+	probes *singleflight.Group // of Ready
+}
+
+// New returns a gateway to c.Cluster.
+func New(c Config) *Gateway {
+	return &Gateway{
+		config: c,
+		token:  sha256.Sum256([]byte(c.Token)),
+		log:    cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
+		cross:  http.NewCrossOriginProtection(),
+		probes: new(singleflight.Group),
+	}
+}
+
+// ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http expects, if there is nobody to answer
+// any more.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
+	defer g.finish(x)
+	x.secure()
+	if err := g.serve(x); err != nil {
+		g.fail(x, err)
+	}
+}
+
+func (g *Gateway) serve(x *exchange) error {
+	if err := g.guard(x.r); err != nil {
+		return err
+	}
+	if err := x.find(); err != nil {
+		return err
+	}
+	if err := x.read(); err != nil {
+		return err
+	}
+	ctx := x.r.Context()
+	if x.timeout > 0 && !x.route.body { // a body has its own time
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.timeout)
+		defer cancel()
+	}
+	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
+		ctx = node.WithTrace(ctx, trace[0])
+		x.trace = node.TraceOf(ctx)
+	}
+	return x.route.handle(g, ctx, x)
+}
+
+// errClosing is the cause of the end of requests that the server does not wait for any longer.
+var errClosing = errors.New("the gateway closes")
+
+const statusGone = 499 // only in logs: the caller went away
+
+// fail answers with a problem, if there is still somebody who wants to know.
+func (g *Gateway) fail(x *exchange, err error) {
+	p := problemOf(err)
+	switch cause := context.Cause(x.r.Context()); {
+	case errors.Is(cause, errClosing):
+		p = closingProblem(p)
+	case p.Status == http.StatusRequestTimeout: // net/http takes a body that does not come for a caller who has gone
+	case errors.Is(cause, context.Canceled):
+		x.status = statusGone
+	}
+	if x.status != 0 { // nobody listens, or the beginning of another answer is out
+		panic(http.ErrAbortHandler)
+	}
+	x.problem(p)
+}
+
+// finish turns a panic into a problem, and logs the request. It is what ServeHTTP defers.
+func (g *Gateway) finish(x *exchange) {
+	v := recover()
+	err, _ := v.(error)
+	abort := errors.Is(err, http.ErrAbortHandler)
+	if v != nil && !abort {
+		g.log.Error("http handler panicked", "path", x.pattern(), "panic", v, "stack", string(debug.Stack()))
+		if abort = x.status != 0; !abort {
+			x.problem(panicProblem())
+		}
+	}
+	g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
+		"status", x.status, "took", time.Since(x.began), "trace", x.trace)
+	if abort {
+		panic(http.ErrAbortHandler)
+	}
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+const someToken = "0123456789abcdef-and-more"
+
+func TestToken(t *testing.T) {
+	notReady := func(context.Context) error { return errors.New("a secret of the source") }
+	f := newFake()
+	g := New(Config{Cluster: f, Token: someToken, Ready: notReady})
+	for _, c := range []struct {
+		headers []string
+		ok      bool
+	}{
+		{[]string{"Bearer " + someToken}, true},
+		{[]string{"bearer   " + someToken + " "}, true},
+		{nil, false},
+		{[]string{""}, false},
+		{[]string{"Bearer"}, false},
+		{[]string{"Bearer "}, false},
+		{[]string{someToken}, false},
+		{[]string{"Basic " + someToken}, false},
+		{[]string{"Bearer " + someToken + "x"}, false},
+		{[]string{"Bearer " + someToken[1:]}, false},
+		{[]string{"Bearer " + strings.ToUpper(someToken)}, false},
+		{[]string{"Bearer " + someToken, "Bearer " + someToken}, false},
+	} {
+		for _, rt := range routes {
+			target := strings.NewReplacer("{id}", "7", "{kind}", "price").Replace(rt.pattern)
+			f.asked = nil
+			r := httptest.NewRequest(rt.methods()[0], target, nil)
+			r.Header["Authorization"] = c.headers
+			res := ask(t, g, r)
+			switch {
+			case target == "/healthz":
+				if res.status != 200 {
+					t.Errorf("%s: status %d", target, res.status)
+				}
+			case target == "/readyz":
+				if p := wantProblem(t, res, 503, "not-ready"); strings.Contains(p.Detail, "secret") != c.ok {
+					t.Errorf("%q: %s: detail %q", c.headers, target, p.Detail)
+				}
+			case c.ok:
+				if res.status == 401 {
+					t.Errorf("%q: %s: refused", c.headers, target)
+				}
+			default:
+				wantProblem(t, res, 401, "unauthorized")
+				if res.header.Get("WWW-Authenticate") != `Bearer realm="distproc"` || f.asked != nil {
+					t.Errorf("%q: %s: %v, asked %q", c.headers, target, res.header, f.asked)
+				}
+			}
+		}
+	}
+	for _, target := range []string{"/", "/healthz/", "/%68ealthz/../v1/nodes", "//healthz", "/readyz/..", "/v1/request/healthz"} {
+		wantProblem(t, get(t, g, target), 401, "unauthorized")
+	}
+}
+
+func TestHost(t *testing.T) {
+	for host, ok := range map[string]bool{
+		"localhost": true, "LocalHost:8080": true, "localhost.:8080": true, "app.localhost:1": true, "127.0.0.1": true, "127.9.8.7:8080": true,
+		"[::1]": true, "[::1]:8080": true, "[::ffff:127.0.0.1]:80": true, "proxy.example": true, "Proxy.Example.:443": true, "": true,
+		"evil.example": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "evillocalhost": false, "0.0.0.0:8080": false,
+		"10.0.0.1": false, "[::]:80": false, "[2001:db8::1]:80": false, "127.0.0.1@evil.example": false, "example.com:x:y": false, "2130706433": false,
+	} {
+		for _, loopback := range []bool{true, false} {
+			f := newFake()
+			g := New(Config{Cluster: f, LoopbackOnly: loopback, Hosts: []string{"proxy.EXAMPLE"}})
+			for _, target := range []string{"/v1/request/7", "/healthz", "/nowhere"} {
+				r := httptest.NewRequest("GET", target, nil)
+				r.Host = host
+				res := ask(t, g, r)
+				if refused := res.status == 421; refused != (loopback && !ok) {
+					t.Errorf("host %q, loopback only %v: status %d", host, loopback, res.status)
+				} else if refused {
+					if p := wantProblem(t, res, 421, "foreign-host"); !strings.Contains(p.Detail, "localhost") || f.asked != nil {
+						t.Errorf("%+v, asked %q", p, f.asked)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	for _, c := range []struct {
+		method  string
+		headers string // NAME=VALUE …
+		ok      bool
+	}{
+		{"POST", "", true},
+		{"POST", "Sec-Fetch-Site=same-origin Origin=http://localhost:8080", true},
+		{"POST", "Sec-Fetch-Site=none", true},
+		{"POST", "Origin=http://localhost:8080", true},
+		{"POST", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", false},
+		{"POST", "Sec-Fetch-Site=same-site Origin=http://localhost:3000", false},
+		{"POST", "Origin=http://evil.example", false},
+		{"POST", "Origin=null", false},
+		{"GET", "Sec-Fetch-Site=same-origin", true},
+		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", true},
+		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", false},
+		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", false},
+		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=cors", false},
+	} {
+		f := newFake()
+		target := map[string]string{"GET": "/v1/request/7", "POST": "/v1/call/price/7"}[c.method]
+		r := httptest.NewRequest(c.method, target, nil)
+		r.Host = "localhost:8080"
+		for h := range strings.FieldsSeq(c.headers) {
+			name, value, _ := strings.Cut(h, "=")
+			r.Header.Set(name, value)
+		}
+		res := ask(t, newGateway(f), r)
+		if ok := res.status == 200; ok != c.ok || ok != (f.asked != nil) {
+			t.Errorf("%s, %s: status %d, asked %q", c.method, c.headers, res.status, f.asked)
+		}
+		if !c.ok {
+			wantProblem(t, res, 403, "cross-origin")
+		}
+		if res.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Error("pages of other origins may read the answer")
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	var log bytes.Buffer
+	f := newFake()
+	f.panics = "a secret"
+	g := New(Config{Cluster: f, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, target := range []string{"/v1/request/7", "/v1/value/7", "/v1/nodes", "/v1/workers", "/v1/owner/7", "/v1/why/7"} {
+		p := wantProblem(t, get(t, g, target), 500, "internal-error")
+		if p.Outcome != "unknown" || strings.Contains(p.Detail, "secret") {
+			t.Errorf("%+v", p)
+		}
+	}
+	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "goroutine") {
+		t.Errorf("log: %s", &log)
+	}
+	// http.ErrAbortHandler passes, and what has begun is cut off, not completed with something else.
+	for name, metrics := range map[string]http.HandlerFunc{
+		"abort":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"midway": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up"); panic("boom") },
+	} {
+		func() {
+			w := httptest.NewRecorder()
+			defer func() {
+				if v := recover(); v != http.ErrAbortHandler || strings.Contains(w.Body.String(), "problems") {
+					t.Errorf("%s: panic %v, body %q", name, v, w.Body)
+				}
+			}()
+			New(Config{Cluster: f, Metrics: metrics}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		}()
+	}
+	// The headers of an answer that was to be do not describe the problem.
+	early := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Cache-Control", "max-age=60")
+		panic("boom")
+	})
+	if res := get(t, New(Config{Cluster: f, Metrics: early}), "/metrics"); res.status != 500 || res.header.Get("Content-Encoding") != "" || res.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("status %d, %v", res.status, res.header)
+	}
+}
+
+func TestLog(t *testing.T) {
+	var log bytes.Buffer
+	f := newFake()
+	g := New(Config{Cluster: f, Token: someToken, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r := httptest.NewRequest("GET", "/v1/request/a%0Ab?kind=price", nil)
+	r.Header.Set("Authorization", "Bearer "+someToken)
+	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	ask(t, g, r)
+	get(t, g, "/any%0Awhere")
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%q", lines)
+	}
+	for i, want := range []string{
+		`level=DEBUG msg=http method=GET path=/v1/request/{id} id="a b" kind=price status=200 took=`,
+		`level=DEBUG msg=http method=GET path="/any where" id="" kind="" status=401 took=`,
+	} {
+		if !strings.Contains(lines[i], want) || strings.Contains(lines[i], someToken) {
+			t.Errorf("got %s, want %s", lines[i], want)
+		}
+	}
+	if !strings.HasSuffix(lines[0], "trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") {
+		t.Error(lines[0])
+	}
+}

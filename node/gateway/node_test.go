@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+var errPrice = errors.New("no price for that")
+
+// A sum is a server that adds up what it is sent.
+type sum struct{ total int }
+
+func (s *sum) Call(_ context.Context, n int) (int, error) {
+	s.total += n
+	return s.total, nil
+}
+
+// startNodes starts a cluster of two.
+func startNodes(t *testing.T) (first, second *node.Node) {
+	t.Helper()
+	kinds := map[string]node.Kind{
+		"price": {TTL: time.Minute, Source: func(_ context.Context, id node.ID) (node.Value, error) {
+			switch id.String() {
+			case "none":
+				return node.Value{}, errPrice
+			case "panic":
+				panic("boom")
+			}
+			return node.MediaValue("application/json", `{"price":"`+id.String()+`"}`), nil
+		}},
+		"slow": {Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+			<-ctx.Done()
+			return node.Value{}, ctx.Err()
+		}},
+		"sum": {Serial: node.Serve(func(context.Context, node.ID) (*sum, error) { return &sum{}, nil })},
+	}
+	var nodes []*node.Node
+	for _, name := range []string{"1@127.0.0.1", "2@127.0.0.1"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		n, err := node.Start(node.Config{Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close(context.Background()) })
+		nodes = append(nodes, n)
+	}
+	if err := nodes[1].Join(t.Context(), "1@"+nodes[0].Addr()); err != nil {
+		t.Fatal(err)
+	}
+	return nodes[0], nodes[1]
+}
+
+func TestNode(t *testing.T) {
+	first, second := startNodes(t)
+	g := newGateway(first)
+	for id, owner := range map[string]*node.Node{"1": second, "2": first} {
+		owned := `{"id":"` + id + `","owner":"` + owner.Self() + `"}`
+		if got := get(t, g, "/v1/owner/"+id).body; got != owned+"\n" {
+			t.Errorf("got %s, want %s", got, owned)
+		}
+		for _, cached := range []string{"false", "true"} {
+			got := get(t, g, "/v1/request/"+id+"?kind=price").body
+			for _, want := range []string{`"value":{"price":"` + id + `"},"media_type":"application/json"`, `"node":"` + owner.Self() + `"`, `"cached":` + cached, `"stale":false,"degraded":false`} {
+				if !strings.Contains(got, want) {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+		}
+		if got := get(t, g, "/v1/request/"+id+"?kind=price&refresh=true").body; !strings.Contains(got, `"cached":false`) {
+			t.Errorf("refresh: %s", got)
+		}
+		res := get(t, g, "/v1/value/"+id+"?kind=price")
+		if res.body != `{"price":"`+id+`"}` || res.header.Get("Age") != "0" || res.header.Get("Cache-Control") != "max-age=59" || res.header.Get("X-Distproc-Node") != owner.Self() {
+			t.Errorf("%s %v", res.body, res.header)
+		}
+		var n int
+		if err := json.Unmarshal([]byte(get(t, g, "/v1/value/"+id).body), &n); err != nil || n < 1 || n > 1000 {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	var list struct {
+		Nodes []struct{ Name, Version, Problem string }
+	}
+	if err := json.Unmarshal([]byte(get(t, g, "/v1/nodes").body), &list); err != nil || len(list.Nodes) != 2 || list.Nodes[1].Name != second.Self() || list.Nodes[1].Problem != "" || !strings.Contains(list.Nodes[0].Version, "test") {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if got := get(t, g, "/v1/workers?kind=price").body; strings.Count(got, `"kind":"price"`) != 2 || !strings.Contains(got, `"total":2}`) {
+		t.Error(got)
+	}
+	if got := get(t, g, "/v1/why/1?kind=price").body; !strings.Contains(got, `"rule":"1 mod 2 = 1"`) || !strings.Contains(got, `"live":true`) {
+		t.Error(got)
+	}
+}
+
+func TestErrorsOfNodes(t *testing.T) {
+	first, second := startNodes(t)
+	g := newGateway(first)
+	for target, want := range map[string]struct {
+		status        int
+		kind, outcome string
+	}{
+		"/v1/request/1?kind=other":             {404, "unknown-kind", "not run"},
+		"/v1/value/2?kind=other":               {404, "unknown-kind", "not run"},
+		"/v1/request/none?kind=price":          {502, "source-failed", "ran"},
+		"/v1/request/panic?kind=price":         {502, "worker-panicked", "ran"},
+		"/v1/request/1?kind=slow&timeout=50ms": {504, "deadline-exceeded", "unknown"},
+		"/v1/request/2?kind=slow&timeout=50ms": {504, "deadline-exceeded", "unknown"},
+	} {
+		p := wantProblem(t, get(t, g, target), want.status, want.kind)
+		if p.Outcome != want.outcome || p.Code != want.kind {
+			t.Errorf("%s: %+v", target, p)
+		}
+		if want.kind == "source-failed" && !strings.Contains(p.Detail, errPrice.Error()) {
+			t.Errorf("%s: %+v", target, p)
+		}
+	}
+	first.Close(t.Context())
+	second.Close(t.Context())
+	if p := wantProblem(t, get(t, g, "/v1/request/1"), 503, "closed"); p.Outcome != "not run" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestCallsOfNodes(t *testing.T) {
+	first, _ := startNodes(t)
+	g := newGateway(first)
+	for _, id := range []string{"1", "2"} {
+		for want := range 3 {
+			r := httptest.NewRequest("POST", "/v1/call/sum/"+id, strings.NewReader("1"))
+			if res := ask(t, g, r); res.status != 200 || res.body != string(rune('1'+want)) {
+				t.Fatalf("status %d: %s", res.status, res.body)
+			}
+		}
+		wantProblem(t, get(t, g, "/v1/request/"+id+"?kind=sum"), 400, "bad-request")
+		wantProblem(t, post(t, g, "/v1/call/price/"+id, "1"), 400, "bad-request")
+		wantProblem(t, post(t, g, "/v1/call/none/"+id, "1"), 404, "unknown-kind")
+	}
+}

@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
+)
+
+// A problem is an error as RFC 9457 gives it. Its type is "/problems/" and the title in lower case, with - for spaces: it
+// names the problem, and is no page to read.
+type problem struct {
+	Type    string `json:"type"`
+	Title   string `json:"title"`
+	Status  int    `json:"status"`
+	Detail  string `json:"detail"`
+	Outcome string `json:"outcome"`        // "not run", "ran" or "unknown"
+	Code    string `json:"code,omitempty"` // of the cluster's error, as in type
+	Node    string `json:"node,omitempty"` // where it happened
+
+	header http.Header
+}
+
+func (p *problem) Error() string { return p.Title + ": " + p.Detail }
+
+// statusOf has the statuses of errors of the cluster. What is missing is that of a broken or newer node: 502.
+var statusOf = map[wire.Code]int{
+	wire.NotOwner:         http.StatusServiceUnavailable, // the view settles
+	wire.Overloaded:       http.StatusServiceUnavailable,
+	wire.DeadlineExceeded: http.StatusGatewayTimeout,
+	wire.Canceled:         http.StatusServiceUnavailable, // and not by the caller: somebody stopped the worker, or the node closes
+	wire.SourceFailed:     http.StatusBadGateway,
+	wire.Panicked:         http.StatusBadGateway,
+	wire.BadRequest:       http.StatusBadRequest,
+	wire.Unreachable:      http.StatusServiceUnavailable,
+	wire.Closed:           http.StatusServiceUnavailable,
+	wire.Leaving:          http.StatusServiceUnavailable,
+	wire.Internal:         http.StatusInternalServerError,
+	wire.UnknownKind:      http.StatusNotFound,
+}
+
+// problemOf returns the problem that an error is.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	e, ok := errors.AsType[*wire.Error](err)
+	switch {
+	case ok:
+	case errors.Is(err, node.ErrBadID):
+		return badID("%v", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		e = &wire.Error{Code: wire.DeadlineExceeded}
+	case errors.Is(err, context.Canceled):
+		e = &wire.Error{Code: wire.Canceled}
+	default:
+		e = wire.Errorf(wire.Internal, node.Unknown, "%v", err)
+		if code, ok := errors.AsType[wire.Code](err); ok {
+			e.Code = code
+		}
+	}
+	return clusterProblem(e)
+}
+
+func clusterProblem(e *wire.Error) *problem {
+	status, title := statusOf[e.Code], e.Code.Error()
+	if status == 0 {
+		status = http.StatusBadGateway
+	}
+	if !e.Code.Known() { // a newer node's
+		title = "unknown error"
+	}
+	p := newProblem(status, title, "%s", (&wire.Error{Code: e.Code, Text: e.Text}).Error())
+	p.Outcome, p.Code, p.Node = e.Outcome.String(), strings.TrimPrefix(p.Type, typePrefix), e.Node
+	if status == http.StatusServiceUnavailable {
+		p.header.Set("Retry-After", "1")
+	}
+	return p
+}
+
+const typePrefix = "/problems/"
+
+// newProblem returns one of a request that has not run.
+func newProblem(status int, title, format string, args ...any) *problem {
+	return &problem{
+		Type:   typePrefix + strings.ReplaceAll(strings.ToLower(title), " ", "-"),
+		Title:  strings.ToUpper(title[:1]) + title[1:],
+		Status: status, Detail: clip(fmt.Sprintf(format, args...)), Outcome: node.NotRun.String(),
+		header: make(http.Header),
+	}
+}
+
+func badRequest(format string, args ...any) *problem {
+	return newProblem(http.StatusBadRequest, wire.BadRequest.Error(), format, args...)
+}
+
+func badID(format string, args ...any) *problem {
+	return newProblem(http.StatusBadRequest, "bad id", format, args...)
+}
+
+// pathProblem tells what is wrong with a path that is none.
+func pathProblem(segments []string) *problem {
+	p := newProblem(http.StatusNotFound, "not found", "there is nothing at this path; /v1/openapi.json tells what there is")
+	for _, rt := range routes {
+		n := strings.Count(rt.pattern, "/") + 1
+		if len(segments) > n && strings.HasSuffix(rt.pattern, "/{id}") {
+			if _, ok := rt.match(segments[:n]); ok {
+				p.Detail = "an id is one segment of the path: write its / as %2F"
+			}
+		}
+	}
+	return p
+}
+
+func methodProblem(method string, allowed []string) *problem {
+	p := newProblem(http.StatusMethodNotAllowed, "method not allowed",
+		"%s does not work here; %s does", clipped(method), strings.Join(allowed, " or "))
+	p.header.Set("Allow", strings.Join(allowed, ", "))
+	return p
+}
+
+func tooLarge() *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "too large", "a message is at most %d bytes", wire.MaxValue)
+}
+
+func panicProblem() *problem {
+	p := newProblem(http.StatusInternalServerError, wire.Internal.Error(), "the gateway failed; its log says more")
+	p.Outcome = node.Unknown.String()
+	return p
+}
+
+// closingProblem is that of a request that ran when the gateway closed. Its outcome is what is known of it.
+func closingProblem(of *problem) *problem {
+	p := newProblem(http.StatusServiceUnavailable, wire.Closed.Error(), "%v", errClosing)
+	p.Outcome, p.Code, p.Node = of.Outcome, "closed", of.Node
+	p.header.Set("Retry-After", "1")
+	return p
+}
+
+const maxDetail = 4096 // bytes
+
+// clip bounds a text and makes it one line of valid UTF-8, as it may come from anywhere.
+func clip(s string) string {
+	if len(s) > maxDetail {
+		s = s[:maxDetail] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// clipped quotes the beginning of what a caller sent.
+func clipped(s string) string {
+	const limit = 40
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
+	}
+	return strconv.Quote(s)
+}

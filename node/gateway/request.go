@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
+)
+
+const maxMediaType = 256 // bytes; longer ones do not cross the cluster
+
+// request answers with the reply as JSON.
+func (g *Gateway) request(ctx context.Context, x *exchange) error {
+	refresh, err := x.flag("refresh")
+	if err != nil {
+		return err
+	}
+	ask := g.config.Cluster.Family(x.kind).Request
+	if refresh {
+		ask = g.config.Cluster.Family(x.kind).Refresh
+	}
+	reply, err := ask(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	kind := x.kind
+	if kind == "" {
+		kind = node.DefaultKind
+	}
+	return x.json(struct {
+		jsonID
+		Kind string `json:"kind"`
+		jsonValue
+		Node     string `json:"node"`
+		Cached   bool   `json:"cached"`
+		Stale    bool   `json:"stale"`
+		Degraded bool   `json:"degraded"`
+		Age      int64  `json:"age_ms"`
+		TTL      int64  `json:"ttl_ms"`
+	}{
+		idOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Cached, reply.Stale, reply.Degraded,
+		millis(reply.Age), millis(reply.TTL),
+	})
+}
+
+// value answers with the bare value, which caches may keep for as long as its worker lives.
+func (g *Gateway) value(ctx context.Context, x *exchange) error {
+	reply, err := g.config.Cluster.Family(x.kind).Request(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	age, maxAge := freshness(reply)
+	x.Header().Set("Age", strconv.FormatInt(age, 10))
+	x.Header().Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge))
+	x.bare(reply)
+	return nil
+}
+
+// call sends the body to the server of an id and answers with what that says. Its time begins when the body is there.
+func (g *Gateway) call(ctx context.Context, x *exchange) error {
+	message, err := x.message()
+	if err != nil {
+		return err
+	}
+	if x.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, x.timeout)
+		defer cancel()
+	}
+	reply, err := g.config.Cluster.Family(x.kind).Call(ctx, x.id, message)
+	if err != nil {
+		return err
+	}
+	x.bare(reply)
+	return nil
+}
+
+// message reads the body.
+func (x *exchange) message() (node.Value, error) {
+	mediaType := x.r.Header.Get("Content-Type")
+	t, _, err := mime.ParseMediaType(mediaType)
+	if mediaType != "" && (err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType) {
+		return node.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
+			clipped(mediaType), maxMediaType)
+	}
+	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return node.Value{}, badRequest("content encoding %s: send the message as it is", clipped(coding))
+	}
+	if x.r.ContentLength > wire.MaxValue {
+		return node.Value{}, tooLarge()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(x.ResponseWriter, x.r.Body, wire.MaxValue))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return node.Value{}, tooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return node.Value{}, newProblem(http.StatusRequestTimeout, "slow body", "the body took more than %v", bodyTimeout)
+	}
+	if err != nil {
+		return node.Value{}, badRequest("body: %v", err)
+	}
+	return node.MediaValue(mediaType, string(body)), nil
+}

@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/wire"
+)
+
+// A route is an endpoint. A segment of its pattern in braces stands for any one segment.
+type route struct {
+	pattern string
+	body    bool     // POST, with a body; otherwise GET and HEAD, without
+	query   []string // the parameters that it knows
+	handle  func(g *Gateway, ctx context.Context, x *exchange) error
+}
+
+// routes is THE table of endpoints.
+var routes = []route{
+	{pattern: "/v1/request/{id}", query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
+	{pattern: "/v1/value/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).value},
+	{pattern: "/v1/call/{kind}/{id}", body: true, query: []string{"timeout"}, handle: (*Gateway).call},
+	{pattern: "/v1/owner/{id}", handle: (*Gateway).owner},
+	{pattern: "/v1/why/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).why},
+	{pattern: "/v1/nodes", handle: (*Gateway).nodes},
+	{pattern: "/v1/workers", query: []string{"kind", "limit"}, handle: (*Gateway).workers},
+	{pattern: "/v1/openapi.json", handle: (*Gateway).openAPI},
+	{pattern: "/healthz", handle: (*Gateway).healthy},
+	{pattern: "/readyz", handle: (*Gateway).ready},
+	{pattern: "/metrics", handle: (*Gateway).metrics},
+}
+
+// An exchange is one request and its answer.
+type exchange struct {
+	http.ResponseWriter
+	r      *http.Request
+	began  time.Time
+	route  *route // nil if there is none
+	status int    // 0 until the answer begins
+
+	query   url.Values
+	id      node.ID
+	idText  string // for logs
+	kind    string // "" is the default
+	timeout time.Duration
+	trace   string
+}
+
+// find finds the route. The path is taken as it was sent: an id may hold an encoded slash, and be "..", which
+// [http.ServeMux] would clean away.
+func (x *exchange) find() error {
+	segments := strings.Split(sentPath(x.r.URL), "/")
+	for i := range routes {
+		vars, ok := routes[i].match(segments)
+		if !ok {
+			continue
+		}
+		x.route = &routes[i]
+		if !slices.Contains(x.route.methods(), x.r.Method) {
+			return methodProblem(x.r.Method, x.route.methods())
+		}
+		return x.take(vars)
+	}
+	return pathProblem(segments)
+}
+
+func (rt *route) methods() []string {
+	if rt.body {
+		return []string{http.MethodPost}
+	}
+	return []string{http.MethodGet, http.MethodHead}
+}
+
+// match returns the segments that stand for those in braces.
+func (rt *route) match(segments []string) (vars map[string]string, ok bool) {
+	want := strings.Split(rt.pattern, "/")
+	if len(want) != len(segments) {
+		return nil, false
+	}
+	for i, w := range want {
+		switch name, variable := strings.CutPrefix(w, "{"); {
+		case variable:
+			if vars == nil {
+				vars = make(map[string]string, 2)
+			}
+			vars[strings.TrimSuffix(name, "}")] = segments[i]
+		case w != segments[i]:
+			return nil, false
+		}
+	}
+	return vars, true
+}
+
+// sentPath returns the path with the encoding that the caller gave it. [url.URL.EscapedPath] encodes it anew, slashes of ids
+// lost, if there is a byte in it that should have been encoded.
+func sentPath(u *url.URL) string {
+	if sent, err := url.PathUnescape(u.RawPath); err == nil && u.RawPath != "" && sent == u.Path {
+		return u.RawPath
+	}
+	return u.EscapedPath()
+}
+
+var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func (x *exchange) take(vars map[string]string) (err error) {
+	if kind, ok := vars["kind"]; ok {
+		if x.kind, err = kindNamed(kind); err != nil {
+			return err
+		}
+	}
+	if escaped, ok := vars["id"]; ok {
+		text, err := url.PathUnescape(escaped)
+		x.idText = clip(text)
+		if err != nil {
+			return badID("%v", err)
+		}
+		if text == "" {
+			return badID("the path has no id; the empty id cannot be asked for over HTTP")
+		}
+		if x.id, err = node.ParseID(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindNamed refuses a name that no kind can have: what it says here is more use, and costs the cluster nothing.
+func kindNamed(name string) (string, error) {
+	if kindPattern.MatchString(name) {
+		return name, nil
+	}
+	return "", wire.Errorf(wire.UnknownKind, node.NotRun, "%s: a name is 1 to 64 letters, digits, _ or -", clipped(name))
+}
+
+// pattern returns the path for logs.
+func (x *exchange) pattern() string {
+	if x.route == nil {
+		return clip(x.r.URL.Path)
+	}
+	return x.route.pattern
+}
+
+// WriteHeader notes the status.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= 200 {
+		x.status = status
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+func (x *exchange) Write(b []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	return x.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

@@ -1,0 +1,257 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A pipeListener is one whose connections are in memory, so that time is that of synctest.
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{make(chan net.Conn), make(chan struct{})}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	close(l.done)
+	return nil
+}
+
+func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+
+func (l *pipeListener) dial() net.Conn {
+	mine, its := net.Pipe()
+	l.conns <- its
+	return mine
+}
+
+// serving runs a test in a bubble, with a gateway that serves there.
+func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
+	t.Helper()
+	runtime.GC() // timers of other bubbles must not be in pools
+	runtime.GC()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		l, served := newPipeListener(), make(chan error, 1)
+		go func() { served <- newGateway(f).Serve(ctx, l) }()
+		test(t, l, stop, served)
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answerOf reads one answer from a connection and tells its status, "closed" if there is none, and how long it took.
+func answerOf(t *testing.T, c net.Conn) (string, time.Duration) {
+	t.Helper()
+	began := time.Now()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return "closed", time.Since(began)
+	}
+	defer res.Body.Close()
+	var body strings.Builder
+	io.Copy(&body, res.Body)
+	return fmt.Sprint(res.StatusCode, " ", body.String()), time.Since(began)
+}
+
+func TestSlowBody(t *testing.T) {
+	serving(t, newFake(), func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		for _, request := range []string{"POST /v1/call/price/7", "GET /v1/request/7", "POST /nowhere"} {
+			c := l.dial()
+			fmt.Fprint(c, request+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
+			got, took := answerOf(t, c)
+			c.Close()
+			if took > bodyTimeout+time.Second || strings.HasPrefix(request, "POST /v1") && !strings.HasPrefix(got, "408 ") {
+				t.Errorf("%s: %s after %v", request, got, took)
+			}
+		}
+		c := l.dial() // what is known to be too large is refused at once
+		fmt.Fprintf(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", wire.MaxValue+1)
+		if got, took := answerOf(t, c); !strings.HasPrefix(got, "413 ") || took != 0 {
+			t.Errorf("%s after %v", got, took)
+		}
+		c.Close()
+	})
+}
+
+func TestBrokenBody(t *testing.T) {
+	f := newFake()
+	serving(t, f, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		c := l.dial()
+		fmt.Fprint(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+		if got, _ := answerOf(t, c); !strings.HasPrefix(got, `400 {"type":"/problems/bad-request"`) {
+			t.Error(got)
+		}
+		c.Close()
+		c = l.dial()
+		fmt.Fprint(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
+		c.Close()
+		synctest.Wait()
+	})
+	if f.asked != nil {
+		t.Errorf("asked %q", f.asked)
+	}
+}
+
+// A request has the time that it asks for, though its body had less, and net/http reads on.
+func TestTimeout(t *testing.T) {
+	f := newFake()
+	f.wait = true
+	serving(t, f, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		for _, request := range []string{
+			"POST /v1/call/price/7?timeout=59s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
+			"POST /v1/call/price/7?timeout=59s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+			"GET /v1/request/7?timeout=59s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+			"GET /v1/value/7?timeout=59s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+			"GET /v1/why/7?timeout=59s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		} {
+			c := l.dial()
+			fmt.Fprint(c, request)
+			got, took := answerOf(t, c)
+			c.Close()
+			if !strings.HasPrefix(got, "504 ") || took != 59*time.Second {
+				t.Errorf("%.30s: %s after %v", request, got, took)
+			}
+			if deadline, ok := f.ctx.Deadline(); !ok || time.Until(deadline) > 0 {
+				t.Errorf("deadline %v", deadline)
+			}
+		}
+	})
+	f = newFake()
+	get(t, newGateway(f), "/v1/request/7")
+	if _, ok := f.ctx.Deadline(); ok {
+		t.Error("without timeout, the time is the node's matter")
+	}
+}
+
+func TestIdleAndSlowHeader(t *testing.T) {
+	serving(t, newFake(), func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		c := l.dial()
+		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\n")
+		if got, took := answerOf(t, c); took != headerTimeout {
+			t.Errorf("%s after %v", got, took)
+		}
+		c = l.dial()
+		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if got, _ := answerOf(t, c); !strings.HasPrefix(got, "200 ok") {
+			t.Error(got)
+		}
+		if got, took := answerOf(t, c); got != "closed" || took != idleTimeout {
+			t.Errorf("%s after %v", got, took)
+		}
+		c = l.dial()
+		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		time.Sleep(writeTimeout + time.Millisecond) // without reading
+		if got, _ := answerOf(t, c); got != "closed" {
+			t.Error(got)
+		}
+		c = l.dial()
+		go func() { // what is not read any more blocks on a pipe
+			fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", maxHeader+4096)+"\r\n\r\n")
+		}()
+		if got, _ := answerOf(t, c); !strings.HasPrefix(got, "431 ") {
+			t.Error(got)
+		}
+		c.Close()
+	})
+}
+
+func TestServeOnLoopbackRefusesForeignHosts(t *testing.T) {
+	g := newGateway(newFake())
+	url := serveTCP(t, g)
+	for host, want := range map[string]int{"localhost": 200, "evil.example": 421} {
+		r, err := http.NewRequest("GET", url+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("host %s: status %d", host, res.StatusCode)
+		}
+	}
+	if g.config.LoopbackOnly {
+		t.Error("Serve changes the gateway, which may serve elsewhere too")
+	}
+}
+
+func TestServeFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := newGateway(newFake()).Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	l, err = net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := newGateway(newFake()).Serve(ctx, l); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Error("the listener is open")
+	}
+}
+
+// More callers than there may be wait until others have gone.
+func TestConnectionLimit(t *testing.T) {
+	serving(t, newFake(), func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		conns := make([]net.Conn, maxConns)
+		for i := range conns {
+			conns[i] = l.dial()
+		}
+		mine, its := net.Pipe()
+		go func() {
+			fmt.Fprint(mine, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}()
+		select {
+		case l.conns <- its:
+			t.Error("too many are let in")
+		case <-time.After(headerTimeout / 2):
+		}
+		conns[0].Close()
+		l.conns <- its
+		if got, _ := answerOf(t, mine); !strings.HasPrefix(got, "200 ") {
+			t.Error(got)
+		}
+		mine.Close()
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+}

@@ -89,7 +89,7 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	r.wg.Go(func() { r.watchView(ctx, n) })
 	r.wg.Go(func() { r.load(ctx, nodeRate, 0, n.Request) })
 	<-ctx.Done()
-	return leave(n, log)
+	return n.Close(context.Background())
 }
 
 // attach calls through clients of the named nodes, which are 1, 2 and so on.

@@ -65,6 +65,7 @@ type member struct {
 	reapAfter time.Duration
 	logLevel  string
 	logFormat string
+	web       web
 }
 
 func (m *member) register(f *pflag.FlagSet, level string) {
@@ -78,22 +79,58 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
+	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
 }
 
+// A running node, and what serves it over HTTP.
+type running struct {
+	*node.Node
+	web *webServer // or nil
+	log *slog.Logger
+}
+
 // start starts the node that the flags describe.
-func (m *member) start(log *slog.Logger) (*node.Node, error) {
+func (m *member) start(log *slog.Logger) (*running, error) {
 	c, source, err := m.config(log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.Start(c)
-	if err != nil {
+	r := &running{log: log}
+	if r.web, err = m.web.listen(log); err != nil {
 		return nil, err
 	}
-	log.Info("listening", "node", n.Self(), "addr", n.Addr(), "cookie", source)
-	return n, nil
+	if r.Node, err = node.Start(c); err != nil {
+		if r.web != nil {
+			r.web.close()
+		}
+		return nil, err
+	}
+	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", source)
+	if r.web != nil {
+		r.web.serve(r.Node, log)
+	}
+	return r, nil
+}
+
+// join joins the nodes that the flags name, until it succeeds or ctx ends.
+func (r *running) join(ctx context.Context, names []string) {
+	if r.Join(ctx, names...) == nil && r.web != nil {
+		r.web.joined.Store(true)
+	}
+}
+
+// leave closes the node: what is asked by HTTP has 5 s, and then running calls have 5 s.
+func (r *running) leave() error {
+	if r.web != nil {
+		r.web.close()
+	}
+	if err := r.Close(context.Background()); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	r.log.Info("left", "node", r.Self())
+	return nil
 }
 
 // config returns what the flags say, and where the cookie comes from.
@@ -205,13 +242,4 @@ func (m *member) logger(w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, usagef("--log-format %q: say text or json", m.logFormat)
-}
-
-// leave closes the node: running calls have 5 s.
-func leave(n *node.Node, log *slog.Logger) error {
-	if err := n.Close(context.Background()); err != nil {
-		return fmt.Errorf("leave: %w", err)
-	}
-	log.Info("left", "node", n.Self())
-	return nil
 }

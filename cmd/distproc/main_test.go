@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -40,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"listening": listening, "hangup": hangup, "retry": retry,
+			"listening": listening, "hangup": hangup, "retry": retry, "status": status,
 		},
 	})
 }
@@ -83,6 +86,26 @@ func retry(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%q, %v; want %q", out, err, want)
 		}
+	}
+}
+
+// status makes a request, METHOD URL, with headers, NAME VALUE, and checks the status of the answer.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	req, err := http.NewRequest(args[1], args[2], nil)
+	ts.Check(err)
+	for header := range slices.Chunk(args[3:], 2) {
+		if header[0] == "Host" {
+			req.Host = header[1]
+		}
+		req.Header.Set(header[0], header[1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
+		ts.Fatalf("%s %s: %s %s, want %s", args[1], args[2], got, body, args[0])
 	}
 }
 

@@ -42,12 +42,12 @@ func runNode(ctx context.Context, m *member) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = n.Join(ctx, m.join...) }) // it ends well, or with ctx
+	wg.Go(func() { n.join(ctx, m.join) })
 	if m.kinds != "" {
-		wg.Go(func() { m.reload(ctx, n, log) })
+		wg.Go(func() { m.reload(ctx, n.Node, log) })
 	}
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()
-	return leave(n, log)
+	return n.leave()
 }

@@ -105,14 +105,14 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(n)
+	sh := s.shell(n.Node)
 	w.redirect(sh)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	joined := make(chan struct{})
 	wg.Go(func() {
 		defer close(joined)
-		_ = n.Join(joining, s.join...) // it ends well, or with the shell
+		n.join(joining, s.join)
 	})
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case <-joined:
@@ -123,7 +123,7 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	cancel()
 	wg.Wait()
 	w.redirect(nil)
-	if e := leave(n, log); err == nil {
+	if e := n.leave(); err == nil {
 		err = e
 	}
 	return err

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/gateway"
+	"github.com/distproc/distproc/node/metrics"
+	"github.com/spf13/pflag"
+)
+
+// web holds the flags of a node's HTTP gateway.
+type web struct {
+	addr      string
+	tokenFile string
+	open      bool
+	hosts     []string
+}
+
+func (w *web) register(f *pflag.FlagSet) {
+	f.StringVar(&w.addr, "http", "", "answer HTTP requests on `HOST:PORT`, such as 127.0.0.1:8080: values, calls, metrics (default off)")
+	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
+	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
+	f.StringSliceVar(&w.hosts, "http-host", nil, "`NAMES` by which a proxy on this machine asks for a gateway on loopback; others are refused")
+}
+
+// A webServer is a gateway that has its address already, and waits for its node.
+type webServer struct {
+	listener net.Listener
+	config   gateway.Config
+	joined   atomic.Bool // or nobody is to be joined
+	wg       sync.WaitGroup
+	cancel   context.CancelFunc
+}
+
+// listen takes the address, so that a mistake shows before the node starts. It returns nil if there is none.
+func (w *web) listen(log *slog.Logger) (*webServer, error) {
+	if w.addr == "" {
+		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {
+			return nil, usagef("--http-token-file, --http-open and --http-host are of no use without --http HOST:PORT")
+		}
+		return nil, nil
+	}
+	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
+		return nil, usageError{fmt.Errorf("--http: %w", err)}
+	}
+	s := &webServer{config: gateway.Config{Hosts: w.hosts, Logger: log}}
+	var err error
+	if w.tokenFile != "" {
+		if s.config.Token, err = gateway.ReadToken(w.tokenFile); err != nil {
+			return nil, fmt.Errorf("--http-token-file: %w", err)
+		}
+	}
+	if s.listener, err = net.Listen("tcp", w.addr); err != nil {
+		return nil, fmt.Errorf("--http: %w", err)
+	}
+	return s, nil
+}
+
+// serve answers from n until close.
+func (s *webServer) serve(n *node.Node, log *slog.Logger) {
+	s.config.Cluster, s.config.Metrics = n, metrics.Handler(n, version())
+	s.config.Ready = func(ctx context.Context) error {
+		if members, _ := n.Members(ctx); len(members) > 1 {
+			s.joined.Store(true) // one of those to be joined is enough
+		}
+		if !s.joined.Load() {
+			return errors.New("the node has not joined the cluster yet")
+		}
+		return n.Ready(ctx)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	log.Info("answering HTTP", "addr", s.listener.Addr().String())
+	s.wg.Go(func() {
+		if err := gateway.New(s.config).Serve(ctx, s.listener); err != nil {
+			log.Error("HTTP has ended", "err", err)
+		}
+	})
+}
+
+// close ends what is asked by HTTP, before the node leaves.
+func (s *webServer) close() {
+	if s.cancel == nil { // the node did not start
+		s.listener.Close()
+		return
+	}
+	s.cancel()
+	s.wg.Wait()
+}

@@ -131,6 +131,10 @@ func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
 	}
 	p := m.sessions.peer(name)
 	m.sessions.introduce(p, w.Addr)
+	if ws := p.session.Load(); ws != nil && w.Incarnation != 0 && ws.Peer().Incarnation != w.Incarnation {
+		// It leads to a twin, which has left: by what this node would tell of itself it came back.
+		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
+	}
 	return m.exchangeNow(ctx, p)
 }
 

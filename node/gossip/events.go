@@ -123,7 +123,8 @@ func (g *Gossip) maintain() {
 // confirm has memberlist meet those who are alive only because a peer says so, and those who have just
 // failed. Its gossip reaches all members with a high probability, not for sure: then somebody does not hear
 // that one has joined, or has refuted a suspicion, and would find out late. Another member knows, so after a
-// failure one is asked, too.
+// failure one is asked, too. So it is when a peer takes this node for gone: if it thinks that it has left, and not
+// another process of its name, it sends it no gossip that could be refuted.
 func (g *Gossip) confirm() {
 	last := time.Now()
 	for g.ctx.Err() == nil {
@@ -134,10 +135,10 @@ func (g *Gossip) confirm() {
 		now := time.Now()
 		g.mu.Lock()
 		names := g.table.doubtful(now.Add(-g.pace.tick), now.Add(-g.pace.rumour))
-		failed := len(g.table.doubtful(time.Time{}, last)) > 0
+		ask := len(g.table.doubtful(time.Time{}, last)) > 0 || g.table.doubted.After(last)
 		g.mu.Unlock()
 		names = names[:min(len(names), confirmMost)]
-		if m, ok := g.anyAlive(); ok && failed {
+		if m, ok := g.anyAlive(); ok && ask {
 			names = append(names, m.Name)
 		}
 		last = now

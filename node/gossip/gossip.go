@@ -202,7 +202,7 @@ func (g *Gossip) Learn(list []wire.Member) bool {
 }
 
 // Serve takes over a link that a peer has dialled, and returns at once.
-func (g *Gossip) Serve(name string, l Link) { g.transport.add(name, l) }
+func (g *Gossip) Serve(name string, l Link) { g.transport.add(name, "", l) }
 
 // Traffic returns the counters.
 func (g *Gossip) Traffic() Traffic { return g.transport.traffic() }

@@ -1,12 +1,16 @@
 package gossip
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/hashicorp/memberlist"
 
 	"github.com/distproc/distproc/wire"
 )
@@ -250,6 +254,56 @@ func TestConflict(t *testing.T) {
 			t.Errorf("the start at %s knows of no conflict", v.addr)
 		}
 	}
+}
+
+// Who joins one of two processes of a name meets that one, although there is a link to the other, which has left.
+func TestJoinTwin(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.pace.tick, n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
+	first, second := n.startAt("1@h", "host1.test:1"), n.startAt("1@h", "elsewhere.test:1")
+	c := n.start(2)
+	second.join(c)
+	n.see(within, []*node{c, second}, []*node{c, second}, nil)
+	second.g.Leave(t.Context())
+	n.see(within, []*node{c}, []*node{c}, nil)
+	if err := c.g.Join(t.Context(), first.self); err != nil {
+		t.Fatal(err)
+	}
+	n.see(within, []*node{first, c}, []*node{first, c}, nil)
+}
+
+// A member that others take for gone hears of it when it compares tables with one of them, if not before.
+func TestRefute(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour
+	nodes := n.many(3)
+	first, rest := nodes[1], []*node{nodes[0], nodes[2]}
+	n.see(within, nodes, nodes, nil)
+	packet := func(kind []byte, v any) []byte {
+		b := bytes.NewBuffer(kind)
+		if err := codec.NewEncoder(b, &codec.MsgpackHandle{}).Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	leave := packet([]byte{userMsg, serfLeave}, struct { // serf's messageLeave
+		LTime uint64
+		Node  string
+		Prune bool
+	}{1000, first.name, false})
+	dead := packet([]byte{deadMsg}, struct { // memberlist's
+		Incarnation uint32
+		Node, From  string
+	}{1000, first.name, first.name})
+	first.g.transport.sieve.sift(dead, time.Now()) // so that it does not reach it
+	for _, v := range rest {
+		for _, b := range [][]byte{leave, dead} {
+			v.g.transport.packets <- &memberlist.Packet{Buf: b, From: nodeAddr("9@h"), Timestamp: time.Now()}
+		}
+	}
+	n.see(within, rest, rest, nil)
+	first.exchange(t.Context(), rest[0].self)
+	n.see(within, nodes, nodes, nil)
 }
 
 // What only one member knows, all know in time.

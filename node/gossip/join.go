@@ -18,9 +18,9 @@ const (
 
 var errLeft = errors.New("this node has left")
 
-// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0. It takes a
-// link and two comparisons of what the two know: serf's and [Config.Exchange]. When it returns nil, each of
-// the two has what the other had.
+// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0; if it is not, Join
+// looks for m at its address, even if it knows another process of that name. It takes a link and two comparisons
+// of what the two know: serf's and [Config.Exchange]. When it returns nil, each of the two has what the other had.
 func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if m.Name == g.c.Self.Name {
 		return fmt.Errorf("join %s: that is this node", m.Name)
@@ -43,7 +43,7 @@ func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 		delete(g.joining, m.Name)
 		g.mu.Unlock()
 	}()
-	if err := g.reach(ctx, m.Name); err != nil {
+	if err := g.reach(ctx, m); err != nil {
 		return err
 	}
 	if err := g.joinSerf(ctx, m.Name); err != nil {
@@ -57,11 +57,15 @@ func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 
 // reach makes sure that there is a link on which the peer answers. One that a former life of it has left behind
 // may seem to live for some seconds.
-func (g *Gossip) reach(ctx context.Context, name string) error {
+func (g *Gossip) reach(ctx context.Context, m wire.Member) error {
+	addr := ""
+	if m.Incarnation != 0 {
+		addr = m.Addr
+	}
 	var err error
 	for range maxPeerLinks {
 		var l *link
-		if l, err = g.transport.connect(ctx, name); err != nil {
+		if l, err = g.transport.connect(ctx, m.Name, addr); err != nil {
 			return err
 		}
 		if err = g.transport.echo(ctx, l); err == nil || ctx.Err() != nil {

@@ -37,6 +37,7 @@ type dialing struct {
 type link struct {
 	Link
 	name    string
+	addr    string       // where it was dialled; empty if the peer has dialled
 	used    atomic.Int64 // when something was last sent or received, in UnixNano
 	reading atomic.Bool  // the peer has opened its stream of packets
 	out     net.Conn     // this side's stream of packets, or nil; only for the peer's sender
@@ -76,15 +77,16 @@ func (p *peer) liveLocked() *link {
 	return nil
 }
 
-// connect returns a link to a peer, which it dials if there is none.
-func (t *transport) connect(ctx context.Context, name string) (*link, error) {
+// connect returns a link to a peer, which it dials if there is none. With an addr, only a link that was dialled there
+// will do: another may lead to another process of that name.
+func (t *transport) connect(ctx context.Context, name, addr string) (*link, error) {
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
 		return nil, errClosed
 	}
 	p := t.peerLocked(name)
-	if l := p.liveLocked(); l != nil {
+	if l := p.liveLocked(); l != nil && (addr == "" || addr == l.addr) {
 		t.mu.Unlock()
 		return l, nil
 	}
@@ -113,7 +115,7 @@ func (t *transport) dialPeer(p *peer, d *dialing) {
 		d.err = fmt.Errorf("dial %s: its address is unknown", p.name)
 	} else if raw, err := t.dial(ctx, m); err != nil {
 		d.err = fmt.Errorf("dial %s: %w", p.name, err)
-	} else if d.link = t.add(p.name, raw); d.link == nil {
+	} else if d.link = t.add(p.name, m.Addr, raw); d.link == nil {
 		d.err = errClosed
 	}
 	t.mu.Lock()
@@ -127,8 +129,8 @@ func (t *transport) dialPeer(p *peer, d *dialing) {
 }
 
 // add takes over a link, or closes it and returns nil if the transport is closed.
-func (t *transport) add(name string, raw Link) *link {
-	l := &link{Link: raw, name: name}
+func (t *transport) add(name, addr string, raw Link) *link {
+	l := &link{Link: raw, name: name, addr: addr}
 	l.touch()
 	t.mu.Lock()
 	if t.closed {

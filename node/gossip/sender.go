@@ -73,7 +73,7 @@ func (t *transport) sendLink(p *peer) *link {
 	l, tried := p.liveLocked(), p.tried
 	t.mu.Unlock()
 	if l == nil && time.Since(tried) >= t.pace.redial {
-		l, _ = t.connect(t.ctx, p.name) // the dial has a time limit of its own
+		l, _ = t.connect(t.ctx, p.name, "") // the dial has a time limit of its own
 	}
 	return l
 }

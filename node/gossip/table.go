@@ -29,6 +29,7 @@ const (
 type table struct {
 	self    wire.Member
 	left    bool          // this node has said that it leaves
+	doubted time.Time     // when a peer last took this node for gone
 	reap    time.Duration // how long a failed member keeps its seat
 	rumour  time.Duration // how long a member may be alive only because a peer says so
 	valid   func(name, addr string) bool
@@ -42,6 +43,10 @@ type entry struct {
 	incarnation uint64
 	state       wire.MemberState
 	since       time.Time // when it came into that state
+
+	// hearsay is a farewell that serf tells of. That is one of a name: of two processes that had it for a while the
+	// other one may have left. So it holds until serf sees this one alive.
+	hearsay bool
 
 	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
 	// one that serf has not heard of yet, or that was wrong.
@@ -111,7 +116,7 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 	e := t.entries[m.Name]
 	switch {
 	case e == nil:
-	case e.state == wire.Left && e.incarnation == m.Incarnation && now.Sub(e.since) < freshFarewell:
+	case e.state == wire.Left && !e.hearsay && e.incarnation == m.Incarnation && now.Sub(e.since) < freshFarewell:
 		e.live = &m // this very start has said that it leaves
 		return false
 	case e.state == wire.Alive && e.incarnation == m.Incarnation && e.addr == m.Addr:
@@ -143,7 +148,7 @@ func (t *table) leave(m wire.Member, now time.Time) bool {
 	}
 	e := t.entries[m.Name]
 	if e == nil {
-		t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, state: wire.Left, since: now})
+		t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, state: wire.Left, since: now, hearsay: true})
 		return false
 	}
 	rumour := e.live == nil && e.state == wire.Alive
@@ -156,7 +161,7 @@ func (t *table) leave(m wire.Member, now time.Time) bool {
 		// after all, it shall have its seat back.
 		e.state, e.since = wire.Reaped, now
 	default:
-		e.state, e.since = wire.Left, now
+		e.state, e.since, e.hearsay = wire.Left, now, true
 	}
 	t.seats--
 	t.trim()

@@ -40,6 +40,7 @@ func TestTable(t *testing.T) {
 		return func(t *table) bool { now = now.Add(d); return t.tick(now) }
 	}
 	remove := func(t *table) bool { return t.remove("x", now) == nil }
+	twin := wire.Member{Name: "x", Addr: "y:1", Incarnation: 4, State: wire.Left} // has left
 	type step = func(*table) bool
 	for name, c := range map[string]struct {
 		steps []step
@@ -58,7 +59,12 @@ func TestTable(t *testing.T) {
 		"a leaver that has come back":   {[]step{alive(3), hear(told("x", 3, wire.Left, 0)), alive(4)}, "alive 4 changed"},
 		"a leaver that returns":         {[]step{alive(3), left(3), later(testReap), alive(3)}, "alive 3 changed"},
 		"a leaver that does not go":     {[]step{alive(3), hear(told("x", 3, wire.Left, 0)), later(freshFarewell)}, "alive 3 changed"},
-		"a leaver that stays, for serf": {[]step{alive(3), left(3), alive(3), later(freshFarewell)}, "alive 3 changed"},
+		"a leaver that stays, for serf": {[]step{alive(3), left(3), alive(3)}, "alive 3 changed"},
+		"serf first, then the leaver":   {[]step{alive(3), left(3), hear(told("x", 3, wire.Left, 0))}, "left 3"},
+		"the leaver first, then serf":   {[]step{alive(3), hear(told("x", 3, wire.Left, 0)), left(3), alive(3)}, "left 3"},
+		"a twin's farewell":             {[]step{alive(3), hear(twin)}, "alive 3"},
+		"a twin's farewell, serf's too": {[]step{alive(3), hear(twin), left(3), hear(twin), alive(3)}, "alive 3 changed"},
+		"a known twin's farewell":       {[]step{alive(4), hear(told("x", 4, wire.Left, 0)), alive(3)}, "alive 3 changed"},
 		"a leaver that goes after all":  {[]step{alive(3), hear(told("x", 3, wire.Left, 0)), failed(3), later(freshFarewell)}, "left 3"},
 		"an old farewell":               {[]step{alive(3), hear(told("x", 3, wire.Left, testReap))}, "alive 3"},
 		"a later start's farewell":      {[]step{alive(3), hear(told("x", 4, wire.Left, 0))}, "left 4 changed"},
@@ -110,6 +116,33 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestTableTwins has b know the first of two processes of a name, and c the second, which leaves. What serf makes of
+// that is about the name, but neither takes it for the first's own word, nor is told so by the other.
+func TestTableTwins(t *testing.T) {
+	first := wire.Member{Name: "x", Addr: "x:1", Incarnation: 3}
+	second := wire.Member{Name: "x", Addr: "y:1", Incarnation: 4}
+	farewell := second
+	farewell.State = wire.Left
+	b, c, now := newTestTable(), newTestTable(), epoch
+	b.alive(first, now)
+	c.alive(second, now)
+	c.learn([]wire.Member{farewell}, now)
+	c.leave(second, now)
+	b.leave(first, now)
+	c.alive(first, now) // it has refuted that
+	for _, age := range []time.Duration{0, time.Second, freshFarewell - 1, freshFarewell + time.Second} {
+		c.learn(b.snapshot(now.Add(age)), now.Add(age))
+		if m := c.members(now)[1:]; len(m) != 1 || m[0] != first {
+			t.Fatalf("told after %v, c has %+v", age, m)
+		}
+	}
+	b.learn(c.snapshot(now), now)
+	b.alive(first, now)
+	if m := b.members(now)[1:]; len(m) != 1 || m[0] != first || b.digest() != c.digest() {
+		t.Errorf("b has %+v", m)
+	}
+}
+
 func TestTableSelf(t *testing.T) {
 	table := newTestTable()
 	before := table.digest()
@@ -119,6 +152,16 @@ func TestTableSelf(t *testing.T) {
 	}
 	if table.alive(list[0], epoch) || table.leave(list[0], epoch) || table.failed(list[0], epoch) || table.digest() != before {
 		t.Error("serf told this node what it is")
+	}
+	for m, want := range map[wire.Member]bool{
+		told("self", 5, wire.Alive, 0): false, told("self", 4, wire.Left, 0): false, told("self", 9, wire.Alive, 0): false,
+		told("self", 5, wire.Failed, 0): true, told("self", 5, wire.Left, 0): true, told("self", 9, wire.Left, 0): true,
+	} {
+		table.doubted = time.Time{}
+		table.learn([]wire.Member{m}, epoch)
+		if got := !table.doubted.IsZero(); got != want {
+			t.Errorf("told %+v, the node is in doubt: %v", m, got)
+		}
 	}
 	table.left = true
 	if m := table.members(epoch); len(m) != 1 || m[0].State != wire.Alive {

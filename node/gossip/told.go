@@ -18,7 +18,13 @@ func (t *table) learn(list []wire.Member, now time.Time) (news, changed bool) {
 		list = list[:maxTold]
 	}
 	for _, m := range list {
-		if m.State > wire.Reaped || m.Name == t.self.Name || !t.valid(m.Name, m.Addr) {
+		if m.State > wire.Reaped || !t.valid(m.Name, m.Addr) {
+			continue
+		}
+		if m.Name == t.self.Name {
+			if m.State != wire.Alive && m.Incarnation >= t.self.Incarnation {
+				t.doubted = now // what it tells of earlier starts may well be true
+			}
 			continue
 		}
 		n, c := t.learnMember(m, now)
@@ -92,6 +98,9 @@ func (e *entry) member(name string, now time.Time) wire.Member {
 	m := wire.Member{Name: name, Addr: e.addr, Incarnation: e.incarnation, State: e.state}
 	if e.state != wire.Alive {
 		m.Age = max(now.Sub(e.since), 0)
+	}
+	if e.hearsay {
+		m.Age = max(m.Age, freshFarewell) // so that nobody takes it for the leaver's own word
 	}
 	return m
 }

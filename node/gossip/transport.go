@@ -122,7 +122,7 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 func (t *transport) DialAddressTimeout(addr memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	l, err := t.connect(ctx, addr.Name)
+	l, err := t.connect(ctx, addr.Name, "")
 	if err != nil {
 		return nil, err
 	}

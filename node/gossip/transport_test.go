@@ -49,7 +49,7 @@ func TestTransport(t *testing.T) {
 	var a, b *transport
 	n, a = newTestTransport(t, p, func(context.Context, wire.Member) (Link, error) {
 		ours, theirs := newLinks(n, "a", "b")
-		b.add("a", theirs)
+		b.add("a", "", theirs)
 		return ours, nil
 	})
 	_, b = newTestTransport(t, p, func(context.Context, wire.Member) (Link, error) { return nil, errRefused })
@@ -163,7 +163,7 @@ func TestStuckPeer(t *testing.T) {
 		}()
 		return ours, nil
 	})
-	l, err := a.connect(t.Context(), "b")
+	l, err := a.connect(t.Context(), "b", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestStuckPeer(t *testing.T) {
 	if took := time.Since(start); took > 4*p.stream {
 		t.Errorf("it took %v", took)
 	}
-	if l, err = a.connect(t.Context(), "c"); err != nil {
+	if l, err = a.connect(t.Context(), "c", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.echo(t.Context(), l); err == nil {
@@ -213,7 +213,7 @@ func TestStuckOpen(t *testing.T) {
 func TestFullReader(t *testing.T) {
 	n, a := newTestTransport(t, Local.pace(), nil)
 	ours, theirs := newLinks(n, "b", "a")
-	a.add("b", theirs)
+	a.add("b", "", theirs)
 	conn, err := ours.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestFullReader(t *testing.T) {
 		t.Error(err)
 	}
 	ours, theirs = newLinks(n, "b", "a")
-	a.add("b", theirs)
+	a.add("b", "", theirs)
 	select {
 	case <-ours.Done():
 	default:
@@ -251,7 +251,7 @@ func TestIdleLinks(t *testing.T) {
 	var ends []*memLink
 	for _, name := range []string{"b", "c", "d"} { // a sends to b, d sends to a, and c is idle
 		ours, theirs := newLinks(n, name, "a")
-		a.add(name, theirs)
+		a.add(name, "", theirs)
 		ends = append(ends, ours)
 	}
 	go func() {
@@ -296,7 +296,7 @@ func TestMaxLinks(t *testing.T) {
 	var one, first []*memLink
 	for range maxPeerLinks + 1 {
 		ours, theirs := newLinks(n, "b", "a")
-		a.add("b", theirs)
+		a.add("b", "", theirs)
 		one = append(one, ours)
 	}
 	n.until(within, "the oldest link of the same peer is closed", func() bool { return a.traffic().Links == maxPeerLinks })
@@ -307,7 +307,7 @@ func TestMaxLinks(t *testing.T) {
 	}
 	for i := range maxLinks {
 		ours, theirs := newLinks(n, fmt.Sprint("x", i), "a")
-		a.add(ours.from, theirs)
+		a.add(ours.from, "", theirs)
 		first = append(first, ours)
 	}
 	n.until(within, "no more links than that", func() bool { return a.traffic().Links == maxLinks })
@@ -329,9 +329,9 @@ func TestMaxLinks(t *testing.T) {
 func TestNewestLink(t *testing.T) {
 	n, a := newTestTransport(t, Local.pace(), nil)
 	_, old := newLinks(n, "b", "a")
-	a.add("b", old)
+	a.add("b", "", old)
 	ours, theirs := newLinks(n, "b", "a")
-	a.add("b", theirs)
+	a.add("b", "", theirs)
 	a.WriteToAddress(ping, to("b"))
 	conn, err := ours.Accept()
 	if err != nil {
@@ -360,7 +360,7 @@ func TestSingleDial(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, err := a.connect(t.Context(), "b"); err != nil {
+			if _, err := a.connect(t.Context(), "b", ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -379,7 +379,7 @@ func TestHostileStreams(t *testing.T) {
 	} {
 		n, a := newTestTransport(t, Local.pace(), nil)
 		ours, theirs := newLinks(n, "b", "a")
-		a.add("b", theirs)
+		a.add("b", "", theirs)
 		if bytes == "" {
 			bytes = "p"
 			conn, _ := ours.Open()
@@ -402,7 +402,7 @@ func TestHostileStreams(t *testing.T) {
 	p.stream = 50 * time.Millisecond
 	n, a := newTestTransport(t, p, nil)
 	ours, theirs := newLinks(n, "b", "a")
-	a.add("b", theirs)
+	a.add("b", "", theirs)
 	conn, _ := ours.Open()
 	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
 		t.Error(err)

@@ -12,7 +12,7 @@ func (r *registry) workers(limit int) []WorkerInfo {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for _, w := range s.workers {
+		for w := range s.workers.all() {
 			if len(infos) == limit {
 				break
 			}
@@ -45,7 +45,7 @@ func (r *registry) inspect(id ID) (st workerStatus) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.workers[id]; w != nil {
+	if w := s.workers.get(id); w != nil {
 		st.Worker, st.Live = r.infoLocked(w, now)
 		st.Loading = w.load != nil || w.mail != nil && w.mail.busy
 	}
@@ -57,7 +57,7 @@ func (r *registry) count() (live int, answers uint64) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		live += len(s.workers)
+		live += s.workers.count
 		answers += s.answers
 		s.mu.Unlock()
 	}
@@ -70,7 +70,7 @@ func (r *registry) stuck() (n int) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for w := range s.loading {
+		for _, w := range s.loading {
 			began := w.started
 			if w.mail != nil {
 				began = w.mail.began

@@ -149,14 +149,14 @@ func (m *rollMessage) add(r *registry, v *view) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for id := range s.workers {
-			if v.place(id).self {
+		for w := range s.workers.all() {
+			if v.place(w.id).self {
 				continue
 			}
 			if m.More = len(m.Held) == maxHeld; m.More {
 				break
 			}
-			m.Held = append(m.Held, key{r.name, id})
+			m.Held = append(m.Held, key{r.name, w.id})
 		}
 		s.mu.Unlock()
 	}

@@ -61,33 +61,47 @@ func (h *expiryHeap) pop() *worker {
 	return w
 }
 
+// atOnce is how many workers a sweep drops before it lets go of a shard: calls wait no longer than that takes.
+const atOnce = 32
+
 // sweep drops the expired workers and returns when the next one expires.
 func (r *registry) sweep() (next time.Duration) {
 	next = math.MaxInt64
 	for i := range r.shards {
 		s := &r.shards[i]
-		s.mu.Lock()
-		now := r.now()
-		for len(s.expiry) > 0 && s.expiry[0].at <= now {
-			w := s.expiry.pop()
-			switch {
-			case s.workers[w.id] != w: // it has a successor, or was dropped
-			case w.dies() > now: // it was used
-				s.expiry.push(w)
-			case w.mail != nil:
-				w.mail.listed = false
-				r.serveLocked(s, w) // which ends its server
-			default:
-				delete(s.workers, w.id)
-				s.expired++
+		for more := true; more; {
+			s.mu.Lock()
+			more = r.sweepLocked(s)
+			if len(s.expiry) > 0 {
+				next = min(next, s.expiry[0].at)
 			}
+			s.mu.Unlock()
 		}
-		if len(s.expiry) > 0 {
-			next = min(next, s.expiry[0].at)
-		}
-		s.mu.Unlock()
 	}
 	return next
+}
+
+// sweepLocked drops some of the expired workers, and reports whether there are more.
+func (r *registry) sweepLocked(s *shard) (more bool) {
+	now := r.now()
+	for range atOnce {
+		if len(s.expiry) == 0 || s.expiry[0].at > now {
+			return false
+		}
+		w := s.expiry.pop()
+		switch {
+		case s.workers.get(w.id) != w: // it has a successor, or was dropped
+		case w.dies() > now: // it was used
+			s.expiry.push(w)
+		case w.mail != nil:
+			w.mail.listed = false
+			r.serveLocked(s, w) // which ends its server
+		default:
+			s.workers.remove(w)
+			s.expired++
+		}
+	}
+	return true
 }
 
 // A sweeper runs registry.sweep when the first worker expires: one timer serves them all.

@@ -416,7 +416,7 @@ func checkOnePlace(t *testing.T, b *switchboard) {
 		for i := range r.shards {
 			s := &r.shards[i]
 			s.mu.Lock()
-			for _, w := range s.workers {
+			for w := range s.workers.all() {
 				if values[w.value.data] {
 					t.Errorf("the value %s is in two places", w.value)
 				}

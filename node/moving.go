@@ -35,9 +35,9 @@ func (r *registry) retain(keep func(ID) bool) {
 		var moves []handedOver
 		s.mu.Lock()
 		now := r.now()
-		for id, w := range s.workers {
+		for w := range s.workers.all() {
 			switch {
-			case keep(id):
+			case keep(w.id):
 				w.moved = false
 			case w.mail != nil:
 				w.moved = true
@@ -45,7 +45,7 @@ func (r *registry) retain(keep func(ID) bool) {
 			case w.load != nil:
 				w.moved = true
 			default:
-				delete(s.workers, id)
+				s.workers.remove(w)
 				if !s.leaving { // else it has gone already
 					moves = r.takeLocked(moves, w, now)
 				}
@@ -69,7 +69,7 @@ func (r *registry) leave() {
 		var moves []handedOver
 		s.mu.Lock()
 		now := r.now()
-		for _, w := range s.workers {
+		for w := range s.workers.all() {
 			if w.load == nil && !s.leaving {
 				moves = r.takeLocked(moves, w, now)
 			}
@@ -116,11 +116,11 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := r.now()
-	if w := s.workers[a.ID]; s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now && (w.err != nil || w.started >= now-age)) {
+	if w := s.workers.get(a.ID); s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now && (w.err != nil || w.started >= now-age)) {
 		return false
 	}
 	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
-	s.workers[a.ID] = w
+	s.workers.put(w)
 	s.expiry.push(w)
 	r.sweeper.wakeBy(w.dies())
 	return true

@@ -30,6 +30,8 @@ type registry struct {
 	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
 	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
+	callers sync.Pool // of *caller
+	runners *runners
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -57,16 +59,16 @@ const shardCount = 64
 
 type shard struct {
 	mu      sync.Mutex
-	workers map[ID]*worker       // guarded by mu
-	loading map[*worker]struct{} // whose source runs; guarded by mu
-	expiry  expiryHeap           // guarded by mu
-	leaving bool                 // answers go to other nodes, though they stay; guarded by mu
-	closed  bool                 // no load starts any more; guarded by mu
-	held    bool                 // no message runs any more; guarded by mu
-	answers uint64               // given since the start; guarded by mu
-	hits    uint64               // of these, to requests made at this node from a worker's value; guarded by mu
-	expired uint64               // workers, since the start; guarded by mu
-	_       [64]byte             // keeps shards apart in the cache
+	workers index      // guarded by mu
+	loading []*worker  // whose source runs; guarded by mu
+	expiry  expiryHeap // guarded by mu
+	leaving bool       // answers go to other nodes, though they stay; guarded by mu
+	closed  bool       // no load starts any more; guarded by mu
+	held    bool       // no message runs any more; guarded by mu
+	answers uint64     // given since the start; guarded by mu
+	hits    uint64     // of these, to requests made at this node from a worker's value; guarded by mu
+	expired uint64     // workers, since the start; guarded by mu
+	_       [64]byte   // keeps shards apart in the cache
 }
 
 func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logger) *registry {
@@ -74,11 +76,9 @@ func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logg
 	r.claim = func(context.Context, ID) *wire.Error { return nil }
 	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	for i := range r.shards {
-		r.shards[i].workers = map[ID]*worker{}
-		r.shards[i].loading = map[*worker]struct{}{}
-	}
 	r.sweeper.r = r
+	r.runners = newRunners()
+	r.callers.New = func() any { return newCaller() }
 	return r
 }
 
@@ -102,24 +102,14 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 
 // await waits for the worker of id, or for its server's answer to a message.
 func (r *registry) await(ctx context.Context, id ID, message Value) (Reply, error) {
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	type result struct {
-		Reply
-		error
-	}
-	answer := make(chan result, 1)
-	c := &waiter{id: id, message: message, trace: TraceOf(ctx), deadline: r.now() + timeoutOf(ctx)}
-	c.done = func(reply Reply, err error) { answer <- result{reply, err} }
-	r.enqueue(c)
-	select {
-	case a := <-answer:
-		return a.Reply, a.error
-	case <-ctx.Done():
-		r.withdraw(c, ctx.Err())
-		a := <-answer
-		return a.Reply, a.error
-	}
+	c := r.callers.Get().(*caller)
+	defer r.callers.Put(c)
+	c.waiter.id, c.message, c.trace, c.canceled = id, message, TraceOf(ctx), false
+	c.deadline = r.now() + timeoutOf(ctx)
+	r.enqueue(&c.waiter)
+	reply, err := c.wait(ctx, r)
+	c.message = Value{} // it may be large
+	return reply, err
 }
 
 // lookup answers at once, if the worker of id has its value. Own requests are counted.
@@ -127,7 +117,7 @@ func (r *registry) lookup(id ID, own bool) (Reply, bool) {
 	now := r.now()
 	s := r.shard(id)
 	s.mu.Lock()
-	w := s.workers[id]
+	w := s.workers.get(id)
 	if w == nil || w.load != nil || w.expires <= now || w.err != nil || w.mail != nil {
 		s.mu.Unlock()
 		return Reply{}, false
@@ -159,7 +149,7 @@ func (r *registry) staleLocked(s *shard, w *worker, now time.Duration) Reply {
 
 // renewLocked removes a worker that has expired and was not swept yet. If its value may be given as stale, a successor loads.
 func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successor *worker) {
-	delete(s.workers, w.id)
+	s.workers.remove(w)
 	s.expired++
 	if !w.usable(now) || s.closed {
 		return nil
@@ -178,7 +168,7 @@ func (r *registry) enqueue(c *waiter) {
 	now := r.now()
 	s := r.shard(c.id)
 	s.mu.Lock()
-	w := s.workers[c.id]
+	w := s.workers.get(c.id)
 	if w != nil && w.load == nil && w.expires <= now {
 		w = r.renewLocked(s, w, now)
 	}
@@ -261,7 +251,7 @@ func (r *registry) drop(id ID, loading bool) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.workers[id]
+	w := s.workers.get(id)
 	switch {
 	case w == nil:
 		return false
@@ -273,7 +263,7 @@ func (r *registry) drop(id ID, loading bool) bool {
 		w.load.stale = nil
 		return true
 	}
-	delete(s.workers, id)
+	s.workers.remove(w)
 	return w.dies() > r.now()
 }
 
@@ -284,7 +274,7 @@ func (r *registry) close(ctx context.Context) error {
 		s := &r.shards[i]
 		s.mu.Lock()
 		s.closed = true
-		for _, w := range s.workers {
+		for w := range s.workers.all() {
 			if w.mail != nil {
 				r.serveLocked(s, w) // which ends it when nobody waits
 			}
@@ -302,11 +292,28 @@ func (r *registry) close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	r.cancel()
+	r.endLoads()
 	r.sweeper.stop()
+	close(r.runners.ended)
 	select {
 	case <-idle:
+		r.runners.wg.Wait()
 		return nil
 	case <-time.After(time.Second):
 		return errors.New("a source runs on although its context has ended")
+	}
+}
+
+// endLoads ends the contexts of all that load.
+func (r *registry) endLoads() {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, w := range s.loading {
+			if w.load != nil {
+				w.load.ctx.end()
+			}
+		}
+		s.mu.Unlock()
 	}
 }

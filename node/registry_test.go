@@ -377,6 +377,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 		s := r.shard(IntID(7))
 		s.mu.Lock()
 		old := &worker{id: IntID(7), kind: r.kind.Load(), load: &load{}}
+		s.beginLocked(old)
 		s.mu.Unlock()
 		r.finish(s, old, Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)

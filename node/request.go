@@ -90,7 +90,7 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 	if fresh {
 		r.forget(id)
 	}
-	return r.request(ctx, id)
+	return r.await(ctx, id, Value{})
 }
 
 // ask asks one other node.

@@ -78,7 +78,7 @@ func (r *registry) post(c *waiter) {
 
 func (r *registry) postLocked(s *shard, c *waiter) *wire.Error {
 	now := r.now()
-	w := s.workers[c.id]
+	w := s.workers.get(c.id)
 	switch {
 	case c.canceled:
 		return &wire.Error{Code: wire.Canceled, Outcome: NotRun}
@@ -96,7 +96,7 @@ func (r *registry) postLocked(s *shard, c *waiter) *wire.Error {
 	r.room.enter(c)
 	if w == nil {
 		w = &worker{id: c.id, kind: r.kind.Load(), started: now, mail: &mailbox{}}
-		s.workers[c.id] = w
+		s.workers.put(w)
 	}
 	w.mail.add(w, c)
 	r.serveLocked(s, w)
@@ -109,7 +109,7 @@ func (r *registry) serveLocked(s *shard, w *worker) {
 		return
 	}
 	w.mail.busy = true
-	s.loading[w] = struct{}{}
+	s.beginLocked(w)
 	r.wg.Go(func() { r.serve(s, w) })
 }
 
@@ -225,7 +225,7 @@ func (r *registry) endsLocked(s *shard, w *worker) (why EndReason, ends bool) {
 func (r *registry) restLocked(s *shard, w *worker) {
 	m := w.mail
 	m.busy = false
-	delete(s.loading, w)
+	s.endRunLocked(w)
 	switch {
 	case m.server != nil && !m.listed:
 		m.listed = true
@@ -261,7 +261,7 @@ func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter) 
 	m := w.mail
 	had := m.server != nil
 	made := had
-	run(ctx, func(ctx context.Context, id ID) (v Value, err error) {
+	protect(ctx, func(ctx context.Context, id ID) (v Value, err error) {
 		if !made {
 			m.server, err = w.kind.Serial(ctx, id)
 			if made = err == nil && m.server != nil; !made {
@@ -327,7 +327,7 @@ func (r *registry) terminate(s *shard, w *worker, why EndReason) {
 	if t, ok := w.mail.server.(Terminator); ok {
 		ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 		defer cancel()
-		run(ctx, func(ctx context.Context, _ ID) (Value, error) {
+		protect(ctx, func(ctx context.Context, _ ID) (Value, error) {
 			t.Terminate(ctx, why)
 			return Value{}, nil
 		}, w.id, func(_ Value, err *wire.Error) {
@@ -360,7 +360,7 @@ func (r *registry) hold(ctx context.Context) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for _, w := range s.workers {
+		for w := range s.workers.all() {
 			r.endLocked(s, w, Closing)
 		}
 		s.held = true
@@ -394,7 +394,7 @@ func (r *registry) release() {
 		var refused []*waiter
 		s.mu.Lock()
 		if s.held {
-			for _, w := range s.workers {
+			for w := range s.workers.all() {
 				refused = append(refused, w.mail.takeAll()...)
 				if !w.mail.busy {
 					r.dropLocked(s, w)
@@ -412,5 +412,5 @@ func (r *registry) has(id ID) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.workers[id] != nil
+	return s.workers.get(id) != nil
 }

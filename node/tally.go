@@ -118,8 +118,8 @@ func (r *registry) stats() KindStats {
 		s.mu.Lock()
 		hits += s.hits
 		k.Expired += s.expired
-		k.Workers += len(s.workers)
-		for w := range s.loading {
+		k.Workers += s.workers.count
+		for _, w := range s.loading {
 			k.Waiting += w.waiting()
 		}
 		s.mu.Unlock()

@@ -23,8 +23,8 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		name: "compare before delete", file: "node/expiry.go", finds: ruleOverlap, rest: 8 * time.Second,
-		old: "case s.workers[w.id] != w: // it has a successor, or was dropped",
-		new: "case s.workers[w.id] == nil:",
+		old: "case s.workers.get(w.id) != w: // it has a successor, or was dropped",
+		new: "case s.workers.get(w.id) != w: s.workers.remove(s.workers.get(w.id))",
 	},
 	{
 		name: "canonical order", file: "node/view.go", finds: ruleViews, rest: settleTime,
@@ -43,7 +43,7 @@ var mutants = []mutant{
 		new:  "\tif n.closing.Load() {\n\t\treply, err = n.here(ctx, request.Kind, id, request.Fresh)",
 	},
 	{
-		name: "expiry", file: "node/worker.go", finds: ruleAge, rest: time.Second,
+		name: "expiry", file: "node/load.go", finds: ruleAge, rest: time.Second,
 		old: "\tw.expires = w.started + w.kind.life()\n",
 		new: "\tw.expires = w.started + 3*w.kind.life()\n",
 	},

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"hash/maphash"
+	"iter"
+)
+
+// An index finds workers by id. It is a map from a number to a chain of workers, because a key that is a number takes a
+// fifth of the memory of one that is an ID, and half of the time. The zero index is empty and can be used.
+type index struct {
+	chains map[uint64]*worker
+	count  int
+}
+
+// seed keeps others from choosing strings that meet in one chain.
+var seed = maphash.MakeSeed()
+
+// number is an id's in an index. Integers have numbers of their own.
+func (id ID) number() uint64 {
+	if id.class == classInt {
+		return uint64(id.num)
+	}
+	return maphash.String(seed, id.text)
+}
+
+// get returns the worker of id, or nil.
+func (x *index) get(id ID) *worker {
+	w := x.chains[id.number()]
+	for w != nil && w.id != id {
+		w = w.next
+	}
+	return w
+}
+
+// put adds w, in place of another worker of its id if there is one.
+func (x *index) put(w *worker) {
+	x.remove(x.get(w.id))
+	if x.chains == nil {
+		x.chains = map[uint64]*worker{}
+	}
+	n := w.id.number()
+	w.next = x.chains[n]
+	x.chains[n] = w
+	x.count++
+}
+
+// remove takes w out, if it is in, but no other worker of its id.
+func (x *index) remove(w *worker) {
+	if w == nil {
+		return
+	}
+	n := w.id.number()
+	first := x.chains[n]
+	switch {
+	case first == w && w.next == nil:
+		delete(x.chains, n)
+	case first == w:
+		x.chains[n] = w.next
+	default:
+		for first != nil && first.next != w {
+			first = first.next
+		}
+		if first == nil {
+			return
+		}
+		first.next = w.next
+	}
+	w.next = nil
+	x.count--
+}
+
+// all goes through the workers. The one that it has come to may be removed meanwhile.
+func (x *index) all() iter.Seq[*worker] {
+	return func(yield func(*worker) bool) {
+		for _, w := range x.chains {
+			for w != nil {
+				next := w.next
+				if !yield(w) {
+					return
+				}
+				w = next
+			}
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestIndex compares an index with a map of ids, with ids that meet in one chain.
+func TestIndex(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var x index
+		model := map[ID]*worker{}
+		out := []*worker{{id: IntID(1)}}
+		ids := []ID{IntID(1), IntID(2), mustID("a"), mustID("b")}
+		// Integers that have the number of a string: what nobody can choose from outside.
+		ids = append(ids, IntID(int64(ids[2].number())), IntID(int64(ids[3].number())))
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				w := &worker{id: rapid.SampledFrom(ids).Draw(t, "id")}
+				if old := model[w.id]; old != nil {
+					out = append(out, old)
+				}
+				x.put(w)
+				model[w.id] = w
+			},
+			"remove": func(t *rapid.T) {
+				id := rapid.SampledFrom(ids).Draw(t, "id")
+				x.remove(model[id])
+				delete(model, id)
+			},
+			"remove one that is out": func(t *rapid.T) { x.remove(rapid.SampledFrom(out).Draw(t, "out")) },
+			"remove many": func(t *rapid.T) {
+				drop := rapid.SliceOfDistinct(rapid.SampledFrom(ids), func(id ID) ID { return id }).Draw(t, "drop")
+				for w := range x.all() {
+					if slices.Contains(drop, w.id) {
+						x.remove(w)
+						delete(model, w.id)
+					}
+				}
+			},
+			"": func(t *rapid.T) {
+				for _, id := range ids {
+					if x.get(id) != model[id] {
+						t.Fatalf("get(%v) = %p, want %p", id, x.get(id), model[id])
+					}
+				}
+				all := slices.Collect(x.all())
+				if x.count != len(model) || len(all) != len(model) {
+					t.Fatalf("count %d, %d workers, want %d", x.count, len(all), len(model))
+				}
+				for _, w := range all {
+					if !slices.Contains(slices.Collect(maps.Values(model)), w) {
+						t.Fatalf("%v is in", w.id)
+					}
+				}
+			},
+		})
+	})
+}

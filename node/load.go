@@ -1,0 +1,176 @@
+package node
+
+import (
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A load is one run of a source, and who waits for it.
+type load struct {
+	waiters []*waiter
+	first   [1]*waiter // room for the only one, as most often
+	ctx     runContext
+	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
+	// comes meanwhile waits for the next run, because runs of one id never overlap.
+	abandoned bool
+	stale     *worker // whose value is given until the load ends, or it is too old; nil if there is none
+}
+
+// A waiter is a call that waits for a worker. Its done is called exactly once, without locks held.
+type waiter struct {
+	id       ID
+	message  Value         // to a server
+	trace    string        // what it is part of, for [TraceOf]
+	deadline time.Duration // on the registry's clock
+	done     func(Reply, error)
+
+	// Guarded by the lock of the id's shard:
+	worker   *worker // for which it waits
+	index    int     // in its waiters, or in all that its mailbox has had
+	canceled bool
+}
+
+// add lets a waiter wait for the load.
+func (l *load) add(w *worker, c *waiter) {
+	c.worker, c.index = w, len(l.waiters)
+	l.waiters = append(l.waiters, c)
+}
+
+// remove takes a waiter out. The last one to go cancels the run.
+func (l *load) remove(c *waiter) {
+	last := len(l.waiters) - 1
+	l.waiters[c.index] = l.waiters[last]
+	l.waiters[c.index].index = c.index
+	l.waiters[last] = nil
+	l.waiters = l.waiters[:last]
+	c.worker = nil
+	if last == 0 {
+		l.abandoned = true
+		l.ctx.end()
+	}
+}
+
+// withdraw answers c with why, unless it has been answered.
+func (r *registry) withdraw(c *waiter, why error) {
+	s := r.shard(c.id)
+	s.mu.Lock()
+	w := c.worker
+	if w == nil {
+		c.canceled = true // in case it is not enqueued yet
+		s.mu.Unlock()
+		return
+	}
+	before := Unknown
+	if w.mail != nil {
+		before = w.mail.remove(c)
+	} else {
+		w.load.remove(c)
+	}
+	s.mu.Unlock()
+	r.room.leave(c)
+	c.done(Reply{}, endError(why, before))
+}
+
+// startLocked starts the worker of id for those who wait.
+func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
+	kind := r.kind.Load()
+	l := &load{}
+	l.ctx.deadline = r.base.Add(now + kind.Timeout)
+	l.waiters = l.first[:0]
+	w := &worker{id: id, kind: kind, started: now, load: l}
+	if len(waiters) > 0 {
+		l.ctx.trace = waiters[0].trace
+	}
+	for _, c := range waiters {
+		l.add(w, c)
+	}
+	s.workers.put(w)
+	s.beginLocked(w)
+	r.wg.Add(1)
+	r.runners.run(run{r, s, w})
+	return w
+}
+
+// finish ends a load: the worker has its value, or is gone.
+func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
+	now := r.now()
+	s.mu.Lock()
+	l, failure := w.load, err
+	w.value, w.err = value, err
+	moves := r.settleLocked(s, w, now)
+	waiters := l.waiters
+	for _, c := range waiters {
+		c.worker = nil
+	}
+	if l.abandoned && len(waiters) > 0 && !s.closed {
+		// They came after the run was cancelled: its result is not for them.
+		waiters = r.restartLocked(s, w, now, waiters)
+		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+	}
+	s.answers += uint64(len(waiters))
+	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	s.mu.Unlock()
+	r.room.waiting.Add(-int64(len(waiters)))
+	r.tally.noteRun(now-w.started, failure)
+	r.logRun(w.id, l.ctx.trace, now-w.started, failure)
+	if len(moves) > 0 {
+		r.handOver(moves)
+	}
+	if err == nil {
+		r.logReply("Request made for", w.id, reply)
+	}
+	for _, c := range waiters {
+		if err != nil {
+			c.done(Reply{}, err)
+		} else {
+			c.done(reply, nil)
+		}
+	}
+}
+
+// settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
+// for another node.
+func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
+	unwanted, stale := w.stopped || w.load.abandoned, w.load.stale
+	w.load = nil
+	s.endRunLocked(w)
+	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped {
+		s.workers.put(stale) // until its time is over; the next call tries again
+		s.expiry.push(stale)
+		r.sweeper.wakeBy(stale.dies())
+		return nil
+	}
+	w.expires = w.started + w.kind.life()
+	if w.err != nil {
+		w.expires = now + w.kind.CacheErrors
+	} else if w.kind.FromUse {
+		w.expires = now + w.kind.TTL
+	}
+	if unwanted || w.moved || w.expires <= now {
+		r.dropLocked(s, w)
+	} else {
+		s.expiry.push(w)
+		r.sweeper.wakeBy(w.dies())
+	}
+	if !unwanted && (w.moved || s.leaving) {
+		moves = r.takeLocked(moves, w, now)
+	}
+	return moves
+}
+
+// restartLocked starts a successor of w for those whose deadline has not passed, and returns the others.
+func (r *registry) restartLocked(s *shard, w *worker, now time.Duration, waiters []*waiter) (late []*waiter) {
+	var live []*waiter
+	for _, c := range waiters {
+		if c.deadline > now {
+			live = append(live, c)
+		} else {
+			late = append(late, c)
+		}
+	}
+	if len(live) > 0 {
+		r.startLocked(s, w.id, now, live).moved = w.moved
+	}
+	return late
+}

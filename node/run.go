@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A run is a load that is to run its source.
+type run struct {
+	r *registry
+	s *shard
+	w *worker
+}
+
+// do runs the source, and ends the load with what comes of it.
+func (j run) do() {
+	defer j.r.wg.Done()
+	l := j.w.load
+	defer l.ctx.end()
+	protect(&l.ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { j.r.finish(j.s, j.w, v, err) })
+}
+
+// runners are goroutines for runs. A few that have nothing to do are kept: to start one, and to let its stack grow, takes
+// several times as long as to wake it.
+type runners struct {
+	wg    sync.WaitGroup
+	next  chan run
+	ended chan struct{} // closed when there will be no more
+	idle  atomic.Int32
+}
+
+const maxIdleRunners = 16
+
+func newRunners() *runners { return &runners{next: make(chan run), ended: make(chan struct{})} }
+
+// run has a goroutine do j. It does not wait.
+func (p *runners) run(j run) {
+	select {
+	case p.next <- j:
+	default:
+		p.wg.Go(func() { p.work(j) })
+	}
+}
+
+func (p *runners) work(j run) {
+	for {
+		j.do()
+		if p.idle.Add(1) > maxIdleRunners {
+			p.idle.Add(-1)
+			return
+		}
+		select {
+		case j = <-p.next:
+			p.idle.Add(-1)
+		case <-p.ended:
+			return
+		}
+	}
+}
+
+// A runContext is the context of one run of a source. Most sources have returned before they look at it, so what it takes
+// to end it at its deadline, a channel and a timer, is made when somebody asks for the channel.
+type runContext struct {
+	deadline time.Time
+	trace    string
+
+	mu     sync.Mutex
+	real   context.Context    // guarded by mu; nil until it is needed
+	cancel context.CancelFunc // of real; guarded by mu
+	ended  bool               // guarded by mu
+}
+
+func (c *runContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+func (c *runContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real == nil {
+		c.real, c.cancel = context.WithDeadline(context.Background(), c.deadline)
+		if c.ended {
+			c.cancel()
+		}
+	}
+	return c.real.Done()
+}
+
+func (c *runContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.real != nil:
+		return c.real.Err()
+	case c.ended:
+		return context.Canceled
+	case !time.Now().Before(c.deadline):
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Value finds the trace, and what package context asks for when a context is derived from this one.
+func (c *runContext) Value(key any) any {
+	if key == (traceKey{}) && c.trace != "" {
+		return c.trace
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real == nil {
+		return nil
+	}
+	return c.real.Value(key)
+}
+
+// end ends the context, unless its deadline has passed.
+func (c *runContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// protect calls the source and gives what it returned, or what became of it, to then. It is
+// prepared for a source that panics or ends its goroutine.
+func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
+	var value Value
+	failure := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
+	defer func() {
+		if r := recover(); r != nil {
+			failure.Text = fmt.Sprint(r)
+		}
+		then(value, failure)
+	}()
+	v, err := source(ctx, id)
+	switch {
+	case err == nil && len(v.data) > wire.MaxValue:
+		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", len(v.data), wire.MaxValue)
+	case err == nil:
+		value, failure = v, nil
+	case ctx.Err() == context.DeadlineExceeded:
+		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
+	default:
+		failure = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: err.Error()}
+		if _, ok := err.(messageError); ok { //nolint:errorlint // one that is wrapped is another worker's
+			failure = &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+)
+
+const million = 1_000_000
+
+// fill starts n workers of a registry, whose values take no memory of their own.
+func fill(b *testing.B, r *registry, n int) {
+	b.Helper()
+	for i := range int64(n) {
+		if _, err := r.request(context.Background(), IntID(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+func constant(context.Context, ID) (Value, error) { return BytesValue("constant"), nil }
+
+// BenchmarkLiveWorkers measures what a million live workers take.
+func BenchmarkLiveWorkers(b *testing.B) {
+	for b.Loop() {
+		r := testRegistry(Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		before, goroutines := heapInUse(), runtime.NumGoroutine()
+		fill(b, r, million)
+		b.ReportMetric(float64(heapInUse()-before)/million, "B/worker")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
+		r.close(b.Context())
+	}
+}
+
+// BenchmarkRequestDuringExpiry measures requests while 100,000 of a million workers expire, and without that.
+func BenchmarkRequestDuringExpiry(b *testing.B) {
+	for b.Loop() {
+		r := testRegistry(Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		fill(b, r, million)
+		quiet := p99(r, 300*time.Millisecond)
+		r.set(Kind{TTL: 2 * time.Second, Source: constant})
+		for i := range int64(100_000) {
+			if _, err := r.request(context.Background(), IntID(million+i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for r.live() == million+100_000 {
+			time.Sleep(time.Millisecond)
+		}
+		began := time.Now()
+		busy := p99(r, 300*time.Millisecond)
+		b.ReportMetric(float64(quiet.Nanoseconds()), "p99-quiet-ns")
+		b.ReportMetric(float64(busy.Nanoseconds()), "p99-busy-ns")
+		for r.live() > million {
+			time.Sleep(time.Millisecond)
+		}
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "expiry-ms")
+		r.close(b.Context())
+	}
+}
+
+// p99 requests cached values for some time.
+func p99(r *registry, d time.Duration) time.Duration {
+	var took []time.Duration
+	for begin := time.Now(); time.Since(begin) < d; {
+		start := time.Now()
+		if _, err := r.request(context.Background(), IntID(int64(len(took)*7919%million))); err != nil {
+			panic(err)
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}

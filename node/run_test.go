@@ -1,0 +1,104 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestRunContext looks at the context of a run in the ways that sources do, before and after it has become real.
+func TestRunContext(t *testing.T) {
+	for name, look := range map[string]func(context.Context){
+		"not at all":     func(context.Context) {},
+		"at its channel": func(ctx context.Context) { ctx.Done() },
+		"by a child":     func(ctx context.Context) { context.WithValue(ctx, look{}, 1).Done() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &runContext{deadline: time.Now().Add(time.Second), trace: traceparent}
+			look(c)
+			if d, ok := c.Deadline(); !ok || time.Until(d) != time.Second || c.Err() != nil || TraceOf(c) != traceparent || c.Value("another key") != nil {
+				t.Errorf("%s: deadline %v, err %v, trace %q", name, d, c.Err(), TraceOf(c))
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if !errors.Is(c.Err(), context.DeadlineExceeded) || !isDone(c.Done()) {
+				t.Errorf("%s, after its deadline: %v", name, c.Err())
+			}
+			c.end()
+			if !errors.Is(c.Err(), context.DeadlineExceeded) {
+				t.Errorf("%s, ended after its deadline: %v", name, c.Err())
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			c := &runContext{deadline: time.Now().Add(time.Second)}
+			look(c)
+			child, cancel := context.WithCancel(c)
+			defer cancel()
+			told := false
+			context.AfterFunc(child, func() { told = true })
+			c.end()
+			c.end()
+			synctest.Wait()
+			if !errors.Is(c.Err(), context.Canceled) || !isDone(c.Done()) || !errors.Is(child.Err(), context.Canceled) || !told {
+				t.Errorf("%s, ended: %v, its child %v", name, c.Err(), child.Err())
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
+			c := &runContext{deadline: time.Now().Add(time.Second)}
+			look(c)
+			c.end()
+			if child, cancel := context.WithTimeout(c, time.Hour); child.Err() == nil || context.Cause(child) == nil || !isDone(c.Done()) {
+				t.Errorf("%s: a child of an ended context lives", name)
+				cancel()
+			}
+		})
+	}
+}
+
+type look struct{}
+
+// TestRunners has many sources run at once, and some end their goroutines: a few goroutines are kept, and used again.
+func TestRunners(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		r := testRegistry(Kind{Source: func(_ context.Context, id ID) (Value, error) {
+			time.Sleep(time.Second)
+			if id.num%10 == 0 {
+				runtime.Goexit()
+			}
+			return IntValue(id.num), nil
+		}, TTL: time.Minute}, "1@h", 1000)
+		for round := range int64(3) {
+			var wg sync.WaitGroup
+			for i := range int64(100) {
+				wg.Go(func() {
+					_, err := r.request(t.Context(), IntID(1000*round+i))
+					if (err != nil) != (i%10 == 0) {
+						t.Errorf("id %d: %v", i, err)
+					}
+				})
+			}
+			wg.Wait()
+			synctest.Wait()
+			if n := runtime.NumGoroutine() - before; n > maxIdleRunners {
+				t.Errorf("%d goroutines are kept", n)
+			}
+		}
+		for i := range int64(100) { // one after the other
+			if _, err := r.request(t.Context(), IntID(5001+10*i)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := r.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+	})
+}

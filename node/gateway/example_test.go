@@ -7,6 +7,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/distproc/distproc/node"
@@ -20,7 +22,7 @@ func ExampleNew() {
 		return node.BytesValue("price of " + id.String()), nil
 	}
 	n, err := node.Start(node.Config{
-		Name: "1@127.0.77.9", Cookie: []byte("a long secret that all nodes share"),
+		Name: "1@127.0.78.9", Cookie: []byte("a long secret that all nodes share"),
 		Kinds: map[string]node.Kind{"price": {Source: price, TTL: time.Minute}},
 	})
 	if err != nil {
@@ -28,7 +30,7 @@ func ExampleNew() {
 	}
 	defer n.Close(ctx)
 
-	const addr = "127.0.77.9:8080"
+	const addr = "127.0.78.9:8080"
 	if err := gateway.CheckListen(addr, false, false); err != nil {
 		log.Fatal(err)
 	}
@@ -55,9 +57,33 @@ func ExampleNew() {
 	fmt.Println(<-served)
 	// Output:
 	// 200 price of tea/green
-	// 200 {"id":"7","owner":"1@127.0.77.9"}
+	// 200 {"id":"7","owner":"1@127.0.78.9"}
 	//
 	// 404 {"type":"/problems/unknown-kind","title":"Unknown kind","status":404,"detail":"unknown kind: \"cost\"","outcome":"not run","code":"unknown-kind"}
 	//
 	// <nil>
+}
+
+func ExampleCheckListen() {
+	fmt.Println(gateway.CheckListen("127.0.0.1:8080", false, false))
+	fmt.Println(gateway.CheckListen(":8080", true, false))
+	fmt.Println(gateway.CheckListen(":8080", false, false) != nil)
+	// Output:
+	// <nil>
+	// <nil>
+	// true
+}
+
+func ExampleReadToken() {
+	dir, err := os.MkdirTemp("", "token")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "token")
+	if err := os.WriteFile(path, []byte("5f0c-77aa-90d1-1b3e\n"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(gateway.ReadToken(path))
+	// Output: 5f0c-77aa-90d1-1b3e <nil>
 }

@@ -94,7 +94,7 @@ func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] 
 
 // request answers from the worker of id, which it starts if there is none.
 func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
-	if reply, ok := r.lookup(id, false); ok {
+	if reply, ok := r.lookup(id, r.now(), false); ok {
 		return reply, nil
 	}
 	return r.await(ctx, id, Value{})
@@ -112,9 +112,8 @@ func (r *registry) await(ctx context.Context, id ID, message Value) (Reply, erro
 	return reply, err
 }
 
-// lookup answers at once, if the worker of id has its value. Own requests are counted.
-func (r *registry) lookup(id ID, own bool) (Reply, bool) {
-	now := r.now()
+// lookup answers at once, if the worker of id has its value now. Own requests are counted.
+func (r *registry) lookup(id ID, now time.Duration, own bool) (Reply, bool) {
 	s := r.shard(id)
 	s.mu.Lock()
 	w := s.workers.get(id)

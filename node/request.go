@@ -45,7 +45,7 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (rep
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
 		if r := n.registryOf(kind); r != nil {
-			if reply, ok := r.lookup(id, true); ok {
+			if reply, ok := r.lookup(id, r.now(), true); ok {
 				return reply, nil
 			}
 		}

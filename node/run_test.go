@@ -51,9 +51,10 @@ func TestRunContext(t *testing.T) {
 			c := &runContext{deadline: time.Now().Add(time.Second)}
 			look(c)
 			c.end()
-			if child, cancel := context.WithTimeout(c, time.Hour); child.Err() == nil || context.Cause(child) == nil || !isDone(c.Done()) {
+			child, cancel := context.WithTimeout(c, time.Hour)
+			defer cancel()
+			if child.Err() == nil || context.Cause(child) == nil || !isDone(c.Done()) {
 				t.Errorf("%s: a child of an ended context lives", name)
-				cancel()
 			}
 		})
 	}

@@ -118,7 +118,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		if c.Request.Fresh {
 			r.forget(id)
 		}
-		if reply, ok := r.lookup(id, false); ok {
+		if reply, ok := r.lookup(id, c.Came.Sub(r.base), false); ok {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return

@@ -20,6 +20,7 @@ type Handler interface {
 type Call struct {
 	Request Request
 	Timeout time.Duration // until its caller gives up
+	Came    time.Time     // with the batch that it was in
 
 	seq uint64
 	to  *answers
@@ -118,9 +119,9 @@ func (a *answers) receive(read func(any) error) error {
 		if err := b.unpack(); err != nil {
 			return err
 		}
-		tooMany := !a.admit(len(b.Seq))
+		tooMany, now := !a.admit(len(b.Seq)), time.Now() // once for all: it takes as long as to find a value
 		for i, seq := range b.Seq {
-			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), seq: seq, to: a}
+			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), Came: now, seq: seq, to: a}
 			switch {
 			case at(b.Flags, i)&callVoid != 0:
 				a.void()

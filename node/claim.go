@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +48,10 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 			return n.elsewhere(k.ID)
 		}
 		if len(v.peers) == 1 {
-			return nil
+			if n.awaitJoin(ctx); n.members.view.Load().roll == v.roll {
+				return nil
+			}
+			continue
 		}
 		v.roll.once.Do(func() { n.wg.Go(func() { n.callRoll(v) }) })
 		select {
@@ -63,6 +67,12 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		if n.members.view.Load().roll == v.roll {
 			return nil
 		}
+	}
+}
+
+// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join.
+func (n *Node) awaitJoin(ctx context.Context) {
+	for len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
 	}
 }
 
@@ -83,8 +93,7 @@ func (n *Node) callRoll(v *view) {
 			continue
 		}
 		wg.Go(func() {
-			s, err := n.members.sessions.get(ctx, p)
-			asked[i] = err == nil && s.Do(ctx, opRoll, v.epoch, &answers[i]) == nil
+			asked[i] = n.insist(ctx, v, p, opRoll, v.epoch, &answers[i]) == nil
 		})
 	}
 	wg.Wait()
@@ -108,7 +117,7 @@ func (n *Node) callRoll(v *view) {
 // awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
 func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.Error {
 	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
-		if held := n.heldBy(ctx, p, k); !held && ctx.Err() == nil {
+		if held := n.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
 			return nil
 		}
 		if !sleep(ctx, wait) {
@@ -121,9 +130,23 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.
 }
 
 // heldBy reports whether p says that it has a server of k.
-func (n *Node) heldBy(ctx context.Context, p *peer, k key) (held bool) {
-	s, err := n.members.sessions.get(ctx, p)
-	return err == nil && s.Do(ctx, opHolds, k, &held) == nil && held
+func (n *Node) heldBy(ctx context.Context, v *view, p *peer, k key) (held bool) {
+	ctx, cancel := context.WithTimeout(ctx, rollTime)
+	defer cancel()
+	return n.insist(ctx, v, p, opHolds, k, &held) == nil && held
+}
+
+// insist asks p, again if the connection breaks or cannot be made: a member that the cluster does not take for failed may live.
+func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, answer any) error {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		s, err := n.members.sessions.dial(ctx, p)
+		if err == nil {
+			err = s.Do(ctx, op, args, answer)
+		}
+		if err == nil || errors.Is(err, wire.Leaving) || v.failed(p) || n.members.view.Load().roll != v.roll || !sleep(ctx, wait) {
+			return err
+		}
+	}
 }
 
 // serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.
@@ -136,7 +159,7 @@ func (n *Node) serveRoll(from wire.Hello, epoch uint64) (any, error) {
 		v = n.members.view.Load()
 	}
 	answer := rollMessage{Epoch: v.epoch}
-	for _, r := range n.registries() {
+	for _, r := range append(n.retiring(), n.registries()...) {
 		if r.serial {
 			answer.add(r, v)
 		}
@@ -163,6 +186,10 @@ func (m *rollMessage) add(r *registry, v *view) {
 }
 
 func (n *Node) holds(k key) bool {
-	r := n.registryOf(k.Kind)
-	return r != nil && r.serial && r.has(k.ID)
+	for _, r := range append(n.retiring(), n.registryOf(k.Kind)) {
+		if r != nil && r.name == k.Kind && r.serial && r.has(k.ID) {
+			return true
+		}
+	}
+	return false
 }

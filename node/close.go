@@ -8,17 +8,17 @@ import (
 )
 
 // Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, and stops. It fails if a source goes on after its context has ended. It may be called more
+// 5 s or until ctx ends, cancels those that take longer, and stops. It fails if a source goes on after its context has ended. It may be called more
 // than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
 		registries := n.beginLeaving()
-		n.hold(ctx, registries)
+		n.hold(ctx, append(n.retiring(), registries...))
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.members.leave()
-		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-		defer cancel()
 		n.drainRouted(ctx)
 		for _, r := range append(registries, n.probed) {
 			n.closeErr = errors.Join(n.closeErr, r.close(ctx))
@@ -47,8 +47,6 @@ func (n *Node) beginLeaving() []*registry {
 
 // hold ends the servers of serial kinds before another node may start theirs.
 func (n *Node) hold(ctx context.Context, registries []*registry) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
 	var wg sync.WaitGroup
 	for _, r := range registries {
 		wg.Go(func() { r.hold(ctx) })

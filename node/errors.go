@@ -32,6 +32,14 @@ const (
 	Ran     = wire.Ran     // it ran, and the error is its result
 )
 
+// NotBegun marks an error of a [Source], or of a [Server]'s Call, as one by which nothing has been done: its outcome is [NotRun], not
+// [Ran].
+func NotBegun(err error) error { return notBegunError{err} }
+
+type notBegunError struct{ error }
+
+func (e notBegunError) Unwrap() error { return e.error }
+
 // OutcomeOf returns the outcome that err carries, or Unknown.
 func OutcomeOf(err error) Outcome {
 	if e, ok := errors.AsType[*wire.Error](err); ok {

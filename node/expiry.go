@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +61,21 @@ func (h *expiryHeap) pop() *worker {
 	}
 	*h = s
 	return w
+}
+
+// compact takes out what keep refuses.
+func (h *expiryHeap) compact(keep func(*worker) bool) {
+	*h = slices.DeleteFunc(*h, func(e expiryEntry) bool { return !keep(e.w) })
+	slices.SortFunc(*h, func(a, b expiryEntry) int { return cmp.Compare(a.at, b.at) }) // which is a heap
+}
+
+// expireLocked has w expire in its time. The heap is kept from growing with workers that are dropped before theirs.
+func (r *registry) expireLocked(s *shard, w *worker) {
+	if len(s.expiry) > 2*s.workers.count+64 {
+		s.expiry.compact(func(w *worker) bool { return s.workers.get(w.id) == w })
+	}
+	s.expiry.push(w)
+	r.sweeper.wakeBy(w.dies())
 }
 
 // atOnce is how many workers a sweep drops before it lets go of a shard: calls wait no longer than that takes.

@@ -64,6 +64,10 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		}
 		addrs[i] = a
 	}
+	if len(addrs) > 0 {
+		n.joinsBy.Store(int64(n.registry.now() + rollTime))
+		defer n.joinsBy.Store(0)
+	}
 	var wg sync.WaitGroup
 	for _, a := range addrs {
 		wg.Go(func() { n.join(ctx, a) })

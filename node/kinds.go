@@ -26,7 +26,12 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func (n *Node) SetKinds(kinds map[string]Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
-		n.members.sessions.each(n.compareKinds)
+		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
+			n.compareKinds(ctx, p, ws)
+			ctx, cancel := context.WithTimeout(ctx, n.members.patience())
+			defer cancel()
+			_ = ws.Do(ctx, opKinds, nil, nil) // it has compared them with the old ones
+		})
 	}
 	return err
 }
@@ -51,6 +56,9 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 		r := old[name]
 		if r == nil || r.serial != (kind.Serial != nil) {
 			r = n.newRegistry(name, kind, n.registry.room)
+			if before := cmp.Or(old[name], n.retired[name]); before != nil {
+				r.before = before.over
+			}
 		} else {
 			r.set(kind)
 		}
@@ -59,10 +67,18 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	n.kinds.Store(&byName)
 	for name, r := range old {
 		if byName[name] != r {
+			n.retired[name] = r
 			n.wg.Go(func() { n.retireKind(r) })
 		}
 	}
 	return nil
+}
+
+// retiring returns the registries of kinds that are no more, but whose workers may still run.
+func (n *Node) retiring() []*registry {
+	n.kindsMu.Lock()
+	defer n.kindsMu.Unlock()
+	return slices.Collect(maps.Values(n.retired))
 }
 
 func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
@@ -76,6 +92,12 @@ func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
 func (n *Node) retireKind(r *registry) {
 	if err := r.close(n.ctx); err != nil {
 		n.log.Warn("a kind is gone, but not all of its workers", "kind", r.name, "why", err)
+		return
+	}
+	n.kindsMu.Lock()
+	defer n.kindsMu.Unlock()
+	if n.retired[r.name] == r {
+		delete(n.retired, r.name)
 	}
 }
 

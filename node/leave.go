@@ -26,7 +26,9 @@ func (n *Node) part() {
 		return
 	}
 	registries := n.registries()
-	n.hold(n.ctx, registries)
+	ctx, cancel := context.WithTimeout(n.ctx, drainTimeout)
+	defer cancel()
+	n.hold(ctx, append(n.retiring(), registries...))
 	for _, r := range registries {
 		r.retain(func(ID) bool { return false })
 	}

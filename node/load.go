@@ -137,8 +137,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	s.endRunLocked(w)
 	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped {
 		s.workers.put(stale) // until its time is over; the next call tries again
-		s.expiry.push(stale)
-		r.sweeper.wakeBy(stale.dies())
+		r.expireLocked(s, stale)
 		return nil
 	}
 	w.expires = w.started + w.kind.life()
@@ -150,8 +149,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	if unwanted || w.moved || w.expires <= now {
 		r.dropLocked(s, w)
 	} else {
-		s.expiry.push(w)
-		r.sweeper.wakeBy(w.dies())
+		r.expireLocked(s, w)
 	}
 	if !unwanted && (w.moved || s.leaving) {
 		moves = r.takeLocked(moves, w, now)

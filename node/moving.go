@@ -49,6 +49,7 @@ func (r *registry) retain(keep func(ID) bool) {
 				if !s.leaving { // else it has gone already
 					moves = r.takeLocked(moves, w, now)
 				}
+				w.value = Value{}
 			}
 		}
 		s.mu.Unlock()
@@ -121,7 +122,6 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	}
 	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
 	s.workers.put(w)
-	s.expiry.push(w)
-	r.sweeper.wakeBy(w.dies())
+	r.expireLocked(s, w)
 	return true
 }

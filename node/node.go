@@ -95,6 +95,7 @@ type Node struct {
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
+	retired  map[string]*registry                 // of kinds that are no more, but still run something; guarded by kindsMu
 	probed   *registry                            // what Ready asks
 	handover *handover
 	listener *wire.Listener
@@ -103,6 +104,7 @@ type Node struct {
 	leaving   atomic.Bool  // answers go to those who own their ids without this node
 	closing   atomic.Bool  // no call is taken any more
 	routed    atomic.Int64 // calls of clients in progress
+	joinsBy   atomic.Int64 // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
 	clients   atomic.Int64 // sessions of clients
 	closeOnce sync.Once
 	closeErr  error // set by closeOnce
@@ -127,7 +129,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version,
-		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
+		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), retired: map[string]*registry{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.refusals.log = n.log

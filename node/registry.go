@@ -26,12 +26,14 @@ type registry struct {
 	shards [shardCount]shard
 
 	// Set before use:
+	before    <-chan struct{}                       // closed when nothing runs any more of a kind that had the name; nil if there was none
 	handOver  func([]handedOver)                    // takes the answers that move to other nodes; nil: they are lost
 	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
 	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
 	callers sync.Pool // of *caller
 	runners *runners
+	over    chan struct{}   // closed when nothing runs any more
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -73,6 +75,7 @@ type shard struct {
 
 func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logger) *registry {
 	r := &registry{name: name, node: node, room: room, log: log, base: time.Now(), serial: kind.Serial != nil}
+	r.over = make(chan struct{})
 	r.claim = func(context.Context, ID) *wire.Error { return nil }
 	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -136,7 +139,7 @@ func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 	if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
-	return Reply{Value: w.value, Node: r.node, Cached: true, Age: now - w.started, TTL: w.expires - now}
+	return Reply{Value: w.value, Node: r.node, Cached: true, Age: max(0, now-w.started), TTL: w.expires - now}
 }
 
 // staleLocked is hitLocked for a value that is past its time.
@@ -236,7 +239,7 @@ func (r *registry) logRun(id ID, trace string, took time.Duration, err *wire.Err
 func (r *registry) logReply(what string, id ID, reply Reply) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
-		r.log.Debug(what+" {"+reply.Value.String()+", "+reply.Node+"}", "id", id.String())
+		r.log.Debug(what+" {"+clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())
 	}
 }
 
@@ -263,7 +266,9 @@ func (r *registry) drop(id ID, loading bool) bool {
 		return true
 	}
 	s.workers.remove(w)
-	return w.dies() > r.now()
+	live := w.dies() > r.now()
+	w.value = Value{} // as the expiry heap has w for as long as it would have lived
+	return live
 }
 
 // close refuses new loads and messages, gives the running ones until ctx ends, then cancels them. It fails if a source
@@ -281,13 +286,12 @@ func (r *registry) close(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	r.release()
-	idle := make(chan struct{})
 	go func() {
 		r.wg.Wait()
-		close(idle)
+		close(r.over)
 	}()
 	select {
-	case <-idle:
+	case <-r.over:
 	case <-ctx.Done():
 	}
 	r.cancel()
@@ -295,7 +299,7 @@ func (r *registry) close(ctx context.Context) error {
 	r.sweeper.stop()
 	close(r.runners.ended)
 	select {
-	case <-idle:
+	case <-r.over:
 		r.runners.wg.Wait()
 		return nil
 	case <-time.After(time.Second):

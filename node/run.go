@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,20 @@ func (j run) do() {
 	defer j.r.wg.Done()
 	l := j.w.load
 	defer l.ctx.end()
+	j.r.awaitBefore(&l.ctx)
 	protect(&l.ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { j.r.finish(j.s, j.w, v, err) })
+}
+
+// awaitBefore waits until nothing runs any more of the kind that had the name before: it was taken away and came back, or became another
+// one, and runs of one id never overlap.
+func (r *registry) awaitBefore(ctx context.Context) {
+	if r.before == nil {
+		return
+	}
+	select {
+	case <-r.before:
+	case <-ctx.Done():
+	}
 }
 
 // runners are goroutines for runs. A few that have nothing to do are kept: to start one, and to let its stack grow, takes
@@ -72,7 +86,7 @@ type runContext struct {
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
 	cancel context.CancelFunc // of real; guarded by mu
-	ended  bool               // guarded by mu
+	err    error              // guarded by mu; once it is set it stays
 }
 
 func (c *runContext) Deadline() (time.Time, bool) { return c.deadline, true }
@@ -82,7 +96,7 @@ func (c *runContext) Done() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.real == nil {
 		c.real, c.cancel = context.WithDeadline(context.Background(), c.deadline)
-		if c.ended {
+		if c.err != nil {
 			c.cancel()
 		}
 	}
@@ -92,15 +106,12 @@ func (c *runContext) Done() <-chan struct{} {
 func (c *runContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.real != nil:
-		return c.real.Err()
-	case c.ended:
-		return context.Canceled
-	case !time.Now().Before(c.deadline):
-		return context.DeadlineExceeded
+	if c.err == nil && c.real != nil {
+		c.err = c.real.Err()
+	} else if c.err == nil && !time.Now().Before(c.deadline) {
+		c.err = context.DeadlineExceeded
 	}
-	return nil
+	return c.err
 }
 
 // Value finds the trace, and what package context asks for when a context is derived from this one.
@@ -120,9 +131,13 @@ func (c *runContext) Value(key any) any {
 func (c *runContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = true
-	if c.cancel != nil {
+	switch {
+	case c.real != nil:
 		c.cancel()
+	case c.err == nil && !time.Now().Before(c.deadline):
+		c.err = context.DeadlineExceeded
+	case c.err == nil:
+		c.err = context.Canceled
 	}
 }
 
@@ -147,8 +162,10 @@ func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.E
 		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
 	default:
 		failure = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: err.Error()}
-		if _, ok := err.(messageError); ok { //nolint:errorlint // one that is wrapped is another worker's
+		if _, ok := errors.AsType[messageError](err); ok {
 			failure = &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+		} else if _, ok := errors.AsType[notBegunError](err); ok {
+			failure.Outcome = wire.NotRun
 		}
 	}
 }

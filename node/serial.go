@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -17,13 +18,14 @@ type mailbox struct {
 	waiting int       // in the queue
 	current *waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
 
-	busy    bool               // a goroutine serves
-	began   time.Duration      // what it does, on the registry's clock
-	cancel  context.CancelFunc // ends what it does; nil if it does nothing that can be ended
-	claimed bool               // no other node has a server of this id
-	listed  bool               // it is in the expiry heap
-	ending  bool               // the server shall end, for the reason why
-	why     EndReason
+	busy     bool               // a goroutine serves
+	began    time.Duration      // what it does, on the registry's clock
+	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
+	claiming bool               // it finds out whether another node has a server of this id
+	claimed  bool               // no other node has
+	listed   bool               // it is in the expiry heap
+	ending   bool               // the server shall end, for the reason why
+	why      EndReason
 }
 
 // maxMessages is how many bytes of messages may wait on a node.
@@ -44,6 +46,7 @@ func (m *mailbox) next() *waiter {
 		m.first++
 		if c != nil {
 			m.waiting--
+			c.worker = nil // who gives up now finds that an answer is on its way
 			return c
 		}
 	}
@@ -53,16 +56,27 @@ func (m *mailbox) next() *waiter {
 func (m *mailbox) remove(c *waiter) (before Outcome) {
 	c.worker = nil
 	if c == m.current {
-		m.current = nil
-		m.cancel()
+		m.current = nil // its message runs to the end: what the server holds must not be left half changed
 		return Unknown
 	}
 	m.queue[c.index-m.first] = nil
 	m.waiting--
-	if m.waiting == 0 && m.current == nil && m.cancel != nil {
+	if len(m.queue) > 2*m.waiting+64 {
+		m.compact()
+	}
+	if m.waiting == 0 && m.claiming {
 		m.cancel()
 	}
 	return NotRun
+}
+
+// compact frees the places of those who have given up.
+func (m *mailbox) compact() {
+	m.queue = slices.DeleteFunc(m.queue, func(c *waiter) bool { return c == nil })
+	m.first = 0
+	for i, c := range m.queue {
+		c.index = i
+	}
 }
 
 // post lets c wait for the server of its id, which is started if there is none.
@@ -197,12 +211,13 @@ func (r *registry) stepLocked(s *shard, w *worker) func() {
 		return func() { r.claimFor(s, w) }
 	}
 	c := m.next()
-	m.current = c
-	ctx, cancel := context.WithTimeout(WithTrace(r.ctx, c.trace), min(w.kind.Timeout, c.deadline-m.began))
+	m.current, c.worker = c, w
+	message, trace := c.message, c.trace // c is the server's only for as long as it is m.current
+	ctx, cancel := context.WithTimeout(WithTrace(r.ctx, c.trace), w.kind.Timeout)
 	m.cancel = cancel
 	return func() {
 		defer cancel()
-		r.deliver(ctx, s, w, c)
+		r.deliver(ctx, s, w, c, message, trace)
 	}
 }
 
@@ -229,8 +244,7 @@ func (r *registry) restLocked(s *shard, w *worker) {
 	switch {
 	case m.server != nil && !m.listed:
 		m.listed = true
-		s.expiry.push(w)
-		r.sweeper.wakeBy(w.dies())
+		r.expireLocked(s, w)
 	case m.server != nil:
 	case m.waiting == 0:
 		r.dropLocked(s, w)
@@ -242,14 +256,15 @@ func (r *registry) claimFor(s *shard, w *worker) {
 	ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 	defer cancel()
 	s.mu.Lock()
-	w.mail.cancel = cancel
+	w.mail.cancel, w.mail.claiming = cancel, true
 	s.mu.Unlock()
+	r.awaitBefore(ctx)
 	err := r.claim(ctx, w.id)
 	s.mu.Lock()
-	w.mail.cancel = nil
+	w.mail.cancel, w.mail.claiming = nil, false
 	w.mail.claimed = err == nil
 	var refused []*waiter
-	if err != nil && ctx.Err() != context.Canceled { // else who waits now has come since
+	if err != nil && (ctx.Err() != context.Canceled || r.ctx.Err() != nil) { // else who waits now has come since
 		refused = w.mail.takeAll()
 	}
 	s.mu.Unlock()
@@ -257,7 +272,7 @@ func (r *registry) claimFor(s *shard, w *worker) {
 }
 
 // deliver gives the server of w a message. It makes the server if there is none.
-func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter) {
+func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter, message Value, trace string) {
 	m := w.mail
 	had := m.server != nil
 	made := had
@@ -268,13 +283,13 @@ func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter) 
 				return v, err
 			}
 		}
-		return m.server.Call(ctx, c.message)
+		return m.server.Call(ctx, message)
 	}, w.id, func(v Value, err *wire.Error) {
 		if !made {
 			m.server = nil
 			err = notMade(err)
 		}
-		r.answered(s, w, c, v, err, !had)
+		r.answered(s, w, c, trace, v, err, !had)
 	})
 }
 
@@ -289,7 +304,7 @@ func notMade(err *wire.Error) *wire.Error {
 }
 
 // answered ends the run of a message, the first one of a server or another one.
-func (r *registry) answered(s *shard, w *worker, c *waiter, v Value, err *wire.Error, first bool) {
+func (r *registry) answered(s *shard, w *worker, c *waiter, trace string, v Value, err *wire.Error, first bool) {
 	m := w.mail
 	s.mu.Lock()
 	now := r.now()
@@ -306,11 +321,14 @@ func (r *registry) answered(s *shard, w *worker, c *waiter, v Value, err *wire.E
 		m.ending, m.why = true, Crashed
 	}
 	waits := m.current == c
-	m.current, m.cancel, c.worker = nil, nil, nil
+	m.current, m.cancel = nil, nil
+	if waits {
+		c.worker = nil
+	}
 	reply := Reply{Value: v, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	r.tally.noteRun(took, err)
-	r.logRun(c.id, c.trace, took, err)
+	r.logRun(w.id, trace, took, err)
 	if !waits {
 		return
 	}
@@ -327,6 +345,9 @@ func (r *registry) terminate(s *shard, w *worker, why EndReason) {
 	if t, ok := w.mail.server.(Terminator); ok {
 		ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 		defer cancel()
+		s.mu.Lock()
+		w.mail.cancel = cancel
+		s.mu.Unlock()
 		protect(ctx, func(ctx context.Context, _ ID) (Value, error) {
 			t.Terminate(ctx, why)
 			return Value{}, nil
@@ -343,7 +364,7 @@ func (r *registry) terminate(s *shard, w *worker, why EndReason) {
 
 func (r *registry) terminated(s *shard, w *worker, why EndReason) {
 	s.mu.Lock()
-	w.mail.server, w.mail.ending, w.hits = nil, false, 0
+	w.mail.server, w.mail.cancel, w.mail.ending, w.hits = nil, nil, false, 0
 	w.kind = r.kind.Load()
 	if why == Expired {
 		s.expired++
@@ -352,7 +373,7 @@ func (r *registry) terminated(s *shard, w *worker, why EndReason) {
 }
 
 // hold ends all servers, each when it has answered the message that it has, and keeps what else comes waiting. It returns
-// when they have ended, or with ctx.
+// when they have ended. What goes on when ctx ends is told so, and has another second.
 func (r *registry) hold(ctx context.Context) {
 	if !r.serial {
 		return
@@ -367,6 +388,28 @@ func (r *registry) hold(ctx context.Context) {
 		s.mu.Unlock()
 	}
 	for r.serving() && sleep(ctx, time.Millisecond) {
+	}
+	if !r.serving() {
+		return
+	}
+	r.endServing()
+	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
+	defer cancel()
+	for r.serving() && sleep(late, time.Millisecond) {
+	}
+}
+
+// endServing ends the contexts of what servers do.
+func (r *registry) endServing() {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, w := range s.loading {
+			if w.mail != nil && w.mail.cancel != nil {
+				w.mail.cancel()
+			}
+		}
+		s.mu.Unlock()
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	opHandOver   wire.Op = 16 // []handedOver
 	opRoll       wire.Op = 17 // uint64: the epoch → rollMessage
 	opHolds      wire.Op = 18 // key → bool
+	opKinds      wire.Op = 19 // the kinds have changed: compare them again
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -118,7 +119,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		if c.Request.Fresh {
 			r.forget(id)
 		}
-		if reply, ok := r.lookup(id, c.Came.Sub(r.base), false); ok {
+		if reply, ok := r.lookup(id, c.Came.Sub(r.base), c.Request.Route); ok {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -135,8 +136,16 @@ func (n *Node) ServeCall(c wire.Call) {
 
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
-	w := &waiter{id: id, message: messageOf(&c.Request), trace: c.Request.Trace, deadline: r.now() + clampTimeout(c.Timeout)}
-	w.done = func(reply Reply, err error) { n.answer(c, reply, err) }
+	w := &waiter{id: id, trace: c.Request.Trace, deadline: r.now() + clampTimeout(c.Timeout)}
+	if r.serial {
+		w.message = messageOf(&c.Request)
+	}
+	w.done = func(reply Reply, err error) {
+		if c.Request.Route { // a client's, which this node makes for it
+			n.noteRequest(WithTrace(n.ctx, w.trace), key{r.name, id}, c.Came.Sub(n.registry.base), reply, err)
+		}
+		n.answer(c, reply, err)
+	}
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
 	r.enqueue(w)
 }
@@ -202,6 +211,13 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(s.Peer(), epoch) })
 	case opHolds:
 		return with(args, func(k key) (any, error) { return n.holds(k), nil })
+	case opKinds:
+		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
+			if ws == s {
+				n.compareKinds(ctx, p, ws)
+			}
+		})
+		return nil, nil
 	case opPart:
 		n.wg.Go(n.part) // which ends this session, too
 		return nil, nil

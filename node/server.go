@@ -10,7 +10,8 @@ type Factory func(ctx context.Context, id ID) (Server, error)
 // worker does. Its methods are never called while another one of it runs, nor while another server of that id lives: see
 // [Family].Call for what that means across nodes. So it needs no locks.
 //
-// Call answers a message. Its context ends at the kind's Timeout, at the caller's deadline, or when the caller gives up. An
+// Call answers a message. Its context ends at the kind's Timeout, or when the node closes, but not when the caller gives up: what
+// the server holds would be left half changed. A message that has not begun by then never does. An
 // error is the caller's, and the server lives on. A panic is the caller's, too, as [ErrPanic], and ends the server, as what
 // it holds may be half changed.
 type Server interface {

@@ -41,6 +41,17 @@ func TestKindStats(t *testing.T) {
 		}
 	}
 	check(a, "local 3 remote 2 degraded 0 failed map[source failed:3] latency 8 loads 3 errors 2 workers 1 expired 0")
+	client, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, id := range []int64{0, 4, 1} { // which a has, has not yet, and gets from b
+		if _, err := client.Request(t.Context(), IntID(id)); err != nil {
+			t.Error(err)
+		}
+	}
+	check(a, "local 5 remote 3 degraded 0 failed map[source failed:3] latency 11 loads 4 errors 2 workers 2 expired 0")
 	check(b, "local 0 remote 0 degraded 0 failed map[] latency 0 loads 2 errors 1 workers 1 expired 0")
 	s := a.Stats().Kinds[0]
 	if s.Latency.Counts[0] < 2 || s.Latency.Sum < 6*time.Millisecond || s.Loads.Sum < 3*time.Millisecond {
@@ -50,7 +61,7 @@ func TestKindStats(t *testing.T) {
 	if _, err := a.Request(t.Context(), IntID(3)); err != nil {
 		t.Fatal(err)
 	}
-	if s := a.Stats().Kinds[0]; s.Degraded != 1 && s.Local != 4 { // the latter if the crash was seen by then
+	if s := a.Stats().Kinds[0]; s.Degraded != 1 && s.Local != 6 { // the latter if the crash was seen by then
 		t.Errorf("%+v, want a degraded answer", s)
 	}
 }
@@ -255,6 +266,12 @@ func TestTypedKinds(t *testing.T) {
 	}
 	if _, err := n.Family("serial").Request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "it takes calls") {
 		t.Errorf("Request = %v", err)
+	}
+	if _, err := Call[int](t.Context(), n.Family("serial"), IntID(7), func() {}); OutcomeOf(err) != NotRun || err == nil {
+		t.Errorf("Call with a function = %v (%v)", err, OutcomeOf(err))
+	}
+	if _, err := Call[[]string](t.Context(), n.Family("serial"), IntID(7), []int{1}); OutcomeOf(err) != Ran {
+		t.Errorf("Call with another answer = %v (%v)", err, OutcomeOf(err))
 	}
 	for name, outcome := range map[string]Outcome{"": NotRun, "none": NotRun} {
 		if _, err := n.Family(name).Call(t.Context(), IntID(7), Value{}); OutcomeOf(err) != outcome {

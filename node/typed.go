@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // Values cross as bytes with a media type, so that all languages read them. The functions of this file
-// turn them into types of Go and back: int, int64 and other integers of up to 64 bits are integers; string and []byte are
-// bytes; a [Value] is itself; everything else is JSON.
+// turn them into types of Go and back: int, int64, int32 and uint32 are integers; string and []byte are bytes; a [Value] is
+// itself; everything else is JSON, other integers and types with names of their own included.
 
 // ValueOf returns v as a value. It fails if v cannot be JSON.
 func ValueOf(v any) (Value, error) {
@@ -56,12 +58,15 @@ func As[T any](v Value) (t T, err error) {
 }
 
 // clipped quotes the beginning of a text.
-func clipped(s string) string {
-	const limit = 40
+func clipped(s string) string { return strconv.Quote(clip(s)) }
+
+// clip is the beginning of a text.
+func clip(s string) string {
+	const limit = 60
 	if len(s) > limit {
-		return strconv.Quote(s[:limit]) + "…"
+		return s[:limit] + "…"
 	}
-	return strconv.Quote(s)
+	return s
 }
 
 // Load returns the source that a function of Go is. What it returns becomes a value as [ValueOf] says; [Get] turns it back.
@@ -83,6 +88,9 @@ func Get[T any](ctx context.Context, f Family, id ID) (T, Reply, error) {
 		return none, reply, err
 	}
 	v, err := As[T](reply.Value)
+	if err != nil {
+		err = wire.Errorf(wire.SourceFailed, Ran, "the value: %v", err)
+	}
 	return v, reply, err
 }
 
@@ -133,11 +141,15 @@ func Call[R any](ctx context.Context, f Family, id ID, message any) (R, error) {
 	var none R
 	m, err := ValueOf(message)
 	if err != nil {
-		return none, err
+		return none, wire.Errorf(wire.BadRequest, NotRun, "the message: %v", err)
 	}
 	reply, err := f.Call(ctx, id, m)
 	if err != nil {
 		return none, err
 	}
-	return As[R](reply.Value)
+	answer, err := As[R](reply.Value)
+	if err != nil {
+		return none, wire.Errorf(wire.SourceFailed, Ran, "the answer: %v", err)
+	}
+	return answer, nil
 }

@@ -58,7 +58,7 @@ func notStarted(err error) error {
 func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
 	arg := id.String()
 	if strings.Contains(arg, "\x00") {
-		return node.Value{}, fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg)
+		return node.Value{}, node.NotBegun(fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg))
 	}
 	running, kill := context.WithCancel(ctx)
 	defer kill()
@@ -125,7 +125,7 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && cmd.Process == nil:
-		return fmt.Errorf("not started: %w", ctx.Err())
+		return node.NotBegun(fmt.Errorf("not started: %w", ctx.Err()))
 	case ctx.Err() != nil:
 		return fmt.Errorf("killed: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):

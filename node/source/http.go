@@ -127,7 +127,7 @@ func (e *endpoint) ask(ctx context.Context, id string, message *node.Value) (nod
 func (e *endpoint) request(ctx context.Context, id string, message *node.Value) (*http.Request, error) {
 	addr, err := e.address.with(id)
 	if err != nil {
-		return nil, err
+		return nil, node.NotBegun(err)
 	}
 	header := e.header.Clone()
 	if trace := node.TraceOf(ctx); trace != "" {

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A sleeper is a server that sleeps for as long as its messages say. It tells if there are two.
+type sleeper struct{ live, twice *atomic.Int32 }
+
+func (s sleeper) Call(_ context.Context, millis int) (int, error) {
+	time.Sleep(time.Duration(millis) * time.Millisecond)
+	return millis, nil
+}
+
+func (s sleeper) Terminate(context.Context, EndReason) { s.live.Add(-1) }
+
+// TestSerialLostSession has a new owner lose its connection to the old one while that still runs a call. Both live, and a
+// moment later they are connected again.
+func TestSerialLostSession(t *testing.T) {
+	var live, twice atomic.Int32
+	kind := Kind{Serial: Serve(func(context.Context, ID) (sleeper, error) {
+		if live.Add(1) > 1 {
+			twice.Add(1)
+		}
+		return sleeper{&live, &twice}, nil
+	})}
+	nodes := startCluster(t, 2, kind)
+	const id = 5 // of the second of two, and of the third of three
+	var wg sync.WaitGroup
+	call := func(millis int) {
+		wg.Go(func() {
+			if _, err := Call[int](t.Context(), nodes[0].Family(""), IntID(id), millis); err != nil {
+				t.Errorf("call for %d ms: %v (%v)", millis, err, OutcomeOf(err))
+			}
+		})
+	}
+	call(2000)
+	time.Sleep(200 * time.Millisecond)
+	n3 := startNode(t, "3@"+nodes[0].addr.Host, kind)
+	if err := n3.Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, nodes[0], nodes[1], n3)
+	call(1)
+	time.Sleep(300 * time.Millisecond)
+	for range 100 {
+		for p, s := range nodes[1].members.sessions.live() {
+			if p.name == n3.addr.Name {
+				s.Shut()
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	wg.Wait()
+	if twice.Load() > 0 {
+		t.Error("there were two servers")
+	}
+}

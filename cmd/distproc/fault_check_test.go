@@ -56,8 +56,17 @@ type report struct {
 	Agreed    time.Duration // from the end of the last fault on, at most
 	Stalled   time.Duration // of all processes, when the machine was too busy
 
+	Messages      int           // calls of the serial kind
+	MessageErrors [3]int        // of these, failed, by outcome
+	Recovered     time.Duration // until messages got through after a fault, at most
+	Served        int           // runs of messages
+	Servers       int
+	Twins         int // overlaps of servers of one id on two nodes
+	TwinTime      time.Duration
+
 	history *history
-	stopped map[int][]span // when a process of a node did not run; 0 is the clients'
+	served  map[int64][]placedRun // by message
+	stopped map[int][]span        // when a process of a node did not run; 0 is the clients'
 }
 
 func (r *report) violate(rule rule, format string, args ...any) {
@@ -66,7 +75,7 @@ func (r *report) violate(rule rule, format string, args ...any) {
 
 // check checks all rules.
 func check(h *history) *report {
-	r := &report{Violations: map[rule][]string{}, SlowBy: map[int]int{}, history: h, stopped: map[int][]span{}}
+	r := &report{Violations: map[rule][]string{}, SlowBy: map[int]int{}, history: h, served: map[int64][]placedRun{}, stopped: map[int][]span{}}
 	for _, p := range h.Processes {
 		for _, s := range p.Stalls {
 			r.Stalled += s.End - s.Begin - s.shared(p.Pauses)
@@ -76,6 +85,7 @@ func check(h *history) *report {
 	for i, spans := range r.stopped {
 		r.stopped[i] = inOrder(spans)
 	}
+	r.checkServers()
 	for i, p := range h.Processes {
 		for _, text := range p.Problems {
 			r.violate(ruleProcess, "%v process %d of node %d: %s", p.Life.End, i, p.Node, text)
@@ -115,6 +125,10 @@ func (h *history) excused(p *processHistory, c *callEntry) bool {
 }
 
 func (r *report) checkCall(p *processHistory, c *callEntry) {
+	if c.Message != 0 {
+		r.checkMessage(p, c)
+		return
+	}
 	h := r.history
 	r.Calls++
 	name := func() string {
@@ -195,7 +209,7 @@ func (r *report) checkAnswer(c *callEntry, name func() string) {
 // checkAge checks that the answer of a run on a node was not too old. When a node answered, the worker had not expired,
 // and that was after the call began. A worker whose run takes longer than the TTL answers those who wait.
 func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() string) {
-	held := span{run.Begin, c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
+	held := span{min(run.Begin, c.End-c.Age), c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
 	if ranOn != c.Node {
@@ -212,39 +226,52 @@ func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() st
 
 // checkRuns looks for runs of one id at the same time.
 func (r *report) checkRuns() {
-	type placed struct {
-		runEntry
-		node int
-	}
 	byID := map[int64][]placed{}
 	for _, p := range r.history.Processes {
 		for _, run := range p.Runs {
-			at := placed{*run, p.Node}
-			if at.End == 0 {
-				at.End = p.Life.End // killed in the middle
-			}
-			byID[run.ID] = append(byID[run.ID], at)
+			byID[run.ID] = append(byID[run.ID], p.place(run.span))
 		}
 	}
 	for id, runs := range byID {
-		slices.SortFunc(runs, func(a, b placed) int { return cmp.Compare(a.Begin, b.Begin) })
-		var on []placed // at the time
-		for _, b := range runs {
-			on = slices.DeleteFunc(on, func(a placed) bool { return a.End <= b.Begin })
-			for _, a := range on {
-				both := span{b.Begin, min(a.End, b.End)}
-				switch {
-				case a.node == b.node:
-					r.violate(ruleOverlap, "id %d on node %d: %+v, %+v", id, a.node, a.span, b.span)
-				default:
-					r.Splits++
-					r.SplitTime += both.End - both.Begin
-					if !r.history.troubled(both, 0) {
-						r.violate(ruleSplit, "id %d: on %d %+v, on %d %+v", id, a.node, a.span, b.node, b.span)
-					}
-				}
+		overlaps(runs, func(a, b placed, both span) {
+			if a.node == b.node {
+				r.violate(ruleOverlap, "id %d on node %d: %+v, %+v", id, a.node, a.span, b.span)
+				return
 			}
-			on = append(on, b)
+			r.Splits++
+			r.SplitTime += both.End - both.Begin
+			if !r.history.troubled(both, 0) {
+				r.violate(ruleSplit, "id %d: on %d %+v, on %d %+v", id, a.node, a.span, b.node, b.span)
+			}
+		})
+	}
+}
+
+// A placed thing was on a node for a time.
+type placed struct {
+	span
+	node int
+}
+
+// place returns what was in a process for that time, without End if until it was killed.
+func (p *processHistory) place(s span) placed {
+	if s.End == 0 {
+		s.End = p.Life.End
+	}
+	return placed{s, p.Node}
+}
+
+// overlaps calls found with each two that were on at the same time.
+func overlaps(list []placed, found func(a, b placed, both span)) {
+	slices.SortFunc(list, func(a, b placed) int { return cmp.Compare(a.Begin, b.Begin) })
+	var on []placed // at the time
+	for _, b := range list {
+		on = slices.DeleteFunc(on, func(a placed) bool { return a.End <= b.Begin })
+		for _, a := range on {
+			if both := (span{b.Begin, min(a.End, b.End)}); both.Begin < both.End {
+				found(a, b, both)
+			}
 		}
+		on = append(on, b)
 	}
 }

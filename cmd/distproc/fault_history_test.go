@@ -30,11 +30,13 @@ type processHistory struct {
 	Pauses   []span
 	Problems []string // how it ended, if that is wrong, and panics in its log
 
-	Runs   map[int64]*runEntry
-	Calls  []callEntry
-	Views  []viewEntry
-	Sizes  []sizeEntry
-	Stalls []span
+	Runs    map[int64]*runEntry
+	Servers map[int64]*serverEntry
+	Served  map[int64]*servedEntry
+	Calls   []callEntry
+	Views   []viewEntry
+	Sizes   []sizeEntry
+	Stalls  []span
 }
 
 func (s span) overlaps(o span) bool { return s.Begin < o.End && o.Begin < s.End }

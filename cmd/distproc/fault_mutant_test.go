@@ -47,6 +47,43 @@ var mutants = []mutant{
 		old: "\tw.expires = w.started + w.kind.life()\n",
 		new: "\tw.expires = w.started + 3*w.kind.life()\n",
 	},
+	{
+		name: "roll-call", file: "node/claim.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond),
+		old: "\t\tif len(v.peers) == 1 {\n",
+		new: "\t\tif true {\n",
+	},
+	{
+		name: "hold", file: "node/close.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond),
+		old: "\t\twg.Go(func() { r.hold(ctx) })\n",
+		new: "\t\t_ = r\n",
+	},
+	{
+		name: "ended is gone", file: "node/serial.go", finds: ruleThrough, rest: time.Second,
+		plan: []plannedFault{{kind: faultTerm, nodes: []int{2}, at: recoverTime - formTime, length: 6 * time.Second}},
+		old:  "\tcase m.waiting == 0:\n\t\tr.dropLocked(s, w)\n",
+	},
+	{
+		name: "unknown is not tried again", file: "node/call.go", finds: ruleOnce, rest: time.Second,
+		plan: oneByOne(faultPause, 4, 3500*time.Millisecond),
+		old:  "\tif e.Outcome != NotRun || n.closing.Load() {",
+		new:  "\tif n.closing.Load() {",
+	},
+	{
+		name: "outcome", file: "wire/calls.go", finds: ruleOutcome, rest: 3 * time.Second,
+		old: "\te.Outcome = Unknown\n",
+	},
+}
+
+// oneByOne has as many nodes struck, one after the other.
+func oneByOne(kind faultKind, times int, every time.Duration) (plan []plannedFault) {
+	for i := range times {
+		f := plannedFault{kind: kind, nodes: []int{i%faultNodes + 1}, at: time.Duration(i) * every, length: every / 3}
+		if kind == faultPause {
+			f.length = every
+		}
+		plan = append(plan, f)
+	}
+	return plan
 }
 
 // TestFaultsFound breaks the product in one way after the other, and demands that the harness says which.

@@ -80,6 +80,7 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Default.Source = r.source
+	c.Kinds = map[string]node.Kind{serialKind: r.serial()}
 	n, err := node.Start(c)
 	if err != nil {
 		return err
@@ -87,7 +88,8 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	fmt.Println("ready")
 	r.wg.Go(func() { _ = n.Join(ctx, m.join...) })
 	r.wg.Go(func() { r.watchView(ctx, n) })
-	r.wg.Go(func() { r.load(ctx, nodeRate, 0, n.Request) })
+	r.wg.Go(func() { r.load(ctx, nodeRate, faultIDs, r.ask(0, n.Request)) })
+	r.wg.Go(func() { r.load(ctx, serialNodeRate, serialIDs, r.send(0, n.Family(serialKind))) })
 	<-ctx.Done()
 	return n.Close(context.Background())
 }
@@ -105,7 +107,8 @@ func (r *recorder) attach(ctx context.Context, names []string) error {
 			return err
 		}
 		defer c.Close()
-		r.wg.Go(func() { r.load(ctx, clientRate, i+1, c.Request) })
+		r.wg.Go(func() { r.load(ctx, clientRate, faultIDs, r.ask(i+1, c.Request)) })
+		r.wg.Go(func() { r.load(ctx, serialClientRate, serialIDs, r.send(i+1, c.Family(serialKind))) })
 	}
 	fmt.Println("ready")
 	<-ctx.Done()
@@ -133,9 +136,14 @@ func (r *recorder) source(ctx context.Context, id node.ID) (node.Value, error) {
 
 type requester func(context.Context, node.ID) (node.Reply, error)
 
+// ask returns what requests the value of an id.
+func (r *recorder) ask(via int, request requester) func(id int64) {
+	return func(id int64) { r.call(callEntry{ID: id, Via: via}, request) }
+}
+
 // load calls at a steady rate, whatever becomes of the calls: two at a time for the same id, because those are
-// what single flight is for.
-func (r *recorder) load(ctx context.Context, rate, via int, request requester) {
+// what single flight is for, and a queue.
+func (r *recorder) load(ctx context.Context, rate int, ids int64, call func(id int64)) {
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for {
@@ -144,18 +152,19 @@ func (r *recorder) load(ctx context.Context, rate, via int, request requester) {
 		case <-ctx.Done():
 			return
 		}
-		id := rand.Int64N(faultIDs)
+		id := rand.Int64N(ids)
 		if rand.IntN(2) == 0 {
 			id %= hotIDs
 		}
 		for range 2 {
-			r.wg.Go(func() { r.call(request, id, via) })
+			r.wg.Go(func() { call(id) })
 		}
 	}
 }
 
-func (r *recorder) call(request requester, id int64, via int) {
-	c := callEntry{ID: id, Via: via, Brief: rand.IntN(16) == 0, span: span{Begin: r.now()}}
+// call does c and puts it on record.
+func (r *recorder) call(c callEntry, request requester) {
+	c.Brief, c.Begin = rand.IntN(16) == 0, r.now()
 	ctx := context.Background()
 	if c.Brief {
 		var cancel context.CancelFunc
@@ -167,11 +176,11 @@ func (r *recorder) call(request requester, id int64, via int) {
 		lost.End, lost.Err = r.now(), "no answer, and no error"
 		r.write(entry{Call: &lost})
 	})
-	reply, err := request(ctx, node.IntID(id))
+	reply, err := request(ctx, node.IntID(c.ID))
 	watch.Stop()
 	c.End = r.now()
 	if err != nil {
-		c.Err = fmt.Sprintf("%v (%s)", err, node.OutcomeOf(err))
+		c.Err, c.Outcome = fmt.Sprintf("%v (%s)", err, node.OutcomeOf(err)), node.OutcomeOf(err)
 	} else {
 		c.Value, _ = reply.Value.Int()
 		c.Node = nodeNumber(reply.Node)

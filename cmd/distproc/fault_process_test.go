@@ -118,7 +118,7 @@ func (p *faultProcess) run(c *faultCluster) error {
 
 // load reads what the process recorded.
 func (p *faultProcess) load() {
-	p.Runs = map[int64]*runEntry{}
+	p.Runs, p.Servers, p.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
 	data, err := os.ReadFile(p.record)
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
@@ -132,6 +132,10 @@ func (p *faultProcess) load() {
 		switch {
 		case e.Run != nil:
 			p.Runs[e.Run.Number] = e.Run
+		case e.Server != nil:
+			p.Servers[e.Server.Number] = e.Server
+		case e.Served != nil:
+			p.Served[e.Served.Number] = e.Served
 		case e.Call != nil:
 			p.Calls = append(p.Calls, *e.Call)
 		case e.View != nil:

@@ -23,11 +23,13 @@ const stallAfter = 60 * time.Millisecond // a process that is silent for longer 
 
 // An entry is one line of a record. One of its fields is set.
 type entry struct {
-	Run   *runEntry  `json:",omitempty"`
-	Call  *callEntry `json:",omitempty"`
-	View  *viewEntry `json:",omitempty"`
-	Size  *sizeEntry `json:",omitempty"`
-	Stall *span      `json:",omitempty"`
+	Run    *runEntry    `json:",omitempty"`
+	Server *serverEntry `json:",omitempty"`
+	Served *servedEntry `json:",omitempty"`
+	Call   *callEntry   `json:",omitempty"`
+	View   *viewEntry   `json:",omitempty"`
+	Size   *sizeEntry   `json:",omitempty"`
+	Stall  *span        `json:",omitempty"`
 }
 
 // A span is a time on CLOCK_MONOTONIC, which all processes of a machine share.
@@ -46,8 +48,10 @@ type callEntry struct {
 	ID int64
 	span
 	Via      int           `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
+	Message  int64         `json:",omitempty"` // to a server; 0 for a request
 	Brief    bool          `json:",omitempty"` // the caller's patience is short
 	Err      string        `json:",omitempty"`
+	Outcome  node.Outcome  `json:",omitempty"` // of one that failed
 	Value    int64         `json:",omitempty"`
 	Node     int           `json:",omitempty"` // that answered
 	Age      time.Duration `json:",omitempty"`

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node"
 )
 
 const second = time.Second
@@ -38,11 +40,23 @@ func goodHistory() *history {
 					},
 					{ID: 5, span: span{25 * second, 25*second + 5*time.Millisecond}, Brief: true, Err: "deadline exceeded"},
 				},
+				Servers: map[int64]*serverEntry{3: {3, 6, span{15 * second, 16 * second}}, 4: {4, 6, span{25 * second, 26 * second}}},
+				Served: map[int64]*servedEntry{
+					5: {5, 50, 6, span{15 * second, 15*second + 10*time.Millisecond}, false},
+					6: {6, 60, 6, span{25 * second, 25*second + 10*time.Millisecond}, true},
+				},
 			},
 			{Node: 2, Life: span{0, 10 * second}},
 			{
 				Node: 2, Life: span{11 * second, 31 * second}, Asked: 30 * second, Sizes: sizes, Views: []viewEntry{{12 * second, both}},
 				Runs: map[int64]*runEntry{2<<32 + 1: {2<<32 + 1, 4, span{15 * second, 15*second + 20*time.Millisecond}, false}},
+				Calls: []callEntry{
+					{ID: 6, Message: 50, span: span{15 * second, 15*second + 11*time.Millisecond}, Value: 5, Node: 1},
+					{ID: 6, Message: 60, span: span{25 * second, 25*second + 11*time.Millisecond}, Err: "failed", Outcome: node.Ran},
+					{ID: 6, Message: 70, span: span{16 * second, 20 * second}, Err: "unreachable", Outcome: node.NotRun},
+					{ID: 6, Message: 80, span: span{25 * second, 25*second + 1}, Brief: true, Err: "deadline exceeded", Outcome: node.NotRun},
+				},
+				Servers: map[int64]*serverEntry{}, Served: map[int64]*servedEntry{},
 			},
 			{
 				Life:  span{second, 31 * second},
@@ -55,6 +69,16 @@ func goodHistory() *history {
 // TestFaultRules breaks each rule in a history that is good otherwise.
 func TestFaultRules(t *testing.T) {
 	call := func(h *history, i int) *callEntry { return &h.Processes[0].Calls[i] }
+	message := func(h *history, i int) *callEntry { return &h.Processes[2].Calls[i] }
+	run := func(h *history, process int, number, message int64, s span) {
+		h.Processes[process].Served[number] = &servedEntry{number, message, 6, s, false}
+	}
+	server := func(h *history, process int, number int64, s span) {
+		h.Processes[process].Servers[number] = &serverEntry{number, 6, s}
+	}
+	pause := func(h *history, node int) {
+		h.Faults = append(h.Faults, fault{faultPause, []int{node}, span{14 * second, 15 * second}})
+	}
 	tests := []struct {
 		name  string
 		spoil func(*history)
@@ -134,6 +158,53 @@ func TestFaultRules(t *testing.T) {
 		}, []rule{ruleViews}},
 		{"goroutines", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 60, 1 << 20}} }, []rule{ruleGrowth}},
 		{"memory", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 20, 9 << 20}} }, []rule{ruleGrowth}},
+		{"a message runs twice", func(h *history) { run(h, 2, 9, 50, span{17 * second, 18 * second}) }, []rule{ruleOnce}},
+		{"an answer to another message", func(h *history) { message(h, 0).Message = 51 }, []rule{ruleOutcome}},
+		{"an answer of another run of a server", func(h *history) { message(h, 0).Value = 6 }, []rule{ruleOutcome}},
+		{"an answer of a run that fails", func(h *history) { h.Processes[0].Served[5].Failed = true }, []rule{ruleOutcome}},
+		{"a message runs that is said not to", func(h *history) { run(h, 2, 9, 70, span{17 * second, 18 * second}) }, []rule{ruleOutcome}},
+		{"a message is said to run that does not", func(h *history) { message(h, 1).Message = 61 }, []rule{ruleOutcome}},
+		{"a message runs of which nothing is known", func(h *history) {
+			run(h, 2, 9, 70, span{17 * second, 18 * second})
+			message(h, 2).Outcome = node.Unknown
+		}, nil},
+		{"a message fails long after the fault", func(h *history) { message(h, 2).End = 21*second + 1 }, []rule{ruleThrough}},
+		{"a message fails because a node leaves", func(h *history) { h.Faults[1].Kind = faultTerm }, []rule{ruleThrough}},
+		{"a message fails in a hurry", func(h *history) { message(h, 3).Err = "unreachable" }, []rule{ruleThrough}},
+		{"a slow message", func(h *history) { message(h, 0).Begin = 9 * second }, []rule{ruleThrough}},
+		{"two messages run at once", func(h *history) { run(h, 0, 9, 90, span{15 * second, 16 * second}) }, []rule{ruleOverlap}},
+		{"two servers on one node", func(h *history) { server(h, 0, 9, span{15 * second, 16 * second}) }, []rule{ruleServers}},
+		{"a server beside one that was killed", func(h *history) {
+			h.Processes[1].Life.End = 12 * second
+			h.Processes[1].Servers = map[int64]*serverEntry{1 << 32: {1 << 32, 6, span{Begin: 9 * second}}}
+			h.Processes[1].Views = h.Processes[0].Views[:1]
+			server(h, 0, 9, span{11 * second, 13 * second})
+		}, []rule{ruleServers}},
+		{"two servers on two nodes", func(h *history) { server(h, 2, 9, span{15 * second, 16 * second}) }, []rule{ruleServers}},
+		{"two servers, and one's node is paused", func(h *history) {
+			server(h, 2, 9, span{15 * second, 16 * second})
+			pause(h, 2)
+		}, nil},
+		{"two servers, and a third one's node is paused", func(h *history) {
+			server(h, 2, 9, span{15 * second, 16 * second})
+			pause(h, 3)
+		}, []rule{ruleServers}},
+		{"two servers long after the pause", func(h *history) {
+			server(h, 2, 9, span{25 * second, 25*second + 1})
+			pause(h, 2)
+		}, []rule{ruleServers}},
+		{"two servers when a node is new", func(h *history) {
+			server(h, 0, 9, span{11 * second, 14 * second})
+			server(h, 2, 9, span{12*second - 1, 13 * second})
+		}, nil},
+		{"two servers for too long when a node is new", func(h *history) {
+			server(h, 0, 9, span{11 * second, 14 * second})
+			server(h, 2, 9, span{12*second - 1, 13*second + 1})
+		}, []rule{ruleServers}},
+		{"two servers when a node is not so new", func(h *history) {
+			server(h, 0, 9, span{11 * second, 14 * second})
+			server(h, 2, 9, span{12 * second, 13 * second})
+		}, []rule{ruleServers}},
 		{"a crash", func(h *history) { h.Processes[0].Problems = []string{"panic: oh"} }, []rule{ruleProcess}},
 	}
 	for _, test := range tests {

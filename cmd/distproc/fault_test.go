@@ -9,19 +9,23 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/distproc/distproc/node"
 )
 
 // The fault harness. TestFaults runs five real nodes under load, with faults that follow from a seed, and checks what
 // they recorded:
 //
 //	fault_node_test.go     a node: the real one, with a source and callers that record
+//	fault_server_test.go   its serial kind
 //	fault_record_test.go   the record of a process
 //	fault_process_test.go  a process as the test sees it
 //	fault_cluster_test.go  all processes of a run, and what befalls them
 //	fault_net_test.go      connections and partitions
 //	fault_plan_test.go     the faults of a seed
 //	fault_history_test.go  what happened in a run
-//	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on
+//	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on,
+//	                       and fault_serial_test.go those of the serial kind
 //	fault_rules_test.go    each rule can be broken
 //	fault_mutant_test.go   a broken product is found out
 //
@@ -131,6 +135,13 @@ func summary(modes []string, reports map[string]*report) string {
 		return most
 	})
 	row("until the views agree, at most", func(r *report) any { return ms(r.Agreed) })
+	row("messages", func(r *report) any { return r.Messages })
+	for _, o := range []node.Outcome{node.NotRun, node.Unknown, node.Ran} {
+		row("messages failed, "+o.String(), func(r *report) any { return r.MessageErrors[o] })
+	}
+	row("messages failed after a fault, at most", func(r *report) any { return ms(r.Recovered) })
+	row("runs of messages, servers", func(r *report) any { return fmt.Sprintf("%d, %d", r.Served, r.Servers) })
+	row("servers of one id on two nodes", func(r *report) any { return fmt.Sprintf("%d, %v", r.Twins, ms(r.TwinTime)) })
 	row("stalls of the machine", func(r *report) any { return ms(r.Stalled) })
 	row("violations", func(r *report) any { return len(r.Violations) })
 	w.Flush()

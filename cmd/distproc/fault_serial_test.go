@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// What must hold for the serial kind: an id has one server, and a message runs once.
+
+const (
+	recoverTime = 9 * time.Second         // after a fault: 6 s until all have seen it, and 3 s of a roll-call that meets it
+	callTime    = 5500 * time.Millisecond // a call has 5 s
+	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
+	pauseTime   = time.Second             // a stall that is longer may be taken for a pause: a sign of life may take 2 s
+)
+
+const (
+	ruleOnce    rule = "a message ran more than once"
+	ruleOutcome rule = "what was said of a message is not true"
+	ruleThrough rule = "a message did not get through"
+	ruleServers rule = "two servers of an id at once"
+)
+
+// A placedRun is a run of a message, with the node on which it was.
+type placedRun struct {
+	*servedEntry
+	node int
+}
+
+// checkServers looks for servers of one id at the same time, and for messages that ran twice.
+func (r *report) checkServers() {
+	lives, runs := map[int64][]placed{}, map[int64][]placed{}
+	for _, p := range r.history.Processes {
+		met := p.met()
+		for _, s := range p.Servers {
+			life := p.place(s.span)
+			if s.Begin < met {
+				life.Begin = min(life.End, met+joinTime) // the only one that it knew of: until then it may have been one of two
+			}
+			lives[s.ID] = append(lives[s.ID], life)
+		}
+		for _, s := range p.Served {
+			runs[s.ID] = append(runs[s.ID], p.place(s.span))
+			r.served[s.Message] = append(r.served[s.Message], placedRun{s, p.Node})
+		}
+		r.Servers += len(p.Servers)
+		r.Served += len(p.Served)
+	}
+	for message, list := range r.served {
+		if len(list) > 1 {
+			a, b := list[0], list[1]
+			r.violate(ruleOnce, "message %d for %d: on node %d %+v, on node %d %+v", message, a.ID, a.node, a.span, b.node, b.span)
+		}
+	}
+	for id, list := range runs {
+		overlaps(list, func(a, b placed, _ span) {
+			if a.node == b.node {
+				r.violate(ruleOverlap, "messages for %d on node %d: %+v, %+v", id, a.node, a.span, b.span)
+			}
+		})
+	}
+	for id, list := range lives {
+		overlaps(list, func(a, b placed, both span) {
+			length := both.End - both.Begin
+			if a.node != b.node {
+				r.Twins++
+				r.TwinTime += length
+				length -= both.shared(r.history.apart(a.node, b.node))
+			}
+			if length > 0 {
+				r.violate(ruleServers, "id %d, %v: on node %d %+v, on node %d %+v", id, length, a.node, a.span, b.node, b.span)
+			}
+		})
+	}
+}
+
+// apart returns when each of two nodes may have had a server of one id: one of them was paused or cut off from the other, or the
+// views did not agree yet after that. That a third node was struck is no excuse, and neither is that one of the two was killed
+// or left.
+func (h *history) apart(a, b int) (spans []span) {
+	for _, f := range h.Faults {
+		between := slices.Contains(f.Nodes, a) != slices.Contains(f.Nodes, b)
+		switch {
+		case f.Kind == faultStart:
+			spans = append(spans, span{f.Begin, f.End + formTime})
+		case between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
+			spans = append(spans, span{f.Begin, f.End + settleTime})
+		}
+	}
+	for _, p := range h.Processes {
+		if p.Node != a && p.Node != b {
+			continue
+		}
+		for _, s := range p.Stalls {
+			if s.End-s.Begin > pauseTime {
+				spans = append(spans, span{s.Begin, s.End + settleTime})
+			}
+		}
+	}
+	return inOrder(spans)
+}
+
+// met returns when the process had met another node.
+func (p *processHistory) met() time.Duration {
+	for _, v := range p.Views {
+		if strings.Count(v.Text, ", ") > 1 {
+			return v.At
+		}
+	}
+	return p.Life.End
+}
+
+// checkMessage checks that what was said of a message is true, and that it got through.
+func (r *report) checkMessage(p *processHistory, c *callEntry) {
+	h := r.history
+	r.Messages++
+	name := func() string {
+		return fmt.Sprintf("%v at %d: message for %v: %+v: %+v", c.Begin, p.Node+c.Via, c.ID, c.End-c.Begin, *c)
+	}
+	switch runs := r.served[c.Message]; {
+	case len(runs) > 1: // that has been told
+	case c.Err == "" && (len(runs) == 0 || !runs[0].answers(c)),
+		c.Err != "" && c.Outcome == node.NotRun && len(runs) > 0,
+		c.Err != "" && c.Outcome == node.Ran && (len(runs) == 0 || !runs[0].Failed):
+		r.violate(ruleOutcome, "%s; its runs: %+v", name(), runs)
+	}
+	if c.Err != "" {
+		r.MessageErrors[c.Outcome]++
+	}
+	took := c.End - c.Begin - c.shared(r.stopped[p.Node], r.stopped[max(c.Via, p.Node)])
+	hurry := c.Brief && strings.Contains(c.Err, "deadline exceeded")
+	failed := c.Err != "" && c.Outcome != node.Ran && !hurry
+	if h.excused(p, c) {
+		return
+	}
+	if failed && c.End < h.End {
+		r.Recovered = max(r.Recovered, c.End-h.lastChange(c.End))
+	}
+	if took > callTime || failed && !h.shaken(c.End) {
+		r.violate(ruleThrough, "%s", name())
+	}
+}
+
+// answers reports whether the answer to c is that of the run.
+func (s placedRun) answers(c *callEntry) bool {
+	return s.Number == c.Value && s.ID == c.ID && s.node == c.Node && !s.Failed && c.Begin <= s.Begin && s.End <= c.End && s.End != 0
+}
+
+// shaken reports whether a message may have failed by then: because of a fault that was new. That a node leaves or joins is none.
+func (h *history) shaken(at time.Duration) bool {
+	return at > h.End || at-h.lastChange(at) < recoverTime
+}
+
+// lastChange returns when the last fault before a time began or ended, leave-takings apart.
+func (h *history) lastChange(before time.Duration) (last time.Duration) {
+	for _, f := range h.Faults {
+		for _, at := range []time.Duration{f.Begin, f.End} {
+			if f.Kind != faultTerm && at <= before {
+				last = max(last, at)
+			}
+		}
+	}
+	return last
+}

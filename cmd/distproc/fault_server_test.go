@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// The serial kind of a node of the harness: its servers put on record when they live and what they run. Each message is a
+// number that no other one has.
+
+const (
+	serialKind       = "serial"
+	serialTTL        = time.Second
+	serialIDs        = 12
+	serialNodeRate   = 10 // pairs of messages a second by each node
+	serialClientRate = 2  // by each client
+)
+
+// A serverEntry is the life of a server: written when it begins, without End, and again when Terminate returns.
+type serverEntry struct {
+	Number, ID int64
+	span
+}
+
+// A servedEntry is a server's run of a message: written when it begins, without End, and again when it ends. Its number is the
+// answer.
+type servedEntry struct {
+	Number, Message, ID int64
+	span
+	Failed bool `json:",omitempty"`
+}
+
+// serial returns the kind.
+func (r *recorder) serial() node.Kind {
+	return node.Kind{TTL: serialTTL, Serial: node.Serve(r.startServer)}
+}
+
+type faultServer struct {
+	recorder *recorder
+	life     serverEntry
+}
+
+func (r *recorder) startServer(_ context.Context, id node.ID) (*faultServer, error) {
+	number, err := strconv.ParseInt(id.String(), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	s := &faultServer{r, serverEntry{Number: r.number.Add(1), ID: number, span: span{Begin: r.now()}}}
+	r.write(entry{Server: &s.life})
+	return s, nil
+}
+
+var errFault = errors.New("an error of the server's own")
+
+// Call works for 1 to 20 ms, and now and then for long. Now and then it fails or panics.
+func (s *faultServer) Call(ctx context.Context, message int64) (int64, error) {
+	r := s.recorder
+	run := servedEntry{Number: r.number.Add(1), Message: message, ID: s.life.ID, span: span{Begin: r.now()}, Failed: true}
+	r.write(entry{Served: &run})
+	defer func() {
+		run.End = r.now()
+		r.write(entry{Served: &run})
+	}()
+	takes := time.Millisecond + rand.N(19*time.Millisecond)
+	if rand.IntN(16) == 0 {
+		takes = 300 * time.Millisecond
+	}
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		time.Sleep(rand.N(5 * time.Millisecond))
+		return 0, ctx.Err()
+	}
+	switch rand.IntN(64) {
+	case 0:
+		return 0, errFault
+	case 1:
+		panic(errFault)
+	}
+	run.Failed = false
+	return run.Number, nil
+}
+
+func (s *faultServer) Terminate(context.Context, node.EndReason) {
+	time.Sleep(rand.N(10 * time.Millisecond))
+	s.life.End = s.recorder.now()
+	s.recorder.write(entry{Server: &s.life})
+}
+
+// send returns what sends a message of its own to the server of an id.
+func (r *recorder) send(via int, f node.Family) func(id int64) {
+	return func(id int64) {
+		c := callEntry{ID: id, Via: via, Message: r.number.Add(1)}
+		r.call(c, func(ctx context.Context, id node.ID) (node.Reply, error) {
+			return f.Call(ctx, id, node.IntValue(c.Message))
+		})
+	}
+}

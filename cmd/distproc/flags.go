@@ -66,6 +66,7 @@ type member struct {
 	logLevel  string
 	logFormat string
 	web       web
+	def       node.Kind // the default one
 }
 
 func (m *member) register(f *pflag.FlagSet, level string) {
@@ -116,6 +117,9 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 
 // join joins the nodes that the flags name, until it succeeds or ctx ends.
 func (r *running) join(ctx context.Context, names []string) {
+	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() }) {
+		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
+	}
 	if r.Join(ctx, names...) == nil && r.web != nil {
 		r.web.joined.Store(true)
 	}
@@ -161,8 +165,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if err != nil {
 		return c, "", err
 	}
-	def, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
-	if err != nil {
+	if m.def, err = m.defaultKind(); err != nil {
 		return c, "", usageError{fmt.Errorf("--source: %w", err)}
 	}
 	kinds, err := m.readKinds()
@@ -171,7 +174,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
-		Default: node.Kind{TTL: m.ttl, Source: def, Definition: m.source + " " + m.ttl.String()}, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
+		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
 	}, from, nil
 }
 
@@ -181,7 +184,13 @@ func nameOf(name string) string {
 	return a.Name.String()
 }
 
-// readKinds returns the kinds of --config.
+// defaultKind returns the kind of --source and --ttl.
+func (m *member) defaultKind() (node.Kind, error) {
+	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
+	return node.Kind{TTL: m.ttl, Source: s, Definition: m.source + " " + m.ttl.String()}, err
+}
+
+// readKinds returns the kinds of --config. One that it does not have is as the other flags say: the default one.
 func (m *member) readKinds() (map[string]node.Kind, error) {
 	if m.kinds == "" {
 		return nil, nil
@@ -189,6 +198,9 @@ func (m *member) readKinds() (map[string]node.Kind, error) {
 	kinds, err := readKinds(m.kinds, nameOf(m.name))
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
+	}
+	if _, ok := kinds[node.DefaultKind]; !ok {
+		kinds[node.DefaultKind] = m.def
 	}
 	return kinds, nil
 }

@@ -39,13 +39,13 @@ func TestReadmeUses(t *testing.T) {
 	}
 	cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, "127.0.0.1", host)+"\njobs -p > jobs; kill $(cat jobs); wait")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "HOME="+dir)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 10 * time.Second
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // nodes that go on
 	out, err := cmd.Output()
 	if got := string(out); err != nil || got != want {
-		logs, _ := exec.Command("tail", filepath.Join(dir, "1.log"), filepath.Join(dir, "2.log")).CombinedOutput()
+		logs, _ := exec.Command("sh", "-c", "tail "+dir+"/*/*.log").CombinedOutput()
 		t.Errorf("it prints\n%s%v; README says\n%s\n%s", got, err, want, logs)
 	}
 }

@@ -52,7 +52,7 @@ source = "exec:sh -c 'mkdir lock.$1 || exit 1; sleep 0.02; echo $1; rmdir lock.$
 ttl = "100ms"
 
 [kind.account]
-source = "exec:sh -c 'read n; b=$(cat balance.$1 2>/dev/null); echo $((b + n)) | tee balance.$1' sh {id}"
+source = "exec:sh -c 'read n; b=$(cat balance.$1 2>/dev/null); echo $((b + n)) | tee new.$1; mv new.$1 balance.$1' sh {id}"
 serial = true
 ttl = "300ms"
 `

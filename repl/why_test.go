@@ -1,0 +1,40 @@
+package repl
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node"
+)
+
+// TestWhyOfSerialKinds tells of workers that take calls in other words: they have no value, and no other node answers for them.
+func TestWhyOfSerialKinds(t *testing.T) {
+	idle := node.Explanation{
+		ID: node.IntID(7), Kind: "account", Owner: "2@h", State: node.Alive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
+		Live: true, Worker: node.WorkerInfo{Hits: 3, TTL: time.Second},
+	}
+	busy, none, lost := idle, idle, idle
+	busy.Loading, busy.Worker.Queue = true, 2
+	none.Live = false
+	lost.State = node.Failed
+	for name, c := range map[string]struct {
+		e    node.Explanation
+		want []string
+	}{
+		"idle": {idle, []string{"lives at 2@h", "3 calls answered", "1@h would stand in once all know, and until then calls wait"}},
+		"busy": {busy, []string{"lives at 2@h and is busy; 2 calls wait"}},
+		"none": {none, []string{"none lives at 2@h; a call would start one there"}},
+		"lost": {lost, []string{"the owner is lost: 1@h stands in once all know, and until then calls wait"}},
+	} {
+		text := explain(c.e).String()
+		for _, want := range c.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: %q is not in\n%s", name, want, text)
+			}
+		}
+		if strings.Contains(text, "value") || strings.Contains(text, "degraded") {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,14 +9,13 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// health is what the calls to a peer tell of it. A peer whose workers are stuck may answer every ping. It is taken
+// health is what the calls of one kind to a peer tell of it. A peer whose workers are stuck may answer every ping. It is taken
 // for stuck when calls for more than one id, one after the other over some time, all ran into their deadlines and it
-// answered none in between: one slow source is not a stuck peer. From then on calls fail over at once, and once a second
-// one of them is asked there all the same, by nobody who waits, until one is answered.
+// answered none in between: one slow source is not a stuck peer, and nor is it stuck for the other kinds. From then on calls of
+// the kind fail over at once, and once a second one of them is asked there all the same, by nobody who waits, until one is answered.
 type health struct {
-	missing atomic.Bool // calls have gone unanswered since the last answer
-	stuck   atomic.Bool
-	last    atomic.Pointer[wire.Request] // that was missed, or failed over: the next to be tried
+	stuck atomic.Bool
+	last  atomic.Pointer[wire.Request] // that was missed, or failed over: the next to be tried
 
 	mu     sync.Mutex
 	misses int       // guarded by mu
@@ -24,24 +24,106 @@ type health struct {
 	others bool      // another id was missed, too; guarded by mu
 }
 
+// healths are those of a peer.
+type healths struct {
+	doubt atomic.Bool // calls of some kind have gone unanswered since the last answer
+
+	mu    sync.Mutex
+	kinds map[string]*health // guarded by mu
+}
+
+// maxHealths is how many kinds are told apart. Names come from clients, too.
+const maxHealths = 1000
+
+// of returns the health of a kind.
+func (hs *healths) of(kind string) *health {
+	kind = cmp.Or(kind, DefaultKind)
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.kinds[kind]
+	if h == nil && len(hs.kinds) >= maxHealths {
+		kind = ""
+		h = hs.kinds[kind]
+	}
+	if h == nil {
+		h = &health{}
+		if hs.kinds == nil {
+			hs.kinds = map[string]*health{}
+		}
+		hs.kinds[kind] = h
+	}
+	return h
+}
+
+// stuck reports whether the peer is stuck as far as a kind is concerned.
+func (hs *healths) stuck(kind string) bool { return hs.doubt.Load() && hs.of(kind).stuck.Load() }
+
+// anyStuck reports whether it is for some kind.
+func (hs *healths) anyStuck() bool {
+	if !hs.doubt.Load() {
+		return false
+	}
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, h := range hs.kinds {
+		if h.stuck.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// answered notes a sign of life.
+func (hs *healths) answered(kind string) {
+	if !hs.doubt.Load() {
+		return
+	}
+	hs.of(kind).reset()
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	doubt := false
+	for _, h := range hs.kinds {
+		doubt = doubt || h.doubtful()
+	}
+	hs.doubt.Store(doubt)
+}
+
+// missed notes that a call ran into its deadline, and reports whether the peer is stuck from now on.
+func (hs *healths) missed(kind string, id ID, now time.Time) (h *health, stuck bool) {
+	h = hs.of(kind)
+	stuck = h.missed(id, now)
+	hs.mu.Lock() // answered may have looked before
+	defer hs.mu.Unlock()
+	hs.doubt.Store(true)
+	return h, stuck
+}
+
+// reset forgets all: what the peer is worth shows on a new session.
+func (hs *healths) reset() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, h := range hs.kinds {
+		h.reset()
+	}
+	hs.doubt.Store(false)
+}
+
 const (
 	stuckMisses = 5
 	stuckAfter  = 2 * time.Second
 	trialEvery  = time.Second
 )
 
-// answered notes a sign of life.
-func (h *health) answered() {
-	if h.missing.Load() {
-		h.reset()
-	}
+func (h *health) doubtful() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.misses > 0
 }
 
 func (h *health) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.misses, h.others = 0, false
-	h.missing.Store(false)
 	h.stuck.Store(false)
 }
 
@@ -49,7 +131,6 @@ func (h *health) reset() {
 func (h *health) missed(id ID, now time.Time) (stuck bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.missing.Store(true)
 	if h.misses == 0 {
 		h.since, h.first = now, id
 	}
@@ -66,24 +147,28 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 	e, ok := err.(*wire.Error) //nolint:errorlint // a session's errors are not wrapped
 	switch {
 	case err == nil:
-		p.health.answered()
+		p.health.answered(request.Kind)
 	case ok && request.IsCall && e.Code == wire.DeadlineExceeded: // a server may have much to do, and nothing is tried twice
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.Unknown: // an owner's own would say that it ran, or not
 		id, err := idOf(request)
-		if err != nil || ws != p.session.Load() || !p.health.missed(id, time.Now()) {
+		if err != nil || ws != p.session.Load() {
 			return
 		}
-		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String())
-		p.health.tryNext(request)
+		h, stuck := p.health.missed(request.Kind, id, time.Now())
+		if !stuck {
+			return
+		}
+		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String(), "kind", cmp.Or(request.Kind, DefaultKind))
+		h.tryNext(request)
 		s.mu.Lock()
 		if !s.ended {
-			s.wg.Go(func() { s.try(p, ws) })
+			s.wg.Go(func() { s.try(p, h, ws) })
 		}
 		s.mu.Unlock()
 		s.moved()
 	case ok && (e.Code == wire.Canceled || lostOnTheWay(e)): // tells nothing
 	default:
-		p.health.answered()
+		p.health.answered(request.Kind)
 	}
 }
 
@@ -93,14 +178,14 @@ func (h *health) tryNext(request *wire.Request) {
 	h.last.Store(&r)
 }
 
-// try asks a stuck peer for what failed over, now and then, until it answers or the session is not in use any more.
-func (s *sessions) try(p *peer, ws *wire.Session) {
-	for p.health.stuck.Load() && sleep(s.ctx, trialEvery) {
+// try asks a peer that is stuck for what failed over, now and then, until it answers or the session is not in use any more.
+func (s *sessions) try(p *peer, h *health, ws *wire.Session) {
+	for h.stuck.Load() && sleep(s.ctx, trialEvery) {
 		if p.session.Load() != ws {
-			p.health.reset() // what it is worth shows on the next session
+			h.reset() // what it is worth shows on the next session
 			break
 		}
-		request := p.health.last.Load()
+		request := h.last.Load()
 		_, err := ws.Call(s.ctx, request, s.patience(request.Kind))
 		s.judge(p, ws, request, err)
 	}

@@ -82,7 +82,7 @@ func (p *peer) state(failed bool) State {
 	switch {
 	case failed || p.lost.Load():
 		return Failed
-	case p.health.stuck.Load():
+	case p.health.anyStuck():
 		return Stuck
 	}
 	return Alive

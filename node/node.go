@@ -194,7 +194,7 @@ func (n *Node) viewChanged() {
 	for _, r := range n.registries() {
 		r.retain(func(id ID) bool {
 			p := v.place(id)
-			return p.self || !r.serial && (p.lost.Load() || p.health.stuck.Load())
+			return p.self || !r.serial && (p.lost.Load() || p.health.stuck(r.name))
 		})
 	}
 }
@@ -209,7 +209,7 @@ func (n *Node) heir(id ID) (name string, ok bool) {
 		return "", false
 	}
 	p := v.place(id)
-	return p.name.String(), p.self || !p.lost.Load() && !p.health.stuck.Load()
+	return p.name.String(), p.self || !p.lost.Load() && !p.health.anyStuck()
 }
 
 // handOver gives answers to the node that owns their ids now.

@@ -95,8 +95,8 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
-	if p.health.stuck.Load() && !n.exclusive(request) {
-		p.health.tryNext(request)
+	if p.health.stuck(request.Kind) && !n.exclusive(request) {
+		p.health.of(request.Kind).tryNext(request)
 		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
 	}
 	s, err := n.members.sessions.get(ctx, p)

@@ -40,7 +40,7 @@ type peer struct {
 	self     bool
 	session  atomic.Pointer[wire.Session] // nil if there is none
 	lost     atomic.Bool                  // the last session broke, or the last dial failed
-	health   health
+	health   healths
 	exchange *exchange              // guarded by members.mu
 	differs  atomic.Pointer[string] // the kinds about which it differs, as the log says
 

@@ -148,7 +148,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 	awaitView(t, a, b)
 	hanging.Store(true)
 	p := a.members.view.Load().peer(b.addr.Name)
-	for i := int64(0); !p.health.stuck.Load(); i++ {
+	for i := int64(0); !p.health.stuck(""); i++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 		a.Request(ctx, IntID(3+2*i))
 		cancel()
@@ -158,7 +158,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 	}
 	hanging.Store(false)
 	await(t, func() error {
-		if p.health.stuck.Load() {
+		if p.health.stuck("") {
 			return errors.New("it still counts as stuck")
 		}
 		return nil

@@ -1,8 +1,9 @@
 // Command distproc gives every id one place in a cluster.
 //
 // distproc node runs a headless node; distproc repl runs a node with a shell, or a shell on a
-// running node. The work is done by packages node and repl; here are flags, signals and exit codes:
-// 0 success, 1 failure, 2 a command line that makes no sense.
+// running node; distproc bench asks running nodes as fast as they answer. The work is done by packages node, its
+// gateway for --http, repl and bench; here are flags, signals and exit codes: 0 success, 1 failure, 2 a command
+// line that makes no sense.
 package main
 
 import (

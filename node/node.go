@@ -15,7 +15,7 @@
 // view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
 // nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
-// values, for the waiters of caller.go and of peers; serial.go holds those that have servers, whose Go side is
+// values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
 // their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people, stats.go and tally.go machines,
 // ready.go and trace.go those who watch. client.go is a console's way in, which is no member.

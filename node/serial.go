@@ -2,82 +2,12 @@ package node
 
 import (
 	"context"
-	"slices"
-	"time"
 
 	"github.com/distproc/distproc/wire"
 )
 
-// A worker of a serial kind has a mailbox instead of a value: messages come in, and one goroutine at a time gives them to
-// the server, one after another, and ends the server when its time has come. While there is nothing to do there is no
-// goroutine. All of a mailbox is guarded by the lock of its shard, but for server, which is that goroutine's.
-type mailbox struct {
-	server  Server
-	queue   []*waiter // in order; nil for one that was withdrawn
-	first   int       // number of queue[0]: waiters are numbered as they come
-	waiting int       // in the queue
-	current *waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
-
-	busy     bool               // a goroutine serves
-	began    time.Duration      // what it does, on the registry's clock
-	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
-	claiming bool               // it finds out whether another node has a server of this id
-	claimed  bool               // no other node has
-	listed   bool               // it is in the expiry heap
-	ending   bool               // the server shall end, for the reason why
-	why      EndReason
-}
-
 // maxMessages is how many bytes of messages may wait on a node.
 const maxMessages = 256 << 20
-
-// add puts a waiter at the end of the queue.
-func (m *mailbox) add(w *worker, c *waiter) {
-	c.worker, c.index = w, m.first+len(m.queue)
-	m.queue = append(m.queue, c)
-	m.waiting++
-}
-
-// next takes out the first waiter.
-func (m *mailbox) next() *waiter {
-	for c := (*waiter)(nil); ; {
-		c, m.queue[0] = m.queue[0], nil
-		m.queue = m.queue[1:]
-		m.first++
-		if c != nil {
-			m.waiting--
-			c.worker = nil // who gives up now finds that an answer is on its way
-			return c
-		}
-	}
-}
-
-// remove takes out a waiter that has given up, and returns what became of its message.
-func (m *mailbox) remove(c *waiter) (before Outcome) {
-	c.worker = nil
-	if c == m.current {
-		m.current = nil // its message runs to the end: what the server holds must not be left half changed
-		return Unknown
-	}
-	m.queue[c.index-m.first] = nil
-	m.waiting--
-	if len(m.queue) > 2*m.waiting+64 {
-		m.compact()
-	}
-	if m.waiting == 0 && m.claiming {
-		m.cancel()
-	}
-	return NotRun
-}
-
-// compact frees the places of those who have given up.
-func (m *mailbox) compact() {
-	m.queue = slices.DeleteFunc(m.queue, func(c *waiter) bool { return c == nil })
-	m.first = 0
-	for i, c := range m.queue {
-		c.index = i
-	}
-}
 
 // post lets c wait for the server of its id, which is started if there is none.
 func (r *registry) post(c *waiter) {
@@ -176,14 +106,6 @@ func (r *registry) refuseLocked(s *shard, w *worker) (refused []*waiter, why *wi
 		m.first++
 	}
 	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}
-}
-
-// takeAll empties the queue.
-func (m *mailbox) takeAll() (all []*waiter) {
-	for m.waiting > 0 {
-		all = append(all, m.next())
-	}
-	return all
 }
 
 // refuse answers waiters that have been taken out, with why.
@@ -370,84 +292,6 @@ func (r *registry) terminated(s *shard, w *worker, why EndReason) {
 		s.expired++
 	}
 	s.mu.Unlock()
-}
-
-// hold ends all servers, each when it has answered the message that it has, and keeps what else comes waiting. It returns
-// when they have ended. What goes on when ctx ends is told so, and has another second.
-func (r *registry) hold(ctx context.Context) {
-	if !r.serial {
-		return
-	}
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for w := range s.workers.all() {
-			r.endLocked(s, w, Closing)
-		}
-		s.held = true
-		s.mu.Unlock()
-	}
-	for r.serving() && sleep(ctx, time.Millisecond) {
-	}
-	if !r.serving() {
-		return
-	}
-	r.endServing()
-	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
-	defer cancel()
-	for r.serving() && sleep(late, time.Millisecond) {
-	}
-}
-
-// endServing ends the contexts of what servers do.
-func (r *registry) endServing() {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for _, w := range s.loading {
-			if w.mail != nil && w.mail.cancel != nil {
-				w.mail.cancel()
-			}
-		}
-		s.mu.Unlock()
-	}
-}
-
-// serving reports whether a goroutine serves any worker.
-func (r *registry) serving() bool {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		n := len(s.loading)
-		s.mu.Unlock()
-		if n > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// release answers what hold has kept waiting: it is for another node. Then messages run again, unless the registry is closed.
-func (r *registry) release() {
-	if !r.serial {
-		return
-	}
-	for i := range r.shards {
-		s := &r.shards[i]
-		var refused []*waiter
-		s.mu.Lock()
-		if s.held {
-			for w := range s.workers.all() {
-				refused = append(refused, w.mail.takeAll()...)
-				if !w.mail.busy {
-					r.dropLocked(s, w)
-				}
-			}
-		}
-		s.held = false
-		s.mu.Unlock()
-		r.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: NotRun})
-	}
 }
 
 // has reports whether a server of id lives here, or is about to.

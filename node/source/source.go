@@ -64,7 +64,8 @@
 // above, only the same scheme, host and port will do. A 301 or 302 fails the run: clients differ about what these mean,
 // and most would go on with a GET and lose the message.
 //
-// Messages for one id come one after another, and what a program does for one is over (see above) before the next. Of
+// The context of a message ends at the kind's timeout or when the node closes, not when the caller gives up: a program
+// is not killed half-way through what it writes. Messages for one id come one after another, and what a program does for one is over (see above) before the next. Of
 // a server this is true only while the context lasts: when it ends, so does the connection, or the stream of HTTP/2,
 // and a server that works on nevertheless may get the next message meanwhile.
 package source

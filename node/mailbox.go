@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// A worker of a serial kind has a mailbox instead of a value: messages come in, and one goroutine at a time gives them to
+// the server, one after another, and ends the server when its time has come. While there is nothing to do there is no
+// goroutine. All of a mailbox is guarded by the lock of its shard, but for server, which is that goroutine's.
+type mailbox struct {
+	server  Server
+	queue   []*waiter // in order; nil for one that was withdrawn
+	first   int       // number of queue[0]: waiters are numbered as they come
+	waiting int       // in the queue
+	current *waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
+
+	busy     bool               // a goroutine serves
+	began    time.Duration      // what it does, on the registry's clock
+	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
+	claiming bool               // it finds out whether another node has a server of this id
+	claimed  bool               // no other node has
+	listed   bool               // it is in the expiry heap
+	ending   bool               // the server shall end, for the reason why
+	why      EndReason
+}
+
+// add puts a waiter at the end of the queue.
+func (m *mailbox) add(w *worker, c *waiter) {
+	c.worker, c.index = w, m.first+len(m.queue)
+	m.queue = append(m.queue, c)
+	m.waiting++
+}
+
+// next takes out the first waiter.
+func (m *mailbox) next() *waiter {
+	for c := (*waiter)(nil); ; {
+		c, m.queue[0] = m.queue[0], nil
+		m.queue = m.queue[1:]
+		m.first++
+		if c != nil {
+			m.waiting--
+			c.worker = nil // who gives up now finds that an answer is on its way
+			return c
+		}
+	}
+}
+
+// remove takes out a waiter that has given up, and returns what became of its message.
+func (m *mailbox) remove(c *waiter) (before Outcome) {
+	c.worker = nil
+	if c == m.current {
+		m.current = nil // its message runs to the end: what the server holds must not be left half changed
+		return Unknown
+	}
+	m.queue[c.index-m.first] = nil
+	m.waiting--
+	if len(m.queue) > 2*m.waiting+64 {
+		m.compact()
+	}
+	if m.waiting == 0 && m.claiming {
+		m.cancel()
+	}
+	return NotRun
+}
+
+// compact frees the places of those who have given up.
+func (m *mailbox) compact() {
+	m.queue = slices.DeleteFunc(m.queue, func(c *waiter) bool { return c == nil })
+	m.first = 0
+	for i, c := range m.queue {
+		c.index = i
+	}
+}
+
+// takeAll empties the queue.
+func (m *mailbox) takeAll() (all []*waiter) {
+	for m.waiting > 0 {
+		all = append(all, m.next())
+	}
+	return all
+}

@@ -108,7 +108,12 @@ func at[T any](column []T, i int) (v T) {
 
 func (b *callBatch) size() int  { return len(b.Seq) + len(b.Cancel) }
 func (b *callBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
-func (b *callBatch) pack()      { pack(b.Seq) }
+
+// takes reports whether so many bytes more may go with this batch.
+func (b *callBatch) takes(n int) bool {
+	return !b.full() && (b.size() == 0 || b.weight+n <= MaxValue)
+}
+func (b *callBatch) pack() { pack(b.Seq) }
 
 func (b *callBatch) reset() {
 	clear(b.Text)
@@ -152,8 +157,10 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	b.Kind = put(b.Kind, i, r.Kind)
 	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
 	b.Trace = put(b.Trace, i, r.Trace)
-	b.Len = put(b.Len, i, uint32(len(r.Data)))
-	b.Data = append(b.Data, r.Data...)
+	if len(r.Data) > 0 {
+		b.Len = put(b.Len, i, uint32(len(r.Data)))
+		b.Data = append(b.Data, r.Data...)
+	}
 	b.Type = put(b.Type, i, r.Type)
 	b.weight += weightOf + len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type)
 }
@@ -208,8 +215,13 @@ func total(lengths []uint32) (sum uint64) {
 }
 
 func (b *replyBatch) size() int  { return len(b.Seq) }
-func (b *replyBatch) full() bool { return len(b.Seq) >= maxBatch || b.weight >= maxData }
-func (b *replyBatch) pack()      { pack(b.Seq) }
+func (b *replyBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
+
+// takes reports whether so many bytes more may go with this batch.
+func (b *replyBatch) takes(n int) bool {
+	return !b.full() && (b.size() == 0 || b.weight+n <= MaxValue)
+}
+func (b *replyBatch) pack() { pack(b.Seq) }
 
 func (b *replyBatch) reset() {
 	clear(b.Type)
@@ -304,7 +316,7 @@ func (it *replyReader) next() (Reply, *Error) {
 	flags, n := at(b.Flags, i), at(b.Len, i)
 	data := it.data[:n]
 	it.data = it.data[n:]
-	if len(b.Data) > maxText {
+	if len(b.Data) > maxText && len(data) < len(b.Data) {
 		data = strings.Clone(data) // who keeps one value must not keep them all
 	}
 	return Reply{

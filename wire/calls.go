@@ -10,16 +10,16 @@ import (
 // calls is the calling half of a session: it numbers calls, sends them in batches, and wakes
 // each caller with its answer.
 type calls struct {
-	peer string
-	out  *outbox[*callBatch]
-	idle sync.Pool // of *pending
+	peer         string
+	small, large *callLane
+	idle         sync.Pool // of *pending
 
-	// All of the following is guarded by out.mu.
-	seq   uint64     // of the last call
-	taken uint64     // of the last call that the writer took: up to it, a call may have run
-	ring  []*pending // the call with number seq is at seq & (len-1)
-	live  int        // calls in ring
-	err   *Error     // why no call can be made any more
+	mu sync.Mutex
+	// All of the following is guarded by mu.
+	seq  uint64     // of the last call
+	ring []*pending // the call with number seq is at seq & (len-1)
+	live int        // calls in ring
+	err  *Error     // why no call can be made any more
 
 	// Deadlines are counted in ticks of one timer that runs while calls are in flight: to read the
 	// clock for every call would cost as much as the rest of do. A call's time begins with the first tick
@@ -29,12 +29,20 @@ type calls struct {
 	base    time.Time // of the ticks
 }
 
+// A callLane is one of the two streams on which calls go. Those with large messages have one of their own, as the others would
+// have to wait behind them.
+type callLane struct {
+	out   *outbox[*callBatch]
+	taken uint64 // of the last call that the writer took: up to it, a call may have run; guarded by out.mu
+}
+
 const tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
 
 // A pending call belongs to its caller, who is woken once by done. Until then all but done is
-// guarded by out.mu.
+// guarded by calls.mu.
 type pending struct {
 	seq     uint64
+	lane    *callLane
 	batch   *callBatch // and its place there, until it is taken
 	index   int
 	ticks   int64 // that it may take
@@ -51,13 +59,25 @@ const (
 )
 
 func newCalls(peer string) *calls {
-	return &calls{
+	c := &calls{
 		peer: peer,
-		out:  newOutbox(func() *callBatch { return new(callBatch) }),
 		ring: make([]*pending, ringSize),
 		base: time.Now(),
 		idle: sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }},
 	}
+	c.small, c.large = c.newLane(), c.newLane()
+	return c
+}
+
+func (c *calls) newLane() *callLane {
+	l := &callLane{out: newOutbox(&c.mu, func() *callBatch { return new(callBatch) })}
+	l.out.alone = func() bool { return c.live <= 1 }
+	l.out.taken = func(b *callBatch) {
+		if n := len(b.Seq); n > 0 {
+			l.taken = b.Seq[n-1]
+		}
+	}
+	return l
 }
 
 // do makes one call and waits for the answer, until timeout or until ctx ends.
@@ -68,17 +88,20 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 	if len(r.Data) > MaxValue {
 		return Reply{}, Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
 	}
-	p := c.idle.Get().(*pending)
-	c.out.mu.Lock()
-	if err := c.addLocked(p, r, timeout); err != nil {
-		c.out.mu.Unlock()
+	p, lane := c.idle.Get().(*pending), c.small
+	if len(r.Data) > largeValue {
+		lane = c.large
+	}
+	c.mu.Lock()
+	if err := c.addLocked(p, lane, r, timeout); err != nil {
+		c.mu.Unlock()
 		c.idle.Put(p)
 		return Reply{}, err
 	}
-	first := c.out.fill.size() == 1
-	c.out.mu.Unlock()
+	first := lane.out.fill.size() == 1
+	c.mu.Unlock()
 	if first {
-		c.out.signal()
+		lane.out.signal()
 	}
 	if quit := ctx.Done(); quit == nil {
 		<-p.done
@@ -102,11 +125,11 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 	return reply, nil
 }
 
-func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
+func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.Duration) error {
 	if c.err != nil {
 		return &Error{Code: c.err.Code, Outcome: NotRun, Node: c.peer, Text: c.err.Text}
 	}
-	if c.live >= maxCalls || len(c.out.ready) >= maxUnsent {
+	if c.live >= maxCalls || len(lane.out.ready) >= maxUnsent {
 		return Errorf(Overloaded, NotRun, "%d calls to %s in flight", c.live, c.peer)
 	}
 	if 2*c.live >= len(c.ring) {
@@ -116,12 +139,11 @@ func (c *calls) addLocked(p *pending, r *Request, timeout time.Duration) error {
 	for c.slot(c.seq) != nil { // a slow call of an earlier round
 		c.seq++
 	}
-	b := c.out.batchLocked()
-	if b.size() > 0 && b.weight+len(r.Data) > MaxValue {
-		c.out.rollLocked()
-		b = c.out.fill
+	if !lane.out.fill.takes(len(r.Data)) {
+		lane.out.rollLocked()
 	}
-	p.seq, p.batch, p.index = c.seq, b, len(b.Seq)
+	b := lane.out.fill
+	p.seq, p.lane, p.batch, p.index = c.seq, lane, b, len(b.Seq)
 	c.ring[c.seq&uint64(len(c.ring)-1)] = p
 	c.live++
 	b.add(c.seq, r, timeout)
@@ -156,8 +178,8 @@ func (c *calls) removeLocked(p *pending) bool {
 
 // withdraw ends p for its caller, unless it has been answered: then it returns nil.
 func (c *calls) withdraw(p *pending, why Code) *Error {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.withdrawLocked(p, why)
 }
 
@@ -166,15 +188,17 @@ func (c *calls) withdrawLocked(p *pending, why Code) *Error {
 		return nil
 	}
 	e := &Error{Code: why, Outcome: NotRun, Node: c.peer}
-	if p.seq > c.taken {
+	if p.seq > p.lane.taken {
 		p.batch.void(p.index)
 		return e
 	}
 	e.Outcome = Unknown
-	if c.err == nil {
-		b := c.out.batchLocked()
-		b.Cancel = append(b.Cancel, p.seq)
-		c.out.signal()
+	if out := p.lane.out; c.err == nil { // the same lane: it must not overtake the call
+		if out.fill.full() {
+			out.rollLocked()
+		}
+		out.fill.Cancel = append(out.fill.Cancel, p.seq)
+		out.signal()
 	}
 	return e
 }
@@ -190,8 +214,8 @@ func (c *calls) startTickingLocked() {
 
 // onTick ends the calls whose deadline has passed.
 func (c *calls) onTick() {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	tick := int64(time.Since(c.base) / tickTime)
 	for _, p := range c.ring {
 		switch {
@@ -208,26 +232,14 @@ func (c *calls) onTick() {
 	}
 }
 
-// send writes batches until the session ends.
-func (c *calls) send(done <-chan struct{}, write func(any) error) error {
-	return c.out.run(done, c.noteTaken, func(b *callBatch) error { return write(b) })
-}
-
-// noteTaken is called with the lock held as the writer takes b.
-func (c *calls) noteTaken(b *callBatch) {
-	if n := len(b.Seq); n > 0 {
-		c.taken = b.Seq[n-1]
-	}
-}
-
 // made returns the number of calls, about, and how many wait for an answer.
 func (c *calls) made() (total uint64, open int) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.seq, c.live
 }
 
-// receive reads answers until the session ends.
+// receive reads the answers of one stream until the session ends.
 func (c *calls) receive(read func(any) error) error {
 	var b replyBatch
 	var answered [wakeTogether]*pending
@@ -256,11 +268,11 @@ func (c *calls) receive(read func(any) error) error {
 // removeAll forgets the calls with these numbers and puts them into calls, or nil for one that was
 // withdrawn meanwhile. The lock is held for no longer than that, as all callers need it.
 func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i, seq := range seqs {
 		p := c.slot(seq)
-		if p == nil || p.seq != seq || seq > c.taken {
+		if p == nil || p.seq != seq || seq > p.lane.taken {
 			calls[i] = nil
 			continue
 		}
@@ -271,9 +283,10 @@ func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
 
 // fail ends all calls, now and from now on: those not sent yet did not run.
 func (c *calls) fail(why *Error) {
-	c.out.close()
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
+	c.small.out.close()
+	c.large.out.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err != nil {
 		return
 	}
@@ -284,7 +297,7 @@ func (c *calls) fail(why *Error) {
 		}
 		c.removeLocked(p)
 		p.err = &Error{Code: why.Code, Outcome: Unknown, Node: c.peer, Text: why.Text}
-		if p.seq > c.taken {
+		if p.seq > p.lane.taken {
 			p.err.Outcome = NotRun
 		}
 		p.done <- struct{}{}

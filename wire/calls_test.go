@@ -81,7 +81,7 @@ func TestRing(t *testing.T) {
 	held := map[uint64]int64{}
 	answer := func(keep func(num int64) bool) {
 		for {
-			b, ok := c.out.take(c.noteTaken)
+			b, ok := c.small.out.take()
 			if !ok {
 				return
 			}
@@ -95,7 +95,7 @@ func TestRing(t *testing.T) {
 					reply(c, seq, num)
 				}
 			}
-			c.out.recycle(b)
+			c.small.out.recycle(b)
 		}
 	}
 	for round := range int64(20) {

@@ -241,9 +241,9 @@ func TestAmplification(t *testing.T) {
 			if _, err := a.Call(t.Context(), &Request{}, long); err != nil {
 				t.Error(err)
 			}
-			o := b.answers.out
+			o := b.answers
 			o.mu.Lock()
-			most.Store(max(most.Load(), int64(len(o.ready))))
+			most.Store(max(most.Load(), int64(len(o.small.ready)+len(o.large.ready))))
 			o.mu.Unlock()
 		})
 	}

@@ -8,7 +8,7 @@ import (
 // An outbox gathers what many goroutines have to say, and one writer takes it batch by batch. While
 // a batch is written the next one fills, so batches grow with the load and no timer is needed.
 type outbox[B batch] struct {
-	mu    sync.Mutex
+	mu    *sync.Mutex   // its owner's, which guards more
 	fill  B             // being filled; guarded by mu
 	ready []B           // full, the oldest first; guarded by mu
 	spare []B           // written, to be used again; guarded by mu
@@ -17,27 +17,21 @@ type outbox[B batch] struct {
 	busy  bool          // a batch is being written; guarded by mu
 	stop  bool          // guarded by mu
 	make  func() B
+
+	// Set before use. What may be nil is called with mu held.
+	write func(any) error
+	taken func(B)     // as a batch is taken; may be nil
+	alone func() bool // nobody else is about to add; may be nil
 }
 
 type batch interface {
 	size() int
-	full() bool
 	pack() // last thing before it is encoded
 	reset()
 }
 
-func newOutbox[B batch](make_ func() B) *outbox[B] {
-	o := &outbox[B]{fill: make_(), wake: make(chan struct{}, 1), make: make_}
-	o.room = sync.NewCond(&o.mu)
-	return o
-}
-
-// batchLocked returns the batch to add to.
-func (o *outbox[B]) batchLocked() B {
-	if o.fill.full() {
-		o.rollLocked()
-	}
-	return o.fill
+func newOutbox[B batch](mu *sync.Mutex, make_ func() B) *outbox[B] {
+	return &outbox[B]{mu: mu, fill: make_(), wake: make(chan struct{}, 1), room: sync.NewCond(mu), make: make_}
 }
 
 // rollLocked begins a new batch.
@@ -63,11 +57,13 @@ func (o *outbox[B]) signal() {
 	}
 }
 
-// take returns the oldest batch, if any. The caller gives it back by recycle.
-func (o *outbox[B]) take(taken func(B)) (b B, ok bool) {
+// take returns the oldest batch, if any and nobody else has one. The caller gives it back by recycle.
+func (o *outbox[B]) take() (b B, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
+	case o.busy:
+		return b, false
 	case len(o.ready) > 0:
 		b = o.ready[0]
 		o.ready = append(o.ready[:0], o.ready[1:]...)
@@ -77,8 +73,8 @@ func (o *outbox[B]) take(taken func(B)) (b B, ok bool) {
 	default:
 		return b, false
 	}
-	if taken != nil {
-		taken(b)
+	if o.taken != nil {
+		o.taken(b)
 	}
 	o.busy = true
 	o.room.Broadcast()
@@ -129,8 +125,9 @@ func (o *outbox[B]) gather() {
 	for last := -1; ; {
 		o.mu.Lock()
 		size := o.fill.size()
+		enough := size <= last || o.alone != nil && o.alone()
 		o.mu.Unlock()
-		if size <= last {
+		if enough {
 			return
 		}
 		last = size
@@ -138,9 +135,8 @@ func (o *outbox[B]) gather() {
 	}
 }
 
-// run writes batches until done is closed or write fails. Taken is called, if not nil, with mu held
-// as a batch is taken.
-func (o *outbox[B]) run(done <-chan struct{}, taken func(B), write func(B) error) error {
+// run writes batches until done is closed or a write fails.
+func (o *outbox[B]) run(done <-chan struct{}) error {
 	for {
 		select {
 		case <-o.wake:
@@ -148,16 +144,23 @@ func (o *outbox[B]) run(done <-chan struct{}, taken func(B), write func(B) error
 			return nil
 		}
 		o.gather()
-		for {
-			b, ok := o.take(taken)
-			if !ok {
-				break
-			}
-			b.pack()
-			if err := write(b); err != nil {
-				return err
-			}
-			o.recycle(b)
+		if err := o.drain(); err != nil {
+			return err
 		}
+	}
+}
+
+// drain writes what there is, unless somebody else is writing, who will write that, too.
+func (o *outbox[B]) drain() error {
+	for {
+		b, ok := o.take()
+		if !ok {
+			return nil
+		}
+		b.pack()
+		if err := o.write(b); err != nil {
+			return err
+		}
+		o.recycle(b)
 	}
 }

@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"sync"
 	"time"
+
+	"github.com/hashicorp/yamux"
 )
 
 // A Handler answers what a peer asks. Its methods are called from any number of sessions at once.
@@ -37,36 +40,41 @@ func (c Call) Reply(r *Reply) {
 		return
 	}
 	a := c.to
-	a.out.mu.Lock()
-	a.out.waitForRoomLocked()
-	b := a.out.batchLocked()
-	if b.size() > 0 && b.weight+len(r.Data) > MaxValue {
-		a.out.rollLocked()
-		b = a.out.fill
+	a.mu.Lock()
+	out := a.small
+	if len(r.Data) > largeValue && a.large.write != nil {
+		out = a.large
 	}
-	b.add(c.seq, r)
-	a.doneLocked(c.seq)
+	out.waitForRoomLocked()
+	if !out.fill.takes(len(r.Data)) {
+		out.rollLocked()
+	}
+	out.fill.add(c.seq, r)
+	a.doneLocked(c.seq, out)
 }
 
 // Fail answers the call with an error.
 func (c Call) Fail(err error) {
 	a := c.to
-	a.out.mu.Lock()
-	a.out.waitForRoomLocked()
-	a.out.batchLocked().addError(c.seq, asError(err))
-	a.doneLocked(c.seq)
+	a.mu.Lock()
+	a.small.waitForRoomLocked()
+	if !a.small.fill.takes(0) {
+		a.small.rollLocked()
+	}
+	a.small.fill.addError(c.seq, asError(err))
+	a.doneLocked(c.seq, a.small)
 }
 
 // OnCancel sets what to do when nobody waits for the answer any more: the peer gave up, or the
 // session ended. It is done at once if that has happened already. The call must still be answered.
 func (c Call) OnCancel(f func()) {
 	a := c.to
-	a.out.mu.Lock()
+	a.mu.Lock()
 	if !a.ended {
 		a.cancels[c.seq] = f
 		f = nil
 	}
-	a.out.mu.Unlock()
+	a.mu.Unlock()
 	if f != nil {
 		f()
 	}
@@ -76,10 +84,12 @@ func (c Call) OnCancel(f func()) {
 type answers struct {
 	session *Session
 	handler Handler
-	out     *outbox[*replyBatch]
+	small   *outbox[*replyBatch]
+	large   *outbox[*replyBatch] // for large values, which the others shall not wait for; not in use until it has a write
 
-	// Guarded by out.mu:
-	reading bool              // a batch is being handled: its answers wait for one another
+	mu sync.Mutex
+	// Guarded by mu:
+	reading int               // batches that are being handled: their small answers wait for one another
 	cancels map[uint64]func() // of calls that were not answered at once
 	open    int               // calls that are not answered yet
 	total   uint64            // calls
@@ -87,28 +97,33 @@ type answers struct {
 }
 
 func newAnswers(s *Session, h Handler) *answers {
-	return &answers{
-		session: s,
-		handler: h,
-		out:     newOutbox(func() *replyBatch { return new(replyBatch) }),
-		cancels: map[uint64]func(){},
-	}
+	a := &answers{session: s, handler: h, cancels: map[uint64]func(){}}
+	empty := func() *replyBatch { return new(replyBatch) }
+	a.small, a.large = newOutbox(&a.mu, empty), newOutbox(&a.mu, empty)
+	return a
 }
 
-// doneLocked ends an answer that was added, and unlocks.
-func (a *answers) doneLocked(seq uint64) {
+// use has the answers in out written to that stream.
+func (a *answers) use(out *outbox[*replyBatch], stream *yamux.Stream) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out.write = writer(stream)
+}
+
+// doneLocked ends an answer that was added to out, and unlocks.
+func (a *answers) doneLocked(seq uint64, out *outbox[*replyBatch]) {
 	a.open--
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
 	}
-	signal := !a.reading
-	a.out.mu.Unlock()
+	signal := a.reading == 0 || out == a.large
+	a.mu.Unlock()
 	if signal {
-		a.out.signal()
+		out.signal()
 	}
 }
 
-// receive reads calls until the session ends.
+// receive reads the calls of one stream until the session ends.
 func (a *answers) receive(read func(any) error) error {
 	var b callBatch
 	for {
@@ -131,16 +146,18 @@ func (a *answers) receive(read func(any) error) error {
 				a.handler.ServeCall(c)
 			}
 		}
-		a.endReading()
+		if err := a.endReading(); err != nil {
+			return err
+		}
 		a.cancel(b.Cancel)
 	}
 }
 
 // admit begins n calls, and reports whether there are not too many.
 func (a *answers) admit(n int) bool {
-	a.out.mu.Lock()
-	defer a.out.mu.Unlock()
-	a.reading = true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reading++
 	a.open += n
 	a.total += uint64(n)
 	return a.open <= maxCalls
@@ -148,53 +165,56 @@ func (a *answers) admit(n int) bool {
 
 // served returns the number of calls, and how many are not answered yet.
 func (a *answers) served() (total uint64, open int) {
-	a.out.mu.Lock()
-	defer a.out.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.total, a.open
 }
 
 // void ends a call that was withdrawn before it was sent.
 func (a *answers) void() {
-	a.out.mu.Lock()
-	defer a.out.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.open--
 }
 
-// endReading lets the answers go that waited for one another.
-func (a *answers) endReading() {
-	a.out.mu.Lock()
-	defer a.out.mu.Unlock()
-	a.reading = false
-	if a.out.fill.size() > 0 || len(a.out.ready) > 0 {
-		a.out.signal()
+// endReading lets the answers go that waited for one another. One that is alone and small is written here, as to wake the
+// writer takes longer.
+func (a *answers) endReading() error {
+	a.mu.Lock()
+	a.reading--
+	fill, ready := a.small.fill.size(), len(a.small.ready)
+	alone := fill == 1 && ready == 0 && a.small.fill.weight < chunkSize
+	a.mu.Unlock()
+	switch {
+	case alone:
+		return a.small.drain()
+	case fill+ready > 0:
+		a.small.signal()
 	}
+	return nil
 }
 
 func (a *answers) cancel(seqs []uint64) {
 	for _, seq := range seqs {
-		a.out.mu.Lock()
+		a.mu.Lock()
 		f := a.cancels[seq]
 		delete(a.cancels, seq)
-		a.out.mu.Unlock()
+		a.mu.Unlock()
 		if f != nil {
 			f()
 		}
 	}
 }
 
-// send writes batches until the session ends.
-func (a *answers) send(done <-chan struct{}, write func(any) error) error {
-	return a.out.run(done, nil, func(b *replyBatch) error { return write(b) })
-}
-
 // end cancels the calls that are not answered yet.
 func (a *answers) end() {
-	a.out.close()
-	a.out.mu.Lock()
+	a.small.close()
+	a.large.close()
+	a.mu.Lock()
 	a.ended = true
 	cancels := a.cancels
 	a.cancels = nil
-	a.out.mu.Unlock()
+	a.mu.Unlock()
 	for _, f := range cancels {
 		f()
 	}

@@ -42,6 +42,7 @@ type Session struct {
 const (
 	streamCalls     = 1 // batches of calls, and their answers the other way
 	streamOperation = 2 // one operation
+	streamLarge     = 3 // as streamCalls, for large values; since version 2
 )
 
 // newSession starts a session on an authenticated connection, which it closes at the end.
@@ -59,10 +60,12 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 		doing:   make(chan struct{}, maxOperations),
 	}
 	s.answers = newAnswers(s, h)
+	if version < 2 {
+		s.calls.large = s.calls.small
+	}
 	s.wg.Go(func() {
-		err := s.call()
+		s.call()
 		close(s.drained)
-		s.end(err)
 	})
 	s.wg.Go(func() { s.end(s.accept()) })
 	return s, nil
@@ -97,7 +100,10 @@ func (s *Session) Used() (n uint64, busy bool) {
 
 // Flush waits until the answers given so far have been written, or the session has ended; a peer
 // that does not read ends it within 3 s.
-func (s *Session) Flush() { s.answers.out.flush() }
+func (s *Session) Flush() {
+	s.answers.small.flush()
+	s.answers.large.flush()
+}
 
 // Close ends the session and waits for its goroutines. Calls in flight fail with Closed. It does
 // not wait for a stuck peer. It must not be called from a Handler: use Shut there.
@@ -165,17 +171,27 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// call opens the stream for this side's calls and reads the answers.
-func (s *Session) call() error {
+// call opens the streams for this side's calls and reads the answers, until the session ends.
+func (s *Session) call() {
+	var wg sync.WaitGroup
+	if s.calls.large != s.calls.small {
+		wg.Go(func() { s.end(s.callOn(streamLarge, s.calls.large)) })
+	}
+	s.end(s.callOn(streamCalls, s.calls.small))
+	wg.Wait()
+}
+
+func (s *Session) callOn(kind byte, lane *callLane) error {
 	stream, err := s.mux.OpenStream()
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	if _, err := stream.Write([]byte{streamCalls}); err != nil {
+	if _, err := stream.Write([]byte{kind}); err != nil {
 		return err
 	}
-	s.wg.Go(func() { s.end(s.calls.send(s.done, writer(stream))) })
+	lane.out.write = writer(stream)
+	s.wg.Go(func() { s.end(lane.out.run(s.done)) })
 	return s.calls.receive(newFrameReader(stream).read)
 }
 
@@ -200,7 +216,8 @@ func (p patient) Write(b []byte) (n int, err error) {
 
 // accept serves the streams that the peer opens.
 func (s *Session) accept() error {
-	var calls atomic.Bool // a peer has one stream of calls
+	var calls, large atomic.Bool // a peer has one stream of each
+	called := make(chan struct{})
 	for {
 		stream, err := s.mux.AcceptStream()
 		if err != nil {
@@ -220,7 +237,19 @@ func (s *Session) accept() error {
 			switch kind[0] {
 			case streamCalls:
 				if calls.CompareAndSwap(false, true) {
-					s.end(s.answer(stream))
+					s.answers.use(s.answers.small, stream)
+					close(called)
+					s.end(s.answer(stream, s.answers.small))
+				}
+			case streamLarge:
+				if large.CompareAndSwap(false, true) {
+					select {
+					case <-called: // as errors and small answers need that one
+					case <-s.done:
+						return
+					}
+					s.answers.use(s.answers.large, stream)
+					s.end(s.answer(stream, s.answers.large))
 				}
 			case streamOperation:
 				s.operate(stream)
@@ -229,9 +258,9 @@ func (s *Session) accept() error {
 	}
 }
 
-// answer serves the peer's stream of calls.
-func (s *Session) answer(stream *yamux.Stream) error {
-	s.wg.Go(func() { s.end(s.answers.send(s.done, writer(stream))) })
+// answer serves one of the peer's streams of calls.
+func (s *Session) answer(stream *yamux.Stream, out *outbox[*replyBatch]) error {
+	s.wg.Go(func() { s.end(out.run(s.done)) })
 	return s.answers.receive(newFrameReader(stream).read)
 }
 

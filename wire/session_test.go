@@ -151,9 +151,9 @@ func TestOutcome(t *testing.T) {
 				_, err := c.do(ctx, &Request{}, long)
 				result <- err
 			}()
-			<-c.out.wake // it is queued
+			<-c.small.out.wake // it is queued
 			if sent {
-				c.out.take(c.noteTaken)
+				c.small.out.take()
 			}
 			if lost {
 				c.fail(&Error{Code: Unreachable})
@@ -168,7 +168,7 @@ func TestOutcome(t *testing.T) {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != want {
 				t.Errorf("sent %v, lost %v: outcome %v, want %v", sent, lost, e.Outcome, want)
 			}
-			if b, ok := c.out.take(nil); !lost && !sent && (!ok || b.Flags[0] != callVoid) {
+			if b, ok := c.small.out.take(); !lost && !sent && (!ok || b.Flags[0] != callVoid) {
 				t.Error("a call that was withdrawn before it was sent is not void")
 			}
 			cancel()

@@ -6,6 +6,9 @@
 // back on the same stream, and wake their callers. So the cost of a message is shared by all the
 // calls in flight, and 1,024 of them cost little more than one.
 //
+// Values of more than 32 KiB have a second stream, both ways, so that the others need not wait behind them: yamux sends
+// 32 KiB of each in turn.
+//
 // Below that lies the handshake ([Dial], [Listener]): TLS 1.3 with a throw-away certificate, then
 // each side proves that it knows the cluster's cookie by HMAC-SHA-256 over a key exported from that
 // TLS session (RFC 9266 calls this channel binding), so a man in the middle, who has two TLS
@@ -29,6 +32,7 @@ const (
 	MaxMessage    = MaxValue + 64<<10 // bytes of one encoded message
 	maxBatch      = 4096              // calls or replies in one message
 	maxData       = 256 << 10         // a batch with this many bytes of values is full
+	largeValue    = 32 << 10          // a value with more bytes goes on the stream for large ones
 	maxCalls      = 1 << 16           // calls in flight on one session, each way
 	maxStreams    = 256               // streams that are open on a session: one for calls each way, the rest operations
 	maxOperations = 64                // operations in progress for one peer
@@ -41,10 +45,10 @@ const (
 	giveUp            = 2 * time.Second // … and how long it may take: a paused peer is lost after 3 s
 )
 
-// The range of protocol versions that this package speaks.
+// The range of protocol versions that this package speaks. Since version 2 large values have a stream of their own.
 const (
 	minVersion = 1
-	maxVersion = 1
+	maxVersion = 2
 )
 
 // A Role tells what a peer is to the cluster.

@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// sized answers a call with as many bytes as its number says. It tells of each answer of more than 1,000.
+type sized struct {
+	echo
+	given chan struct{}
+}
+
+func (h sized) ServeCall(c Call) {
+	c.Reply(&Reply{Data: strings.Repeat("x", int(c.Request.Num)+len(c.Request.Data))})
+	if c.Request.Num > 1000 {
+		h.given <- struct{}{}
+	}
+}
+
+// TestLargeApart has a value of 1 MiB come over a slow connection: small calls that are made meanwhile come back before it.
+func TestLargeApart(t *testing.T) {
+	for _, version := range []uint16{1, maxVersion} {
+		h := sized{given: make(chan struct{}, 1)}
+		a := slowPair(t, version, h)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer cancel()
+			if r, err := a.Call(t.Context(), &Request{Num: MaxValue}, long); err != nil || len(r.Data) != MaxValue {
+				t.Errorf("version %d: the large one: %d bytes, %v", version, len(r.Data), err)
+			}
+		})
+		<-h.given
+		before := 0 // small answers
+		for ctx.Err() == nil {
+			if r, err := a.Call(t.Context(), &Request{Num: 3}, long); err != nil || r.Data != "xxx" {
+				t.Fatalf("version %d: a small one: %q, %v", version, r.Data, err)
+			}
+			if ctx.Err() == nil {
+				before++
+			}
+		}
+		wg.Wait()
+		if apart := version > 1; apart != (before > 0) {
+			t.Errorf("version %d: %d small answers came before the large one", version, before)
+		}
+	}
+}
+
+// TestLargeMessages sends large messages and small ones together, with both versions.
+func TestLargeMessages(t *testing.T) {
+	for _, version := range []uint16{1, maxVersion} {
+		a, _ := pairOf(t, version, echo{}, sized{})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			message := strings.Repeat("m", i%4*largeValue)
+			wg.Go(func() {
+				r, err := a.Call(t.Context(), &Request{Num: int64(i), IsCall: true, Data: message}, long)
+				if err != nil || len(r.Data) != i+len(message) {
+					t.Errorf("version %d: call %d: %d bytes, %v", version, i, len(r.Data), err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// TestLargeStreamAlone has a peer open only the stream for large values: its calls wait, and the session ends all the same.
+func TestLargeStreamAlone(t *testing.T) {
+	mux, victim := rawPeer(t)
+	stream, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stream, string([]byte{streamLarge}))
+	if err := sendGob(stream, callBatch{Seq: []uint64{1}}); err != nil {
+		t.Fatal(err)
+	}
+	calls, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := stream.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("an answer came")
+	}
+	io.WriteString(calls, string([]byte{streamCalls})) // on which the answer comes, as it is small
+	calls.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := recvGob(calls, new(replyBatch), MaxMessage); err != nil {
+		t.Error(err)
+	}
+	victim.Close()
+}
+
+// pairOf is pair with that version of the protocol.
+func pairOf(t *testing.T, version uint16, dialer, acceptor Handler) (*Session, *Session) {
+	t.Helper()
+	c := credentials(t, testCookie)
+	l, _ := listen(t, c)
+	return connect(t, c, l, l.Addr().String(), version, dialer, acceptor)
+}
+
+// slowPair returns one end of a session over a connection that carries 2 MB/s.
+func slowPair(t *testing.T, version uint16, acceptor Handler) *Session {
+	t.Helper()
+	c := credentials(t, testCookie)
+	l, _ := listen(t, c)
+	slow, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		in, err := slow.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		wg.Go(func() { io.Copy(out, in); out.Close() })
+		buf := make([]byte, 8<<10)
+		for {
+			n, err := out.Read(buf)
+			if err != nil {
+				break
+			}
+			in.Write(buf[:n])
+			time.Sleep(4 * time.Millisecond)
+		}
+		in.Close()
+	})
+	t.Cleanup(func() { slow.Close(); wg.Wait() })
+	a, _ := connect(t, c, l, slow.Addr().String(), version, echo{}, acceptor)
+	return a
+}
+
+// connect returns the two ends of a session.
+func connect(t *testing.T, c *Credentials, l *Listener, addr string, version uint16, dialer, acceptor Handler) (a, b *Session) {
+	t.Helper()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		in, err := l.Accept()
+		if err == nil {
+			in.version = version
+			b, err = in.Accept(Hello{Name: "acceptor"}, acceptor)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	conn, peer, _, err := c.dial(t.Context(), addr, Hello{Name: "dialer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err = newSession(conn, peer, version, true, dialer); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}

@@ -18,8 +18,15 @@ import (
 )
 
 // TestMain checks that Close waits for every goroutine, but for one: memberlist's Shutdown does not wait for a probe that it
-// makes just then, which ends by itself within a few seconds.
+// makes just then, which ends by itself within a few seconds. Benchmarks run this program as their peer.
 func TestMain(m *testing.M) {
+	if what := os.Getenv("DISTPROC_BENCH_PEER"); what != "" {
+		if err := servePeer(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2"),
@@ -394,7 +401,7 @@ func TestNotOwner(t *testing.T) {
 	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	reply, err := a.retry(t.Context(), IntID(5), p, &request, err)
+	reply, err := a.retry(t.Context(), IntID(5), p, &request, err, a.registry.now())
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}

@@ -142,12 +142,10 @@ func (h *health) missed(id ID, now time.Time) (stuck bool) {
 	return h.stuck.CompareAndSwap(false, true)
 }
 
-// judge learns from what became of a call.
+// judge learns from a call that failed.
 func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err error) {
 	e, ok := err.(*wire.Error) //nolint:errorlint // a session's errors are not wrapped
 	switch {
-	case err == nil:
-		p.health.answered(request.Kind)
 	case ok && request.IsCall && e.Code == wire.DeadlineExceeded: // a server may have much to do, and nothing is tried twice
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.Unknown: // an owner's own would say that it ran, or not
 		id, err := idOf(request)
@@ -186,8 +184,11 @@ func (s *sessions) try(p *peer, h *health, ws *wire.Session) {
 			break
 		}
 		request := h.last.Load()
-		_, err := ws.Call(s.ctx, request, s.patience(request.Kind))
-		s.judge(p, ws, request, err)
+		if _, err := ws.Call(s.ctx, request, s.patience(request.Kind)); err != nil {
+			s.judge(p, ws, request, err)
+		} else {
+			p.health.answered(request.Kind)
+		}
 	}
 	if s.ctx.Err() == nil {
 		s.log.Info("node answers again", "node", p.name.String())

@@ -60,23 +60,28 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (rep
 	return reply, err
 }
 
-// requestFrom asks another node, and whom it takes to get an answer.
+// requestFrom asks another node, and whom it takes to get an answer. With many calls in flight most of what one takes is to
+// fetch its stack from memory, twice; so what is rare has functions of its own, and the frames of this way are small.
 func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, began time.Duration) (Reply, error) {
-	if p.session.Load() == nil { // to dial takes from the same 5 s
-		var cancel context.CancelFunc
-		ctx, cancel = withDefaultTimeout(ctx)
-		defer cancel()
-	}
 	request := wireRequest(kind, id)
 	request.Fresh, request.Trace = fresh, TraceOf(ctx)
+	if p.session.Load() == nil {
+		return n.dialFor(ctx, id, p, &request)
+	}
 	reply, err := n.ask(ctx, p, &request)
 	if err != nil {
-		if _, ok := ctx.Deadline(); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-began))
-			defer cancel()
-		}
-		return n.retry(ctx, id, p, &request, err)
+		return n.retry(ctx, id, p, &request, err, began)
+	}
+	return reply, nil
+}
+
+// dialFor is requestFrom for a node without a session: to dial takes from the same 5 s.
+func (n *Node) dialFor(ctx context.Context, id ID, p *peer, request *wire.Request) (Reply, error) {
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	reply, err := n.ask(ctx, p, request)
+	if err != nil {
+		return n.retry(ctx, id, p, request, err, 0)
 	}
 	return reply, nil
 }
@@ -95,33 +100,56 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 
 // ask asks one other node.
 func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
-	if p.health.stuck(request.Kind) && !n.exclusive(request) {
-		p.health.of(request.Kind).tryNext(request)
-		return Reply{}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
-	}
-	s, err := n.members.sessions.get(ctx, p)
+	s, err := n.sessionFor(ctx, p, request)
 	if err != nil {
-		if errors.Is(err, wire.Leaving) {
-			n.members.left(n.members.sessions.seated(p))
-		}
 		return Reply{}, err
 	}
 	r, err := s.Call(ctx, request, timeoutOf(ctx))
-	if !request.Route { // that one's own errors tell of others
-		n.members.sessions.judge(p, s, request, err)
-	}
 	if err != nil {
-		if errors.Is(err, wire.Leaving) {
-			h := s.Peer()
-			n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
-		}
-		return Reply{}, err
+		return Reply{}, n.learn(p, s, request, err)
+	}
+	if !request.Route { // that one's own answers tell of others
+		p.health.answered(request.Kind)
 	}
 	return replyOf(r), nil
 }
 
-// retry goes on after p has failed to answer: it asks whom the view names now, and at the end answers itself.
-func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error) (Reply, error) {
+// sessionFor returns the session to ask p with, unless it is stuck.
+func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (*wire.Session, error) {
+	if s := p.session.Load(); s != nil && !p.health.doubt.Load() {
+		return s, nil
+	}
+	if p.health.stuck(request.Kind) && !n.exclusive(request) {
+		p.health.of(request.Kind).tryNext(request)
+		return nil, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
+	}
+	s, err := n.members.sessions.get(ctx, p)
+	if errors.Is(err, wire.Leaving) {
+		n.members.left(n.members.sessions.seated(p))
+	}
+	return s, err
+}
+
+// learn learns from a call that failed.
+func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error) error {
+	if !request.Route {
+		n.members.sessions.judge(p, s, request, err)
+	}
+	if errors.Is(err, wire.Leaving) {
+		h := s.Peer()
+		n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
+	}
+	return err
+}
+
+// retry goes on after p has failed to answer: it asks whom the view names now, and at the end answers itself. Without a deadline in ctx the
+// call has 5 s since it began.
+func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error, began time.Duration) (Reply, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-began))
+		defer cancel()
+	}
 	for try := 1; ; try++ {
 		next := p
 		e, ok := errors.AsType[*wire.Error](err)

@@ -65,9 +65,12 @@ func (n *Node) noteRequest(ctx context.Context, k key, began time.Duration, repl
 	if r := n.registryOf(k.Kind); r != nil {
 		r.tally.noteRequest(n.name, took, reply, err)
 	}
-	if !n.log.Enabled(ctx, slog.LevelDebug) {
-		return
+	if n.log.Enabled(ctx, slog.LevelDebug) {
+		n.logRequest(ctx, k, took, reply, err)
 	}
+}
+
+func (n *Node) logRequest(ctx context.Context, k key, took time.Duration, reply Reply, err error) {
 	fields := []any{"kind", cmp.Or(k.Kind, DefaultKind), "id", k.ID.String(), "took", took}
 	if err != nil {
 		fields = append(fields, "err", err.Error(), "outcome", OutcomeOf(err).String())

@@ -1,0 +1,152 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The benchmarks of this file measure requests from one process to others on this machine. Such times tell of the machine
+// and of its neighbours as much as of distproc, so each is taken in turns with a baseline, and the ratio is what to compare.
+
+// BenchmarkRequestRemote measures a request for a cached value of a node in another process, over TLS. In turns with
+// it a raw echo in another process is measured; "of-echo" is the ratio of the rates.
+func BenchmarkRequestRemote(b *testing.B) {
+	for _, callers := range []int{1, 128, 1024} {
+		b.Run(fmt.Sprintf("inflight=%d", callers), func(b *testing.B) {
+			echo := newEcho(b, startPeer(b, "echo"), callers)
+			nodes := startQuiet(b, 1)
+			attach(b, nodes[0], startPeer(b, "node"))
+			request := requestCached(b, nodes[0])
+			b.ReportAllocs()
+			b.ResetTimer()
+			var took time.Duration
+			for _, n := range rounds(b.N, callers) {
+				b.StopTimer()
+				took += together(b, callers, n, echo.call)
+				b.StartTimer()
+				together(b, callers, n, request)
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+			b.ReportMetric(float64(b.N)/took.Seconds(), "echoes/s")
+			b.ReportMetric(took.Seconds()/b.Elapsed().Seconds(), "of-echo")
+		})
+	}
+}
+
+// rounds divides n calls into ten rounds, or into fewer if a round would have few calls for each caller.
+func rounds(n, callers int) (sizes []int) {
+	size := max(n/10, 100*callers)
+	for ; n > size; n -= size {
+		sizes = append(sizes, size)
+	}
+	return append(sizes, n)
+}
+
+// together runs f n times on some callers, and returns how long that took.
+func together(b *testing.B, callers, n int, f func()) time.Duration {
+	b.Helper()
+	began := time.Now()
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				f()
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(began)
+}
+
+// requestCached returns a function that requests one of 1,000 ids whose workers other nodes have.
+func requestCached(b *testing.B, n *Node) func() {
+	var ids []ID
+	for i := int64(0); len(ids) < 1000; i++ {
+		if !n.members.view.Load().place(IntID(i)).self {
+			ids = append(ids, IntID(i))
+			if _, err := n.Request(b.Context(), IntID(i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	var next atomic.Int64
+	return func() {
+		if _, err := n.Request(context.Background(), ids[next.Add(1)%1000]); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+func attach(b *testing.B, n *Node, peer string) {
+	b.Helper()
+	if c := n.Connect(b.Context(), peer); len(c) == 0 || c[0].Err != nil {
+		b.Fatal(c)
+	}
+}
+
+// startPeer starts a process of this program that serves, and returns its name or address.
+func startPeer(b *testing.B, what string) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "DISTPROC_BENCH_PEER="+what, "DISTPROC_BENCH_HOST="+testHost())
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { stdin.Close(); cmd.Wait() })
+	name, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(name)
+}
+
+// servePeer is the program of a process that startPeer starts: it serves until its standard input ends.
+func servePeer(what string) error {
+	var name string
+	switch what {
+	case "echo":
+		l, err := listenEcho()
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		name = l.Addr().String()
+	case "node", "large":
+		kind := Kind{TTL: time.Hour}
+		if what == "large" {
+			kind.Source = largeSource
+		}
+		n, err := Start(Config{
+			Name: "2@" + os.Getenv("DISTPROC_BENCH_HOST"), Cookie: testCookie, Default: kind,
+		})
+		if err != nil {
+			return err
+		}
+		defer n.Close(context.Background())
+		name = n.Self()
+	}
+	fmt.Println(name)
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -32,32 +31,32 @@ func BenchmarkRequestLocalParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkStartWorker measures a request that starts a worker.
+// BenchmarkStartWorker measures a request that starts a worker, with up to 100,000 others alive: with the source that comes with distproc,
+// which the caller runs, and with one that has a goroutine of its own.
 func BenchmarkStartWorker(b *testing.B) {
-	n := startQuiet(b, 1)[0]
-	b.ReportAllocs()
-	i := int64(0)
-	for b.Loop() {
-		if _, err := n.Request(context.Background(), IntID(i)); err != nil {
-			b.Fatal(err)
-		}
-		i++
-	}
-}
-
-// BenchmarkStartWorkerParallel is BenchmarkStartWorker with 64 callers for each core.
-func BenchmarkStartWorkerParallel(b *testing.B) {
-	n := startQuiet(b, 1)[0]
-	b.ReportAllocs()
-	b.SetParallelism(64)
-	var next atomic.Int64
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, err := n.Request(context.Background(), IntID(next.Add(1))); err != nil {
-				b.Fatal(err)
+	for name, kind := range map[string]Kind{"inline": {}, "goroutine": {Source: RandomSource}} {
+		kind.TTL = time.Hour
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			const most = 100_000
+			var r *registry
+			for i := range int64(b.N) {
+				if i%most == 0 {
+					b.StopTimer()
+					if r != nil {
+						r.close(b.Context())
+					}
+					r = testRegistry(kind, "1@h", 100)
+					b.StartTimer()
+				}
+				if _, err := r.request(b.Context(), IntID(i)); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+			b.StopTimer()
+			r.close(b.Context())
+		})
+	}
 }
 
 // startQuiet starts a cluster that logs nothing and whose workers do not expire meanwhile.

@@ -63,7 +63,7 @@ func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key
 	if err != nil {
 		return Reply{}, err
 	}
-	return r.await(ctx, k.ID, message)
+	return r.await(ctx, k.ID, message, r.now())
 }
 
 // again reports whether a call that failed so may succeed elsewhere, or later.

@@ -26,6 +26,11 @@ func newCaller() *caller {
 
 // wait waits for the answer, until ctx ends, or for the default time if ctx has no deadline. Once it has returned, nobody else has c.
 func (c *caller) wait(ctx context.Context, r *registry) (Reply, error) {
+	select {
+	case a := <-c.answer: // it came at once
+		return a.reply, a.err
+	default:
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		c.timer.Reset(defaultTimeout)
 		defer c.timer.Stop()

@@ -74,6 +74,13 @@ func (r *registry) withdraw(c *waiter, why error) {
 
 // startLocked starts the worker of id for those who wait.
 func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
+	w := r.loadLocked(s, id, now, waiters)
+	r.runners.run(run{r, s, w})
+	return w
+}
+
+// loadLocked is startLocked without a goroutine that runs the source.
+func (r *registry) loadLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
 	kind := r.kind.Load()
 	l := &load{}
 	l.ctx.deadline = r.base.Add(now + kind.Timeout)
@@ -88,7 +95,6 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 	s.workers.put(w)
 	s.beginLocked(w)
 	r.wg.Add(1)
-	r.runners.run(run{r, s, w})
 	return w
 }
 

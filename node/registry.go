@@ -97,19 +97,20 @@ func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] 
 
 // request answers from the worker of id, which it starts if there is none.
 func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
-	if reply, ok := r.lookup(id, r.now(), false); ok {
+	now := r.now()
+	if reply, ok := r.lookup(id, now, false); ok {
 		return reply, nil
 	}
-	return r.await(ctx, id, Value{})
+	return r.await(ctx, id, Value{}, now)
 }
 
 // await waits for the worker of id, or for its server's answer to a message.
-func (r *registry) await(ctx context.Context, id ID, message Value) (Reply, error) {
+func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
 	c := r.callers.Get().(*caller)
 	defer r.callers.Put(c)
 	c.waiter.id, c.message, c.trace, c.canceled = id, message, TraceOf(ctx), false
-	c.deadline = r.now() + timeoutOf(ctx)
-	r.enqueue(&c.waiter)
+	c.deadline = now + timeoutOf(ctx)
+	r.enqueue(&c.waiter, now)
 	reply, err := c.wait(ctx, r)
 	c.message = Value{} // it may be large
 	return reply, err
@@ -162,12 +163,11 @@ func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successo
 }
 
 // enqueue answers c from the worker's value, or lets it wait for the worker.
-func (r *registry) enqueue(c *waiter) {
+func (r *registry) enqueue(c *waiter, now time.Duration) {
 	if r.serial {
-		r.post(c)
+		r.post(c, now)
 		return
 	}
-	now := r.now()
 	s := r.shard(c.id)
 	s.mu.Lock()
 	w := s.workers.get(c.id)
@@ -192,33 +192,38 @@ func (r *registry) enqueue(c *waiter) {
 		r.logReply("Cached value returned", c.id, reply)
 		c.done(reply, nil)
 	default:
-		err := r.waitLocked(s, w, c, now)
+		inline, err := r.waitLocked(s, w, c, now)
 		s.mu.Unlock()
 		if err != nil {
 			c.done(Reply{}, err)
+		} else if inline != nil {
+			run{r, s, inline}.do()
 		}
 	}
 }
 
-// waitLocked lets c wait for w, or for a new worker if w is nil.
-func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) error {
+// waitLocked lets c wait for w, or for a new worker if w is nil. It returns the new one if c is to run its source.
+func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) (inline *worker, err error) {
 	switch {
 	case s.closed:
-		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
-		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+		return nil, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	case w != nil && len(w.load.waiters) >= w.kind.Queue:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
+		return nil, wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
 	case r.room.waiting.Load() >= r.room.size:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
+		return nil, wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
 	r.room.enter(c)
-	if w == nil {
+	switch {
+	case w != nil:
+		w.load.add(w, c)
+	case r.kind.Load().Inline && r.before == nil: // which may have to be waited for
+		return r.loadLocked(s, c.id, now, []*waiter{c}), nil
+	default:
 		r.startLocked(s, c.id, now, []*waiter{c})
-		return nil
 	}
-	w.load.add(w, c)
-	return nil
+	return nil, nil
 }
 
 // logRun logs what became of a run of the kind's source, or of its server.

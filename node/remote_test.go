@@ -43,6 +43,45 @@ func BenchmarkRequestRemote(b *testing.B) {
 	}
 }
 
+// BenchmarkClient measures 128 callers of one process that owns nothing, with requests for cached values of a cluster of other processes,
+// which all share the cores of this machine. The callers are spread over the nodes, and a node that does not own an id asks the one
+// that does.
+func BenchmarkClient(b *testing.B) {
+	for _, size := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("nodes=%d", size), func(b *testing.B) {
+			var clients []*Client
+			var names []string
+			for range size {
+				names = append(names, startPeer(b, "node", names...))
+				c, err := Attach(b.Context(), ClientConfig{Node: names[len(names)-1], Cookie: testCookie})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(func() { c.Close() })
+				clients = append(clients, c)
+			}
+			for _, c := range clients {
+				for i := range int64(1000) {
+					if _, err := c.Request(b.Context(), IntID(i)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var next atomic.Int64
+			together(b, 128, b.N, func() {
+				i := next.Add(1)
+				if _, err := clients[i%int64(size)].Request(context.Background(), IntID(i/int64(size)%1000)); err != nil {
+					b.Error(err)
+				}
+			})
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+		})
+	}
+}
+
 // rounds divides n calls into ten rounds, or into fewer if a round would have few calls for each caller.
 func rounds(n, callers int) (sizes []int) {
 	size := max(n/10, 100*callers)
@@ -96,11 +135,11 @@ func attach(b *testing.B, n *Node, peer string) {
 	}
 }
 
-// startPeer starts a process of this program that serves, and returns its name or address.
-func startPeer(b *testing.B, what string) string {
+// startPeer starts a process of this program that serves, and returns its name or address. A node joins the others.
+func startPeer(b *testing.B, what string, join ...string) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), "DISTPROC_BENCH_PEER="+what, "DISTPROC_BENCH_HOST="+testHost())
+	cmd.Env = append(os.Environ(), "DISTPROC_BENCH_PEER="+what, "DISTPROC_BENCH_HOST="+testHost(), "DISTPROC_BENCH_JOIN="+strings.Join(join, " "))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -144,6 +183,11 @@ func servePeer(what string) error {
 			return err
 		}
 		defer n.Close(context.Background())
+		if join := strings.Fields(os.Getenv("DISTPROC_BENCH_JOIN")); len(join) > 0 {
+			if err := n.Join(context.Background(), join...); err != nil {
+				return err
+			}
+		}
 		name = n.Self()
 	}
 	fmt.Println(name)

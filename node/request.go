@@ -95,7 +95,7 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply,
 	if fresh {
 		r.forget(id)
 	}
-	return r.await(ctx, id, Value{})
+	return r.await(ctx, id, Value{}, r.now())
 }
 
 // ask asks one other node.

@@ -22,7 +22,7 @@ type run struct {
 func (j run) do() {
 	defer j.r.wg.Done()
 	l := j.w.load
-	defer l.ctx.end()
+	defer l.ctx.release()
 	j.r.awaitBefore(&l.ctx)
 	protect(&l.ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { j.r.finish(j.s, j.w, v, err) })
 }
@@ -137,6 +137,17 @@ func (c *runContext) end() {
 	case c.err == nil && !time.Now().Before(c.deadline):
 		c.err = context.DeadlineExceeded
 	case c.err == nil:
+		c.err = context.Canceled
+	}
+}
+
+// release ends the context of a run that is over. It does not look at the clock.
+func (c *runContext) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real != nil {
+		c.cancel()
+	} else if c.err == nil {
 		c.err = context.Canceled
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // TestRunContext looks at the context of a run in the ways that sources do, before and after it has become real.
@@ -110,4 +112,41 @@ func TestRunners(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestInline has sources that their first callers run: others wait for the same run, a panic is an error, and no goroutine is started.
+func TestInline(t *testing.T) {
+	var r *registry
+	runs := 0
+	r = testRegistry(Kind{Inline: true, TTL: time.Hour, Source: func(_ context.Context, id ID) (Value, error) {
+		runs++
+		if id == IntID(13) {
+			panic("13")
+		}
+		for id == IntID(7) && r.room.waiting.Load() < 2 { // until another one waits for it
+			time.Sleep(time.Millisecond)
+		}
+		return IntValue(int64(runs)), nil
+	}}, "1@h", 100)
+	defer r.close(context.Background())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if reply, err := r.request(t.Context(), IntID(7)); err != nil || reply.Value != IntValue(1) {
+				t.Errorf("a run with two who wait: %v, %v", reply.Value, err)
+			}
+		})
+	}
+	wg.Wait()
+	for range 2 {
+		if _, err := r.request(t.Context(), IntID(13)); !errors.Is(err, wire.Panicked) {
+			t.Errorf("a panic: %v, want %v", err, wire.Panicked)
+		}
+	}
+	if runs != 3 {
+		t.Errorf("%d runs, want 3", runs)
+	}
+	if n := r.runners.idle.Load(); n != 0 {
+		t.Errorf("%d goroutines were started", n)
+	}
 }

@@ -69,6 +69,36 @@ func BenchmarkRequestDuringExpiry(b *testing.B) {
 	}
 }
 
+// BenchmarkExpiryLateness measures how long after its time a worker is gone, of 100,000 that expire within a second while a million others
+// live. It looks every millisecond or so.
+func BenchmarkExpiryLateness(b *testing.B) {
+	for b.Loop() {
+		r := testRegistry(Kind{TTL: time.Hour, Source: constant, Inline: true}, "1@h", 100)
+		fill(b, r, million)
+		r.set(Kind{TTL: 2 * time.Second, TTLJitter: 0.5, Source: constant, Inline: true})
+		const count = 100_000
+		var due []time.Duration
+		for i := range int64(count) {
+			if _, err := r.request(context.Background(), IntID(million+i)); err != nil {
+				b.Fatal(err)
+			}
+			due = append(due, r.shard(IntID(million+i)).workers.get(IntID(million+i)).expires)
+		}
+		slices.Sort(due)
+		var late []time.Duration
+		for len(late) < count {
+			time.Sleep(time.Millisecond)
+			for now, gone := r.now(), million+count-r.live(); len(late) < gone; {
+				late = append(late, now-due[len(late)])
+			}
+		}
+		b.ReportMetric(percentile(late, 0.5).Seconds()*1000, "p50-late-ms")
+		b.ReportMetric(percentile(late, 0.99).Seconds()*1000, "p99-late-ms")
+		b.ReportMetric(percentile(late, 1).Seconds()*1000, "max-late-ms")
+		r.close(b.Context())
+	}
+}
+
 // p99 requests cached values for some time.
 func p99(r *registry, d time.Duration) time.Duration {
 	var took []time.Duration
@@ -79,6 +109,5 @@ func p99(r *registry, d time.Duration) time.Duration {
 		}
 		took = append(took, time.Since(start))
 	}
-	slices.Sort(took)
-	return took[len(took)*99/100]
+	return percentile(took, 0.99)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/distproc/distproc/wire"
 )
@@ -10,18 +11,17 @@ import (
 const maxMessages = 256 << 20
 
 // post lets c wait for the server of its id, which is started if there is none.
-func (r *registry) post(c *waiter) {
+func (r *registry) post(c *waiter, now time.Duration) {
 	s := r.shard(c.id)
 	s.mu.Lock()
-	err := r.postLocked(s, c)
+	err := r.postLocked(s, c, now)
 	s.mu.Unlock()
 	if err != nil {
 		c.done(Reply{}, err)
 	}
 }
 
-func (r *registry) postLocked(s *shard, c *waiter) *wire.Error {
-	now := r.now()
+func (r *registry) postLocked(s *shard, c *waiter, now time.Duration) *wire.Error {
 	w := s.workers.get(c.id)
 	switch {
 	case c.canceled:

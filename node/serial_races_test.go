@@ -38,7 +38,7 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		var wg sync.WaitGroup
 		for range 500 {
-			wg.Go(func() { _, _ = r.await(ctx, IntID(7), Value{}) })
+			wg.Go(func() { _, _ = r.await(ctx, IntID(7), Value{}, r.now()) })
 		}
 		wg.Wait()
 		cancel()
@@ -84,7 +84,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	done := make(chan error, 2)
 	call := func(ctx context.Context, id int64, message string) {
 		go func() {
-			_, err := r.await(ctx, IntID(id), BytesValue(message))
+			_, err := r.await(ctx, IntID(id), BytesValue(message), r.now())
 			done <- err
 		}()
 		<-making
@@ -128,15 +128,15 @@ func (s noting) Call(_ context.Context, m Value) (Value, error) {
 func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
 		want := "sleep 1m."
-		r.enqueue(&waiter{id: IntID(7), message: BytesValue("sleep 1m"), deadline: r.now() + time.Hour, done: func(Reply, error) {}})
+		r.enqueue(&waiter{id: IntID(7), message: BytesValue("sleep 1m"), deadline: r.now() + time.Hour, done: func(Reply, error) {}}, r.now())
 		synctest.Wait()
 		for i := range 10_000 {
 			c := &waiter{id: IntID(7), deadline: r.now() + time.Hour, done: func(Reply, error) {}}
-			r.enqueue(c)
+			r.enqueue(c, r.now())
 			if i%1000 == 500 {
 				message := strings.Repeat("x", i)
 				want += message + "."
-				r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(Reply, error) {}})
+				r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(Reply, error) {}}, r.now())
 			}
 			r.withdraw(c, context.Canceled)
 		}
@@ -163,7 +163,7 @@ func TestSerialCloseWhileClaiming(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() {
-			_, err := r.await(t.Context(), IntID(7), Value{})
+			_, err := r.await(t.Context(), IntID(7), Value{}, r.now())
 			done <- err
 		}()
 		synctest.Wait()

@@ -89,7 +89,7 @@ func inSerialBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry
 // tell sends a message and checks the answer.
 func tell(t *testing.T, r *registry, id, message, want string) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), BytesValue(message))
+	reply, err := r.await(t.Context(), mustID(id), BytesValue(message), r.now())
 	if err != nil || reply.Value.String() != want || reply.Node != "1@h" || reply.Cached {
 		t.Errorf("call(%s, %q) = %+v, %v; want %q", id, message, reply, err, want)
 	}
@@ -98,7 +98,7 @@ func tell(t *testing.T, r *registry, id, message, want string) {
 // tellFails sends a message that fails.
 func tellFails(t *testing.T, r *registry, id, message string, want error, outcome Outcome) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), BytesValue(message))
+	reply, err := r.await(t.Context(), mustID(id), BytesValue(message), r.now())
 	if !errors.Is(err, want) || OutcomeOf(err) != outcome {
 		t.Errorf("call(%s, %q) = %+v, %v (%v); want %v (%v)", id, message, reply, err, OutcomeOf(err), want, outcome)
 	}
@@ -224,7 +224,7 @@ func TestSerialGiveUp(t *testing.T) {
 			time.AfterFunc(after, cancel)
 			done := make(chan error, 1)
 			go func() {
-				_, err := r.await(ctx, IntID(7), BytesValue(message))
+				_, err := r.await(ctx, IntID(7), BytesValue(message), r.now())
 				done <- err
 			}()
 			synctest.Wait()
@@ -257,7 +257,7 @@ func TestSerialDeadlines(t *testing.T) {
 	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, _ *diary) {
 		answers := make(chan error, 3)
 		post := func(message string, deadline time.Duration) {
-			r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + deadline, done: func(_ Reply, err error) { answers <- err }})
+			r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + deadline, done: func(_ Reply, err error) { answers <- err }}, r.now())
 			synctest.Wait()
 		}
 		post("sleep 10s", time.Minute)
@@ -276,7 +276,7 @@ func TestSerialOverload(t *testing.T) {
 	inSerialBubble(t, Kind{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
 		post := func(id int64, message string) error {
 			var failed error
-			r.enqueue(&waiter{id: IntID(id), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(_ Reply, err error) { failed = err }})
+			r.enqueue(&waiter{id: IntID(id), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(_ Reply, err error) { failed = err }}, r.now())
 			synctest.Wait()
 			return failed
 		}
@@ -384,7 +384,7 @@ func TestSerialClaim(t *testing.T) {
 		d.expect(t, "claim 8")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		if _, err := r.await(ctx, IntID(9), Value{}); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		if _, err := r.await(ctx, IntID(9), Value{}, r.now()); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
 			t.Error(err)
 		}
 		d.expect(t, "claim 9; context canceled")
@@ -442,7 +442,7 @@ func TestSerialCensus(t *testing.T) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() { _, _ = r.await(t.Context(), IntID(7), BytesValue("sleep 2s")) })
+			wg.Go(func() { _, _ = r.await(t.Context(), IntID(7), BytesValue("sleep 2s"), r.now()) })
 		}
 		time.Sleep(time.Second)
 		list := r.workers(10)

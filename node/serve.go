@@ -136,7 +136,8 @@ func (n *Node) ServeCall(c wire.Call) {
 
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
-	w := &waiter{id: id, trace: c.Request.Trace, deadline: r.now() + clampTimeout(c.Timeout)}
+	now := r.now()
+	w := &waiter{id: id, trace: c.Request.Trace, deadline: now + clampTimeout(c.Timeout)}
 	if r.serial {
 		w.message = messageOf(&c.Request)
 	}
@@ -147,7 +148,7 @@ func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 		n.answer(c, reply, err)
 	}
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
-	r.enqueue(w)
+	r.enqueue(w, now)
 }
 
 // serveRouted asks the owner for a client.

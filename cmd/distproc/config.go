@@ -148,6 +148,7 @@ func (k *kindConfig) answerer(v *node.Kind, env source.Env) (key string, err err
 		v.Serial, err = source.ParseSerial(*k.Source, env)
 	case k.Source != nil:
 		v.Source, err = source.Parse(*k.Source, env)
+		v.Inline = source.IsInline(*k.Source)
 	}
 	return "source", err
 }

@@ -187,7 +187,7 @@ func nameOf(name string) string {
 // defaultKind returns the kind of --source and --ttl.
 func (m *member) defaultKind() (node.Kind, error) {
 	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
-	return node.Kind{TTL: m.ttl, Source: s, Definition: m.source + " " + m.ttl.String()}, err
+	return node.Kind{TTL: m.ttl, Source: s, Inline: source.IsInline(m.source), Definition: m.source + " " + m.ttl.String()}, err
 }
 
 // readKinds returns the kinds of --config. One that it does not have is as the other flags say: the default one.

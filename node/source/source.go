@@ -97,7 +97,7 @@ type runner interface {
 // Parse returns the source that spec describes: "random", "exec:PROGRAM ARGS…" or an http(s) address. The source may
 // run any number of times at once, and has nothing to close. A program that is not there is an error of Parse, too.
 func Parse(spec string, env Env) (node.Source, error) {
-	if spec == "random" {
+	if IsInline(spec) {
 		return node.RandomSource, nil
 	}
 	r, err := parse(spec, env, "say random, exec:PROGRAM ARGS… or an http(s):// address")
@@ -106,6 +106,9 @@ func Parse(spec string, env Env) (node.Source, error) {
 	}
 	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }, nil
 }
+
+// IsInline reports whether the source that spec describes never blocks, as [node.Kind].Inline wants it: "random".
+func IsInline(spec string) bool { return spec == "random" }
 
 // ParseSerial returns the factory, for a serial kind, of servers that run what spec describes with each message:
 // "exec:PROGRAM ARGS…" or an http(s) address. The rest is as for [Parse].

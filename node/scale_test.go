@@ -61,6 +61,7 @@ func BenchmarkRequestDuringExpiry(b *testing.B) {
 		busy := p99(r, 300*time.Millisecond)
 		b.ReportMetric(float64(quiet.Nanoseconds()), "p99-quiet-ns")
 		b.ReportMetric(float64(busy.Nanoseconds()), "p99-busy-ns")
+		b.ReportMetric(float64(busy)/float64(quiet), "busy/quiet")
 		for r.live() > million {
 			time.Sleep(time.Millisecond)
 		}

@@ -47,7 +47,8 @@ func TestLargeApart(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		if apart := version > 1; apart != (before > 0) {
+		t.Logf("version %d: %d small answers before the large one", version, before)
+		if version == 1 && before > 1 || version > 1 && before < 2 { // one may come right after it and be seen first
 			t.Errorf("version %d: %d small answers came before the large one", version, before)
 		}
 	}

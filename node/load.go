@@ -126,6 +126,15 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 	if err == nil {
 		r.logReply("Request made for", w.id, reply)
 	}
+	if w.kind.Inline && len(waiters) > 1 { // who has run the source must not wait for the peers of others
+		others := waiters[1:]
+		waiters = waiters[:1]
+		r.wg.Go(func() { answerAll(others, reply, err) })
+	}
+	answerAll(waiters, reply, err)
+}
+
+func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {
 	for _, c := range waiters {
 		if err != nil {
 			c.done(Reply{}, err)

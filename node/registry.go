@@ -107,12 +107,12 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 // await waits for the worker of id, or for its server's answer to a message.
 func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
 	c := r.callers.Get().(*caller)
-	defer r.callers.Put(c)
 	c.waiter.id, c.message, c.trace, c.canceled = id, message, TraceOf(ctx), false
 	c.deadline = now + timeoutOf(ctx)
 	r.enqueue(&c.waiter, now)
 	reply, err := c.wait(ctx, r)
 	c.message = Value{} // it may be large
+	r.callers.Put(c)
 	return reply, err
 }
 
@@ -215,14 +215,15 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 		return nil, wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
 	r.room.enter(c)
-	switch {
-	case w != nil:
+	if w != nil {
 		w.load.add(w, c)
-	case r.kind.Load().Inline && r.before == nil: // which may have to be waited for
-		return r.loadLocked(s, c.id, now, []*waiter{c}), nil
-	default:
-		r.startLocked(s, c.id, now, []*waiter{c})
+		return nil, nil
 	}
+	w = r.loadLocked(s, c.id, now, []*waiter{c})
+	if w.kind.Inline && r.before == nil { // which may have to be waited for
+		return w, nil
+	}
+	r.runners.run(run{r, s, w})
 	return nil, nil
 }
 

@@ -15,8 +15,9 @@ func (s *sessions) retire(p *peer, ws *wire.Session) {
 	cancel()
 	for quiet, before := false, uint64(0); !quiet && sleep(s.ctx, linger) && ws.Err() == nil; {
 		used, busy := ws.Used()
-		quiet, before = !busy && used == before, used // for a while, so that the last answers have gone
+		quiet, before = !busy && used == before, used // for a while, as the peer may just be making a call
 	}
+	ws.Flush()
 	ws.Close()
 }
 

@@ -57,8 +57,9 @@ type frameReader struct {
 	typed bool // the first message has come, and with it all types
 }
 
-func newFrameReader(conn net.Conn) *frameReader {
-	f := &frameReader{conn: conn, br: bufio.NewReaderSize(conn, 32<<10)}
+// newFrameReader returns a reader with a buffer of so many bytes, in which small frames that came together wait.
+func newFrameReader(conn net.Conn, size int) *frameReader {
+	f := &frameReader{conn: conn, br: bufio.NewReaderSize(conn, size)}
 	f.dec = gob.NewDecoder(&f.buf)
 	return f
 }

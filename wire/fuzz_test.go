@@ -41,7 +41,7 @@ func FuzzCalls(f *testing.F) {
 	b.Cancel = []uint64{1}
 	seedFrames(f, b)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := newFrameReader(discard{Reader: bytes.NewReader(data)})
+		r := newFrameReader(discard{Reader: bytes.NewReader(data)}, smallBuffer)
 		var b callBatch
 		for {
 			b.reset()
@@ -62,7 +62,7 @@ func FuzzReplies(f *testing.F) {
 	b.addError(2, &Error{Code: NotOwner, Members: []Member{{Name: "1@h"}}})
 	seedFrames(f, b)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := newFrameReader(discard{Reader: bytes.NewReader(data)})
+		r := newFrameReader(discard{Reader: bytes.NewReader(data)}, smallBuffer)
 		var b replyBatch
 		for {
 			b.reset()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,7 +28,7 @@ func (h sized) ServeCall(c Call) {
 func TestLargeApart(t *testing.T) {
 	for _, version := range []uint16{1, maxVersion} {
 		h := sized{given: make(chan struct{}, 1)}
-		a := slowPair(t, version, h)
+		a := slowPair(t, version, h, 8<<10)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -51,6 +52,58 @@ func TestLargeApart(t *testing.T) {
 		if version == 1 && before > 1 || version > 1 && before < 2 { // one may come right after it and be seen first
 			t.Errorf("version %d: %d small answers came before the large one", version, before)
 		}
+	}
+}
+
+// later answers a call with a text only when it may, and all others with 1 MiB.
+type later struct {
+	echo
+	got chan<- struct{}
+	may <-chan struct{}
+}
+
+func (h later) ServeCall(c Call) {
+	if !c.Request.IsText {
+		c.Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
+		return
+	}
+	close(h.got)
+	go func() {
+		<-h.may
+		h.echo.ServeCall(c)
+	}()
+}
+
+// TestLateAnswer has a small answer given while the reader waits for room for large ones: it goes before them.
+func TestLateAnswer(t *testing.T) {
+	const large = 40
+	got, may := make(chan struct{}), make(chan struct{})
+	a := slowPair(t, maxVersion, later{got: got, may: may}, 64<<10)
+	var wg sync.WaitGroup
+	var came atomic.Int64
+	answered := make(chan int64, 1)
+	wg.Go(func() {
+		if r, err := a.Call(t.Context(), &Request{Text: "small", IsText: true}, long); err != nil || r.Data != "small" {
+			t.Errorf("%q, %v", r.Data, err)
+		}
+		answered <- came.Load()
+	})
+	<-got
+	for range large {
+		wg.Go(func() {
+			if _, err := a.Call(t.Context(), &Request{}, long); err != nil {
+				t.Error(err)
+			}
+			if came.Add(1) == 1 {
+				close(may)
+			}
+		})
+	}
+	wg.Wait()
+	if n := <-answered; n > large/4 {
+		t.Errorf("a small answer came after %d large ones", n)
+	} else {
+		t.Logf("a small answer came after %d large ones", n)
 	}
 }
 
@@ -107,8 +160,8 @@ func pairOf(t *testing.T, version uint16, dialer, acceptor Handler) (*Session, *
 	return connect(t, c, l, l.Addr().String(), version, dialer, acceptor)
 }
 
-// slowPair returns one end of a session over a connection that carries 2 MB/s.
-func slowPair(t *testing.T, version uint16, acceptor Handler) *Session {
+// slowPair returns one end of a session over a connection that carries so many bytes every 4 ms.
+func slowPair(t *testing.T, version uint16, acceptor Handler, bytes int) *Session {
 	t.Helper()
 	c := credentials(t, testCookie)
 	l, _ := listen(t, c)
@@ -128,7 +181,7 @@ func slowPair(t *testing.T, version uint16, acceptor Handler) *Session {
 			return
 		}
 		wg.Go(func() { io.Copy(out, in); out.Close() })
-		buf := make([]byte, 8<<10)
+		buf := make([]byte, bytes)
 		for {
 			n, err := out.Read(buf)
 			if err != nil {

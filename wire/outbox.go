@@ -81,7 +81,7 @@ func (o *outbox[B]) take() (b B, ok bool) {
 	return b, true
 }
 
-func (o *outbox[B]) recycle(b B) {
+func (o *outbox[B]) recycle(b B) (more bool) {
 	b.reset()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,16 +90,19 @@ func (o *outbox[B]) recycle(b B) {
 	if len(o.spare) < 2 {
 		o.spare = append(o.spare, b)
 	}
+	return o.fill.size() > 0 || len(o.ready) > 0
 }
 
 // waitForRoomLocked blocks while more than a few full batches wait, which is when the peer does not
 // read as fast as it is written to. The writer goes on meanwhile.
 func (o *outbox[B]) waitForRoomLocked() {
-	for len(o.ready) > maxReady && !o.stop {
+	for o.crowdedLocked() {
 		o.signal()
 		o.room.Wait()
 	}
 }
+
+func (o *outbox[B]) crowdedLocked() bool { return len(o.ready) > maxReady && !o.stop }
 
 const maxReady = 8 // full batches, of up to MaxValue bytes each
 
@@ -147,15 +150,24 @@ func (o *outbox[B]) run(done <-chan struct{}) error {
 
 // drain writes what there is, unless somebody else is writing, who will write that, too.
 func (o *outbox[B]) drain() error {
-	for {
-		b, ok := o.take()
-		if !ok {
-			return nil
-		}
-		b.pack()
-		if err := o.write(b); err != nil {
+	for more := true; more; {
+		var err error
+		if more, err = o.next(); err != nil {
 			return err
 		}
-		o.recycle(b)
 	}
+	return nil
+}
+
+// next writes the oldest batch, unless somebody else is writing. It reports whether there is more to write, of which nobody may have been told.
+func (o *outbox[B]) next() (more bool, err error) {
+	b, ok := o.take()
+	if !ok {
+		return false, nil
+	}
+	b.pack()
+	if err := o.write(b); err != nil {
+		return false, err
+	}
+	return o.recycle(b), nil
 }

@@ -45,7 +45,7 @@ func (c Call) Reply(r *Reply) {
 	if len(r.Data) > largeValue && a.large.write != nil {
 		out = a.large
 	}
-	out.waitForRoomLocked()
+	a.waitForRoomLocked(out)
 	if !out.fill.takes(len(r.Data)) {
 		out.rollLocked()
 	}
@@ -57,7 +57,7 @@ func (c Call) Reply(r *Reply) {
 func (c Call) Fail(err error) {
 	a := c.to
 	a.mu.Lock()
-	a.small.waitForRoomLocked()
+	a.waitForRoomLocked(a.small)
 	if !a.small.fill.takes(0) {
 		a.small.rollLocked()
 	}
@@ -89,7 +89,8 @@ type answers struct {
 
 	mu sync.Mutex
 	// Guarded by mu:
-	reading int               // batches that are being handled: their small answers wait for one another
+	reading int               // batches that are being handled: their small answers wait for one another …
+	blocked int               // … unless an answer waits for room, which may take long
 	cancels map[uint64]func() // of calls that were not answered at once
 	open    int               // calls that are not answered yet
 	total   uint64            // calls
@@ -101,6 +102,17 @@ func newAnswers(s *Session, h Handler) *answers {
 	empty := func() *replyBatch { return new(replyBatch) }
 	a.small, a.large = newOutbox(&a.mu, empty), newOutbox(&a.mu, empty)
 	return a
+}
+
+// waitForRoomLocked waits for room in out. What others have added goes meanwhile.
+func (a *answers) waitForRoomLocked(out *outbox[*replyBatch]) {
+	if !out.crowdedLocked() {
+		return
+	}
+	a.blocked++
+	a.small.signal()
+	out.waitForRoomLocked()
+	a.blocked--
 }
 
 // use has the answers in out written to that stream.
@@ -116,7 +128,7 @@ func (a *answers) doneLocked(seq uint64, out *outbox[*replyBatch]) {
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
 	}
-	signal := a.reading == 0 || out == a.large
+	signal := a.reading == 0 || a.blocked > 0 || out == a.large
 	a.mu.Unlock()
 	if signal {
 		out.signal()
@@ -178,17 +190,21 @@ func (a *answers) void() {
 }
 
 // endReading lets the answers go that waited for one another. One that is alone and small is written here, as to wake the
-// writer takes longer.
+// writer takes longer; what came meanwhile is the writer's, as there are calls to read.
 func (a *answers) endReading() error {
 	a.mu.Lock()
 	a.reading--
 	fill, ready := a.small.fill.size(), len(a.small.ready)
 	alone := fill == 1 && ready == 0 && a.small.fill.weight < chunkSize
 	a.mu.Unlock()
-	switch {
-	case alone:
-		return a.small.drain()
-	case fill+ready > 0:
+	more := fill+ready > 0
+	if alone {
+		var err error
+		if more, err = a.small.next(); err != nil {
+			return err
+		}
+	}
+	if more {
 		a.small.signal()
 	}
 	return nil

@@ -45,6 +45,12 @@ const (
 	streamLarge     = 3 // as streamCalls, for large values; since version 2
 )
 
+// Buffers hold the small frames that came together; large ones are read past them.
+const (
+	smallBuffer = 32 << 10
+	largeBuffer = 4 << 10
+)
+
 // newSession starts a session on an authenticated connection, which it closes at the end.
 func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
 	mux, err := multiplex(conn, dialed)
@@ -175,13 +181,13 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 func (s *Session) call() {
 	var wg sync.WaitGroup
 	if s.calls.large != s.calls.small {
-		wg.Go(func() { s.end(s.callOn(streamLarge, s.calls.large)) })
+		wg.Go(func() { s.end(s.callOn(streamLarge, s.calls.large, largeBuffer)) })
 	}
-	s.end(s.callOn(streamCalls, s.calls.small))
+	s.end(s.callOn(streamCalls, s.calls.small, smallBuffer))
 	wg.Wait()
 }
 
-func (s *Session) callOn(kind byte, lane *callLane) error {
+func (s *Session) callOn(kind byte, lane *callLane, buffer int) error {
 	stream, err := s.mux.OpenStream()
 	if err != nil {
 		return err
@@ -192,7 +198,7 @@ func (s *Session) callOn(kind byte, lane *callLane) error {
 	}
 	lane.out.write = writer(stream)
 	s.wg.Go(func() { s.end(lane.out.run(s.done)) })
-	return s.calls.receive(newFrameReader(stream).read)
+	return s.calls.receive(newFrameReader(stream, buffer).read)
 }
 
 // writer returns a function that writes frames to a peer that may not read.
@@ -239,7 +245,7 @@ func (s *Session) accept() error {
 				if calls.CompareAndSwap(false, true) {
 					s.answers.use(s.answers.small, stream)
 					close(called)
-					s.end(s.answer(stream, s.answers.small))
+					s.end(s.answer(stream, s.answers.small, smallBuffer))
 				}
 			case streamLarge:
 				if large.CompareAndSwap(false, true) {
@@ -249,7 +255,7 @@ func (s *Session) accept() error {
 						return
 					}
 					s.answers.use(s.answers.large, stream)
-					s.end(s.answer(stream, s.answers.large))
+					s.end(s.answer(stream, s.answers.large, largeBuffer))
 				}
 			case streamOperation:
 				s.operate(stream)
@@ -259,9 +265,9 @@ func (s *Session) accept() error {
 }
 
 // answer serves one of the peer's streams of calls.
-func (s *Session) answer(stream *yamux.Stream, out *outbox[*replyBatch]) error {
+func (s *Session) answer(stream *yamux.Stream, out *outbox[*replyBatch], buffer int) error {
 	s.wg.Go(func() { s.end(out.run(s.done)) })
-	return s.answers.receive(newFrameReader(stream).read)
+	return s.answers.receive(newFrameReader(stream, buffer).read)
 }
 
 // An Op numbers an operation. Numbers are only ever appended; what they mean is the handler's.

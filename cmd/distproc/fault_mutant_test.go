@@ -33,8 +33,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "single flight", file: "node/registry.go", finds: ruleOverlap, rest: time.Second,
-		old: "\tw.load.add(w, c)\n\treturn nil",
-		new: "\tr.startLocked(s, c.id, now, []*waiter{c})\n\treturn nil",
+		old: "\t\tw.load.add(w, c)\n",
+		new: "\t\tr.startLocked(s, c.id, now, []*waiter{c})\n",
 	},
 	{
 		name: "local answer", file: "node/request.go", finds: ruleFailed, rest: time.Second,

@@ -132,7 +132,7 @@ func TestLargeStreamAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(stream, string([]byte{streamLarge}))
+	stream.Write([]byte{streamLarge})
 	if err := sendGob(stream, callBatch{Seq: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestLargeStreamAlone(t *testing.T) {
 	if n, err := stream.Read(make([]byte, 1)); n > 0 || err == nil {
 		t.Error("an answer came")
 	}
-	io.WriteString(calls, string([]byte{streamCalls})) // on which the answer comes, as it is small
+	calls.Write([]byte{streamCalls}) // on which the answer comes, as it is small
 	calls.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if err := recvGob(calls, new(replyBatch), MaxMessage); err != nil {
 		t.Error(err)

@@ -34,7 +34,7 @@ const (
 	maxData       = 256 << 10         // a batch with this many bytes of values is full
 	largeValue    = 32 << 10          // a value with more bytes goes on the stream for large ones
 	maxCalls      = 1 << 16           // calls in flight on one session, each way
-	maxStreams    = 256               // streams that are open on a session: one for calls each way, the rest operations
+	maxStreams    = 256               // streams that are open on a session: two for calls each way, the rest operations
 	maxOperations = 64                // operations in progress for one peer
 	chunkSize     = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
 	maxPending    = 256               // connections that have not authenticated yet

@@ -44,11 +44,12 @@ func (p *process) finish() (r benchReport, status int) {
 	return r, p.cmd.ProcessState.ExitCode()
 }
 
-// startBench starts distproc bench on a node, and waits until it asks.
+// startBench starts distproc bench with less than 20 callers on a node, and waits until there are more workers than that:
+// then some callers have had answers.
 func startBench(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := start(t, append([]string{"bench", "--join", name, "--json"}, args...)...)
-	start(t, "repl", "--attach", name).awaitAnswer("print(len(workers()) > 0)", "True")
+	start(t, "repl", "--attach", name).awaitAnswer("print(len(workers()) > 20)", "True")
 	return p
 }
 

@@ -8,27 +8,27 @@ import (
 // A caller is a waiter of this node's own program, which waits for the answer on its goroutine. It is used again.
 type caller struct {
 	waiter
-	answer chan answer
-	timer  *time.Timer // for who has no deadline
-}
-
-type answer struct {
-	reply Reply
-	err   error
+	reply    Reply // and err are set before answered
+	err      error
+	answered chan struct{} // of capacity 1
+	timer    *time.Timer   // for who has no deadline
 }
 
 func newCaller() *caller {
-	c := &caller{answer: make(chan answer, 1), timer: time.NewTimer(time.Hour)}
+	c := &caller{answered: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	c.timer.Stop()
-	c.done = func(reply Reply, err error) { c.answer <- answer{reply, err} }
+	c.done = func(reply Reply, err error) {
+		c.reply, c.err = reply, err
+		c.answered <- struct{}{}
+	}
 	return c
 }
 
 // wait waits for the answer, until ctx ends, or for the default time if ctx has no deadline. Once it has returned, nobody else has c.
-func (c *caller) wait(ctx context.Context, r *registry) (Reply, error) {
+func (c *caller) wait(ctx context.Context, r *registry) {
 	select {
-	case a := <-c.answer: // it came at once
-		return a.reply, a.err
+	case <-c.answered: // at once
+		return
 	default:
 	}
 	if _, ok := ctx.Deadline(); !ok {
@@ -36,13 +36,12 @@ func (c *caller) wait(ctx context.Context, r *registry) (Reply, error) {
 		defer c.timer.Stop()
 	}
 	select {
-	case a := <-c.answer:
-		return a.reply, a.err
+	case <-c.answered:
+		return
 	case <-ctx.Done():
 		r.withdraw(&c.waiter, ctx.Err())
 	case <-c.timer.C:
 		r.withdraw(&c.waiter, context.DeadlineExceeded)
 	}
-	a := <-c.answer
-	return a.reply, a.err
+	<-c.answered
 }

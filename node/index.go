@@ -34,12 +34,19 @@ func (x *index) get(id ID) *worker {
 
 // put adds w, in place of another worker of its id if there is one.
 func (x *index) put(w *worker) {
-	x.remove(x.get(w.id))
 	if x.chains == nil {
 		x.chains = map[uint64]*worker{}
 	}
 	n := w.id.number()
-	w.next = x.chains[n]
+	first := x.chains[n]
+	for old := first; old != nil; old = old.next {
+		if old.id == w.id {
+			x.remove(old)
+			first = x.chains[n]
+			break
+		}
+	}
+	w.next = first
 	x.chains[n] = w
 	x.count++
 }

@@ -18,7 +18,7 @@ func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int
 // A Kind is a family of workers with one source and one policy. Zero fields mean the default.
 type Kind struct {
 	Source      Source        // RandomSource
-	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, which takes a third of the time
+	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
 	TTL         time.Duration // 5 s; how long a worker lives
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
 	TTLJitter   float64       // 0 to 1: how much of its TTL, at most, a worker may lack, so that not all expire at once
@@ -43,6 +43,9 @@ func (k Kind) withDefaults() Kind {
 
 // life is how long a new worker has its value.
 func (k *Kind) life() time.Duration {
-	lack := min(max(k.TTLJitter, 0), 1) * rand.Float64()
+	if k.TTLJitter <= 0 {
+		return max(1, k.TTL)
+	}
+	lack := min(k.TTLJitter, 1) * rand.Float64()
 	return max(1, k.TTL-time.Duration(lack*float64(k.TTL)))
 }

@@ -9,12 +9,23 @@ import (
 // A load is one run of a source, and who waits for it.
 type load struct {
 	waiters []*waiter
-	first   [1]*waiter // room for the only one, as most often
-	ctx     runContext
+	first   [1]*waiter  // room for the only one, as most often
+	ctx     *runContext // nil if inline
+	inline  bool        // who came first runs it, and is not among the waiters
 	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
 	// comes meanwhile waits for the next run, because runs of one id never overlap.
 	abandoned bool
 	stale     *worker // whose value is given until the load ends, or it is too old; nil if there is none
+}
+
+// newLoad returns a load whose run has a context.
+func newLoad(trace string, deadline time.Time) *load {
+	both := &struct {
+		load
+		ctx runContext
+	}{ctx: runContext{deadline: deadline, trace: trace}}
+	both.load.ctx = &both.ctx
+	return &both.load
 }
 
 // A waiter is a call that waits for a worker. Its done is called exactly once, without locks held.
@@ -31,8 +42,18 @@ type waiter struct {
 	canceled bool
 }
 
-// add lets a waiter wait for the load.
-func (l *load) add(w *worker, c *waiter) {
+// inlineLoad is the load of every run that is inline and that nobody else waits for: most start and end without.
+var inlineLoad = &load{inline: true}
+
+// add lets a waiter wait for the load of w.
+func (w *worker) add(c *waiter) {
+	if w.load == inlineLoad {
+		w.load = &load{inline: true}
+	}
+	l := w.load
+	if l.waiters == nil {
+		l.waiters = l.first[:0]
+	}
 	c.worker, c.index = w, len(l.waiters)
 	l.waiters = append(l.waiters, c)
 }
@@ -45,7 +66,7 @@ func (l *load) remove(c *waiter) {
 	l.waiters[last] = nil
 	l.waiters = l.waiters[:last]
 	c.worker = nil
-	if last == 0 {
+	if last == 0 && !l.inline {
 		l.abandoned = true
 		l.ctx.end()
 	}
@@ -74,32 +95,59 @@ func (r *registry) withdraw(c *waiter, why error) {
 
 // startLocked starts the worker of id for those who wait.
 func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
-	w := r.loadLocked(s, id, now, waiters)
+	trace := ""
+	if len(waiters) > 0 {
+		trace = waiters[0].trace
+	}
+	kind := r.kind.Load()
+	l := newLoad(trace, r.base.Add(now+kind.Timeout))
+	w := r.loadLocked(s, id, kind, l, now)
+	for _, c := range waiters {
+		w.add(c)
+	}
 	r.runners.run(run{r, s, w})
 	return w
 }
 
-// loadLocked is startLocked without a goroutine that runs the source.
-func (r *registry) loadLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
+// runInline starts the worker of id, if there is none, and runs its source at once, if that never blocks. Who runs it needs not
+// wait; others who come meanwhile do, on their goroutines.
+func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
 	kind := r.kind.Load()
-	l := &load{}
-	l.ctx.deadline = r.base.Add(now + kind.Timeout)
-	l.waiters = l.first[:0]
+	if !kind.Inline || r.serial || r.before != nil { // which may have to be waited for
+		return Reply{}, nil, false
+	}
+	s := r.shard(id)
+	s.mu.Lock()
+	w := s.workers.get(id)
+	if w != nil && w.load == nil && w.expires <= now {
+		w = r.renewLocked(s, w, now)
+	}
+	if w != nil || s.closed || deadline <= now {
+		s.mu.Unlock()
+		return Reply{}, nil, false
+	}
+	w = r.loadLocked(s, id, kind, inlineLoad, now)
+	s.mu.Unlock()
+	defer r.wg.Done()
+	ctx := r.ctx
+	if trace != "" {
+		ctx = WithTrace(ctx, trace)
+	}
+	protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
+	return reply, err, true
+}
+
+// loadLocked adds a worker that loads, and counts its run.
+func (r *registry) loadLocked(s *shard, id ID, kind *Kind, l *load, now time.Duration) *worker {
 	w := &worker{id: id, kind: kind, started: now, load: l}
-	if len(waiters) > 0 {
-		l.ctx.trace = waiters[0].trace
-	}
-	for _, c := range waiters {
-		l.add(w, c)
-	}
 	s.workers.put(w)
 	s.beginLocked(w)
 	r.wg.Add(1)
 	return w
 }
 
-// finish ends a load: the worker has its value, or is gone.
-func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
+// finish ends a load: the worker has its value, or is gone. It returns what it answers those who wait.
+func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *wire.Error) (Reply, error) {
 	now := r.now()
 	s.mu.Lock()
 	l, failure := w.load, err
@@ -115,23 +163,29 @@ func (r *registry) finish(s *shard, w *worker, value Value, err *wire.Error) {
 		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	}
 	s.answers += uint64(len(waiters))
+	if l.inline {
+		s.answers++
+	}
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	r.room.waiting.Add(-int64(len(waiters)))
 	r.tally.noteRun(now-w.started, failure)
-	r.logRun(w.id, l.ctx.trace, now-w.started, failure)
+	r.logRun(w.id, trace, now-w.started, failure)
 	if len(moves) > 0 {
 		r.handOver(moves)
 	}
 	if err == nil {
 		r.logReply("Request made for", w.id, reply)
 	}
-	if w.kind.Inline && len(waiters) > 1 { // who has run the source must not wait for the peers of others
-		others := waiters[1:]
-		waiters = waiters[:1]
-		r.wg.Go(func() { answerAll(others, reply, err) })
+	if l.inline && len(waiters) > 0 { // who has run the source must not wait for the peers of others
+		r.wg.Go(func() { answerAll(waiters, reply, err) })
+	} else {
+		answerAll(waiters, reply, err)
 	}
-	answerAll(waiters, reply, err)
+	if err != nil {
+		return Reply{}, err
+	}
+	return reply, nil
 }
 
 func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {

@@ -49,12 +49,16 @@ type room struct {
 
 func (r *room) enter(c *waiter) {
 	r.waiting.Add(1)
-	r.bytes.Add(int64(len(c.message.data)))
+	if n := len(c.message.data); n > 0 {
+		r.bytes.Add(int64(n))
+	}
 }
 
 func (r *room) leave(c *waiter) {
 	r.waiting.Add(-1)
-	r.bytes.Add(-int64(len(c.message.data)))
+	if n := len(c.message.data); n > 0 {
+		r.bytes.Add(-int64(n))
+	}
 }
 
 const shardCount = 64
@@ -106,12 +110,16 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 
 // await waits for the worker of id, or for its server's answer to a message.
 func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
+	trace, deadline := TraceOf(ctx), now+timeoutOf(ctx)
+	if reply, err, ran := r.runInline(id, trace, deadline, now); ran {
+		return reply, err
+	}
 	c := r.callers.Get().(*caller)
-	c.waiter.id, c.message, c.trace, c.canceled = id, message, TraceOf(ctx), false
-	c.deadline = now + timeoutOf(ctx)
+	c.waiter.id, c.message, c.trace, c.deadline, c.canceled = id, message, trace, deadline, false
 	r.enqueue(&c.waiter, now)
-	reply, err := c.wait(ctx, r)
-	c.message = Value{} // it may be large
+	c.wait(ctx, r)
+	reply, err := c.reply, c.err
+	c.message, c.reply, c.err = Value{}, Reply{}, nil // they may be large
 	r.callers.Put(c)
 	return reply, err
 }
@@ -192,39 +200,33 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 		r.logReply("Cached value returned", c.id, reply)
 		c.done(reply, nil)
 	default:
-		inline, err := r.waitLocked(s, w, c, now)
+		err := r.waitLocked(s, w, c, now)
 		s.mu.Unlock()
 		if err != nil {
 			c.done(Reply{}, err)
-		} else if inline != nil {
-			run{r, s, inline}.do()
 		}
 	}
 }
 
-// waitLocked lets c wait for w, or for a new worker if w is nil. It returns the new one if c is to run its source.
-func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) (inline *worker, err error) {
+// waitLocked lets c wait for w, or for a new worker if w is nil.
+func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) error {
 	switch {
 	case s.closed:
-		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
-		return nil, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	case w != nil && len(w.load.waiters) >= w.kind.Queue:
-		return nil, wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
 	case r.room.waiting.Load() >= r.room.size:
-		return nil, wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
 	r.room.enter(c)
-	if w != nil {
-		w.load.add(w, c)
-		return nil, nil
+	if w == nil {
+		r.startLocked(s, c.id, now, []*waiter{c})
+	} else {
+		w.add(c)
 	}
-	w = r.loadLocked(s, c.id, now, []*waiter{c})
-	if w.kind.Inline && r.before == nil { // which may have to be waited for
-		return w, nil
-	}
-	r.runners.run(run{r, s, w})
-	return nil, nil
+	return nil
 }
 
 // logRun logs what became of a run of the kind's source, or of its server.
@@ -268,7 +270,9 @@ func (r *registry) drop(id ID, loading bool) bool {
 		return true
 	case w.load != nil:
 		w.stopped = w.stopped || loading
-		w.load.stale = nil
+		if w.load.stale != nil {
+			w.load.stale = nil
+		}
 		return true
 	}
 	s.workers.remove(w)

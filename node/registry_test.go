@@ -379,7 +379,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 		old := &worker{id: IntID(7), kind: r.kind.Load(), load: &load{}}
 		s.beginLocked(old)
 		s.mu.Unlock()
-		r.finish(s, old, Value{}, &wire.Error{Code: wire.SourceFailed})
+		r.finish(s, old, "", Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
 		s.expiry.push(&worker{id: IntID(7), kind: r.kind.Load()}) // expired long ago

@@ -21,10 +21,10 @@ type run struct {
 // do runs the source, and ends the load with what comes of it.
 func (j run) do() {
 	defer j.r.wg.Done()
-	l := j.w.load
-	defer l.ctx.release()
-	j.r.awaitBefore(&l.ctx)
-	protect(&l.ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { j.r.finish(j.s, j.w, v, err) })
+	ctx := j.w.load.ctx
+	defer ctx.release()
+	j.r.awaitBefore(ctx)
+	protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
 }
 
 // awaitBefore waits until nothing runs any more of the kind that had the name before: it was taken away and came back, or became another
@@ -127,8 +127,11 @@ func (c *runContext) Value(key any) any {
 	return c.real.Value(key)
 }
 
-// end ends the context, unless its deadline has passed.
+// end ends the context, unless its deadline has passed. There may be none.
 func (c *runContext) end() {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

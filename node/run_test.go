@@ -123,8 +123,16 @@ func TestInline(t *testing.T) {
 		if id == IntID(13) {
 			panic("13")
 		}
-		for id == IntID(7) && r.room.waiting.Load() < 2 { // until another one waits for it
+		for id == IntID(7) && r.room.waiting.Load() == 0 { // until another one waits for it
 			time.Sleep(time.Millisecond)
+		}
+		if id == IntID(8) && runs == 2 {
+			for r.room.waiting.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			for r.room.waiting.Load() > 0 { // until it has gone again
+				time.Sleep(time.Millisecond)
+			}
 		}
 		return IntValue(int64(runs)), nil
 	}}, "1@h", 100)
@@ -138,13 +146,28 @@ func TestInline(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	for range 2 { // the second one has come for the run of the first, and goes before it ends
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if reply, err := r.request(ctx, IntID(8)); err == nil && (reply.Cached || reply.Value != IntValue(2)) {
+				t.Errorf("a run that somebody else does not wait for: %+v", reply)
+			} else if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if reply, err := r.request(t.Context(), IntID(8)); err != nil || !reply.Cached || reply.Value != IntValue(2) {
+		t.Errorf("after a run that somebody else did not wait for: %+v, %v", reply, err)
+	}
 	for range 2 {
 		if _, err := r.request(t.Context(), IntID(13)); !errors.Is(err, wire.Panicked) {
 			t.Errorf("a panic: %v, want %v", err, wire.Panicked)
 		}
 	}
-	if runs != 3 {
-		t.Errorf("%d runs, want 3", runs)
+	if runs != 4 {
+		t.Errorf("%d runs, want 4", runs)
 	}
 	if n := r.runners.idle.Load(); n != 0 {
 		t.Errorf("%d goroutines were started", n)

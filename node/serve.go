@@ -137,18 +137,25 @@ func (n *Node) ServeCall(c wire.Call) {
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 	now := r.now()
+	if reply, err, ran := r.runInline(id, c.Request.Trace, now+clampTimeout(c.Timeout), now); ran {
+		n.served(c, r, id, reply, err)
+		return
+	}
 	w := &waiter{id: id, trace: c.Request.Trace, deadline: now + clampTimeout(c.Timeout)}
 	if r.serial {
 		w.message = messageOf(&c.Request)
 	}
-	w.done = func(reply Reply, err error) {
-		if c.Request.Route { // a client's, which this node makes for it
-			n.noteRequest(WithTrace(n.ctx, w.trace), key{r.name, id}, c.Came.Sub(n.registry.base), reply, err)
-		}
-		n.answer(c, reply, err)
-	}
+	w.done = func(reply Reply, err error) { n.served(c, r, id, reply, err) }
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
 	r.enqueue(w, now)
+}
+
+// served answers c with what came of it here.
+func (n *Node) served(c wire.Call, r *registry, id ID, reply Reply, err error) {
+	if c.Request.Route { // a client's, which this node makes for it
+		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), key{r.name, id}, c.Came.Sub(n.registry.base), reply, err)
+	}
+	n.answer(c, reply, err)
 }
 
 // serveRouted asks the owner for a client.

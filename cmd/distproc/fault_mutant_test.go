@@ -33,7 +33,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "single flight", file: "node/registry.go", finds: ruleOverlap, rest: time.Second,
-		old: "\t\tw.load.add(w, c)\n",
+		old: "\t\tw.add(c)\n",
 		new: "\t\tr.startLocked(s, c.id, now, []*waiter{c})\n",
 	},
 	{

@@ -121,13 +121,14 @@ func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) 
 	return c.ask(ctx, &request)
 }
 
-func (c *Client) ask(ctx context.Context, request *wire.Request) (Reply, error) {
+func (c *Client) ask(ctx context.Context, request *wire.Request) (reply Reply, err error) {
 	request.Route, request.Trace = true, TraceOf(ctx)
-	r, err := c.session.Load().Call(ctx, request, timeoutOf(ctx))
-	if err != nil {
+	var r wire.Reply
+	if err := c.session.Load().Call(ctx, request, timeoutOf(ctx), &r); err != nil {
 		return Reply{}, err
 	}
-	return replyOf(r), nil
+	setReply(&reply, &r)
+	return reply, nil
 }
 
 // RequestVia is [Node.RequestVia] as done by the node.
@@ -135,10 +136,11 @@ func (c *Client) RequestVia(ctx context.Context, via string, id ID) (Reply, erro
 	return c.requestVia(ctx, via, "", id)
 }
 
-func (c *Client) requestVia(ctx context.Context, via, kind string, id ID) (Reply, error) {
+func (c *Client) requestVia(ctx context.Context, via, kind string, id ID) (reply Reply, err error) {
 	var r wire.Reply
-	err := c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: timeoutOf(ctx)}, &r)
-	return replyOf(r), err
+	err = c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: timeoutOf(ctx)}, &r)
+	setReply(&reply, &r)
+	return reply, err
 }
 
 // Owner is [Node.Owner] as seen by the node.

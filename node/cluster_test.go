@@ -401,7 +401,8 @@ func TestNotOwner(t *testing.T) {
 	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	reply, err := a.retry(t.Context(), IntID(5), p, &request, err, a.registry.now())
+	var reply Reply
+	err = a.retry(t.Context(), IntID(5), p, &request, err, a.registry.now(), &reply)
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}

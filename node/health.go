@@ -184,7 +184,8 @@ func (s *sessions) try(p *peer, h *health, ws *wire.Session) {
 			break
 		}
 		request := h.last.Load()
-		if _, err := ws.Call(s.ctx, request, s.patience(request.Kind)); err != nil {
+		var reply wire.Reply
+		if err := ws.Call(s.ctx, request, s.patience(request.Kind), &reply); err != nil {
 			s.judge(p, ws, request, err)
 		} else {
 			p.health.answered(request.Kind)

@@ -175,10 +175,10 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 		r.handOver(moves)
 	}
 	if err == nil {
-		r.logReply("Request made for", w.id, reply)
+		r.logReply("Request made for", w.id, &reply)
 	}
 	if l.inline && len(waiters) > 0 { // who has run the source must not wait for the peers of others
-		r.wg.Go(func() { answerAll(waiters, reply, err) })
+		r.answerApart(waiters, reply, err)
 	} else {
 		answerAll(waiters, reply, err)
 	}
@@ -186,6 +186,10 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 		return Reply{}, err
 	}
 	return reply, nil
+}
+
+func (r *registry) answerApart(waiters []*waiter, reply Reply, err *wire.Error) {
+	r.wg.Go(func() { answerAll(waiters, reply, err) })
 }
 
 func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {

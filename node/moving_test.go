@@ -253,13 +253,14 @@ func TestAdoptRefuses(t *testing.T) {
 		if r.adopt([]handedOver{a}) != 1 {
 			t.Errorf("%d: not adopted", i)
 		}
-		reply, ok := r.lookup(a.ID, r.now(), false)
-		if !ok || reply.TTL > time.Hour || reply.Age < 0 || reply.Age+reply.TTL > time.Hour {
+		var reply Reply
+		if ok := r.lookup(a.ID, r.now(), false, &reply); !ok || reply.TTL > time.Hour || reply.Age < 0 || reply.Age+reply.TTL > time.Hour {
 			t.Errorf("%d: %+v", i, reply)
 		}
 	}
 	r.adopt([]handedOver{{ID: IntID(10), Data: "younger", Left: time.Minute}})
-	if reply, ok := r.lookup(IntID(10), r.now(), false); !ok || reply.Value.String() != "younger" {
+	var reply Reply
+	if ok := r.lookup(IntID(10), r.now(), false, &reply); !ok || reply.Value.String() != "younger" {
 		t.Errorf("a younger answer: %+v", reply)
 	}
 	var many []handedOver

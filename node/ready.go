@@ -29,7 +29,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	_, err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id.num}, timeoutOf(ctx))
+	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id.num}, timeoutOf(ctx), new(wire.Reply))
 	return err
 }
 

@@ -102,7 +102,8 @@ func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] 
 // request answers from the worker of id, which it starts if there is none.
 func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 	now := r.now()
-	if reply, ok := r.lookup(id, now, false); ok {
+	var reply Reply
+	if r.lookup(id, now, false, &reply) {
 		return reply, nil
 	}
 	return r.await(ctx, id, Value{}, now)
@@ -125,21 +126,21 @@ func (r *registry) await(ctx context.Context, id ID, message Value, now time.Dur
 }
 
 // lookup answers at once, if the worker of id has its value now. Own requests are counted.
-func (r *registry) lookup(id ID, now time.Duration, own bool) (Reply, bool) {
+func (r *registry) lookup(id ID, now time.Duration, own bool, reply *Reply) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	w := s.workers.get(id)
 	if w == nil || w.load != nil || w.expires <= now || w.err != nil || w.mail != nil {
 		s.mu.Unlock()
-		return Reply{}, false
+		return false
 	}
-	reply := r.hitLocked(s, w, now)
+	*reply = r.hitLocked(s, w, now)
 	if own {
 		s.hits++
 	}
 	s.mu.Unlock()
 	r.logReply("Cached value returned", id, reply)
-	return reply, true
+	return true
 }
 
 func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
@@ -189,7 +190,7 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 	case w != nil && w.load != nil && w.load.stale.usable(now):
 		reply := r.staleLocked(s, w.load.stale, now)
 		s.mu.Unlock()
-		r.logReply("Stale value returned", c.id, reply)
+		r.logReply("Stale value returned", c.id, &reply)
 		c.done(reply, nil)
 	case w != nil && w.load == nil && w.err != nil:
 		s.mu.Unlock()
@@ -197,7 +198,7 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 	case w != nil && w.load == nil:
 		reply := r.hitLocked(s, w, now)
 		s.mu.Unlock()
-		r.logReply("Cached value returned", c.id, reply)
+		r.logReply("Cached value returned", c.id, &reply)
 		c.done(reply, nil)
 	default:
 		err := r.waitLocked(s, w, c, now)
@@ -244,7 +245,7 @@ func (r *registry) logRun(id ID, trace string, took time.Duration, err *wire.Err
 	r.log.Debug("run", fields...)
 }
 
-func (r *registry) logReply(what string, id ID, reply Reply) {
+func (r *registry) logReply(what string, id ID, reply *Reply) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
 		r.log.Debug(what+" {"+clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())

@@ -37,81 +37,93 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (reply R
 	request := wireRequest(kind, id)
 	request.Route, request.Trace = true, TraceOf(ctx)
 	reply, err = n.ask(ctx, p, &request)
-	n.noteRequest(ctx, key{kind, id}, began, reply, err)
+	n.noteRequest(ctx, kind, id, began, &reply, err)
 	return reply, err
 }
 
 func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (reply Reply, err error) {
+	err = n.requestInto(ctx, kind, id, fresh, &reply)
+	return reply, err
+}
+
+// requestInto puts the answer into reply. With many calls in flight most of what one takes is to fetch its stack from memory, twice; so
+// from here to the session's Call frames are small, answers are not copied from one to the next, and what is rare has functions
+// of its own.
+func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) (err error) {
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
-		if r := n.registryOf(kind); r != nil {
-			if reply, ok := r.lookup(id, r.now(), true); ok {
-				return reply, nil
-			}
+		if r := n.registryOf(kind); r != nil && r.lookup(id, r.now(), true, reply) {
+			return nil
 		}
 	}
 	began := n.registry.now()
 	if p.self {
-		reply, err = n.here(ctx, kind, id, fresh)
+		err = n.here(ctx, kind, id, fresh, reply)
 	} else {
-		reply, err = n.requestFrom(ctx, p, kind, id, fresh, began)
+		err = n.requestFrom(ctx, p, kind, id, fresh, began, reply)
 	}
-	n.noteRequest(ctx, key{kind, id}, began, reply, err)
-	return reply, err
+	n.noteRequest(ctx, kind, id, began, reply, err)
+	return err
 }
 
-// requestFrom asks another node, and whom it takes to get an answer. With many calls in flight most of what one takes is to
-// fetch its stack from memory, twice; so what is rare has functions of its own, and the frames of this way are small.
-func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, began time.Duration) (Reply, error) {
-	request := wireRequest(kind, id)
+// requestFrom asks another node, and whom it takes to get an answer.
+func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, began time.Duration, reply *Reply) error {
+	var request wire.Request
+	setID(&request, kind, id)
 	request.Fresh, request.Trace = fresh, TraceOf(ctx)
-	if p.session.Load() == nil {
-		return n.dialFor(ctx, id, p, &request)
+	s := p.session.Load()
+	if s == nil || p.health.doubt.Load() {
+		return n.dialFor(ctx, id, p, &request, reply)
 	}
-	reply, err := n.ask(ctx, p, &request)
-	if err != nil {
-		return n.retry(ctx, id, p, &request, err, began)
+	var r wire.Reply
+	if err := s.Call(ctx, &request, timeoutOf(ctx), &r); err != nil {
+		return n.retry(ctx, id, p, &request, n.learn(p, s, &request, err), began, reply)
 	}
-	return reply, nil
+	p.health.answered(kind)
+	setReply(reply, &r)
+	return nil
 }
 
-// dialFor is requestFrom for a node without a session: to dial takes from the same 5 s.
-func (n *Node) dialFor(ctx context.Context, id ID, p *peer, request *wire.Request) (Reply, error) {
+// dialFor is requestFrom for a node without a session, or one that may be stuck. To dial takes from the same 5 s.
+func (n *Node) dialFor(ctx context.Context, id ID, p *peer, request *wire.Request, reply *Reply) (err error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	reply, err := n.ask(ctx, p, request)
+	*reply, err = n.ask(ctx, p, request)
 	if err != nil {
-		return n.retry(ctx, id, p, request, err, 0)
+		return n.retry(ctx, id, p, request, err, 0, reply)
 	}
-	return reply, nil
+	return nil
 }
 
 // here asks the worker of this node.
-func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
-	r, err := n.workersFor(kind, false)
-	if err != nil {
-		return Reply{}, err
+func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) error {
+	r, e := n.workersFor(kind, false)
+	if e != nil {
+		return e
 	}
 	if fresh {
 		r.forget(id)
 	}
-	return r.await(ctx, id, Value{}, r.now())
+	var err error
+	*reply, err = r.await(ctx, id, Value{}, r.now())
+	return err
 }
 
 // ask asks one other node.
-func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (Reply, error) {
+func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply Reply, err error) {
 	s, err := n.sessionFor(ctx, p, request)
 	if err != nil {
 		return Reply{}, err
 	}
-	r, err := s.Call(ctx, request, timeoutOf(ctx))
-	if err != nil {
+	var r wire.Reply
+	if err := s.Call(ctx, request, timeoutOf(ctx), &r); err != nil {
 		return Reply{}, n.learn(p, s, request, err)
 	}
 	if !request.Route { // that one's own answers tell of others
 		p.health.answered(request.Kind)
 	}
-	return replyOf(r), nil
+	setReply(&reply, &r)
+	return reply, nil
 }
 
 // sessionFor returns the session to ask p with, unless it is stuck.
@@ -144,7 +156,7 @@ func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error)
 
 // retry goes on after p has failed to answer: it asks whom the view names now, and at the end answers itself. Without a deadline in ctx the
 // call has 5 s since it began.
-func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error, began time.Duration) (Reply, error) {
+func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error, began time.Duration, reply *Reply) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout-(n.registry.now()-began))
@@ -161,23 +173,22 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
 		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request)):
-			return n.degraded(ctx, id, request, e.Outcome)
+			return n.degraded(ctx, id, request, e.Outcome, reply)
 		default:
-			return Reply{}, err
+			return err
 		}
 		if next.self {
-			return n.here(ctx, request.Kind, id, request.Fresh)
+			return n.here(ctx, request.Kind, id, request.Fresh, reply)
 		}
 		if try == maxTries {
-			return n.degraded(ctx, id, request, NotRun)
+			return n.degraded(ctx, id, request, NotRun, reply)
 		}
 		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return Reply{}, endError(ctx.Err(), NotRun)
+			return endError(ctx.Err(), NotRun)
 		}
 		p = next
-		var reply Reply
-		if reply, err = n.ask(ctx, p, request); err == nil {
-			return reply, nil
+		if *reply, err = n.ask(ctx, p, request); err == nil {
+			return nil
 		}
 	}
 }
@@ -186,10 +197,10 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
 
 // degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
-func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, before Outcome) (Reply, error) {
-	reply, err := Reply{}, error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
+func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, before Outcome, reply *Reply) error {
+	err := error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
 	if !n.closing.Load() {
-		reply, err = n.here(ctx, request.Kind, id, request.Fresh)
+		err = n.here(ctx, request.Kind, id, request.Fresh, reply)
 	}
 	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == NotRun && before != NotRun {
 		unknown := *e
@@ -197,5 +208,5 @@ func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, befor
 		err = &unknown
 	}
 	reply.Degraded = err == nil
-	return reply, err
+	return err
 }

@@ -57,11 +57,19 @@ type viaMessage struct {
 	Timeout time.Duration
 }
 
-func wireRequest(kind string, id ID) wire.Request {
+func wireRequest(kind string, id ID) (r wire.Request) {
+	setID(&r, kind, id)
+	return r
+}
+
+// setID makes r, which is zero, one for the worker of id.
+func setID(r *wire.Request, kind string, id ID) {
+	r.Kind = kind
 	if id.class == classInt {
-		return wire.Request{Kind: kind, Num: id.num}
+		r.Num = id.num
+	} else {
+		r.Text, r.IsText = id.text, true
 	}
-	return wire.Request{Kind: kind, Text: id.text, IsText: true}
 }
 
 func wireCall(k key, message Value) wire.Request {
@@ -79,11 +87,11 @@ func idOf(r *wire.Request) (ID, error) {
 	return ParseID(r.Text)
 }
 
-func replyOf(r wire.Reply) Reply {
-	return Reply{
-		Value: wireValue(r.Data, r.Type, r.IsInt), Node: r.Node,
-		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
-	}
+// setReply makes reply what crossed the wire.
+func setReply(reply *Reply, r *wire.Reply) {
+	reply.Value, reply.Node = wireValue(r.Data, r.Type, r.IsInt), r.Node
+	reply.Cached, reply.Stale, reply.Degraded = r.Cached, r.Stale, r.Degraded
+	reply.Age, reply.TTL = r.Age, r.TTL
 }
 
 // wireReply leaves out the node that answered if it is self, as the peer knows whom it asked.
@@ -119,7 +127,8 @@ func (n *Node) ServeCall(c wire.Call) {
 		if c.Request.Fresh {
 			r.forget(id)
 		}
-		if reply, ok := r.lookup(id, c.Came.Sub(r.base), c.Request.Route); ok {
+		var reply Reply
+		if r.lookup(id, c.Came.Sub(r.base), c.Request.Route, &reply) {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -153,7 +162,7 @@ func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 // served answers c with what came of it here.
 func (n *Node) served(c wire.Call, r *registry, id ID, reply Reply, err error) {
 	if c.Request.Route { // a client's, which this node makes for it
-		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), key{r.name, id}, c.Came.Sub(n.registry.base), reply, err)
+		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), r.name, id, c.Came.Sub(n.registry.base), &reply, err)
 	}
 	n.answer(c, reply, err)
 }

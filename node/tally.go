@@ -60,18 +60,18 @@ func (t *tally) noteRun(took time.Duration, err *wire.Error) {
 }
 
 // noteRequest counts and logs a request that was made at this node.
-func (n *Node) noteRequest(ctx context.Context, k key, began time.Duration, reply Reply, err error) {
+func (n *Node) noteRequest(ctx context.Context, kind string, id ID, began time.Duration, reply *Reply, err error) {
 	took := n.registry.now() - began
-	if r := n.registryOf(k.Kind); r != nil {
+	if r := n.registryOf(kind); r != nil {
 		r.tally.noteRequest(n.name, took, reply, err)
 	}
 	if n.log.Enabled(ctx, slog.LevelDebug) {
-		n.logRequest(ctx, k, took, reply, err)
+		n.logRequest(ctx, kind, id, took, reply, err)
 	}
 }
 
-func (n *Node) logRequest(ctx context.Context, k key, took time.Duration, reply Reply, err error) {
-	fields := []any{"kind", cmp.Or(k.Kind, DefaultKind), "id", k.ID.String(), "took", took}
+func (n *Node) logRequest(ctx context.Context, kind string, id ID, took time.Duration, reply *Reply, err error) {
+	fields := []any{"kind", cmp.Or(kind, DefaultKind), "id", id.String(), "took", took}
 	if err != nil {
 		fields = append(fields, "err", err.Error(), "outcome", OutcomeOf(err).String())
 	} else {
@@ -83,7 +83,7 @@ func (n *Node) logRequest(ctx context.Context, k key, took time.Duration, reply 
 	n.log.DebugContext(ctx, "request", fields...)
 }
 
-func (t *tally) noteRequest(self string, took time.Duration, reply Reply, err error) {
+func (t *tally) noteRequest(self string, took time.Duration, reply *Reply, err error) {
 	t.latency.observe(took)
 	switch {
 	case err != nil:

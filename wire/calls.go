@@ -81,12 +81,12 @@ func (c *calls) newLane() *callLane {
 }
 
 // do makes one call and waits for the answer, until timeout or until ctx ends.
-func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Reply, error) {
+func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
 	if timeout <= 0 {
-		return Reply{}, &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
+		return &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
 	}
 	if len(r.Data) > MaxValue {
-		return Reply{}, Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
+		return Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
 	}
 	p, lane := c.idle.Get().(*pending), c.small
 	if len(r.Data) > largeValue {
@@ -96,33 +96,42 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration) (Repl
 	if err := c.addLocked(p, lane, r, timeout); err != nil {
 		c.mu.Unlock()
 		c.idle.Put(p)
-		return Reply{}, err
+		return err
 	}
 	first := lane.out.fill.size() == 1
 	c.mu.Unlock()
 	if first {
 		lane.out.signal()
 	}
-	if quit := ctx.Done(); quit == nil {
-		<-p.done
-	} else {
-		select {
-		case <-p.done:
-		case <-quit:
-			if e := c.withdraw(p, asError(ctx.Err()).Code); e != nil {
-				c.idle.Put(p)
-				return Reply{}, e
-			}
-			<-p.done // the answer came at the same moment
-		}
+	err := c.wait(ctx, p)
+	if err == nil {
+		*reply = p.reply
+		p.reply.Data = ""
 	}
-	reply, err := p.reply, p.err
-	p.reply.Data, p.err, p.batch = "", nil, nil
+	p.err, p.batch = nil, nil
 	c.idle.Put(p)
 	if err != nil {
-		return Reply{}, err
+		return err
 	}
-	return reply, nil
+	return nil
+}
+
+// wait waits for the answer to p, or until ctx ends.
+func (c *calls) wait(ctx context.Context, p *pending) *Error {
+	quit := ctx.Done()
+	if quit == nil {
+		<-p.done
+		return p.err
+	}
+	select {
+	case <-p.done:
+	case <-quit:
+		if e := c.withdraw(p, asError(ctx.Err()).Code); e != nil {
+			return e
+		}
+		<-p.done // the answer came at the same moment
+	}
+	return p.err
 }
 
 func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.Duration) error {

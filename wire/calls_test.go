@@ -19,7 +19,7 @@ func TestDeadlines(t *testing.T) {
 			timeout := time.Duration(1+i*7919%5000) * time.Millisecond
 			wg.Go(func() {
 				start := time.Now()
-				_, err := c.do(t.Context(), &Request{}, timeout)
+				_, err := c.ask(t.Context(), &Request{}, timeout)
 				late := time.Since(start) - timeout
 				if !errors.Is(err, context.DeadlineExceeded) || late < 0 || late > 2*tickTime {
 					t.Errorf("call with %v: %v, %v late", timeout, err, late)
@@ -30,7 +30,7 @@ func TestDeadlines(t *testing.T) {
 		if n := inFlight(c); n != 0 {
 			t.Errorf("%d calls in flight", n)
 		}
-		if _, err := c.do(t.Context(), &Request{}, -1); !errors.Is(err, DeadlineExceeded) {
+		if _, err := c.ask(t.Context(), &Request{}, -1); !errors.Is(err, DeadlineExceeded) {
 			t.Errorf("call whose deadline has passed: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -47,7 +47,7 @@ func TestPausedCaller(t *testing.T) {
 		call := func(timeout time.Duration) {
 			wg.Go(func() {
 				start := time.Now()
-				if _, err := c.do(t.Context(), &Request{}, timeout); time.Since(start) < timeout {
+				if _, err := c.ask(t.Context(), &Request{}, timeout); time.Since(start) < timeout {
 					t.Errorf("a call with %v = %v after %v", timeout, err, time.Since(start))
 				}
 			})
@@ -71,7 +71,7 @@ func TestRing(t *testing.T) {
 	var wg sync.WaitGroup
 	ask := func(num int64) {
 		wg.Go(func() {
-			reply, err := c.do(t.Context(), &Request{Num: num}, long)
+			reply, err := c.ask(t.Context(), &Request{Num: num}, long)
 			if err != nil || int64(len(reply.Data)) != num {
 				t.Errorf("call %d = %d bytes, %v", num, len(reply.Data), err)
 			}

@@ -55,7 +55,8 @@ func Example() {
 	defer s.Close()
 	defer (<-accepted).Close()
 
-	reply, err := s.Call(ctx, &wire.Request{Text: "tenant 7", IsText: true}, time.Second)
+	var reply wire.Reply
+	err = s.Call(ctx, &wire.Request{Text: "tenant 7", IsText: true}, time.Second, &reply)
 	fmt.Println(reply.Node, "says:", reply.Data, err)
 	var greeting string
 	err = s.Do(ctx, 1, nil, &greeting)

@@ -238,7 +238,7 @@ func TestAmplification(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			if _, err := a.Call(t.Context(), &Request{}, long); err != nil {
+			if _, err := a.ask(t.Context(), &Request{}, long); err != nil {
 				t.Error(err)
 			}
 			o := b.answers

@@ -33,14 +33,14 @@ func TestLargeApart(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			defer cancel()
-			if r, err := a.Call(t.Context(), &Request{Num: MaxValue}, long); err != nil || len(r.Data) != MaxValue {
+			if r, err := a.ask(t.Context(), &Request{Num: MaxValue}, long); err != nil || len(r.Data) != MaxValue {
 				t.Errorf("version %d: the large one: %d bytes, %v", version, len(r.Data), err)
 			}
 		})
 		<-h.given
 		before := 0 // small answers
 		for ctx.Err() == nil {
-			if r, err := a.Call(t.Context(), &Request{Num: 3}, long); err != nil || r.Data != "xxx" {
+			if r, err := a.ask(t.Context(), &Request{Num: 3}, long); err != nil || r.Data != "xxx" {
 				t.Fatalf("version %d: a small one: %q, %v", version, r.Data, err)
 			}
 			if ctx.Err() == nil {
@@ -83,7 +83,7 @@ func TestLateAnswer(t *testing.T) {
 	var came atomic.Int64
 	answered := make(chan int64, 1)
 	wg.Go(func() {
-		if r, err := a.Call(t.Context(), &Request{Text: "small", IsText: true}, long); err != nil || r.Data != "small" {
+		if r, err := a.ask(t.Context(), &Request{Text: "small", IsText: true}, long); err != nil || r.Data != "small" {
 			t.Errorf("%q, %v", r.Data, err)
 		}
 		answered <- came.Load()
@@ -91,7 +91,7 @@ func TestLateAnswer(t *testing.T) {
 	<-got
 	for range large {
 		wg.Go(func() {
-			if _, err := a.Call(t.Context(), &Request{}, long); err != nil {
+			if _, err := a.ask(t.Context(), &Request{}, long); err != nil {
 				t.Error(err)
 			}
 			if came.Add(1) == 1 {
@@ -115,7 +115,7 @@ func TestLargeMessages(t *testing.T) {
 		for i := range 20 {
 			message := strings.Repeat("m", i%4*largeValue)
 			wg.Go(func() {
-				r, err := a.Call(t.Context(), &Request{Num: int64(i), IsCall: true, Data: message}, long)
+				r, err := a.ask(t.Context(), &Request{Num: int64(i), IsCall: true, Data: message}, long)
 				if err != nil || len(r.Data) != i+len(message) {
 					t.Errorf("version %d: call %d: %d bytes, %v", version, i, len(r.Data), err)
 				}

@@ -149,10 +149,10 @@ func (s *Session) end(why error) {
 	})
 }
 
-// Call asks the peer and waits for the answer until ctx ends or the timeout passes, whichever is
+// Call asks the peer and waits until the answer is in reply, ctx ends or the timeout passes, whichever is
 // first; a timeout is kept to 40 ms. The error is an *Error.
-func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration) (Reply, error) {
-	return s.calls.do(ctx, r, timeout)
+func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
+	return s.calls.do(ctx, r, timeout, reply)
 }
 
 // Ping measures a round trip. It gives up after 2 s, or when ctx ends. The error is an *Error.

@@ -36,7 +36,7 @@ func TestCall(t *testing.T) {
 		c.Reply(&Reply{Data: big, Type: "text/plain", Cached: true, Degraded: true, Node: "3@h", Age: time.Second, TTL: time.Millisecond})
 	}})
 	for _, want := range requests {
-		reply, err := a.Call(t.Context(), &want, long)
+		reply, err := a.ask(t.Context(), &want, long)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestCall(t *testing.T) {
 		}
 	}
 	// The other way, on the same session.
-	if reply, err := b.Call(t.Context(), &Request{Text: "hello", IsText: true}, long); err != nil || reply.Data != "hello" || reply.Node != "dialer" {
+	if reply, err := b.ask(t.Context(), &Request{Text: "hello", IsText: true}, long); err != nil || reply.Data != "hello" || reply.Node != "dialer" {
 		t.Errorf("call of the acceptor = %+v, %v", reply, err)
 	}
 }
@@ -62,7 +62,7 @@ func TestCallsMix(t *testing.T) {
 		wg.Go(func() {
 			for j := range 50 {
 				text := fmt.Sprint(i, "/", j, strings.Repeat("-", i*j%3000))
-				reply, err := a.Call(t.Context(), &Request{Text: text, IsText: true}, long)
+				reply, err := a.ask(t.Context(), &Request{Text: text, IsText: true}, long)
 				if err != nil || reply.Data != text {
 					t.Errorf("call %d/%d = %.20q, %v", i, j, reply.Data, err)
 					return
@@ -82,7 +82,7 @@ func TestErrorsCross(t *testing.T) {
 	}
 	for _, want := range errs {
 		a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Fail(want) }})
-		_, err := a.Call(t.Context(), &Request{}, long)
+		_, err := a.ask(t.Context(), &Request{}, long)
 		got, ok := errors.AsType[*Error](err)
 		if !ok || !errors.Is(err, want.Code) {
 			t.Errorf("error arrived as %v, want %v", err, want)
@@ -100,7 +100,7 @@ func TestErrorsCross(t *testing.T) {
 
 func TestTooLargeValue(t *testing.T) {
 	a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: strings.Repeat("x", MaxValue+1)}) }})
-	if _, err := a.Call(t.Context(), &Request{}, long); !errors.Is(err, SourceFailed) {
+	if _, err := a.ask(t.Context(), &Request{}, long); !errors.Is(err, SourceFailed) {
 		t.Errorf("call = %v, want %v", err, SourceFailed)
 	}
 }
@@ -129,9 +129,9 @@ func TestCancelCrosses(t *testing.T) {
 		<-started
 		cancel()
 	}()
-	_, err := a.Call(ctx, &Request{}, long)
+	_, err := a.ask(ctx, &Request{}, long)
 	check(err, Canceled)
-	_, err = a.Call(t.Context(), &Request{}, 30*time.Millisecond)
+	_, err = a.ask(t.Context(), &Request{}, 30*time.Millisecond)
 	<-started
 	check(err, DeadlineExceeded)
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -148,7 +148,7 @@ func TestOutcome(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			result := make(chan error)
 			go func() {
-				_, err := c.do(ctx, &Request{}, long)
+				_, err := c.ask(ctx, &Request{}, long)
 				result <- err
 			}()
 			<-c.small.out.wake // it is queued
@@ -199,7 +199,7 @@ func TestClosedSession(t *testing.T) {
 		a, b := pair(t, echo{}, handler{call: func(Call) {}}) // which never answers
 		result := make(chan error, 1)
 		go func() {
-			_, err := a.Call(t.Context(), &Request{}, long)
+			_, err := a.ask(t.Context(), &Request{}, long)
 			result <- err
 		}()
 		for inFlight(a.calls) == 0 {
@@ -216,7 +216,7 @@ func TestClosedSession(t *testing.T) {
 			t.Errorf("ours %v: call in flight = %v, want %v", ours, err, want)
 		}
 		<-a.Done()
-		_, err := a.Call(t.Context(), &Request{}, long)
+		_, err := a.ask(t.Context(), &Request{}, long)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != NotRun {
 			t.Errorf("ours %v: call after the end = %v, want outcome not run", ours, err)
 		}
@@ -245,12 +245,12 @@ func TestStuckPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Call(t.Context(), &Request{}, long); err != nil {
+	if _, err := s.ask(t.Context(), &Request{}, long); err != nil {
 		t.Fatal(err)
 	}
 	relay.freeze()
 	start := time.Now()
-	_, err = s.Call(t.Context(), &Request{}, long)
+	_, err = s.ask(t.Context(), &Request{}, long)
 	if took := time.Since(start); !errors.Is(err, Unreachable) || took > 10*time.Second {
 		t.Errorf("call to a stuck peer = %v after %v", err, took)
 	}
@@ -344,7 +344,7 @@ func TestCancelCause(t *testing.T) {
 	a, _ := pair(t, echo{}, handler{call: func(Call) {}})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(10*time.Millisecond, func() { cancel(errors.New("a reason of one's own")) })
-	if _, err := a.Call(ctx, &Request{}, long); !errors.Is(err, context.Canceled) {
+	if _, err := a.ask(ctx, &Request{}, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("call = %v, want %v", err, context.Canceled)
 	}
 }
@@ -373,17 +373,17 @@ func TestMessagesCross(t *testing.T) {
 				r.Trace = "trace"
 			}
 			if i%10 == 1 {
-				_, _ = a.Call(given, &r, long)
+				_, _ = a.ask(given, &r, long)
 				return
 			}
-			got, err := a.Call(t.Context(), &r, long)
+			got, err := a.ask(t.Context(), &r, long)
 			if err != nil || got.Data != r.Data || got.IsInt != r.IsInt || got.Type != r.Type || got.Node != fmt.Sprint(r.IsCall, r.Trace) {
 				t.Errorf("call %d came back as %d bytes, %v %q %q, %v", i, len(got.Data), got.IsInt, got.Type, got.Node, err)
 			}
 		})
 	}
 	wg.Wait()
-	if _, err := a.Call(t.Context(), &Request{IsCall: true, Data: strings.Repeat("x", MaxValue+1)}, long); !errors.Is(err, BadRequest) {
+	if _, err := a.ask(t.Context(), &Request{IsCall: true, Data: strings.Repeat("x", MaxValue+1)}, long); !errors.Is(err, BadRequest) {
 		t.Errorf("too large a message: %v", err)
 	}
 }

@@ -70,7 +70,7 @@ func TestTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Call(t.Context(), &Request{Text: strings.Repeat("x", size), IsText: true}, 5*time.Second); err != nil {
+	if _, err := s.ask(t.Context(), &Request{Text: strings.Repeat("x", size), IsText: true}, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	check(size)

@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -81,4 +83,15 @@ func pair(t testing.TB, dialer, acceptor Handler) (*Session, *Session) {
 	b := <-accepted
 	t.Cleanup(func() { a.Close(); b.Close() })
 	return a, b
+}
+
+// ask is Call with the reply returned.
+func (s *Session) ask(ctx context.Context, r *Request, timeout time.Duration) (reply Reply, err error) {
+	err = s.Call(ctx, r, timeout, &reply)
+	return reply, err
+}
+
+func (c *calls) ask(ctx context.Context, r *Request, timeout time.Duration) (reply Reply, err error) {
+	err = c.do(ctx, r, timeout, &reply)
+	return reply, err
 }

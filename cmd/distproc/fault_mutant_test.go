@@ -39,8 +39,8 @@ var mutants = []mutant{
 	{
 		name: "local answer", file: "node/request.go", finds: ruleFailed, rest: time.Second,
 		plan: []plannedFault{{kind: faultKill, nodes: []int{2}, length: time.Second}},
-		old:  "\tif !n.closing.Load() {\n\t\treply, err = n.here(ctx, request.Kind, id, request.Fresh)",
-		new:  "\tif n.closing.Load() {\n\t\treply, err = n.here(ctx, request.Kind, id, request.Fresh)",
+		old:  "\tif !n.closing.Load() {\n\t\terr = n.here(ctx, request.Kind, id, request.Fresh, reply)",
+		new:  "\tif n.closing.Load() {\n\t\terr = n.here(ctx, request.Kind, id, request.Fresh, reply)",
 	},
 	{
 		name: "expiry", file: "node/load.go", finds: ruleAge, rest: time.Second,

@@ -187,5 +187,5 @@ func TestKindsDiffer(t *testing.T) {
 	if err := a.SetKinds(map[string]Kind{"x": {Definition: "two"}, "y": {Definition: "same"}}); err != nil {
 		t.Fatal(err)
 	}
-	said("kinds agree again", 1) // the other one asks when they meet anew
+	said("kinds agree again", 2) // both
 }

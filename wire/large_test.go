@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -49,7 +48,7 @@ func TestLargeApart(t *testing.T) {
 		}
 		wg.Wait()
 		t.Logf("version %d: %d small answers before the large one", version, before)
-		if version == 1 && before > 1 || version > 1 && before < 2 { // one may come right after it and be seen first
+		if version == 1 && before > 5 || version > 1 && before < 10 { // some may come right after it and be seen first
 			t.Errorf("version %d: %d small answers came before the large one", version, before)
 		}
 	}
@@ -152,66 +151,84 @@ func TestLargeStreamAlone(t *testing.T) {
 	victim.Close()
 }
 
-// pairOf is pair with that version of the protocol.
-func pairOf(t *testing.T, version uint16, dialer, acceptor Handler) (*Session, *Session) {
-	t.Helper()
-	c := credentials(t, testCookie)
-	l, _ := listen(t, c)
-	return connect(t, c, l, l.Addr().String(), version, dialer, acceptor)
-}
-
-// slowPair returns one end of a session over a connection that carries so many bytes every 4 ms.
-func slowPair(t *testing.T, version uint16, acceptor Handler, bytes int) *Session {
-	t.Helper()
-	c := credentials(t, testCookie)
-	l, _ := listen(t, c)
-	slow, err := net.Listen("tcp", "127.0.0.1:0")
+// TestNoLargeStream has a peer ask for large values and not open the stream for them: the session ends, and nothing waits for more.
+func TestNoLargeStream(t *testing.T) {
+	mux, victim := rawPeer(t)
+	calls, err := mux.OpenStream()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		in, err := slow.Accept()
-		if err != nil {
-			return
+	calls.Write([]byte{streamCalls})
+	if err := sendGob(calls, callBatch{Seq: []uint64{1}, Flags: []uint8{callText}, Text: []string{strings.Repeat("x", largeValue+1)}}); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if total, open := victim.answers.served(); total > 0 && open == 0 {
+			break
+		} else if time.Since(began) > 10*time.Second {
+			t.Fatal("the call did not arrive")
 		}
-		out, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		wg.Go(func() { io.Copy(out, in); out.Close() })
-		buf := make([]byte, bytes)
-		for {
-			n, err := out.Read(buf)
-			if err != nil {
-				break
-			}
-			in.Write(buf[:n])
-			time.Sleep(4 * time.Millisecond)
-		}
-		in.Close()
-	})
-	t.Cleanup(func() { slow.Close(); wg.Wait() })
-	a, _ := connect(t, c, l, slow.Addr().String(), version, echo{}, acceptor)
+	}
+	victim.Flush()
+	if err := victim.Err(); err == nil || !strings.Contains(err.Error(), "large values") {
+		t.Errorf("the session: %v", err)
+	}
+	victim.Close()
+}
+
+// pairOf is pair with that version of the protocol.
+func pairOf(t *testing.T, version uint16, dialer, acceptor Handler) (*Session, *Session) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connect(t, near, far, version, dialer, acceptor)
+}
+
+// slowPair returns one end of a session over a connection that carries so many bytes to it every 4 ms, and holds none on the way.
+func slowPair(t *testing.T, version uint16, acceptor Handler, bytes int) *Session {
+	t.Helper()
+	near, far := net.Pipe()
+	a, _ := connect(t, near, slowConn{far, bytes}, version, echo{}, acceptor)
 	return a
 }
 
-// connect returns the two ends of a session.
-func connect(t *testing.T, c *Credentials, l *Listener, addr string, version uint16, dialer, acceptor Handler) (a, b *Session) {
+type slowConn struct {
+	net.Conn
+	bytes int // every 4 ms
+}
+
+func (c slowConn) Write(b []byte) (int, error) {
+	time.Sleep(4 * time.Millisecond * time.Duration(len(b)) / time.Duration(c.bytes))
+	return c.Conn.Write(b)
+}
+
+// connect returns the two ends of a session over a connection.
+func connect(t *testing.T, near, far net.Conn, version uint16, dialer, acceptor Handler) (a, b *Session) {
 	t.Helper()
+	c := credentials(t, testCookie)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		in, err := l.Accept()
+		in, err := c.receive(t.Context(), far)
 		if err == nil {
-			in.version = version
+			in.version, in.done = version, func() {}
 			b, err = in.Accept(Hello{Name: "acceptor"}, acceptor)
 		}
 		if err != nil {
 			t.Error(err)
 		}
 	})
-	conn, peer, _, err := c.dial(t.Context(), addr, Hello{Name: "dialer"})
+	conn, peer, _, err := c.greet(t.Context(), near, Hello{Name: "dialer"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (c Call) Reply(r *Reply) {
 	a := c.to
 	a.mu.Lock()
 	out := a.small
-	if len(r.Data) > largeValue && a.large.write != nil {
+	if len(r.Data) > largeValue {
 		out = a.large
 	}
 	a.waitForRoomLocked(out)
@@ -85,7 +85,7 @@ type answers struct {
 	session *Session
 	handler Handler
 	small   *outbox[*replyBatch]
-	large   *outbox[*replyBatch] // for large values, which the others shall not wait for; not in use until it has a write
+	large   *outbox[*replyBatch] // for large values, which the others shall not wait for; they wait until the peer has opened its stream
 
 	mu sync.Mutex
 	// Guarded by mu:
@@ -100,7 +100,11 @@ type answers struct {
 func newAnswers(s *Session, h Handler) *answers {
 	a := &answers{session: s, handler: h, cancels: map[uint64]func(){}}
 	empty := func() *replyBatch { return new(replyBatch) }
-	a.small, a.large = newOutbox(&a.mu, empty), newOutbox(&a.mu, empty)
+	a.small = newOutbox(&a.mu, empty)
+	a.large = a.small
+	if s.version >= 2 {
+		a.large = newOutbox(&a.mu, empty)
+	}
 	return a
 }
 
@@ -128,7 +132,7 @@ func (a *answers) doneLocked(seq uint64, out *outbox[*replyBatch]) {
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
 	}
-	signal := a.reading == 0 || a.blocked > 0 || out == a.large
+	signal := a.reading == 0 || a.blocked > 0 || out != a.small
 	a.mu.Unlock()
 	if signal {
 		out.signal()

@@ -224,6 +224,12 @@ func (p patient) Write(b []byte) (n int, err error) {
 func (s *Session) accept() error {
 	var calls, large atomic.Bool // a peer has one stream of each
 	called := make(chan struct{})
+	late := time.AfterFunc(2*giveUp, func() { // as large answers wait for it
+		if s.version >= 2 && !large.Load() {
+			s.end(fmt.Errorf("the peer has not opened a stream for large values within %s", 2*giveUp))
+		}
+	})
+	defer late.Stop()
 	for {
 		stream, err := s.mux.AcceptStream()
 		if err != nil {
@@ -248,7 +254,7 @@ func (s *Session) accept() error {
 					s.end(s.answer(stream, s.answers.small, smallBuffer))
 				}
 			case streamLarge:
-				if large.CompareAndSwap(false, true) {
+				if s.version >= 2 && large.CompareAndSwap(false, true) {
 					select {
 					case <-called: // as errors and small answers need that one
 					case <-s.done:

@@ -37,6 +37,7 @@ type sessions struct {
 // A peer is a member as this node reaches it.
 type peer struct {
 	name     Name
+	text     string // of the name
 	self     bool
 	session  atomic.Pointer[wire.Session] // nil if there is none
 	lost     atomic.Bool                  // the last session broke, or the last dial failed
@@ -91,7 +92,7 @@ func (s *sessions) peer(name Name) *peer {
 func (s *sessions) peerLocked(name Name) *peer {
 	p := s.peers[name]
 	if p == nil {
-		p = &peer{name: name, self: name == s.name, again: make(chan struct{}, 1)}
+		p = &peer{name: name, text: name.String(), self: name == s.name, again: make(chan struct{}, 1)}
 		s.peers[name] = p
 	}
 	return p
@@ -187,28 +188,35 @@ func (s *sessions) get(ctx context.Context, p *peer) (*wire.Session, error) {
 
 // dial waits for a session to p: the one that is there, that is being dialled, or a new one.
 func (s *sessions) dial(ctx context.Context, p *peer) (*wire.Session, error) {
-	s.mu.Lock()
-	if ws := p.session.Load(); ws != nil || s.ended {
-		s.mu.Unlock()
-		if ws == nil {
-			return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
-		}
+	ws, d := s.begin(p)
+	switch {
+	case ws != nil:
 		return ws, nil
+	case d == nil:
+		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	d := p.dial
-	if d == nil {
-		d = &dial{done: make(chan struct{})}
-		p.dial = d
-		addr := p.addr
-		s.wg.Go(func() { s.run(p, d, addr) })
-	}
-	s.mu.Unlock()
 	select {
 	case <-d.done:
 		return d.session, d.err
 	case <-ctx.Done():
 		return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "no answer yet")
 	}
+}
+
+// begin returns the session to p, or the dial in progress, which it starts if there is none. It returns neither if no session
+// comes in any more.
+func (s *sessions) begin(p *peer) (*wire.Session, *dial) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ws := p.session.Load(); ws != nil || s.ended {
+		return ws, nil
+	}
+	if p.dial == nil {
+		d, addr := &dial{done: make(chan struct{})}, p.addr
+		p.dial = d
+		s.wg.Go(func() { s.run(p, d, addr) })
+	}
+	return nil, p.dial
 }
 
 // run dials, and ends d.

@@ -33,6 +33,7 @@ const (
 	opRoll       wire.Op = 17 // uint64: the epoch → rollMessage
 	opHolds      wire.Op = 18 // key → bool
 	opKinds      wire.Op = 19 // the kinds have changed: compare them again
+	opView       wire.Op = 20 // → viewMessage
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -47,6 +48,14 @@ type connectionMessage struct {
 type key struct {
 	Kind string // "" is the default one
 	ID   ID
+}
+
+// A viewMessage is what a client has to know to find the place of an id as the node does.
+type viewMessage struct {
+	Epoch   uint64 // of the view
+	Routing string
+	Members []wire.Member
+	Kinds   map[string]bool // whether each is exclusive
 }
 
 // A viaMessage is a request as seen from another node.
@@ -286,6 +295,8 @@ func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
 		return with(args, func(name string) (any, error) { return n.Ping(n.ctx, name) })
 	case opVia:
 		return with(args, n.serveVia)
+	case opView:
+		return n.serveView(), nil
 	}
 	return nil, wire.UnknownOperation
 }
@@ -307,6 +318,22 @@ func (n *Node) serveVia(m viaMessage) (any, error) {
 		return nil, err
 	}
 	return wireReply(reply, ""), nil
+}
+
+func (n *Node) serveView() viewMessage {
+	v := n.members.view.Load()
+	m := viewMessage{Epoch: v.epoch, Routing: v.routing.String(), Kinds: map[string]bool{}}
+	for i, p := range v.peers {
+		w := n.members.sessions.seated(p)
+		if v.seats[i].failed {
+			w.State = wire.Failed
+		}
+		m.Members = append(m.Members, w)
+	}
+	for _, r := range n.registries() {
+		m.Kinds[r.name] = r.kind.Load().Exclusive
+	}
+	return m
 }
 
 func (n *Node) serveConnect(names []string) (any, error) {

@@ -20,17 +20,30 @@ type ClientConfig struct {
 	Node   string // NAME@HOST or NAME@HOST:PORT
 	Cookie []byte
 	TLS    TLSFiles
-	Logger *slog.Logger // silent; told when the node is lost, and when it is back
+	Direct bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
+	Logger *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct
 }
 
 // A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks,
 // the node does. When the session is lost, the client attaches again as soon as the node is back; until
 // then its calls fail with [ErrUnreachable]. All its methods may be called from any number of goroutines.
+//
+// A client that is Direct gets the view of the cluster from its node, and makes each Request, Refresh and [Family].Call at the node
+// that is the place of the id by that view, on a session that stays for as long as it is used. All else goes to its node, as ever.
+// No call waits for such a session: while there is none, as it is being dialled, or the owner can be reached from the node but not
+// from the client, the node asks the owner. Nor does a call fail because the view is old, as whoever is asked finds the owner.
+//
+// When an owner is lost, a call that did not run there is made again by the node, and so is one that may have run, if it asks for a
+// value and the kind is not Exclusive; another one that may have run fails, as its [Outcome] says. While the node itself is down, any other
+// member that can be reached does that in its place. All of it takes from the time of the one call. So an owner that is
+// paused holds calls up until its session ends, after 3 s, or until their deadlines; and one that answers pings but no calls does so for
+// as long as that lasts, as a client does not take nodes for stuck.
 type Client struct {
 	addr    Addr
 	creds   *wire.Credentials
 	log     *slog.Logger
 	session atomic.Pointer[wire.Session]
+	direct  *direct         // nil if the node asks the owners
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -51,13 +64,20 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	client.ctx, client.cancel = context.WithCancel(context.Background())
+	if c.Direct {
+		client.direct = newDirect(client.ctx, addr.Name, &client.session, creds, client.log)
+		client.wg.Go(client.direct.follow)
+	}
 	client.wg.Go(client.maintain)
 	return client, nil
 }
 
+func clientHello() wire.Hello {
+	return wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
+}
+
 func (c *Client) attach(ctx context.Context) error {
-	hello := wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, c.addr.HostPort(), c.creds, hello, refuser{})
+	s, err := wire.Dial(ctx, c.addr.HostPort(), c.creds, clientHello(), refuser{})
 	if err != nil {
 		return err
 	}
@@ -87,25 +107,31 @@ func (c *Client) maintain() {
 			}
 		}
 		c.log.Info("node up", "node", c.Self())
+		if c.direct != nil {
+			c.direct.age()
+		}
 	}
 }
 
 // Self returns the name of the node that the client is attached to.
 func (c *Client) Self() string { return c.addr.Name.String() }
 
-// Close ends the session.
+// Close ends all sessions. Calls in flight fail with [ErrClosed]. It may be called more than once.
 func (c *Client) Close() error {
 	c.cancel()
 	c.wg.Wait()
+	if c.direct != nil {
+		c.direct.sessions.close()
+	}
 	return nil
 }
 
-// Request is [Node.Request] as done by the node.
+// Request is [Node.Request] as done by the node, or if the client is Direct by the owner of id: see [Client].
 func (c *Client) Request(ctx context.Context, id ID) (Reply, error) {
 	return c.request(ctx, "", id, false)
 }
 
-// Refresh is [Node.Refresh] as done by the node.
+// Refresh is [Node.Refresh] as done by the node, or if the client is Direct by the owner of id.
 func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) {
 	return c.request(ctx, "", id, true)
 }
@@ -113,18 +139,25 @@ func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) {
 func (c *Client) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
 	request := wireRequest(kind, id)
 	request.Fresh = fresh
-	return c.ask(ctx, &request)
+	return c.ask(ctx, id, &request)
 }
 
 func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) {
 	request := wireCall(k, message)
-	return c.ask(ctx, &request)
+	return c.ask(ctx, k.ID, &request)
 }
 
-func (c *Client) ask(ctx context.Context, request *wire.Request) (reply Reply, err error) {
+func (c *Client) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
 	request.Route, request.Trace = true, TraceOf(ctx)
+	if c.direct != nil {
+		return c.direct.ask(ctx, id, request)
+	}
+	return callOn(ctx, c.session.Load(), request, timeoutOf(ctx))
+}
+
+func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout time.Duration) (reply Reply, err error) {
 	var r wire.Reply
-	if err := c.session.Load().Call(ctx, request, timeoutOf(ctx), &r); err != nil {
+	if err := s.Call(ctx, request, timeout, &r); err != nil {
 		return Reply{}, err
 	}
 	setReply(&reply, &r)

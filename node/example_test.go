@@ -119,6 +119,31 @@ func ExampleAttach() {
 	// Output: worker of 7 on 1@127.0.77.5
 }
 
+// A program that asks much attaches as a direct client: it asks owners itself, and goes on when the node that it is attached to ends.
+func ExampleAttach_direct() {
+	ctx := context.Background()
+	a, b := startTwo("127.0.77.6")
+	defer b.Close(ctx)
+	c, err := node.Attach(ctx, node.ClientConfig{Node: a.Self(), Cookie: []byte("a long secret that all nodes share"), Direct: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for id := range int64(4) {
+		reply, err := c.Request(ctx, node.IntID(id))
+		fmt.Println(reply.Value, "from", reply.Node, err)
+	}
+	a.Close(ctx) // its value moves
+	reply, err := c.Request(ctx, node.IntID(2))
+	fmt.Println(reply.Value, "from", reply.Node, err)
+	// Output:
+	// value of 0 from 1@127.0.77.6 <nil>
+	// value of 1 from 2@127.0.77.6 <nil>
+	// value of 2 from 1@127.0.77.6 <nil>
+	// value of 3 from 2@127.0.77.6 <nil>
+	// value of 2 from 2@127.0.77.6 <nil>
+}
+
 func ExampleParseID() {
 	for _, s := range []string{"7", "-7", "007", "tenant 7"} {
 		id, err := node.ParseID(s)

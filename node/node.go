@@ -18,7 +18,8 @@
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
 // their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people, stats.go and tally.go machines,
-// ready.go and trace.go those who watch. client.go is a console's way in, which is no member.
+// ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
+// a client ask the owners itself.
 //
 // Around it: package source makes sources of configuration, package gateway answers HTTP, and package metrics publishes Stats.
 //

@@ -1,0 +1,227 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// direct is how a client asks the owners of ids itself. It has the view of home, the node that it is attached to, and a session to each
+// node that it has asked. Whom it asks finds the owner if the view is old by then, so that costs a hop and no error.
+// A node without a session, as it is the first call to it or it cannot be reached from here, is asked by way of home.
+type direct struct {
+	ctx      context.Context // ends with Close
+	home     *atomic.Pointer[wire.Session]
+	sessions *sessions // to the others; home is its self
+	view     atomic.Pointer[view]
+	kinds    atomic.Pointer[map[string]bool] // whether each is exclusive, as home has it
+	aged     chan struct{}                   // of capacity 1: the view may be old
+}
+
+const (
+	firstFetch  = 100 * time.Millisecond // between two fetches of the view
+	lastFetch   = time.Second            // between two that brought nothing new
+	steadyFetch = 5 * time.Second        // nobody tells of a member that has left the cluster and answers on its own
+)
+
+// newDirect begins with the view as home has it, or until that can be told with home alone.
+func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
+	d := &direct{ctx: ctx, home: session, aged: make(chan struct{}, 1)}
+	d.sessions = newSessions(home, clientHello, creds, refuser{}, log, d.age)
+	d.sessions.met = func(context.Context, *peer, *wire.Session) {}
+	d.view.Store(newView([]*peer{d.sessions.peer(home)}, nil, Modulo))
+	d.kinds.Store(&map[string]bool{})
+	d.fetch()
+	return d
+}
+
+// ask asks the place of an id. With many calls in flight most of what one takes is to fetch its stack from memory, so what is rare
+// has functions of its own.
+func (d *direct) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
+	began, timeout := time.Now(), timeoutOf(ctx)
+	p := d.view.Load().place(id)
+	s := p.session.Load()
+	if s == nil {
+		s = d.byHome(p)
+	}
+	reply, err := callOn(ctx, s, request, timeout)
+	if err != nil {
+		return d.again(ctx, s, request, err, began.Add(timeout))
+	}
+	if reply.Node != p.text {
+		d.age()
+	}
+	return reply, nil
+}
+
+// byHome returns the session to home for a call to p, and sees to it that p is dialled unless it was lost: then it is dialled
+// already, now and then.
+func (d *direct) byHome(p *peer) *wire.Session {
+	if !p.self && !p.lost.Load() {
+		d.sessions.begin(p)
+	}
+	return d.home.Load()
+}
+
+// again makes a call once more, that failed on a session, if it did not run, or may run twice. It asks home, or while that cannot be
+// reached another node: these know the stand-ins, and what to answer in the end.
+func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Request, err error, until time.Time) (Reply, error) {
+	var asked []*wire.Session
+	before := NotRun // what became of the call where it was made
+	for try := 1; ; try++ {
+		e, ok := errors.AsType[*wire.Error](err)
+		if !ok {
+			return Reply{}, err
+		}
+		failed := lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner
+		if failed {
+			d.age()
+		}
+		if failed && e.Code != wire.NotOwner { // who says that is well, and knows the owner the next time
+			asked = append(asked, s)
+		}
+		if e.Outcome == Unknown {
+			before = Unknown
+		}
+		if !failed || try > maxTries || d.ctx.Err() != nil || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
+			return Reply{}, withOutcome(e, before)
+		}
+		next := d.next(ctx, asked, until)
+		if next == nil {
+			return Reply{}, withOutcome(e, before)
+		}
+		s = next
+		var reply Reply
+		if reply, err = callOn(ctx, s, request, time.Until(until)); err == nil {
+			return reply, nil
+		}
+	}
+}
+
+// withOutcome returns e as the error of a call that may have run before, or has not.
+func withOutcome(e *wire.Error, before Outcome) error {
+	if e.Outcome != NotRun || before == NotRun {
+		return e
+	}
+	unknown := *e
+	unknown.Outcome = before
+	return &unknown
+}
+
+// once reports whether a request must not be made again if it may have run. That is said of a kind that home does not have, too.
+func (d *direct) once(request *wire.Request) bool {
+	exclusive, known := (*d.kinds.Load())[cmp.Or(request.Kind, DefaultKind)]
+	return request.IsCall || exclusive || !known
+}
+
+// next returns a session to a node that was not asked: to home, or to any other one. Only if there is none it waits for one.
+func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Time) *wire.Session {
+	for _, s := range d.up() {
+		if !slices.Contains(asked, s) {
+			return s
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	v := d.view.Load()
+	for i, p := range v.peers {
+		if p.self || v.seats[i].failed {
+			continue
+		}
+		if s, err := d.sessions.get(ctx, p); err == nil && !slices.Contains(asked, s) {
+			return s
+		}
+	}
+	return nil
+}
+
+// up returns the sessions that there are: that to home first, and those to the members in any order.
+func (d *direct) up() (list []*wire.Session) {
+	for _, p := range d.view.Load().peers {
+		if s := p.session.Load(); s != nil && s.Err() == nil {
+			list = append(list, s)
+		}
+	}
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if s := d.home.Load(); s.Err() == nil {
+		list = slices.Insert(list, 0, s)
+	}
+	return list
+}
+
+// age has the view fetched soon.
+func (d *direct) age() {
+	select {
+	case d.aged <- struct{}{}:
+	default:
+	}
+}
+
+// follow fetches the view when it may be old, until the client is closed.
+func (d *direct) follow() {
+	pause := firstFetch
+	for sleep(d.ctx, pause) {
+		select {
+		case <-d.aged:
+			pause = min(2*pause, lastFetch)
+		case <-time.After(steadyFetch):
+			pause = firstFetch
+		case <-d.ctx.Done():
+		}
+		if d.fetch() {
+			pause = firstFetch
+		}
+	}
+}
+
+// fetch takes in the view of home, or while that cannot be asked of another node, and reports whether it is a new one. An older node
+// cannot tell it: then home finds the owners.
+func (d *direct) fetch() (news bool) {
+	for _, s := range d.up() {
+		var m viewMessage
+		ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)
+		err := s.Do(ctx, opView, nil, &m)
+		cancel()
+		if err == nil {
+			return d.take(m)
+		}
+	}
+	return false
+}
+
+// take takes a view in, unless this is another program than the one that made it, and comes to another one.
+func (d *direct) take(m viewMessage) (news bool) {
+	var peers []*peer
+	seated, failed := map[*peer]bool{}, map[*peer]bool{}
+	for _, w := range m.Members {
+		name, err := ParseName(w.Name)
+		if err != nil {
+			return false
+		}
+		p := d.sessions.peer(name)
+		peers = append(peers, p)
+		seated[p], failed[p] = true, w.State != wire.Alive
+	}
+	routing, err := ParseRouting(m.Routing)
+	if err != nil || len(peers) == 0 {
+		return false
+	}
+	v := newView(slices.Clone(peers), failed, routing)
+	if v.epoch != m.Epoch {
+		return false
+	}
+	for i, w := range m.Members {
+		d.sessions.seat(peers[i], w.Addr, w.Incarnation, w.State == wire.Alive)
+	}
+	d.kinds.Store(&m.Kinds)
+	old := d.view.Swap(v)
+	d.sessions.retain(seated)
+	return v.epoch != old.epoch
+}

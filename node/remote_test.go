@@ -44,42 +44,50 @@ func BenchmarkRequestRemote(b *testing.B) {
 }
 
 // BenchmarkClient measures 128 callers of one process that owns nothing, with requests for cached values of a cluster of other processes,
-// which all share the cores of this machine. The callers are spread over the nodes, and a node that does not own an id asks the one
-// that does.
+// which all share the cores of this machine. Routed, the callers are spread over clients of all nodes, and a node that does not own an id
+// asks the one that does. Direct, they have one client, of the first node, which asks owners itself.
 func BenchmarkClient(b *testing.B) {
 	for _, size := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("nodes=%d", size), func(b *testing.B) {
-			var clients []*Client
-			var names []string
-			for range size {
-				names = append(names, startPeer(b, "node", names...))
-				c, err := Attach(b.Context(), ClientConfig{Node: names[len(names)-1], Cookie: testCookie})
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.Cleanup(func() { c.Close() })
-				clients = append(clients, c)
-			}
-			for _, c := range clients {
-				for i := range int64(1000) {
-					if _, err := c.Request(b.Context(), IntID(i)); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			var next atomic.Int64
-			together(b, 128, b.N, func() {
-				i := next.Add(1)
-				if _, err := clients[i%int64(size)].Request(context.Background(), IntID(i/int64(size)%1000)); err != nil {
-					b.Error(err)
-				}
-			})
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
-		})
+		b.Run(fmt.Sprintf("routed/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, size, false) })
+		b.Run(fmt.Sprintf("direct/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, size, true) })
 	}
+}
+
+func benchmarkClient(b *testing.B, size int, direct bool) {
+	var names []string
+	for range size {
+		names = append(names, startPeer(b, "node", names...))
+	}
+	homes := names
+	if direct {
+		homes = names[:1]
+	}
+	var clients []*Client
+	for _, home := range homes {
+		c, err := Attach(b.Context(), ClientConfig{Node: home, Cookie: testCookie, Direct: direct})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		clients = append(clients, c)
+		for i := range int64(1000) {
+			if _, err := c.Request(b.Context(), IntID(i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	var next atomic.Int64
+	n := int64(len(clients))
+	together(b, 128, b.N, func() {
+		i := next.Add(1)
+		if _, err := clients[i%n].Request(context.Background(), IntID(i/n%1000)); err != nil {
+			b.Error(err)
+		}
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }
 
 // rounds divides n calls into ten rounds, or into fewer if a round would have few calls for each caller.

@@ -69,31 +69,44 @@ func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
 	return nil
 }
 
+// awaitDirect waits until checkDirect is content, for less than steadyFetch: somebody has to notice that the view is old.
 func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
 	t.Helper()
-	await(t, func() error { return checkDirect(t, c, nodes...) })
+	deadline := time.Now().Add(3 * time.Second)
+	for err := checkDirect(t, c, nodes...); err != nil; err = checkDirect(t, c, nodes...) {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// startRouted starts a cluster with that routing, which has a serial kind, too.
+func startRouted(t *testing.T, size int, routing Routing) (nodes []*Node) {
+	t.Helper()
+	host := testHost()
+	for i := range size {
+		n, err := Start(Config{
+			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: Kind{TTL: time.Hour},
+			Kinds: map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		nodes = append(nodes, n)
+		if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitView(t, nodes...)
+	return nodes
 }
 
 // TestDirect asks owners, of all sorts of ids and for all that a client can ask them.
 func TestDirect(t *testing.T) {
 	for _, routing := range []Routing{Modulo, Rendezvous} {
-		host := testHost()
-		var nodes []*Node
-		for i := range 4 {
-			n, err := Start(Config{
-				Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: Kind{TTL: time.Hour},
-				Kinds: map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { crash(n) })
-			nodes = append(nodes, n)
-			if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		awaitView(t, nodes...)
+		nodes := startRouted(t, 4, routing)
 		c := attachDirect(t, nodes[1].Self())
 		awaitDirect(t, c, nodes...)
 		if err := checkDirect(t, c, nodes...); err != nil { // once it is so, it stays so
@@ -331,12 +344,14 @@ func TestDirectOnce(t *testing.T) {
 			}
 			crash(nodes[1])
 		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // in which a stand-in would run it
 		var err error
 		if family := c.Family(what); what == "serial" {
-			_, err = family.Call(t.Context(), IntID(1), IntValue(1))
+			_, err = family.Call(ctx, IntID(1), IntValue(1))
 		} else {
-			_, err = family.Request(t.Context(), IntID(1))
+			_, err = family.Request(ctx, IntID(1))
 		}
+		cancel()
 		if what == "shared" && err != nil || what != "shared" && (err == nil || OutcomeOf(err) != Unknown) {
 			t.Errorf("%s: %v, outcome %v", what, err, OutcomeOf(err))
 		}
@@ -411,16 +426,34 @@ func TestDirectRetires(t *testing.T) {
 	stop()
 }
 
-// TestDirectParted has a member leave the cluster and stay up alone: the client does not go on asking it.
+// TestDirectParted has a member leave the cluster and stay up alone: the client does not go on asking it. No other ids move, so
+// nothing but a look at the view tells.
 func TestDirectParted(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startRouted(t, 3, Rendezvous)
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
 	}
 	awaitView(t, nodes[0], nodes[2])
-	awaitDirect(t, c, nodes[0], nodes[2])
+	await(t, func() error { return checkDirect(t, c, nodes[0], nodes[2]) })
+}
+
+// TestDirectTakes tells a direct client views that it cannot be right about: it keeps the one that it has.
+func TestDirectTakes(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{})
+	c := attachDirect(t, nodes[0].Self())
+	old := c.direct.view.Load()
+	for what, m := range map[string]viewMessage{
+		"no member":       {Routing: "modulo"},
+		"another epoch":   {Routing: "modulo", Epoch: 1, Members: []wire.Member{{Name: "1@a"}}},
+		"unknown routing": {Routing: "by moon", Members: []wire.Member{{Name: "1@a"}}},
+		"no name":         {Routing: "modulo", Members: []wire.Member{{Name: "1"}}},
+	} {
+		if c.direct.take(m) || c.direct.view.Load() != old {
+			t.Errorf("%s: it takes %+v", what, m)
+		}
+	}
 }
 
 // An olderNode serves no operation that came later than opRetire.

@@ -31,6 +31,7 @@ const (
 type benchFlags struct {
 	connection
 	join    []string
+	direct  bool
 	kind    string
 	message string
 	call    bool // a message was given
@@ -43,8 +44,11 @@ func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench --join NAMES",
 		Short: "Ask running nodes as fast as they answer, or at a given rate, and tell how long it took",
-		Long: `It attaches to the nodes of --join, owns nothing, and spreads its callers over them. Each caller makes its next
-request when it has the answer of the last one. With --rate requests are due at fixed times instead, and
+		Long: `It attaches to one node, owns nothing, and asks all of that cluster: each request goes to the owner of its id, over
+one session to each node. So --join names one node, and others to attach to if that is down. With --direct=false
+it attaches to all nodes of --join and spreads its callers over them, and these nodes ask the owners.
+
+Each caller makes its next request when it has the answer of the last one. With --rate requests are due at fixed times instead, and
 latency counts from when a request was due: so a stall shows in all the requests that it held up.
 
 Ctrl-C ends it early; the results are printed all the same. Exit status: 1 if a request failed.`,
@@ -66,7 +70,8 @@ Ctrl-C ends it early; the results are printed all the same. Exit status: 1 if a 
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	b.connection.register(f)
-	f.StringSliceVar(&b.join, "join", nil, "ask these nodes, `NAME@HOST,…`")
+	f.StringSliceVar(&b.join, "join", nil, "ask the cluster of the first of these nodes that is there, `NAME@HOST,…`; with --direct=false ask all of these")
+	f.BoolVar(&b.direct, "direct", true, "ask the owners of ids, all over the cluster; if false the nodes of --join ask them")
 	f.IntVar(&b.load.Concurrency, "concurrency", 50, "callers")
 	f.IntVar(&b.load.Batch, "batch", 1, "requests that a caller makes at once; when all are answered it makes the next ones")
 	f.DurationVar(&b.load.Duration, "duration", 10*time.Second, "for how long; with --requests only if it is given, and then until the first of both")
@@ -136,6 +141,16 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 		about.Nodes = append(about.Nodes, c.Self())
 		b.load.Asks = append(b.load.Asks, b.ask(c))
 	}
+	if b.direct {
+		members, err := clients[0].Members(ctx)
+		if err != nil {
+			return err
+		}
+		about.Nodes = nil
+		for _, m := range members {
+			about.Nodes = append(about.Nodes, m.Name)
+		}
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		b.load.Watch = progress.show
 	}
@@ -155,7 +170,7 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// ask returns how to make a request by way of a node.
+// ask returns how to make a request with a client.
 func (b *benchFlags) ask(c *node.Client) bench.Ask {
 	switch family := c.Family(b.kind); {
 	case b.call:
@@ -168,7 +183,8 @@ func (b *benchFlags) ask(c *node.Client) bench.Ask {
 	}
 }
 
-// attach attaches to the nodes of --join, and goes without those that it does not reach, unless that is all of them.
+// attach attaches to the nodes of --join, and goes without those that it does not reach, unless that is all of them. One client is enough for
+// what goes to the owners: with a session to each node for all callers, more of their requests cross together.
 func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Client, error) {
 	cookie, _, err := b.cookie()
 	if err != nil {
@@ -178,7 +194,7 @@ func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Clie
 	var wg sync.WaitGroup
 	for i, name := range b.join {
 		wg.Go(func() {
-			clients[i], errs[i] = node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, TLS: b.tls, Logger: log})
+			clients[i], errs[i] = node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, TLS: b.tls, Direct: b.direct, Logger: log})
 		})
 	}
 	wg.Wait()
@@ -194,6 +210,12 @@ func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Clie
 		if err != nil {
 			log.Warn("the others are asked without this node", "node", b.join[i], "why", err)
 		}
+	}
+	if b.direct {
+		for _, c := range clients[1:] {
+			c.Close()
+		}
+		clients = clients[:1]
 	}
 	return clients, nil
 }

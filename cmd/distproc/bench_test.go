@@ -110,6 +110,28 @@ func TestBenchOutlivesItsNode(t *testing.T) {
 	}
 }
 
+// TestBenchDirect kills an owner with kill -9, and then the node that it is attached to: no request fails.
+func TestBenchDirect(t *testing.T) {
+	host := testHost()
+	first := startNode(t, "1@"+host)
+	second := startNode(t, "2@"+host, "--join", "1@"+host)
+	startNode(t, "3@"+host, "--join", "1@"+host)
+	start(t, "repl", "--attach", "1@"+host).awaitAnswer("print(len(nodes()))", "3")
+	p := startBench(t, "1@"+host, "--duration", "4s", "--concurrency", "8")
+	for _, n := range []*process{second, first} {
+		n.cmd.Process.Kill()
+		n.cmd.Wait()
+		time.Sleep(time.Second) // so that the other nodes see that
+	}
+	r, status := p.finish()
+	if status != 0 || *r.Errors != 0 || *r.Requests < 1000 {
+		t.Errorf("exit status %d, %d requests, errors %v\n%s", status, *r.Requests, r.ErrorsByCode, p.log)
+	}
+	if log := p.log.String(); strings.Count(log, `msg="node down`) < 2 {
+		t.Errorf("it says %s", log)
+	}
+}
+
 // TestBenchAtTerminal watches the progress, and presses Ctrl-C.
 func TestBenchAtTerminal(t *testing.T) {
 	name := "1@" + testHost()

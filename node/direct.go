@@ -90,7 +90,8 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 		if e.Outcome == Unknown {
 			before = Unknown
 		}
-		if !failed || try > maxTries || d.ctx.Err() != nil || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
+		over := try > maxTries || d.ctx.Err() != nil || !time.Now().Before(until)
+		if !failed || over || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
 			return Reply{}, withOutcome(e, before)
 		}
 		next := d.next(ctx, asked, until)

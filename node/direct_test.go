@@ -297,7 +297,7 @@ func TestDirectAlone(t *testing.T) {
 	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun || time.Since(start) > time.Second {
 		t.Errorf("request without a node = %v after %v, want %v, not run", err, time.Since(start), ErrUnreachable)
 	}
-	n = startNode(t, n.Self(), Kind{})
+	startNode(t, n.Self(), Kind{})
 	await(t, func() error {
 		_, err := c.Request(t.Context(), IntID(1))
 		return err

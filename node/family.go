@@ -25,7 +25,7 @@ type Family interface {
 // Family returns the workers of a kind.
 func (n *Node) Family(kind string) Family { return family{n, kind} }
 
-// Family returns the workers of a kind, as the node reaches them.
+// Family returns the workers of a kind, as the node reaches them, or the client itself if it is Direct: see [Client].
 func (c *Client) Family(kind string) Family { return family{c, kind} }
 
 // A family asks by way of a node or a client.

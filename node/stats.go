@@ -15,7 +15,7 @@ type Stats struct {
 }
 
 // KindStats are those of one kind. Requests are counted where they are made: by this node's own program, its shell, its
-// HTTP clients, and by the clients attached to it. Loads are counted where they run.
+// HTTP clients, and by the clients that ask it. Loads are counted where they run.
 type KindStats struct {
 	Kind     string
 	Local    uint64            // requests that a worker of this node answered, as the owner of their ids

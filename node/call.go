@@ -18,7 +18,7 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	reply, err := n.callPlace(ctx, k, message)
-	n.noteRequest(ctx, k.Kind, k.ID, began, &reply, err)
+	n.noteRequest(ctx, k.Kind, k.ID, n.registry.now()-began, &reply, err)
 	return reply, err
 }
 

@@ -402,7 +402,7 @@ func TestNotOwner(t *testing.T) {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
 	var reply Reply
-	err = a.retry(t.Context(), IntID(5), p, &request, err, a.registry.now(), &reply)
+	_, err = a.retry(t.Context(), IntID(5), p, &request, err, 0, &reply)
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}

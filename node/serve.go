@@ -171,7 +171,7 @@ func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 // served answers c with what came of it here.
 func (n *Node) served(c wire.Call, r *registry, id ID, reply Reply, err error) {
 	if c.Request.Route { // a client's, which this node makes for it
-		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), r.name, id, c.Came.Sub(n.registry.base), &reply, err)
+		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), r.name, id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
 }

@@ -60,8 +60,7 @@ func (t *tally) noteRun(took time.Duration, err *wire.Error) {
 }
 
 // noteRequest counts and logs a request that was made at this node.
-func (n *Node) noteRequest(ctx context.Context, kind string, id ID, began time.Duration, reply *Reply, err error) {
-	took := n.registry.now() - began
+func (n *Node) noteRequest(ctx context.Context, kind string, id ID, took time.Duration, reply *Reply, err error) {
 	if r := n.registryOf(kind); r != nil {
 		r.tally.noteRequest(n.name, took, reply, err)
 	}

@@ -24,8 +24,9 @@ type callBatch struct {
 	Data    []byte
 	Type    []string // media types
 
-	weight int // bytes it may take when encoded, about
-	read   int // bytes of Data that request has returned
+	began  time.Duration // when its first call came
+	weight int           // bytes it may take when encoded, about
+	read   int           // bytes of Data that request has returned
 }
 
 const (
@@ -153,16 +154,24 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
 	b.Num = put(b.Num, i, r.Num)
+	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
+	b.weight += weightOf
+	if texts := len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type); texts > 0 {
+		b.addTexts(i, r)
+		b.weight += texts
+	}
+}
+
+// addTexts adds what most calls do not have.
+func (b *callBatch) addTexts(i int, r *Request) {
 	b.Text = put(b.Text, i, r.Text)
 	b.Kind = put(b.Kind, i, r.Kind)
-	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
 	b.Trace = put(b.Trace, i, r.Trace)
 	if len(r.Data) > 0 {
 		b.Len = put(b.Len, i, uint32(len(r.Data)))
 		b.Data = append(b.Data, r.Data...)
 	}
 	b.Type = put(b.Type, i, r.Type)
-	b.weight += weightOf + len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type)
 }
 
 // void withdraws call i.
@@ -296,8 +305,8 @@ func (b *replyBatch) replies(peer string) replyReader {
 	return replyReader{b: b, peer: peer, data: string(b.Data)}
 }
 
-// next returns the next reply, or the error in its place. There are as many as numbers in Seq.
-func (it *replyReader) next() (Reply, *Error) {
+// next puts the next reply into r, or returns the error in its place. There are as many as numbers in Seq.
+func (it *replyReader) next(r *Reply) *Error {
 	b, i := it.b, it.i
 	it.i++
 	node := at(b.Node, i)
@@ -311,7 +320,7 @@ func (it *replyReader) next() (Reply, *Error) {
 		if code == NotOwner {
 			e.Members = b.Members // decoded anew for each batch
 		}
-		return Reply{}, e
+		return e
 	}
 	flags, n := at(b.Flags, i), at(b.Len, i)
 	data := it.data[:n]
@@ -319,15 +328,8 @@ func (it *replyReader) next() (Reply, *Error) {
 	if len(b.Data) > maxText && len(data) < len(b.Data) {
 		data = strings.Clone(data) // who keeps one value must not keep them all
 	}
-	return Reply{
-		Data:     data,
-		IsInt:    flags&replyInt != 0,
-		Type:     at(b.Type, i),
-		Cached:   flags&replyCached != 0,
-		Degraded: flags&replyDegraded != 0,
-		Stale:    flags&replyStale != 0,
-		Node:     node,
-		Age:      fromMillis(at(b.Age, i)),
-		TTL:      fromMillis(at(b.TTL, i)),
-	}, nil
+	r.Data, r.IsInt, r.Type = data, flags&replyInt != 0, at(b.Type, i)
+	r.Cached, r.Degraded, r.Stale = flags&replyCached != 0, flags&replyDegraded != 0, flags&replyStale != 0
+	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
+	return nil
 }

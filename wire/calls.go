@@ -26,7 +26,7 @@ type calls struct {
 	// after it, as the last one may be long ago: this process may have been paused.
 	timer   *time.Timer
 	ticking bool
-	base    time.Time // of the ticks
+	base    time.Time // of the ticks, and of all other times
 }
 
 // A callLane is one of the two streams on which calls go. Those with large messages have one of their own, as the others would
@@ -45,8 +45,9 @@ type pending struct {
 	lane    *callLane
 	batch   *callBatch // and its place there, until it is taken
 	index   int
-	ticks   int64 // that it may take
-	expires int64 // the tick at which it has taken them; 0 until its first
+	began   time.Duration // when its batch was, after base
+	ticks   int64         // that it may take
+	expires int64         // the tick at which it has taken them; 0 until its first
 	reply   Reply
 	err     *Error
 	done    chan struct{} // of capacity 1
@@ -104,15 +105,15 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 		lane.out.signal()
 	}
 	err := c.wait(ctx, p)
-	if err == nil {
-		*reply = p.reply
-		p.reply.Data = ""
-	}
-	p.err, p.batch = nil, nil
-	c.idle.Put(p)
 	if err != nil {
+		reply.Took = time.Since(c.base) - p.began
+		p.err, p.batch = nil, nil
+		c.idle.Put(p)
 		return err
 	}
+	*reply = p.reply
+	p.reply.Data, p.batch = "", nil
+	c.idle.Put(p)
 	return nil
 }
 
@@ -152,7 +153,10 @@ func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.D
 		lane.out.rollLocked()
 	}
 	b := lane.out.fill
-	p.seq, p.lane, p.batch, p.index = c.seq, lane, b, len(b.Seq)
+	if b.size() == 0 {
+		b.began = time.Since(c.base) // once for all, as it takes as long as the rest of this
+	}
+	p.seq, p.lane, p.batch, p.index, p.began = c.seq, lane, b, len(b.Seq), b.began
 	c.ring[c.seq&uint64(len(c.ring)-1)] = p
 	c.live++
 	b.add(c.seq, r, timeout)
@@ -260,15 +264,17 @@ func (c *calls) receive(read func(any) error) error {
 		if err := b.unpack(); err != nil {
 			return err
 		}
-		it := b.replies(c.peer)
+		it, now := b.replies(c.peer), time.Since(c.base)
 		for seqs := range slices.Chunk(b.Seq, wakeTogether) {
 			c.removeAll(seqs, &answered)
-			for i := range seqs {
-				r, e := it.next()
-				if p := answered[i]; p != nil {
-					p.reply, p.err = r, e
-					p.done <- struct{}{}
+			for _, p := range answered[:len(seqs)] {
+				if p == nil {
+					it.next(new(Reply))
+					continue
 				}
+				p.err = it.next(&p.reply)
+				p.reply.Took = now - p.began
+				p.done <- struct{}{}
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func FuzzReplies(f *testing.F) {
 			}
 			it := b.replies("peer")
 			for range b.Seq {
-				it.next()
+				it.next(new(Reply))
 			}
 		}
 	})

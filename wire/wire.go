@@ -118,4 +118,6 @@ type Reply struct {
 	Node     string // who answered, if not the peer itself
 	Age      time.Duration
 	TTL      time.Duration
+
+	Took time.Duration // of the call, as the caller has it: it does not cross
 }

@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // An echo is the baseline of the remote benchmarks, about the least that a call to another process can take: 16-byte
-// frames over plain TCP, no TLS, no codec. Each caller waits for its own frame, and frames that are ready together are
+// frames, no codec. Each caller waits for its own frame, and frames that are ready together are
 // written together. A frame is a slot (8 bytes) and 8 bytes more.
 type echo struct {
 	conn  net.Conn
@@ -21,11 +23,11 @@ type echo struct {
 	wake  chan struct{}
 }
 
-// listenEcho serves echoes.
-func listenEcho() (net.Listener, error) {
+// listenEcho serves echoes over plain TCP.
+func listenEcho() (addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	go func() {
 		for {
@@ -33,21 +35,76 @@ func listenEcho() (net.Listener, error) {
 			if err != nil {
 				return
 			}
+			go serveEcho(c)
+		}
+	}()
+	return l.Addr().String(), nil
+}
+
+// listenYamuxEcho serves echoes over what carries calls: a yamux stream over TLS.
+func listenYamuxEcho() (addr string, err error) {
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		return "", err
+	}
+	l, err := wire.Listen("127.0.0.1:0", creds, nil)
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
 			go func() {
-				defer c.Close()
-				_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // in user space, no splice
+				link, err := in.AcceptLink(wire.Hello{Name: "echo"})
+				if err != nil {
+					return
+				}
+				defer link.Close()
+				if stream, err := link.Accept(); err == nil {
+					serveEcho(stream)
+				}
 			}()
 		}
 	}()
-	return l, nil
+	return l.Addr().String(), nil
 }
 
-func newEcho(b *testing.B, addr string, callers int) *echo {
+func serveEcho(c net.Conn) {
+	defer c.Close()
+	_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // in user space, no splice
+}
+
+func dialEcho(b *testing.B, addr string) net.Conn {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return c
+}
+
+func dialYamuxEcho(b *testing.B, addr string) net.Conn {
+	b.Helper()
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	link, err := wire.DialLink(b.Context(), addr, creds, wire.Hello{Name: "bench", Role: wire.RoleLink})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { link.Close() })
+	c, err := link.Open()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+func newEcho(b *testing.B, c net.Conn, callers int) *echo {
 	e := &echo{conn: c, slots: make(chan uint64, callers), wake: make(chan struct{}, 1)}
 	for i := range callers {
 		e.done = append(e.done, make(chan struct{}, 1))

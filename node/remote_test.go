@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,28 +18,32 @@ import (
 // The benchmarks of this file measure requests from one process to others on this machine. Such times tell of the machine
 // and of its neighbours as much as of distproc, so each is taken in turns with a baseline, and the ratio is what to compare.
 
-// BenchmarkRequestRemote measures a request for a cached value of a node in another process, over TLS. In turns with
-// it a raw echo in another process is measured; "of-echo" is the ratio of the rates.
+// BenchmarkRequestRemote measures a request for a cached value of a node in another process. In turns with it two echoes in other
+// processes are measured: one over plain TCP, and one over what carries calls here, a yamux stream over TLS. "of-echo" and "of-yamux" are
+// the ratios of the rates. With -cpu 1 each process has one processor of Go.
 func BenchmarkRequestRemote(b *testing.B) {
 	for _, callers := range []int{1, 128, 1024} {
 		b.Run(fmt.Sprintf("inflight=%d", callers), func(b *testing.B) {
-			echo := newEcho(b, startPeer(b, "echo"), callers)
+			raw := newEcho(b, dialEcho(b, startPeer(b, "echo")), callers)
+			yamux := newEcho(b, dialYamuxEcho(b, startPeer(b, "yamux")), callers)
 			nodes := startQuiet(b, 1)
 			attach(b, nodes[0], startPeer(b, "node"))
 			request := requestCached(b, nodes[0])
 			b.ReportAllocs()
 			b.ResetTimer()
-			var took time.Duration
+			var rawTook, yamuxTook time.Duration
 			for _, n := range rounds(b.N, callers) {
 				b.StopTimer()
-				took += together(b, callers, n, echo.call)
+				rawTook += together(b, callers, n, raw.call)
+				yamuxTook += together(b, callers, n, yamux.call)
 				b.StartTimer()
 				together(b, callers, n, request)
 			}
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
-			b.ReportMetric(float64(b.N)/took.Seconds(), "echoes/s")
-			b.ReportMetric(took.Seconds()/b.Elapsed().Seconds(), "of-echo")
+			b.ReportMetric(float64(b.N)/rawTook.Seconds(), "echoes/s")
+			b.ReportMetric(rawTook.Seconds()/b.Elapsed().Seconds(), "of-echo")
+			b.ReportMetric(yamuxTook.Seconds()/b.Elapsed().Seconds(), "of-yamux")
 		})
 	}
 }
@@ -147,7 +152,7 @@ func attach(b *testing.B, n *Node, peer string) {
 func startPeer(b *testing.B, what string, join ...string) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), "DISTPROC_BENCH_PEER="+what, "DISTPROC_BENCH_HOST="+testHost(), "DISTPROC_BENCH_JOIN="+strings.Join(join, " "))
+	cmd.Env = append(os.Environ(), fmt.Sprint("GOMAXPROCS=", runtime.GOMAXPROCS(0)), "DISTPROC_BENCH_PEER="+what, "DISTPROC_BENCH_HOST="+testHost(), "DISTPROC_BENCH_JOIN="+strings.Join(join, " "))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -171,14 +176,12 @@ func startPeer(b *testing.B, what string, join ...string) string {
 // servePeer is the program of a process that startPeer starts: it serves until its standard input ends.
 func servePeer(what string) error {
 	var name string
+	var err error
 	switch what {
 	case "echo":
-		l, err := listenEcho()
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		name = l.Addr().String()
+		name, err = listenEcho()
+	case "yamux":
+		name, err = listenYamuxEcho()
 	case "node", "large":
 		kind := Kind{TTL: time.Hour}
 		if what == "large" {
@@ -198,7 +201,10 @@ func servePeer(what string) error {
 		}
 		name = n.Self()
 	}
+	if err != nil {
+		return err
+	}
 	fmt.Println(name)
-	_, err := io.Copy(io.Discard, os.Stdin)
+	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }

@@ -12,15 +12,17 @@ import (
 // send loop writes, so no lock is needed.
 type joinConn struct {
 	*tls.Conn
-	buf  []byte
-	body int // bytes of body still to come for the header in buf
-	in   pingGuard
+	buf   []byte
+	body  int // bytes of body still to come for the header in buf
+	in    pingGuard
+	signs signs
 }
 
 // The header of a yamux frame (hashicorp/yamux spec.md): version, type, flags(2), stream(4), length(4).
 const yamuxHeader = 12
 
 func (c *joinConn) Write(p []byte) (int, error) {
+	c.signs.sent.Store(true)
 	if c.body == 0 {
 		if len(p) != yamuxHeader || p[1] != 0 /* data */ {
 			return c.Conn.Write(p)
@@ -47,6 +49,9 @@ func (c *joinConn) Write(p []byte) (int, error) {
 // Read reads for yamux's receive loop, the only one that does.
 func (c *joinConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.signs.heard.Store(true)
+	}
 	if e := c.in.look(p[:n]); e != nil {
 		return 0, e
 	}

@@ -7,17 +7,19 @@ import (
 	"io"
 	"log"
 	"net"
+	"sync"
 
 	"github.com/hashicorp/yamux"
 )
 
 // A Link is an authenticated connection to a peer that carries streams of bytes, for what has to be apart
 // from the calls of a [Session]: behind a batch of large answers, gossip would be so late that nodes are
-// taken for dead. A peer that shows no sign of life for 3 s ends it. All methods may be called from any number of
-// goroutines.
+// taken for dead. A peer that shows no sign of life for 4 s while it is sent something ends it, and so does one that is sent
+// nothing, after 18 s. All methods may be called from any number of goroutines.
 type Link struct {
 	mux  *yamux.Session
 	peer Hello
+	wg   sync.WaitGroup
 }
 
 // DialLink is [Dial] for a link. The hello must have RoleLink.
@@ -26,11 +28,7 @@ func DialLink(ctx context.Context, addr string, c *Credentials, hello Hello) (*L
 	if err != nil {
 		return nil, err
 	}
-	mux, err := multiplex(conn, true)
-	if err != nil {
-		return nil, err
-	}
-	return &Link{mux, theirs}, nil
+	return newLink(conn, theirs, true)
 }
 
 // AcceptLink is [Incoming.Accept] for a peer with RoleLink.
@@ -38,11 +36,21 @@ func (in *Incoming) AcceptLink(hello Hello) (*Link, error) {
 	if err := in.welcome(hello); err != nil {
 		return nil, err
 	}
-	mux, err := multiplex(in.conn, false)
+	return newLink(in.conn, in.Hello, false)
+}
+
+func newLink(conn *tls.Conn, peer Hello, dialed bool) (*Link, error) {
+	mux, signs, err := multiplex(conn, dialed)
 	if err != nil {
 		return nil, err
 	}
-	return &Link{mux, in.Hello}, nil
+	l := &Link{mux: mux, peer: peer}
+	l.wg.Go(func() {
+		if signs.watch(mux, func() bool { return false }) != nil {
+			mux.Close()
+		}
+	})
+	return l, nil
 }
 
 // Peer is what the other side said of itself.
@@ -68,13 +76,16 @@ func (l *Link) Accept() (net.Conn, error) {
 func (l *Link) Done() <-chan struct{} { return l.mux.CloseChan() }
 
 // Close ends the link. It does not wait for a stuck peer.
-func (l *Link) Close() error { return l.mux.Close() }
+func (l *Link) Close() error {
+	err := l.mux.Close()
+	l.wg.Wait()
+	return err
+}
 
-// multiplex starts yamux on an authenticated connection, which it closes at the end.
-func multiplex(conn *tls.Conn, dialed bool) (*yamux.Session, error) {
+// multiplex starts yamux on an authenticated connection, which it closes at the end. Its user watches the signs of life.
+func multiplex(conn *tls.Conn, dialed bool) (*yamux.Session, *signs, error) {
 	config := yamux.DefaultConfig()
-	config.EnableKeepAlive = true
-	config.KeepAliveInterval = keepAliveInterval
+	config.EnableKeepAlive = false
 	config.ConnectionWriteTimeout = giveUp // of pings too
 	config.StreamOpenTimeout = giveUp
 	config.StreamCloseTimeout = giveUp
@@ -83,9 +94,10 @@ func multiplex(conn *tls.Conn, dialed bool) (*yamux.Session, error) {
 	if dialed {
 		start = yamux.Client
 	}
-	mux, err := start(&joinConn{Conn: conn}, config)
+	joined := &joinConn{Conn: conn}
+	mux, err := start(joined, config)
 	if err != nil {
 		conn.Close()
 	}
-	return mux, err
+	return mux, &joined.signs, err
 }

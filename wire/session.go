@@ -53,7 +53,7 @@ const (
 
 // newSession starts a session on an authenticated connection, which it closes at the end.
 func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
-	mux, err := multiplex(conn, dialed)
+	mux, signs, err := multiplex(conn, dialed)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,11 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 		close(s.drained)
 	})
 	s.wg.Go(func() { s.end(s.accept()) })
+	s.wg.Go(func() {
+		if err := signs.watch(mux, s.busy); err != nil {
+			s.end(err)
+		}
+	})
 	return s, nil
 }
 
@@ -102,6 +107,11 @@ func (s *Session) Used() (n uint64, busy bool) {
 	served, serving := s.answers.served()
 	n = made + served + s.begun.Load()
 	return n, open+serving > 0 || len(s.doing)+len(s.ops) > 0
+}
+
+func (s *Session) busy() bool {
+	_, busy := s.Used()
+	return busy
 }
 
 // Flush waits until the answers given so far have been written, or the session has ended; a peer

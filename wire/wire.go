@@ -41,8 +41,9 @@ const (
 	maxText       = 4096              // bytes of an error's text
 
 	handshakeTimeout  = 3 * time.Second
-	keepAliveInterval = 1 * time.Second // how often an idle peer is asked for a sign of life …
+	keepAliveInterval = 1 * time.Second // how often a peer that is in use is asked for a sign of life …
 	giveUp            = 2 * time.Second // … and how long it may take: a paused peer is lost after 3 s
+	maxSilence        = 15              // intervals after which an idle one is asked
 )
 
 // The range of protocol versions that this package speaks. Since version 2 large values have a stream of their own.

@@ -269,7 +269,7 @@ func (c *calls) receive(read func(any) error) error {
 			c.removeAll(seqs, &answered)
 			for _, p := range answered[:len(seqs)] {
 				if p == nil {
-					it.next(new(Reply))
+					_ = it.next(new(Reply)) // withdrawn meanwhile
 					continue
 				}
 				p.err = it.next(&p.reply)

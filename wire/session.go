@@ -143,7 +143,7 @@ func (s *Session) end(why error) {
 			}
 			switch {
 			case errors.Is(why, yamux.ErrKeepAliveTimeout):
-				e.Text = "no sign of life for 3 s"
+				e.Text = "no sign of life"
 			case errors.Is(why, yamux.ErrSessionShutdown), errors.Is(why, io.EOF):
 				e.Text = "connection lost"
 			}

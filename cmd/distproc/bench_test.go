@@ -74,9 +74,7 @@ func TestBenchInterrupted(t *testing.T) {
 		name := "1@" + testHost()
 		n := startNode(t, name)
 		p := startBench(t, name, "--duration", "5m", "--concurrency", "7")
-		if err := n.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		n.pause()
 		time.Sleep(200 * time.Millisecond) // so that all callers wait
 		began := time.Now()
 		if err := p.cmd.Process.Signal(signal); err != nil {

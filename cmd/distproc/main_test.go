@@ -224,6 +224,18 @@ func TestKilledOwner(t *testing.T) {
 	sh.awaitAnswer("r = request(1); print(r.node, r.degraded)", fmt.Sprintf("2@%s False", host))
 }
 
+// pause stops the process, and waits until it has.
+func (p *process) pause() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		p.t.Fatalf("SIGSTOP: status %#x, %v", status, err)
+	}
+}
+
 // TestPausedOwner pauses the owner with SIGSTOP: callers wait no longer than 3 s and a little, the next ones not at all,
 // and the owner comes back when it goes on.
 func TestPausedOwner(t *testing.T) {
@@ -231,9 +243,7 @@ func TestPausedOwner(t *testing.T) {
 	owner := startNode(t, "2@"+host)
 	sh := start(t, "repl", "--name", "1@"+host)
 	sh.ask("print(connect('2@" + host + "')[0][1])")
-	if err := owner.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	owner.pause()
 	degraded := fmt.Sprintf("1@%s True", host)
 	begin := time.Now()
 	if got := sh.ask("r = request(1); print(r.node, r.degraded)"); got != degraded {

@@ -271,7 +271,7 @@ func (r *registry) drop(id ID, loading bool) bool {
 		return true
 	case w.load != nil:
 		w.stopped = w.stopped || loading
-		if w.load.stale != nil {
+		if w.load != inlineLoad { // which is not this worker's alone
 			w.load.stale = nil
 		}
 		return true

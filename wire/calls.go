@@ -153,7 +153,7 @@ func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.D
 		lane.out.rollLocked()
 	}
 	b := lane.out.fill
-	if b.size() == 0 {
+	if len(b.Seq) == 0 {
 		b.began = time.Since(c.base) // once for all, as it takes as long as the rest of this
 	}
 	p.seq, p.lane, p.batch, p.index, p.began = c.seq, lane, b, len(b.Seq), b.began

@@ -113,6 +113,37 @@ func TestRing(t *testing.T) {
 	wg.Wait()
 }
 
+// TestTook takes the time of a call that shares its batch with the withdrawal of an earlier one, and of one that is answered.
+func TestTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCalls("peer")
+		time.Sleep(time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			_, err := c.ask(ctx, &Request{}, long)
+			done <- err
+		}()
+		synctest.Wait()
+		b, _ := c.small.out.take()
+		c.small.out.recycle(b)
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		start := time.Now()
+		if reply, err := c.ask(t.Context(), &Request{}, time.Second); reply.Took != time.Since(start) {
+			t.Errorf("%v, after %v it says that it took %v", err, time.Since(start), reply.Took)
+		}
+		c.fail(&Error{Code: Closed})
+	})
+	a, _ := pair(t, echo{}, echo{})
+	start := time.Now()
+	if reply, err := a.ask(t.Context(), &Request{}, long); err != nil || reply.Took <= 0 || reply.Took > time.Since(start) {
+		t.Errorf("%v, after %v it says that it took %v", err, time.Since(start), reply.Took)
+	}
+}
+
 // reply answers a call with num bytes, as receive does.
 func reply(c *calls, seq uint64, num int64) {
 	var calls [wakeTogether]*pending

@@ -32,8 +32,8 @@ type Call struct {
 // Peer is who calls.
 func (c Call) Peer() Hello { return c.to.session.Peer() }
 
-// Reply answers the call. It blocks while the peer does not read its answers, for 2 s at most, after which the
-// session ends. A value of more than MaxValue bytes becomes an error.
+// Reply answers the call. It blocks while the peer does not read its answers, for 2 s at most, or has not opened the stream for
+// large ones, for 4 s since the session began; after that the session ends. A value of more than MaxValue bytes becomes an error.
 func (c Call) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))

@@ -120,5 +120,7 @@ type Reply struct {
 	Age      time.Duration
 	TTL      time.Duration
 
-	Took time.Duration // of the call, as the caller has it: it does not cross
+	// How long the call took, as the caller has it; it does not cross. It counts from when the first call of its batch came
+	// until those answers were read that came with its own: the clock is read once for all of them.
+	Took time.Duration
 }

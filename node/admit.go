@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -13,7 +14,7 @@ import (
 
 // admit decides on a member's connection that came in, and serves it.
 func (m *members) admit(ctx context.Context, in *wire.Incoming) {
-	h := in.Hello
+	h, g := in.Hello, m.view.Load().gossip // a link that is let in just before this node leaves is none of the cluster that it starts then
 	name, addr, why := m.identify(h)
 	if why == nil {
 		why = m.refusal(ctx, name, addr, h)
@@ -27,7 +28,7 @@ func (m *members) admit(ctx context.Context, in *wire.Incoming) {
 		hello := m.hello()
 		hello.Role = wire.RoleLink
 		if l, err := in.AcceptLink(hello); err == nil {
-			m.swim().Serve(h.Name, l)
+			g.Serve(h.Name, l)
 		}
 		return
 	}
@@ -102,7 +103,7 @@ func (m *members) lives(ctx context.Context, w wire.Member, alive bool) bool {
 // knows one of the two, tell theirs of the other; and the one that started later leaves.
 
 // findTwins looks for such names in what a peer tells.
-func (m *members) findTwins(list []wire.Member) {
+func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 	v := m.view.Load()
 	for _, w := range list {
 		name, err := ParseName(w.Name)
@@ -119,14 +120,14 @@ func (m *members) findTwins(list []wire.Member) {
 		m.mu.Lock()
 		if now := time.Now(); !m.ended && now.Sub(m.twins) > time.Second {
 			m.twins = now
-			m.wg.Go(func() { m.tellTwin(p, w) })
+			m.wg.Go(func() { m.tellTwin(g, p, w) })
 		}
 		m.mu.Unlock()
 	}
 }
 
 // tellTwin tells p of another node with its name. If p is this node itself it may have to give way.
-func (m *members) tellTwin(p *peer, other wire.Member) {
+func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
 	if p.self {
 		m.giveWay(other)
 		return
@@ -147,7 +148,7 @@ func (m *members) tellTwin(p *peer, other wire.Member) {
 			return
 		}
 	}
-	if err := m.swim().Join(ctx, other); err != nil {
+	if err := g.Join(ctx, other); err != nil {
 		m.log.Debug("cannot meet the node that keeps its name", "node", other.Name, "err", err)
 	}
 }

@@ -78,8 +78,8 @@ func (n *Node) awaitJoin(ctx context.Context) {
 
 // elsewhere is the answer to a call for an id that is another node's.
 func (n *Node) elsewhere(id ID) *wire.Error {
-	place := n.members.view.Load().place(id)
-	return &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: place.name.String() + " is", Members: n.members.snapshot()}
+	v := n.members.view.Load()
+	return &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: v.place(id).name.String() + " is", Members: v.gossip.Snapshot()}
 }
 
 func (n *Node) callRoll(v *view) {
@@ -154,7 +154,7 @@ func (n *Node) serveRoll(from wire.Hello, epoch uint64) (any, error) {
 	v := n.members.view.Load()
 	if name, err := ParseName(from.Name); err == nil && v.epoch != epoch {
 		if p := v.peer(name); p != nil {
-			_ = n.members.exchange(n.ctx, p) // the epoch in the answer shows whether it has helped
+			_ = n.members.exchange(n.ctx, v.gossip, p) // the epoch in the answer shows whether it has helped
 		}
 		v = n.members.view.Load()
 	}

@@ -26,6 +26,7 @@ func TestManySettle(t *testing.T) {
 	}
 	v := a.members.view.Load()
 	odd := newView(append([]*peer(nil), v.peers...), map[*peer]bool{v.peers[1]: true}, Modulo)
+	odd.gossip = v.gossip
 	a.members.view.Store(odd)
 	session := v.peers[2].session.Load()
 	var wg sync.WaitGroup
@@ -130,6 +131,28 @@ func TestDisconnectUnderLoad(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	awaitView(t, nodes[0], nodes[2])
+}
+
+// TestAnswerAfterLeaving has a node hear of the members that it asked for just when it has left them: it does not come back.
+func TestAnswerAfterLeaving(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	v := b.members.view.Load()
+	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, b)
+	await(t, func() error {
+		if b.members.parting() {
+			return errors.New("it still leaves")
+		}
+		return nil
+	})
+	if err := b.members.exchange(t.Context(), v.gossip, v.peer(a.addr.Name)); err != nil {
+		t.Error(err)
+	}
+	awaitView(t, a, c)
+	awaitView(t, b)
 }
 
 // TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and what it has cached follows its ids.

@@ -37,7 +37,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	}
 	s.Close()
 	awaitView(t, a, c)
-	a.members.exchange(t.Context(), a.members.sessions.peer(c.addr.Name))
+	a.members.exchange(t.Context(), a.members.swim(), a.members.sessions.peer(c.addr.Name))
 	awaitView(t, a, c) // it does not come back, either
 }
 
@@ -134,7 +134,7 @@ func TestDefaultTimeout(t *testing.T) {
 		<-ctx.Done()
 		return Value{}, ctx.Err()
 	}})
-	a.members.learn([]wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
+	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
 	start := time.Now()
 	_, err = a.Request(context.Background(), IntID(1))
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > defaultTimeout+time.Second {
@@ -191,7 +191,7 @@ func TestCloseWithDeafSource(t *testing.T) {
 func TestOldAddress(t *testing.T) {
 	host := testHost()
 	a := startNode(t, "1@"+host, Kind{})
-	a.members.learn([]wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
+	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
 	b := startNode(t, "2@"+host, Kind{})
 	if c := b.Connect(t.Context(), a.Self())[0]; c.Err != nil {
 		t.Fatal(c.Err)
@@ -203,7 +203,7 @@ func TestOldAddress(t *testing.T) {
 func TestHostileGossip(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{})
 	long := strings.Repeat("x", 900<<10)
-	nodes[0].members.learn([]wire.Member{
+	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
 		{Name: "9@127.0.0.1", Addr: "127.0.0.1:0", Incarnation: 5},
 		{Name: long, Addr: "127.0.0.1:1", Incarnation: 5},
@@ -218,7 +218,7 @@ func TestHostileGossip(t *testing.T) {
 	for i := range 3 * maxMembers {
 		list = append(list, wire.Member{Name: Name{"x" + IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
-	nodes[0].members.learn(list)
+	nodes[0].members.learn(nodes[0].members.swim(), list)
 	if n := len(nodes[0].members.swim().Snapshot()); n > 2*maxMembers {
 		t.Errorf("%d members are told", n)
 	}

@@ -116,6 +116,7 @@ func (m *members) refresh() {
 		peers = append(peers, p)
 	}
 	v, old := newView(peers, failed, m.routing), m.view.Load()
+	v.gossip = g
 	if old != nil && old.epoch == v.epoch {
 		v.roll = old.roll
 	}
@@ -157,16 +158,14 @@ func (m *members) patience() time.Duration {
 	return time.Second
 }
 
-// snapshot returns the members as messages tell them.
-func (m *members) snapshot() []wire.Member { return m.swim().Snapshot() }
-
-// learn takes in what a peer says of the members, unless this node is on its way out.
-func (m *members) learn(list []wire.Member) {
+// learn takes in what a peer says of the members that g tells of, unless this node is on its way out. Who asks a peer has g from
+// the view by which he asks: when the answer comes the node may have left that cluster.
+func (m *members) learn(g *gossip.Gossip, list []wire.Member) {
 	if len(list) == 0 || m.parting() {
 		return
 	}
-	m.findTwins(list)
-	if m.swim().Learn(list) {
+	m.findTwins(g, list)
+	if g.Learn(list) {
 		m.refresh()
 	}
 }
@@ -174,7 +173,7 @@ func (m *members) learn(list []wire.Member) {
 // left takes in that a peer itself says that it leaves.
 func (m *members) left(w wire.Member) {
 	w.State = wire.Left
-	m.learn([]wire.Member{w})
+	m.learn(m.swim(), []wire.Member{w})
 }
 
 // connect joins the cluster of the node at a.

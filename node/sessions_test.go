@@ -173,7 +173,7 @@ func TestPausedNameTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes[0].members.learn([]wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
+	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
 	second := startNode(t, "3@"+host, Kind{})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
@@ -194,7 +194,9 @@ func TestSettle(t *testing.T) {
 	v := a.members.view.Load()
 	failed := map[*peer]bool{v.peers[1]: true}
 	for i := range int64(9) {
-		a.members.view.Store(newView(append([]*peer(nil), v.peers...), failed, Modulo)) // a takes 2@ for failed, and nobody else does
+		odd := newView(append([]*peer(nil), v.peers...), failed, Modulo) // a takes 2@ for failed, and nobody else does
+		odd.gossip = v.gossip
+		a.members.view.Store(odd)
 		reply, err := a.Request(t.Context(), IntID(3*i+1))
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -13,14 +14,15 @@ import (
 // settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
 // not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
 func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member) (next *peer) {
-	if n.members.view.Load().peer(p.name) != p {
-		return n.members.view.Load().place(id) // this node has left p's cluster, or p this one's
+	v := n.members.view.Load()
+	if v.peer(p.name) != p {
+		return v.place(id) // this node has left p's cluster, or p this one's
 	}
-	n.members.learn(members)
+	n.members.learn(v.gossip, members)
 	if next = n.members.view.Load().place(id); next != p {
 		return next
 	}
-	if n.members.exchange(ctx, p) == nil {
+	if n.members.exchange(ctx, v.gossip, p) == nil {
 		if next = n.members.view.Load().place(id); next != p {
 			return next
 		}
@@ -68,8 +70,8 @@ type exchange struct {
 // again is how soon another exchange with a peer may bring news.
 const again = 100 * time.Millisecond
 
-// exchange settles with p who is a member.
-func (m *members) exchange(ctx context.Context, p *peer) error {
+// exchange settles with p who is a member of the cluster that g tells of.
+func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error {
 	m.mu.Lock()
 	x := p.exchange
 	mine := x == nil || isDone(x.done) && time.Since(x.ended) > again
@@ -79,7 +81,7 @@ func (m *members) exchange(ctx context.Context, p *peer) error {
 	}
 	m.mu.Unlock()
 	if mine {
-		x.err = m.exchangeNow(ctx, p)
+		x.err = m.exchangeNow(ctx, g, p)
 		x.ended = time.Now()
 		close(x.done)
 		return x.err
@@ -101,30 +103,26 @@ func isDone(done <-chan struct{}) bool {
 	}
 }
 
-func (m *members) exchangeNow(ctx context.Context, p *peer) error {
+func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) error {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
 	ws, err := m.sessions.dial(ctx, p)
 	if err != nil {
 		return err
 	}
-	g := m.swim()
 	var theirs tellMessage
 	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
 		return err
 	}
-	if m.swim() != g {
-		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun} // and what p knows is not about this node's cluster any more
-	}
-	m.learn(theirs.List)
+	m.learn(g, theirs.List)
 	if g.Digest() == theirs.Digest {
 		return nil
 	}
 	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
 }
 
-// exchangeWith is exchange for gossip, which has just reached w.
-func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
+// exchangeWith is exchange for g itself, which has just reached w.
+func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
 	name, err := ParseName(w.Name)
 	if err != nil {
 		return err
@@ -135,21 +133,20 @@ func (m *members) exchangeWith(ctx context.Context, w wire.Member) error {
 		// It leads to a twin, which has left: by what this node would tell of itself it came back.
 		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
 	}
-	return m.exchangeNow(ctx, p)
+	return m.exchangeNow(ctx, g, p)
 }
 
 // serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a cluster that this node has
 // left.
 func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
-	list := t.List
-	if name, err := ParseName(from.Name); err != nil || m.view.Load().peer(name) == nil {
+	v, list := m.view.Load(), t.List
+	if name, err := ParseName(from.Name); err != nil || v.peer(name) == nil {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
-	m.learn(list)
-	g := m.swim()
-	answer := tellMessage{Digest: g.Digest()}
+	m.learn(v.gossip, list)
+	answer := tellMessage{Digest: v.gossip.Digest()}
 	if answer.Digest != t.Digest {
-		answer.List = g.Snapshot()
+		answer.List = v.gossip.Snapshot()
 	}
 	return answer, nil
 }

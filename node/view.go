@@ -4,6 +4,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+
+	"github.com/distproc/distproc/node/gossip"
 )
 
 // A view is one snapshot of the cluster: who has a seat, in the order that every node computes, and who has
@@ -16,6 +18,10 @@ type view struct {
 
 	rest func() *view // the view of the others when this node has left
 	roll *rollCall    // the same for the same epoch, one after the other
+
+	// gossip is what tells of these members, and what peers say of them is for this one alone: a node that leaves its cluster
+	// starts another one. A client's view has none.
+	gossip *gossip.Gossip
 }
 
 // newView returns the view of these members. Failed are those that cannot be reached.

@@ -174,7 +174,7 @@ func (g *Gossip) exchangeNow() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(g.ctx, exchangeTimeout)
-		if err := g.c.Exchange(ctx, m); err != nil {
+		if err := g.c.Exchange(ctx, g, m); err != nil {
 			g.c.Logger.Debug("cannot compare members", "node", m.Name, "why", err)
 		}
 		cancel()

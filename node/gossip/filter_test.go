@@ -179,7 +179,7 @@ func lone(f *testing.F) (*Gossip, *memLink) {
 	g, err := Start(Config{
 		Self: wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, Logger: n.log, Changed: func() {}, Conflict: func(wire.Member) {},
 		Dial:     func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
-		Exchange: func(context.Context, wire.Member) error { return errRefused },
+		Exchange: func(context.Context, *Gossip, wire.Member) error { return errRefused },
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -57,9 +57,9 @@ type Config struct {
 	// of m may be out of date, or 0.
 	Dial func(ctx context.Context, m wire.Member) (Link, error)
 
-	// Exchange compares this node's table with that of m, over another channel: if their Digests differ, each
+	// Exchange compares the table of g, which calls it, with that of m, over another channel: if their Digests differ, each
 	// side Learns the other's Snapshot.
-	Exchange func(ctx context.Context, m wire.Member) error
+	Exchange func(ctx context.Context, g *Gossip, m wire.Member) error
 
 	// Changed is called after Members would answer differently; several changes may share a call. It may call
 	// everything but Close. Calls never overlap.

@@ -302,7 +302,7 @@ func TestRefute(t *testing.T) {
 		}
 	}
 	n.see(within, rest, rest, nil)
-	first.exchange(t.Context(), rest[0].self)
+	first.exchange(t.Context(), first.g, rest[0].self)
 	n.see(within, nodes, nodes, nil)
 }
 

@@ -49,7 +49,7 @@ func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if err := g.joinSerf(ctx, m.Name); err != nil {
 		return err
 	}
-	if err := g.c.Exchange(ctx, m); err != nil {
+	if err := g.c.Exchange(ctx, g, m); err != nil {
 		return fmt.Errorf("compare members with %s: %w", m.Name, err)
 	}
 	return nil
@@ -168,7 +168,7 @@ func (g *Gossip) tell(list []wire.Member) {
 	var wg sync.WaitGroup
 	for _, m := range list {
 		wg.Go(func() {
-			if err := g.c.Exchange(ctx, m); err != nil {
+			if err := g.c.Exchange(ctx, g, m); err != nil {
 				g.c.Logger.Debug("cannot tell a member of leaving", "node", m.Name, "why", err)
 			}
 		})

@@ -210,7 +210,7 @@ func (v *node) dial(ctx context.Context, m wire.Member) (Link, error) {
 	return ours, nil
 }
 
-func (v *node) exchange(ctx context.Context, m wire.Member) error {
+func (v *node) exchange(ctx context.Context, g *Gossip, m wire.Member) error {
 	if v.mute.Load() {
 		return errors.New("mute")
 	}
@@ -218,10 +218,10 @@ func (v *node) exchange(ctx context.Context, m wire.Member) error {
 	if err != nil {
 		return err
 	}
-	if v.g.Digest() != other.g.Digest() {
+	if g.Digest() != other.g.Digest() {
 		v.exchanges.Add(1)
-		v.g.Learn(other.g.Snapshot())
-		other.g.Learn(v.g.Snapshot())
+		g.Learn(other.g.Snapshot())
+		other.g.Learn(g.Snapshot())
 	}
 	return nil
 }

@@ -17,11 +17,12 @@ import (
 
 // ClientConfig says to which node a client attaches, and how.
 type ClientConfig struct {
-	Node   string // NAME@HOST or NAME@HOST:PORT
-	Cookie []byte
-	TLS    TLSFiles
-	Direct bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
-	Logger *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct
+	Node       string // NAME@HOST or NAME@HOST:PORT
+	Cookie     []byte
+	TLS        TLSFiles
+	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
+	NoBusyPoll bool         // as in [Config]
+	Logger     *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct
 }
 
 // A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks,
@@ -59,6 +60,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	creds.NoBusyPoll = c.NoBusyPoll
 	client := &Client{addr: addr, creds: creds, log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler))}
 	if err := client.attach(ctx); err != nil {
 		return nil, err

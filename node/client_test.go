@@ -171,3 +171,22 @@ func TestClientCancels(t *testing.T) {
 	c.Request(t.Context(), IntID(1))
 	<-canceled
 }
+
+// TestNoBusyPoll has the connections of a node and of a client do without polling.
+func TestNoBusyPoll(t *testing.T) {
+	for _, no := range []bool{false, true} {
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, NoBusyPoll: no})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close(context.Background()) })
+		c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie, NoBusyPoll: no})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if n.members.creds.NoBusyPoll != no || c.creds.NoBusyPoll != no {
+			t.Errorf("NoBusyPoll %t: node %t, client %t", no, n.members.creds.NoBusyPoll, c.creds.NoBusyPoll)
+		}
+	}
+}

@@ -70,6 +70,7 @@ type Config struct {
 	Timing     Timing          // of failure detection; LAN
 	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
+	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent
 	Version    string          // of the program, for those who look
 }
@@ -128,6 +129,7 @@ func Start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version,
 		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), retired: map[string]*registry{},

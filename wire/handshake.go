@@ -104,7 +104,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	// Closing is the only way to interrupt a read or a write on every kind of connection.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn := tls.Client(c.Traffic.counted(raw), c.config)
+	conn := tls.Client(c.wrap(raw), c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fail(err)
 	}
@@ -153,7 +153,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 
 // receive is the acceptor's side up to the dialer's hello.
 func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, error) {
-	conn := tls.Server(c.Traffic.counted(raw), c.config)
+	conn := tls.Server(c.wrap(raw), c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}

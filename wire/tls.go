@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"time"
 )
@@ -19,7 +20,8 @@ const alpn = "distproc"
 // Credentials are what a node shows to its peers and asks of them. They can be shared by any
 // number of connections, and must not be copied.
 type Credentials struct {
-	Traffic Traffic // of all connections that use them
+	Traffic    Traffic // of all connections that use them
+	NoBusyPoll bool    // their readers always sleep until something comes; set before use
 
 	cookie []byte
 	config *tls.Config
@@ -77,6 +79,14 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		return verifyChain(s.PeerCertificates, roots)
 	}
 	return c, nil
+}
+
+// wrap returns the connection that TLS is to use.
+func (c *Credentials) wrap(conn net.Conn) net.Conn {
+	if !c.NoBusyPoll {
+		conn = polled(conn)
+	}
+	return c.Traffic.counted(conn)
 }
 
 func verifyChain(chain []*x509.Certificate, roots *x509.CertPool) error {

@@ -9,6 +9,8 @@
 // Values of more than 32 KiB have a second stream, both ways, so that the others need not wait behind them: yamux sends
 // 32 KiB of each in turn.
 //
+// While messages come in quick succession, who reads them polls before it sleeps: poll.go tells when, and what that may cost.
+//
 // Below that lies the handshake ([Dial], [Listener]): TLS 1.3 with a throw-away certificate, then
 // each side proves that it knows the cluster's cookie by HMAC-SHA-256 over a key exported from that
 // TLS session (RFC 9266 calls this channel binding), so a man in the middle, who has two TLS

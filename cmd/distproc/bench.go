@@ -194,7 +194,7 @@ func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Clie
 	var wg sync.WaitGroup
 	for i, name := range b.join {
 		wg.Go(func() {
-			clients[i], errs[i] = node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, TLS: b.tls, Direct: b.direct, Logger: log})
+			clients[i], errs[i] = node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, TLS: b.tls, NoBusyPoll: !b.busyPoll, Direct: b.direct, Logger: log})
 		})
 	}
 	wg.Wait()

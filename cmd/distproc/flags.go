@@ -24,6 +24,7 @@ import (
 type connection struct {
 	cookieFile string
 	tls        node.TLSFiles
+	busyPoll   bool
 }
 
 func (c *connection) register(f *pflag.FlagSet) {
@@ -31,6 +32,7 @@ func (c *connection) register(f *pflag.FlagSet) {
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
+	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core")
 }
 
 // cookie returns the secret and where it comes from: --cookie-file, DISTPROC_COOKIE, or the
@@ -173,7 +175,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 		return c, "", err
 	}
 	return node.Config{
-		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls,
+		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
 		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
 	}, from, nil
 }

@@ -143,7 +143,7 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if err != nil {
 		return err
 	}
-	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, Logger: log})
+	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, NoBusyPoll: !s.busyPoll, Logger: log})
 	if err != nil {
 		return err
 	}

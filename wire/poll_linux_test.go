@@ -33,7 +33,7 @@ func pollingPair(t *testing.T) (*polledConn, net.Conn) {
 }
 
 // readOnce reads once, and reports whether polling was enough.
-func (c *polledConn) readOnce(t *testing.T) (got string, err error, polled bool) {
+func (c *polledConn) readOnce(t *testing.T) (got string, polled bool, err error) {
 	t.Helper()
 	before := c.waits
 	buf := make([]byte, 100)
@@ -41,7 +41,7 @@ func (c *polledConn) readOnce(t *testing.T) (got string, err error, polled bool)
 	if polling.busy.Load() {
 		t.Error("it polls for ever")
 	}
-	return string(buf[:n]), err, c.waits == before
+	return string(buf[:n]), c.waits == before, err
 }
 
 func TestPolledRead(t *testing.T) {
@@ -49,13 +49,13 @@ func TestPolledRead(t *testing.T) {
 	for _, message := range []string{"a", "b"} {
 		io.WriteString(far, message)
 		time.Sleep(10 * time.Millisecond) // until it is there
-		if got, err, polled := c.readOnce(t); got != message || err != nil || !polled {
+		if got, polled, err := c.readOnce(t); got != message || err != nil || !polled {
 			t.Errorf("got %q, %v, by polling: %t", got, err, polled)
 		}
 	}
 	late := time.AfterFunc(20*time.Millisecond, func() { io.WriteString(far, "late") })
 	defer late.Stop()
-	if got, err, polled := c.readOnce(t); got != "late" || err != nil || polled || c.waits.short != 0 {
+	if got, polled, err := c.readOnce(t); got != "late" || err != nil || polled || c.waits.short != 0 {
 		t.Errorf("got %q, %v, by polling: %t, and then %d short waits", got, err, polled, c.waits.short)
 	}
 }
@@ -64,7 +64,7 @@ func TestPolledRead(t *testing.T) {
 func TestPolledInVain(t *testing.T) {
 	c, _ := pollingPair(t)
 	c.Conn = instant{c.Conn}
-	if got, err, _ := c.readOnce(t); got != "now" || err != nil || c.waits.short != 1 {
+	if got, _, err := c.readOnce(t); got != "now" || err != nil || c.waits.short != 1 {
 		t.Errorf("got %q, %v, and then %d short waits", got, err, c.waits.short)
 	}
 }
@@ -89,7 +89,7 @@ func TestPolledReadEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			near, far := pollingPair(t)
 			c.do(near, far)
-			if got, err, _ := near.readOnce(t); got != "" || !errors.Is(err, c.want) {
+			if got, _, err := near.readOnce(t); got != "" || !errors.Is(err, c.want) {
 				t.Errorf("got %q, %v, want %v", got, err, c.want)
 			}
 		})

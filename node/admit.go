@@ -73,6 +73,9 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", maxMembers)
 	}
 	if p == nil {
+		if h.Role == wire.RoleMember && m.sessions.strangers() >= maxStrangers {
+			return wire.Errorf(wire.Overloaded, wire.NotRun, "%d nodes that are no members are connected; try again", maxStrangers)
+		}
 		return nil
 	}
 	// Two processes cannot listen at one address: what was there before is no more.

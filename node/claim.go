@@ -150,11 +150,11 @@ func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, a
 }
 
 // serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.
-func (n *Node) serveRoll(from wire.Hello, epoch uint64) (any, error) {
+func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (any, error) {
 	v := n.members.view.Load()
 	if name, err := ParseName(from.Name); err == nil && v.epoch != epoch {
 		if p := v.peer(name); p != nil {
-			_ = n.members.exchange(n.ctx, v.gossip, p) // the epoch in the answer shows whether it has helped
+			_ = n.members.exchange(ctx, v.gossip, p) // the epoch in the answer shows whether it has helped
 		}
 		v = n.members.view.Load()
 	}

@@ -292,6 +292,6 @@ func (refuser) ServeCall(c wire.Call) {
 	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: "this is a client"})
 }
 
-func (refuser) ServeOperation(*wire.Session, wire.Op, func(any) error) (any, error) {
+func (refuser) ServeOperation(context.Context, *wire.Session, wire.Op, func(any) error) (any, error) {
 	return nil, wire.UnknownOperation
 }

@@ -65,6 +65,6 @@ func (n *Node) flush(ctx context.Context) {
 
 // drainRouted waits for the calls of clients to other nodes.
 func (n *Node) drainRouted(ctx context.Context) {
-	for n.routed.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
+	for n.routed.calls.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
 	}
 }

@@ -198,11 +198,11 @@ func TestDirectTakes(t *testing.T) {
 // An olderNode serves no operation that came later than opRetire.
 type olderNode struct{ *Node }
 
-func (n olderNode) ServeOperation(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	if op > opRetire {
 		return nil, wire.UnknownOperation
 	}
-	return n.Node.ServeOperation(s, op, args)
+	return n.Node.ServeOperation(ctx, s, op, args)
 }
 
 // TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.

@@ -28,7 +28,8 @@ func newLoad(trace string, deadline time.Time) *load {
 	return &both.load
 }
 
-// A waiter is a call that waits for a worker. Its done is called exactly once, without locks held.
+// A waiter is a call that waits for a worker. Its done is called exactly once, without locks held, and
+// must not block: others wait for the same run.
 type waiter struct {
 	id       ID
 	message  Value         // to a server
@@ -177,19 +178,11 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	if err == nil {
 		r.logReply("Request made for", w.id, &reply)
 	}
-	if l.inline && len(waiters) > 0 { // who has run the source must not wait for the peers of others
-		r.answerApart(waiters, reply, err)
-	} else {
-		answerAll(waiters, reply, err)
-	}
+	answerAll(waiters, reply, err)
 	if err != nil {
 		return Reply{}, err
 	}
 	return reply, nil
-}
-
-func (r *registry) answerApart(waiters []*waiter, reply Reply, err *wire.Error) {
-	r.wg.Go(func() { answerAll(waiters, reply, err) })
 }
 
 func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {

@@ -20,6 +20,9 @@ type handedOver struct {
 	Left  time.Duration // until it expires
 }
 
+// handedOverShape counts the answers of a message.
+type handedOverShape struct{ IsInt bool }
+
 // size is about what an answer takes in memory, and at most what it takes on the wire.
 func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
 

@@ -51,11 +51,10 @@ const (
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultReap    = 10 * time.Minute
-	maxTries       = 3       // owners that one request asks before it helps itself
-	maxWorkers     = 1000    // that Workers lists of one node
-	maxRouted      = 1 << 14 // calls of clients in progress on one node
-	maxProbes      = 100     // of Ready at a time
-	maxConnect     = 100     // names in one Connect of a client
+	maxTries       = 3    // owners that one request asks before it helps itself
+	maxWorkers     = 1000 // that Workers lists of one node
+	maxProbes      = 100  // of Ready at a time
+	maxConnect     = 100  // names in one Connect of a client
 )
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
@@ -70,6 +69,7 @@ type Config struct {
 	Timing     Timing          // of failure detection; LAN
 	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
+	MaxClients int             // sessions of clients; 1,024
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent
 	Version    string          // of the program, for those who look
@@ -103,16 +103,18 @@ type Node struct {
 	listener *wire.Listener
 	refusals refusals
 
-	leaving   atomic.Bool  // answers go to those who own their ids without this node
-	closing   atomic.Bool  // no call is taken any more
-	routed    atomic.Int64 // calls of clients in progress
-	joinsBy   atomic.Int64 // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
-	clients   atomic.Int64 // sessions of clients
-	closeOnce sync.Once
-	closeErr  error // set by closeOnce
-	wg        sync.WaitGroup
-	ctx       context.Context // ends when Close has drained the registry
-	cancel    context.CancelFunc
+	leaving atomic.Bool  // answers go to those who own their ids without this node
+	closing atomic.Bool  // no call is taken any more
+	routed  routed       // calls of clients in progress
+	joinsBy atomic.Int64 // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
+	clients atomic.Int64 // sessions of clients
+
+	maxClients int
+	closeOnce  sync.Once
+	closeErr   error // set by closeOnce
+	wg         sync.WaitGroup
+	ctx        context.Context // ends when Close has drained the registry
+	cancel     context.CancelFunc
 }
 
 // Start starts a node: it listens, and is a cluster of one until it connects or is connected to.
@@ -133,6 +135,7 @@ func Start(c Config) (*Node, error) {
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version,
 		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), retired: map[string]*registry{},
+		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.refusals.log = n.log
@@ -278,12 +281,18 @@ func (n *Node) accept() {
 }
 
 func (n *Node) admitClient(in *wire.Incoming) {
+	defer n.clients.Add(-1)
+	if n.clients.Add(1) > int64(n.maxClients) {
+		why := wire.Errorf(wire.Overloaded, NotRun, "the node has %d clients already; attach to another one, or raise --max-clients",
+			n.maxClients)
+		n.refusals.note(in.RemoteAddr(), why)
+		in.Refuse(why)
+		return
+	}
 	s, err := in.Accept(n.members.hello(), n)
 	if err != nil {
 		return
 	}
-	n.clients.Add(1)
-	defer n.clients.Add(-1)
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():

@@ -7,8 +7,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// maxMessages is how many bytes of messages may wait on a node.
-const maxMessages = 256 << 20
+// maxMessages is how many bytes of messages may wait on a node, and as many may be on their way to
+// other nodes for its clients.
+const maxMessages = 128 << 20
 
 // post lets c wait for the server of its id, which is started if there is none.
 func (r *registry) post(c *waiter, now time.Duration) {

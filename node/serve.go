@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -176,17 +177,40 @@ func (n *Node) served(c wire.Call, r *registry, id ID, reply Reply, err error) {
 	n.answer(c, reply, err)
 }
 
+// routed counts the calls that this node makes for clients, and the bytes of their messages.
+type routed struct{ calls, bytes atomic.Int64 }
+
+const maxRouted = 1 << 14 // calls of clients in progress on one node
+
+// enter adds a call with a message of so many bytes, unless there are too many.
+func (r *routed) enter(bytes int) error {
+	calls, sum := r.calls.Add(1), r.bytes.Add(int64(bytes))
+	switch {
+	case calls > maxRouted:
+		r.leave(bytes)
+		return wire.Errorf(wire.Overloaded, NotRun, "%d calls of clients in progress", maxRouted)
+	case bytes > 0 && sum > maxMessages:
+		r.leave(bytes)
+		return wire.Errorf(wire.Overloaded, NotRun, "%d bytes of messages of clients in progress", int64(maxMessages))
+	}
+	return nil
+}
+
+func (r *routed) leave(bytes int) {
+	r.calls.Add(-1)
+	r.bytes.Add(-int64(bytes))
+}
+
 // serveRouted asks the owner for a client.
 func (n *Node) serveRouted(c wire.Call, id ID) {
-	if n.routed.Add(1) > maxRouted {
-		n.routed.Add(-1)
-		c.Fail(wire.Errorf(wire.Overloaded, NotRun, "%d calls of clients in progress", maxRouted))
+	if err := n.routed.enter(len(c.Request.Data)); err != nil {
+		c.Fail(err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(c.Timeout))
 	c.OnCancel(cancel)
 	n.wg.Go(func() {
-		defer n.routed.Add(-1)
+		defer n.routed.leave(len(c.Request.Data))
 		defer cancel()
 		ctx := WithTrace(ctx, c.Request.Trace)
 		var reply Reply
@@ -213,28 +237,31 @@ func (n *Node) answer(c wire.Call, reply Reply, err error) {
 func clampTimeout(d time.Duration) time.Duration { return max(0, min(d, time.Hour)) }
 
 // ServeOperation answers an operation of a peer. It is part of [wire.Handler].
-func (n *Node) ServeOperation(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch s.Peer().Role {
 	case wire.RoleMember:
-		return n.serveMember(s, op, args)
+		return n.serveMember(ctx, s, op, args)
 	case wire.RoleClient:
-		return n.serveClient(op, args)
+		return n.serveClient(ctx, op, args)
 	}
 	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
 }
 
 // serveMember answers about this node.
-func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opTell:
+		if err := atMost(args, maxTold, func(t tellShape) int { return len(t.List) }); err != nil {
+			return nil, err
+		}
 		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s.Peer(), t) })
 	case opRetire:
 		n.members.sessions.retired(s)
 		return nil, nil
 	case opHandOver:
-		return with(args, func(list []handedOver) (any, error) { return nil, n.takeOver(s, list) })
+		return nil, n.takeOver(ctx, s, args)
 	case opRoll:
-		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(s.Peer(), epoch) })
+		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(ctx, s.Peer(), epoch) })
 	case opHolds:
 		return with(args, func(k key) (any, error) { return n.holds(k), nil })
 	case opKinds:
@@ -259,42 +286,50 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 	return nil, wire.UnknownOperation
 }
 
-// takeOver adopts answers, unless they have waited here while this node was paused: then nobody waits for the answer to this
-// any more. Who sends them may know of a view that this node has yet to hear of, so it takes all.
-func (n *Node) takeOver(s *wire.Session, list []handedOver) error {
-	ctx, cancel := context.WithTimeout(n.ctx, handOverTimeout)
+// takeOver adopts answers, unless they have waited here while this node was paused: then the sender has
+// given up, and may have handed them over again. The sender may know of a view that this node has yet
+// to hear of, so takeOver adopts answers for any id.
+func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) error) error {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
 	if _, err := s.Ping(ctx); err != nil {
 		return err
 	}
-	n.adopt(list)
-	return nil
+	if err := atMost(args, maxHandedOver, func(list []handedOverShape) int { return len(list) }); err != nil {
+		return err
+	}
+	var list []handedOver
+	err := args(&list)
+	if err == nil {
+		n.adopt(list)
+	}
+	return err
 }
 
 // serveClient does for a console what it asks, as seen from this node.
-func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
+func (n *Node) serveClient(ctx context.Context, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opConnect:
-		return with(args, n.serveConnect)
+		return with(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
 	case opDisconnect:
-		return with(args, func(name string) (any, error) { return nil, n.Disconnect(n.ctx, name) })
+		return with(args, func(name string) (any, error) { return nil, n.Disconnect(ctx, name) })
 	case opOwner:
-		return with(args, func(id ID) (any, error) { return n.Owner(n.ctx, id) })
+		return with(args, func(id ID) (any, error) { return n.Owner(ctx, id) })
 	case opMembers:
-		return n.Members(n.ctx)
+		return n.Members(ctx)
 	case opNodes:
-		return n.Nodes(n.ctx)
+		return n.Nodes(ctx)
 	case opWorkers:
-		list, err := n.Workers(n.ctx)
+		list, err := n.Workers(ctx)
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stop(n.ctx, k) })
+		return with(args, func(k key) (any, error) { return n.stop(ctx, k) })
 	case opWhy:
-		return with(args, func(k key) (any, error) { return n.why(n.ctx, k) })
+		return with(args, func(k key) (any, error) { return n.why(ctx, k) })
 	case opPing:
-		return with(args, func(name string) (any, error) { return n.Ping(n.ctx, name) })
+		return with(args, func(name string) (any, error) { return n.Ping(ctx, name) })
 	case opVia:
-		return with(args, n.serveVia)
+		return with(args, func(m viaMessage) (any, error) { return n.serveVia(ctx, m) })
 	case opView:
 		return n.serveView(), nil
 	}
@@ -310,8 +345,21 @@ func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) 
 	return serve(v)
 }
 
-func (n *Node) serveVia(m viaMessage) (any, error) {
-	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(m.Timeout))
+// atMost refuses arguments with more than limit elements. It counts them in a Shape of the arguments
+// whose elements are small: a byte on the wire is an element of a hundred bytes in memory.
+func atMost[Shape any](args func(any) error, limit int, count func(Shape) int) error {
+	var s Shape
+	if err := args(&s); err != nil {
+		return err
+	}
+	if n := count(s); n > limit {
+		return wire.Errorf(wire.BadRequest, NotRun, "%d elements, limit %d", n, limit)
+	}
+	return nil
+}
+
+func (n *Node) serveVia(ctx context.Context, m viaMessage) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, clampTimeout(m.Timeout))
 	defer cancel()
 	reply, err := n.requestVia(ctx, m.Via, m.Kind, m.ID)
 	if err != nil {
@@ -336,12 +384,12 @@ func (n *Node) serveView() viewMessage {
 	return m
 }
 
-func (n *Node) serveConnect(names []string) (any, error) {
+func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {
 	if len(names) > maxConnect {
 		return nil, wire.Errorf(wire.BadRequest, NotRun, "%d names at once, limit %d", len(names), maxConnect)
 	}
 	var list []connectionMessage
-	for _, c := range n.Connect(n.ctx, names...) {
+	for _, c := range n.Connect(ctx, names...) {
 		m := connectionMessage{Name: c.Name, OK: c.Err == nil}
 		if e, ok := errors.AsType[*wire.Error](c.Err); ok {
 			m.Code, m.Text = e.Code, e.Text

@@ -302,6 +302,18 @@ func (s *sessions) watch(p *peer, ws *wire.Session) {
 	}
 }
 
+// strangers returns the number of sessions to nodes without a seat.
+func (s *sessions) strangers() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		if !p.hasSeat && p.session.Load() != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // live returns the sessions that there are.
 func (s *sessions) live() map[*peer]*wire.Session {
 	s.mu.Lock()

@@ -60,6 +60,14 @@ type tellMessage struct {
 	List   []wire.Member
 }
 
+// maxTold is how many members one message may list, those that have left included.
+const maxTold = 2 * maxMembers
+
+// tellShape counts the list of a tellMessage.
+type tellShape struct {
+	List []struct{ State wire.MemberState }
+}
+
 // An exchange in progress with a peer, or the last one. All who want one meanwhile wait for the same.
 type exchange struct {
 	done  chan struct{}

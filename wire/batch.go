@@ -52,7 +52,8 @@ type replyBatch struct {
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
 
-	weight int // bytes it may take when encoded, about
+	values []string // that pack makes Data of: the copy is made when they are sent, not before
+	weight int      // bytes it may take when encoded, about
 }
 
 const (
@@ -230,16 +231,34 @@ func (b *replyBatch) full() bool { return b.size() >= maxBatch || b.weight >= ma
 func (b *replyBatch) takes(n int) bool {
 	return !b.full() && (b.size() == 0 || b.weight+n <= MaxValue)
 }
-func (b *replyBatch) pack() { pack(b.Seq) }
+
+func (b *replyBatch) pack() {
+	pack(b.Seq)
+	for _, v := range b.values {
+		b.Data = append(b.Data, v...)
+	}
+	b.release()
+}
+
+// release lets go of the values.
+func (b *replyBatch) release() {
+	for _, v := range b.values {
+		held.release(v)
+	}
+	clear(b.values)
+	b.values = b.values[:0]
+}
 
 func (b *replyBatch) reset() {
+	b.release()
 	clear(b.Type)
 	clear(b.Node)
 	clear(b.Text)
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0]}
+		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0], values: b.values}
 }
 
+// add adds a reply, whose value the caller has taken from held.
 func (b *replyBatch) add(seq uint64, r *Reply) {
 	i := len(b.Seq)
 	var flags uint8
@@ -260,7 +279,7 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	b.Age = put(b.Age, i, millis(r.Age))
 	b.TTL = put(b.TTL, i, millis(r.TTL))
 	b.Len = put(b.Len, i, uint32(len(r.Data)))
-	b.Data = append(b.Data, r.Data...)
+	b.values = append(b.values, r.Data)
 	b.Type = put(b.Type, i, r.Type)
 	b.Node = put(b.Node, i, r.Node)
 	b.weight += weightOf + len(r.Data) + len(r.Type) + len(r.Node)

@@ -18,7 +18,7 @@ func (upper) ServeCall(c wire.Call) {
 	c.Reply(&wire.Reply{Data: "you asked for " + c.Request.Text})
 }
 
-func (upper) ServeOperation(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+func (upper) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	if op != 1 {
 		return nil, wire.UnknownOperation
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,7 +65,14 @@ func newFrameReader(conn net.Conn, size int) *frameReader {
 	return f
 }
 
-// read waits for a frame for as long as it takes, then for the rest of it for at most giveUp:
+// maxUnfinished is how many bytes of frames that have not wholly come may be in memory before a slow
+// one ends its session.
+const maxUnfinished = 128 << 20
+
+// unfinished counts these bytes, on all sessions of the process, as its memory is one.
+var unfinished atomic.Int64
+
+// read waits for a frame for as long as it takes, then for the rest of it for at most giveUp a chunk:
 // after a failed write of the peer the rest may never come (hashicorp/yamux#142).
 func (f *frameReader) read(v any) error {
 	head, err := f.br.Peek(4)
@@ -76,53 +84,84 @@ func (f *frameReader) read(v any) error {
 		return fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
 	}
 	_, _ = f.br.Discard(4) // they are there
-	if f.br.Buffered() < n {
-		if err := f.conn.SetReadDeadline(time.Now().Add(giveUp)); err != nil {
-			return err
-		}
-		defer f.conn.SetReadDeadline(time.Time{})
-	}
-	if f.buf.Cap() > maxData {
-		f.buf = bytes.Buffer{}
-	}
 	f.buf.Reset()
-	for f.buf.Len() < n {
-		if f.buf.Len() > 0 { // it goes on
-			f.conn.SetReadDeadline(time.Now().Add(giveUp))
-		}
-		if _, err := io.CopyN(&f.buf, f.br, int64(min(n-f.buf.Len(), chunkSize))); err != nil {
-			return err
-		}
+	if f.br.Buffered() < n {
+		err = f.readSlowly(n)
+	} else {
+		_, err = io.CopyN(&f.buf, f.br, int64(n))
 	}
-	if f.typed && definesType(f.buf.Bytes()) {
+	if err != nil {
+		return err
+	}
+	if f.typed && countTypes(f.buf.Bytes()) > 0 {
 		return errors.New("type definitions after the first message")
 	}
 	f.typed = true
-	return decode(f.dec, &f.buf, v)
+	err = decode(f.dec, &f.buf, v)
+	if f.buf.Cap() > maxData {
+		f.buf = bytes.Buffer{} // one large message must not stay in memory
+	}
+	return err
 }
 
-// definesType reports whether gob bytes begin with the definition of a type, which has a negative id
-// (encoding/gob, "Encoding Details"). A decoder keeps all that it was told of, for ever.
-func definesType(b []byte) bool {
-	_, b = gobUint(b) // the length
-	id, _ := gobUint(b)
-	return id&1 != 0 // a signed number has its sign in the lowest bit
+// readSlowly reads a frame of n bytes of which the last ones have not come yet.
+func (f *frameReader) readSlowly(n int) error {
+	began := time.Now()
+	defer f.conn.SetReadDeadline(time.Time{})
+	defer func() { unfinished.Add(-int64(f.buf.Len())) }()
+	for f.buf.Len() < n {
+		now := time.Now()
+		if now.Sub(began) > giveUp && unfinished.Load() > maxUnfinished {
+			return errors.New("a message comes too slowly while memory is short")
+		}
+		if err := f.conn.SetReadDeadline(now.Add(giveUp)); err != nil {
+			return err
+		}
+		chunk, err := io.CopyN(&f.buf, f.br, int64(min(n-f.buf.Len(), chunkSize)))
+		unfinished.Add(chunk)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxTypes is how many types one message may define. A decoder keeps all that it was told of.
+const maxTypes = 64
+
+// countTypes returns the number of definitions of types in gob bytes (encoding/gob, "Encoding
+// Details"). Each message is a length and an id, which is negative for a definition.
+func countTypes(b []byte) (n int) {
+	for len(b) > 0 {
+		length, rest := gobUint(b)
+		if length == 0 || length > uint64(len(rest)) {
+			return n // no gob: the decoder says so
+		}
+		if id, _ := gobUint(rest); id&1 != 0 { // a signed number has its sign in the lowest bit
+			n++
+		}
+		b = rest[length:]
+	}
+	return n
 }
 
 // gobUint reads an unsigned number: below 128 a byte; otherwise a byte with the negated count of the
-// bytes that follow, of which here only the last one matters.
-func gobUint(b []byte) (last byte, rest []byte) {
+// bytes that follow, the most significant first.
+func gobUint(b []byte) (n uint64, rest []byte) {
 	if len(b) == 0 {
 		return 0, nil
 	}
 	if b[0] < 128 {
-		return b[0], b[1:]
+		return uint64(b[0]), b[1:]
 	}
-	n := 1 - int(int8(b[0]))
-	if n > len(b) {
+	size := -int(int8(b[0]))
+	if size > 8 || size >= len(b) {
 		return 0, nil
 	}
-	return b[n-1], b[n:]
+	for _, c := range b[1 : 1+size] {
+		n = n<<8 | uint64(c)
+	}
+	return n, b[1+size:]
 }
 
 // decode reads one value that must fill the buffer. gob promises no panic on hostile bytes, but
@@ -133,6 +172,9 @@ func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
 			err = fmt.Errorf("decode: %v", r)
 		}
 	}()
+	if n := countTypes(buf.Bytes()); n > maxTypes {
+		return fmt.Errorf("message with %d definitions of types, limit %d", n, maxTypes)
+	}
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
@@ -149,14 +191,31 @@ func sendGob(w io.Writer, v any) error {
 
 // recvGob reads what sendGob wrote, and not a byte more.
 func recvGob(r io.Reader, v any, limit int) error {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	n, err := recvLength(r)
+	if err != nil {
 		return err
 	}
-	n := int(binary.BigEndian.Uint32(head[:]))
-	if n == 0 || n > limit {
+	if n > limit {
 		return fmt.Errorf("message of %d bytes, limit %d", n, limit)
 	}
+	return recvBody(r, n, v)
+}
+
+// recvLength reads the length of a frame, which is at most MaxMessage.
+func recvLength(r io.Reader) (int, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, err
+	}
+	n := int(binary.BigEndian.Uint32(head[:]))
+	if n == 0 || n > MaxMessage {
+		return 0, fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
+	}
+	return n, nil
+}
+
+// recvBody reads the rest of a frame of n bytes.
+func recvBody(r io.Reader, n int, v any) error {
 	var buf bytes.Buffer
 	if _, err := io.CopyN(&buf, r, int64(n)); err != nil {
 		return err

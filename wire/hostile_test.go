@@ -57,7 +57,10 @@ func TestHostilePeer(t *testing.T) {
 }
 
 // rawPeer returns the dialling end of a session without what a Session does, and the session at the other.
-func rawPeer(t *testing.T) (*yamux.Session, *Session) {
+func rawPeer(t *testing.T) (*yamux.Session, *Session) { return rawPeerOf(t, echo{}) }
+
+// rawPeerOf is rawPeer for a victim that answers with h.
+func rawPeerOf(t *testing.T, h Handler) (*yamux.Session, *Session) {
 	t.Helper()
 	c := credentials(t, testCookie)
 	l, _ := listen(t, c)
@@ -68,7 +71,7 @@ func rawPeer(t *testing.T) (*yamux.Session, *Session) {
 	accepted := make(chan *Session, 1)
 	go func() {
 		if in, err := l.Accept(); err == nil {
-			s, _ := in.Accept(Hello{Name: "victim"}, echo{})
+			s, _ := in.Accept(Hello{Name: "victim"}, h)
 			accepted <- s
 		}
 	}()
@@ -225,7 +228,7 @@ type blocker struct {
 	release chan struct{}
 }
 
-func (b blocker) ServeOperation(*Session, Op, func(any) error) (any, error) {
+func (b blocker) ServeOperation(context.Context, *Session, Op, func(any) error) (any, error) {
 	<-b.release
 	return nil, nil
 }

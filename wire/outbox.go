@@ -2,7 +2,9 @@ package wire
 
 import (
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // An outbox gathers what many goroutines have to say, and one writer takes it batch by batch. While
@@ -15,7 +17,8 @@ type outbox[B batch] struct {
 	wake  chan struct{} // of capacity 1: there is something to write
 	room  *sync.Cond    // a batch was taken or written, or the outbox closed
 	busy  bool          // a batch is being written; guarded by mu
-	stop  bool          // guarded by mu
+	stop  bool          // nothing is written any more; guarded by mu
+	full  atomic.Bool   // more batches are ready than maxReady; written with mu held
 	make  func() B
 
 	// Set before use. What may be nil is called with mu held.
@@ -37,6 +40,7 @@ func newOutbox[B batch](mu *sync.Mutex, make_ func() B) *outbox[B] {
 // rollLocked begins a new batch.
 func (o *outbox[B]) rollLocked() {
 	o.ready = append(o.ready, o.fill)
+	o.full.Store(len(o.ready) > maxReady)
 	o.fill = o.freshLocked()
 }
 
@@ -66,7 +70,8 @@ func (o *outbox[B]) take() (b B, ok bool) {
 		return b, false
 	case len(o.ready) > 0:
 		b = o.ready[0]
-		o.ready = append(o.ready[:0], o.ready[1:]...)
+		o.ready = slices.Delete(o.ready, 0, 1)
+		o.full.Store(len(o.ready) > maxReady)
 	case o.fill.size() > 0:
 		b = o.fill
 		o.fill = o.freshLocked()
@@ -87,24 +92,22 @@ func (o *outbox[B]) recycle(b B) (more bool) {
 	defer o.mu.Unlock()
 	o.busy = false
 	o.room.Broadcast()
-	if len(o.spare) < 2 {
+	if len(o.spare) < 2 && !o.stop {
 		o.spare = append(o.spare, b)
 	}
 	return o.fill.size() > 0 || len(o.ready) > 0
 }
 
-// waitForRoomLocked blocks while more than a few full batches wait, which is when the peer does not
-// read as fast as it is written to. The writer goes on meanwhile.
+// waitForRoomLocked blocks while more than maxReady full batches wait, which is when the peer does
+// not read as fast as it is written to. The writer goes on meanwhile.
 func (o *outbox[B]) waitForRoomLocked() {
-	for o.crowdedLocked() {
+	for o.full.Load() {
 		o.signal()
 		o.room.Wait()
 	}
 }
 
-func (o *outbox[B]) crowdedLocked() bool { return len(o.ready) > maxReady && !o.stop }
-
-const maxReady = 8 // full batches, of up to MaxValue bytes each
+const maxReady = 8 // full batches, of up to MaxValue bytes each, after which the outbox is full
 
 // flush waits until all has been written.
 func (o *outbox[B]) flush() {
@@ -115,11 +118,17 @@ func (o *outbox[B]) flush() {
 	}
 }
 
-// close ends waitForRoomLocked and flush for ever.
+// close drops what has not been taken, and ends waitForRoomLocked and flush for ever. Nothing may be
+// added afterwards.
 func (o *outbox[B]) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stop = true
+	for _, b := range append(o.ready, o.fill) {
+		b.reset()
+	}
+	o.ready, o.spare, o.fill = nil, nil, o.make()
+	o.full.Store(false)
 	o.room.Broadcast()
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -14,9 +15,10 @@ type Handler interface {
 	// The request is the caller's until then and not to be changed.
 	ServeCall(c Call)
 
-	// ServeOperation answers one operation of [Session.Do]. It runs on a goroutine of its own.
-	// Arguments are decoded from args by a call of it; the result is encoded.
-	ServeOperation(s *Session, op Op, args func(any) error) (result any, err error)
+	// ServeOperation answers one operation of [Session.Do]. It runs on a goroutine of its own. Its
+	// context ends when the peer gives up or the session ends. Each call of args decodes the
+	// arguments anew; the result is encoded.
+	ServeOperation(ctx context.Context, s *Session, op Op, args func(any) error) (result any, err error)
 }
 
 // A Call is a call that came from a peer. It can be copied.
@@ -32,37 +34,31 @@ type Call struct {
 // Peer is who calls.
 func (c Call) Peer() Hello { return c.to.session.Peer() }
 
-// Reply answers the call. It blocks while the peer does not read its answers, for 2 s at most, or has not opened the stream for
-// large ones, for 4 s since the session began; after that the session ends. A value of more than MaxValue bytes becomes an error.
+// Reply answers the call. It never blocks, and refers to the value until it is sent. A value of more
+// than MaxValue bytes becomes an error, and so does one for which held has no room. A peer that does
+// not read its answers for 2 s, or has not opened the stream for large ones within 4 s, loses the
+// session. The answer to a session that has ended is dropped.
 func (c Call) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
 		return
 	}
-	a := c.to
-	a.mu.Lock()
-	out := a.small
+	if !held.take(r.Data) {
+		c.Fail(Errorf(Overloaded, Ran, "%d bytes of answers wait to be read; ask for fewer at a time", maxHeld))
+		return
+	}
+	out := c.to.small
 	if len(r.Data) > largeValue {
-		out = a.large
+		out = c.to.large
 	}
-	a.waitForRoomLocked(out)
-	if !out.fill.takes(len(r.Data)) {
-		out.rollLocked()
+	if !c.to.add(c.seq, out, len(r.Data), func(b *replyBatch) { b.add(c.seq, r) }) {
+		held.release(r.Data)
 	}
-	out.fill.add(c.seq, r)
-	a.doneLocked(c.seq, out)
 }
 
-// Fail answers the call with an error.
+// Fail answers the call with an error. It never blocks.
 func (c Call) Fail(err error) {
-	a := c.to
-	a.mu.Lock()
-	a.waitForRoomLocked(a.small)
-	if !a.small.fill.takes(0) {
-		a.small.rollLocked()
-	}
-	a.small.fill.addError(c.seq, asError(err))
-	a.doneLocked(c.seq, a.small)
+	c.to.add(c.seq, c.to.small, 0, func(b *replyBatch) { b.addError(c.seq, asError(err)) })
 }
 
 // OnCancel sets what to do when nobody waits for the answer any more: the peer gave up, or the
@@ -90,7 +86,7 @@ type answers struct {
 	mu sync.Mutex
 	// Guarded by mu:
 	reading int               // batches that are being handled: their small answers wait for one another …
-	blocked int               // … unless an answer waits for room, which may take long
+	blocked int               // … unless a reader waits for room, which may take long
 	cancels map[uint64]func() // of calls that were not answered at once
 	open    int               // calls that are not answered yet
 	total   uint64            // calls
@@ -108,14 +104,35 @@ func newAnswers(s *Session, h Handler) *answers {
 	return a
 }
 
-// waitForRoomLocked waits for room in out. What others have added goes meanwhile.
-func (a *answers) waitForRoomLocked(out *outbox[*replyBatch]) {
-	if !out.crowdedLocked() {
-		return
+// add puts an answer of so many bytes into out, and reports whether that can still be sent.
+func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(*replyBatch)) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open--
+	if len(a.cancels) > 0 {
+		delete(a.cancels, seq)
 	}
+	if out.stop {
+		return false
+	}
+	if !out.fill.takes(bytes) {
+		out.rollLocked()
+	}
+	put(out.fill)
+	if a.reading == 0 || a.blocked > 0 || out != a.small {
+		out.signal()
+	}
+	return true
+}
+
+// awaitRoom blocks a reader of calls while the peer does not read the answers.
+func (a *answers) awaitRoom() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.blocked++
 	a.small.signal()
-	out.waitForRoomLocked()
+	a.small.waitForRoomLocked()
+	a.large.waitForRoomLocked()
 	a.blocked--
 }
 
@@ -124,19 +141,6 @@ func (a *answers) use(out *outbox[*replyBatch], stream *yamux.Stream) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	out.write = writer(stream)
-}
-
-// doneLocked ends an answer that was added to out, and unlocks.
-func (a *answers) doneLocked(seq uint64, out *outbox[*replyBatch]) {
-	a.open--
-	if len(a.cancels) > 0 {
-		delete(a.cancels, seq)
-	}
-	signal := a.reading == 0 || a.blocked > 0 || out != a.small
-	a.mu.Unlock()
-	if signal {
-		out.signal()
-	}
 }
 
 // receive reads the calls of one stream until the session ends.
@@ -160,6 +164,9 @@ func (a *answers) receive(read func(any) error) error {
 				c.Fail(Errorf(Overloaded, NotRun, "more than %d calls in flight", maxCalls))
 			default:
 				a.handler.ServeCall(c)
+			}
+			if a.small.full.Load() || a.large.full.Load() {
+				a.awaitRoom()
 			}
 		}
 		if err := a.endReading(); err != nil {

@@ -1,14 +1,11 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -284,127 +281,4 @@ func (s *Session) accept() error {
 func (s *Session) answer(stream *yamux.Stream, out *outbox[*replyBatch], buffer int) error {
 	s.wg.Go(func() { s.end(out.run(s.done)) })
 	return s.answers.receive(newFrameReader(stream, buffer).read)
-}
-
-// An Op numbers an operation. Numbers are only ever appended; what they mean is the handler's.
-type Op uint16
-
-type opRequest struct {
-	Op   Op
-	Args []byte // gob
-}
-
-type opReply struct {
-	Code    Code
-	Outcome Outcome
-	Text    string
-	Result  []byte // gob
-}
-
-// Do asks the peer for one operation, on a stream of its own; the 65th at a time waits for one of the others. Args is encoded; the result is
-// decoded into result, a pointer. A nil result is not looked at. The error is an *Error.
-func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
-	body, err := encode(args)
-	if err != nil {
-		return asError(err)
-	}
-	s.begun.Add(1)
-	select {
-	case s.doing <- struct{}{}: // a peer that is asked for more at once ends the session
-		defer func() { <-s.doing }()
-	case <-s.done:
-		return &Error{Code: s.err.Code, Outcome: NotRun, Node: s.peer.Name, Text: s.err.Text}
-	case <-ctx.Done():
-		return &Error{Code: asError(ctx.Err()).Code, Outcome: NotRun, Node: s.peer.Name}
-	}
-	stream, err := s.mux.OpenStream()
-	if err != nil {
-		return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: err.Error()}
-	}
-	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	var reply opReply
-	if err := s.exchange(stream, opRequest{op, body}, &reply); err != nil {
-		e := &Error{Code: Unreachable, Node: s.peer.Name, Text: err.Error()}
-		if ctx.Err() != nil {
-			e.Code, e.Text = asError(ctx.Err()).Code, ""
-		}
-		return e
-	}
-	if reply.Code != codeOK {
-		return &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text)}
-	}
-	if result == nil {
-		return nil
-	}
-	buf := bytes.NewBuffer(reply.Result)
-	if err := decode(gob.NewDecoder(buf), buf, result); err != nil {
-		return &Error{Code: Internal, Outcome: Ran, Node: s.peer.Name, Text: err.Error()}
-	}
-	return nil
-}
-
-func (s *Session) exchange(stream net.Conn, request opRequest, reply *opReply) error {
-	if _, err := stream.Write([]byte{streamOperation}); err != nil {
-		return err
-	}
-	if err := sendGob(stream, request); err != nil {
-		return err
-	}
-	return recvGob(stream, reply, MaxMessage)
-}
-
-// operate serves one operation of the peer.
-func (s *Session) operate(stream *yamux.Stream) {
-	var request opRequest
-	var reply opReply
-	stream.SetReadDeadline(time.Now().Add(giveUp))
-	if err := recvGob(stream, &request, MaxMessage); err != nil {
-		reply = opReply{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
-	} else {
-		select {
-		case s.ops <- struct{}{}:
-			s.begun.Add(1)
-			reply = s.serve(request)
-			<-s.ops
-		default:
-			reply = opReply{Code: Overloaded, Outcome: NotRun, Text: "too many operations at once"}
-		}
-	}
-	stream.SetWriteDeadline(time.Now().Add(giveUp))
-	_ = sendGob(stream, reply) // who does not read it sees the stream end
-}
-
-func (s *Session) serve(request opRequest) opReply {
-	result, err := s.handler.ServeOperation(s, request.Op, func(args any) error {
-		buf := bytes.NewBuffer(request.Args)
-		if err := decode(gob.NewDecoder(buf), buf, args); err != nil {
-			return &Error{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
-		}
-		return nil
-	})
-	if err == nil && result != nil {
-		var body []byte
-		if body, err = encode(result); err == nil && len(body) > MaxMessage-1024 {
-			err = Errorf(Internal, Ran, "the result has %d bytes, limit %d", len(body), MaxMessage-1024)
-		}
-		if err == nil {
-			return opReply{Result: body}
-		}
-	}
-	if err != nil {
-		e := asError(err)
-		return opReply{Code: e.Code, Outcome: e.Outcome, Text: e.Text}
-	}
-	return opReply{}
-}
-
-func encode(v any) ([]byte, error) {
-	if v == nil {
-		return nil, nil
-	}
-	var buf bytes.Buffer
-	err := gob.NewEncoder(&buf).Encode(v)
-	return buf.Bytes(), err
 }

@@ -30,17 +30,16 @@ import (
 
 // Limits of what a peer can make this side hold, and of how long it can make it wait.
 const (
-	MaxValue      = 1 << 20           // bytes of one value
-	MaxMessage    = MaxValue + 64<<10 // bytes of one encoded message
-	maxBatch      = 4096              // calls or replies in one message
-	maxData       = 256 << 10         // a batch with this many bytes of values is full
-	largeValue    = 32 << 10          // a value with more bytes goes on the stream for large ones
-	maxCalls      = 1 << 16           // calls in flight on one session, each way
-	maxStreams    = 256               // streams that are open on a session: two for calls each way, the rest operations
-	maxOperations = 64                // operations in progress for one peer
-	chunkSize     = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
-	maxPending    = 256               // connections that have not authenticated yet
-	maxText       = 4096              // bytes of an error's text
+	MaxValue   = 1 << 20           // bytes of one value
+	MaxMessage = MaxValue + 64<<10 // bytes of one encoded message
+	maxBatch   = 4096              // calls or replies in one message
+	maxData    = 256 << 10         // a batch with this many bytes of values is full
+	largeValue = 32 << 10          // a value with more bytes goes on the stream for large ones
+	maxCalls   = 1 << 16           // calls in flight on one session, each way
+	maxStreams = 256               // streams that are open on a session: two for calls each way, the rest operations
+	chunkSize  = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
+	maxPending = 256               // connections that have not authenticated yet
+	maxText    = 4096              // bytes of an error's text
 
 	handshakeTimeout  = 3 * time.Second
 	keepAliveInterval = 1 * time.Second // how often a peer that is in use is asked for a sign of life …

@@ -35,7 +35,7 @@ func (echo) ServeCall(c Call) {
 	c.Reply(&Reply{Data: "42", IsInt: true, Cached: true})
 }
 
-func (echo) ServeOperation(_ *Session, op Op, args func(any) error) (any, error) {
+func (echo) ServeOperation(_ context.Context, _ *Session, op Op, args func(any) error) (any, error) {
 	if op != 1 {
 		return nil, UnknownOperation
 	}

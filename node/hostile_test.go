@@ -1,0 +1,161 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// dialAs returns a session to a node, introduced by hello.
+func dialAs(t *testing.T, n *Node, hello wire.Hello) (*wire.Session, error) {
+	t.Helper()
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, refuser{})
+	if err == nil {
+		t.Cleanup(func() { s.Close() })
+	}
+	return s, err
+}
+
+// stranger is the hello of a node that is no member of n's cluster.
+func stranger(n *Node, number int) wire.Hello {
+	name := Name{Node: fmt.Sprintf("stranger%d", number), Host: n.addr.Host}
+	return wire.Hello{
+		Name: name.String(), Addr: Addr{Name: name, Port: 20000 + number}.HostPort(),
+		Incarnation: 1, Role: wire.RoleMember, Routing: Modulo.String(),
+	}
+}
+
+// TestMillionElements has a peer send a message of a million empty elements, one byte each: it is
+// refused without making them.
+func TestMillionElements(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	member, err := dialAs(t, n, stranger(n, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := dialAs(t, n, clientHello())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const million = 1_000_000
+	for _, c := range []struct {
+		name string
+		s    *wire.Session
+		op   wire.Op
+		args any
+	}{
+		{"tell", member, opTell, tellMessage{List: make([]wire.Member, million)}},
+		{"hand over", member, opHandOver, make([]handedOver, million)},
+		{"connect", client, opConnect, make([]string, million)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := allocated()
+			err := c.s.Do(t.Context(), c.op, c.args, nil)
+			if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.BadRequest || e.Outcome != NotRun {
+				t.Errorf("answer: %v", err)
+			}
+			if grown := allocated() - before; grown > 30<<20 {
+				t.Errorf("%d MB were allocated", grown>>20)
+			}
+		})
+	}
+	if list, err := n.Members(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("members: %v, %v", list, err)
+	}
+}
+
+// allocated returns how many bytes have been allocated so far.
+func allocated() int {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.TotalAlloc)
+}
+
+// TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
+// again when another one has gone.
+func TestManyClients(t *testing.T) {
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, MaxClients: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	attach := func() (*Client, error) {
+		return Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
+	}
+	var clients []*Client
+	for range 2 {
+		c, err := attach()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		clients = append(clients, c)
+	}
+	if _, err := attach(); !errors.Is(err, ErrOverloaded) || !strings.Contains(err.Error(), "2 clients") {
+		t.Errorf("one client too many: %v", err)
+	}
+	clients[0].Close()
+	await(t, func() error {
+		if n.clients.Load() < 2 {
+			return nil
+		}
+		return errors.New("the place of a client that has gone is not free")
+	})
+	c, err := attach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+// TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
+func TestManyStrangers(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	for i := range maxStrangers {
+		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, func() error { // the last one is just being let in
+		if got := n.members.sessions.strangers(); got != maxStrangers {
+			return fmt.Errorf("%d strangers, want %d", got, maxStrangers)
+		}
+		return nil
+	})
+	if _, err := dialAs(t, n, stranger(n, maxStrangers)); !errors.Is(err, wire.Overloaded) {
+		t.Errorf("one stranger too many: %v", err)
+	}
+	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatalf("a client: %v", err)
+	}
+	c.Close()
+}
+
+// TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
+func TestRoutedBytes(t *testing.T) {
+	var r routed
+	for range maxMessages / wire.MaxValue {
+		if err := r.enter(wire.MaxValue); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.enter(1); !errors.Is(err, wire.Overloaded) || OutcomeOf(err) != NotRun {
+		t.Errorf("one byte too many: %v", err)
+	}
+	if err := r.enter(0); err != nil {
+		t.Errorf("a request: %v", err)
+	}
+	r.leave(wire.MaxValue)
+	if err := r.enter(1); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

@@ -1,0 +1,152 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestHeldValues(t *testing.T) {
+	const limit = 4 * heldAtLeast
+	h := heldValues{limit: limit}
+	tooLong := strings.Repeat("x", limit+1)
+	all, part := tooLong[:limit], tooLong[:limit/2]
+	other := strings.Repeat("y", heldAtLeast)
+	for range 3 {
+		if !h.take(part) || !h.take(all) || !h.take(part) {
+			t.Fatal("no room for one value")
+		}
+		if h.bytes != limit {
+			t.Fatalf("%d bytes are held, want %d", h.bytes, limit)
+		}
+		if h.take(other) || h.take(tooLong) {
+			t.Fatal("room for more than may be held")
+		}
+		if !h.take(other[:heldAtLeast-1]) {
+			t.Fatal("no room for what does not count")
+		}
+		h.release(part)
+		h.release(all)
+		h.release(part)
+		h.release(other[:heldAtLeast-1])
+		if h.bytes != 0 || h.uses != nil {
+			t.Fatalf("%d bytes are held at the end, %v", h.bytes, h.uses)
+		}
+	}
+}
+
+// heap returns the bytes that live.
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// ask has a raw peer make n calls in one message, on a stream that it does not read.
+func ask(t *testing.T, stream io.Writer, n int) {
+	t.Helper()
+	b := callBatch{Seq: make([]uint64, n)}
+	for i := range b.Seq {
+		b.Seq[i] = 1
+	}
+	if err := sendGob(stream, b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnswersToTheDead has a peer ask for 3 GB of answers and die: none of them is kept, neither those
+// that come while it dies nor later ones.
+func TestAnswersToTheDead(t *testing.T) {
+	const calls = 3000
+	big := strings.Repeat("x", MaxValue)
+	for _, when := range []string{"as they come", "later"} {
+		t.Run(when, func(t *testing.T) {
+			came := make(chan Call, calls)
+			reply := func(c Call) { c.Reply(&Reply{Data: big}) }
+			mux, victim := rawPeerOf(t, handler{call: func(c Call) {
+				if when != "later" {
+					<-c.to.session.Done() // a whole message is served after the end
+					reply(c)
+				}
+				came <- c
+			}})
+			before := heap()
+			stream, err := mux.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(stream, "\x01")
+			ask(t, stream, calls)
+			if when == "later" {
+				for len(came) < calls {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			mux.Close()
+			<-victim.Done()
+			for range calls {
+				if c := <-came; when == "later" {
+					reply(c)
+				}
+			}
+			if grown := heap() - before; grown > 20<<20 {
+				t.Errorf("%d MB are held for a peer that is gone", grown>>20)
+			}
+			runtime.KeepAlive(victim)
+			if held.bytes != 0 {
+				t.Errorf("%d bytes count as held", held.bytes)
+			}
+		})
+	}
+}
+
+// TestAnswersThatNobodyReads has a peer ask for more than may be held and read nothing: Reply does not
+// wait for it, and what is over the bound becomes an error.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	const limit, calls = 8 * MaxValue, 16
+	held.limit = limit
+	defer func() { held.limit = maxHeld }()
+	came := make(chan Call, calls)
+	mux, victim := rawPeerOf(t, handler{call: func(c Call) { came <- c }})
+	before := heap()
+	stream, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stream, "\x01")
+	ask(t, stream, calls)
+	for range calls {
+		(<-came).Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
+	}
+	if victim.Err() != nil {
+		t.Fatal("the answers have waited for the end of the session")
+	}
+	if grown := heap() - before; grown > limit+20<<20 {
+		t.Errorf("%d MB are held", grown>>20)
+	}
+	refusals := newFrameReader(stream, smallBuffer) // they are small, and so have another stream
+	for refused := 0; refused < calls-limit/MaxValue; {
+		var b replyBatch
+		if err := refusals.read(&b); err != nil {
+			t.Fatalf("%d calls were refused, then %v", refused, err)
+		}
+		for i := range b.Seq {
+			if code, outcome := Code(at(b.Code, i)), Outcome(at(b.Outcome, i)); code != Overloaded || outcome != Ran {
+				t.Fatalf("an answer is %v, %v", code, outcome)
+			}
+			refused++
+		}
+	}
+	<-victim.Done()
+	if err := victim.Err(); errors.Is(err, Closed) {
+		t.Error(err)
+	}
+	victim.Close()
+	if held.bytes != 0 {
+		t.Errorf("%d bytes count as held", held.bytes)
+	}
+}

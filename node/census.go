@@ -52,16 +52,18 @@ func (r *registry) inspect(id ID) (st workerStatus) {
 	return st
 }
 
-// count returns how many workers live, and how many answers they have given since the start.
-func (r *registry) count() (live int, answers uint64) {
+// count returns how many workers live, how many answers they have given since the start, and how many
+// workers were evicted.
+func (r *registry) count() (live int, answers, evicted uint64) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
 		live += s.workers.count
 		answers += s.answers
+		evicted += s.evicted
 		s.mu.Unlock()
 	}
-	return live, answers
+	return live, answers, evicted
 }
 
 // stuck returns how many sources have not returned although their time was up a second ago.
@@ -74,6 +76,9 @@ func (r *registry) stuck() (n int) {
 			began := w.started
 			if w.mail != nil {
 				began = w.mail.began
+			}
+			if r.gate.holds(w.turn()) {
+				continue // it has not begun
 			}
 			if now-began > w.kind.Timeout+sourceGrace {
 				n++

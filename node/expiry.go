@@ -56,9 +56,6 @@ func (h *expiryHeap) pop() *worker {
 		s[i], s[child] = s[child], s[i]
 		i = child
 	}
-	if last == 0 {
-		s = nil // a burst must not keep its memory
-	}
 	*h = s
 	return w
 }
@@ -72,10 +69,15 @@ func (h *expiryHeap) compact(keep func(*worker) bool) {
 // expireLocked has w expire in its time. The heap is kept from growing with workers that are dropped before theirs.
 func (r *registry) expireLocked(s *shard, w *worker) {
 	if len(s.expiry) > 2*s.workers.count+64 {
-		s.expiry.compact(func(w *worker) bool { return s.workers.get(w.id) == w })
+		s.compactLocked()
 	}
 	s.expiry.push(w)
 	r.sweeper.wakeBy(w.dies())
+}
+
+// compactLocked takes workers out of the heap that were dropped before their time.
+func (s *shard) compactLocked() {
+	s.expiry.compact(func(w *worker) bool { return s.workers.get(w.id) == w })
 }
 
 // atOnce is how many workers a sweep drops before it lets go of a shard: calls wait no longer than that takes.
@@ -103,6 +105,7 @@ func (r *registry) sweepLocked(s *shard) (more bool) {
 	now := r.now()
 	for range atOnce {
 		if len(s.expiry) == 0 || s.expiry[0].at > now {
+			s.tidyLocked()
 			return false
 		}
 		w := s.expiry.pop()
@@ -114,7 +117,7 @@ func (r *registry) sweepLocked(s *shard) (more bool) {
 			w.mail.listed = false
 			r.serveLocked(s, w) // which ends its server
 		default:
-			s.workers.remove(w)
+			r.dropLocked(s, w)
 			s.expired++
 		}
 	}

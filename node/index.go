@@ -10,6 +10,7 @@ import (
 type index struct {
 	chains map[uint64]*worker
 	count  int
+	peak   int // the highest count since chains was made
 }
 
 // seed keeps others from choosing strings that meet in one chain.
@@ -49,6 +50,7 @@ func (x *index) put(w *worker) {
 	w.next = first
 	x.chains[n] = w
 	x.count++
+	x.peak = max(x.peak, x.count)
 }
 
 // remove takes w out, if it is in, but no other worker of its id.
@@ -74,6 +76,18 @@ func (x *index) remove(w *worker) {
 	}
 	w.next = nil
 	x.count--
+}
+
+// shrink gives back the memory of an index that was much larger, as maps do not.
+func (x *index) shrink() {
+	if x.peak <= tidyFrom || x.count > x.peak/8 {
+		return
+	}
+	chains := make(map[uint64]*worker, len(x.chains))
+	for n, w := range x.chains {
+		chains[n] = w
+	}
+	x.chains, x.peak = chains, x.count
 }
 
 // all goes through the workers. The one that it has come to may be removed meanwhile.

@@ -25,6 +25,9 @@ type NodeInfo struct {
 	Uptime     time.Duration
 	Version    string // of the program and of Go
 	Memory     uint64 // bytes of heap in use
+	Values     int64  // bytes of it that the values of its workers take, about
+	MaxValues  int64  // bytes that they may take; 0 if there is no bound
+	Evicted    uint64 // workers that went before their time, to keep to that bound or that of a kind
 	Goroutines int
 	Problem    string // why it tells nothing but Member; empty if it answered
 }
@@ -171,12 +174,13 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 func (n *Node) info() NodeInfo {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
-	live, answers, stuck := 0, uint64(0), 0
+	live, answers, stuck, evicted := 0, uint64(0), 0, uint64(0)
 	for _, r := range n.registries() {
-		l, a := r.count()
-		live, answers, stuck = live+l, answers+a, stuck+r.stuck()
+		l, a, e := r.count()
+		live, answers, stuck, evicted = live+l, answers+a, stuck+r.stuck(), evicted+e
 	}
 	return NodeInfo{
+		Values: n.values.used.Load(), MaxValues: n.values.limit.Load(), Evicted: evicted,
 		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.registry.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 	}

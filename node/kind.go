@@ -25,9 +25,11 @@ type Kind struct {
 	ServeStale  time.Duration // 0; for how long after its TTL a value is given while a refresh runs
 	Timeout     time.Duration // 5 s; how long the source may run
 	Queue       int           // 4096; calls that may wait for one id
+	Concurrency int           // no limit; runs at a time on a node, of the source or of messages to servers. An Inline source has no use for it
+	MaxBytes    int64         // no limit but the node's; bytes of values on a node, beyond which the least recently used ones go before their time
 	CacheErrors time.Duration // 0: the next call after an error runs the source again
 	Exclusive   bool          // a call that may have run is not answered by another node instead
-	Serial      Factory       // of servers that take calls instead: the kind has no Source, and no more of the above than TTL, FromUse, Timeout and Queue
+	Serial      Factory       // of servers that take calls instead: the kind has no Source, and no more of the above than TTL, FromUse, Timeout, Queue and Concurrency
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 

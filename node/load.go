@@ -15,7 +15,8 @@ type load struct {
 	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
 	// comes meanwhile waits for the next run, because runs of one id never overlap.
 	abandoned bool
-	stale     *worker // whose value is given until the load ends, or it is too old; nil if there is none
+	turn      *entrance // that it waits for, or has waited for; nil if it began at once
+	stale     *worker   // whose value is given until the load ends, or it is too old; nil if there is none
 }
 
 // newLoad returns a load whose run has a context.
@@ -85,9 +86,17 @@ func (r *registry) withdraw(c *waiter, why error) {
 	}
 	before := Unknown
 	if w.mail != nil {
-		before = w.mail.remove(c)
+		if before = w.mail.remove(c); w.mail.waiting == 0 && r.gate.withdraw(w.mail.turn) {
+			close(w.mail.entered) // without its turn
+		}
 	} else {
-		w.load.remove(c)
+		if r.gate.holds(w.load.turn) {
+			before = NotRun
+		}
+		if w.load.remove(c); w.load.abandoned && r.gate.withdraw(w.load.turn) {
+			r.settleLocked(s, w, r.now())
+			r.wg.Done()
+		}
 	}
 	s.mu.Unlock()
 	r.room.leave(c)
@@ -106,7 +115,11 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 	for _, c := range waiters {
 		w.add(c)
 	}
-	r.runners.run(run{r, s, w})
+	if r.gate.enter() {
+		r.runners.run(run{r: r, s: s, w: w})
+	} else {
+		l.turn = r.gate.queue(func() { r.runners.run(run{r: r, s: s, w: w, late: true}) })
+	}
 	return w
 }
 
@@ -169,9 +182,12 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	}
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
+	r.makeRoom()
 	r.room.waiting.Add(-int64(len(waiters)))
-	r.tally.noteRun(now-w.started, failure)
-	r.logRun(w.id, trace, now-w.started, failure)
+	if failure != errAbandoned { // else nothing has run
+		r.tally.noteRun(now-w.started, failure)
+		r.logRun(w.id, trace, now-w.started, failure)
+	}
 	if len(moves) > 0 {
 		r.handOver(moves)
 	}
@@ -206,6 +222,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 		r.expireLocked(s, stale)
 		return nil
 	}
+	r.releaseLocked(stale)
 	w.expires = w.started + w.kind.life()
 	if w.err != nil {
 		w.expires = now + w.kind.CacheErrors
@@ -215,6 +232,8 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	if unwanted || w.moved || w.expires <= now {
 		r.dropLocked(s, w)
 	} else {
+		w.useLocked(now)
+		r.chargeLocked(w)
 		r.expireLocked(s, w)
 	}
 	if !unwanted && (w.moved || s.leaving) {

@@ -21,6 +21,8 @@ type mailbox struct {
 	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
 	claiming bool               // it finds out whether another node has a server of this id
 	claimed  bool               // no other node has
+	turn     *entrance          // that it waits for; nil if it does not
+	entered  chan struct{}      // closed when it waits no more
 	listed   bool               // it is in the expiry heap
 	ending   bool               // the server shall end, for the reason why
 	why      EndReason

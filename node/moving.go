@@ -48,13 +48,14 @@ func (r *registry) retain(keep func(ID) bool) {
 			case w.load != nil:
 				w.moved = true
 			default:
-				s.workers.remove(w)
+				r.dropLocked(s, w)
 				if !s.leaving { // else it has gone already
 					moves = r.takeLocked(moves, w, now)
 				}
 				w.value = Value{}
 			}
 		}
+		s.tidyLocked()
 		s.mu.Unlock()
 		if len(moves) > 0 {
 			r.handOver(moves)
@@ -101,6 +102,7 @@ func (r *registry) adopt(list []handedOver) (adopted int) {
 	for i := range min(len(list), maxHandedOver) {
 		if r.adoptOne(&list[i]) {
 			adopted++
+			r.makeRoom()
 		}
 	}
 	return adopted
@@ -123,8 +125,13 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	if w := s.workers.get(a.ID); s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now && (w.err != nil || w.started >= now-age)) {
 		return false
 	}
+	if old := s.workers.get(a.ID); old != nil {
+		r.dropLocked(s, old)
+	}
 	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
+	w.useLocked(now)
 	s.workers.put(w)
+	r.chargeLocked(w)
 	r.expireLocked(s, w)
 	return true
 }

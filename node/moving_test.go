@@ -62,7 +62,7 @@ func TestAdopt(t *testing.T) {
 		if n := r.adopt(list); n != 1 {
 			t.Fatalf("%d adopted", n)
 		}
-		if _, answers := r.count(); answers != 0 {
+		if _, answers, _ := r.count(); answers != 0 {
 			t.Errorf("%d answers counted before the first call", answers)
 		}
 		time.Sleep(time.Second)

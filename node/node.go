@@ -70,6 +70,7 @@ type Config struct {
 	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
 	MaxClients int             // sessions of clients; 1,024
+	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent
 	Version    string          // of the program, for those who look
@@ -99,6 +100,7 @@ type Node struct {
 	kindsMu  sync.Mutex                           // held while kinds change
 	retired  map[string]*registry                 // of kinds that are no more, but still run something; guarded by kindsMu
 	probed   *registry                            // what Ready asks
+	values   values
 	handover *handover
 	listener *wire.Listener
 	refusals refusals
@@ -147,6 +149,7 @@ func Start(c Config) (*Node, error) {
 	if k, ok := c.Kinds[DefaultKind]; ok {
 		c.Default = k
 	}
+	n.values.limit.Store(cmp.Or(c.MaxMemory, defaultMaxMemory()))
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
 	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})

@@ -15,7 +15,7 @@ func TestReady(t *testing.T) {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: %v", n.Self(), err)
 		}
-		if live, _ := n.probed.count(); live != 0 {
+		if live, _, _ := n.probed.count(); live != 0 {
 			t.Errorf("%d workers are left", live)
 		}
 		if s := n.Stats(); len(s.Kinds) != 1 || s.Kinds[0].Local != 0 {

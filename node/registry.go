@@ -18,7 +18,10 @@ type registry struct {
 	name   string               // of the kind
 	kind   atomic.Pointer[Kind] // that new workers have
 	node   string
-	room   *room // for calls that wait
+	room   *room   // for calls that wait
+	values *values // of all kinds of the node
+	memory memory  // of this kind's values
+	gate   gate    // for runs
 	log    *slog.Logger
 	base   time.Time // of the registry's clock
 	serial bool      // its workers have mailboxes instead of values
@@ -74,11 +77,12 @@ type shard struct {
 	answers uint64     // given since the start; guarded by mu
 	hits    uint64     // of these, to requests made at this node from a worker's value; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
+	evicted uint64     // workers that went before their time to free memory; guarded by mu
 	_       [64]byte   // keeps shards apart in the cache
 }
 
-func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logger) *registry {
-	r := &registry{name: name, node: node, room: room, log: log, base: time.Now(), serial: kind.Serial != nil}
+func newRegistry(name string, kind Kind, node string, room *room, values *values, log *slog.Logger) *registry {
+	r := &registry{name: name, node: node, room: room, values: values, log: log, base: time.Now(), serial: kind.Serial != nil}
 	r.over = make(chan struct{})
 	r.claim = func(context.Context, ID) *wire.Error { return nil }
 	r.set(kind)
@@ -86,6 +90,7 @@ func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logg
 	r.sweeper.r = r
 	r.runners = newRunners()
 	r.callers.New = func() any { return newCaller() }
+	values.add(r)
 	return r
 }
 
@@ -93,6 +98,9 @@ func newRegistry(name string, kind Kind, node string, room *room, log *slog.Logg
 func (r *registry) set(kind Kind) {
 	kind = kind.withDefaults()
 	r.kind.Store(&kind)
+	r.gate.resize(kind.Concurrency)
+	r.memory.limit.Store(kind.MaxBytes)
+	r.makeRoom()
 }
 
 func (r *registry) now() time.Duration { return time.Since(r.base) }
@@ -146,6 +154,7 @@ func (r *registry) lookup(id ID, now time.Duration, own bool, reply *Reply) bool
 func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 	s.answers++
 	w.hits++
+	w.useLocked(now)
 	if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
@@ -164,6 +173,7 @@ func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successo
 	s.workers.remove(w)
 	s.expired++
 	if !w.usable(now) || s.closed {
+		r.releaseLocked(w)
 		return nil
 	}
 	successor = r.startLocked(s, w.id, now, nil)
@@ -272,11 +282,12 @@ func (r *registry) drop(id ID, loading bool) bool {
 	case w.load != nil:
 		w.stopped = w.stopped || loading
 		if w.load != inlineLoad { // which is not this worker's alone
+			r.releaseLocked(w.load.stale)
 			w.load.stale = nil
 		}
 		return true
 	}
-	s.workers.remove(w)
+	r.dropLocked(s, w)
 	live := w.dies() > r.now()
 	w.value = Value{} // as the expiry heap has w for as long as it would have lived
 	return live
@@ -308,6 +319,7 @@ func (r *registry) close(ctx context.Context) error {
 	r.cancel()
 	r.endLoads()
 	r.sweeper.stop()
+	r.values.remove(r)
 	close(r.runners.ended)
 	select {
 	case <-r.over:

@@ -33,7 +33,7 @@ func counter() Source {
 }
 
 func (r *registry) live() int {
-	n, _ := r.count()
+	n, _, _ := r.count()
 	return n
 }
 
@@ -406,5 +406,5 @@ func TestExpiryHeap(t *testing.T) {
 
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
 func testRegistry(kind Kind, node string, waiting int64) *registry {
-	return newRegistry(DefaultKind, kind, node, &room{size: waiting}, slog.New(slog.DiscardHandler))
+	return newRegistry(DefaultKind, kind, node, &room{size: waiting}, new(values), slog.New(slog.DiscardHandler))
 }

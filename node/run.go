@@ -13,18 +13,39 @@ import (
 
 // A run is a load that is to run its source.
 type run struct {
-	r *registry
-	s *shard
-	w *worker
+	r    *registry
+	s    *shard
+	w    *worker
+	late bool // it has waited for its turn
 }
+
+// errAbandoned is the error of a run that has not begun, as nobody waits for it any more.
+var errAbandoned = &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun}
 
 // do runs the source, and ends the load with what comes of it.
 func (j run) do() {
 	defer j.r.wg.Done()
+	defer j.r.gate.leave()
 	ctx := j.w.load.ctx
 	defer ctx.release()
+	if j.late && (!j.begin() || ctx.Err() != nil) {
+		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, errAbandoned)
+		return
+	}
 	j.r.awaitBefore(ctx)
 	protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
+}
+
+// begin has the time of a run that has waited begin now. It reports whether anybody waits for it.
+func (j run) begin() bool {
+	j.s.mu.Lock()
+	defer j.s.mu.Unlock()
+	if j.w.load.abandoned {
+		return false
+	}
+	j.w.started = j.r.now()
+	j.w.load.ctx.postpone(j.r.base.Add(j.w.started + j.w.kind.Timeout))
+	return true
 }
 
 // awaitBefore waits until nothing runs any more of the kind that had the name before: it was taken away and came back, or became another
@@ -90,6 +111,13 @@ type runContext struct {
 }
 
 func (c *runContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// postpone changes the deadline of a context that nobody has seen yet but its load.
+func (c *runContext) postpone(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
+}
 
 func (c *runContext) Done() <-chan struct{} {
 	c.mu.Lock()

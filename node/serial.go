@@ -68,8 +68,11 @@ func (r *registry) endLocked(s *shard, w *worker, why EndReason) {
 
 // serve does what there is to do for w, until it can rest.
 func (r *registry) serve(s *shard, w *worker) {
-	rests := false
+	rests, turn := false, false // turn: it is this one's turn to run a message
 	defer func() {
+		if turn {
+			r.gate.leave()
+		}
 		if !rests { // the code of the kind has ended the goroutine
 			r.wg.Go(func() { r.serve(s, w) })
 		}
@@ -81,7 +84,7 @@ func (r *registry) serve(s *shard, w *worker) {
 		s.mu.Lock()
 		w.mail.began = r.now()
 		refused, why = r.refuseLocked(s, w)
-		if do = r.stepLocked(s, w); do == nil {
+		if do = r.stepLocked(s, w, &turn); do == nil {
 			rests = true
 		}
 		s.mu.Unlock()
@@ -97,6 +100,9 @@ func (r *registry) refuseLocked(s *shard, w *worker) (refused []*waiter, why *wi
 	m := w.mail
 	if w.moved {
 		return m.takeAll(), r.elsewhere(w.id)
+	}
+	if r.ctx.Err() != nil { // the registry has waited for long enough
+		return m.takeAll(), &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
 	for len(m.queue) > 0 && (m.queue[0] == nil || m.queue[0].deadline <= m.began) {
 		if m.queue[0] != nil {
@@ -118,8 +124,9 @@ func (r *registry) refuse(list []*waiter, why *wire.Error) {
 }
 
 // stepLocked returns what to do next for w, or nil if it rests.
-func (r *registry) stepLocked(s *shard, w *worker) func() {
+func (r *registry) stepLocked(s *shard, w *worker, turn *bool) func() {
 	m := w.mail
+	m.turn = nil
 	if m.server != nil {
 		if why, ends := r.endsLocked(s, w); ends {
 			return func() { r.terminate(s, w, why) }
@@ -132,6 +139,15 @@ func (r *registry) stepLocked(s *shard, w *worker) func() {
 		return nil
 	case !m.claimed:
 		return func() { r.claimFor(s, w) }
+	case !*turn && r.gate.enter():
+		*turn = true
+	case !*turn:
+		m.entered = make(chan struct{})
+		m.turn = r.gate.queue(func() {
+			*turn = true
+			close(m.entered)
+		})
+		return func() { <-m.entered } // and see whether there is still a message to run
 	}
 	c := m.next()
 	m.current, c.worker = c, w
@@ -139,7 +155,11 @@ func (r *registry) stepLocked(s *shard, w *worker) func() {
 	ctx, cancel := context.WithTimeout(WithTrace(r.ctx, c.trace), w.kind.Timeout)
 	m.cancel = cancel
 	return func() {
-		defer cancel()
+		defer func() {
+			cancel()
+			r.gate.leave()
+			*turn = false // as servers of other ids wait for theirs
+		}()
 		r.deliver(ctx, s, w, c, message, trace)
 	}
 }

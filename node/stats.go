@@ -26,8 +26,12 @@ type KindStats struct {
 	Loads    Histogram         // runs of the source, or of a server's Call, and how long they took
 	LoadErrs uint64            // those that failed
 	Expired  uint64            // workers
+	Evicted  uint64            // workers that went before their time, to free memory
 	Workers  int               // live now
+	Bytes    int64             // of memory that their values take, about
 	Waiting  int               // calls that wait for a worker now
+	Running  int               // runs of the source, or of a server's Call, that go on now; not those of an Inline source
+	Queued   int               // runs that wait for others to end, as Kind.Concurrency says
 }
 
 // A Histogram counts durations.

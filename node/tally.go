@@ -120,6 +120,7 @@ func (r *registry) stats() KindStats {
 		s.mu.Lock()
 		hits += s.hits
 		k.Expired += s.expired
+		k.Evicted += s.evicted
 		k.Workers += s.workers.count
 		for _, w := range s.loading {
 			k.Waiting += w.waiting()
@@ -127,6 +128,8 @@ func (r *registry) stats() KindStats {
 		s.mu.Unlock()
 	}
 	k.Local += hits
+	k.Bytes = r.memory.used.Load()
+	k.Running, k.Queued = r.gate.counts()
 	k.Latency = t.latency.histogram(hits)
 	return k
 }

@@ -21,6 +21,8 @@ type worker struct {
 	mail    *mailbox // of a serial kind, instead of value, err and load
 	next    *worker  // in its chain of the index
 	slot    int32    // in the shard's loading, while it is there
+	size    uint32   // bytes that count as its memory; 0 while it has no value
+	used    uint32   // when its value was last used: milliseconds on the registry's clock, modulo 2^32
 	moved   bool     // the id is another node's now: hand its answer over when the load ends
 	stopped bool     // drop it when the load ends
 }
@@ -40,6 +42,14 @@ func (s *shard) endRunLocked(w *worker) {
 	s.loading = s.loading[:last]
 }
 
+// turn returns what a worker that loads or serves waits for, or has waited for, before it runs; or nil.
+func (w *worker) turn() *entrance {
+	if w.mail != nil {
+		return w.mail.turn
+	}
+	return w.load.turn
+}
+
 // dies returns when its value is given no more, not even as stale.
 func (w *worker) dies() time.Duration {
 	if w.err != nil {
@@ -54,4 +64,5 @@ func (w *worker) usable(now time.Duration) bool { return w != nil && w.err == ni
 // dropLocked removes w, but not its successor.
 func (r *registry) dropLocked(s *shard, w *worker) {
 	s.workers.remove(w)
+	r.releaseLocked(w)
 }

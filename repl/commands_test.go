@@ -53,6 +53,7 @@ version  test go1.26
 up       1m40s
 workers  0 live, 0 requests answered since the start
 memory   3.0 MiB of heap, 17 goroutines
+values   1.5 MiB of at most 64.0 MiB, 3 workers evicted
 cluster  4 members, 3 of them alive`},
 		{"runtime_info().goroutines", "17"},
 		{"1\n'two'\nv(1), v(-1), v(2)\nv", "1\n\"two\"\n(1, \"two\", \"two\")\n(1, \"two\", \"two\")"},

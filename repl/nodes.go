@@ -127,7 +127,17 @@ func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {
 	a.say("version", own.Version)
 	a.say("up", shortly(own.Uptime))
 	a.say("workers", fmt.Sprintf("%d live, %s since the start", own.Workers, counted(own.Requests, "request answered", "requests answered")))
-	a.say("memory", fmt.Sprintf("%.1f MiB of heap, %d goroutines", float64(own.Memory)/(1<<20), own.Goroutines))
+	a.say("memory", fmt.Sprintf("%s of heap, %d goroutines", mebibytes(int64(own.Memory)), own.Goroutines))
+	a.say("values", values(own))
 	a.say("cluster", fmt.Sprintf("%d members, %d of them alive", len(infos), alive))
 	return a, nil
+}
+
+// values says what the values of a node's workers take.
+func values(n node.NodeInfo) string {
+	text := mebibytes(n.Values)
+	if n.MaxValues > 0 {
+		text += " of at most " + mebibytes(n.MaxValues)
+	}
+	return text + fmt.Sprintf(", %d workers evicted", n.Evicted)
 }

@@ -137,20 +137,30 @@ func (f frame) lines(cols, rows int, s style) []string {
 	return lines[:min(len(lines), max(rows, 1))]
 }
 
-// nodeLines has a bar for each node's part of the requests, next to that of the busiest.
+// mebibytes writes a number of bytes.
+func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// nodeLines has a bar for each node's part of the requests, next to that of the busiest. What was
+// evicted has a column once there is something.
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
 	for i, n := range f.nodes {
 		name, most = max(name, width(n.Name)), max(most, f.rates[i])
 	}
-	lines := []string{clip(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %10s  load", name, "node", "state", "rtt", "ids", "requests/s"), cols)}
+	evicted := func(any) string { return "" }
+	if slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
+		evicted = func(n any) string { return fmt.Sprintf("  %7v", n) }
+	}
+	lines := []string{clip(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
+		name, "node", "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
 	for i, n := range f.nodes {
 		text := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
 		if n.Problem != "" {
 			lines = append(lines, s.bad(clip(text+printable(n.Problem), cols)))
 			continue
 		}
-		text += fmt.Sprintf("%9s  %7d  %10.1f  ", duration(n.RTT).String(), n.Workers, f.rates[i])
+		text += fmt.Sprintf("%9s  %7d  %9s%s  %10.1f  ", duration(n.RTT).String(), n.Workers, mebibytes(n.Values),
+			evicted(n.Evicted), f.rates[i])
 		lines = append(lines, withBar(text, f.rates[i], most, cols, s))
 	}
 	return lines

@@ -22,6 +22,15 @@ func families() []family {
 			func(k *node.KindStats, to sink) { to.gauge(k.Workers, k.Kind) }),
 		ofKinds("workers_expired_total", "Workers of this node whose time was up.",
 			func(k *node.KindStats, to sink) { to.counter(k.Expired, k.Kind) }),
+		ofKinds("workers_evicted_total", "Workers of this node that went before their time, to free memory.",
+			func(k *node.KindStats, to sink) { to.counter(k.Evicted, k.Kind) }),
+		ofKinds("value_bytes", "Memory that the values of this node's workers take, in bytes, about.",
+			func(k *node.KindStats, to sink) { to.gauge(int(k.Bytes), k.Kind) }),
+		ofKinds("runs", "Runs of a source, or of a server's Call, on this node: going on (running), or waiting for others to end (queued).",
+			func(k *node.KindStats, to sink) {
+				to.gauge(k.Running, k.Kind, "running")
+				to.gauge(k.Queued, k.Kind, "queued")
+			}, "state"),
 		ofKinds("waiting_calls", "Calls that wait for a worker on this node.",
 			func(k *node.KindStats, to sink) { to.gauge(k.Waiting, k.Kind) }),
 

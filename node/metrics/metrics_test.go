@@ -34,7 +34,7 @@ var filled = fake{
 				Bounds: []time.Duration{100 * time.Microsecond, time.Second},
 				Counts: []uint64{0, 4, 0}, Sum: 250 * time.Millisecond,
 			},
-			LoadErrs: 18, Expired: 19, Workers: 20, Waiting: 21,
+			LoadErrs: 18, Expired: 19, Workers: 20, Waiting: 21, Evicted: 39, Bytes: 40, Running: 41, Queued: 42,
 		},
 		{Kind: "price", Local: 22},
 	},

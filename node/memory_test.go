@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// sized is a source of values of n bytes each.
+func sizedSource(n int) Source {
+	return func(context.Context, ID) (Value, error) { return BytesValue(strings.Repeat("x", n)), nil }
+}
+
+// TestMaxBytes asks for more than a kind may keep: what was used last stays, and the count is right.
+func TestMaxBytes(t *testing.T) {
+	const size, fit = 1000, 500
+	kind := Kind{Source: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
+	inBubble(t, kind, func(t *testing.T, r *registry) {
+		ask := func(id int) Reply {
+			reply, err := r.request(t.Context(), IntID(int64(id)))
+			if err != nil || len(reply.Value.String()) != size {
+				t.Fatalf("id %d: %d bytes, %v", id, len(reply.Value.String()), err)
+			}
+			return reply
+		}
+		for id := range fit {
+			ask(id)
+			time.Sleep(time.Millisecond)
+		}
+		if s := r.stats(); s.Evicted != 0 || s.Workers != fit || s.Bytes != kind.MaxBytes {
+			t.Fatalf("before it is full: %d workers, %d bytes, %d evicted", s.Workers, s.Bytes, s.Evicted)
+		}
+		const hot = 100 // of which each is used again
+		for id := fit; id < 2*fit; id++ {
+			ask(id)
+			ask(id % hot)
+			time.Sleep(time.Millisecond)
+		}
+		s := r.stats()
+		if s.Bytes > kind.MaxBytes || s.Workers > fit || s.Workers < fit-1 || int(s.Evicted) < fit {
+			t.Errorf("when it is full: %d workers, %d bytes, %d evicted", s.Workers, s.Bytes, s.Evicted)
+		}
+		kept := 0
+		for id := range hot {
+			if r.inspect(IntID(int64(id))).Live {
+				kept++
+			}
+		}
+		if kept < hot*9/10 {
+			t.Errorf("%d of %d values in use were kept", kept, hot)
+		}
+		old := 0
+		for id := hot; id < fit; id++ {
+			if r.inspect(IntID(int64(id))).Live {
+				old++
+			}
+		}
+		if old > fit/5 {
+			t.Errorf("%d of %d old values were kept", old, fit-hot)
+		}
+	})
+}
+
+// TestMaxMemory has two kinds share the bound of the node. Loading workers and servers stay.
+func TestMaxMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, calls := new(values), &room{size: 100}
+		shared.limit.Store(20 << 20)
+		start := func(name string, kind Kind) *registry {
+			r := newRegistry(name, kind, "1@h", calls, shared, slog.New(slog.DiscardHandler))
+			t.Cleanup(func() { r.close(context.Background()) })
+			return r
+		}
+		small := start("small", Kind{Source: sizedSource(100), TTL: time.Hour})
+		big := start("big", Kind{Source: sizedSource(1 << 20), TTL: time.Hour})
+		serial := start("serial", Kind{Serial: func(context.Context, ID) (Server, error) { return new(meter), nil }, TTL: time.Hour})
+		slow := start("slow", Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+			sleep(ctx, time.Minute)
+			return IntValue(1), nil
+		}, TTL: time.Hour, Timeout: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := serial.await(ctx, IntID(1), Value{}, serial.now()); err != nil {
+			t.Fatal(err)
+		}
+		loaded := make(chan error)
+		go func() { _, err := slow.request(ctx, IntID(1)); loaded <- err }()
+		for id := range 50 {
+			if _, err := small.request(ctx, IntID(int64(id))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		for id := range 400 {
+			if _, err := big.request(ctx, IntID(int64(id))); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			if used := shared.used.Load(); used > 20<<20 {
+				t.Fatalf("%d bytes of values", used)
+			}
+		}
+		if live := big.live(); live < 15 || live > 20 {
+			t.Errorf("%d values of 1 MiB live", live)
+		}
+		if err := <-loaded; err != nil {
+			t.Errorf("a load: %v", err)
+		}
+		if serial.live() != 1 {
+			t.Error("a server was evicted")
+		}
+		if n := small.stats().Evicted + big.stats().Evicted; n < 380 {
+			t.Errorf("%d evicted", n)
+		}
+	})
+}
+
+// TestMemoryIsCounted does at random what may be done to values, and compares what counts as their
+// memory with what they are.
+func TestMemoryIsCounted(t *testing.T) {
+	rapid.Check(t, doWithValues)
+}
+
+func doWithValues(t *rapid.T) {
+	fail := false
+	source := func(_ context.Context, id ID) (Value, error) {
+		if fail {
+			return Value{}, fmt.Errorf("an error of some length about %s", id)
+		}
+		return BytesValue(strings.Repeat("x", rand.IntN(100))), nil
+	}
+	r := testRegistry(Kind{Source: source, TTL: 4 * time.Millisecond, ServeStale: 2 * time.Millisecond, CacheErrors: time.Millisecond}, "1@h", 100)
+	defer func() { r.close(context.Background()) }()
+	id := rapid.Custom(func(t *rapid.T) ID { return IntID(rapid.Int64Range(0, 3).Draw(t, "id")) })
+	t.Repeat(map[string]func(*rapid.T){
+		"request": func(t *rapid.T) { _, _ = r.request(context.Background(), id.Draw(t, "id")) },
+		"forget":  func(t *rapid.T) { r.forget(id.Draw(t, "id")) },
+		"fail":    func(*rapid.T) { fail = !fail },
+		"wait":    func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 5).Draw(t, "ms")) * time.Millisecond) },
+		"retain": func(t *rapid.T) {
+			gone := id.Draw(t, "id")
+			r.retain(func(id ID) bool { return id != gone })
+		},
+		"adopt": func(t *rapid.T) {
+			r.adopt([]handedOver{{ID: id.Draw(t, "id"), Data: "adopted", Left: time.Second}})
+		},
+		"bound": func(t *rapid.T) {
+			r.memory.limit.Store(rapid.Int64Range(0, 800).Draw(t, "bound"))
+			r.makeRoom()
+		},
+		"": func(t *rapid.T) { checkMemory(t, r) },
+	})
+}
+
+func checkMemory(t *rapid.T, r *registry) {
+	want, evictable := int64(0), false
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for w := range s.workers.all() {
+			if w.load != nil {
+				if stale := w.load.stale; stale != nil {
+					want += int64(stale.size)
+				}
+				continue
+			}
+			text := 0
+			if w.err != nil {
+				text = len(w.err.Text)
+			}
+			want += int64(workerBytes + len(w.id.text) + len(w.value.data) + text)
+			evictable = true
+		}
+		s.mu.Unlock()
+	}
+	if kind, node := r.memory.used.Load(), r.values.used.Load(); kind != want || node != want {
+		t.Fatalf("%d bytes count for the kind and %d for the node, want %d", kind, node, want)
+	}
+	if r.memory.over() && evictable {
+		t.Fatalf("%d bytes, bound %d", want, r.memory.limit.Load())
+	}
+}
+
+// TestMemoryComesBack lets many workers expire: what they took is free again.
+func TestMemoryComesBack(t *testing.T) {
+	r := testRegistry(Kind{TTL: time.Second}, "1@h", 100)
+	defer r.close(t.Context())
+	before := int64(heapInUse())
+	const many = 300_000
+	for id := range int64(many) {
+		if _, err := r.request(t.Context(), IntID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d MB with %d workers", (int64(heapInUse())-before)>>20, many)
+	await(t, func() error {
+		if live := r.live(); live > 0 {
+			return fmt.Errorf("%d workers live", live)
+		}
+		return nil
+	})
+	if kept := int64(heapInUse()) - before; kept > 1<<20 {
+		t.Errorf("%d MB are kept", kept>>20)
+	}
+	runtime.KeepAlive(r)
+}
+
+// TestIndexShrinks compares an index that gives back memory with one that does not.
+func TestIndexShrinks(t *testing.T) {
+	var x index
+	var all []*worker
+	for i := range int64(1000) {
+		w := &worker{id: IntID(i)}
+		all = append(all, w)
+		x.put(w)
+	}
+	for _, w := range all[:900] {
+		x.remove(w)
+	}
+	x.shrink()
+	if x.peak != 100 {
+		t.Errorf("it is as large as for %d", x.peak)
+	}
+	for i, w := range all {
+		if got := x.get(w.id); (got == w) != (i >= 900) {
+			t.Fatalf("worker %d: %v", i, got)
+		}
+	}
+	x.shrink()
+	if x.peak != 100 || x.count != 100 {
+		t.Errorf("again: peak %d, count %d", x.peak, x.count)
+	}
+}

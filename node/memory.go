@@ -67,33 +67,38 @@ var defaultMaxMemory = sync.OnceValue(func() int64 {
 // workerBytes is about what a worker takes beside its id and its value.
 const workerBytes = 200
 
-// chargeLocked counts the value of w, which is not counted yet.
-func (r *registry) chargeLocked(w *worker) {
+// size is what w takes once it has a value, or an error.
+func (w *worker) size() int64 {
 	size := workerBytes + len(w.id.text) + len(w.value.data)
 	if w.err != nil {
 		size += len(w.err.Text)
 	}
-	w.size = uint32(size)
-	r.memory.used.Add(int64(size))
-	r.values.used.Add(int64(size))
+	return int64(size)
+}
+
+// chargeLocked counts the value of w, which does not change until releaseLocked.
+func (r *registry) chargeLocked(w *worker) {
+	w.counted = true
+	r.memory.used.Add(w.size())
+	r.values.used.Add(w.size())
 }
 
 // releaseLocked undoes chargeLocked. A worker that is not counted, or nil, changes nothing.
 func (r *registry) releaseLocked(w *worker) {
-	if w == nil || w.size == 0 {
+	if w == nil || !w.counted {
 		return
 	}
-	r.memory.used.Add(-int64(w.size))
-	r.values.used.Add(-int64(w.size))
-	w.size = 0
+	w.counted = false
+	r.memory.used.Add(-w.size())
+	r.values.used.Add(-w.size())
 }
 
-// useLocked notes that the value of w is used now.
-func (w *worker) useLocked(now time.Duration) { w.used = uint32(now / time.Millisecond) }
+// useLocked notes that the value of w is used now, in milliseconds modulo 2^32.
+func (w *worker) useLocked(now time.Duration) { w.mark = uint32(now / time.Millisecond) }
 
 // idleLocked returns for how long the value of w has not been used, modulo 50 days.
 func (w *worker) idleLocked(now time.Duration) time.Duration {
-	return time.Duration(uint32(now/time.Millisecond)-w.used) * time.Millisecond
+	return time.Duration(uint32(now/time.Millisecond)-w.mark) * time.Millisecond
 }
 
 // makeRoom evicts values until those of the kind and those of the node keep to their bounds.
@@ -173,7 +178,7 @@ func search(kinds []*registry) (oldest sample) {
 }
 
 // evictableLocked reports whether w has a value, or an error, and is the worker of its id.
-func (w *worker) evictableLocked(s *shard) bool { return w.size > 0 && s.workers.get(w.id) == w }
+func (w *worker) evictableLocked(s *shard) bool { return w.counted && s.workers.get(w.id) == w }
 
 // choose returns a worker at random: of a kind in proportion to what its values take.
 func choose(kinds []*registry) sample {

@@ -168,16 +168,11 @@ func checkMemory(t *rapid.T, r *registry) {
 		for w := range s.workers.all() {
 			if w.load != nil {
 				if stale := w.load.stale; stale != nil {
-					want += int64(stale.size)
+					want += stale.size()
 				}
 				continue
 			}
-			text := 0
-			if w.err != nil {
-				text = len(w.err.Text)
-			}
-			want += int64(workerBytes + len(w.id.text) + len(w.value.data) + text)
-			evictable = true
+			want, evictable = want+w.size(), true
 		}
 		s.mu.Unlock()
 	}

@@ -20,24 +20,23 @@ type worker struct {
 	load    *load    // nil once it has a value
 	mail    *mailbox // of a serial kind, instead of value, err and load
 	next    *worker  // in its chain of the index
-	slot    int32    // in the shard's loading, while it is there
-	size    uint32   // bytes that count as its memory; 0 while it has no value
-	used    uint32   // when its value was last used: milliseconds on the registry's clock, modulo 2^32
+	mark    uint32   // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
 	moved   bool     // the id is another node's now: hand its answer over when the load ends
 	stopped bool     // drop it when the load ends
+	counted bool     // its value counts as memory
 }
 
 // beginLocked notes that something runs for w.
 func (s *shard) beginLocked(w *worker) {
-	w.slot = int32(len(s.loading))
+	w.mark = uint32(len(s.loading))
 	s.loading = append(s.loading, w)
 }
 
 // endRunLocked notes that nothing runs for w any more.
 func (s *shard) endRunLocked(w *worker) {
 	last := len(s.loading) - 1
-	s.loading[w.slot] = s.loading[last]
-	s.loading[w.slot].slot = w.slot
+	s.loading[w.mark] = s.loading[last]
+	s.loading[w.mark].mark = w.mark
 	s.loading[last] = nil
 	s.loading = s.loading[:last]
 }

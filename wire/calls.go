@@ -242,6 +242,8 @@ func (c *calls) onTick() {
 	}
 	if c.ticking = c.live > 0; c.ticking {
 		c.timer.Reset(tickTime)
+	} else {
+		c.ring = make([]*pending, ringSize) // a burst must not keep its memory
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -148,5 +149,47 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	victim.Close()
 	if held.bytes != 0 {
 		t.Errorf("%d bytes count as held", held.bytes)
+	}
+}
+
+// TestBurstOfCalls has many calls in flight at once: when they have been answered, neither side keeps
+// room for as many.
+func TestBurstOfCalls(t *testing.T) {
+	const calls = 5000
+	came := make(chan Call, calls)
+	a, b := pair(t, echo{}, handler{call: func(c Call) {
+		c.OnCancel(func() {})
+		came <- c
+	}})
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			if _, err := a.ask(t.Context(), &Request{}, long); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all := make([]Call, calls)
+	for i := range all {
+		all[i] = <-came
+	}
+	before := len(a.calls.ring)
+	for _, c := range all {
+		c.Reply(&Reply{})
+	}
+	wg.Wait()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		a.calls.mu.Lock()
+		ring := len(a.calls.ring)
+		a.calls.mu.Unlock()
+		b.answers.mu.Lock()
+		crowd := b.answers.crowd
+		b.answers.mu.Unlock()
+		if ring == ringSize && !crowd {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("room for %d calls is kept, %d at most; the callee has been crowded: %v", ring, before, crowd)
+		}
 	}
 }

@@ -68,6 +68,7 @@ func (c Call) OnCancel(f func()) {
 	a.mu.Lock()
 	if !a.ended {
 		a.cancels[c.seq] = f
+		a.crowd = a.crowd || len(a.cancels) > 1000
 		f = nil
 	}
 	a.mu.Unlock()
@@ -88,6 +89,7 @@ type answers struct {
 	reading int               // batches that are being handled: their small answers wait for one another …
 	blocked int               // … unless a reader waits for room, which may take long
 	cancels map[uint64]func() // of calls that were not answered at once
+	crowd   bool              // cancels has been large
 	open    int               // calls that are not answered yet
 	total   uint64            // calls
 	ended   bool
@@ -111,6 +113,7 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 	a.open--
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
+		a.shrinkLocked()
 	}
 	if out.stop {
 		return false
@@ -123,6 +126,13 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 		out.signal()
 	}
 	return true
+}
+
+// shrinkLocked gives back the memory of a burst of calls, as maps do not.
+func (a *answers) shrinkLocked() {
+	if a.crowd && len(a.cancels) == 0 {
+		a.cancels, a.crowd = map[uint64]func(){}, false
+	}
 }
 
 // awaitRoom blocks a reader of calls while the peer does not read the answers.
@@ -226,6 +236,7 @@ func (a *answers) cancel(seqs []uint64) {
 		a.mu.Lock()
 		f := a.cancels[seq]
 		delete(a.cancels, seq)
+		a.shrinkLocked()
 		a.mu.Unlock()
 		if f != nil {
 			f()

@@ -130,11 +130,11 @@ func gobUint(b []byte) (last byte, rest []byte) {
 func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("decode: %v", r)
+			err = fmt.Errorf("decode: %s", clip(fmt.Sprint(r), maxLogText))
 		}
 	}()
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("decode: %w", err)
+		return fmt.Errorf("decode: %s", clip(err.Error(), maxLogText)) // it may quote the peer
 	}
 	if buf.Len() != 0 {
 		return fmt.Errorf("decode: %d bytes too many", buf.Len())

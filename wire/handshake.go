@@ -95,7 +95,7 @@ func dialError(ctx context.Context, addr string, err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return addr + " closed the connection; is it a distproc node?"
 	}
-	return addr + ": handshake: " + err.Error()
+	return clip(addr+": handshake: "+err.Error(), maxLogText)
 }
 
 // greet is the dialer's side of the handshake.
@@ -142,7 +142,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 		return fail(err)
 	}
 	if w.Code != codeOK {
-		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text)})
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText)})
 	}
 	version, err := commonVersion(w.Hello)
 	if err != nil {
@@ -237,6 +237,6 @@ func (in *Incoming) welcome(hello Hello) error {
 func (in *Incoming) Refuse(why *Error) {
 	defer in.done()
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)}) // a courtesy
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText)}) // a courtesy
 	in.conn.Close()
 }

@@ -41,6 +41,7 @@ const (
 	chunkSize     = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
 	maxPending    = 256               // connections that have not authenticated yet
 	maxText       = 4096              // bytes of an error's text
+	maxLogText    = 200               // bytes of an error's text before its peer has authenticated
 
 	handshakeTimeout  = 3 * time.Second
 	keepAliveInterval = 1 * time.Second // how often a peer that is in use is asked for a sign of life …

@@ -136,7 +136,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.refusals.log = n.log
-	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals.note)
+	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note})
 	if err != nil {
 		n.cancel()
 		return nil, listenError(addr, err)

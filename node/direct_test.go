@@ -212,7 +212,7 @@ func TestDirectToOlderNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := wire.Listen(nodes[0].addr.Host+":0", creds, func(net.Addr, error) {})
+	l, err := wire.Listen(nodes[0].addr.Host+":0", creds, wire.Events{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func listenYamuxEcho() (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	l, err := wire.Listen("127.0.0.1:0", creds, nil)
+	l, err := wire.Listen("127.0.0.1:0", creds, wire.Events{})
 	if err != nil {
 		return "", err
 	}

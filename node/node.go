@@ -17,7 +17,7 @@
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people, stats.go and tally.go machines,
+// their ids go, and census.go counts workers. serve.go answers peers, and refusals.go logs which are turned away; inspect.go answers people, stats.go and tally.go machines,
 // ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
@@ -103,7 +103,7 @@ type Node struct {
 	values   values
 	handover *handover
 	listener *wire.Listener
-	refusals refusals
+	refusals *refusals
 
 	leaving atomic.Bool  // answers go to those who own their ids without this node
 	closing atomic.Bool  // no call is taken any more
@@ -140,8 +140,8 @@ func Start(c Config) (*Node, error) {
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.refusals.log = n.log
-	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals.note)
+	n.refusals = newRefusals(n.ctx, n.log)
+	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
 	if err != nil {
 		n.cancel()
 		return nil, listenError(addr, err)

@@ -3,10 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -399,40 +395,4 @@ func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {
 		list = append(list, m)
 	}
 	return list, nil
-}
-
-// refusals logs connections that are turned away, once a minute for each host and reason: a peer
-// with a wrong cookie tries again and again, and so does whoever scans the port.
-type refusals struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time // guarded by mu
-}
-
-func (r *refusals) note(from net.Addr, why error) {
-	if errors.Is(why, io.EOF) {
-		return // it said nothing: somebody checks whether the port is open
-	}
-	text := why.Error()
-	if op, ok := errors.AsType[*net.OpError](why); ok {
-		text = "handshake failed: " + op.Err.Error() // without the ports, which differ each time
-	} else if _, ok := errors.AsType[*wire.Error](why); !ok {
-		text = "handshake failed: " + text
-	}
-	host, _, _ := net.SplitHostPort(from.String())
-	key := host + " " + text
-	now := time.Now()
-	r.mu.Lock()
-	again := now.Sub(r.last[key]) < time.Minute
-	if r.last == nil || len(r.last) > 1000 {
-		r.last = map[string]time.Time{}
-	}
-	if !again {
-		r.last[key] = now
-	}
-	r.mu.Unlock()
-	if again {
-		return
-	}
-	r.log.Warn("connection refused", "from", from.String(), "why", text)
 }

@@ -291,7 +291,7 @@ func (b *replyBatch) addError(seq uint64, e *Error) {
 	b.Code = put(b.Code, i, uint16(e.Code))
 	b.Outcome = put(b.Outcome, i, uint8(e.Outcome))
 	b.Node = put(b.Node, i, e.Node)
-	b.Text = put(b.Text, i, clip(e.Text))
+	b.Text = put(b.Text, i, clip(e.Text, maxText))
 	b.weight += weightOf + len(e.Node) + len(e.Text)
 	if len(e.Members) > 0 {
 		b.Members = e.Members
@@ -332,10 +332,10 @@ func (it *replyReader) next(r *Reply) *Error {
 	if node == "" {
 		node = it.peer
 	} else {
-		node = clip(node)
+		node = clip(node, maxText)
 	}
 	if code := Code(at(b.Code, i)); code != codeOK {
-		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i))}
+		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i), maxText)}
 		if code == NotOwner {
 			e.Members = b.Members // decoded anew for each batch
 		}

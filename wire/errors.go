@@ -136,19 +136,17 @@ func asError(err error) *Error {
 	return &Error{Code: Internal, Text: err.Error()}
 }
 
-// clip bounds a text and keeps it one line of valid UTF-8, as it may come from anywhere.
-func clip(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "…"
+// clip cuts a text that may come from anywhere to limit bytes, and makes it one printable line of
+// valid UTF-8.
+func clip(s string, limit int) string {
+	if len(s) > limit {
+		const more = "…"
+		s = strings.ToValidUTF8(s[:limit-len(more)], "") + more
 	}
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		s = strings.Map(func(r rune) rune {
-			if unicode.IsControl(r) {
-				return ' '
-			}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) { // so is what stands for bytes that are no UTF-8
 			return r
-		}, s)
-	}
-	return s
+		}
+		return ' '
+	}, s)
 }

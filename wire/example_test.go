@@ -31,7 +31,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, err := wire.Listen("127.0.0.1:0", creds, nil)
+	l, err := wire.Listen("127.0.0.1:0", creds, wire.Events{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func Example() {
 // Gossip takes a link of its own, so that it need not wait behind answers.
 func ExampleDialLink() {
 	creds, _ := wire.NewCredentials([]byte("the cookie of this cluster"), wire.TLSFiles{})
-	listener, _ := wire.Listen("127.0.0.1:0", creds, nil)
+	listener, _ := wire.Listen("127.0.0.1:0", creds, wire.Events{})
 	defer listener.Close()
 	go func() {
 		in, _ := listener.Accept()

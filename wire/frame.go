@@ -169,14 +169,14 @@ func gobUint(b []byte) (n uint64, rest []byte) {
 func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("decode: %v", r)
+			err = fmt.Errorf("decode: %s", clip(fmt.Sprint(r), maxLogText))
 		}
 	}()
 	if n := countTypes(buf.Bytes()); n > maxTypes {
 		return fmt.Errorf("message with %d definitions of types, limit %d", n, maxTypes)
 	}
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("decode: %w", err)
+		return fmt.Errorf("decode: %s", clip(err.Error(), maxLogText)) // it may quote the peer
 	}
 	if buf.Len() != 0 {
 		return fmt.Errorf("decode: %d bytes too many", buf.Len())

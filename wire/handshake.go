@@ -95,7 +95,7 @@ func dialError(ctx context.Context, addr string, err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return addr + " closed the connection; is it a distproc node?"
 	}
-	return addr + ": handshake: " + err.Error()
+	return clip(addr+": handshake: "+err.Error(), maxLogText)
 }
 
 // greet is the dialer's side of the handshake.
@@ -142,7 +142,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 		return fail(err)
 	}
 	if w.Code != codeOK {
-		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text)})
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText)})
 	}
 	version, err := commonVersion(w.Hello)
 	if err != nil {
@@ -152,8 +152,8 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 }
 
 // receive is the acceptor's side up to the dialer's hello.
-func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, error) {
-	conn := tls.Server(c.wrap(raw), c.config)
+func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, error) {
+	conn := tls.Server(n, c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
@@ -173,10 +173,11 @@ func (c *Credentials) receive(ctx context.Context, raw net.Conn) (*Incoming, err
 		_, _ = conn.Write([]byte{verdictWrong}) // it is refused even if it cannot be told
 		return nil, &Error{Code: WrongCookie, Outcome: NotRun}
 	}
+	n.trust()
 	if _, err := conn.Write(append([]byte{verdictRight}, mine...)); err != nil {
 		return nil, err
 	}
-	in := &Incoming{conn: conn, traffic: &c.Traffic}
+	in := &Incoming{conn: conn, newcomer: n, traffic: &c.Traffic}
 	if err := recvGob(conn, &in.Hello, maxHello); err != nil {
 		return nil, err
 	}
@@ -200,11 +201,11 @@ func commonVersion(h Hello) (uint16, error) {
 // An Incoming is a connection whose peer has proved the cookie and said who it is. One of
 // Accept, AcceptLink and Refuse must be called, once.
 type Incoming struct {
-	Hello   Hello
-	conn    *tls.Conn
-	version uint16
-	traffic *Traffic
-	done    func() // releases its place among the pending connections
+	Hello    Hello
+	conn     *tls.Conn
+	newcomer *newcomer // under conn; it has a place among the pending connections
+	version  uint16
+	traffic  *Traffic
 }
 
 // RemoteAddr is where the connection comes from.
@@ -220,7 +221,7 @@ func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
 
 // welcome ends the handshake.
 func (in *Incoming) welcome(hello Hello) error {
-	defer in.done()
+	defer in.newcomer.lobby.remove(in.newcomer)
 	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
 	err := sendGob(in.conn, welcome{Hello: hello})
 	if err == nil {
@@ -235,8 +236,8 @@ func (in *Incoming) welcome(hello Hello) error {
 
 // Refuse tells the peer why it is not admitted, and closes the connection.
 func (in *Incoming) Refuse(why *Error) {
-	defer in.done()
+	defer in.newcomer.lobby.remove(in.newcomer)
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text)}) // a courtesy
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText)}) // a courtesy
 	in.conn.Close()
 }

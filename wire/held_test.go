@@ -39,14 +39,6 @@ func TestHeldValues(t *testing.T) {
 	}
 }
 
-// heap returns the bytes that live.
-func heap() int {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}
-
 // ask has a raw peer make n calls in one message, on a stream that it does not read.
 func ask(t *testing.T, stream io.Writer, n int) {
 	t.Helper()

@@ -219,9 +219,9 @@ func connect(t *testing.T, near, far net.Conn, version uint16, dialer, acceptor 
 	c := credentials(t, testCookie)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		in, err := c.receive(t.Context(), far)
+		in, err := c.receive(t.Context(), newLobby().admit(c.wrap(far), time.Now().Add(handshakeTimeout)))
 		if err == nil {
-			in.version, in.done = version, func() {}
+			in.version = version
 			b, err = in.Accept(Hello{Name: "acceptor"}, acceptor)
 		}
 		if err != nil {

@@ -1,57 +1,76 @@
 package wire
 
 import (
-	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // A Listener accepts connections and brings each through the handshake, all at the same time.
-// At most 256 are in the handshake; one more pushes out the oldest, so a crowd of
-// silent connections cannot keep a peer out.
+// At most 256 are in the handshake; one more puts out another: one of the host that has most, if
+// that has more than 16, and one that makes no progress before one that does. So a crowd of
+// connections cannot keep a peer out.
 type Listener struct {
 	inner    net.Listener
 	creds    *Credentials
 	incoming chan *Incoming
-	refused  func(net.Addr, error)
+	events   Events
+	lobby    *lobby
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-
-	mu      sync.Mutex
-	pending *list.List // of net.Conn, the oldest first; guarded by mu
 }
 
-// Listen listens on addr (host:port). Refused is called, if not nil, with every connection that
-// fails the handshake, from any goroutine.
-func Listen(addr string, c *Credentials, refused func(net.Addr, error)) (*Listener, error) {
+// Events are what a Listener reports besides peers. Each may be nil, and is called from any
+// goroutine.
+type Events struct {
+	// Refused is called with every connection that fails the handshake. The error may quote what
+	// the peer sent; see [DescribeRefusal].
+	Refused func(from net.Addr, err error)
+
+	// Trouble is called when no connection can be accepted, such as for want of file descriptors,
+	// and not again before a minute without trouble. The error says what to do. It is also called
+	// before Accept returns Closed without a Close.
+	Trouble func(err error)
+}
+
+// Listen listens on addr (host:port).
+func Listen(addr string, c *Credentials, events Events) (*Listener, error) {
 	inner, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if refused == nil {
-		refused = func(net.Addr, error) {}
+	return serve(inner, c, events), nil
+}
+
+func serve(inner net.Listener, c *Credentials, events Events) *Listener {
+	if events.Refused == nil {
+		events.Refused = func(net.Addr, error) {}
+	}
+	if events.Trouble == nil {
+		events.Trouble = func(error) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{
-		inner: inner, creds: c, refused: refused,
-		incoming: make(chan *Incoming),
-		ctx:      ctx, cancel: cancel,
-		pending: list.New(),
+		inner: inner, creds: c, events: events,
+		incoming: make(chan *Incoming), lobby: newLobby(),
+		ctx: ctx, cancel: cancel,
 	}
 	l.wg.Go(l.loop)
-	return l, nil
+	return l
 }
 
 // Addr is the address listened on.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits for the next peer that has proved the cookie. It returns Closed after Close.
+// Accept waits for the next peer that has proved the cookie. It returns Closed after Close, or
+// when the system has closed the socket.
 func (l *Listener) Accept() (*Incoming, error) {
 	select {
 	case in := <-l.incoming:
@@ -65,16 +84,13 @@ func (l *Listener) Accept() (*Incoming, error) {
 func (l *Listener) Close() error {
 	l.cancel()
 	err := l.inner.Close()
-	l.mu.Lock()
-	for e := l.pending.Front(); e != nil; e = e.Next() {
-		e.Value.(net.Conn).Close()
-	}
-	l.mu.Unlock()
+	l.lobby.closeAll()
 	l.wg.Wait()
 	return err
 }
 
 func (l *Listener) loop() {
+	var trouble time.Time // when it was met last
 	for {
 		conn, err := l.inner.Accept()
 		if l.ctx.Err() != nil {
@@ -83,57 +99,62 @@ func (l *Listener) loop() {
 			}
 			return
 		}
+		if errors.Is(err, net.ErrClosed) {
+			l.events.Trouble(errors.New("the listening socket is closed; restart the node"))
+			l.cancel()
+			return
+		}
 		if err != nil {
-			// Out of file descriptors, most likely: wait until some are free again.
+			if time.Since(trouble) > troubleEpisode {
+				l.events.Trouble(acceptError(err))
+			}
+			trouble = time.Now()
+			l.lobby.makeRoom() // frees a file descriptor
 			select {
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(acceptPause):
 			case <-l.ctx.Done():
 			}
 			continue
 		}
-		done := l.admit(conn)
-		l.wg.Go(func() { l.handshake(conn, done) })
+		n := l.lobby.admit(l.creds.wrap(conn), time.Now().Add(handshakeTimeout))
+		l.wg.Go(func() { l.handshake(n) })
 	}
 }
 
-// admit counts conn as pending until done is called.
-func (l *Listener) admit(conn net.Conn) (done func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.pending.Len() >= maxPending {
-		l.pending.Front().Value.(net.Conn).Close()
-		l.pending.Remove(l.pending.Front())
+// acceptError says what to do about an error of accept.
+func acceptError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return fmt.Errorf("the process has no file descriptors left: raise ulimit -n, or LimitNOFILE of its systemd unit: %w", err)
+	case errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("the system has no file descriptors left: raise fs.file-max, or stop what holds them: %w", err)
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("the system has no memory left for connections: free some: %w", err)
 	}
-	e := l.pending.PushBack(conn)
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.pending.Remove(e) // does nothing if it was pushed out
-	}
+	return fmt.Errorf("look at the network and the firewall of this machine: %w", err)
 }
 
-func (l *Listener) handshake(conn net.Conn, done func()) {
-	deadline := time.Now().Add(handshakeTimeout)
-	ctx, cancel := context.WithDeadline(l.ctx, deadline)
+func (l *Listener) handshake(n *newcomer) {
+	ctx, cancel := context.WithDeadline(l.ctx, n.deadline)
 	defer cancel()
-	conn.SetDeadline(deadline)
-	in, err := l.creds.receive(ctx, conn)
+	in, err := l.creds.receive(ctx, n)
 	if err != nil {
-		done()
-		conn.Close()
+		if !l.lobby.remove(n) {
+			err = errPutOut
+		}
+		n.Close()
 		if l.ctx.Err() == nil {
 			if !errors.Is(err, io.EOF) { // it went by itself: somebody checks whether the port is open
 				l.creds.Traffic.Refused.Add(1)
 			}
-			l.refused(conn.RemoteAddr(), err)
+			l.events.Refused(n.RemoteAddr(), err)
 		}
 		return
 	}
-	in.done = done
 	select {
 	case l.incoming <- in:
 	case <-ctx.Done():
-		done()
-		conn.Close()
+		l.lobby.remove(n)
+		n.Close()
 	}
 }

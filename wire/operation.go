@@ -84,7 +84,7 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return e
 	}
 	if reply.Code != codeOK {
-		return &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text)}
+		return &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text, maxText)}
 	}
 	if result == nil {
 		return nil

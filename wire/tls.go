@@ -46,6 +46,7 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		NextProtos:             []string{alpn},
 		InsecureSkipVerify:     true, // the cookie, bound to this TLS session, authenticates
 		SessionTicketsDisabled: true,
+		GetConfigForClient:     onHello,
 		// Latency of the first byte matters to web pages; here small records only cost system calls.
 		DynamicRecordSizingDisabled: true,
 	}

@@ -39,12 +39,22 @@ const (
 	maxStreams = 256               // streams that are open on a session: two for calls each way, the rest operations
 	chunkSize  = 32 << 10          // bytes that have to move within giveUp, or the peer is lost
 	maxPending = 256               // connections that have not authenticated yet
+	hostShare  = maxPending / 16   // of them from one host, before it makes room for others
 	maxText    = 4096              // bytes of an error's text
+	maxLogText = 200               // bytes of an error's text before its peer has authenticated
+
+	// What a peer may send before it has proved the cookie: its ClientHello takes 2 KiB, and a
+	// certificate of mutual TLS, with those of the authorities between, some more.
+	maxClientHello = 16 << 10 // bytes
+	maxUnproved    = 48 << 10 // bytes after that
 
 	handshakeTimeout  = 3 * time.Second
-	keepAliveInterval = 1 * time.Second // how often a peer that is in use is asked for a sign of life …
-	giveUp            = 2 * time.Second // … and how long it may take: a paused peer is lost after 3 s
-	maxSilence        = 15              // intervals after which an idle one is asked
+	helloTimeout      = handshakeTimeout / 2  // of it, for the ClientHello, which follows the connection at once
+	acceptPause       = 50 * time.Millisecond // after an error, before the next connection is accepted
+	troubleEpisode    = time.Minute           // errors of accept that are closer together are one trouble
+	keepAliveInterval = 1 * time.Second       // how often a peer that is in use is asked for a sign of life …
+	giveUp            = 2 * time.Second       // … and how long it may take: a paused peer is lost after 3 s
+	maxSilence        = 15                    // intervals after which an idle one is asked
 )
 
 // The range of protocol versions that this package speaks. Since version 2 large values have a stream of their own.

@@ -50,7 +50,7 @@ func (echo) ServeOperation(_ context.Context, _ *Session, op Op, args func(any) 
 func listen(t testing.TB, c *Credentials) (*Listener, <-chan error) {
 	t.Helper()
 	refused := make(chan error, 1000)
-	l, err := Listen("127.0.0.1:0", c, func(_ net.Addr, err error) { refused <- err })
+	l, err := Listen("127.0.0.1:0", c, Events{Refused: func(_ net.Addr, err error) { refused <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}

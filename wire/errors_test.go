@@ -1,0 +1,45 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestClip has texts that are too long, or would spoil a line.
+func TestClip(t *testing.T) {
+	for in, want := range map[string]string{
+		"short":               "short",
+		"two\nlines\x1b[2J":   "two lines [2J",
+		"\u2028\u202eright":   "  right",
+		"no \xff UTF-8":       "no \uFFFD UTF-8",
+		"0123456789012345":    "0123456789012345",
+		"01234567890123456":   "0123456789012…",
+		"012345678901é3456":   "012345678901…",
+		"0123456789é\xff\xff": "0123456789é\uFFFD\uFFFD",
+	} {
+		if got := clip(in, 16); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestQuotedPeer has errors that quote what a peer sent: they are short.
+func TestQuotedPeer(t *testing.T) {
+	var b bytes.Buffer
+	if err := sendGob(&b, []named[named[named[named[named[named[int]]]]]]{{1}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "named[github.com/distproc/distproc/wire.named[") {
+		t.Fatalf("no name of a type in %q", b.String())
+	}
+	if err := recvGob(&b, new(string), maxHello); err == nil || len(err.Error()) != maxLogText+len("decode: ") {
+		t.Errorf("decode = %v", err)
+	}
+	if s := dialError(t.Context(), "host:1", errors.New(strings.Repeat("x", 1000))); len(s) > maxLogText {
+		t.Errorf("the error of a dial has %d bytes", len(s))
+	}
+}
+
+type named[T any] struct{ N int }

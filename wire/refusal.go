@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+)
+
+// Errors of a connection that ends before its peer has proved the cookie.
+var (
+	errTooMuch = errors.New("the peer sends too much before it proves the cookie; is it a distproc node?")
+	errPutOut  = errors.New("it made room for others, as it had not proved the cookie")
+)
+
+// DescribeRefusal returns the class of an error given to [Events].Refused, which is one of a few
+// dozen constants, and a description for a log: one printable line of at most 200 bytes.
+func DescribeRefusal(err error) (class, text string) {
+	class, text = refusalClass(err), err.Error()
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		text = op.Err.Error() // without the ports, which differ each time
+	}
+	const failed = "handshake failed: "
+	if _, ok := errors.AsType[*Error](err); !ok {
+		text = failed + text
+	}
+	return class, clip(text, maxLogText)
+}
+
+func refusalClass(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code.Error()
+	}
+	is := func(targets ...error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
+	_, unknownCA := errors.AsType[x509.UnknownAuthorityError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case is(errTooMuch):
+		return "too much"
+	case is(errPutOut):
+		return "put out"
+	case is(os.ErrDeadlineExceeded, context.DeadlineExceeded):
+		return "timeout"
+	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed):
+		return "broken off"
+	case notTLS:
+		return "not TLS"
+	case unknownCA, invalid:
+		return "certificate"
+	}
+	return "handshake"
+}
+
+// HostOf returns the addresses that count as one host: an IPv4 address, or an IPv6 network of 64
+// bits, as a host there may choose among all of its addresses. It is zero if addr has no IP address.
+func HostOf(addr net.Addr) netip.Prefix {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := ap.Addr().Unmap(), 64
+	if ip.Is4() {
+		bits = 32
+	}
+	host, _ := ip.WithZone("").Prefix(bits) // the number of bits fits
+	return host
+}

@@ -21,7 +21,8 @@
 // ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
-// Around it: package source makes sources of configuration, package gateway answers HTTP, and package metrics publishes Stats.
+// Around it: package source makes sources of configuration, package gateway answers HTTP, package metrics publishes Stats, and
+// package boundedlog keeps the log from holding up any of this.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start of a node must
 // not undo what a later one said.
@@ -40,6 +41,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
@@ -71,7 +73,7 @@ type Config struct {
 	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
-	Logger     *slog.Logger    // silent
+	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string          // of the program, for those who look
 }
 
@@ -92,7 +94,8 @@ type Node struct {
 	addr     Addr
 	name     string // addr.Name as a string
 	version  string
-	log      *slog.Logger
+	log      *slog.Logger // bounded
+	flushLog func()
 	members  *members
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
@@ -131,9 +134,9 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version,
-		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), retired: map[string]*registry{},
+		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
 	}
+	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.refusals.log = n.log
 	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals.note)

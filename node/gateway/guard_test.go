@@ -145,6 +145,7 @@ func TestPanic(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+	g.flush()
 	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "goroutine") {
 		t.Errorf("log: %s", &log)
 	}
@@ -183,6 +184,7 @@ func TestLog(t *testing.T) {
 	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	ask(t, g, r)
 	get(t, g, "/any%0Awhere")
+	g.flush()
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("%q", lines)

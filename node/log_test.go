@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/wire"
 )
 
 // A stuckHandler is that of a log whose reader has stopped.
@@ -97,3 +102,38 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 	}
 	return err
 }
+
+// TestPanicIsLogged has sources and servers end otherwise than they should: each has a line with its stack.
+func TestPanicIsLogged(t *testing.T) {
+	var text safeBuffer
+	log, flush := boundedlog.New(slog.New(slog.NewTextHandler(&text, nil)))
+	divide := func(context.Context, ID) (Value, error) { panic("division by tenant") }
+	leave := func(context.Context, ID) (Value, error) { runtime.Goexit(); return Value{}, nil }
+	for name, kind := range map[string]Kind{
+		"panics":  {Source: divide},
+		"inline":  {Source: divide, Inline: true},
+		"leaves":  {Source: leave},
+		"factory": {Serial: func(ctx context.Context, id ID) (Server, error) { _, err := divide(ctx, id); return nil, err }},
+		"server":  {Serial: func(context.Context, ID) (Server, error) { return panickingServer{}, nil }},
+	} {
+		r := newRegistry(name, kind, "1@a", &room{size: 10}, log)
+		if _, err := r.await(t.Context(), IntID(7), Value{}, r.now()); !errors.Is(err, wire.Panicked) {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.close(t.Context())
+		flush()
+		line := ""
+		for l := range strings.Lines(text.String()) {
+			if strings.Contains(l, `level=ERROR msg="worker panicked" kind=`+name+` id=7 panic=`) {
+				line = l
+			}
+		}
+		if !strings.Contains(line, "log_test.go:") {
+			t.Errorf("%s: the line is %q of\n%s", name, line, &text)
+		}
+	}
+}
+
+type panickingServer struct{}
+
+func (panickingServer) Call(context.Context, Value) (Value, error) { panic("a message") }

@@ -196,16 +196,16 @@ func TestLimit(t *testing.T) {
 		l := NewLimit()
 		passed := 0
 		for range 1000 {
-			if left, ok := l.Allow(); ok {
+			if fields, ok := l.Allow(); ok {
 				passed++
-				if left != 0 {
-					t.Errorf("%d left out", left)
+				if fields != nil {
+					t.Errorf("%v", fields)
 				}
 			}
 		}
 		time.Sleep(time.Second)
-		if left, ok := l.Allow(); passed != linesPerSecond || !ok || left != 900 {
-			t.Errorf("%d passed; then %v, %d left out", passed, ok, left)
+		if fields, ok := l.Allow(); passed != linesPerSecond || !ok || fmt.Sprint(fields) != "[left_out 900]" {
+			t.Errorf("%d passed; then %v, %v", passed, ok, fields)
 		}
 	})
 }
@@ -214,17 +214,17 @@ func TestLimit(t *testing.T) {
 func TestRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Repeats
-		allow := func(key string, want bool, wantLeft int64) {
+		allow := func(key string, want bool, wantFields ...any) {
 			t.Helper()
-			if left, ok := r.Allow(key); ok != want || left != wantLeft {
-				t.Errorf("%s: %v, %d left out; want %v, %d", key, ok, left, want, wantLeft)
+			if fields, ok := r.Allow(key); ok != want || fmt.Sprint(fields) != fmt.Sprintf("%v", wantFields) {
+				t.Errorf("%s: %v, %v; want %v, %v", key, ok, fields, want, wantFields)
 			}
 		}
-		allow("a", true, 0)
-		allow("a", false, 0)
-		allow("b", true, 1)
+		allow("a", true)
+		allow("a", false)
+		allow("b", true, "left_out", 1)
 		time.Sleep(repeatAfter)
-		allow("a", true, 0)
+		allow("a", true)
 		for i := range 2 * maxKeys {
 			r.Allow(fmt.Sprint(i))
 		}
@@ -232,6 +232,6 @@ func TestRepeats(t *testing.T) {
 			t.Errorf("%d keys are kept", len(r.last))
 		}
 		time.Sleep(repeatAfter)
-		allow("c", true, maxKeys+1)
+		allow("c", true, "left_out", maxKeys+1)
 	})
 }

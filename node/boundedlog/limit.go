@@ -23,13 +23,21 @@ type Limit struct {
 // NewLimit returns a Limit that has let nothing pass yet.
 func NewLimit() *Limit { return &Limit{rate: rate.NewLimiter(linesPerSecond, linesPerSecond)} }
 
-// Allow reports whether a line may be written now, and how many were left out since the last one that was.
-func (l *Limit) Allow() (leftOut int64, ok bool) {
+// Allow reports whether a line may be written now. If lines have been left out since the last one that was written, fields are for
+// this one: "left_out" and their number.
+func (l *Limit) Allow() (fields []any, ok bool) {
 	if !l.rate.Allow() {
 		l.leftOut.Add(1)
-		return 0, false
+		return nil, false
 	}
-	return l.leftOut.Swap(0), true
+	return leftOut(l.leftOut.Swap(0)), true
+}
+
+func leftOut(n int64) []any {
+	if n == 0 {
+		return nil
+	}
+	return []any{"left_out", n}
 }
 
 // Repeats lets one line a minute pass for each key, and for at most 1,000 keys a minute. The zero value is ready to use. It may be
@@ -40,9 +48,8 @@ type Repeats struct {
 	leftOut int64                // lines of which no other line tells; guarded by mu
 }
 
-// Allow reports whether a line for key may be written now, and how many were left out, whatever their keys, since the last
-// one that was written.
-func (r *Repeats) Allow(key string) (leftOut int64, ok bool) {
+// Allow reports whether a line for key may be written now. Its fields are as those of [Limit.Allow], and count lines of all keys.
+func (r *Repeats) Allow(key string) (fields []any, ok bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,12 +63,12 @@ func (r *Repeats) Allow(key string) (leftOut int64, ok bool) {
 	at, known := r.last[key]
 	if known && now.Sub(at) < repeatAfter || !known && len(r.last) >= maxKeys {
 		r.leftOut++
-		return 0, false
+		return nil, false
 	}
 	if r.last == nil {
 		r.last = map[string]time.Time{}
 	}
 	r.last[key] = now
-	leftOut, r.leftOut = r.leftOut, 0
-	return leftOut, true
+	fields, r.leftOut = leftOut(r.leftOut), 0
+	return fields, true
 }

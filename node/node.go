@@ -17,7 +17,7 @@
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. serve.go answers peers; inspect.go answers people, stats.go and tally.go machines,
+// their ids go, and census.go counts workers. audit.go logs who did what. serve.go answers peers; inspect.go and stop.go answer people, stats.go and tally.go machines,
 // ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
@@ -104,7 +104,7 @@ type Node struct {
 	probed   *registry                            // what Ready asks
 	handover *handover
 	listener *wire.Listener
-	refusals refusals
+	audit    *audit
 
 	leaving   atomic.Bool  // answers go to those who own their ids without this node
 	closing   atomic.Bool  // no call is taken any more
@@ -138,8 +138,8 @@ func Start(c Config) (*Node, error) {
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.refusals.log = n.log
-	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals.note)
+	n.audit = newAudit(n.log)
+	n.listener, err = wire.Listen(addr.HostPort(), creds, n.audit.refused)
 	if err != nil {
 		n.cancel()
 		return nil, listenError(addr, err)
@@ -157,7 +157,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members = &members{
-		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
+		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.audit.refused,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart: n.part,
 		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
@@ -274,7 +274,9 @@ func (n *Node) accept() {
 			case wire.RoleMember, wire.RoleLink:
 				n.members.admit(n.ctx, in)
 			default:
-				in.Refuse(wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role))
+				why := wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role)
+				n.audit.refused(in.RemoteAddr(), why)
+				in.Refuse(why)
 			}
 		})
 	}
@@ -287,6 +289,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	}
 	n.clients.Add(1)
 	defer n.clients.Add(-1)
+	defer n.audit.attached(s)()
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():

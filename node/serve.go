@@ -3,10 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"net"
-	"sync"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -218,7 +214,7 @@ func (n *Node) ServeOperation(s *wire.Session, op wire.Op, args func(any) error)
 	case wire.RoleMember:
 		return n.serveMember(s, op, args)
 	case wire.RoleClient:
-		return n.serveClient(op, args)
+		return n.serveClient(s, op, args)
 	}
 	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
 }
@@ -245,6 +241,7 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 		})
 		return nil, nil
 	case opPart:
+		n.audit.note("removed from the cluster", actorOf(s))
 		n.wg.Go(n.part) // which ends this session, too
 		return nil, nil
 	case opWorkers:
@@ -254,7 +251,7 @@ func (n *Node) serveMember(s *wire.Session, op wire.Op, args func(any) error) (a
 	case opInspect:
 		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stopHere(k), nil })
+		return with(args, func(k key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -272,12 +269,12 @@ func (n *Node) takeOver(s *wire.Session, list []handedOver) error {
 }
 
 // serveClient does for a console what it asks, as seen from this node.
-func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
+func (n *Node) serveClient(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opConnect:
 		return with(args, n.serveConnect)
 	case opDisconnect:
-		return with(args, func(name string) (any, error) { return nil, n.Disconnect(n.ctx, name) })
+		return with(args, func(name string) (any, error) { return nil, n.disconnect(n.ctx, name, actorOf(s)) })
 	case opOwner:
 		return with(args, func(id ID) (any, error) { return n.Owner(n.ctx, id) })
 	case opMembers:
@@ -288,7 +285,7 @@ func (n *Node) serveClient(op wire.Op, args func(any) error) (any, error) {
 		list, err := n.Workers(n.ctx)
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stop(n.ctx, k) })
+		return with(args, func(k key) (any, error) { return n.stopBy(n.ctx, k, actorOf(s)) })
 	case opWhy:
 		return with(args, func(k key) (any, error) { return n.why(n.ctx, k) })
 	case opPing:
@@ -351,40 +348,4 @@ func (n *Node) serveConnect(names []string) (any, error) {
 		list = append(list, m)
 	}
 	return list, nil
-}
-
-// refusals logs connections that are turned away, once a minute for each host and reason: a peer
-// with a wrong cookie tries again and again, and so does whoever scans the port.
-type refusals struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time // guarded by mu
-}
-
-func (r *refusals) note(from net.Addr, why error) {
-	if errors.Is(why, io.EOF) {
-		return // it said nothing: somebody checks whether the port is open
-	}
-	text := why.Error()
-	if op, ok := errors.AsType[*net.OpError](why); ok {
-		text = "handshake failed: " + op.Err.Error() // without the ports, which differ each time
-	} else if _, ok := errors.AsType[*wire.Error](why); !ok {
-		text = "handshake failed: " + text
-	}
-	host, _, _ := net.SplitHostPort(from.String())
-	key := host + " " + text
-	now := time.Now()
-	r.mu.Lock()
-	again := now.Sub(r.last[key]) < time.Minute
-	if r.last == nil || len(r.last) > 1000 {
-		r.last = map[string]time.Time{}
-	}
-	if !again {
-		r.last[key] = now
-	}
-	r.mu.Unlock()
-	if again {
-		return
-	}
-	r.log.Warn("connection refused", "from", from.String(), "why", text)
 }

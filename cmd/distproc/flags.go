@@ -227,7 +227,7 @@ func (m *member) reload(ctx context.Context, n *node.Node, log *slog.Logger) {
 			log.Error("the kinds stay as they are", "why", err)
 			continue
 		}
-		log.Info("kinds", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
+		log.Info("kinds changed", "by", "SIGHUP", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
 	}
 }
 

@@ -59,24 +59,26 @@ type Config struct {
 
 // A Gateway is an [http.Handler] that answers from a cluster. It may be called from any number of goroutines.
 type Gateway struct {
-	config Config
-	token  [sha256.Size]byte // of config.Token
-	log    *slog.Logger      // bounded
-	flush  func()            // of log
-	cross  *http.CrossOriginProtection
-	probes *singleflight.Group // of Ready
+	config   Config
+	token    [sha256.Size]byte // of config.Token
+	log      *slog.Logger      // bounded
+	flush    func()            // of log
+	cross    *http.CrossOriginProtection
+	probes   *singleflight.Group // of Ready
+	refusals *boundedlog.Repeats
 }
 
 // New returns a gateway to c.Cluster.
 func New(c Config) *Gateway {
 	log, flush := boundedlog.New(c.Logger)
 	return &Gateway{
-		config: c,
-		token:  sha256.Sum256([]byte(c.Token)),
-		log:    log,
-		flush:  flush,
-		cross:  http.NewCrossOriginProtection(),
-		probes: new(singleflight.Group),
+		config:   c,
+		token:    sha256.Sum256([]byte(c.Token)),
+		log:      log,
+		flush:    flush,
+		cross:    http.NewCrossOriginProtection(),
+		probes:   new(singleflight.Group),
+		refusals: new(boundedlog.Repeats),
 	}
 }
 
@@ -92,8 +94,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(x *exchange) error {
-	if err := g.guard(x.r); err != nil {
-		return err
+	if p := g.guard(x.r); p != nil {
+		g.refused(x.r, p)
+		return p
 	}
 	if err := x.find(); err != nil {
 		return err

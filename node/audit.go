@@ -1,0 +1,79 @@
+package node
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/wire"
+)
+
+// The log says who does what to this node and its cluster, at level info; connections that are refused are warnings.
+
+// An actor is whose operation it is: this node's own program's, or a peer's.
+type actor struct {
+	name string // a node's, or what a client calls itself
+	from string // address; empty if it is this node
+}
+
+func (n *Node) own() actor { return actor{name: n.name} }
+
+func actorOf(s *wire.Session) actor {
+	name := s.Peer().Name
+	return actor{name: name[:min(len(name), maxNameLogged)], from: s.RemoteAddr().String()}
+}
+
+const maxNameLogged = 100 // bytes
+
+// An audit writes at most 100 lines a second, and counts the others.
+type audit struct {
+	log      *slog.Logger
+	limit    *boundedlog.Limit
+	refusals boundedlog.Repeats
+}
+
+func newAudit(log *slog.Logger) *audit { return &audit{log: log, limit: boundedlog.NewLimit()} }
+
+// note logs what was done.
+func (a *audit) note(what string, by actor, fields ...any) {
+	leftOut, ok := a.limit.Allow()
+	if !ok {
+		return
+	}
+	fields = append(fields, "by", by.name)
+	if by.from != "" {
+		fields = append(fields, "from", by.from)
+	}
+	a.log.Info(what, append(fields, leftOut...)...) //nolint:sloglint // the callers' messages are constants
+}
+
+// attached logs that a client came, and returns a function that logs that it went.
+func (a *audit) attached(s *wire.Session) (detached func()) {
+	began, by := time.Now(), actorOf(s)
+	a.note("client attached", by)
+	return func() {
+		calls, _ := s.Used()
+		a.note("client detached", by, "after", time.Since(began).Round(time.Millisecond), "calls", calls)
+	}
+}
+
+// refused logs a connection that is turned away, once a minute for each host and reason: a peer with a wrong cookie tries again
+// and again, and so does a port scanner.
+func (a *audit) refused(from net.Addr, why error) {
+	if errors.Is(why, io.EOF) {
+		return // a check whether the port is open
+	}
+	text := why.Error()
+	if op, ok := errors.AsType[*net.OpError](why); ok {
+		text = "handshake failed: " + op.Err.Error() // without the ports, which differ each time
+	} else if _, ok := errors.AsType[*wire.Error](why); !ok {
+		text = "handshake failed: " + text
+	}
+	host, _, _ := net.SplitHostPort(from.String())
+	if leftOut, ok := a.refusals.Allow(host + " " + text); ok {
+		a.log.Warn("connection refused", append([]any{"from", from.String(), "why", text}, leftOut...)...)
+	}
+}

@@ -11,7 +11,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// The log says who does what to this node and its cluster, at level info; connections that are refused are warnings.
+// The log says who does what to this node and its cluster, at level info; connections
+// that are refused are warnings.
 
 // An actor is whose operation it is: this node's own program's, or a peer's.
 type actor struct {
@@ -60,8 +61,8 @@ func (a *audit) attached(s *wire.Session) (detached func()) {
 	}
 }
 
-// refused logs a connection that is turned away, once a minute for each host and reason: a peer with a wrong cookie tries again
-// and again, and so does a port scanner.
+// refused logs a connection that is turned away, once a minute for each host and reason:
+// a peer with a wrong cookie tries again and again, and so does a port scanner.
 func (a *audit) refused(from net.Addr, why error) {
 	if errors.Is(why, io.EOF) {
 		return // a check whether the port is open

@@ -35,7 +35,8 @@ func (failingHandler) Handle(context.Context, slog.Record) error {
 	return errors.New("no space left on device")
 }
 
-// TestLogIsNoSinglePointOfFailure has nodes with logs that are stuck, or fail: they join, answer, see each other go, and close.
+// TestLogIsNoSinglePointOfFailure has nodes with logs that are stuck, or fail: they join,
+// answer, see each other go, and close.
 func TestLogIsNoSinglePointOfFailure(t *testing.T) {
 	stuck := stuckHandler{make(chan struct{})}
 	t.Cleanup(func() { close(stuck.open) })
@@ -103,7 +104,8 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 	return err
 }
 
-// TestPanicIsLogged has sources and servers end otherwise than they should: each has a line with its stack.
+// TestPanicIsLogged has sources and servers end otherwise than they should: each has a
+// line with its stack.
 func TestPanicIsLogged(t *testing.T) {
 	var text safeBuffer
 	log, flush := boundedlog.New(slog.New(slog.NewTextHandler(&text, nil)))

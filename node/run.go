@@ -161,8 +161,8 @@ func (c *runContext) release() {
 	}
 }
 
-// protect calls the source and gives then its value or its error. A source that panics, or ends its goroutine, fails with
-// Panicked, and its stack is logged.
+// protect calls the source and passes its value or its error to then. A source that panics,
+// or ends its goroutine, fails with Panicked, and its stack is logged.
 func (r *registry) protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
 	var value Value
 	var failure *wire.Error
@@ -192,8 +192,8 @@ func (r *registry) protect(ctx context.Context, source Source, id ID, then func(
 	}
 }
 
-// crashed logs the stack of a source that did not return, and returns the error of its callers. The deferred function that recovers
-// calls it, so the stack still has the source's frames.
+// crashed logs the stack of a source that did not return, and returns the error for its
+// callers. It runs in the deferred call, so the stack still has the source's frames.
 func (r *registry) crashed(id ID, reason any) *wire.Error {
 	e := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
 	if reason != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Stop ends the worker of id on its owner, or on this node if the owner is out of reach, and reports whether one
-// lived. A worker that loads answers who waits for it first.
+// Stop ends the worker of id on its owner, or on this node if the owner is out of reach,
+// and reports whether one lived. A worker that loads answers who waits for it first.
 func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
 	return n.stop(ctx, key{ID: id})
 }

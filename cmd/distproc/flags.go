@@ -243,7 +243,8 @@ func (m *member) parseTiming() (node.Timing, error) {
 	return node.ParseTiming("lan")
 }
 
-// logger returns the logger that the flags describe, which never waits for w, and a function that waits for w, but not long.
+// logger returns the logger that the flags describe. It never waits for w; flush does, for at
+// most 1 s.
 func (m *member) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {

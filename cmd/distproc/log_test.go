@@ -15,7 +15,8 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// startLogging runs a node at level debug whose log goes to stderr, and returns a client of it.
+// startLogging runs a node at level debug whose log goes to stderr, and returns a client
+// of it.
 func startLogging(t *testing.T, stderr *os.File) (*exec.Cmd, *node.Client) {
 	t.Helper()
 	name := "1@" + testHost()
@@ -74,7 +75,8 @@ func TestStderrFull(t *testing.T) {
 	use(t, cmd, c, 100)
 }
 
-// TestStderrStuck does not read a node's stderr until the node has ended. What the pipe holds is there.
+// TestStderrStuck does not read a node's stderr until the node has ended. What the pipe
+// holds is there.
 func TestStderrStuck(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -90,7 +92,8 @@ func TestStderrStuck(t *testing.T) {
 	}
 }
 
-// TestStderrLate reads a node's stderr after there were more lines than are kept: one tells how many are missing.
+// TestStderrLate reads a node's stderr after there were more lines than are kept: one
+// tells how many are missing.
 func TestStderrLate(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

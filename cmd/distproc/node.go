@@ -55,6 +55,7 @@ func runNode(ctx context.Context, m *member) error {
 	return n.leave()
 }
 
-// ignoreBrokenPipes has a write to stderr whose reader is gone fail, where it would end the process. What it runs still ends by
-// SIGPIPE, which it would not if the signal were ignored.
+// ignoreBrokenPipes has a write to stderr whose reader is gone fail, where it would end
+// the process. What it runs still ends by SIGPIPE, which it would not if the signal were
+// ignored.
 func ignoreBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

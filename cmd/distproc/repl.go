@@ -213,8 +213,8 @@ type shellLog struct {
 	sh     *repl.Shell // guarded by mu
 }
 
-// newShellLog returns one that writes to a duplicate of stderr: unlike a write to stderr itself, one to that does not end the process
-// when the reader is gone.
+// newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe ends
+// the process if it is stderr itself; on the duplicate it fails.
 func newShellLog() (*shellLog, error) {
 	fd, err := unix.FcntlInt(uintptr(syscall.Stderr), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -1,9 +1,11 @@
 // Package boundedlog keeps a log from delaying, ending or flooding anything.
 //
-// The path of one line: [New] returns a logger that puts each line into a queue, which holds at most 4,096 lines and 4 MiB. One
-// goroutine, which lives while there are lines, hands them to the handler of the program's own logger in their order. If
-// that handler blocks, the queue fills up and later lines are lost; if it fails or panics, the line is. As soon as lines can be
-// written again, a line says how many are missing: level=WARN msg="log lines lost" count=1203.
+// The path of one line: [New] returns a logger that puts each line into a queue, which
+// holds at most 4,096 lines and 4 MiB. One goroutine, which lives while there are lines,
+// hands them to the handler of the program's own logger in their order. If that handler
+// blocks, the queue fills up and later lines are lost; if it fails or panics, the line
+// is. As soon as lines can be written again, a line says how many are missing: level=WARN
+// msg="log lines lost" count=1203.
 //
 // [Limit] and [Repeats] keep peers from writing lines without end.
 package boundedlog
@@ -24,10 +26,12 @@ const (
 	flushTimeout = time.Second
 )
 
-// New returns a logger whose methods never wait for l's handler, and a function that waits, for at most 1 s, until the handler has
-// all lines. A line's values must not change after the call, except that a [slog.LogValuer] is asked before it returns.
+// New returns a logger whose methods never wait for l's handler, and a function that
+// waits, for at most 1 s, until the handler has all lines. A line's values must not
+// change after the call, except that a [slog.LogValuer] is asked before it returns.
 //
-// A nil l is silent. If the lines of l go through such a queue already, New returns l itself, and a function that does not wait.
+// A nil l is silent. If the lines of l go through such a queue already, New returns l
+// itself, and a function that does not wait.
 func New(l *slog.Logger) (bounded *slog.Logger, flush func()) {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
@@ -130,7 +134,8 @@ type queue struct {
 	missing int // lines lost of which the log does not tell yet; for run only
 }
 
-// add queues a line. Once one is lost, all are until the queue is empty, so that what is missing is in one place.
+// add queues a line. Once one is lost, all are until the queue is empty, so that what is
+// missing is in one place.
 func (q *queue) add(l line) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -163,7 +168,8 @@ func (q *queue) run(idle chan struct{}) {
 	}
 }
 
-// next returns the next line, or one without a handler when there is nothing to write but that lines were lost.
+// next returns the next line, or one without a handler when there is nothing to write but
+// that lines were lost.
 func (q *queue) next() (l line, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

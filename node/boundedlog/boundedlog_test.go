@@ -56,8 +56,9 @@ func newText(w *fakeWriter) *slog.Logger {
 	}}))
 }
 
-// TestStuck fills the queue of a log whose reader has stopped: nothing waits, and when the reader goes on it gets the first lines,
-// the number of the missing ones, and the lines from then on.
+// TestStuck fills the queue of a log whose reader has stopped: nothing waits, and when
+// the reader goes on it gets the first lines, the number of the missing ones, and the
+// lines from then on.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &fakeWriter{open: make(chan struct{})}
@@ -92,7 +93,7 @@ func TestBytes(t *testing.T) {
 		log.Info("first") // which is being written
 		synctest.Wait()
 		for range 3 {
-			log.Info(long)
+			log.Info("in a text", "text", long)
 			log.Info("in an error", "err", errors.New(long))
 			log.Info("in a group", slog.Group("g", "text", long))
 		}
@@ -109,14 +110,14 @@ func TestFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w fakeWriter
 		log, _ := New(newText(&w))
-		say := func(what string) { log.Info(what); synctest.Wait() }
+		say := func(n int) { log.Info("line", "n", n); synctest.Wait() }
 		w.fail(errors.New("no space left on device"))
-		say("one")
-		say("two")
+		say(1)
+		say(2)
 		w.fail(nil)
-		say("three")
-		say("four")
-		want := []string{`level=WARN msg="log lines lost" count=2`, "level=INFO msg=three", "level=INFO msg=four"}
+		say(3)
+		say(4)
+		want := []string{`level=WARN msg="log lines lost" count=2`, "level=INFO msg=line n=3", "level=INFO msg=line n=4"}
 		if got := w.lines(); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -148,7 +149,8 @@ func (p panicking) Handle(ctx context.Context, r slog.Record) error {
 	return p.Handler.Handle(ctx, r)
 }
 
-// TestOrder compares what goes through the queue, from several loggers, with what does not.
+// TestOrder compares what goes through the queue, from several loggers, with what does
+// not.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w, want fakeWriter

@@ -23,8 +23,8 @@ type Limit struct {
 // NewLimit returns a Limit that has let nothing pass yet.
 func NewLimit() *Limit { return &Limit{rate: rate.NewLimiter(linesPerSecond, linesPerSecond)} }
 
-// Allow reports whether a line may be written now. If lines have been left out since the last one that was written, fields are for
-// this one: "left_out" and their number.
+// Allow reports whether a line may be written now. If lines have been left out since the
+// last one that was written, fields are for this one: "left_out" and their number.
 func (l *Limit) Allow() (fields []any, ok bool) {
 	if !l.rate.Allow() {
 		l.leftOut.Add(1)
@@ -40,15 +40,16 @@ func leftOut(n int64) []any {
 	return []any{"left_out", n}
 }
 
-// Repeats lets one line a minute pass for each key, and for at most 1,000 keys a minute. The zero value is ready to use. It may be
-// used from any number of goroutines.
+// Repeats lets one line a minute pass for each key, and for at most 1,000 keys a minute.
+// The zero value is ready to use. It may be used from any number of goroutines.
 type Repeats struct {
 	mu      sync.Mutex
 	last    map[string]time.Time // of each key's line; guarded by mu
 	leftOut int64                // lines of which no other line tells; guarded by mu
 }
 
-// Allow reports whether a line for key may be written now. Its fields are as those of [Limit.Allow], and count lines of all keys.
+// Allow reports whether a line for key may be written now. Its fields are as those of
+// [Limit.Allow], and count lines of all keys.
 func (r *Repeats) Allow(key string) (fields []any, ok bool) {
 	now := time.Now()
 	r.mu.Lock()

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -22,7 +22,7 @@ type ClientConfig struct {
 	TLS        TLSFiles
 	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
 	NoBusyPoll bool         // as in [Config]
-	Logger     *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct
+	Logger     *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct. As in [Config]
 }
 
 // A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks,
@@ -42,7 +42,8 @@ type ClientConfig struct {
 type Client struct {
 	addr    Addr
 	creds   *wire.Credentials
-	log     *slog.Logger
+	log     *slog.Logger // bounded
+	flush   func()       // of log
 	session atomic.Pointer[wire.Session]
 	direct  *direct         // nil if the node asks the owners
 	ctx     context.Context // ends with Close
@@ -61,7 +62,8 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
-	client := &Client{addr: addr, creds: creds, log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler))}
+	client := &Client{addr: addr, creds: creds}
+	client.log, client.flush = boundedlog.New(c.Logger)
 	if err := client.attach(ctx); err != nil {
 		return nil, err
 	}
@@ -118,13 +120,15 @@ func (c *Client) maintain() {
 // Self returns the name of the node that the client is attached to.
 func (c *Client) Self() string { return c.addr.Name.String() }
 
-// Close ends all sessions. Calls in flight fail with [ErrClosed]. It may be called more than once.
+// Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s for the handler of the log. It may be
+// called more than once.
 func (c *Client) Close() error {
 	c.cancel()
 	c.wg.Wait()
 	if c.direct != nil {
 		c.direct.sessions.close()
 	}
+	c.flush()
 	return nil
 }
 

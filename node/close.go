@@ -8,8 +8,8 @@ import (
 )
 
 // Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, cancels those that take longer, and stops. It fails if a source goes on after its context has ended. It may be called more
-// than once; all but the first only wait.
+// 5 s or until ctx ends, cancels those that take longer, and stops. It waits at most 1 s for the handler of the log. It fails
+// if a source goes on after its context has ended. It may be called more than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
@@ -30,6 +30,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.members.close()
 	})
 	n.wg.Wait()
+	n.flushLog()
 	return n.closeErr
 }
 

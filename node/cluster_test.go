@@ -344,6 +344,7 @@ func crash(n *Node) {
 		}
 	})
 	n.wg.Wait()
+	n.flushLog()
 }
 
 func TestLeave(t *testing.T) {

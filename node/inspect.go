@@ -199,29 +199,6 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	return s.Ping(ctx)
 }
 
-// Stop ends the worker of id on its owner, or on this node if the owner is out of reach, and reports whether one
-// lived. A worker that loads answers who waits for it first.
-func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
-	return n.stop(ctx, key{ID: id})
-}
-
-func (n *Node) stop(ctx context.Context, k key) (stopped bool, err error) {
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	p := n.members.view.Load().place(k.ID)
-	if !p.self {
-		s, err := n.members.sessions.get(ctx, p)
-		if err == nil {
-			err = s.Do(ctx, opStop, k, &stopped)
-			return stopped, err
-		}
-		if !errors.Is(err, wire.Unreachable) {
-			return false, err
-		}
-	}
-	return n.stopHere(k), nil
-}
-
 // workersHere lists the live workers of this node.
 func (n *Node) workersHere() (list []WorkerInfo) {
 	for _, r := range n.registries() {
@@ -236,11 +213,6 @@ func (n *Node) inspectHere(k key) workerStatus {
 		return workerStatus{NoKind: true}
 	}
 	return r.inspect(k.ID)
-}
-
-func (n *Node) stopHere(k key) bool {
-	r := n.registryOf(k.Kind)
-	return r != nil && r.stop(k.ID)
 }
 
 // A workerStatus is what a node knows of the worker of an id.

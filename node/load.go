@@ -147,7 +147,7 @@ func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (
 	if trace != "" {
 		ctx = WithTrace(ctx, trace)
 	}
-	protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
+	r.protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
 	return reply, err, true
 }
 

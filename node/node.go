@@ -17,11 +17,13 @@
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. serve.go answers peers, and refusals.go logs which are turned away; inspect.go answers people, stats.go and tally.go machines,
+// their ids go, and census.go counts workers. audit.go logs who did what. serve.go answers peers, and refusals.go logs those that are
+// turned away; inspect.go and stop.go answer people, stats.go and tally.go machines,
 // ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
-// Around it: package source makes sources of configuration, package gateway answers HTTP, and package metrics publishes Stats.
+// Around it: package source makes sources of configuration, package gateway answers HTTP, package metrics publishes Stats, and
+// package boundedlog keeps the log from holding up any of this.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start of a node must
 // not undo what a later one said.
@@ -40,6 +42,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
@@ -72,7 +75,7 @@ type Config struct {
 	MaxClients int             // sessions of clients; 1,024
 	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
-	Logger     *slog.Logger    // silent
+	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string          // of the program, for those who look
 }
 
@@ -93,7 +96,8 @@ type Node struct {
 	addr     Addr
 	name     string // addr.Name as a string
 	version  string
-	log      *slog.Logger
+	log      *slog.Logger // bounded
+	flushLog func()
 	members  *members
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
@@ -104,6 +108,7 @@ type Node struct {
 	handover *handover
 	listener *wire.Listener
 	refusals *refusals
+	audit    *audit
 
 	leaving atomic.Bool  // answers go to those who own their ids without this node
 	closing atomic.Bool  // no call is taken any more
@@ -135,12 +140,13 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version,
-		log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), retired: map[string]*registry{},
+		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
+	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.refusals = newRefusals(n.ctx, n.log)
+	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
 	if err != nil {
 		n.cancel()
@@ -277,7 +283,9 @@ func (n *Node) accept() {
 			case wire.RoleMember, wire.RoleLink:
 				n.members.admit(n.ctx, in)
 			default:
-				in.Refuse(wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role))
+				why := wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role)
+				n.refusals.note(in.RemoteAddr(), why)
+				in.Refuse(why)
 			}
 		})
 	}
@@ -296,6 +304,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	if err != nil {
 		return
 	}
+	defer n.audit.attached(s)()
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():

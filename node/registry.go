@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -15,18 +16,19 @@ import (
 // waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
 // a worker that is just dying.
 type registry struct {
-	name   string               // of the kind
-	kind   atomic.Pointer[Kind] // that new workers have
-	node   string
-	room   *room   // for calls that wait
-	values *values // of all kinds of the node
-	memory memory  // of this kind's values
-	gate   gate    // for runs
-	log    *slog.Logger
-	base   time.Time // of the registry's clock
-	serial bool      // its workers have mailboxes instead of values
-	tally  tally
-	shards [shardCount]shard
+	name    string               // of the kind
+	kind    atomic.Pointer[Kind] // that new workers have
+	node    string
+	room    *room   // for calls that wait
+	values  *values // of all kinds of the node
+	memory  memory  // of this kind's values
+	gate    gate    // for runs
+	log     *slog.Logger
+	crashes *boundedlog.Limit // of lines with stacks
+	base    time.Time         // of the registry's clock
+	serial  bool              // its workers have mailboxes instead of values
+	tally   tally
+	shards  [shardCount]shard
 
 	// Set before use:
 	before    <-chan struct{}                       // closed when nothing runs any more of a kind that had the name; nil if there was none
@@ -82,7 +84,10 @@ type shard struct {
 }
 
 func newRegistry(name string, kind Kind, node string, room *room, values *values, log *slog.Logger) *registry {
-	r := &registry{name: name, node: node, room: room, values: values, log: log, base: time.Now(), serial: kind.Serial != nil}
+	r := &registry{
+		name: name, node: node, room: room, values: values, log: log, crashes: boundedlog.NewLimit(),
+		base: time.Now(), serial: kind.Serial != nil,
+	}
 	r.over = make(chan struct{})
 	r.claim = func(context.Context, ID) *wire.Error { return nil }
 	r.set(kind)

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/wire"
+)
+
+const (
+	maxPanicText = 1 << 10  // bytes of a panic's value in the log
+	maxStack     = 16 << 10 // bytes of its stack
 )
 
 // A run is a load that is to run its source.
@@ -33,7 +39,7 @@ func (j run) do() {
 		return
 	}
 	j.r.awaitBefore(ctx)
-	protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
+	j.r.protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
 }
 
 // begin has the time of a run that has waited begin now. It reports whether anybody waits for it.
@@ -183,23 +189,25 @@ func (c *runContext) release() {
 	}
 }
 
-// protect calls the source and gives what it returned, or what became of it, to then. It is
-// prepared for a source that panics or ends its goroutine.
-func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
+// protect calls the source and passes its value or its error to then. A source that panics,
+// or ends its goroutine, fails with Panicked, and its stack is logged.
+func (r *registry) protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
 	var value Value
-	failure := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
+	var failure *wire.Error
+	returned := false
 	defer func() {
-		if r := recover(); r != nil {
-			failure.Text = fmt.Sprint(r)
+		if !returned {
+			failure = r.crashed(id, recover())
 		}
 		then(value, failure)
 	}()
 	v, err := source(ctx, id)
+	returned = true
 	switch {
 	case err == nil && len(v.data) > wire.MaxValue:
 		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", len(v.data), wire.MaxValue)
 	case err == nil:
-		value, failure = v, nil
+		value = v
 	case ctx.Err() == context.DeadlineExceeded:
 		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
 	default:
@@ -210,4 +218,20 @@ func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.E
 			failure.Outcome = wire.NotRun
 		}
 	}
+}
+
+// crashed logs the stack of a source that did not return, and returns the error for its
+// callers. It runs in the deferred call, so the stack still has the source's frames.
+func (r *registry) crashed(id ID, reason any) *wire.Error {
+	e := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
+	if reason != nil {
+		e.Text = fmt.Sprint(reason)
+	}
+	if leftOut, ok := r.crashes.Allow(); ok {
+		stack := debug.Stack()
+		fields := []any{"kind", r.name, "id", id.String(), "panic", e.Text[:min(len(e.Text), maxPanicText)]}
+		fields = append(fields, leftOut...)
+		r.log.Error("worker panicked", append(fields, "stack", string(stack[:min(len(stack), maxStack)]))...)
+	}
+	return e
 }

@@ -219,7 +219,7 @@ func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter, 
 	m := w.mail
 	had := m.server != nil
 	made := had
-	protect(ctx, func(ctx context.Context, id ID) (v Value, err error) {
+	r.protect(ctx, func(ctx context.Context, id ID) (v Value, err error) {
 		if !made {
 			m.server, err = w.kind.Serial(ctx, id)
 			if made = err == nil && m.server != nil; !made {
@@ -291,7 +291,7 @@ func (r *registry) terminate(s *shard, w *worker, why EndReason) {
 		s.mu.Lock()
 		w.mail.cancel = cancel
 		s.mu.Unlock()
-		protect(ctx, func(ctx context.Context, _ ID) (Value, error) {
+		r.protect(ctx, func(ctx context.Context, _ ID) (Value, error) {
 			t.Terminate(ctx, why)
 			return Value{}, nil
 		}, w.id, func(_ Value, err *wire.Error) {

@@ -238,7 +238,7 @@ func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, 
 	case wire.RoleMember:
 		return n.serveMember(ctx, s, op, args)
 	case wire.RoleClient:
-		return n.serveClient(ctx, op, args)
+		return n.serveClient(ctx, s, op, args)
 	}
 	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
 }
@@ -268,6 +268,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		})
 		return nil, nil
 	case opPart:
+		n.audit.note("removed from the cluster", actorOf(s))
 		n.wg.Go(n.part) // which ends this session, too
 		return nil, nil
 	case opWorkers:
@@ -277,7 +278,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case opInspect:
 		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stopHere(k), nil })
+		return with(args, func(k key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -303,12 +304,12 @@ func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) err
 }
 
 // serveClient does for a console what it asks, as seen from this node.
-func (n *Node) serveClient(ctx context.Context, op wire.Op, args func(any) error) (any, error) {
+func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
 	case opConnect:
 		return with(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
 	case opDisconnect:
-		return with(args, func(name string) (any, error) { return nil, n.Disconnect(ctx, name) })
+		return with(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, actorOf(s)) })
 	case opOwner:
 		return with(args, func(id ID) (any, error) { return n.Owner(ctx, id) })
 	case opMembers:
@@ -319,7 +320,7 @@ func (n *Node) serveClient(ctx context.Context, op wire.Op, args func(any) error
 		list, err := n.Workers(ctx)
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stop(ctx, k) })
+		return with(args, func(k key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
 	case opWhy:
 		return with(args, func(k key) (any, error) { return n.why(ctx, k) })
 	case opPing:

@@ -172,6 +172,7 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	for i, what := range []string{"msg=request kind=value", "msg=run kind=value"} {
+		nodes[i].flushLog()
 		lines := slices.DeleteFunc(strings.Split(logs[i].String(), "\n"), func(line string) bool {
 			return !strings.Contains(line, what) || !strings.Contains(line, "trace="+traceparent)
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,9 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 
 // Peer is what the other side said of itself.
 func (s *Session) Peer() Hello { return s.peer }
+
+// RemoteAddr is where the other side is connected from, or was dialled.
+func (s *Session) RemoteAddr() net.Addr { return s.mux.RemoteAddr() }
 
 // Dialed reports whether this side dialled.
 func (s *Session) Dialed() bool { return s.dialed }

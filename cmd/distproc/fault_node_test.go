@@ -71,10 +71,11 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	log, err := m.logger(os.Stderr)
+	log, flush, err := m.logger(os.Stderr)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	c, _, err := m.config(log)
 	if err != nil {
 		return err

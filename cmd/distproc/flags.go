@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/source"
 	"github.com/spf13/pflag"
 )
@@ -226,7 +227,7 @@ func (m *member) reload(ctx context.Context, n *node.Node, log *slog.Logger) {
 			log.Error("the kinds stay as they are", "why", err)
 			continue
 		}
-		log.Info("kinds", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
+		log.Info("kinds changed", "by", "SIGHUP", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
 	}
 }
 
@@ -242,18 +243,21 @@ func (m *member) parseTiming() (node.Timing, error) {
 	return node.ParseTiming("lan")
 }
 
-// logger returns the logger that the flags describe.
-func (m *member) logger(w io.Writer) (*slog.Logger, error) {
+// logger returns the logger that the flags describe. It never waits for w; flush does, for at
+// most 1 s.
+func (m *member) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
-		return nil, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+		return nil, nil, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch m.logFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		log, flush = boundedlog.New(slog.New(slog.NewTextHandler(w, options)))
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		log, flush = boundedlog.New(slog.New(slog.NewJSONHandler(w, options)))
+	default:
+		return nil, nil, usagef("--log-format %q: say text or json", m.logFormat)
 	}
-	return nil, usagef("--log-format %q: say text or json", m.logFormat)
+	return log, flush, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -26,10 +27,12 @@ func runNode(ctx context.Context, m *member) error {
 	if m.name == "" {
 		return usagef("distproc node: pass --name NAME@HOST, such as --name 2@127.0.0.1")
 	}
-	log, err := m.logger(os.Stderr)
+	ignoreBrokenPipes()
+	log, flush, err := m.logger(os.Stderr)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	if m.kinds == "" {
 		var release func()
 		ctx, release = withHangup(ctx)
@@ -51,3 +54,8 @@ func runNode(ctx context.Context, m *member) error {
 	wg.Wait()
 	return n.leave()
 }
+
+// ignoreBrokenPipes has a write to stderr whose reader is gone fail, where it would end
+// the process. What it runs still ends by SIGPIPE, which it would not if the signal were
+// ignored.
+func ignoreBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

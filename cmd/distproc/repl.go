@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/repl"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -96,11 +98,15 @@ type programFunc func(context.Context, *repl.Shell) error
 
 // runMember runs the program on a node of this process.
 func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
-	var w shellLog
-	log, err := s.logger(&w)
+	w, err := newShellLog()
 	if err != nil {
 		return err
 	}
+	log, flush, err := s.logger(w)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	n, err := s.start(log)
 	if err != nil {
 		return err
@@ -138,11 +144,15 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if err != nil {
 		return err
 	}
-	var w shellLog
-	log, err := s.logger(&w)
+	w, err := newShellLog()
 	if err != nil {
 		return err
 	}
+	log, flush, err := s.logger(w)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, NoBusyPoll: !s.busyPoll, Logger: log})
 	if err != nil {
 		return err
@@ -198,8 +208,19 @@ func historyFile() string {
 
 // shellLog writes the node's log to stderr, or, while there is a terminal with a prompt, above the prompt.
 type shellLog struct {
-	mu sync.Mutex
-	sh *repl.Shell // guarded by mu
+	stderr *os.File
+	mu     sync.Mutex
+	sh     *repl.Shell // guarded by mu
+}
+
+// newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe ends
+// the process if it is stderr itself; on the duplicate it fails.
+func newShellLog() (*shellLog, error) {
+	fd, err := unix.FcntlInt(uintptr(syscall.Stderr), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("stderr, where the log goes: %w; pass 2>/dev/null to do without", err)
+	}
+	return &shellLog{stderr: os.NewFile(uintptr(fd), "stderr")}, nil
 }
 
 func (w *shellLog) redirect(sh *repl.Shell) {
@@ -217,12 +238,12 @@ func (w *shellLog) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if atTerminal() && term.IsTerminal(int(os.Stderr.Fd())) { // before the first prompt, and after the last
-		if _, err := fmt.Fprintln(os.Stderr, line); err != nil {
+		if _, err := fmt.Fprintln(w.stderr, line); err != nil {
 			return 0, err
 		}
 		return len(p), nil
 	}
-	return os.Stderr.Write(p)
+	return w.stderr.Write(p)
 }
 
 // brief leaves out of a line of slog's text what a reader at the terminal knows: when it is.

@@ -20,16 +20,17 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/boundedlog"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -53,26 +54,31 @@ type Config struct {
 	Token        string       // that all but /healthz and /readyz must bear; empty: nobody needs one. See ReadToken
 	LoopbackOnly bool         // refuse a Host that is neither loopback nor in Hosts; Serve does so by itself on loopback
 	Hosts        []string     // names, without ports, by which a proxy on this machine is known
-	Logger       *slog.Logger // silent; a line for each request at level debug
+	Logger       *slog.Logger // silent; a line for each request at level debug. As in [node.Config]
 }
 
 // A Gateway is an [http.Handler] that answers from a cluster. It may be called from any number of goroutines.
 type Gateway struct {
-	config Config
-	token  [sha256.Size]byte // of config.Token
-	log    *slog.Logger
-	cross  *http.CrossOriginProtection
-	probes *singleflight.Group // of Ready
+	config   Config
+	token    [sha256.Size]byte // of config.Token
+	log      *slog.Logger      // bounded
+	flush    func()            // of log
+	cross    *http.CrossOriginProtection
+	probes   *singleflight.Group // of Ready
+	refusals *boundedlog.Repeats
 }
 
 // New returns a gateway to c.Cluster.
 func New(c Config) *Gateway {
+	log, flush := boundedlog.New(c.Logger)
 	return &Gateway{
-		config: c,
-		token:  sha256.Sum256([]byte(c.Token)),
-		log:    cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
-		cross:  http.NewCrossOriginProtection(),
-		probes: new(singleflight.Group),
+		config:   c,
+		token:    sha256.Sum256([]byte(c.Token)),
+		log:      log,
+		flush:    flush,
+		cross:    http.NewCrossOriginProtection(),
+		probes:   new(singleflight.Group),
+		refusals: new(boundedlog.Repeats),
 	}
 }
 
@@ -88,8 +94,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(x *exchange) error {
-	if err := g.guard(x.r); err != nil {
-		return err
+	if p := g.guard(x.r); p != nil {
+		g.refused(x.r, p)
+		return p
 	}
 	if err := x.find(); err != nil {
 		return err
@@ -137,7 +144,7 @@ func (g *Gateway) finish(x *exchange) {
 	err, _ := v.(error)
 	abort := errors.Is(err, http.ErrAbortHandler)
 	if v != nil && !abort {
-		g.log.Error("http handler panicked", "path", x.pattern(), "panic", v, "stack", string(debug.Stack()))
+		g.log.Error("http handler panicked", "path", x.pattern(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		if abort = x.status != 0; !abort {
 			x.problem(panicProblem())
 		}

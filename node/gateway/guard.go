@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// guard refuses who must not be let in.
-func (g *Gateway) guard(r *http.Request) error {
+// guard returns why a request must not be let in, or nil.
+func (g *Gateway) guard(r *http.Request) *problem {
 	if g.config.LoopbackOnly && !g.known(r.Host) {
 		return newProblem(http.StatusMisdirectedRequest, "foreign host",
 			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", clipped(r.Host))
@@ -27,6 +27,14 @@ func (g *Gateway) guard(r *http.Request) error {
 			"a page of another site asks; this gateway answers programs, and pages of its own origin")
 	}
 	return nil
+}
+
+// refused logs a request that is not let in, once a minute for each host and reason.
+func (g *Gateway) refused(r *http.Request, why *problem) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if leftOut, ok := g.refusals.Allow(host + " " + why.Title); ok {
+		g.log.Warn("request refused", append([]any{"from", r.RemoteAddr, "why", why.Title}, leftOut...)...)
+	}
 }
 
 // known reports whether a Host is one under which a gateway on loopback is known. Another name that leads here is that of a

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -145,6 +147,7 @@ func TestPanic(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+	g.flush()
 	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "goroutine") {
 		t.Errorf("log: %s", &log)
 	}
@@ -174,6 +177,29 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// TestRefusedIsLogged has programs on two hosts ask without the token, again and again.
+func TestRefusedIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	g := New(Config{Cluster: newFake(), Token: someToken, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, host := range []string{"10.0.0.1", "10.0.0.2"} {
+		for port := range 20 {
+			r := httptest.NewRequest("GET", "/v1/request/7", nil)
+			r.Header.Set("Authorization", "Bearer wrong")
+			r.RemoteAddr = fmt.Sprintf("%s:%d", host, 1000+port)
+			wantProblem(t, ask(t, g, r), 401, "unauthorized")
+		}
+	}
+	r := httptest.NewRequest("GET", "/v1/request/7", nil)
+	r.Header.Set("Authorization", "Bearer "+someToken)
+	ask(t, g, r)
+	g.flush()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], `level=WARN msg="request refused" from=10.0.0.1:1000 why=Unauthorized`) ||
+		!strings.HasSuffix(lines[1], `from=10.0.0.2:1000 why=Unauthorized left_out=19`) || strings.Contains(log.String(), "wrong") {
+		t.Errorf("log: %s", &log)
+	}
+}
+
 func TestLog(t *testing.T) {
 	var log bytes.Buffer
 	f := newFake()
@@ -183,7 +209,10 @@ func TestLog(t *testing.T) {
 	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	ask(t, g, r)
 	get(t, g, "/any%0Awhere")
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	g.flush()
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(log.String()), "\n"), func(line string) bool {
+		return !strings.Contains(line, "msg=http")
+	})
 	if len(lines) != 2 {
 		t.Fatalf("%q", lines)
 	}

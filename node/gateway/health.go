@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
@@ -36,7 +38,11 @@ func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 // probe asks Ready once for all who want to know at the same time, as anybody may.
 func (g *Gateway) probe(ctx context.Context) error {
 	answer := g.probes.DoChan("", func() (panicked any, err error) {
-		defer func() { panicked = recover() }() // and go on below, where that is one request's trouble
+		defer func() { // the panic goes on below, where it fails one request
+			if panicked = recover(); panicked != nil {
+				g.log.Error("readiness check panicked", "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+			}
+		}()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
 		defer cancel()
 		return nil, g.config.Ready(ctx)

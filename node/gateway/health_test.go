@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,4 +50,21 @@ func TestReadyTakesLong(t *testing.T) {
 			t.Errorf("%d %s after %v", res.status, res.body, time.Since(began))
 		}
 	})
+}
+
+// TestReadyPanics has the check panic: the log has its stack, not only that of the request.
+func TestReadyPanics(t *testing.T) {
+	var log bytes.Buffer
+	g := New(Config{
+		Cluster: newFake(), Ready: func(context.Context) error { panic("a secret") },
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if p := wantProblem(t, get(t, g, "/readyz"), 500, "internal-error"); strings.Contains(p.Detail, "secret") {
+		t.Errorf("%+v", p)
+	}
+	g.flush()
+	line, _, _ := strings.Cut(log.String(), "\n")
+	if !strings.Contains(line, `msg="readiness check panicked" panic="a secret"`) || !strings.Contains(line, "health_test.go:") {
+		t.Errorf("log: %s", &log)
+	}
 }

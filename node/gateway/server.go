@@ -25,9 +25,10 @@ const (
 
 // Serve answers the connections of l, at most 1,024 at a time, until ctx ends, and returns nil, or l fails, which is its error.
 // When ctx ends, requests have 5 s to end, and another second to say that they did not; what still runs then, because it does
-// not heed its context, goes on without a connection. Serve closes l. If that is on a loopback address, the gateway is as
+// not heed its context, goes on without a connection. It waits at most 1 s more for the handler of the log. Serve closes l. If that is on a loopback address, the gateway is as
 // [Config].LoopbackOnly says. It may be called for several listeners.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
+	defer g.flush()
 	here := *g
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
 		here.config.LoopbackOnly = true

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// TestAudit has a client, and a node's own program, do what the log shall tell of.
+func TestAudit(t *testing.T) {
+	host := testHost()
+	logs := make([]safeBuffer, 2)
+	var nodes []*Node
+	for i := range 2 {
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		nodes = append(nodes, n)
+	}
+	a, b := nodes[0], nodes[1]
+	if err := b.Join(t.Context(), a.Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, a, b)
+	client, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for id := range int64(3) {
+		if _, err := client.Request(t.Context(), IntID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := func(via interface {
+		stop(ctx context.Context, k key) (bool, error)
+	}, id int64, want bool) {
+		t.Helper()
+		if stopped, err := via.stop(t.Context(), key{ID: IntID(id)}); err != nil || stopped != want {
+			t.Errorf("stop %d: %v, %v", id, stopped, err)
+		}
+	}
+	stop(client, 1, true)
+	stop(client, 2, true)
+	stop(client, 2, false)
+	stop(a, 0, true)
+	if err := client.Disconnect(t.Context(), b.Self()); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wire.Dial(t.Context(), a.Addr(), creds, wire.Hello{Name: "x", Role: 99}, refuser{}); err == nil {
+		t.Error("role 99 is let in")
+	}
+	from := ` from=127\.\d+\.\d+\.\d+:\d+$`
+	said(t, &logs[0],
+		`msg="client attached" by=client-\d+`+from,
+		`msg="client detached" after=\S+ calls=7 by=client-\d+`+from,
+		`msg="worker stopped" kind=default id=1 node=2@\S+ by=client-\d+`+from,
+		`msg="worker stopped" kind=default id=2 node=1@\S+ by=client-\d+`+from,
+		`msg="worker stopped" kind=default id=0 node=1@\S+ by=1@\S+$`,
+		`msg="member removed" node=2@\S+ by=client-\d+`+from,
+		`msg="connection refused" from=\S+ why="bad request: role 99"$`)
+	said(t, &logs[1],
+		`msg="worker stopped" kind=default id=1 node=2@\S+ by=1@\S+`+from,
+		`msg="removed from the cluster" by=1@\S+`+from)
+	if got := logs[0].String() + logs[1].String(); strings.Count(got, "worker stopped") != 4 {
+		t.Errorf("log:\n%s", got)
+	}
+}
+
+// said waits until the log has a line for each pattern.
+func said(t *testing.T, log *safeBuffer, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		await(t, func() error {
+			if !regexp.MustCompile("(?m)" + p).MatchString(log.String()) {
+				return fmt.Errorf("no line %s in\n%s", p, log)
+			}
+			return nil
+		})
+	}
+}
+
+// TestAuditIsBounded has somebody do things in a loop.
+func TestAuditIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text safeBuffer
+		a := newAudit(slog.New(slog.NewTextHandler(&text, nil)))
+		for range 1000 {
+			a.note("worker stopped", actor{name: "1@a"})
+		}
+		time.Sleep(time.Second)
+		a.note("worker stopped", actor{"2@a", "b:1"})
+		lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+		if len(lines) != 101 || !strings.HasSuffix(lines[100], `msg="worker stopped" by=2@a from=b:1 left_out=900`) {
+			t.Errorf("%d lines, the last are %q", len(lines), lines[100:])
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// Stop ends the worker of id on its owner, or on this node if the owner is out of reach,
+// and reports whether one lived. A worker that loads answers who waits for it first.
+func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+	return n.stop(ctx, key{ID: id})
+}
+
+func (n *Node) stop(ctx context.Context, k key) (stopped bool, err error) {
+	return n.stopBy(ctx, k, n.own())
+}
+
+// stopBy is Stop as asked for by an actor.
+func (n *Node) stopBy(ctx context.Context, k key, by actor) (stopped bool, err error) {
+	ctx, cancel := withDefaultTimeout(ctx)
+	defer cancel()
+	p := n.members.view.Load().place(k.ID)
+	if !p.self {
+		s, err := n.members.sessions.get(ctx, p)
+		if err == nil {
+			err = s.Do(ctx, opStop, k, &stopped)
+			if stopped {
+				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, DefaultKind), "id", k.ID.String(), "node", p.text)
+			}
+			return stopped, err
+		}
+		if !errors.Is(err, wire.Unreachable) {
+			return false, err
+		}
+	}
+	return n.stopHere(k, by), nil
+}
+
+// stopHere ends the worker on this node.
+func (n *Node) stopHere(k key, by actor) bool {
+	r := n.registryOf(k.Kind)
+	if r == nil || !r.stop(k.ID) {
+		return false
+	}
+	n.audit.note("worker stopped", by, "kind", r.name, "id", k.ID.String(), "node", n.name)
+	return true
+}

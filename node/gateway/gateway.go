@@ -61,7 +61,6 @@ type Gateway struct {
 	config Config
 	token  [sha256.Size]byte // of config.Token
 	log    *slog.Logger
-	cross  *http.CrossOriginProtection
 	probes *singleflight.Group // of Ready
 }
 
@@ -71,7 +70,6 @@ func New(c Config) *Gateway {
 		config: c,
 		token:  sha256.Sum256([]byte(c.Token)),
 		log:    cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
-		cross:  http.NewCrossOriginProtection(),
 		probes: new(singleflight.Group),
 	}
 }
@@ -93,6 +91,10 @@ func (g *Gateway) serve(x *exchange) error {
 	}
 	if err := x.find(); err != nil {
 		return err
+	}
+	if x.foreign() {
+		return newProblem(http.StatusForbidden, "cross origin",
+			"a page of another site asks; this gateway answers programs, and pages of its own origin")
 	}
 	if err := x.read(); err != nil {
 		return err

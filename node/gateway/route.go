@@ -17,15 +17,16 @@ import (
 type route struct {
 	pattern string
 	body    bool     // POST, with a body; otherwise GET and HEAD, without
+	runs    bool     // it may run a source or a server
 	query   []string // the parameters that it knows
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
 
 // routes is THE table of endpoints.
 var routes = []route{
-	{pattern: "/v1/request/{id}", query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
-	{pattern: "/v1/value/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).value},
-	{pattern: "/v1/call/{kind}/{id}", body: true, query: []string{"timeout"}, handle: (*Gateway).call},
+	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
+	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
+	{pattern: "/v1/call/{kind}/{id}", body: true, runs: true, query: []string{"timeout"}, handle: (*Gateway).call},
 	{pattern: "/v1/owner/{id}", handle: (*Gateway).owner},
 	{pattern: "/v1/why/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).why},
 	{pattern: "/v1/nodes", handle: (*Gateway).nodes},

@@ -9,7 +9,8 @@
 //
 // The handlers: request.go asks for values and makes calls, account.go tells of the cluster, and health.go of this process.
 // openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
-// is [Gateway.Serve], with limits for what a caller can hold; listen.go and token.go decide who may be let in.
+// is [Gateway.Serve]; conns.go, conn.go and body.go bound what a caller can hold; listen.go and token.go decide who may be
+// let in.
 //
 // An id is one segment of the path, percent-encoded: a/b is a%2Fb. Dots are not special: the id ".." is asked for as
 // %2E%2E, or as it is, which some clients and proxies rewrite on the way. The empty id has no address and is refused, as a
@@ -26,10 +27,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -62,6 +65,10 @@ type Gateway struct {
 	token  [sha256.Size]byte // of config.Token
 	log    *slog.Logger
 	probes *singleflight.Group // of Ready
+
+	bodies   *semaphore.Weighted // bytes of large bodies that calls hold
+	marshals *semaphore.Weighted // answers that become JSON
+	answers  *semaphore.Weighted // bytes of large answers that clients have not taken
 }
 
 // New returns a gateway to c.Cluster.
@@ -71,13 +78,18 @@ func New(c Config) *Gateway {
 		token:  sha256.Sum256([]byte(c.Token)),
 		log:    cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
 		probes: new(singleflight.Group),
+
+		bodies:   semaphore.NewWeighted(maxBodies),
+		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		answers:  semaphore.NewWeighted(maxAnswers),
 	}
 }
 
 // ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http expects, if there is nobody to answer
 // any more.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
+	x := &exchange{ResponseWriter: w, gateway: g, r: r, began: time.Now(), unread: r.ContentLength != 0}
+	x.conn, _ = r.Context().Value(connKey{}).(*conn)
 	defer g.finish(x)
 	x.secure()
 	if err := g.serve(x); err != nil {
@@ -86,6 +98,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(x *exchange) error {
+	if !isHealth(x.r) && !x.conn.served() {
+		return overloadedProblem("all connections are busy; try again later")
+	}
 	if err := g.guard(x.r); err != nil {
 		return err
 	}
@@ -95,6 +110,9 @@ func (g *Gateway) serve(x *exchange) error {
 	if x.foreign() {
 		return newProblem(http.StatusForbidden, "cross origin",
 			"a page of another site asks; this gateway answers programs, and pages of its own origin")
+	}
+	if !isHealth(x.r) {
+		x.conn.know()
 	}
 	if err := x.read(); err != nil {
 		return err
@@ -144,6 +162,8 @@ func (g *Gateway) finish(x *exchange) {
 			x.problem(panicProblem())
 		}
 	}
+	g.bodies.Release(x.place)
+	g.answers.Release(x.held)
 	g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
 		"status", x.status, "took", time.Since(x.began), "trace", x.trace)
 	if abort {

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -11,7 +13,7 @@ const readyTimeout = 5 * time.Second
 
 // healthy says that the process serves.
 func (g *Gateway) healthy(_ context.Context, x *exchange) error {
-	x.send(http.StatusOK, textType, []byte("ok\n"))
+	x.send(http.StatusOK, textType, strings.NewReader("ok\n"))
 	return nil
 }
 
@@ -29,7 +31,7 @@ func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 			return p
 		}
 	}
-	x.send(http.StatusOK, textType, []byte("ok\n"))
+	x.send(http.StatusOK, textType, strings.NewReader("ok\n"))
 	return nil
 }
 
@@ -65,6 +67,6 @@ var openAPIDocument []byte
 
 // openAPI gives the description of all this (OpenAPI 3.0.3).
 func (g *Gateway) openAPI(_ context.Context, x *exchange) error {
-	x.send(http.StatusOK, jsonType, openAPIDocument)
+	x.send(http.StatusOK, jsonType, bytes.NewReader(openAPIDocument))
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -20,6 +21,9 @@ const (
 	problemType = "application/problem+json"
 	textType    = "text/plain; charset=utf-8"
 	binaryType  = "application/octet-stream"
+
+	smallAnswer = 64 << 10  // bytes that need no place
+	maxAnswers  = 256 << 20 // bytes of larger answers, until their clients have taken them
 )
 
 // secure sets what goes with every answer. A value may come from anywhere and call itself text/html or a script: a browser
@@ -32,24 +36,59 @@ func (x *exchange) secure() {
 	h.Set("Cache-Control", "no-store")
 }
 
+// A content is the body of an answer: a [bytes.Reader] or a [strings.Reader].
+type content interface {
+	Len() int
+	io.WriterTo
+}
+
+// hold takes a place for a large answer. The exchange gives it back at its end. It fails if
+// clients have yet to take too much of other answers.
+func (x *exchange) hold(size int) error {
+	if size <= smallAnswer {
+		return nil
+	}
+	if !x.gateway.answers.TryAcquire(int64(size)) {
+		p := overloadedProblem("clients read too slowly; ask for large answers one after the other, or later")
+		p.Outcome = node.Ran.String()
+		return p
+	}
+	x.held = int64(size)
+	return nil
+}
+
 // send writes a whole answer.
-func (x *exchange) send(status int, contentType string, body []byte) {
+func (x *exchange) send(status int, contentType string, body content) {
 	h := x.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	x.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.Write(body) // fails if the caller is gone
+		_, _ = body.WriteTo(x) // fails if the caller is gone
 	}
 }
 
 func (x *exchange) json(v any) error {
-	body, err := marshal(v)
+	body, err := x.marshal(v)
 	if err != nil {
 		return err
 	}
-	x.send(http.StatusOK, jsonType, body)
+	x.send(http.StatusOK, jsonType, bytes.NewReader(body))
 	return nil
+}
+
+// marshal returns v in JSON and holds it. Few do so at a time: a value can grow to six times
+// its size.
+func (x *exchange) marshal(v any) ([]byte, error) {
+	if err := x.gateway.marshals.Acquire(x.r.Context(), 1); err != nil {
+		return nil, err
+	}
+	defer x.gateway.marshals.Release(1)
+	body, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return body, x.hold(len(body))
 }
 
 func (x *exchange) problem(p *problem) {
@@ -57,13 +96,10 @@ func (x *exchange) problem(p *problem) {
 	if err != nil { // of strings and a number: never
 		body = nil
 	}
-	h := x.Header()
-	for _, name := range []string{"Age", "Content-Encoding", "Etag", "Last-Modified"} { // of the answer that was to be
-		h.Del(name)
-	}
-	h.Set("Cache-Control", "no-store")
-	maps.Copy(h, p.header)
-	x.send(p.Status, problemType, body)
+	clear(x.Header()) // of the answer that was to be
+	x.secure()
+	maps.Copy(x.Header(), p.header)
+	x.send(p.Status, problemType, bytes.NewReader(body))
 }
 
 // marshal leaves <, > and & as they are: no browser takes these answers for HTML.
@@ -133,13 +169,18 @@ func contentType(v node.Value) string {
 }
 
 // bare writes the value of a reply as it is.
-func (x *exchange) bare(reply node.Reply) {
+func (x *exchange) bare(reply node.Reply) error {
 	h := x.Header()
 	h.Set("X-Distproc-Node", reply.Node)
 	h.Set("X-Distproc-Cached", strconv.FormatBool(reply.Cached))
 	h.Set("X-Distproc-Stale", strconv.FormatBool(reply.Stale))
 	h.Set("X-Distproc-Degraded", strconv.FormatBool(reply.Degraded))
-	x.send(http.StatusOK, contentType(reply.Value), []byte(reply.Value.String()))
+	value := reply.Value.String()
+	if err := x.hold(len(value)); err != nil {
+		return err
+	}
+	x.send(http.StatusOK, contentType(reply.Value), strings.NewReader(value))
+	return nil
 }
 
 // freshness returns the Age and the max-age of a reply, in seconds. A cache takes it for fresh while max-age

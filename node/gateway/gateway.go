@@ -9,7 +9,8 @@
 //
 // The handlers: request.go asks for values and makes calls, account.go tells of the cluster, and health.go of this process.
 // openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
-// is [Gateway.Serve], with limits for what a caller can hold; listen.go and token.go decide who may be let in.
+// is [Gateway.Serve]; conns.go, conn.go and body.go bound what a caller can hold; listen.go and token.go decide who may be
+// let in.
 //
 // An id is one segment of the path, percent-encoded: a/b is a%2Fb. Dots are not special: the id ".." is asked for as
 // %2E%2E, or as it is, which some clients and proxies rewrite on the way. The empty id has no address and is refused, as a
@@ -26,11 +27,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -60,12 +63,15 @@ type Config struct {
 // A Gateway is an [http.Handler] that answers from a cluster. It may be called from any number of goroutines.
 type Gateway struct {
 	config   Config
-	token    [sha256.Size]byte // of config.Token
-	log      *slog.Logger      // bounded
-	flush    func()            // of log
-	cross    *http.CrossOriginProtection
+	token    [sha256.Size]byte   // of config.Token
+	log      *slog.Logger        // bounded
+	flush    func()              // of log
 	probes   *singleflight.Group // of Ready
 	refusals *boundedlog.Repeats
+
+	bodies   *semaphore.Weighted // bytes of large bodies that calls hold
+	marshals *semaphore.Weighted // answers that become JSON
+	answers  *semaphore.Weighted // bytes of large answers that clients have not taken
 }
 
 // New returns a gateway to c.Cluster.
@@ -76,16 +82,20 @@ func New(c Config) *Gateway {
 		token:    sha256.Sum256([]byte(c.Token)),
 		log:      log,
 		flush:    flush,
-		cross:    http.NewCrossOriginProtection(),
 		probes:   new(singleflight.Group),
 		refusals: new(boundedlog.Repeats),
+
+		bodies:   semaphore.NewWeighted(maxBodies),
+		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		answers:  semaphore.NewWeighted(maxAnswers),
 	}
 }
 
 // ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http expects, if there is nobody to answer
 // any more.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
+	x := &exchange{ResponseWriter: w, gateway: g, r: r, began: time.Now(), unread: r.ContentLength != 0}
+	x.conn, _ = r.Context().Value(connKey{}).(*conn)
 	defer g.finish(x)
 	x.secure()
 	if err := g.serve(x); err != nil {
@@ -94,12 +104,24 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(x *exchange) error {
+	if !isHealth(x.r) && !x.conn.served() {
+		return overloadedProblem("all connections are busy; try again later")
+	}
 	if p := g.guard(x.r); p != nil {
 		g.refused(x.r, p)
 		return p
 	}
 	if err := x.find(); err != nil {
 		return err
+	}
+	if x.foreign() {
+		p := newProblem(http.StatusForbidden, "cross origin",
+			"a page of another site asks; this gateway answers programs, and pages of its own origin")
+		g.refused(x.r, p)
+		return p
+	}
+	if !isHealth(x.r) {
+		x.conn.know()
 	}
 	if err := x.read(); err != nil {
 		return err
@@ -149,6 +171,8 @@ func (g *Gateway) finish(x *exchange) {
 			x.problem(panicProblem())
 		}
 	}
+	g.bodies.Release(x.place)
+	g.answers.Release(x.held)
 	g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
 		"status", x.status, "took", time.Since(x.began), "trace", x.trace)
 	if abort {

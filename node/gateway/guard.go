@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -16,15 +18,11 @@ func (g *Gateway) guard(r *http.Request) *problem {
 		return newProblem(http.StatusMisdirectedRequest, "foreign host",
 			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", clipped(r.Host))
 	}
-	if path := r.URL.Path; path != "/healthz" && path != "/readyz" && !g.authorized(r) {
+	if !isHealth(r) && !g.authorized(r) {
 		p := newProblem(http.StatusUnauthorized, "unauthorized",
 			"send the header Authorization: Bearer TOKEN, with the token of this gateway")
 		p.header.Set("WWW-Authenticate", `Bearer realm="distproc"`)
 		return p
-	}
-	if err := g.cross.Check(r); err != nil || crossSite(r) {
-		return newProblem(http.StatusForbidden, "cross origin",
-			"a page of another site asks; this gateway answers programs, and pages of its own origin")
 	}
 	return nil
 }
@@ -36,6 +34,9 @@ func (g *Gateway) refused(r *http.Request, why *problem) {
 		g.log.Warn("request refused", append([]any{"from", r.RemoteAddr, "why", why.Title}, leftOut...)...)
 	}
 }
+
+// isHealth reports whether anybody may make the request, at any time.
+func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // known reports whether a Host is one under which a gateway on loopback is known. Another name that leads here is that of a
 // page in a browser, which had it resolved to this machine (DNS rebinding). Browsers always send one, so none will do.
@@ -79,11 +80,23 @@ func (g *Gateway) authorized(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
 }
 
-// crossSite reports whether a page of another site asks by script or picture, which [http.CrossOriginProtection] lets pass for
-// GET. Even if that page cannot read the answer, its question runs a source here. To follow a link is fine.
-func crossSite(r *http.Request) bool {
-	if r.Header.Get("Sec-Fetch-Site") != "cross-site" {
+// foreign reports whether a page of another origin makes the request. That page cannot read
+// the answer, but its question may run a source. A link to an endpoint that runs nothing is
+// fine. Browsers send Sec-Fetch-Site to this machine and by HTTPS; elsewhere they send an
+// Origin or a Referer, unless the page forbids the latter.
+func (x *exchange) foreign() bool {
+	h := x.r.Header
+	switch h.Get("Sec-Fetch-Site") {
+	case "same-origin", "none": // none: not by a page, but typed
 		return false
+	case "":
+		origin := cmp.Or(h.Get("Origin"), h.Get("Referer"))
+		if origin == "" || !x.route.runs {
+			return false
+		}
+		u, err := url.Parse(origin)
+		return err != nil || !strings.EqualFold(u.Host, x.r.Host)
 	}
-	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+	link := h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document"
+	return x.route.runs || !link
 }

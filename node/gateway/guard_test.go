@@ -110,28 +110,72 @@ func TestCrossOrigin(t *testing.T) {
 		{"POST", "Origin=http://evil.example", false},
 		{"POST", "Origin=null", false},
 		{"GET", "Sec-Fetch-Site=same-origin", true},
-		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", true},
+		{"GET", "Sec-Fetch-Site=none Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", true},
+		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", false},
+		{"GET", "Sec-Fetch-Site=same-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", false},
+		{"GET", "Sec-Fetch-Site=same-site Sec-Fetch-Mode=no-cors", false},
+		{"GET", "Sec-Fetch-Site=same-origin Referer=http://proxy.example/", true}, // which rewrites the Host
+		{"GET", "", true},
+		{"GET", "Origin=http://localhost:8080", true},
+		{"GET", "Origin=http://evil.example", false},
+		{"GET", "Origin=http://localhost:3000", false},
+		{"GET", "Origin=null", false},
+		{"GET", "Referer=http://localhost:8080/page", true},
+		{"GET", "Referer=http://evil.example/localhost:8080", false},
+		{"GET", "Referer=http://localhost:8080@evil.example/", false},
+		{"GET", "Referer=::", false},
 		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe", false},
 		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image", false},
 		{"GET", "Sec-Fetch-Site=cross-site Sec-Fetch-Mode=cors", false},
 	} {
-		f := newFake()
-		target := map[string]string{"GET": "/v1/request/7", "POST": "/v1/call/price/7"}[c.method]
-		r := httptest.NewRequest(c.method, target, nil)
-		r.Host = "localhost:8080"
-		for h := range strings.FieldsSeq(c.headers) {
-			name, value, _ := strings.Cut(h, "=")
-			r.Header.Set(name, value)
+		for _, target := range map[string][]string{
+			"GET": {"/v1/request/7", "/v1/request/7?refresh=true", "/v1/value/7"}, "POST": {"/v1/call/price/7"},
+		}[c.method] {
+			f := newFake()
+			res := askAs(t, newGateway(f), c.method, target, c.headers)
+			if ok := res.status == 200; ok != c.ok || ok != (f.asked != nil) {
+				t.Errorf("%s %s, %s: status %d, asked %q", c.method, target, c.headers, res.status, f.asked)
+			}
+			if !c.ok {
+				wantProblem(t, res, 403, "cross-origin")
+			}
+			if res.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Error("pages of other origins may read the answer")
+			}
 		}
-		res := ask(t, newGateway(f), r)
-		if ok := res.status == 200; ok != c.ok || ok != (f.asked != nil) {
-			t.Errorf("%s, %s: status %d, asked %q", c.method, c.headers, res.status, f.asked)
-		}
-		if !c.ok {
-			wantProblem(t, res, 403, "cross-origin")
-		}
-		if res.header.Get("Access-Control-Allow-Origin") != "" {
-			t.Error("pages of other origins may read the answer")
+	}
+}
+
+// askAs asks with headers, NAME=VALUE ….
+func askAs(t *testing.T, g *Gateway, method, target, headers string) answer {
+	t.Helper()
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = "localhost:8080"
+	for h := range strings.FieldsSeq(headers) {
+		name, value, _ := strings.Cut(h, "=")
+		r.Header.Set(name, value)
+	}
+	return ask(t, g, r)
+}
+
+// Pages of other origins may link to what runs nothing.
+func TestCrossOriginLink(t *testing.T) {
+	for headers, ok := range map[string]bool{
+		"Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document": true,
+		"Sec-Fetch-Site=same-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document":  true,
+		"Referer=http://evil.example/":                                              true,
+		"Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=iframe":   false,
+		"Sec-Fetch-Site=cross-site Sec-Fetch-Mode=no-cors Sec-Fetch-Dest=image":     false,
+		"Sec-Fetch-Site=same-site Sec-Fetch-Mode=cors Origin=http://localhost:3000": false,
+	} {
+		for _, rt := range routes {
+			if rt.runs || rt.pattern == "/metrics" {
+				continue
+			}
+			target := strings.Replace(rt.pattern, "{id}", "7", 1)
+			if res := askAs(t, newGateway(newFake()), "GET", target, headers); (res.status == 200) != ok {
+				t.Errorf("%s, %s: status %d", target, headers, res.status)
+			}
 		}
 	}
 }

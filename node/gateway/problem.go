@@ -125,6 +125,11 @@ func methodProblem(method string, allowed []string) *problem {
 	return p
 }
 
+// overloadedProblem is that of a gateway which holds as much as it may.
+func overloadedProblem(format string, args ...any) *problem {
+	return clusterProblem(wire.Errorf(wire.Overloaded, node.NotRun, format, args...))
+}
+
 func tooLarge() *problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "too large", "a message is at most %d bytes", wire.MaxValue)
 }

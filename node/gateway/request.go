@@ -2,12 +2,8 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
@@ -60,8 +56,7 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	age, maxAge := freshness(reply)
 	x.Header().Set("Age", strconv.FormatInt(age, 10))
 	x.Header().Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge))
-	x.bare(reply)
-	return nil
+	return x.bare(reply)
 }
 
 // call sends the body to the server of an id and answers with what that says. Its time begins when the body is there.
@@ -79,8 +74,7 @@ func (g *Gateway) call(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	x.bare(reply)
-	return nil
+	return x.bare(reply)
 }
 
 // message reads the body.
@@ -97,15 +91,9 @@ func (x *exchange) message() (node.Value, error) {
 	if x.r.ContentLength > wire.MaxValue {
 		return node.Value{}, tooLarge()
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.ResponseWriter, x.r.Body, wire.MaxValue))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return node.Value{}, tooLarge()
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return node.Value{}, newProblem(http.StatusRequestTimeout, "slow body", "the body took more than %v", bodyTimeout)
-	}
+	body, err := x.body()
 	if err != nil {
-		return node.Value{}, badRequest("body: %v", err)
+		return node.Value{}, err
 	}
-	return node.MediaValue(mediaType, string(body)), nil
+	return node.MediaValue(mediaType, body), nil
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,15 +18,16 @@ import (
 type route struct {
 	pattern string
 	body    bool     // POST, with a body; otherwise GET and HEAD, without
+	runs    bool     // it may run a source or a server
 	query   []string // the parameters that it knows
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
 
 // routes is THE table of endpoints.
 var routes = []route{
-	{pattern: "/v1/request/{id}", query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
-	{pattern: "/v1/value/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).value},
-	{pattern: "/v1/call/{kind}/{id}", body: true, query: []string{"timeout"}, handle: (*Gateway).call},
+	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
+	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
+	{pattern: "/v1/call/{kind}/{id}", body: true, runs: true, query: []string{"timeout"}, handle: (*Gateway).call},
 	{pattern: "/v1/owner/{id}", handle: (*Gateway).owner},
 	{pattern: "/v1/why/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).why},
 	{pattern: "/v1/nodes", handle: (*Gateway).nodes},
@@ -39,10 +41,15 @@ var routes = []route{
 // An exchange is one request and its answer.
 type exchange struct {
 	http.ResponseWriter
-	r      *http.Request
-	began  time.Time
-	route  *route // nil if there is none
-	status int    // 0 until the answer begins
+	gateway *Gateway
+	conn    *conn // nil if the request is not of Serve
+	r       *http.Request
+	began   time.Time
+	route   *route // nil if there is none
+	status  int    // 0 until the answer begins
+	unread  bool   // part of the body may still come
+	place   int64  // in gateway.bodies
+	held    int64  // of gateway.answers
 
 	query   url.Values
 	id      node.ID
@@ -146,19 +153,34 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-// WriteHeader notes the status.
+// WriteHeader notes the status. The connection closes after the answer if it is spare, or if
+// the server would have to read on in a body that nobody wants.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
+		if x.unread || !x.conn.served() {
+			x.Header().Set("Connection", "close")
+		}
+		if x.unread {
+			_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(time.Now().Add(lingerTimeout)) // fails without a connection
+			x.conn.waits(forClosing)
+		}
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
 
 func (x *exchange) Write(b []byte) (int, error) {
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	return x.ResponseWriter.Write(b)
+}
+
+// WriteString writes in pieces, so that a client who reads slowly does not make this side
+// hold a copy of a value that the cache has.
+func (x *exchange) WriteString(s string) (int, error) {
+	n, err := io.Copy(struct{ io.Writer }{x}, io.LimitReader(strings.NewReader(s), int64(len(s))))
+	return int(n), err
 }
 
 // Unwrap is for [http.ResponseController].

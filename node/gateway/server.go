@@ -8,22 +8,19 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 const (
-	maxConns      = 1024 // connections; others wait to be accepted
-	maxHeader     = 16 << 10
+	maxHeader     = 8 << 10 // and 4 KiB that net/http allows on top
 	headerTimeout = 5 * time.Second
-	bodyTimeout   = 20 * time.Second                          // for a request to arrive
-	writeTimeout  = bodyTimeout + maxTimeout + 40*time.Second // from the end of its header to that of its answer
 	idleTimeout   = time.Minute
 	drainTimeout  = 5 * time.Second // that requests have when the gateway closes
 	abortTimeout  = time.Second     // and then, to tell their callers so
 )
 
-// Serve answers the connections of l, at most 1,024 at a time, until ctx ends, and returns nil, or l fails, which is its error.
+// Serve answers the connections of l until ctx ends, and returns nil, or l fails, which is its error. It holds at most 1,024
+// connections, and half as many as the process may have files open. Beyond that it closes the one that has waited
+// longest for its client, or answers about health only if none waits. Accept errors that pass do not end it.
 // When ctx ends, requests have 5 s to end, and another second to say that they did not; what still runs then, because it does
 // not heed its context, goes on without a connection. It waits at most 1 s more for the handler of the log. Serve closes l. If that is on a loopback address, the gateway is as
 // [Config].LoopbackOnly says. It may be called for several listeners.
@@ -35,9 +32,10 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	}
 	base, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(errClosing)
-	s := newServer(base, &here)
+	bounded := newConns(l, placesFor(maxFiles()), g.log)
+	s := newServer(base, &here, bounded)
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(netutil.LimitListener(l, maxConns)) }()
+	go func() { served <- s.Serve(bounded) }()
 	select {
 	case err := <-served: // the listener failed
 		end(errClosing)
@@ -52,16 +50,17 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-func newServer(base context.Context, g *Gateway) *http.Server {
+func newServer(base context.Context, g *Gateway, l *conns) *http.Server {
 	return &http.Server{
 		Handler:           g,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withConn,
+		ConnState:         l.state,
 	}
 }
 

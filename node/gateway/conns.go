@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	maxConns   = 1024 // connections, spare ones included
+	spareConns = 16   // of these, for health while all others are busy
+	minPlaces  = 16   // besides those of spare connections, however few files may be open
+
+	minPause = 5 * time.Millisecond // after a failed accept
+	maxPause = time.Second
+	recovery = 10 * time.Second // without failed accepts, before the next one is logged
+)
+
+// A conns is a listener that bounds the connections of a server. A connection above the
+// bound takes the place of one that waits for its client. If all of them work, it is spare:
+// health is all that it can ask for.
+type conns struct {
+	net.Listener
+	places int // besides those of spare connections
+	log    *slog.Logger
+	failed time.Time // last failed accept; only Accept uses it
+	close  func() error
+	closed chan struct{}
+	freed  chan struct{} // has an element if a place may have become free
+
+	mu    sync.Mutex // guards what follows, and the same of each conn
+	all   map[*conn]bool
+	from  map[netip.Prefix]int // connections by address
+	spare int                  // spare connections
+}
+
+func newConns(l net.Listener, places int, log *slog.Logger) *conns {
+	closed := make(chan struct{})
+	return &conns{
+		Listener: l, places: places, log: log, closed: closed, freed: make(chan struct{}, 1),
+		close: sync.OnceValue(func() error { close(closed); return l.Close() }),
+		all:   make(map[*conn]bool), from: make(map[netip.Prefix]int),
+	}
+}
+
+// placesFor returns the places of a process that may have so many files open. The gateway
+// leaves half of them to others.
+func placesFor(files int) int {
+	return max(minPlaces, min(maxConns, files/2)-spareConns)
+}
+
+// Accept returns the next connection when there is a place for it, which takes a moment if
+// spare connections work, too.
+func (l *conns) Accept() (net.Conn, error) {
+	nc, err := l.accept()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if c := l.admit(nc); c != nil {
+			return c, nil
+		}
+		select {
+		case <-l.freed:
+		case <-time.After(shortWait): // another connection may have waited long enough
+		case <-l.closed:
+			nc.Close()
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// accept returns the next connection. It fails if the listener does, but waits while the
+// system cannot open connections.
+func (l *conns) accept() (net.Conn, error) {
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		nc, err := l.Listener.Accept()
+		short := isOneOf(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM)
+		network := isOneOf(err, syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH)
+		if !short && !network {
+			return nc, err
+		}
+		if short {
+			l.makeRoom()
+		}
+		if time.Since(l.failed) > recovery {
+			l.log.Warn("HTTP connections wait because the system cannot open them; "+
+				"if too many files are open, raise their limit (ulimit -n)", "err", err)
+		}
+		l.failed = time.Now()
+		select {
+		case <-time.After(pause):
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func isOneOf(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
+// Close closes the listener. The server closes the connections.
+func (l *conns) Close() error { return l.close() }
+
+// admit gives a connection a place. It returns nil if there is none.
+func (l *conns) admit(nc net.Conn) *conn {
+	c := &conn{Conn: nc, of: l, from: addressOf(nc.RemoteAddr()), wait: forFirst, since: time.Now()}
+	l.mu.Lock()
+	var out *conn
+	if len(l.all)-l.spare >= l.places {
+		out = l.idlestLocked(false, 0)
+		c.spare = out == nil
+	}
+	if c.spare && l.spare >= spareConns {
+		if out = l.idlestLocked(true, 0); out == nil {
+			l.mu.Unlock()
+			return nil
+		}
+	}
+	l.removeLocked(out)
+	l.all[c] = true
+	l.from[c.from]++
+	if c.spare {
+		l.spare++
+	}
+	l.mu.Unlock()
+	if out != nil {
+		out.Conn.Close()
+	}
+	return c
+}
+
+// makeRoom closes a connection that waits, for its descriptor.
+func (l *conns) makeRoom() {
+	l.mu.Lock()
+	out := l.idlestLocked(false, shortWait)
+	l.removeLocked(out)
+	l.mu.Unlock()
+	if out != nil {
+		out.Conn.Close()
+	}
+}
+
+// idlestLocked returns the connection that has used up the largest part of the time that it
+// may wait, weighed with the number of connections of its address. So whoever holds most
+// gives first, and one address can have all places if no other asks for them: a proxy is
+// one address. It returns nil if no connection has waited long enough.
+func (l *conns) idlestLocked(spare bool, enough time.Duration) (idlest *conn) {
+	now, most := time.Now(), -1.0
+	for c := range l.all {
+		waited := now.Sub(c.since)
+		if c.spare != spare || c.wait == forNothing || waited < max(enough, c.wait.grace) {
+			continue
+		}
+		if part := float64(waited) / float64(c.wait.limit) * float64(l.from[c.from]); part > most {
+			idlest, most = c, part
+		}
+	}
+	return idlest
+}
+
+func (l *conns) removeLocked(c *conn) {
+	if c == nil || !l.all[c] {
+		return
+	}
+	delete(l.all, c)
+	if l.from[c.from]--; l.from[c.from] == 0 {
+		delete(l.from, c.from)
+	}
+	if c.spare {
+		l.spare--
+	}
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
+}
+
+// state is the server's ConnState.
+func (l *conns) state(nc net.Conn, s http.ConnState) {
+	c := nc.(*conn)
+	switch s {
+	case http.StateActive:
+		c.waits(forNothing)
+	case http.StateIdle:
+		c.waits(forNext)
+	}
+}
+
+// connKey is that of a request's connection in its context.
+type connKey struct{}
+
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// addressOf returns the address whose connections are counted together: that of a host, or
+// the /64 network of an IPv6 host, which can have any address there.
+func addressOf(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits) // the zero Prefix, of an address that is none
+	return p
+}

@@ -21,8 +21,8 @@ import (
 )
 
 func TestWrongCookie(t *testing.T) {
-	l, refused := listen(t, credentials(t, []byte("one")))
-	_, err := Dial(t.Context(), l.Addr().String(), credentials(t, []byte("another")), Hello{}, echo{})
+	l, refused := listen(t, credentials(t, []byte("the cookie of one cluster")))
+	_, err := Dial(t.Context(), l.Addr().String(), credentials(t, []byte("the cookie of another cluster")), Hello{}, echo{})
 	if !errors.Is(err, WrongCookie) {
 		t.Errorf("dial = %v, want %v", err, WrongCookie)
 	}
@@ -36,7 +36,7 @@ func TestWrongCookie(t *testing.T) {
 func TestManInTheMiddle(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
-	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("unknown")).config)
+	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("a cookie of its own")).config)
 	if err != nil {
 		t.Fatal(err)
 	}

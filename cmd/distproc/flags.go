@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -28,20 +29,23 @@ type connection struct {
 }
 
 func (c *connection) register(f *pflag.FlagSet) {
-	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, made on first use (default distproc/cookie in the user's config folder)")
+	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, 16 bytes or more; a node that starts makes it (default distproc/cookie in the user's config folder)")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
 	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core")
 }
 
-// cookie returns the secret and where it comes from: --cookie-file, DISTPROC_COOKIE, or the
-// usual file.
-func (c *connection) cookie() (secret []byte, source string, err error) {
+// cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual file. A
+// node that starts reads the file with [node.LoadCookie], a client with [node.ReadCookie].
+func (c *connection) cookie(read func(path string) ([]byte, error)) (secret []byte, source string, err error) {
 	path := c.cookieFile
 	if path == "" {
 		if s := os.Getenv("DISTPROC_COOKIE"); s != "" {
-			return []byte(s), "DISTPROC_COOKIE", nil
+			if secret, err = node.ParseCookie([]byte(s)); err != nil {
+				return nil, "", fmt.Errorf("DISTPROC_COOKIE: %w", err)
+			}
+			return secret, "DISTPROC_COOKIE", nil
 		}
 		dir, err := os.UserConfigDir()
 		if err != nil {
@@ -49,7 +53,10 @@ func (c *connection) cookie() (secret []byte, source string, err error) {
 		}
 		path = filepath.Join(dir, "distproc", "cookie")
 	}
-	secret, err = node.LoadCookie(path)
+	secret, err = read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("no cookie file %s; copy it from a node of the cluster, pass --cookie-file, or set DISTPROC_COOKIE", path)
+	}
 	return secret, path, err
 }
 
@@ -163,7 +170,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.reapAfter <= 0 {
 		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
 	}
-	cookie, from, err := m.cookie()
+	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {
 		return c, "", err
 	}

@@ -134,7 +134,7 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if _, err := node.ParseAddr(s.attach); err != nil {
 		return usageError{err}
 	}
-	cookie, _, err := s.cookie()
+	cookie, _, err := s.cookie(node.ReadCookie)
 	if err != nil {
 		return err
 	}

@@ -46,9 +46,7 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 			if !execute && len(args) == 0 && atTerminal() && !cmd.Flags().Changed("log-level") {
 				s.logLevel = "info" // whoever sits there wants to see nodes come and go
 			}
-			ctx, release := withHangup(cmd.Context())
-			defer release()
-			return runRepl(ctx, &s, args, execute)
+			return runRepl(cmd.Context(), &s, args, execute)
 		},
 	}
 	f := cmd.Flags()
@@ -96,6 +94,8 @@ type programFunc func(context.Context, *repl.Shell) error
 
 // runMember runs the program on a node of this process.
 func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
+	ctx, hangups, release := watchHangups(ctx)
+	defer release()
 	var w shellLog
 	log, err := s.logger(&w)
 	if err != nil {
@@ -114,6 +114,7 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 		defer close(joined)
 		n.join(joining, s.join)
 	})
+	wg.Go(func() { s.reload(joining, n.Node, hangups, log) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case <-joined:
 	case <-time.After(time.Second):
@@ -131,6 +132,8 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 
 // runAttached runs the program as a client of a running node.
 func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error {
+	ctx, release := withHangup(ctx)
+	defer release()
 	if _, err := node.ParseAddr(s.attach); err != nil {
 		return usageError{err}
 	}

@@ -81,7 +81,8 @@ type Timing = gossip.Timing
 // ParseTiming reads local, lan or wan.
 func ParseTiming(s string) (Timing, error) { return gossip.ParseTiming(s) }
 
-// TLSFiles names PEM files for mutual TLS. Either all are given or none.
+// TLSFiles names PEM files for mutual TLS, and whether names are verified. Either all files are
+// given or none.
 type TLSFiles = wire.TLSFiles
 
 // LoadCookie returns the cookie in the file at path, for a node. If there is no such file, it is
@@ -136,6 +137,9 @@ func Start(c Config) (*Node, error) {
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
 	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
 	if err != nil {
+		return nil, err
+	}
+	if err := creds.CheckOwn(addr.Name.String()); err != nil {
 		return nil, err
 	}
 	creds.NoBusyPoll = c.NoBusyPoll

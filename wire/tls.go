@@ -26,14 +26,20 @@ type Credentials struct {
 	Traffic    Traffic // of all connections that use them
 	NoBusyPoll bool    // their readers always sleep until something comes; set before use
 
-	cookie []byte
-	config *tls.Config
+	cookie     []byte
+	config     *tls.Config
+	verifyName bool
 }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
 type TLSFiles struct {
 	Cert, Key string // of this node
 	CA        string // that signed the certificates of all nodes
+
+	// VerifyName demands that the certificate of a node names it, by HOST as a DNS name or an IP
+	// address, or by NAME@HOST as an e-mail address, among its subject alternative names.
+	// Otherwise every certificate of the CA is good for every node. Clients need no name.
+	VerifyName bool
 }
 
 // NewCredentials returns credentials for clusters that share the cookie, which must have at least
@@ -52,7 +58,7 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		// Latency of the first byte matters to web pages; here small records only cost system calls.
 		DynamicRecordSizingDisabled: true,
 	}
-	c := &Credentials{cookie: cookie, config: config}
+	c := &Credentials{cookie: cookie, config: config, verifyName: files.VerifyName}
 	if files == (TLSFiles{}) {
 		cert, err := throwAwayCertificate()
 		if err != nil {

@@ -118,6 +118,9 @@ func (b *benchFlags) check(given func(flag string) bool) error {
 			return usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
+	if err := b.connection.check(); err != nil {
+		return err
+	}
 	if given("requests") && !given("duration") {
 		l.Duration = 0
 	}

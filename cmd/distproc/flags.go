@@ -32,7 +32,16 @@ func (c *connection) register(f *pflag.FlagSet) {
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
+	f.BoolVar(&c.tls.VerifyName, "tls-verify-name", false, "with mutual TLS, demand that a node's certificate has its HOST, or NAME@HOST as an e-mail address, among its alternative names")
 	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core")
+}
+
+// check refuses flags that make no sense together.
+func (c *connection) check() error {
+	if t := c.tls; t.VerifyName && t.Cert == "" && t.Key == "" && t.CA == "" {
+		return usagef("--tls-verify-name: there is no certificate to verify without mutual TLS; pass --tls-cert, --tls-key and --tls-ca")
+	}
+	return nil
 }
 
 // cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual file. A
@@ -158,6 +167,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 		if _, err := node.ParseAddr(name); err != nil {
 			return c, "", usageError{err}
 		}
+	}
+	if err := m.check(); err != nil {
+		return c, "", err
 	}
 	routing, err := node.ParseRouting(m.routing)
 	if err != nil {

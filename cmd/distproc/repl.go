@@ -137,6 +137,9 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if _, err := node.ParseAddr(s.attach); err != nil {
 		return usageError{err}
 	}
+	if err := s.check(); err != nil {
+		return err
+	}
 	cookie, _, err := s.cookie(node.ReadCookie)
 	if err != nil {
 		return err

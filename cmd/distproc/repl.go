@@ -77,7 +77,7 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 			return sh.RunProgram(ctx, "-e", strings.NewReader(s.code))
 		}
 	case len(args) == 1:
-		file, err := os.Open(args[0])
+		file, err := openProgram(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -88,6 +88,23 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 		return s.runAttached(ctx, program)
 	}
 	return s.runMember(ctx, program)
+}
+
+// openProgram opens a file, or a pipe, which takes until some program writes to it, or until ctx ends.
+func openProgram(ctx context.Context, path string) (*os.File, error) {
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(path)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return file, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 type programFunc func(context.Context, *repl.Shell) error

@@ -96,10 +96,10 @@ func (h *hangupTest) write(t *testing.T, text string) {
 }
 
 // hangUp sends SIGHUP, or closes the terminal.
-func (h *hangupTest) hangUp(close bool) {
+func (h *hangupTest) hangUp(gone bool) {
 	h.t.Helper()
 	var err error
-	if close {
+	if gone {
 		err = h.tty.Close()
 	} else {
 		err = h.cmd.Process.Signal(syscall.SIGHUP)

@@ -73,7 +73,7 @@ func (r *reloader) step() (done bool) {
 	gone := r.missing(kinds)
 	if time.Since(r.since) < stableFor {
 		if r.news(strings.Join(gone, " ")) {
-			r.log.Warn("kinds would go; the file is read again in "+stableFor.String(), "kinds", gone)
+			r.log.Warn("kinds would go; the file is read again in 1s", "kinds", gone)
 		}
 		if r.reads < maxReads {
 			return false
@@ -94,12 +94,13 @@ func (r *reloader) step() (done bool) {
 
 // fail logs why the file is not applied. It reports whether to give up.
 func (r *reloader) fail(why error) (done bool) {
-	next := "the file is read again for " + (time.Duration(errorReads-r.reads) * stableFor).String()
-	if done = r.reads >= errorReads; done {
-		next = "send SIGHUP when the file is mended"
-	}
-	if r.news(why.Error()) {
-		r.log.Error("the kinds stay as they are; "+next, "why", why)
+	done = r.reads >= errorReads
+	switch {
+	case !r.news(why.Error()):
+	case done:
+		r.log.Error("the kinds stay as they are; send SIGHUP when the file is mended", "why", why)
+	default:
+		r.log.Error("the kinds stay as they are; the file is read again for a few seconds", "why", why)
 	}
 	return done
 }

@@ -41,7 +41,7 @@ func TestClient(t *testing.T) {
 	if results := c.Connect(t.Context()); len(results) != knownNames || results[1].Err != nil {
 		t.Errorf("connect of the known names = %+v", results)
 	}
-	if _, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: []byte("wrong")}); !errors.Is(err, ErrCookie) {
+	if _, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: []byte("the cookie of another cluster")}); !errors.Is(err, ErrCookie) {
 		t.Errorf("attach with a wrong cookie = %v, want %v", err, ErrCookie)
 	}
 	nodes[1].Close(t.Context())

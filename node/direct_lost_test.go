@@ -247,7 +247,7 @@ func (s sourceServer) Call(ctx context.Context, _ Value) (Value, error) { return
 func TestDirectOutOfReach(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
 	checkSessions(t, nodes)
-	wrong, err := wire.NewCredentials([]byte("another cookie"), TLSFiles{})
+	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"math/big"
 	"os"
@@ -186,6 +187,22 @@ func ExampleLoadCookie() {
 	read, err := node.LoadCookie(filepath.Join(dir, "cookie"))
 	fmt.Println(len(made), string(made) == string(read), err)
 	// Output: 64 true <nil>
+}
+
+func ExampleReadCookie() {
+	_, err := node.ReadCookie(filepath.Join(os.TempDir(), "no such folder", "cookie"))
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output: true
+}
+
+func ExampleParseCookie() {
+	cookie, err := node.ParseCookie([]byte("  a long secret that all nodes share\n"))
+	fmt.Printf("%q %v\n", cookie, err)
+	_, err = node.ParseCookie([]byte("ab"))
+	fmt.Println(err != nil)
+	// Output:
+	// "a long secret that all nodes share" <nil>
+	// true
 }
 
 func ExampleIntValue() {

@@ -64,7 +64,7 @@ const (
 type Config struct {
 	Name       string          // NAME@HOST, or NAME@HOST:PORT
 	Port       int             // to listen on, instead of the one that follows from the name
-	Cookie     []byte          // the secret that all nodes of the cluster share; see LoadCookie
+	Cookie     []byte          // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
 	TLS        TLSFiles        // for mutual TLS in addition to the cookie
 	Default    Kind            // of the workers
 	Kinds      map[string]Kind // of others, by name; see [Node.SetKinds]
@@ -85,11 +85,21 @@ type Timing = gossip.Timing
 // ParseTiming reads local, lan or wan.
 func ParseTiming(s string) (Timing, error) { return gossip.ParseTiming(s) }
 
-// TLSFiles names PEM files for mutual TLS. Either all are given or none.
+// TLSFiles names PEM files for mutual TLS, and whether names are verified. Either all files are
+// given or none.
 type TLSFiles = wire.TLSFiles
 
-// LoadCookie returns the cookie in the file at path, which it creates if there is none.
+// LoadCookie returns the cookie in the file at path, for a node. If there is no such file, it is
+// created with 32 random bytes in hex, for this user only.
 func LoadCookie(path string) ([]byte, error) { return wire.LoadCookie(path) }
+
+// ReadCookie returns the cookie in the file at path, for a client, which must have the cookie of
+// its node. The error wraps [io/fs.ErrNotExist] if there is no such file.
+func ReadCookie(path string) ([]byte, error) { return wire.ReadCookie(path) }
+
+// ParseCookie returns the cookie in text without surrounding white space. It must have at least
+// 16 bytes.
+func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
 
 // A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
 type Node struct {
@@ -136,6 +146,9 @@ func Start(c Config) (*Node, error) {
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
 	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
 	if err != nil {
+		return nil, err
+	}
+	if err := creds.CheckOwn(addr.Name.String()); err != nil {
 		return nil, err
 	}
 	creds.NoBusyPoll = c.NoBusyPoll

@@ -48,7 +48,7 @@ func TestStats(t *testing.T) {
 	checkSessionCount(t, 1, a)
 
 	for range 3 {
-		if _, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: []byte("another")}); err == nil {
+		if _, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: []byte("the cookie of another cluster")}); err == nil {
 			t.Fatal("a client with another cookie is let in")
 		}
 	}

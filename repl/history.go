@@ -24,7 +24,10 @@ type history struct {
 
 func openHistory(path string) *history {
 	h := &history{path: path}
-	if path == "" {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		h.path = "" // /dev/null keeps no history, and to open a pipe could take forever
+	}
+	if h.path == "" {
 		return h
 	}
 	data, _ := os.ReadFile(path)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -97,6 +98,22 @@ func TestHistoryWithoutAFile(t *testing.T) {
 		h.add("1")
 		if !slices.Equal(h.lines(), []string{"1"}) {
 			t.Errorf("%q: %q", path, h.lines())
+		}
+	}
+}
+
+// A history that is no regular file is kept in memory.
+func TestHistoryElsewhere(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, os.DevNull, t.TempDir()} {
+		h := openHistory(path)
+		h.add("1 + 1")
+		if lines := h.lines(); len(lines) != 1 {
+			t.Errorf("%s: %q", path, lines)
 		}
 	}
 }

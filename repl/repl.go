@@ -147,10 +147,17 @@ func (sh *Shell) Run(ctx context.Context) error {
 	return sh.runTerminal(ctx, term)
 }
 
-// RunProgram runs a whole program; name stands in its errors. It ends as Run does without a terminal.
+// RunProgram runs a whole program; name stands in its errors. It ends as Run does without a
+// terminal. If src is an [io.Closer], such as a pipe, it is closed when ctx ends or at Ctrl-C.
 func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) error {
 	return sh.runProgram(ctx, func(ctx context.Context) error {
+		if c, ok := src.(io.Closer); ok {
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+		}
 		p, err := parseProgram(name, src)
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		if err != nil {
 			return err
 		}

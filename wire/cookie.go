@@ -6,56 +6,58 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/distproc/distproc/wire/file"
 )
 
-const maxCookie = 4096 // bytes of a cookie file
+const (
+	minCookie = 16   // bytes; the peer that a node dials can test guesses at its own speed
+	maxCookie = 4096 // bytes of a cookie file
 
-// LoadCookie returns the secret that the nodes of a cluster share, from the file at path without
-// surrounding white space. If there is no such file, it is created with 32 random bytes in hex, and
-// its folder too, for this user only. When several processes do that at once, all return the same.
+	newCookie = `head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'` // prints one
+)
+
+// ParseCookie returns the secret in text: what is left without surrounding white space. The
+// secret must have at least 16 bytes.
+func ParseCookie(text []byte) ([]byte, error) {
+	cookie := bytes.TrimSpace(text)
+	return cookie, checkCookie(cookie)
+}
+
+func checkCookie(cookie []byte) error {
+	if len(cookie) < minCookie {
+		return fmt.Errorf("the cookie has %d bytes, at least %d are needed; make one with: %s", len(cookie), minCookie, newCookie)
+	}
+	return nil
+}
+
+// LoadCookie is [ReadCookie] for a node. If there is no such file, it is created with 32 random
+// bytes in hex, and its folder too, for this user only. When several processes do that at once,
+// all return the same.
 func LoadCookie(path string) ([]byte, error) {
-	cookie, err := readCookie(path)
+	cookie, err := ReadCookie(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return cookie, err
 	}
 	if err := createCookie(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create cookie file: %w", err)
 	}
-	return readCookie(path)
+	return ReadCookie(path)
 }
 
-func readCookie(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to wait for a pipe
+// ReadCookie returns the secret in the file at path, as [ParseCookie] does. It refuses a file that
+// others can read. The error wraps [fs.ErrNotExist] if there is no such file.
+func ReadCookie(path string) ([]byte, error) {
+	text, err := file.ReadSecret(path, maxCookie)
 	if err != nil {
 		return nil, fmt.Errorf("cookie file: %w", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	cookie, err := ParseCookie(text)
 	if err != nil {
-		return nil, fmt.Errorf("cookie file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("cookie file %s is not a regular file", path)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("cookie file %s can be read by others (mode %#o); run: chmod 600 %s",
-			path, info.Mode().Perm(), path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxCookie+1))
-	if err != nil {
-		return nil, fmt.Errorf("cookie file: %w", err)
-	}
-	if len(text) > maxCookie {
-		return nil, fmt.Errorf("cookie file %s is larger than %d bytes; is it the right file?", path, maxCookie)
-	}
-	cookie := bytes.TrimSpace(text)
-	if len(cookie) == 0 {
-		return nil, fmt.Errorf("cookie file %s is empty; remove it to have a new one made", path)
+		return nil, fmt.Errorf("cookie file %s: %w; or remove the file, and a node that starts makes a new one", path, err)
 	}
 	return cookie, nil
 }

@@ -148,6 +148,9 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	if err != nil {
 		return fail(err)
 	}
+	if err := c.checkPeer(conn, w.Hello.Name); err != nil {
+		return fail(Errorf(WrongName, NotRun, "%v", err))
+	}
 	return conn, w.Hello, version, nil
 }
 
@@ -184,6 +187,13 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 	if in.version, err = commonVersion(in.Hello); err != nil {
 		_ = sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
 		return nil, err
+	}
+	if in.Hello.Role == RoleClient { // its name is free
+		return in, nil
+	}
+	if err := c.checkPeer(conn, in.Hello.Name); err != nil {
+		_ = sendGob(conn, welcome{Code: Disagreement, Text: clip(err.Error(), maxText)})
+		return nil, Errorf(Disagreement, NotRun, "%v", err)
 	}
 	return in, nil
 }

@@ -21,8 +21,8 @@ import (
 )
 
 func TestWrongCookie(t *testing.T) {
-	l, refused := listen(t, credentials(t, []byte("one")))
-	_, err := Dial(t.Context(), l.Addr().String(), credentials(t, []byte("another")), Hello{}, echo{})
+	l, refused := listen(t, credentials(t, []byte("the cookie of one cluster")))
+	_, err := Dial(t.Context(), l.Addr().String(), credentials(t, []byte("the cookie of another cluster")), Hello{}, echo{})
 	if !errors.Is(err, WrongCookie) {
 		t.Errorf("dial = %v, want %v", err, WrongCookie)
 	}
@@ -36,7 +36,7 @@ func TestWrongCookie(t *testing.T) {
 func TestManInTheMiddle(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
-	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("unknown")).config)
+	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("a cookie of its own")).config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,10 +298,10 @@ func newCA(t *testing.T, dir, name string) *testCA {
 	return ca
 }
 
-func (ca *testCA) issue(t *testing.T, name string) TLSFiles {
+// issue makes a certificate with these alternative names: hosts, IP and e-mail addresses.
+func (ca *testCA) issue(t *testing.T, name string, sans ...string) TLSFiles {
 	t.Helper()
-	cert, key := ca.create(t, name, ca.cert)
-	_ = cert
+	_, key := ca.create(t, name, ca.cert, sans...)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func (ca *testCA) issue(t *testing.T, name string) TLSFiles {
 }
 
 // create makes a certificate, signed by the CA, or by itself if parent is nil, and its file.
-func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate, sans ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -323,6 +323,16 @@ func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate) (*
 		NotAfter:              time.Now().Add(time.Hour),
 		BasicConstraintsValid: true,
 		IsCA:                  parent == nil,
+	}
+	for _, san := range sans {
+		switch ip := net.ParseIP(san); {
+		case ip != nil:
+			template.IPAddresses = append(template.IPAddresses, ip)
+		case strings.Contains(san, "@"):
+			template.EmailAddresses = append(template.EmailAddresses, san)
+		default:
+			template.DNSNames = append(template.DNSNames, san)
+		}
 	}
 	signer := ca.key
 	if parent == nil {

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
 	"time"
+
+	"github.com/distproc/distproc/wire/file"
 )
 
 // alpn names the protocol in TLS, so that a peer of another kind is told apart at once.
 const alpn = "distproc"
+
+const maxPEM = 1 << 20 // bytes of a file with certificates or a key
 
 // Credentials are what a node shows to its peers and asks of them. They can be shared by any
 // number of connections, and must not be copied.
@@ -23,23 +26,29 @@ type Credentials struct {
 	Traffic    Traffic // of all connections that use them
 	NoBusyPoll bool    // their readers always sleep until something comes; set before use
 
-	cookie []byte
-	config *tls.Config
+	cookie     []byte
+	config     *tls.Config
+	verifyName bool
 }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
 type TLSFiles struct {
 	Cert, Key string // of this node
 	CA        string // that signed the certificates of all nodes
+
+	// VerifyName demands that the certificate of a node names it, by HOST as a DNS name or an IP
+	// address, or by NAME@HOST as an e-mail address, among its subject alternative names.
+	// Otherwise every certificate of the CA is good for every node. Clients need no name.
+	VerifyName bool
 }
 
-// NewCredentials returns credentials for clusters that share the cookie, which must not be empty.
-// Without files, TLS uses a throw-away certificate and the cookie alone authenticates; with files
-// both sides must also show a certificate of that CA. Its host name is not checked: to be signed by
-// the cluster's CA is what counts.
+// NewCredentials returns credentials for clusters that share the cookie, which must have at least
+// 16 bytes. Without files, TLS uses a throw-away certificate and the cookie alone authenticates;
+// with files both sides must also show a certificate of that CA. The key's file must be readable by
+// its owner only.
 func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
-	if len(cookie) == 0 {
-		return nil, errors.New("the cookie is empty")
+	if err := checkCookie(cookie); err != nil {
+		return nil, err
 	}
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
@@ -50,7 +59,7 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		// Latency of the first byte matters to web pages; here small records only cost system calls.
 		DynamicRecordSizingDisabled: true,
 	}
-	c := &Credentials{cookie: cookie, config: config}
+	c := &Credentials{cookie: cookie, config: config, verifyName: files.VerifyName}
 	if files == (TLSFiles{}) {
 		cert, err := throwAwayCertificate()
 		if err != nil {
@@ -62,17 +71,9 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 	if files.Cert == "" || files.Key == "" || files.CA == "" {
 		return nil, errors.New("mutual TLS needs a certificate, its key and a CA: give all three")
 	}
-	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	cert, roots, err := files.read()
 	if err != nil {
-		return nil, fmt.Errorf("TLS certificate and key: %w", err)
-	}
-	pem, err := os.ReadFile(files.CA)
-	if err != nil {
-		return nil, fmt.Errorf("TLS CA: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("TLS CA: no certificate in %s", files.CA)
+		return nil, err
 	}
 	config.Certificates = []tls.Certificate{cert}
 	config.ClientAuth = tls.RequireAnyClientCert
@@ -80,6 +81,30 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		return verifyChain(s.PeerCertificates, roots)
 	}
 	return c, nil
+}
+
+// read returns this node's certificate and the CA's.
+func (f *TLSFiles) read() (cert tls.Certificate, roots *x509.CertPool, err error) {
+	certPEM, err := file.Read(f.Cert, maxPEM)
+	if err != nil {
+		return cert, nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	keyPEM, err := file.ReadSecret(f.Key, maxPEM)
+	if err != nil {
+		return cert, nil, fmt.Errorf("TLS key: %w", err)
+	}
+	if cert, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		return cert, nil, fmt.Errorf("TLS certificate %s and key %s: %w", f.Cert, f.Key, err)
+	}
+	caPEM, err := file.Read(f.CA, maxPEM)
+	if err != nil {
+		return cert, nil, fmt.Errorf("TLS CA: %w", err)
+	}
+	roots = x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(caPEM) {
+		return cert, nil, fmt.Errorf("TLS CA: no certificate in %s; it must be a PEM file", f.CA)
+	}
+	return cert, roots, nil
 }
 
 // wrap returns the connection that TLS is to use.

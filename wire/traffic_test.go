@@ -135,7 +135,7 @@ func TestRefusedCount(t *testing.T) {
 			t.Errorf("dial = %v, want %v", err, want)
 		}
 	}
-	dial(credentials(t, []byte("another")), WrongCookie)
+	dial(credentials(t, []byte("the cookie of another cluster")), WrongCookie)
 	<-refused
 	check(2, "a wrong cookie")
 	dial(c, NameTaken)

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -48,14 +48,12 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// readKinds returns the kinds that a file describes, for a node of that name.
-func readKinds(path, name string) (map[string]node.Kind, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+const maxConfig = 1 << 20 // bytes of a file of kinds
+
+// parseKinds returns the kinds that a file describes, for a node of that name. Errors name the path.
+func parseKinds(data []byte, path, name string) (map[string]node.Kind, error) {
 	var c configFile
-	d := toml.NewDecoder(strings.NewReader(string(data)))
+	d := toml.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		return nil, configError(path, err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +11,7 @@ import (
 // kindsOf returns the kinds of a file for node 2@127.0.0.1. Errors name the file config.toml.
 func kindsOf(t *testing.T, text string) (map[string]node.Kind, error) {
 	t.Helper()
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("config.toml", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return readKinds("config.toml", "2@127.0.0.1")
+	return parseKinds([]byte(text), "config.toml", "2@127.0.0.1")
 }
 
 func TestConfigSerial(t *testing.T) {

@@ -98,7 +98,7 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 // attach calls through clients of the named nodes, which are 1, 2 and so on.
 func (r *recorder) attach(ctx context.Context, names []string) error {
 	var m member
-	cookie, _, err := m.cookie()
+	cookie, _, err := m.cookie(node.ReadCookie)
 	if err != nil {
 		return err
 	}

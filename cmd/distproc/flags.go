@@ -5,19 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/wire/file"
 	"github.com/spf13/pflag"
 )
 
@@ -29,20 +29,32 @@ type connection struct {
 }
 
 func (c *connection) register(f *pflag.FlagSet) {
-	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, made on first use (default distproc/cookie in the user's config folder)")
+	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, 16 bytes or more; a node that starts makes it (default distproc/cookie in the user's config folder)")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
+	f.BoolVar(&c.tls.VerifyName, "tls-verify-name", false, "with mutual TLS, demand that a node's certificate has its HOST, or NAME@HOST as an e-mail address, among its alternative names")
 	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core")
 }
 
-// cookie returns the secret and where it comes from: --cookie-file, DISTPROC_COOKIE, or the
-// usual file.
-func (c *connection) cookie() (secret []byte, source string, err error) {
+// check refuses flags that make no sense together.
+func (c *connection) check() error {
+	if t := c.tls; t.VerifyName && t.Cert == "" && t.Key == "" && t.CA == "" {
+		return usagef("--tls-verify-name: there is no certificate to verify without mutual TLS; pass --tls-cert, --tls-key and --tls-ca")
+	}
+	return nil
+}
+
+// cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual file. A
+// node that starts reads the file with [node.LoadCookie], a client with [node.ReadCookie].
+func (c *connection) cookie(read func(path string) ([]byte, error)) (secret []byte, source string, err error) {
 	path := c.cookieFile
 	if path == "" {
 		if s := os.Getenv("DISTPROC_COOKIE"); s != "" {
-			return []byte(s), "DISTPROC_COOKIE", nil
+			if secret, err = node.ParseCookie([]byte(s)); err != nil {
+				return nil, "", fmt.Errorf("DISTPROC_COOKIE: %w", err)
+			}
+			return secret, "DISTPROC_COOKIE", nil
 		}
 		dir, err := os.UserConfigDir()
 		if err != nil {
@@ -50,7 +62,10 @@ func (c *connection) cookie() (secret []byte, source string, err error) {
 		}
 		path = filepath.Join(dir, "distproc", "cookie")
 	}
-	secret, err = node.LoadCookie(path)
+	secret, err = read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("no cookie file %s; copy it from a node of the cluster, pass --cookie-file, or set DISTPROC_COOKIE", path)
+	}
 	return secret, path, err
 }
 
@@ -62,7 +77,8 @@ type member struct {
 	join      []string
 	ttl       time.Duration
 	source    string
-	kinds     string // file
+	kinds     string   // file
+	inFile    []string // names of the kinds in it when the node started
 	routing   string
 	timing    string
 	reapAfter time.Duration
@@ -79,7 +95,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
 	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
-	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; SIGHUP reads it again")
+	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; at SIGHUP it is read again, and applied when it has been the same for a second")
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
@@ -153,6 +169,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 			return c, "", usageError{err}
 		}
 	}
+	if err := m.check(); err != nil {
+		return c, "", err
+	}
 	routing, err := node.ParseRouting(m.routing)
 	if err != nil {
 		return c, "", usageError{err}
@@ -164,7 +183,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.reapAfter <= 0 {
 		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
 	}
-	cookie, from, err := m.cookie()
+	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {
 		return c, "", err
 	}
@@ -193,41 +212,55 @@ func (m *member) defaultKind() (node.Kind, error) {
 	return node.Kind{TTL: m.ttl, Source: s, Inline: source.IsInline(m.source), Definition: m.source + " " + m.ttl.String()}, err
 }
 
-// readKinds returns the kinds of --config. One that it does not have is as the other flags say: the default one.
+// readKinds returns the kinds of --config, with the default one.
 func (m *member) readKinds() (map[string]node.Kind, error) {
 	if m.kinds == "" {
 		return nil, nil
 	}
-	kinds, err := readKinds(m.kinds, nameOf(m.name))
+	data, err := file.Read(m.kinds, maxConfig)
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
-	if _, ok := kinds[node.DefaultKind]; !ok {
-		kinds[node.DefaultKind] = m.def
+	kinds, err := m.parseKinds(data)
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
 	}
-	return kinds, nil
+	m.inFile = slices.Sorted(maps.Keys(kinds))
+	return m.withDefault(kinds), nil
 }
 
-// reload reads --config again at every SIGHUP, until ctx ends. A file that is wrong changes nothing.
-func (m *member) reload(ctx context.Context, n *node.Node, log *slog.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (m *member) parseKinds(data []byte) (map[string]node.Kind, error) {
+	return parseKinds(data, m.kinds, nameOf(m.name))
+}
+
+// withDefault returns kinds with the default one, which is as the other flags say if the file lacks it.
+func (m *member) withDefault(kinds map[string]node.Kind) map[string]node.Kind {
+	all := maps.Clone(kinds)
+	if _, ok := all[node.DefaultKind]; !ok {
+		all[node.DefaultKind] = m.def
+	}
+	return all
+}
+
+// reload applies --config to n again at every SIGHUP, until ctx ends.
+func (m *member) reload(ctx context.Context, n *node.Node, hangups <-chan struct{}, log *slog.Logger) {
+	if m.kinds != "" {
+		r := &reloader{
+			read:  func() ([]byte, error) { return file.Read(m.kinds, maxConfig) },
+			parse: m.parseKinds,
+			apply: func(kinds map[string]node.Kind) error { return n.SetKinds(m.withDefault(kinds)) },
+			kinds: m.inFile, log: log.With("file", m.kinds),
+		}
+		r.run(ctx, hangups)
+		return
+	}
 	for {
 		select {
-		case <-hangup:
+		case <-hangups:
+			log.Info("SIGHUP: nothing to read again: no --config")
 		case <-ctx.Done():
 			return
 		}
-		kinds, err := m.readKinds()
-		if err == nil {
-			err = n.SetKinds(kinds)
-		}
-		if err != nil {
-			log.Error("the kinds stay as they are", "why", err)
-			continue
-		}
-		log.Info("kinds changed", "by", "SIGHUP", "file", m.kinds, "names", slices.Sorted(maps.Keys(kinds)))
 	}
 }
 

@@ -14,7 +14,7 @@ func nodeCommand() *cobra.Command {
 	var m member
 	cmd := &cobra.Command{
 		Use:     "node --name NAME@HOST",
-		Short:   "Run a headless node until SIGINT or SIGTERM",
+		Short:   "Run a headless node until SIGINT or SIGTERM, or until its terminal hangs up",
 		Example: "  distproc node --name 2@127.0.0.1 --join 1@127.0.0.1",
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runNode(cmd.Context(), &m) },
@@ -33,11 +33,8 @@ func runNode(ctx context.Context, m *member) error {
 		return err
 	}
 	defer flush()
-	if m.kinds == "" {
-		var release func()
-		ctx, release = withHangup(ctx)
-		defer release()
-	}
+	ctx, hangups, release := watchHangups(ctx)
+	defer release()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	n, err := m.start(log)
@@ -46,9 +43,7 @@ func runNode(ctx context.Context, m *member) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { n.join(ctx, m.join) })
-	if m.kinds != "" {
-		wg.Go(func() { m.reload(ctx, n.Node, log) })
-	}
+	wg.Go(func() { m.reload(ctx, n.Node, hangups, log) })
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()

@@ -48,9 +48,7 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 			if !execute && len(args) == 0 && atTerminal() && !cmd.Flags().Changed("log-level") {
 				s.logLevel = "info" // whoever sits there wants to see nodes come and go
 			}
-			ctx, release := withHangup(cmd.Context())
-			defer release()
-			return runRepl(ctx, &s, args, execute)
+			return runRepl(cmd.Context(), &s, args, execute)
 		},
 	}
 	f := cmd.Flags()
@@ -81,7 +79,7 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 			return sh.RunProgram(ctx, "-e", strings.NewReader(s.code))
 		}
 	case len(args) == 1:
-		file, err := os.Open(args[0])
+		file, err := openProgram(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -94,10 +92,29 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 	return s.runMember(ctx, program)
 }
 
+// openProgram opens a file, or a pipe, which takes until some program writes to it, or until ctx ends.
+func openProgram(ctx context.Context, path string) (*os.File, error) {
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(path)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return file, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 type programFunc func(context.Context, *repl.Shell) error
 
 // runMember runs the program on a node of this process.
 func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
+	ctx, hangups, release := watchHangups(ctx)
+	defer release()
 	w, err := newShellLog()
 	if err != nil {
 		return err
@@ -120,6 +137,7 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 		defer close(joined)
 		n.join(joining, s.join)
 	})
+	wg.Go(func() { s.reload(joining, n.Node, hangups, log) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case <-joined:
 	case <-time.After(time.Second):
@@ -137,10 +155,15 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 
 // runAttached runs the program as a client of a running node.
 func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error {
+	ctx, release := withHangup(ctx)
+	defer release()
 	if _, err := node.ParseAddr(s.attach); err != nil {
 		return usageError{err}
 	}
-	cookie, _, err := s.cookie()
+	if err := s.check(); err != nil {
+		return err
+	}
+	cookie, _, err := s.cookie(node.ReadCookie)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,50 @@
+package wire
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// CheckOwn returns an error if peers that verify names would refuse this side's certificate for the
+// node of that name. Without [TLSFiles.VerifyName] it returns nil.
+func (c *Credentials) CheckOwn(name string) error {
+	if !c.verifyName {
+		return nil
+	}
+	return checkName(c.config.Certificates[0].Leaf, name)
+}
+
+// checkPeer returns an error if names are verified and the peer's certificate is for another node.
+func (c *Credentials) checkPeer(conn *tls.Conn, name string) error {
+	if !c.verifyName {
+		return nil
+	}
+	return checkName(conn.ConnectionState().PeerCertificates[0], name)
+}
+
+// checkName returns an error unless the certificate names the node NAME@HOST: by HOST, as a DNS
+// name or an IP address, or by NAME@HOST, as an e-mail address.
+func checkName(cert *x509.Certificate, node string) error {
+	name, host, _ := strings.Cut(node, "@")
+	if cert.VerifyHostname(host) == nil {
+		return nil
+	}
+	for _, address := range cert.EmailAddresses {
+		if n, h, _ := strings.Cut(address, "@"); n == name && strings.EqualFold(h, host) {
+			return nil
+		}
+	}
+	names := slices.Concat(cert.DNSNames, cert.EmailAddresses)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	has := "nothing"
+	if len(names) > 0 {
+		has = strings.Join(names, ", ")
+	}
+	return fmt.Errorf("the certificate of %s names %s; it needs the host %s, or the e-mail address %s, among its alternative names",
+		node, clip(has), host, node, maxLogText)
+}

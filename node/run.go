@@ -155,8 +155,8 @@ func (c *runContext) release() {
 	}
 }
 
-// protect calls the source and gives what it returned, or what became of it, to then. It is
-// prepared for a source that panics or ends its goroutine.
+// protect calls the source and passes the value or the failure to then. A source may panic or
+// end its goroutine: both are failures, too.
 func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
 	var value Value
 	failure := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
@@ -172,14 +172,26 @@ func protect(ctx context.Context, source Source, id ID, then func(Value, *wire.E
 		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", len(v.data), wire.MaxValue)
 	case err == nil:
 		value, failure = v, nil
-	case ctx.Err() == context.DeadlineExceeded:
-		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
 	default:
-		failure = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: err.Error()}
-		if _, ok := errors.AsType[messageError](err); ok {
-			failure = &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
-		} else if _, ok := errors.AsType[notBegunError](err); ok {
-			failure.Outcome = wire.NotRun
-		}
+		failure = failureOf(ctx, err)
 	}
+}
+
+// failureOf returns the failure of a run whose source returned err. The outcome is Ran unless
+// the source marks err: see [NotBegun] and [MayHaveRun].
+func failureOf(ctx context.Context, err error) *wire.Error {
+	outcome := wire.Ran
+	if marked, ok := errors.AsType[outcomeError](err); ok {
+		outcome = marked.outcome
+	}
+	_, isMessage := errors.AsType[messageError](err)
+	switch {
+	case isMessage:
+		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source did not begin in time: " + err.Error()}
+	case ctx.Err() == context.DeadlineExceeded:
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source took too long: " + err.Error()}
+	}
+	return &wire.Error{Code: wire.SourceFailed, Outcome: outcome, Text: err.Error()}
 }

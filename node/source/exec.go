@@ -40,6 +40,9 @@ func newProgram(line string, env Env) (*program, error) {
 	if strings.Contains(line, "\x00") {
 		return nil, errors.New("a program cannot be given a NUL byte")
 	}
+	if err := checkCode(words); err != nil {
+		return nil, err
+	}
 	if _, err := exec.LookPath(words[0]); err != nil {
 		return nil, notStarted(err)
 	}

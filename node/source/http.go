@@ -54,7 +54,7 @@ func newEndpoint(spec string, env Env) (*endpoint, error) {
 			// As the transport would send it. It leaves the body encoded then: see decoded.
 			"Accept-Encoding": {"gzip"},
 		},
-		client: &http.Client{Transport: newTransport(), CheckRedirect: checkRedirect},
+		client: &http.Client{Transport: outcomeTransport{newTransport()}, CheckRedirect: checkRedirect},
 	}, nil
 }
 

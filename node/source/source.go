@@ -104,7 +104,11 @@ func Parse(spec string, env Env) (node.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }, nil
+	return sourceOf(r), nil
+}
+
+func sourceOf(r runner) node.Source {
+	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }
 }
 
 // IsInline reports whether the source that spec describes never blocks, as [node.Kind].Inline wants it: "random".
@@ -117,7 +121,11 @@ func ParseSerial(spec string, env Env) (node.Factory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }, nil
+	return factoryOf(r), nil
+}
+
+func factoryOf(r runner) node.Factory {
+	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }
 }
 
 // A worker is the [node.Server] of an id. It holds nothing from one message to the next.

@@ -32,13 +32,22 @@ const (
 	Ran     = wire.Ran     // it ran, and the error is its result
 )
 
-// NotBegun marks an error of a [Source], or of a [Server]'s Call, as one by which nothing has been done: its outcome is [NotRun], not
-// [Ran].
-func NotBegun(err error) error { return notBegunError{err} }
+// NotBegun marks an error of a [Source], or of a [Server]'s Call, that came before anything
+// was done. The outcome of the call is [NotRun] instead of [Ran].
+func NotBegun(err error) error { return outcomeError{err, NotRun} }
 
-type notBegunError struct{ error }
+// MayHaveRun marks an error of a [Source], or of a [Server]'s Call, that leaves open whether
+// anything was done: a connection broke before the answer came, say. The outcome of the call
+// is [Unknown] instead of [Ran].
+func MayHaveRun(err error) error { return outcomeError{err, Unknown} }
 
-func (e notBegunError) Unwrap() error { return e.error }
+// An outcomeError is an error of a source that says what became of the run.
+type outcomeError struct {
+	error
+	outcome Outcome
+}
+
+func (e outcomeError) Unwrap() error { return e.error }
 
 // OutcomeOf returns the outcome that err carries, or Unknown.
 func OutcomeOf(err error) Outcome {

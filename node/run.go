@@ -208,15 +208,8 @@ func (r *registry) protect(ctx context.Context, source Source, id ID, then func(
 		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", len(v.data), wire.MaxValue)
 	case err == nil:
 		value = v
-	case ctx.Err() == context.DeadlineExceeded:
-		failure = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: " + err.Error()}
 	default:
-		failure = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: err.Error()}
-		if _, ok := errors.AsType[messageError](err); ok {
-			failure = &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
-		} else if _, ok := errors.AsType[notBegunError](err); ok {
-			failure.Outcome = wire.NotRun
-		}
+		failure = failureOf(ctx, err)
 	}
 }
 
@@ -234,4 +227,23 @@ func (r *registry) crashed(id ID, reason any) *wire.Error {
 		r.log.Error("worker panicked", append(fields, "stack", string(stack[:min(len(stack), maxStack)]))...)
 	}
 	return e
+}
+
+// failureOf returns the failure of a run whose source returned err. The outcome is Ran unless
+// the source marks err: see [NotBegun] and [MayHaveRun].
+func failureOf(ctx context.Context, err error) *wire.Error {
+	outcome := wire.Ran
+	if marked, ok := errors.AsType[outcomeError](err); ok {
+		outcome = marked.outcome
+	}
+	_, isMessage := errors.AsType[messageError](err)
+	switch {
+	case isMessage:
+		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source did not begin in time: " + err.Error()}
+	case ctx.Err() == context.DeadlineExceeded:
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source took too long: " + err.Error()}
+	}
+	return &wire.Error{Code: wire.SourceFailed, Outcome: outcome, Text: err.Error()}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"runtime"
 	"sync"
 	"testing"
@@ -74,6 +76,34 @@ func TestRunContextStaysEnded(t *testing.T) {
 	<-c.Done()
 	if third := c.Err(); !errors.Is(first, context.DeadlineExceeded) || second != first || third != first {
 		t.Errorf("%v, then %v, then %v", first, second, third)
+	}
+}
+
+// TestFailureOutcome checks what the callers of a source that fails learn, at its deadline and before.
+func TestFailureOutcome(t *testing.T) {
+	cause := errors.New("refused")
+	over, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want wire.Error
+	}{
+		"plain":                  {t.Context(), cause, wire.Error{Code: wire.SourceFailed, Outcome: Ran, Text: "refused"}},
+		"not begun":              {t.Context(), NotBegun(cause), wire.Error{Code: wire.SourceFailed, Outcome: NotRun, Text: "refused"}},
+		"may have run":           {t.Context(), MayHaveRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: Unknown, Text: "refused"}},
+		"wrapped":                {t.Context(), fmt.Errorf("x: %w", NotBegun(cause)), wire.Error{Code: wire.SourceFailed, Outcome: NotRun, Text: "x: refused"}},
+		"too long":               {over, cause, wire.Error{Code: wire.DeadlineExceeded, Outcome: Ran, Text: "the source took too long: refused"}},
+		"too long, may have run": {over, MayHaveRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: Unknown, Text: "the source took too long: refused"}},
+		"too long, not begun":    {over, NotBegun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun, Text: "the source did not begin in time: refused"}},
+		"message":                {over, messageError{cause}, wire.Error{Code: wire.BadRequest, Outcome: NotRun, Text: "the message: refused"}},
+	} {
+		if got := failureOf(c.ctx, c.err); !reflect.DeepEqual(*got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	if !errors.Is(NotBegun(cause), cause) || !errors.Is(MayHaveRun(cause), cause) {
+		t.Error("the marks hide their causes")
 	}
 }
 

@@ -46,5 +46,5 @@ func checkName(cert *x509.Certificate, node string) error {
 		has = strings.Join(names, ", ")
 	}
 	return fmt.Errorf("the certificate of %s names %s; it needs the host %s, or the e-mail address %s, among its alternative names",
-		node, clip(has), host, node, maxLogText)
+		node, clip(has, maxLogText), host, node)
 }

@@ -14,12 +14,16 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/repl"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	if os.Getpid() == 1 { // the first process of a container
+		defer source.Reap()()
+	}
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	root := rootCommand()

@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/wire"
@@ -22,8 +27,10 @@ const pipeDelay = 500 * time.Millisecond
 
 // A program is the source "exec:…".
 type program struct {
-	words []string // the first is the program
-	env   Env
+	words   []string // the first is the program
+	env     Env
+	clear   atomic.Bool         // nothing is left of programs of an earlier process of the node
+	clearer *semaphore.Weighted // held by the run that clears; others wait
 }
 
 func newProgram(line string, env Env) (*program, error) {
@@ -40,25 +47,36 @@ func newProgram(line string, env Env) (*program, error) {
 	if strings.Contains(line, "\x00") {
 		return nil, errors.New("a program cannot be given a NUL byte")
 	}
+	if err := checkCode(words); err != nil {
+		return nil, err
+	}
 	if _, err := exec.LookPath(words[0]); err != nil {
 		return nil, notStarted(err)
 	}
-	return &program{words, env}, nil
+	return &program{words: words, env: env, clearer: semaphore.NewWeighted(1)}, nil
 }
 
-// notStarted says why a program cannot be started.
+// notStarted adds to the error of a program that cannot be started how to mend that.
 func notStarted(err error) error {
-	if errors.Is(err, exec.ErrNotFound) {
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("%w: install it, or write its path", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: make it executable, as with chmod +x", err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("%w: raise the limits of the node (ulimit -a), or let fewer programs run at once", err)
 	}
 	return err
 }
 
-// run is that of [runner]. A message is the input of the program, which need not read it.
+// run implements [runner]. The message is the input of the program, which need not read it.
 func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
 	arg := id.String()
 	if strings.Contains(arg, "\x00") {
 		return node.Value{}, node.NotBegun(fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg))
+	}
+	if err := p.awaitEarlier(ctx); err != nil {
+		return node.Value{}, node.NotBegun(fmt.Errorf("%s: %w", p.words[0], err))
 	}
 	running, kill := context.WithCancel(ctx)
 	defer kill()
@@ -69,9 +87,10 @@ func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (nod
 	if message != nil {
 		cmd.Stdin = strings.NewReader(message.String())
 	}
-	err := cmd.Run()
+	err := children.run(cmd)
 	if cmd.Process != nil {
-		// Most often there is nothing left to kill. The group's number is not another's yet: systems give them in turn.
+		// Most often there is nothing left to kill. The number of the group is not in use again
+		// yet: systems give numbers in turn.
 		_ = killGroup(cmd.Process)
 	}
 	if err = p.failure(ctx, cmd, stdout, err); err != nil {
@@ -81,6 +100,24 @@ func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (nod
 		return node.Value{}, fmt.Errorf("%s: %w", p.words[0], err)
 	}
 	return node.BytesValue(string(stdout.value())), nil
+}
+
+// awaitEarlier makes sure, once, that programs of an earlier process of the node have ended:
+// they may be running for the same ids.
+func (p *program) awaitEarlier(ctx context.Context) error {
+	if p.clear.Load() {
+		return nil
+	}
+	if err := p.clearer.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("not started: %w", err)
+	}
+	defer p.clearer.Release(1)
+	if p.clear.Load() {
+		return nil
+	}
+	err := endLeftovers(ctx, p.env.Node)
+	p.clear.Store(err == nil)
+	return err
 }
 
 func (p *program) command(ctx context.Context, id string) *exec.Cmd {
@@ -97,8 +134,8 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 
 // withheld are the variables that a program does not inherit from the node.
 var withheld = []string{
-	"DISTPROC_COOKIE",                                  // who has it may do all that a node may
-	"DISTPROC_MEDIA_TYPE", "TRACEPARENT", "TRACESTATE", // they are about something else than this run
+	"DISTPROC_COOKIE",                                                  // whoever has it may do all that a node may
+	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE", // they are about another run
 }
 
 // environ returns the environment of a run.
@@ -108,6 +145,7 @@ func (p *program) environ(ctx context.Context, id string, message *node.Value) [
 		return slices.Contains(withheld, name)
 	})
 	env = append(env, "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
+	env = append(env, markEnviron()...)
 	if message != nil && message.MediaType() != "" {
 		env = append(env, "DISTPROC_MEDIA_TYPE="+message.MediaType())
 	}
@@ -117,7 +155,8 @@ func (p *program) environ(ctx context.Context, id string, message *node.Value) [
 	return env
 }
 
-// failure says what went wrong, given what [exec.Cmd.Run] returned.
+// failure returns what went wrong, given what the run of cmd returned. A program that could
+// not be started has not run.
 func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, err error) error {
 	switch {
 	case stdout.tooLong():
@@ -126,13 +165,13 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 		return nil
 	case ctx.Err() != nil && cmd.Process == nil:
 		return node.NotBegun(fmt.Errorf("not started: %w", ctx.Err()))
+	case cmd.Process == nil:
+		return node.NotBegun(notStarted(err))
 	case ctx.Err() != nil:
 		return fmt.Errorf("killed: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):
 		// What was printed may lack a part, so it is no value.
 		return errors.New("it left a process in the background that holds its input or output: redirect that one's")
-	case cmd.ProcessState == nil:
-		return notStarted(err)
 	}
 	return err // "exit status 1" or "signal: killed"
 }

@@ -75,7 +75,7 @@ func TestExecCallsAgain(t *testing.T) {
 
 func TestExecRunEnvironment(t *testing.T) {
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	for _, name := range []string{"DISTPROC_COOKIE", "DISTPROC_ID", "DISTPROC_MEDIA_TYPE", "TRACEPARENT", "TRACESTATE"} {
+	for _, name := range []string{"DISTPROC_COOKIE", "DISTPROC_ID", "DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE"} {
 		t.Setenv(name, "stale-72")
 	}
 	t.Setenv("TRACEPARENTS", "kept")
@@ -107,6 +107,7 @@ func TestExecRunEnvironment(t *testing.T) {
 			}
 		}
 		want := append(c.want, "DISTPROC_ID=a b", "DISTPROC_KIND=price", "DISTPROC_NODE=2@127.0.0.1", "TRACEPARENTS=kept")
+		want = append(want, markEnviron()...)
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {

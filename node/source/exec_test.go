@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -151,6 +152,44 @@ func TestExecEnds(t *testing.T) {
 			t.Errorf("error %q, want %q", err, want)
 		}
 	}
+}
+
+func TestExecOutcome(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"gone": "#!/bin/sh\n", "private": "#!/bin/sh\n", "shebang": "#!/no/such/interpreter\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := newTestNode(t, "exec:"+dir+"/gone", time.Minute)
+	private := newTestNode(t, "exec:"+dir+"/private", time.Minute)
+	os.Remove(dir + "/gone")
+	os.Chmod(dir+"/private", 0)
+	gone.checkOutcome("7", node.NotRun, "no such file")
+	private.checkOutcome("7", node.NotRun, "make it executable")
+	newTestNode(t, "exec:"+dir+"/shebang", time.Minute).checkOutcome("7", node.NotRun, "no such file")
+	newTestNode(t, "exec:echo {id}", time.Minute).checkOutcome("a\x00b", node.NotRun, "NUL")
+	newTestNode(t, "exec:false", time.Minute).checkOutcome("7", node.Ran, "exit status 1")
+	newTestNode(t, "exec:yes", time.Minute).checkOutcome("7", node.Ran, "printed more")
+	newTestNode(t, "exec:sleep 60", 50*time.Millisecond).checkOutcome("7", node.Ran, "killed: context deadline exceeded")
+	// Time is over before the program starts.
+	newTestNode(t, "exec:sleep 60", time.Nanosecond).checkOutcome("7", node.NotRun, "not started")
+}
+
+// A program for which the process lacks files has not begun.
+func TestExecOutOfFiles(t *testing.T) {
+	source := newTestNode(t, "exec:true", time.Minute)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	tight := limit
+	tight.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &tight); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	source.checkOutcome("7", node.NotRun, "raise the limits")
 }
 
 // Runs of all kinds leave no zombies and no open files.

@@ -9,7 +9,10 @@ import (
 )
 
 // ownGroup makes cmd start as the leader of a new process group.
-func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	tie(cmd.SysProcAttr)
+}
 
 // killGroup kills all processes of the group that leader p has made.
 func killGroup(p *os.Process) error {

@@ -51,8 +51,10 @@ func newEndpoint(spec string, env Env) (*endpoint, error) {
 			"User-Agent":      {"distproc"},
 			"X-Distproc-Kind": {env.Kind},
 			"X-Distproc-Node": {env.Node},
+			// As the transport would send it. It leaves the body encoded then: see decoded.
+			"Accept-Encoding": {"gzip"},
 		},
-		client: &http.Client{Transport: newTransport(), CheckRedirect: checkRedirect},
+		client: &http.Client{Transport: outcomeTransport{newTransport()}, CheckRedirect: checkRedirect},
 	}, nil
 }
 
@@ -140,7 +142,7 @@ func (e *endpoint) request(ctx context.Context, id string, message *node.Value) 
 	}
 	req, err := http.NewRequestWithContext(ctx, method, addr, body)
 	if err != nil {
-		return nil, err
+		return nil, node.NotBegun(err)
 	}
 	req.Header = header
 	return req, nil
@@ -159,28 +161,30 @@ func contentType(message node.Value) string {
 
 // read makes a value of a body.
 func read(resp *http.Response) (node.Value, error) {
-	errTooLong := fmt.Errorf("the body has more than the %d bytes that a value may have", wire.MaxValue)
-	if resp.ContentLength > wire.MaxValue {
-		return node.Value{}, errTooLong
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxValue+1))
+	body, err := decoded(resp)
 	if err != nil {
+		return node.Value{}, err
+	}
+	data, err := io.ReadAll(io.LimitReader(body, wire.MaxValue+1))
+	if err != nil && !errors.Is(err, errTooLong) {
 		return node.Value{}, fmt.Errorf("read the body: %w", err)
 	}
-	if len(body) > wire.MaxValue {
+	if err != nil || len(data) > wire.MaxValue {
 		return node.Value{}, errTooLong
 	}
-	return node.MediaValue(resp.Header.Get("Content-Type"), string(body)), nil
+	return node.MediaValue(resp.Header.Get("Content-Type"), string(data)), nil
 }
 
-// refusal is the error of an answer that is no value.
+// refusal returns the error of an answer that is no value.
 func refusal(resp *http.Response) error {
 	text := fmt.Sprintf("status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxHead)) // as much as there is
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-	if line := firstLine(body); line != "" && isText(resp.Header.Get("Content-Type")) {
-		text += ": " + line
+	if body, err := decoded(resp); err == nil && isText(resp.Header.Get("Content-Type")) {
+		data, _ := io.ReadAll(io.LimitReader(body, maxHead)) // as much as there is
+		if line := firstLine(data); line != "" {
+			text += ": " + line
+		}
 	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // which keeps the connection
 	return errors.New(text)
 }
 

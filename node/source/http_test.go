@@ -274,7 +274,7 @@ func TestHTTPS(t *testing.T) {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	e.client.Transport = transport
+	e.client.Transport = outcomeTransport{transport}
 	if v, err := e.run(t.Context(), mustID(t, "7"), nil); err != nil || v.String() != "HTTP/2.0" {
 		t.Error(v, err)
 	}

@@ -1,50 +1,84 @@
-// Package source turns a line of text, such as a configuration file has, into the source of a kind of workers, or into
-// what answers the messages of a serial one.
+// Package source turns a line of text, such as one of a configuration file, into the source of
+// a kind of workers, or into the servers of a serial kind.
 //
-// The path of one run: [Parse] has read the line once and found its mistakes, so that a run fails only for what the id
-// or the world outside has. A worker of a [node.Node] calls the [node.Source] with its id. For "exec:" the id takes the
-// place of {id} in the words that words.go has split, exec.go starts the program and kills what is left of it at the
-// end (group_unix.go), and what it printed is the value. For "http://" and "https://" the id goes, escaped, into an
-// address that cannot lead elsewhere (address.go), http.go gets that, and the body is the value. Both keep at most
-// [wire.MaxValue] bytes, and tell of a failure by its first line (firstline.go). What [ParseSerial] returns takes the
+// The path of one run: [Parse] reads the line once and reports its mistakes, so that a run fails
+// only for what the id or the outside world does. A worker of a [node.Node] calls the
+// [node.Source] with its id. For "exec:" the id replaces {id} in the words that words.go split
+// and code.go checked, exec.go starts the program and kills what is left of it at the end
+// (group_unix.go), and the output is the value. For "http://" and "https://" the id goes,
+// escaped, into an address that cannot lead elsewhere (address.go), http.go asks that,
+// encoding.go decodes the body, and this is the value. Both keep at most [wire.MaxValue] bytes
+// and report a failure by its first line (firstline.go). The servers of [ParseSerial] take the
 // same path, with a message beside the id.
 //
 // # Programs
 //
-// "exec:PROGRAM ARGS…" is split at spaces, tabs and newlines into words. No shell is involved: nothing is expanded, and
-// there are no operators and no comments. Quoting is that of a POSIX shell: '…' takes all as it is; in "…" a backslash
-// escapes only \, ", $, ` and the end of a line; elsewhere it escapes any character. One before the end of a line
-// joins two lines.
+// "exec:PROGRAM ARGS…" is split at spaces, tabs and newlines into words. No shell is involved:
+// nothing is expanded, and there are no operators and no comments. Quoting is that of a POSIX
+// shell: '…' takes everything as it is; in "…" a backslash escapes only \, ", $, ` and the end
+// of a line; elsewhere it escapes any character. A backslash before the end of a line joins two
+// lines.
 //
-// Then {id} is replaced in each word but the first, quoted or not, and stays within its word whatever the id contains.
-// An id may begin with a dash: write "--" before {id} if the program reads options. No program can be given an id with
-// a NUL byte.
+// Then {id} is replaced in each word but the first, quoted or not, and stays within its word
+// whatever the id contains. An id may begin with a dash: write "--" before {id} if the program
+// reads options. No program can be given an id with a NUL byte.
 //
 //	exec:price-of -- {id}
 //	exec:sh -c 'git log --oneline -- "$1" | head -n 1' sh {id}
 //
-// A program without a slash in its name is looked up in PATH. It has the node's environment without DISTPROC_COOKIE,
-// and DISTPROC_ID, DISTPROC_KIND and DISTPROC_NODE. If the request has a traceparent (see [node.TraceOf]) that is
-// TRACEPARENT; the node's own TRACEPARENT and TRACESTATE are not passed on. Its standard input is empty. What it prints,
-// up to 1 MiB, is the value, without the newline at its end. If its exit status is not 0 the run fails with the first
-// line of its standard error.
+// Parse refuses {id} in a word that a known interpreter takes for code, such as the one after
+// sh -c, perl -e or python3 -c: whoever chooses the id could run any command. Other programs
+// may take a word for code as well: ssh gives its words to a shell, and psql -c takes SQL.
 //
-// It runs in a process group of its own, which is killed (SIGKILL) when the context of the run ends, when it prints too
-// much, and also when it has ended, because what it left in the background would overlap with the next run for the id.
-// So a program cannot tidy up when its time is over, and what shall stay must leave the group (setsid) and hold
+// A program without a slash in its name is looked up in PATH. It has the node's environment
+// without DISTPROC_COOKIE, and also DISTPROC_ID, DISTPROC_KIND and DISTPROC_NODE. If the request
+// has a traceparent (see [node.TraceOf]) that is TRACEPARENT; the node's own TRACEPARENT and
+// TRACESTATE are not passed on. Its standard input is empty. Its output, up to 1 MiB, is the
+// value, without the newline at the end. If its exit status is not 0 the run fails with the
+// first line of its standard error.
+//
+// The program runs in a process group of its own. That is killed (SIGKILL) when the context of
+// the run ends, when the program prints too much, and when the program has ended, because what
+// is left in the background would overlap with the next run for the id. So a program cannot tidy
+// up when its time is over. A process that shall stay must start a session (setsid) and hold
 // neither the input nor the output. Outside Unix only the program itself is killed.
+//
+// On Linux, programs end with their node even if it is killed (SIGKILL). The kernel kills the
+// program itself at once (Pdeathsig, which a set-user-ID program loses). Its children live on
+// until a node of the same name runs a program on the same machine: before the first run of each
+// kind it kills the process groups of programs whose node is no more, and waits until they have
+// ended. It finds them by DISTPROC_NODE and DISTPROC_RUN, the node's process, which programs
+// inherit: a group whose processes have all cleared their environment is not found. This needs
+// /proc. On other
+// systems the programs of a killed node run to their end, and may overlap with those of the
+// next one.
+//
+// A process that a program leaves behind becomes a child of the first process of the container,
+// or of the system. If that is the node itself, call [Reap], as distproc does.
 //
 // # Addresses
 //
-// "http://HOST/PATH…?QUERY" and "https://…" are asked with GET. Their path and query may have {id}, which is
-// percent-encoded, so that it stays within its segment or parameter. Ids for which no encoding would do that are
-// refused: the empty one in a path, and those in which a server might find a segment "." or "..".
+// "http://HOST/PATH…?QUERY" and "https://…" are asked with GET. Their path and query may have
+// {id}, which is percent-encoded, so that it stays within its segment or parameter. Ids for
+// which no encoding would do that are refused: the empty one in a path, and those in which a
+// server might find a segment "." or "..".
 //
-// A 2xx body, up to 1 MiB, is the value, with its Content-Type; 204 and 205 are an empty value. Any other status fails
-// the run, with the first line of the body if that is plain text or JSON. Up to 10 redirects are followed, on the same
-// scheme, host and port only. Requests carry User-Agent, X-Distproc-Kind and X-Distproc-Node, and traceparent if the
-// request has one, and connections are kept for 30 s for the next ones. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
-// obeyed. Only the context limits how long the server may take.
+// A 2xx body, up to 1 MiB, is the value, with its Content-Type; 204 and 205 are an empty value.
+// Content codings are removed: gzip, which is the one that requests accept, and deflate, at most
+// four in a row. A body with another coding fails the run. Any other status fails it with the
+// first line of the body if that is plain text or JSON. Up to 10 redirects are followed, on the
+// same scheme, host and port only. Requests carry User-Agent, X-Distproc-Kind and
+// X-Distproc-Node, and traceparent if the request has one. Connections are kept for 30 s for the
+// next requests. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are obeyed. Only the context limits how
+// long the server may take.
+//
+// # Outcomes
+//
+// A run that fails has one of three outcomes: see [node.Outcome]. It has not run if the program
+// could not be started, or if no server can have got the request: no address was found, the
+// connection or its TLS failed, or the context ended before. It is unknown if the request was
+// sent and the answer did not come. Everything else ran: a program that was started, also if it
+// was killed, and a request that was answered, also with an error.
 //
 // # Calls
 //
@@ -64,10 +98,12 @@
 // above, only the same scheme, host and port will do. A 301 or 302 fails the run: clients differ about what these mean,
 // and most would go on with a GET and lose the message.
 //
-// The context of a message ends at the kind's timeout or when the node closes, not when the caller gives up: a program
-// is not killed half-way through what it writes. Messages for one id come one after another, and what a program does for one is over (see above) before the next. Of
-// a server this is true only while the context lasts: when it ends, so does the connection, or the stream of HTTP/2,
-// and a server that works on nevertheless may get the next message meanwhile.
+// The context of a message ends at the kind's timeout or when the node closes, not when the
+// caller gives up: a program is not killed half-way through what it writes. Messages for one id
+// come one after another, and what a program does for one is over (see above) before the next.
+// Of a server this is true only while the context lasts: when it ends, so does the connection,
+// or the stream of HTTP/2, and a server that works on nevertheless may get the next message
+// meanwhile.
 package source
 
 import (
@@ -104,7 +140,11 @@ func Parse(spec string, env Env) (node.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }, nil
+	return sourceOf(r), nil
+}
+
+func sourceOf(r runner) node.Source {
+	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }
 }
 
 // IsInline reports whether the source that spec describes never blocks, as [node.Kind].Inline wants it: "random".
@@ -117,7 +157,11 @@ func ParseSerial(spec string, env Env) (node.Factory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }, nil
+	return factoryOf(r), nil
+}
+
+func factoryOf(r runner) node.Factory {
+	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }
 }
 
 // A worker is the [node.Server] of an id. It holds nothing from one message to the next.

@@ -1,8 +1,11 @@
 package source
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -75,6 +78,55 @@ func checkFails(t *testing.T, spec, id string, texts ...string) {
 	for _, text := range texts {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("%s with %q: error %q lacks %q", spec, id, err, text)
+		}
+	}
+}
+
+// A testNode runs sources, so that a test sees the outcomes of calls as callers do.
+type testNode struct {
+	*node.Node
+	t *testing.T
+}
+
+// newTestNode starts a node with two kinds that run spec: "value" and, with messages, "serial".
+func newTestNode(t *testing.T, spec string, timeout time.Duration) testNode {
+	t.Helper()
+	r, err := parse(spec, testEnv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newTestNodeOf(t, r, timeout)
+}
+
+func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	n, err := node.Start(node.Config{
+		Name: "1@127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"),
+		Kinds: map[string]node.Kind{
+			"value":  {Source: sourceOf(r), Timeout: timeout},
+			"serial": {Serial: factoryOf(r), Timeout: timeout},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close(context.Background()) })
+	return testNode{n, t}
+}
+
+// checkOutcome expects both kinds to fail with an outcome and a text.
+func (n testNode) checkOutcome(id string, want node.Outcome, text string) {
+	n.t.Helper()
+	_, valueErr := n.Family("value").Request(n.t.Context(), mustID(n.t, id))
+	_, serialErr := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), node.BytesValue("x"))
+	for kind, err := range map[string]error{"value": valueErr, "serial": serialErr} {
+		if err == nil || node.OutcomeOf(err) != want || !strings.Contains(err.Error(), text) {
+			n.t.Errorf("%s of %s: %v, outcome %v, want %v and %q", kind, id, err, node.OutcomeOf(err), want, text)
 		}
 	}
 }

@@ -1,0 +1,129 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+const (
+	markVariable = "DISTPROC_RUN"
+
+	leftoverDelay = 2 * time.Second // how long leftovers that were killed may take to end
+	leftoverPoll  = 5 * time.Millisecond
+)
+
+// tie makes the kernel kill the program when the thread that starts it ends.
+func tie(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
+
+// A mark names the process that started a program. The program has it in its environment, and
+// its descendants inherit it.
+type mark struct {
+	namespace uint64 // inode of the PID namespace that the numbers are of
+	pid       int
+	started   uint64 // in clock ticks since boot: numbers are used again
+	session   int    // of the process, and of all its programs that have not left it
+}
+
+func (m mark) String() string {
+	return fmt.Sprintf("%d.%d.%d.%d", m.namespace, m.pid, m.started, m.session)
+}
+
+// ownMark returns the mark of this process. It fails without /proc.
+var ownMark = sync.OnceValues(func() (m mark, err error) {
+	var namespace syscall.Stat_t
+	if err := syscall.Stat("/proc/self/ns/pid", &namespace); err != nil {
+		return m, os.NewSyscallError("stat", err)
+	}
+	self, err := procfs.Self()
+	if err != nil {
+		return m, err
+	}
+	stat, err := self.Stat()
+	return mark{namespace.Ino, stat.PID, stat.Starttime, stat.Session}, err
+})
+
+// markEnviron returns the variables that mark the programs of this process.
+func markEnviron() []string {
+	own, err := ownMark()
+	if err != nil {
+		return nil // nobody could read them either
+	}
+	return []string{markVariable + "=" + own.String()}
+}
+
+// endLeftovers kills what is left of programs of an earlier process of the node, and waits
+// until all of it has ended.
+func endLeftovers(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, leftoverDelay)
+	defer cancel()
+	for {
+		left := leftovers(node)
+		if len(left) == 0 {
+			return nil
+		}
+		for _, p := range left {
+			_ = syscall.Kill(-p.PGRP, syscall.SIGKILL) // it may be gone by now
+		}
+		select {
+		case <-time.After(leftoverPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("not started: process %d of an earlier run of node %s goes on: end it, as with kill -9 %[1]d",
+				left[0].PID, node)
+		}
+	}
+}
+
+// leftovers returns the processes that programs of an earlier process of the node have left.
+// Those that have a session of their own stay on purpose. If such a program starts this node,
+// the node's own process group is no leftover.
+func leftovers(node string) (left []procfs.ProcStat) {
+	own, err := ownMark()
+	if err != nil {
+		return nil
+	}
+	processes, _ := procfs.AllProcs()
+	for _, p := range processes {
+		environ, _ := p.Environ() // empty for other users' processes and zombies
+		m, ok := markIn(environ, node)
+		if !ok || m.namespace != own.namespace || m.lives() {
+			continue
+		}
+		stat, err := p.Stat()
+		if err == nil && stat.Session == m.session && stat.PGRP != syscall.Getpgrp() {
+			left = append(left, stat)
+		}
+	}
+	return left
+}
+
+// markIn returns the mark in the environment of a program of the node.
+func markIn(environ []string, node string) (m mark, ok bool) {
+	if !slices.Contains(environ, "DISTPROC_NODE="+node) {
+		return m, false
+	}
+	for _, variable := range environ {
+		if text, found := strings.CutPrefix(variable, markVariable+"="); found {
+			_, _ = fmt.Sscanf(text, "%d.%d.%d.%d", &m.namespace, &m.pid, &m.started, &m.session)
+			return m, m.String() == text
+		}
+	}
+	return m, false
+}
+
+// lives reports whether the process that m names still runs.
+func (m mark) lives() bool {
+	p, err := procfs.NewProc(m.pid)
+	if err != nil {
+		return false
+	}
+	stat, err := p.Stat()
+	return err == nil && stat.Starttime == m.started && stat.State != "Z" && stat.State != "X"
+}

@@ -1,0 +1,46 @@
+package source
+
+import (
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+
+	"github.com/distproc/distproc/node"
+)
+
+// An outcomeTransport marks the errors of requests by how far they came: see [node.NotBegun]
+// and [node.MayHaveRun].
+type outcomeTransport struct{ http.RoundTripper }
+
+func (t outcomeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	var connected, sent atomic.Bool // sent: a server may have got it
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		// A POST gets another connection only if nothing went over the one before. A GET may
+		// have been sent by then.
+		GotConn: func(httptrace.GotConnInfo) {
+			connected.Store(true)
+			if req.Method == http.MethodPost {
+				sent.Store(false)
+			}
+		},
+		// WroteHeaders would come too late: when the header is on its way.
+		WroteHeaderField: func(string, []string) { sent.Store(true) },
+	})
+	resp, err := t.RoundTripper.RoundTrip(req.WithContext(ctx))
+	switch {
+	case err == nil || isTaken(req):
+		return resp, err
+	case sent.Load() || connected.Load() && ctx.Err() != nil: // HTTP/2 may send it right after the end of ctx
+		return nil, node.MayHaveRun(err)
+	}
+	return nil, node.NotBegun(err)
+}
+
+// isTaken reports whether req asks for the answer to a message that a server has taken.
+func isTaken(req *http.Request) bool {
+	first := req
+	for first.Response != nil { // the redirect that led to it
+		first = first.Response.Request
+	}
+	return req.Method != first.Method
+}

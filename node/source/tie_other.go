@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package source
+
+import "syscall"
+
+// tie does nothing: the kernel does not kill a program when its parent ends.
+func tie(*syscall.SysProcAttr) {}

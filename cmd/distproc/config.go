@@ -32,6 +32,8 @@ type kindConfig struct {
 	ServeStale  *duration `toml:"serve_stale"`
 	CacheErrors *duration `toml:"cache_errors"`
 	Queue       *int      `toml:"queue"`
+	Concurrency *int      `toml:"concurrency"`
+	MaxBytes    *size     `toml:"max_bytes"`
 	Timeout     *duration `toml:"timeout"`
 	Idempotent  *bool     `toml:"idempotent"`
 }
@@ -73,7 +75,7 @@ func configError(path string, err error) error {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
 		e := &strict.Errors[0]
 		line, _ := e.Position()
-		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, timeout and idempotent",
+		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, concurrency, max_bytes, timeout and idempotent",
 			path, line, strings.Join(e.Key(), "."))
 	}
 	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
@@ -127,9 +129,21 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 			return "queue", fmt.Errorf("%d: how many calls may wait for one id, at least 1", v.Queue)
 		}
 	}
+	v.Concurrency = source.Concurrency(sourceOf(k.Source))
+	if k.Concurrency != nil {
+		if v.Concurrency = *k.Concurrency; v.Concurrency < 0 {
+			return "concurrency", fmt.Errorf("%d: how many runs may go on at a time on a node, or 0 for no limit", v.Concurrency)
+		}
+	}
+	if k.MaxBytes != nil {
+		if v.MaxBytes = int64(*k.MaxBytes); v.MaxBytes < 1 {
+			return "max_bytes", fmt.Errorf("%d: how much memory values may take, such as \"64MiB\"", v.MaxBytes)
+		}
+	}
 	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
 	v.Definition = fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
 		sourceOf(k.Source), k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
+	// What a node can do at a time, and keep, depends on its machine, so nodes may differ about that.
 	kinds[kind] = v
 	return "", nil
 }
@@ -160,6 +174,8 @@ func (k *kindConfig) notSerial() (key, why string) {
 		return "serve_stale", "no value is kept that could be stale"
 	case k.CacheErrors != nil:
 		return "cache_errors", "no answer is kept, each message has its own"
+	case k.MaxBytes != nil:
+		return "max_bytes", "no value is kept that takes memory"
 	case k.Idempotent != nil:
 		return "idempotent", "a message that may have run is never run again"
 	}

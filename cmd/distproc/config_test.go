@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,11 @@ func TestConfigSerialRefuses(t *testing.T) {
 		{"[kind.a]\nserial = true\nsource = 'random'", `config.toml:3: kind.a.source: source "random": that takes no messages: say exec:`},
 		{"[kind.a]\nserial = true\nsource = 'exec:'", `config.toml:3: kind.a.source: source "exec:": no program is named`},
 		{head + "queue = 0", "config.toml:4: kind.a.queue: 0: "},
+		{head + "concurrency = -1", "config.toml:4: kind.a.concurrency: -1: "},
+		{head + "max_bytes = '1MiB'", "config.toml:4: kind.a.max_bytes: not with serial = true: no value is kept"},
+		{"[kind.a]\nmax_bytes = -1", "config.toml:2: kind.a.max_bytes: -1: "},
+		{"[kind.a]\nmax_bytes = '0'", `config.toml:2: kind.a.max_bytes: "0" is no size; write it like 512MiB`},
+		{"[kind.a]\nmax_bytes = 'much'", `config.toml:2: kind.a.max_bytes: "much" is no size; write it like 512MiB`},
 		{head + "timeout = '0s'", "config.toml:4: kind.a.timeout: must be more than 0"},
 		{"[kind.a]\nserial = 'yes'", "config.toml:2: kind.a.serial: "},
 		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, ttl, "},
@@ -97,6 +103,47 @@ func TestConfigSerialRefuses(t *testing.T) {
 		_, err := kindsOf(t, c.text)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s\nerror %q, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+// TestConfigBounds reads how much a kind may do and keep: for programs there is a bound unless the file
+// has another one.
+func TestConfigBounds(t *testing.T) {
+	kinds, err := kindsOf(t, `
+[kind.exec]
+source = "exec:cat"
+
+[kind.serial]
+source = "exec:cat"
+serial = true
+
+[kind.more]
+source = "exec:cat"
+concurrency = 0
+
+[kind.few]
+source = "http://127.0.0.1:9/{id}"
+concurrency = 3
+max_bytes = "64MiB"
+
+[kind.http]
+source = "http://127.0.0.1:9/{id}"
+max_bytes = 1000
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := 8 * runtime.GOMAXPROCS(0)
+	for name, want := range map[string]node.Kind{
+		"exec":   {Concurrency: programs},
+		"serial": {Concurrency: programs},
+		"more":   {},
+		"few":    {Concurrency: 3, MaxBytes: 64 << 20},
+		"http":   {MaxBytes: 1000},
+	} {
+		if got := kinds[name]; got.Concurrency != want.Concurrency || got.MaxBytes != want.MaxBytes {
+			t.Errorf("%s: %d at a time, %d bytes; want %d and %d", name, got.Concurrency, got.MaxBytes, want.Concurrency, want.MaxBytes)
 		}
 	}
 }

@@ -82,6 +82,8 @@ type member struct {
 	routing   string
 	timing    string
 	reapAfter time.Duration
+	maxMemory size
+	clients   int
 	logLevel  string
 	logFormat string
 	web       web
@@ -99,6 +101,8 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
+	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
+	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
 	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
@@ -183,6 +187,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.reapAfter <= 0 {
 		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
 	}
+	if m.clients < 1 {
+		return c, "", usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
+	}
 	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {
 		return c, "", err
@@ -196,7 +203,8 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
-		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter, Logger: log, Version: version(),
+		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter,
+		MaxMemory: int64(m.maxMemory), MaxClients: m.clients, Logger: log, Version: version(),
 	}, from, nil
 }
 
@@ -209,7 +217,10 @@ func nameOf(name string) string {
 // defaultKind returns the kind of --source and --ttl.
 func (m *member) defaultKind() (node.Kind, error) {
 	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
-	return node.Kind{TTL: m.ttl, Source: s, Inline: source.IsInline(m.source), Definition: m.source + " " + m.ttl.String()}, err
+	return node.Kind{
+		TTL: m.ttl, Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
+		Definition: m.source + " " + m.ttl.String(),
+	}, err
 }
 
 // readKinds returns the kinds of --config, with the default one.

@@ -110,6 +110,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/distproc/distproc/node"
@@ -149,6 +150,15 @@ func sourceOf(r runner) node.Source {
 
 // IsInline reports whether the source that spec describes never blocks, as [node.Kind].Inline wants it: "random".
 func IsInline(spec string) bool { return spec == "random" }
+
+// Concurrency returns how many runs of the source that spec describes should go on at a time, for
+// [node.Kind].Concurrency: 8 programs for each core, and no limit, which is 0, for others.
+func Concurrency(spec string) int {
+	if strings.HasPrefix(spec, "exec:") {
+		return 8 * runtime.GOMAXPROCS(0)
+	}
+	return 0
+}
 
 // ParseSerial returns the factory, for a serial kind, of servers that run what spec describes with each message:
 // "exec:PROGRAM ARGS…" or an http(s) address. The rest is as for [Parse].

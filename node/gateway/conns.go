@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 const (
@@ -112,7 +114,7 @@ func (l *conns) Close() error { return l.close() }
 
 // admit gives a connection a place. It returns nil if there is none.
 func (l *conns) admit(nc net.Conn) *conn {
-	c := &conn{Conn: nc, of: l, from: addressOf(nc.RemoteAddr()), wait: forFirst, since: time.Now()}
+	c := &conn{Conn: nc, of: l, from: wire.HostOf(nc.RemoteAddr()), wait: forFirst, since: time.Now()}
 	l.mu.Lock()
 	var out *conn
 	if len(l.all)-l.spare >= l.places {
@@ -200,20 +202,4 @@ type connKey struct{}
 
 func withConn(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
-}
-
-// addressOf returns the address whose connections are counted together: that of a host, or
-// the /64 network of an IPv6 host, which can have any address there.
-func addressOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits) // the zero Prefix, of an address that is none
-	return p
 }

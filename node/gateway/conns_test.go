@@ -19,6 +19,8 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/distproc/distproc/wire"
 )
 
 const maxPlaces = maxConns - spareConns
@@ -187,7 +189,7 @@ func TestFairness(t *testing.T) {
 				t.Errorf("connection %d of one address: closed %v, want %v", i, c.closed, want)
 			}
 		}
-		if len(l.all) != 200 || l.spare != 0 || l.from[addressOf(many[0].from)] != 197 {
+		if len(l.all) != 200 || l.spare != 0 || l.from[wire.HostOf(many[0].from)] != 197 {
 			t.Errorf("%d connections, %d spare, %v", len(l.all), l.spare, l.from)
 		}
 	})

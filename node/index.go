@@ -3,6 +3,7 @@ package node
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
 )
 
 // An index finds workers by id. It is a map from a number to a chain of workers, because a key that is a number takes a
@@ -83,10 +84,8 @@ func (x *index) shrink() {
 	if x.peak <= tidyFrom || x.count > x.peak/8 {
 		return
 	}
-	chains := make(map[uint64]*worker, len(x.chains))
-	for n, w := range x.chains {
-		chains[n] = w
-	}
+	chains := make(map[uint64]*worker, len(x.chains)) // maps.Clone would keep the size
+	maps.Copy(chains, x.chains)
 	x.chains, x.peak = chains, x.count
 }
 

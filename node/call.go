@@ -35,6 +35,11 @@ func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, erro
 		if !ok || !n.again(e) {
 			return Reply{}, err
 		}
+		if lostOnTheWay(e) && !p.self {
+			if asked, err := n.relay(ctx, p, &request, &reply); asked && (err == nil || OutcomeOf(err) != NotRun) {
+				return reply, err
+			}
+		}
 		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
 			if lostOnTheWay(e) {
 				return Reply{}, err // tells more than that time is up

@@ -44,6 +44,7 @@ type Explanation struct {
 	Epoch   uint64 // of the view
 	State   State  // of the owner
 	StandIn string // who answers while the owner has failed; empty if nobody else lives
+	Via     string // the member that passes requests on to the owner, which this node cannot reach; empty if it does not come to that
 	Asked   string // the node that looked for the worker: the owner, its stand-in, or this node if it cannot reach them
 	Live    bool   // a worker lives there
 	Loading bool   // its source runs, or a message does
@@ -239,6 +240,9 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 	}
 	if r := n.registryOf(k.Kind); r != nil {
 		e.TTL, e.Serial = r.kind.Load().TTL, r.serial
+	}
+	if by := p.relays.by.Load(); by != nil {
+		e.Via = *by
 	}
 	if i, ok := standIn(id, v.seats, owner); ok {
 		e.StandIn = v.peers[i].name.String()

@@ -5,7 +5,8 @@
 // that is this node, its registry finds the live worker of the id or starts one, and the worker answers, at once if it
 // has its value. If it is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
 // node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
-// the place cannot be reached, a worker of this node answers instead and the reply says so.
+// the place cannot be reached, another member may pass the request on, once (relay.go); otherwise a worker of this node
+// answers instead and the reply says so.
 //
 // A call ([Family].Call) brings a message to the server of an id, of a kind that is serial, and takes the same way, except that nobody
 // but the place of the id answers it: call.go waits for that instead. Before a server starts, claim.go makes sure that

@@ -69,6 +69,7 @@ func wireValue(data, mediaType string, isInt bool) Value {
 type Reply struct {
 	Value    Value
 	Node     string        // the node whose worker answered
+	Via      string        // the member that passed the request on, as this node cannot reach Node; empty if it was asked directly
 	Cached   bool          // the worker had the value already
 	Stale    bool          // the value is past its TTL, and being loaded anew: see Kind.ServeStale
 	Degraded bool          // the owner could not be reached: a worker of another node answered

@@ -184,7 +184,7 @@ func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Requ
 		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
 		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request)):
-			return n.degraded(ctx, id, request, e.Outcome, reply)
+			return n.aroundOrHere(ctx, id, p, request, e.Outcome, reply)
 		default:
 			return err
 		}
@@ -202,6 +202,22 @@ func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Requ
 			return nil
 		}
 	}
+}
+
+// aroundOrHere asks an owner that cannot be reached by way of another member, and if that fails answers
+// in its place. Before is what became of the call there.
+func (n *Node) aroundOrHere(ctx context.Context, id ID, p *peer, request *wire.Request, before Outcome, reply *Reply) error {
+	asked, err := n.relay(ctx, p, request, reply)
+	if asked && err == nil {
+		return nil
+	}
+	if asked && OutcomeOf(err) != NotRun {
+		if n.exclusive(request) || OutcomeOf(err) == Ran {
+			return err
+		}
+		before = Unknown
+	}
+	return n.degraded(ctx, id, request, before, reply)
 }
 
 // lostOnTheWay reports whether the session failed, rather than the call.

@@ -96,7 +96,7 @@ func idOf(r *wire.Request) (ID, error) {
 // setReply makes reply what crossed the wire.
 func setReply(reply *Reply, r *wire.Reply) {
 	reply.Value, reply.Node = wireValue(r.Data, r.Type, r.IsInt), r.Node
-	reply.Cached, reply.Stale, reply.Degraded = r.Cached, r.Stale, r.Degraded
+	reply.Cached, reply.Stale, reply.Degraded, reply.Via = r.Cached, r.Stale, r.Degraded, r.Via
 	reply.Age, reply.TTL = r.Age, r.TTL
 }
 
@@ -106,7 +106,7 @@ func wireReply(r Reply, self string) wire.Reply {
 		r.Node = ""
 	}
 	return wire.Reply{
-		Data: r.Value.data, IsInt: r.Value.isInt(), Type: r.Value.MediaType(), Node: r.Node,
+		Data: r.Value.data, IsInt: r.Value.isInt(), Type: r.Value.MediaType(), Node: r.Node, Via: r.Via,
 		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }
@@ -142,11 +142,14 @@ func (n *Node) ServeCall(c wire.Call) {
 		n.serveHere(c, r, id)
 		return
 	}
-	if c.Request.Route {
+	switch {
+	case c.Request.Route:
 		n.serveRouted(c, id)
-		return
+	case c.Request.Relay:
+		n.serveRelay(c, place)
+	default:
+		c.Fail(n.elsewhere(id))
 	}
-	c.Fail(n.elsewhere(id))
 }
 
 // serveHere lets the call wait for this node's worker.

@@ -42,6 +42,7 @@ type peer struct {
 	session  atomic.Pointer[wire.Session] // nil if there is none
 	lost     atomic.Bool                  // the last session broke, or the last dial failed
 	health   healths
+	relays   relays
 	exchange *exchange              // guarded by members.mu
 	differs  atomic.Pointer[string] // the kinds about which it differs, as the log says
 
@@ -264,6 +265,7 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 	}
 	p.session.Store(keep)
 	back := p.lost.Swap(false)
+	p.relays.by.Store(nil)
 	p.health.reset()
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })

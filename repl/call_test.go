@@ -29,7 +29,7 @@ node        2@127.0.0.1
 from        made for this request
 age         1s, since the worker started
 ttl left    4s
-attributes  .age .cached .degraded .json .node .stale .ttl .value`},
+attributes  .age .cached .degraded .json .node .stale .ttl .value .via`},
 	} {
 		out, errs, _ := run(t, Config{}, test.in)
 		if got := strings.TrimSpace(spaces(out + errs)); got != spaces(test.want) {

@@ -39,7 +39,7 @@ owner    1@127.0.0.1 (alive)
 why      3 mod 3 = 0: seat 0, from 0, of 3 members, in the view of epoch abc
 worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from its value, 1 call waits
 if lost  2@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
-		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0]`},
+		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m40s
 2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m40s
@@ -209,7 +209,7 @@ node        2@127.0.0.1
 from        made for this request
 age         1s, since the worker started
 ttl left    4s
-attributes  .age .cached .degraded .json .node .stale .ttl .value
+attributes  .age .cached .degraded .json .node .stale .ttl .value .via
 `,
 		"i(7)": "value     7\ntype      int\nas an id  owned by 2@127.0.0.1\n",
 		`i("2@127.0.0.1")`: `value       "2@127.0.0.1"

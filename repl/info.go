@@ -61,6 +61,9 @@ func sayReply(a *account, r reply, now time.Time) {
 	if r.Degraded {
 		a.say("degraded", "the owner could not be reached: a worker of another node answered")
 	}
+	if r.Via != "" {
+		a.say("via", r.Via+" passed the request on: it could not be sent to "+r.Node+" directly")
+	}
 	since := max(0, now.Sub(r.at))
 	a.say("age", shortly(r.Age+since)+", since the worker started")
 	if left := r.TTL - since; left > 0 {

@@ -42,6 +42,9 @@ func (r reply) styled(s style) string {
 	if r.Degraded {
 		mark += ", " + s.odd("degraded")
 	}
+	if r.Via != "" {
+		mark += ", " + s.odd("via ") + s.node(printable(r.Via))
+	}
 	p := printer{style: s}
 	p.value(r.value(), 0)
 	return fmt.Sprintf("{%s, %s%s}", p.b.String(), s.node(printable(r.Node)), mark)
@@ -60,7 +63,7 @@ func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bo
 }
 
 func (r reply) AttrNames() []string {
-	return []string{"age", "cached", "degraded", "json", "node", "stale", "ttl", "value"}
+	return []string{"age", "cached", "degraded", "json", "node", "stale", "ttl", "value", "via"}
 }
 
 func (r reply) Attr(name string) (starlark.Value, error) {
@@ -81,6 +84,8 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 		return starlark.Bool(r.Degraded), nil
 	case "stale":
 		return starlark.Bool(r.Stale), nil
+	case "via":
+		return orNone(r.Via), nil
 	case "age":
 		return seconds(r.Age), nil
 	case "ttl":

@@ -35,6 +35,7 @@ func explain(e node.Explanation) *account {
 	a.set("epoch", starlark.MakeUint64(e.Epoch))
 	a.set("state", starlark.String(e.State.String()))
 	a.set("stand_in", orNone(e.StandIn))
+	a.set("via", orNone(e.Via))
 	a.set("asked", orNone(e.Asked))
 	a.set("live", starlark.Bool(e.Live))
 	a.set("loading", starlark.Bool(e.Loading))
@@ -43,6 +44,9 @@ func explain(e node.Explanation) *account {
 	a.say("id", fmt.Sprintf("%s, kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
 	a.say("why", fmt.Sprintf("%s: seat %d, from 0, of %d members, in the view of epoch %s", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
+	if e.Via != "" {
+		a.say("via", e.Via+" passes requests on: this node cannot reach "+e.Owner)
+	}
 	sayWorker(a, e)
 	switch {
 	case e.StandIn != "" && e.Serial && e.State == node.Failed:

@@ -36,6 +36,7 @@ const (
 	callFresh               // load the value anew
 	callMessage             // there is a message for the worker
 	callInt                 // which is an integer
+	callRelay               // ask the owner, and nobody else
 )
 
 type replyBatch struct {
@@ -49,6 +50,7 @@ type replyBatch struct {
 	Data    []byte
 	Type    []string // media types
 	Node    []string
+	Via     []string
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
 
@@ -146,6 +148,9 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	if r.Fresh {
 		flags |= callFresh
 	}
+	if r.Relay {
+		flags |= callRelay
+	}
 	if r.IsCall {
 		flags |= callMessage
 	}
@@ -194,6 +199,7 @@ func (b *callBatch) request(i int) Request {
 		Text:   at(b.Text, i),
 		IsText: flags&callText != 0,
 		Route:  flags&callRoute != 0,
+		Relay:  flags&callRelay != 0,
 		Fresh:  flags&callFresh != 0,
 		Trace:  at(b.Trace, i),
 		IsCall: flags&callMessage != 0,
@@ -253,9 +259,10 @@ func (b *replyBatch) reset() {
 	b.release()
 	clear(b.Type)
 	clear(b.Node)
+	clear(b.Via)
 	clear(b.Text)
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Text: b.Text[:0], values: b.values}
+		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
 }
 
 // add adds a reply, whose value the caller has taken from held.
@@ -282,7 +289,8 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	b.values = append(b.values, r.Data)
 	b.Type = put(b.Type, i, r.Type)
 	b.Node = put(b.Node, i, r.Node)
-	b.weight += weightOf + len(r.Data) + len(r.Type) + len(r.Node)
+	b.Via = put(b.Via, i, r.Via)
+	b.weight += weightOf + len(r.Data) + len(r.Type) + len(r.Node) + len(r.Via)
 }
 
 func (b *replyBatch) addError(seq uint64, e *Error) {
@@ -303,7 +311,7 @@ func (b *replyBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
-		len(b.Type), len(b.Node), len(b.Text)) > n {
+		len(b.Type), len(b.Node), len(b.Via), len(b.Text)) > n {
 		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
 	}
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
@@ -349,6 +357,10 @@ func (it *replyReader) next(r *Reply) *Error {
 	}
 	r.Data, r.IsInt, r.Type = data, flags&replyInt != 0, at(b.Type, i)
 	r.Cached, r.Degraded, r.Stale = flags&replyCached != 0, flags&replyDegraded != 0, flags&replyStale != 0
+	r.Via = ""
+	if via := at(b.Via, i); via != "" {
+		r.Via = clip(via, maxText)
+	}
 	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
 	return nil
 }

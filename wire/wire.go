@@ -110,6 +110,7 @@ type Request struct {
 	Text   string // the id, if IsText
 	IsText bool
 	Route  bool   // the peer shall find the owner and ask it; otherwise it must be the owner
+	Relay  bool   // the peer shall ask the owner itself, and nobody else, as the caller cannot reach it
 	Fresh  bool   // not from a value that the worker has already
 	Trace  string // what it is part of, as W3C traceparent; empty if that is not known
 
@@ -128,6 +129,7 @@ type Reply struct {
 	Stale    bool
 	Degraded bool
 	Node     string // who answered, if not the peer itself
+	Via      string // the member that the request was passed on by, "" if there was none
 	Age      time.Duration
 	TTL      time.Duration
 

@@ -124,6 +124,7 @@ type jsonWhy struct {
 	Epoch   string      `json:"epoch"` // hexadecimal
 	State   string      `json:"state"`
 	StandIn string      `json:"stand_in,omitempty"`
+	Via     string      `json:"via,omitempty"`
 	Asked   string      `json:"asked"`
 	Live    bool        `json:"live"`
 	Loading bool        `json:"loading"`
@@ -141,7 +142,7 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	}
 	j := jsonWhy{
 		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
-		State: e.State.String(), StandIn: e.StandIn, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, TTL: millis(e.TTL),
+		State: e.State.String(), StandIn: e.StandIn, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, TTL: millis(e.TTL),
 		Text: clip(told(e)),
 	}
 	if e.Live {

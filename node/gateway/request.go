@@ -36,13 +36,14 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 		Kind string `json:"kind"`
 		jsonValue
 		Node     string `json:"node"`
+		Via      string `json:"via,omitempty"`
 		Cached   bool   `json:"cached"`
 		Stale    bool   `json:"stale"`
 		Degraded bool   `json:"degraded"`
 		Age      int64  `json:"age_ms"`
 		TTL      int64  `json:"ttl_ms"`
 	}{
-		idOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Cached, reply.Stale, reply.Degraded,
+		idOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Via, reply.Cached, reply.Stale, reply.Degraded,
 		millis(reply.Age), millis(reply.TTL),
 	})
 }

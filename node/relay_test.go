@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// cutOff has a and b lose their session for good, while the others reach both. It returns b as a has it.
+func cutOff(a, b *Node) *peer {
+	lose(b, a)
+	return lose(a, b)
+}
+
+func lose(a, b *Node) *peer {
+	p := a.members.sessions.peer(b.addr.Name)
+	a.members.sessions.mu.Lock()
+	p.addr = "127.0.0.1:1" // where nobody listens
+	a.members.sessions.mu.Unlock()
+	if s := p.session.Load(); s != nil {
+		s.Close()
+	}
+	p.session.Store(nil)
+	p.lost.Store(true)
+	return p
+}
+
+// idAt returns an id that belongs to n.
+func idAt(t *testing.T, n *Node) ID {
+	t.Helper()
+	for i := range int64(100) {
+		if n.members.view.Load().place(IntID(i)).self {
+			return IntID(i)
+		}
+	}
+	t.Fatal("no such id")
+	return ID{}
+}
+
+// TestRelay has two nodes that cannot talk to each other, while a third one reaches both: requests and
+// calls for the other's ids pass through it.
+func TestRelay(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	for _, n := range nodes {
+		if err := n.SetKinds(map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return new(purse), nil }}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	id := idAt(t, b)
+	if _, err := a.Request(t.Context(), IntID(2)); err != nil { // so that there is a session to c
+		t.Fatal(err)
+	}
+	for _, n := range []*Node{a, b, c} {
+		if _, err := n.Ping(t.Context(), c.Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cutOff(a, b)
+	for _, cached := range []bool{false, true} {
+		reply, err := a.Request(t.Context(), id)
+		if err != nil || reply.Degraded || reply.Node != b.Self() || reply.Via != c.Self() || reply.Cached != cached {
+			t.Errorf("request: %+v, %v", reply, err)
+		}
+	}
+	sum, err := Call[int](t.Context(), a.Family("serial"), id, 5)
+	if err != nil || sum != 5 {
+		t.Errorf("call: %d, %v", sum, err)
+	}
+	if sum, err = Call[int](t.Context(), b.Family("serial"), id, 2); err != nil || sum != 7 {
+		t.Errorf("call at the owner: %d, %v", sum, err)
+	}
+	e, err := a.Why(t.Context(), id)
+	if err != nil || e.Via != c.Self() || e.Owner != b.Self() {
+		t.Errorf("why: %+v, %v", e, err)
+	}
+	client, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if reply, err := client.Request(t.Context(), id); err != nil || reply.Node != b.Self() || reply.Via != c.Self() {
+		t.Errorf("a client's request: %+v, %v", reply, err)
+	}
+}
+
+// A purse adds up what it is sent.
+type purse struct{ sum int64 }
+
+func (a *purse) Call(_ context.Context, message Value) (Value, error) {
+	n, _ := message.Int()
+	a.sum += n
+	return IntValue(a.sum), nil
+}
+
+// TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one, and the node
+// answers by itself, at once as long as that has just been tried.
+func TestRelayOnce(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	id := idAt(t, b)
+	for _, n := range []*Node{a, b} {
+		if _, err := n.Ping(t.Context(), c.Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := cutOff(a, b)
+	cutOff(c, b)
+	reply, err := a.Request(t.Context(), id)
+	if err != nil || !reply.Degraded || reply.Node != a.Self() || reply.Via != "" {
+		t.Errorf("request: %+v, %v", reply, err)
+	}
+	if p.relays.failed.Load() == 0 {
+		t.Error("no relay was asked")
+	}
+	request := wireRequest("", id)
+	if asked, err := a.relay(t.Context(), p, &request, &reply); asked {
+		t.Errorf("another relay was asked at once: %v", err)
+	}
+	p.relays.failed.Store(0)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	call := wireCall(key{"", id}, Value{})
+	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != NotRun || !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
+	}
+}

@@ -4,12 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"sync"
-
-	"github.com/hashicorp/yamux"
 )
 
 // A Link is an authenticated connection to a peer that carries streams of bytes, for what has to be apart
@@ -17,7 +13,7 @@ import (
 // taken for dead. A peer that shows no sign of life for 4 s while it is sent something ends it, and so does one that is sent
 // nothing, after 18 s. All methods may be called from any number of goroutines.
 type Link struct {
-	mux  *yamux.Session
+	mux  *mux
 	peer Hello
 	wg   sync.WaitGroup
 }
@@ -46,7 +42,7 @@ func newLink(conn *tls.Conn, peer Hello, dialed bool) (*Link, error) {
 	}
 	l := &Link{mux: mux, peer: peer}
 	l.wg.Go(func() {
-		if signs.watch(mux, func() bool { return false }) != nil {
+		if signs.watch(mux.Session, func() bool { return false }) != nil {
 			mux.Close()
 		}
 	})
@@ -57,7 +53,13 @@ func newLink(conn *tls.Conn, peer Hello, dialed bool) (*Link, error) {
 func (l *Link) Peer() Hello { return l.peer }
 
 // Open opens a stream. The peer need not have accepted it yet.
-func (l *Link) Open() (net.Conn, error) { return l.mux.OpenStream() }
+func (l *Link) Open() (net.Conn, error) {
+	stream, err := l.mux.OpenStream()
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
 
 // Accept waits for a stream that the peer opens. A peer that has too many open ends the link.
 func (l *Link) Accept() (net.Conn, error) {
@@ -80,24 +82,4 @@ func (l *Link) Close() error {
 	err := l.mux.Close()
 	l.wg.Wait()
 	return err
-}
-
-// multiplex starts yamux on an authenticated connection, which it closes at the end. Its user watches the signs of life.
-func multiplex(conn *tls.Conn, dialed bool) (*yamux.Session, *signs, error) {
-	config := yamux.DefaultConfig()
-	config.EnableKeepAlive = false
-	config.ConnectionWriteTimeout = giveUp // of pings too
-	config.StreamOpenTimeout = giveUp
-	config.StreamCloseTimeout = giveUp
-	config.LogOutput, config.Logger = nil, log.New(io.Discard, "", 0)
-	start := yamux.Server
-	if dialed {
-		start = yamux.Client
-	}
-	joined := &joinConn{Conn: conn}
-	mux, err := start(joined, config)
-	if err != nil {
-		conn.Close()
-	}
-	return mux, &joined.signs, err
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/hashicorp/yamux"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -107,7 +106,7 @@ func exchange(stream net.Conn, request opRequest, reply *opReply) error {
 }
 
 // operate serves one operation of the peer.
-func (s *Session) operate(stream *yamux.Stream) {
+func (s *Session) operate(stream *stream) {
 	stream.SetReadDeadline(time.Now().Add(giveUp))
 	n, err := recvLength(stream)
 	if err != nil {
@@ -133,7 +132,7 @@ func (s *Session) operate(stream *yamux.Stream) {
 }
 
 // operation reads a request of n bytes, of which the length has come, and has the handler serve it.
-func (s *Session) operation(stream *yamux.Stream, n int) opReply {
+func (s *Session) operation(stream *stream, n int) opReply {
 	limit := MaxMessage
 	if s.peer.Role == RoleClient {
 		limit = maxClientArgs
@@ -160,7 +159,7 @@ func (s *Session) operation(stream *yamux.Stream, n int) opReply {
 // watch returns a context that ends when the peer has closed the stream of an operation, so nobody
 // waits for it any more, or when stop is called. A peer that goes on sending loses the session, as
 // what it sends would stay in memory until the operation ends.
-func (s *Session) watch(stream *yamux.Stream) (ctx context.Context, stop func()) {
+func (s *Session) watch(stream *stream) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stream.SetReadDeadline(time.Time{})
 	ended := make(chan struct{})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
 
 // A Handler answers what a peer asks. Its methods are called from any number of sessions at once.
@@ -147,7 +145,7 @@ func (a *answers) awaitRoom() {
 }
 
 // use has the answers in out written to that stream.
-func (a *answers) use(out *outbox[*replyBatch], stream *yamux.Stream) {
+func (a *answers) use(out *outbox[*replyBatch], stream *stream) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	out.write = writer(stream)

@@ -18,7 +18,7 @@ import (
 // A Session is one authenticated connection to a peer. All its methods may be called from any
 // number of goroutines.
 type Session struct {
-	mux     *yamux.Session
+	mux     *mux
 	peer    Hello
 	version uint16
 	dialed  bool
@@ -73,7 +73,7 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 	})
 	s.wg.Go(func() { s.end(s.accept()) })
 	s.wg.Go(func() {
-		if err := signs.watch(mux, s.busy); err != nil {
+		if err := signs.watch(mux.Session, s.busy); err != nil {
 			s.end(err)
 		}
 	})
@@ -213,17 +213,17 @@ func (s *Session) callOn(kind byte, lane *callLane, buffer int) error {
 }
 
 // writer returns a function that writes frames to a peer that may not read.
-func writer(stream *yamux.Stream) func(any) error { return newFrameWriter(patient{stream}).write }
+func writer(stream *stream) func(any) error { return newFrameWriter(patient{stream}).write }
 
 // patient writes for as long as the peer takes something within giveUp, however slow the link is.
-type patient struct{ *yamux.Stream }
+type patient struct{ *stream }
 
 func (p patient) Write(b []byte) (n int, err error) {
 	for chunk := range slices.Chunk(b, chunkSize) {
 		if err := p.SetWriteDeadline(time.Now().Add(giveUp)); err != nil {
 			return n, err
 		}
-		m, err := p.Stream.Write(chunk)
+		m, err := p.stream.Write(chunk)
 		if n += m; err != nil {
 			return n, err
 		}
@@ -282,7 +282,7 @@ func (s *Session) accept() error {
 }
 
 // answer serves one of the peer's streams of calls.
-func (s *Session) answer(stream *yamux.Stream, out *outbox[*replyBatch], buffer int) error {
+func (s *Session) answer(stream *stream, out *outbox[*replyBatch], buffer int) error {
 	s.wg.Go(func() { s.end(out.run(s.done)) })
 	return s.answers.receive(newFrameReader(stream, buffer).read)
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -220,7 +221,23 @@ func (b *callBatch) unpack() error {
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
 		return fmt.Errorf("batch of %d calls with %d bytes of messages, not %d", n, len(b.Data), sum)
 	}
+	for i, l := range b.Len {
+		if l > 0 && at(b.Flags, i)&(callMessage|callVoid) == 0 {
+			return fmt.Errorf("call of a batch has no message, but %d bytes of one", l)
+		}
+	}
+	if longest(b.Kind) > maxKind || longest(b.Trace) > maxTrace || longest(b.Type) > maxType {
+		return errors.New("call of a batch with a kind, a trace or a media type that is too long")
+	}
 	return nil
+}
+
+// longest returns the length of the longest text.
+func longest(texts []string) (most int) {
+	for _, t := range texts {
+		most = max(most, len(t))
+	}
+	return most
 }
 
 func total(lengths []uint32) (sum uint64) {
@@ -243,7 +260,6 @@ func (b *replyBatch) pack() {
 	for _, v := range b.values {
 		b.Data = append(b.Data, v...)
 	}
-	b.release()
 }
 
 // release lets go of the values.

@@ -89,6 +89,10 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	if len(r.Data) > MaxValue {
 		return Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
 	}
+	if len(r.Kind) > maxKind || len(r.Trace) > maxTrace || len(r.Type) > maxType {
+		return Errorf(BadRequest, NotRun, "the name of a kind has at most %d bytes, a trace %d, and a media type %d",
+			maxKind, maxTrace, maxType)
+	}
 	p, lane := c.idle.Get().(*pending), c.small
 	if len(r.Data) > largeValue {
 		lane = c.large

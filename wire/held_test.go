@@ -12,30 +12,69 @@ import (
 
 func TestHeldValues(t *testing.T) {
 	const limit = 4 * heldAtLeast
-	h := heldValues{limit: limit}
+	h := heldValues{limit: limit, share: limit}
+	var mine holding
 	tooLong := strings.Repeat("x", limit+1)
 	all, part := tooLong[:limit], tooLong[:limit/2]
 	other := strings.Repeat("y", heldAtLeast)
 	for range 3 {
-		if !h.take(part) || !h.take(all) || !h.take(part) {
+		if !h.take(part, &mine) || !h.take(all, &mine) || !h.take(part, &mine) {
 			t.Fatal("no room for one value")
 		}
 		if h.bytes != limit {
 			t.Fatalf("%d bytes are held, want %d", h.bytes, limit)
 		}
-		if h.take(other) || h.take(tooLong) {
+		if h.take(other, &mine) || h.take(tooLong, &mine) {
 			t.Fatal("room for more than may be held")
 		}
-		if !h.take(other[:heldAtLeast-1]) {
+		if !h.take(other[:heldAtLeast-1], &mine) {
 			t.Fatal("no room for what does not count")
 		}
 		h.release(part)
 		h.release(all)
 		h.release(part)
 		h.release(other[:heldAtLeast-1])
-		if h.bytes != 0 || h.uses != nil {
+		if h.bytes != 0 || h.uses != nil || mine.bytes != 0 {
 			t.Fatalf("%d bytes are held at the end, %v", h.bytes, h.uses)
 		}
+	}
+}
+
+// TestHeldShare has one session fill half of what may be held: it gets no more than its share then,
+// while others do.
+func TestHeldShare(t *testing.T) {
+	const size, share = heldAtLeast, 2 * heldAtLeast
+	h := heldValues{limit: 20 * size, share: share}
+	text := strings.Repeat("x", 30*size)
+	value := func(i int) string { return text[i*size:][:size] }
+	var greedy, modest holding
+	taken := 0
+	for i := range 20 {
+		if h.take(value(i), &greedy) {
+			taken++
+		}
+	}
+	if taken != 10 {
+		t.Fatalf("one session holds %d of 20", taken)
+	}
+	if !h.take(value(0), &modest) || modest.bytes != 0 {
+		t.Error("no room for another use of a value")
+	}
+	for i := range 2 {
+		if !h.take(value(20+i), &modest) {
+			t.Error("no room for another session's share")
+		}
+	}
+	if h.take(value(22), &modest) {
+		t.Error("room for more than its share")
+	}
+	h.release(value(0)) // it has another use
+	if greedy.bytes != 10*size {
+		t.Errorf("the first session holds %d bytes", greedy.bytes)
+	}
+	h.release(value(0))
+	if greedy.bytes != 9*size || h.bytes != 11*size {
+		t.Errorf("after a release: %d bytes of the first session, %d in all", greedy.bytes, h.bytes)
 	}
 }
 
@@ -101,8 +140,8 @@ func TestAnswersToTheDead(t *testing.T) {
 // wait for it, and what is over the bound becomes an error.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	const limit, calls = 8 * MaxValue, 16
-	held.limit = limit
-	defer func() { held.limit = maxHeld }()
+	held.limit, held.share = limit, limit
+	defer func() { held.limit, held.share = maxHeld, heldShare }()
 	came := make(chan Call, calls)
 	mux, victim := rawPeerOf(t, handler{call: func(c Call) { came <- c }})
 	before := heap()

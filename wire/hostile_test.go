@@ -26,16 +26,20 @@ func TestHostilePeer(t *testing.T) {
 		return b.String()
 	}
 	tests := map[string]string{
-		"garbage":            "\x01GET / HTTP/1.1\r\n\r\n",
-		"oversized message":  "\x01\xff\xff\xff\xff",
-		"empty message":      "\x01\x00\x00\x00\x00",
-		"frame of no gob":    "\x01\x00\x00\x00\x04abcd",
-		"another type":       "\x01" + frame("a string"),
-		"columns do not fit": "\x01" + frame(callBatch{Seq: []uint64{1}, Num: []int64{1, 2}}),
-		"messages too short": "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{5}, Data: []byte("1234")}),
-		"messages too long":  "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{3}, Data: []byte("1234")}),
-		"too many cancels":   "\x01" + frame(callBatch{Cancel: make([]uint64, 3*maxBatch)}),
-		"unending message":   "\x01\x00\x00\x10\x00",
+		"garbage":                 "\x01GET / HTTP/1.1\r\n\r\n",
+		"oversized message":       "\x01\xff\xff\xff\xff",
+		"empty message":           "\x01\x00\x00\x00\x00",
+		"frame of no gob":         "\x01\x00\x00\x00\x04abcd",
+		"another type":            "\x01" + frame("a string"),
+		"columns do not fit":      "\x01" + frame(callBatch{Seq: []uint64{1}, Num: []int64{1, 2}}),
+		"messages too short":      "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{5}, Data: []byte("1234")}),
+		"messages too long":       "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{3}, Data: []byte("1234")}),
+		"bytes without a message": "\x01" + frame(callBatch{Seq: []uint64{1}, Len: []uint32{4}, Data: []byte("1234")}),
+		"long trace":              "\x01" + frame(callBatch{Seq: []uint64{1}, Trace: []string{strings.Repeat("x", maxTrace+1)}}),
+		"long kind":               "\x01" + frame(callBatch{Seq: []uint64{1}, Kind: []string{strings.Repeat("x", maxKind+1)}}),
+		"long type":               "\x01" + frame(callBatch{Seq: []uint64{1}, Type: []string{strings.Repeat("x", maxType+1)}}),
+		"too many cancels":        "\x01" + frame(callBatch{Cancel: make([]uint64, 3*maxBatch)}),
+		"unending message":        "\x01\x00\x00\x10\x00",
 	}
 	for name, bytes := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -176,6 +176,7 @@ func (o *outbox[B]) next() (more bool, err error) {
 	}
 	b.pack()
 	if err := o.write(b); err != nil {
+		b.reset()
 		return false, err
 	}
 	return o.recycle(b), nil

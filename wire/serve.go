@@ -41,8 +41,8 @@ func (c Call) Reply(r *Reply) {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
 		return
 	}
-	if !held.take(r.Data) {
-		c.Fail(Errorf(Overloaded, Ran, "%d bytes of answers wait to be read; ask for fewer at a time", maxHeld))
+	if !held.take(r.Data, &c.to.holding) {
+		c.Fail(Errorf(Overloaded, Ran, "too many bytes of answers wait to be read; ask for fewer at a time"))
 		return
 	}
 	out := c.to.small
@@ -80,6 +80,7 @@ type answers struct {
 	session *Session
 	handler Handler
 	small   *outbox[*replyBatch]
+	holding holding
 	large   *outbox[*replyBatch] // for large values, which the others shall not wait for; they wait until the peer has opened its stream
 
 	mu sync.Mutex
@@ -148,7 +149,7 @@ func (a *answers) awaitRoom() {
 func (a *answers) use(out *outbox[*replyBatch], stream *stream) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	out.write = writer(stream)
+	out.write = a.session.writer(stream)
 }
 
 // receive reads the calls of one stream until the session ends.

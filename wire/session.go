@@ -207,18 +207,24 @@ func (s *Session) callOn(kind byte, lane *callLane, buffer int) error {
 	if _, err := stream.Write([]byte{kind}); err != nil {
 		return err
 	}
-	lane.out.write = writer(stream)
+	lane.out.write = s.writer(stream)
 	s.wg.Go(func() { s.end(lane.out.run(s.done)) })
 	return s.calls.receive(newFrameReader(stream, buffer).read)
 }
 
 // writer returns a function that writes frames to a peer that may not read.
-func writer(stream *stream) func(any) error { return newFrameWriter(patient{stream}).write }
+func (s *Session) writer(stream *stream) func(any) error {
+	return newFrameWriter(patient{stream, s.end}).write
+}
 
 // patient writes for as long as the peer takes something within giveUp, however slow the link is.
-type patient struct{ *stream }
+type patient struct {
+	*stream
+	end func(error) // ends the session
+}
 
 func (p patient) Write(b []byte) (n int, err error) {
+	defer writing.begin(len(b), p.end)()
 	for chunk := range slices.Chunk(b, chunkSize) {
 		if err := p.SetWriteDeadline(time.Now().Add(giveUp)); err != nil {
 			return n, err

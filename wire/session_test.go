@@ -359,7 +359,7 @@ func TestMessagesCross(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			r := Request{Num: int64(i), IsCall: i%3 == 0}
+			r := Request{Num: int64(i), IsCall: i%3 != 2}
 			switch i % 3 {
 			case 0:
 				r.Data, r.IsInt = strconv.Itoa(i), true
@@ -367,7 +367,7 @@ func TestMessagesCross(t *testing.T) {
 				r.Data, r.Type = strings.Repeat("x", i*100), "text/plain"
 			}
 			if i%40 == 5 {
-				r.Data = strings.Repeat("y", MaxValue)
+				r.Data, r.IsCall = strings.Repeat("y", MaxValue), true
 			}
 			if i%7 == 0 {
 				r.Trace = "trace"

@@ -41,6 +41,9 @@ const (
 	maxPending = 256               // connections that have not authenticated yet
 	hostShare  = maxPending / 16   // of them from one host, before it makes room for others
 	maxText    = 4096              // bytes of an error's text
+	maxKind    = 64                // bytes of the name of a kind
+	maxTrace   = 128               // bytes of a trace
+	maxType    = 256               // bytes of a media type
 	maxLogText = 200               // bytes of an error's text before its peer has authenticated
 
 	// What a peer may send before it has proved the cookie: its ClientHello takes 2 KiB, and a

@@ -120,6 +120,9 @@ type Node struct {
 	refusals *refusals
 	audit    *audit
 
+	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
+	retaining sync.Mutex    // held by retain
+
 	leaving atomic.Bool  // answers go to those who own their ids without this node
 	closing atomic.Bool  // no call is taken any more
 	routed  routed       // calls of clients in progress
@@ -154,6 +157,7 @@ func Start(c Config) (*Node, error) {
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
+		viewed:     make(chan struct{}, 1),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
@@ -193,6 +197,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.wg.Go(n.accept)
+	n.wg.Go(n.follow)
 	return n, nil
 }
 
@@ -215,15 +220,36 @@ func (n *Node) Self() string { return n.name }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:
-// this node stands in for it.
+// viewChanged has follow look at all workers. It does not wait.
 func (n *Node) viewChanged() {
-	v := n.members.view.Load()
-	for _, r := range n.registries() {
-		r.retain(func(id ID) bool {
-			p := v.place(id)
+	select {
+	case n.viewed <- struct{}{}:
+	default: // follow has yet to begin for an earlier change
+	}
+}
+
+// follow drops the workers whose ids other nodes own now, after every change of the view until the node closes.
+// Workers of an owner that is out of reach stay: this node stands in for it.
+func (n *Node) follow() {
+	for {
+		select {
+		case <-n.viewed:
+		case <-n.ctx.Done():
+			return
+		}
+		n.retain(func(r *registry, id ID) bool {
+			p := n.members.view.Load().place(id)
 			return p.self || !r.serial && (p.lost.Load() || p.health.stuck(r.name))
 		})
+	}
+}
+
+// retain drops the workers of all kinds that keep refuses.
+func (n *Node) retain(keep func(*registry, ID) bool) {
+	n.retaining.Lock()
+	defer n.retaining.Unlock()
+	for _, r := range n.registries() {
+		r.retain(func(id ID) bool { return keep(r, id) })
 	}
 }
 

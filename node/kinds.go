@@ -56,7 +56,7 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 		r := old[name]
 		if r == nil || r.serial != (kind.Serial != nil) {
 			r = n.newRegistry(name, kind, n.registry.room)
-			if before := cmp.Or(old[name], n.retired[name]); before != nil {
+			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
 				r.before = before.over
 			}
 		} else {
@@ -67,8 +67,18 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	n.kinds.Store(&byName)
 	for name, r := range old {
 		if byName[name] != r {
-			n.retired[name] = r
+			n.retired = append(n.retired, r)
 			n.wg.Go(func() { n.retireKind(r) })
+		}
+	}
+	return nil
+}
+
+// lastRetiredLocked returns the registry of the last kind of that name that is no more, or nil.
+func (n *Node) lastRetiredLocked(name string) *registry {
+	for _, r := range slices.Backward(n.retired) {
+		if r.name == name {
+			return r
 		}
 	}
 	return nil
@@ -78,7 +88,7 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 func (n *Node) retiring() []*registry {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	return slices.Collect(maps.Values(n.retired))
+	return slices.Clone(n.retired)
 }
 
 func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
@@ -91,14 +101,16 @@ func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
 // retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
 func (n *Node) retireKind(r *registry) {
 	if err := r.close(n.ctx); err != nil {
-		n.log.Warn("a kind is gone, but not all of its workers", "kind", r.name, "why", err)
+		n.log.Warn("removed kind still has running workers", "kind", r.name, "why", err)
 		return
+	}
+	select {
+	case <-r.over:
+	case <-n.ctx.Done():
 	}
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	if n.retired[r.name] == r {
-		delete(n.retired, r.name)
-	}
+	n.retired = slices.DeleteFunc(n.retired, func(old *registry) bool { return old == r })
 }
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.

@@ -127,7 +127,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 // wait; others who come meanwhile do, on their goroutines.
 func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
 	kind := r.kind.Load()
-	if !kind.Inline || r.serial || r.before != nil { // which may have to be waited for
+	if !kind.Inline || r.serial || !r.first() {
 		return Reply{}, nil, false
 	}
 	s := r.shard(id)
@@ -184,7 +184,7 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	s.mu.Unlock()
 	r.makeRoom()
 	r.room.waiting.Add(-int64(len(waiters)))
-	if failure != errAbandoned { // else nothing has run
+	if failure != errAbandoned && failure != errHeldUp { // else nothing has run
 		r.tally.noteRun(now-w.started, failure)
 		r.logRun(w.id, trace, now-w.started, failure)
 	}

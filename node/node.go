@@ -112,7 +112,7 @@ type Node struct {
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
-	retired  map[string]*registry                 // of kinds that are no more, but still run something; guarded by kindsMu
+	retired  []*registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
 	probed   *registry                            // what Ready asks
 	values   values
 	handover *handover
@@ -156,7 +156,7 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
+		addr: addr, name: addr.Name.String(), version: c.Version,
 		viewed:     make(chan struct{}, 1),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}

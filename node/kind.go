@@ -19,7 +19,7 @@ func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int
 type Kind struct {
 	Source      Source        // RandomSource
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
-	TTL         time.Duration // 5 s; how long a worker lives
+	TTL         time.Duration // 5 s; how long a worker lives, Forever at most
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
 	TTLJitter   float64       // 0 to 1: how much of its TTL, at most, a worker may lack, so that not all expire at once
 	ServeStale  time.Duration // 0; for how long after its TTL a value is given while a refresh runs
@@ -33,12 +33,18 @@ type Kind struct {
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 
+// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it, so that sums of
+// times do not overflow.
+const Forever = 100 * 365 * 24 * time.Hour
+
+// withDefaults returns k with the defaults of zero fields, and with durations of at most Forever.
 func (k Kind) withDefaults() Kind {
 	if k.Source == nil {
 		k.Source, k.Inline = RandomSource, true
 	}
-	k.TTL = cmp.Or(k.TTL, 5*time.Second)
-	k.Timeout = cmp.Or(k.Timeout, defaultTimeout)
+	k.TTL = min(cmp.Or(k.TTL, 5*time.Second), Forever)
+	k.Timeout = min(cmp.Or(k.Timeout, defaultTimeout), Forever)
+	k.ServeStale, k.CacheErrors = min(k.ServeStale, Forever), min(k.CacheErrors, Forever)
 	k.Queue = cmp.Or(k.Queue, 4096)
 	return k
 }

@@ -26,9 +26,6 @@ type handedOverShape struct{ IsInt bool }
 // size is about what an answer takes in memory, and at most what it takes on the wire.
 func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
 
-// maxAge keeps sums of times from overflowing. Older answers, if any, look as old as this.
-const maxAge = 100 * 365 * 24 * time.Hour
-
 // retain takes out the workers whose ids keep refuses, and hands their answers over. A worker that is
 // loading goes when its load ends. A worker is taken out and its answer taken in one step, so the answer
 // has one place: a later call to this node starts anew.
@@ -123,7 +120,7 @@ func (r *registry) adopt(list []handedOver) (adopted int) {
 }
 
 func (r *registry) adoptOne(a *handedOver) bool {
-	age := max(0, min(a.Age, maxAge))
+	age := max(0, min(a.Age, Forever))
 	kind := r.kind.Load()
 	left := min(a.Left, kind.TTL)
 	if !kind.FromUse {

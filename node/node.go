@@ -186,7 +186,7 @@ func Start(c Config) (*Node, error) {
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart: n.part,
-		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
+		timing: c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
 	n.members.sessions.patience, n.members.sessions.met = n.patience, n.compareKinds

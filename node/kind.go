@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -47,6 +48,30 @@ func (k Kind) withDefaults() Kind {
 	k.ServeStale, k.CacheErrors = min(k.ServeStale, Forever), min(k.CacheErrors, Forever)
 	k.Queue = cmp.Or(k.Queue, 4096)
 	return k
+}
+
+// check returns an error that names the kind and the field if one has a value that makes no sense.
+func (k *Kind) check(name string) error {
+	for _, f := range []struct {
+		name  string
+		value any
+		wrong bool
+		rule  string
+	}{
+		{"TTL", k.TTL, k.TTL < 0, "0 means 5s, Forever that a worker does not expire"},
+		{"TTLJitter", k.TTLJitter, !(k.TTLJitter >= 0 && k.TTLJitter <= 1), "a share of the TTL, from 0 to 1"},
+		{"ServeStale", k.ServeStale, k.ServeStale < 0, "0 means that no value is given after its TTL"},
+		{"Timeout", k.Timeout, k.Timeout < 0, "0 means 5s"},
+		{"Queue", k.Queue, k.Queue < 0, "0 means 4096"},
+		{"Concurrency", k.Concurrency, k.Concurrency < 0, "0 means no limit"},
+		{"MaxBytes", k.MaxBytes, k.MaxBytes < 0, "0 means no limit but the node's"},
+		{"CacheErrors", k.CacheErrors, k.CacheErrors < 0, "0 means that no error is kept"},
+	} {
+		if f.wrong {
+			return fmt.Errorf("kind %q: %s must not be %v: %s", name, f.name, f.value, f.rule)
+		}
+	}
+	return nil
 }
 
 // life is how long a new worker has its value.

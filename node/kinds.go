@@ -22,7 +22,8 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // SetKinds changes the kinds of workers that the node has besides the default one; under the name "default", that one too.
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
-// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -.
+// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, or a field of a kind makes no sense, such as a
+// negative duration.
 func (n *Node) SetKinds(kinds map[string]Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
@@ -37,9 +38,12 @@ func (n *Node) SetKinds(kinds map[string]Kind) error {
 }
 
 func (n *Node) setKinds(kinds map[string]Kind) error {
-	for name := range kinds {
+	for name, kind := range kinds {
 		if !kindPattern.MatchString(name) {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
+		}
+		if err := kind.check(name); err != nil {
+			return err
 		}
 	}
 	if k, ok := kinds[DefaultKind]; ok && n.registry.serial != (k.Serial != nil) {

@@ -143,8 +143,8 @@ func Start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Port < 0 || c.Port > 65535 {
-		return nil, fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
 	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
@@ -199,6 +199,23 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	return n, nil
+}
+
+// check returns an error that names the field if one has a value that makes no sense.
+func (c *Config) check() error {
+	switch {
+	case c.Port < 0 || c.Port > 65535:
+		return fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
+	case c.ReapAfter < 0:
+		return fmt.Errorf("ReapAfter must not be %v: 0 means %v", c.ReapAfter, defaultReap)
+	case c.MaxWaiting < 0:
+		return fmt.Errorf("MaxWaiting must not be %d: 0 means 65,536", c.MaxWaiting)
+	case c.MaxClients < 0:
+		return fmt.Errorf("MaxClients must not be %d: 0 means 1,024", c.MaxClients)
+	case c.MaxMemory < 0:
+		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
+	}
+	return c.Default.check(DefaultKind)
 }
 
 func listenError(addr Addr, err error) error {

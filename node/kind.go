@@ -20,15 +20,15 @@ func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int
 type Kind struct {
 	Source      Source        // RandomSource
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
-	TTL         time.Duration // 5 s; how long a worker lives, Forever at most
+	TTL         time.Duration // 5 s; how long a worker lives, Forever at most. It counts from the start of the run: what takes longer is stale when it comes
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
 	TTLJitter   float64       // 0 to 1: how much of its TTL, at most, a worker may lack, so that not all expire at once
-	ServeStale  time.Duration // 0; for how long after its TTL a value is given while a refresh runs
+	ServeStale  time.Duration // 0: a value that has expired is given to those who wait for it alone; for how long after its TTL it is given while a refresh runs
 	Timeout     time.Duration // 5 s; how long the source may run
 	Queue       int           // 4096; calls that may wait for one id
 	Concurrency int           // no limit; runs at a time on a node, of the source or of messages to servers. An Inline source has no use for it
 	MaxBytes    int64         // no limit but the node's; bytes of values on a node, beyond which the least recently used ones go before their time
-	CacheErrors time.Duration // 0: the next call after an error runs the source again
+	CacheErrors time.Duration // 0: the next call after an error runs the source again; one for which there is a stale value a second later
 	Exclusive   bool          // a call that may have run is not answered by another node instead
 	Serial      Factory       // of servers that take calls instead: the kind has no Source, and no more of the above than TTL, FromUse, Timeout, Queue and Concurrency
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing

@@ -195,15 +195,15 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 	s := r.shard(c.id)
 	s.mu.Lock()
 	w := s.workers.get(c.id)
-	if w != nil && w.load == nil && w.expires <= now {
+	if w.due(now) {
 		w = r.renewLocked(s, w, now)
 	}
 	switch {
 	case c.canceled:
 		s.mu.Unlock()
 		c.done(Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
-	case w != nil && w.load != nil && w.load.stale.usable(now):
-		reply := r.staleLocked(s, w.load.stale, now)
+	case w.staleValue(now) != nil:
+		reply := r.staleLocked(s, w.staleValue(now), now)
 		s.mu.Unlock()
 		r.logReply("Stale value returned", c.id, &reply)
 		c.done(reply, nil)

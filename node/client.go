@@ -281,10 +281,10 @@ func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, defaultTimeout)
 }
 
-// timeoutOf returns the time until ctx's deadline, or the default one.
+// timeoutOf returns the time until ctx's deadline, Forever at most, or the default one.
 func timeoutOf(ctx context.Context) time.Duration {
 	if d, ok := ctx.Deadline(); ok {
-		return time.Until(d)
+		return min(time.Until(d), Forever)
 	}
 	return defaultTimeout
 }

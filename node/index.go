@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"maps"
+	"math"
 )
 
 // An index finds workers by id. It is a map from a number to a chain of workers, because a key that is a number takes a
@@ -12,6 +13,7 @@ type index struct {
 	chains map[uint64]*worker
 	count  int
 	peak   int // the highest count since chains was made
+	shrunk int // how often chains was made anew
 }
 
 // seed keeps others from choosing strings that meet in one chain.
@@ -87,11 +89,18 @@ func (x *index) shrink() {
 	chains := make(map[uint64]*worker, len(x.chains)) // maps.Clone would keep the size
 	maps.Copy(chains, x.chains)
 	x.chains, x.peak = chains, x.count
+	x.shrunk++
 }
 
 // all goes through the workers. The one that it has come to may be removed meanwhile.
-func (x *index) all() iter.Seq[*worker] {
+func (x *index) all() iter.Seq[*worker] { return x.inSteps(math.MaxInt, nil) }
+
+// inSteps is all in steps of about size workers. The index may change in any way in pause, which runs
+// between two steps. Workers that are there from start to end are visited at least once.
+func (x *index) inSteps(size int, pause func()) iter.Seq[*worker] {
 	return func(yield func(*worker) bool) {
+	anew:
+		shrunk, visited := x.shrunk, 0
 		for _, w := range x.chains {
 			for w != nil {
 				next := w.next
@@ -99,6 +108,14 @@ func (x *index) all() iter.Seq[*worker] {
 					return
 				}
 				w = next
+				visited++
+			}
+			if visited < size {
+				continue
+			}
+			visited = 0
+			if pause(); x.shrunk != shrunk {
+				goto anew // chains is another map now
 			}
 		}
 	}

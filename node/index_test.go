@@ -60,3 +60,43 @@ func TestIndex(t *testing.T) {
 		})
 	})
 }
+
+// TestIndexInSteps changes an index between the steps of a visit: it shrinks, and grows again. All workers
+// that stay are visited.
+func TestIndexInSteps(t *testing.T) {
+	t.Parallel()
+	const size = 10_000
+	var x index
+	workers := make([]*worker, size)
+	for i := range workers {
+		workers[i] = &worker{id: IntID(int64(i))}
+		x.put(workers[i])
+	}
+	visited := map[*worker]bool{}
+	pauses := 0
+	pause := func() {
+		if pauses++; pauses != 3 {
+			return
+		}
+		for i, w := range workers {
+			if i%100 != 0 {
+				x.remove(w)
+			}
+		}
+		x.shrink()
+		for i := range int64(size) {
+			x.put(&worker{id: IntID(-1 - i)})
+		}
+	}
+	for w := range x.inSteps(32, pause) {
+		visited[w] = true
+	}
+	if x.shrunk != 1 || pauses < x.count/32 {
+		t.Errorf("shrunk %d times, %d pauses", x.shrunk, pauses)
+	}
+	for w := range x.all() {
+		if !visited[w] && w.id.num >= 0 {
+			t.Fatalf("%v is left out", w.id)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -19,28 +20,58 @@ func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int
 type Kind struct {
 	Source      Source        // RandomSource
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
-	TTL         time.Duration // 5 s; how long a worker lives
+	TTL         time.Duration // 5 s; how long a worker lives, Forever at most. It counts from the start of the run: what takes longer is stale when it comes
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
 	TTLJitter   float64       // 0 to 1: how much of its TTL, at most, a worker may lack, so that not all expire at once
-	ServeStale  time.Duration // 0; for how long after its TTL a value is given while a refresh runs
+	ServeStale  time.Duration // 0: a value that has expired is given to those who wait for it alone; for how long after its TTL it is given while a refresh runs
 	Timeout     time.Duration // 5 s; how long the source may run
 	Queue       int           // 4096; calls that may wait for one id
 	Concurrency int           // no limit; runs at a time on a node, of the source or of messages to servers. An Inline source has no use for it
 	MaxBytes    int64         // no limit but the node's; bytes of values on a node, beyond which the least recently used ones go before their time
-	CacheErrors time.Duration // 0: the next call after an error runs the source again
+	CacheErrors time.Duration // 0: the next call after an error runs the source again; one for which there is a stale value a second later
 	Exclusive   bool          // a call that may have run is not answered by another node instead
 	Serial      Factory       // of servers that take calls instead: the kind has no Source, and no more of the above than TTL, FromUse, Timeout, Queue and Concurrency
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 
+// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it, so that sums of
+// times do not overflow.
+const Forever = 100 * 365 * 24 * time.Hour
+
+// withDefaults returns k with the defaults of zero fields, and with durations of at most Forever.
 func (k Kind) withDefaults() Kind {
 	if k.Source == nil {
 		k.Source, k.Inline = RandomSource, true
 	}
-	k.TTL = cmp.Or(k.TTL, 5*time.Second)
-	k.Timeout = cmp.Or(k.Timeout, defaultTimeout)
+	k.TTL = min(cmp.Or(k.TTL, 5*time.Second), Forever)
+	k.Timeout = min(cmp.Or(k.Timeout, defaultTimeout), Forever)
+	k.ServeStale, k.CacheErrors = min(k.ServeStale, Forever), min(k.CacheErrors, Forever)
 	k.Queue = cmp.Or(k.Queue, 4096)
 	return k
+}
+
+// check returns an error that names the kind and the field if one has a value that makes no sense.
+func (k *Kind) check(name string) error {
+	for _, f := range []struct {
+		name  string
+		value any
+		wrong bool
+		rule  string
+	}{
+		{"TTL", k.TTL, k.TTL < 0, "0 means 5s, Forever that a worker does not expire"},
+		{"TTLJitter", k.TTLJitter, !(k.TTLJitter >= 0 && k.TTLJitter <= 1), "a share of the TTL, from 0 to 1"},
+		{"ServeStale", k.ServeStale, k.ServeStale < 0, "0 means that no value is given after its TTL"},
+		{"Timeout", k.Timeout, k.Timeout < 0, "0 means 5s"},
+		{"Queue", k.Queue, k.Queue < 0, "0 means 4096"},
+		{"Concurrency", k.Concurrency, k.Concurrency < 0, "0 means no limit"},
+		{"MaxBytes", k.MaxBytes, k.MaxBytes < 0, "0 means no limit but the node's"},
+		{"CacheErrors", k.CacheErrors, k.CacheErrors < 0, "0 means that no error is kept"},
+	} {
+		if f.wrong {
+			return fmt.Errorf("kind %q: %s must not be %v: %s", name, f.name, f.value, f.rule)
+		}
+	}
+	return nil
 }
 
 // life is how long a new worker has its value.

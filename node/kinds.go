@@ -22,7 +22,8 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // SetKinds changes the kinds of workers that the node has besides the default one; under the name "default", that one too.
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
-// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -.
+// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, or a field of a kind makes no sense, such as a
+// negative duration.
 func (n *Node) SetKinds(kinds map[string]Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
@@ -37,9 +38,12 @@ func (n *Node) SetKinds(kinds map[string]Kind) error {
 }
 
 func (n *Node) setKinds(kinds map[string]Kind) error {
-	for name := range kinds {
+	for name, kind := range kinds {
 		if !kindPattern.MatchString(name) {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
+		}
+		if err := kind.check(name); err != nil {
+			return err
 		}
 	}
 	if k, ok := kinds[DefaultKind]; ok && n.registry.serial != (k.Serial != nil) {
@@ -56,7 +60,7 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 		r := old[name]
 		if r == nil || r.serial != (kind.Serial != nil) {
 			r = n.newRegistry(name, kind, n.registry.room)
-			if before := cmp.Or(old[name], n.retired[name]); before != nil {
+			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
 				r.before = before.over
 			}
 		} else {
@@ -67,8 +71,18 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	n.kinds.Store(&byName)
 	for name, r := range old {
 		if byName[name] != r {
-			n.retired[name] = r
+			n.retired = append(n.retired, r)
 			n.wg.Go(func() { n.retireKind(r) })
+		}
+	}
+	return nil
+}
+
+// lastRetiredLocked returns the registry of the last kind of that name that is no more, or nil.
+func (n *Node) lastRetiredLocked(name string) *registry {
+	for _, r := range slices.Backward(n.retired) {
+		if r.name == name {
+			return r
 		}
 	}
 	return nil
@@ -78,7 +92,7 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 func (n *Node) retiring() []*registry {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	return slices.Collect(maps.Values(n.retired))
+	return slices.Clone(n.retired)
 }
 
 func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
@@ -91,14 +105,16 @@ func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
 // retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
 func (n *Node) retireKind(r *registry) {
 	if err := r.close(n.ctx); err != nil {
-		n.log.Warn("a kind is gone, but not all of its workers", "kind", r.name, "why", err)
+		n.log.Warn("removed kind still has running workers", "kind", r.name, "why", err)
 		return
+	}
+	select {
+	case <-r.over:
+	case <-n.ctx.Done():
 	}
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	if n.retired[r.name] == r {
-		delete(n.retired, r.name)
-	}
+	n.retired = slices.DeleteFunc(n.retired, func(old *registry) bool { return old == r })
 }
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.

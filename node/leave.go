@@ -29,9 +29,7 @@ func (n *Node) part() {
 	ctx, cancel := context.WithTimeout(n.ctx, drainTimeout)
 	defer cancel()
 	n.hold(ctx, append(n.retiring(), registries...))
-	for _, r := range registries {
-		r.retain(func(ID) bool { return false })
-	}
+	n.retain(func(*registry, ID) bool { return false })
 	n.flush(n.ctx)
 	n.members.part()
 	for _, r := range registries {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -127,13 +128,13 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 // wait; others who come meanwhile do, on their goroutines.
 func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
 	kind := r.kind.Load()
-	if !kind.Inline || r.serial || r.before != nil { // which may have to be waited for
+	if !kind.Inline || r.serial || !r.first() {
 		return Reply{}, nil, false
 	}
 	s := r.shard(id)
 	s.mu.Lock()
 	w := s.workers.get(id)
-	if w != nil && w.load == nil && w.expires <= now {
+	if w.due(now) {
 		w = r.renewLocked(s, w, now)
 	}
 	if w != nil || s.closed || deadline <= now {
@@ -184,7 +185,7 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	s.mu.Unlock()
 	r.makeRoom()
 	r.room.waiting.Add(-int64(len(waiters)))
-	if failure != errAbandoned { // else nothing has run
+	if failure != errAbandoned && failure != errHeldUp { // else nothing has run
 		r.tally.noteRun(now-w.started, failure)
 		r.logRun(w.id, trace, now-w.started, failure)
 	}
@@ -211,6 +212,9 @@ func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {
 	}
 }
 
+// refreshPause is how long the next refresh waits after one has failed, if the kind does not say so.
+const refreshPause = time.Second
+
 // settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
 // for another node.
 func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
@@ -218,7 +222,10 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	w.load = nil
 	s.endRunLocked(w)
 	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped {
-		s.workers.put(stale) // until its time is over; the next call tries again
+		if !unwanted { // else the source has not failed
+			stale.retry = now + cmp.Or(w.kind.CacheErrors, refreshPause)
+		}
+		s.workers.put(stale) // until its time is over
 		r.expireLocked(s, stale)
 		return nil
 	}
@@ -229,7 +236,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	} else if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
-	if unwanted || w.moved || w.expires <= now {
+	if unwanted || w.moved || w.dies() <= now { // a value that has expired may be stale
 		r.dropLocked(s, w)
 	} else {
 		w.useLocked(now)

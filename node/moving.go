@@ -26,41 +26,52 @@ type handedOverShape struct{ IsInt bool }
 // size is about what an answer takes in memory, and at most what it takes on the wire.
 func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
 
-// maxAge keeps sums of times from overflowing. Older answers, if any, look as old as this.
-const maxAge = 100 * 365 * 24 * time.Hour
-
-// retain takes out the workers whose ids keep refuses, and hands their answers over; one that is loading goes
-// when its load ends. A worker is taken out and its answer taken in one step, so the answer has one place: a call
-// that comes to this node afterwards starts anew.
+// retain takes out the workers whose ids keep refuses, and hands their answers over. A worker that is
+// loading goes when its load ends. A worker is taken out and its answer taken in one step, so the answer
+// has one place: a later call to this node starts anew.
+//
+// Keep is called under the lock of the id's shard, so that it can look at the newest view: no worker that
+// starts under a view is then refused by an older one.
 func (r *registry) retain(keep func(ID) bool) {
 	for i := range r.shards {
-		s := &r.shards[i]
-		var moves []handedOver
-		s.mu.Lock()
-		now := r.now()
-		for w := range s.workers.all() {
-			switch {
-			case keep(w.id):
-				w.moved = false
-			case w.mail != nil:
-				w.moved = true
-				r.serveLocked(s, w)
-			case w.load != nil:
-				w.moved = true
-			default:
-				r.dropLocked(s, w)
-				if !s.leaving { // else it has gone already
-					moves = r.takeLocked(moves, w, now)
-				}
-				w.value = Value{}
-			}
-		}
-		s.tidyLocked()
-		s.mu.Unlock()
+		r.retainIn(&r.shards[i], keep)
+	}
+}
+
+// retainIn is retain for one shard. Calls to it wait for a step of its, not for all of it.
+func (r *registry) retainIn(s *shard, keep func(ID) bool) {
+	var moves []handedOver
+	send := func() {
 		if len(moves) > 0 {
 			r.handOver(moves)
 		}
+		moves = nil
 	}
+	s.mu.Lock()
+	for w := range s.workers.inSteps(atOnce, func() {
+		s.mu.Unlock()
+		send()
+		s.mu.Lock()
+	}) {
+		switch {
+		case keep(w.id):
+			w.moved = false
+		case w.mail != nil:
+			w.moved = true
+			r.serveLocked(s, w)
+		case w.load != nil:
+			w.moved = true
+		default:
+			r.dropLocked(s, w)
+			if !s.leaving { // else it has gone already
+				moves = r.takeLocked(moves, w, r.now())
+			}
+			w.value = Value{}
+		}
+	}
+	s.tidyLocked()
+	s.mu.Unlock()
+	send()
 }
 
 // leave hands over all answers, those of loads that end later included. Unlike with retain they stay here as
@@ -109,7 +120,7 @@ func (r *registry) adopt(list []handedOver) (adopted int) {
 }
 
 func (r *registry) adoptOne(a *handedOver) bool {
-	age := max(0, min(a.Age, maxAge))
+	age := max(0, min(a.Age, Forever))
 	kind := r.kind.Load()
 	left := min(a.Left, kind.TTL)
 	if !kind.FromUse {

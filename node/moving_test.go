@@ -104,6 +104,32 @@ func TestAdoptFromUse(t *testing.T) {
 	})
 }
 
+// TestRetainInSteps takes many workers out of one shard: calls may come in between.
+func TestRetainInSteps(t *testing.T) {
+	inBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry) {
+		s, handedOvers, most := r.shard(IntID(0)), 0, 0
+		r.handOver = func(moves []handedOver) {
+			if !s.mu.TryLock() {
+				t.Error("answers are handed over with the shard's lock held")
+				return
+			}
+			s.mu.Unlock()
+			handedOvers, most = handedOvers+len(moves), max(most, len(moves))
+		}
+		want := 0
+		for id := IntID(0); want < 10*atOnce; id.num++ {
+			if r.shard(id) == s {
+				want++
+				r.request(t.Context(), id)
+			}
+		}
+		r.retain(nothing)
+		if handedOvers != want || most > 2*atOnce {
+			t.Errorf("%d of %d handed over, %d at a time, want about %d", handedOvers, want, most, atOnce)
+		}
+	})
+}
+
 // TestHandOverLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
 func TestHandOverLoading(t *testing.T) {
 	source := func(_ context.Context, id ID) (Value, error) {

@@ -113,13 +113,16 @@ type Node struct {
 	registry *registry                            // of the default kind
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
-	retired  map[string]*registry                 // of kinds that are no more, but still run something; guarded by kindsMu
+	retired  []*registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
 	probed   *registry                            // what Ready asks
 	values   values
 	handover *handover
 	listener *wire.Listener
 	refusals *refusals
 	audit    *audit
+
+	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
+	retaining sync.Mutex    // held by retain
 
 	leaving atomic.Bool  // answers go to those who own their ids without this node
 	closing atomic.Bool  // no call is taken any more
@@ -141,8 +144,8 @@ func Start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Port < 0 || c.Port > 65535 {
-		return nil, fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
 	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
@@ -154,7 +157,8 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
+		addr: addr, name: addr.Name.String(), version: c.Version,
+		viewed:     make(chan struct{}, 1),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
@@ -183,7 +187,7 @@ func Start(c Config) (*Node, error) {
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart: n.part,
-		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
+		timing: c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
 	n.members.sessions.patience, n.members.sessions.met = n.patience, n.compareKinds
@@ -194,7 +198,25 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.wg.Go(n.accept)
+	n.wg.Go(n.follow)
 	return n, nil
+}
+
+// check returns an error that names the field if one has a value that makes no sense.
+func (c *Config) check() error {
+	switch {
+	case c.Port < 0 || c.Port > 65535:
+		return fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
+	case c.ReapAfter < 0:
+		return fmt.Errorf("ReapAfter must not be %v: 0 means %v", c.ReapAfter, defaultReap)
+	case c.MaxWaiting < 0:
+		return fmt.Errorf("MaxWaiting must not be %d: 0 means 65,536", c.MaxWaiting)
+	case c.MaxClients < 0:
+		return fmt.Errorf("MaxClients must not be %d: 0 means 1,024", c.MaxClients)
+	case c.MaxMemory < 0:
+		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
+	}
+	return c.Default.check(DefaultKind)
 }
 
 func listenError(addr Addr, err error) error {
@@ -216,15 +238,36 @@ func (n *Node) Self() string { return n.name }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:
-// this node stands in for it.
+// viewChanged has follow look at all workers. It does not wait.
 func (n *Node) viewChanged() {
-	v := n.members.view.Load()
-	for _, r := range n.registries() {
-		r.retain(func(id ID) bool {
-			p := v.place(id)
+	select {
+	case n.viewed <- struct{}{}:
+	default: // follow has yet to begin for an earlier change
+	}
+}
+
+// follow drops the workers whose ids other nodes own now, after every change of the view until the node closes.
+// Workers of an owner that is out of reach stay: this node stands in for it.
+func (n *Node) follow() {
+	for {
+		select {
+		case <-n.viewed:
+		case <-n.ctx.Done():
+			return
+		}
+		n.retain(func(r *registry, id ID) bool {
+			p := n.members.view.Load().place(id)
 			return p.self || !r.serial && (p.lost.Load() || p.health.stuck(r.name))
 		})
+	}
+}
+
+// retain drops the workers of all kinds that keep refuses.
+func (n *Node) retain(keep func(*registry, ID) bool) {
+	n.retaining.Lock()
+	defer n.retaining.Unlock()
+	for _, r := range n.registries() {
+		r.retain(func(id ID) bool { return keep(r, id) })
 	}
 }
 

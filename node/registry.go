@@ -31,14 +31,14 @@ type registry struct {
 	shards  [shardCount]shard
 
 	// Set before use:
-	before    <-chan struct{}                       // closed when nothing runs any more of a kind that had the name; nil if there was none
+	before    <-chan struct{}                       // over of the last kind that had the name; nil if there was none
 	handOver  func([]handedOver)                    // takes the answers that move to other nodes; nil: they are lost
 	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
 	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
 	callers sync.Pool // of *caller
 	runners *runners
-	over    chan struct{}   // closed when nothing runs any more
+	over    chan struct{}   // closed when nothing runs any more, neither here nor of the kinds that had the name before
 	ctx     context.Context // ends with the registry
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -195,15 +195,15 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 	s := r.shard(c.id)
 	s.mu.Lock()
 	w := s.workers.get(c.id)
-	if w != nil && w.load == nil && w.expires <= now {
+	if w.due(now) {
 		w = r.renewLocked(s, w, now)
 	}
 	switch {
 	case c.canceled:
 		s.mu.Unlock()
 		c.done(Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
-	case w != nil && w.load != nil && w.load.stale.usable(now):
-		reply := r.staleLocked(s, w.load.stale, now)
+	case w.staleValue(now) != nil:
+		reply := r.staleLocked(s, w.staleValue(now), now)
 		s.mu.Unlock()
 		r.logReply("Stale value returned", c.id, &reply)
 		c.done(reply, nil)
@@ -313,12 +313,17 @@ func (r *registry) close(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	r.release()
+	idle := make(chan struct{})
 	go func() {
 		r.wg.Wait()
+		close(idle)
+		if r.before != nil {
+			<-r.before
+		}
 		close(r.over)
 	}()
 	select {
-	case <-r.over:
+	case <-idle:
 	case <-ctx.Done():
 	}
 	r.cancel()
@@ -327,7 +332,7 @@ func (r *registry) close(ctx context.Context) error {
 	r.values.remove(r)
 	close(r.runners.ended)
 	select {
-	case <-r.over:
+	case <-idle:
 		r.runners.wg.Wait()
 		return nil
 	case <-time.After(time.Second):

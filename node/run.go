@@ -28,6 +28,12 @@ type run struct {
 // errAbandoned is the error of a run that has not begun, as nobody waits for it any more.
 var errAbandoned = &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun}
 
+// errHeldUp is the error of a run that has not begun, because one of the kind that had the name before goes on.
+var errHeldUp = &wire.Error{
+	Code: wire.DeadlineExceeded, Outcome: wire.NotRun,
+	Text: "the kind was removed and added again, and a run from before still goes on; try again when it has ended",
+}
+
 // do runs the source, and ends the load with what comes of it.
 func (j run) do() {
 	defer j.r.wg.Done()
@@ -38,7 +44,10 @@ func (j run) do() {
 		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, errAbandoned)
 		return
 	}
-	j.r.awaitBefore(ctx)
+	if err := j.r.awaitBefore(ctx); err != nil {
+		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, err)
+		return
+	}
 	j.r.protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
 }
 
@@ -54,17 +63,25 @@ func (j run) begin() bool {
 	return true
 }
 
-// awaitBefore waits until nothing runs any more of the kind that had the name before: it was taken away and came back, or became another
-// one, and runs of one id never overlap.
-func (r *registry) awaitBefore(ctx context.Context) {
-	if r.before == nil {
-		return
+// awaitBefore waits until nothing runs any more of the kinds that had the name before: runs of one id never
+// overlap, also if a kind was removed and added again, or became another one. It fails if ctx ends before.
+func (r *registry) awaitBefore(ctx context.Context) *wire.Error {
+	if r.first() {
+		return nil
 	}
 	select {
 	case <-r.before:
+		return nil
 	case <-ctx.Done():
 	}
+	if ctx.Err() == context.DeadlineExceeded {
+		return errHeldUp
+	}
+	return errAbandoned
 }
+
+// first reports whether nothing runs of a kind that had the name before.
+func (r *registry) first() bool { return r.before == nil || isDone(r.before) }
 
 // runners are goroutines for runs. A few that have nothing to do are kept: to start one, and to let its stack grow, takes
 // several times as long as to wake it.

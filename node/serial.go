@@ -201,8 +201,10 @@ func (r *registry) claimFor(s *shard, w *worker) {
 	s.mu.Lock()
 	w.mail.cancel, w.mail.claiming = cancel, true
 	s.mu.Unlock()
-	r.awaitBefore(ctx)
-	err := r.claim(ctx, w.id)
+	err := r.awaitBefore(ctx)
+	if err == nil {
+		err = r.claim(ctx, w.id)
+	}
 	s.mu.Lock()
 	w.mail.cancel, w.mail.claiming = nil, false
 	w.mail.claimed = err == nil

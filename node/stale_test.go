@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,11 +47,16 @@ func TestServeStale(t *testing.T) {
 		time.Sleep(time.Second)
 		ask("2", true, true)
 		time.Sleep(400 * time.Millisecond) // the refresh has failed
+		for range 100 {
+			ask("2", true, true)
+			time.Sleep(time.Millisecond)
+		}
 		before := count.Load()
+		time.Sleep(800 * time.Millisecond) // a second after the failure
 		ask("2", true, true)
 		synctest.Wait()
-		if runs := count.Load(); runs != before+1 {
-			t.Errorf("%d refreshes after one has failed, want 1", runs-before)
+		if runs := count.Load(); before != 3 || runs != before+1 {
+			t.Errorf("%d runs after a refresh has failed, and %d after a pause; want 3 and 4", before, runs)
 		}
 		if infos := r.workers(10); len(infos) != 1 {
 			t.Errorf("workers: %+v", infos)
@@ -98,5 +104,81 @@ func TestTTLJitter(t *testing.T) {
 		if least < 5*time.Second || least > 5500*time.Millisecond || most > 10*time.Second || most < 9500*time.Millisecond {
 			t.Errorf("TTLs from %v to %v, want 5 s to 10 s", least, most)
 		}
+	})
+}
+
+// TestRefreshPause has refreshes fail for long: they pause as cache_errors says.
+func TestRefreshPause(t *testing.T) {
+	var runs atomic.Int64
+	source := func(context.Context, ID) (Value, error) {
+		if runs.Add(1) > 1 {
+			return Value{}, errors.New("down")
+		}
+		return IntValue(1), nil
+	}
+	for _, inline := range []bool{false, true} {
+		runs.Store(0)
+		kind := Kind{Source: source, Inline: inline, TTL: time.Second, ServeStale: time.Minute, CacheErrors: 5 * time.Second}
+		inBubble(t, kind, func(t *testing.T, r *registry) {
+			expect(t, r, 7, "1", false)
+			time.Sleep(time.Second)
+			for range 1000 { // 20 s
+				if reply := expect(t, r, 7, "1", true); !reply.Stale || reply.TTL != 0 {
+					t.Fatalf("%+v", reply)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if n := runs.Load(); n != 5 {
+				t.Errorf("inline %v: %d runs, want one and four refreshes", inline, n)
+			}
+		})
+	}
+}
+
+// TestSlowerThanTTL has a source that takes longer than the TTL, which counts from the start of its run. Its value
+// is stale when it comes: usable for ServeStale, and only for those who wait without. Either way one run goes on at a time.
+func TestSlowerThanTTL(t *testing.T) {
+	var running, runs atomic.Int64
+	source := func(context.Context, ID) (Value, error) {
+		if running.Add(1) > 1 {
+			t.Error("two runs at a time")
+		}
+		defer running.Add(-1)
+		time.Sleep(2 * time.Second)
+		return IntValue(runs.Add(1)), nil
+	}
+	together := func(t *testing.T, r *registry, want string, stale bool) {
+		t.Helper()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				reply, err := r.request(t.Context(), IntID(7))
+				if err != nil || reply.Value.String() != want || reply.Stale != stale || reply.TTL != 0 {
+					t.Errorf("%v: %+v, %v; want %s, stale %v", r.now(), reply, err, want, stale)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	inBubble(t, Kind{Source: source, TTL: time.Second}, func(t *testing.T, r *registry) {
+		for _, want := range []string{"1", "2", "3"} {
+			together(t, r, want, false)
+		}
+		if n := r.live(); n != 0 {
+			t.Errorf("%d workers live", n)
+		}
+	})
+	runs.Store(0)
+	inBubble(t, Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *registry) {
+		together(t, r, "1", false)
+		for _, want := range []string{"1", "2", "3"} {
+			together(t, r, want, true)
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if n := r.live(); n != 0 {
+			t.Errorf("%d workers live", n)
+		}
+		together(t, r, "5", false)
 	})
 }

@@ -17,13 +17,14 @@ type worker struct {
 	value   Value
 	err     *wire.Error // cached instead of a value, if the kind says so
 	hits    uint64
-	load    *load    // nil once it has a value
-	mail    *mailbox // of a serial kind, instead of value, err and load
-	next    *worker  // in its chain of the index
-	mark    uint32   // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
-	moved   bool     // the id is another node's now: hand its answer over when the load ends
-	stopped bool     // drop it when the load ends
-	counted bool     // its value counts as memory
+	retry   time.Duration // when a refresh may begin after one has failed; its value is given as stale until then
+	load    *load         // nil once it has a value
+	mail    *mailbox      // of a serial kind, instead of value, err and load
+	next    *worker       // in its chain of the index
+	mark    uint32        // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
+	moved   bool          // the id is another node's now: hand its answer over when the load ends
+	stopped bool          // drop it when the load ends
+	counted bool          // its value counts as memory
 }
 
 // beginLocked notes that something runs for w.
@@ -55,6 +56,25 @@ func (w *worker) dies() time.Duration {
 		return w.expires
 	}
 	return w.expires + w.kind.ServeStale
+}
+
+// due reports whether a call is to replace w, which may be nil. It is not due while a refresh must wait.
+func (w *worker) due(now time.Duration) bool {
+	return w != nil && w.load == nil && w.expires <= now && !(w.usable(now) && now < w.retry)
+}
+
+// staleValue returns the worker whose value is given as stale instead of that of w: the one that w is to replace, or
+// w itself while a refresh must wait. It is nil if there is none. W may be nil, and is not due.
+func (w *worker) staleValue(now time.Duration) *worker {
+	switch {
+	case w == nil:
+		return nil
+	case w.load == nil && w.expires <= now:
+		return w
+	case w.load != nil && w.load.stale.usable(now):
+		return w.load.stale
+	}
+	return nil
 }
 
 // usable reports whether its value may still be given as stale.

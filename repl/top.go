@@ -178,8 +178,12 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 	}
 	lines := []string{clip(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
 	for _, w := range shown {
-		text := fmt.Sprintf("%-*s  %-*s  %6.1fs  %6.1fs  %6d  %9d  ", id, clip(printable(w.ID.String()), id), name, w.Node,
-			w.Age.Seconds(), w.TTL.Seconds(), w.Queue, w.Hits)
+		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
+		if w.TTL > node.Forever/2 {
+			ttl = "forever"
+		}
+		text := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, clip(printable(w.ID.String()), id), name, w.Node,
+			w.Age.Seconds(), ttl, w.Queue, w.Hits)
 		lines = append(lines, withBar(text, float64(w.Hits), float64(most), cols, s))
 	}
 	return lines

@@ -110,6 +110,8 @@ func orNone(s string) starlark.Value {
 // shortly rounds a duration to what a reader wants to know.
 func shortly(d time.Duration) string {
 	switch {
+	case d > node.Forever/2: // what is left of it, too
+		return "forever"
 	case d >= time.Hour:
 		return d.Round(time.Minute).String()
 	case d >= time.Minute:

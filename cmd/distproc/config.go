@@ -24,30 +24,35 @@ type configFile struct {
 
 // A kindConfig is one [kind.NAME]. What is not given has the default of [node.Kind].
 type kindConfig struct {
-	Source      *string   `toml:"source"`
-	Serial      bool      `toml:"serial"`
-	TTL         *duration `toml:"ttl"`
-	Expire      *string   `toml:"expire"`
-	TTLJitter   *float64  `toml:"ttl_jitter"`
-	ServeStale  *duration `toml:"serve_stale"`
-	CacheErrors *duration `toml:"cache_errors"`
-	Queue       *int      `toml:"queue"`
-	Concurrency *int      `toml:"concurrency"`
-	MaxBytes    *size     `toml:"max_bytes"`
-	Timeout     *duration `toml:"timeout"`
-	Idempotent  *bool     `toml:"idempotent"`
+	Source      *string  `toml:"source"`
+	Serial      bool     `toml:"serial"`
+	TTL         any      `toml:"ttl"` // a duration, as those below; see durationOf
+	Expire      *string  `toml:"expire"`
+	TTLJitter   *float64 `toml:"ttl_jitter"`
+	ServeStale  any      `toml:"serve_stale"`
+	CacheErrors any      `toml:"cache_errors"`
+	Queue       *int     `toml:"queue"`
+	Concurrency *int     `toml:"concurrency"`
+	MaxBytes    *size    `toml:"max_bytes"`
+	Timeout     any      `toml:"timeout"`
+	Idempotent  *bool    `toml:"idempotent"`
 }
 
-// A duration is written as Go does, such as 1m30s.
-type duration time.Duration
-
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is no duration; write it like 500ms, 30s or 1h30m", text)
+// durationOf returns the duration that a TOML value stands for: a string as Go writes durations, such as 1m30s,
+// or forever. A number is refused, because it does not say of what.
+func durationOf(v any) (time.Duration, error) {
+	switch n := v.(type) {
+	case string:
+		if n == "forever" {
+			return node.Forever, nil
+		}
+		if d, err := time.ParseDuration(n); err == nil && d >= 0 {
+			return min(d, node.Forever), nil
+		}
+	case int64, float64:
+		return 0, fmt.Errorf(`%v has no unit; for seconds write "%vs"`, n, n)
 	}
-	*d = duration(v)
-	return nil
+	return 0, fmt.Errorf(`%#v is no duration; write it like "500ms", "30s" or "1h30m", or "forever"`, v)
 }
 
 const maxConfig = 1 << 20 // bytes of a file of kinds
@@ -97,7 +102,7 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 	}
 	for _, d := range []struct {
 		key  string
-		from *duration
+		from any
 		to   *time.Duration
 		zero bool
 	}{
@@ -109,8 +114,11 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 		if d.from == nil {
 			continue
 		}
-		if *d.to = time.Duration(*d.from); *d.to == 0 && !d.zero {
-			return d.key, errors.New("must be more than 0")
+		if *d.to, err = durationOf(d.from); err == nil && *d.to == 0 && !d.zero {
+			err = errors.New("must be more than 0")
+		}
+		if err != nil {
+			return d.key, err
 		}
 	}
 	if k.Expire != nil {

@@ -147,3 +147,33 @@ max_bytes = 1000
 		}
 	}
 }
+
+// TestConfigDurations writes durations in all ways, for every key that has one.
+func TestConfigDurations(t *testing.T) {
+	of := map[string]func(node.Kind) time.Duration{
+		"ttl":          func(k node.Kind) time.Duration { return k.TTL },
+		"timeout":      func(k node.Kind) time.Duration { return k.Timeout },
+		"serve_stale":  func(k node.Kind) time.Duration { return k.ServeStale },
+		"cache_errors": func(k node.Kind) time.Duration { return k.CacheErrors },
+	}
+	const hint = ` is no duration; write it like "500ms", "30s" or "1h30m", or "forever"`
+	for key, get := range of {
+		for text, want := range map[string]time.Duration{
+			`"1h30m"`: 90 * time.Minute, `"forever"`: node.Forever, `"2562047h47m16.854775807s"`: node.Forever,
+		} {
+			kinds, err := kindsOf(t, "[kind.a]\n"+key+" = "+text)
+			if err != nil || get(kinds["a"]) != want {
+				t.Errorf("%s = %s: %v, %v, want %v", key, text, get(kinds["a"]), err, want)
+			}
+		}
+		for text, want := range map[string]string{
+			`5`: `5 has no unit; for seconds write "5s"`, `0`: `0 has no unit; for seconds write "0s"`, `0.5`: `0.5 has no unit; for seconds write "0.5s"`,
+			`"-5s"`: `"-5s"` + hint, `"5"`: `"5"` + hint, `""`: `""` + hint, `"9999999h"`: `"9999999h"` + hint, `true`: `true` + hint,
+		} {
+			_, err := kindsOf(t, "[kind.a]\n"+key+" = "+text)
+			if want = "config.toml:2: kind.a." + key + ": " + want; err == nil || err.Error() != want {
+				t.Errorf("%s = %s: error %q, want %q", key, text, err, want)
+			}
+		}
+	}
+}

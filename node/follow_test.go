@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// An ending server says why it ends.
+type ending struct{ why chan EndReason }
+
+func (e ending) Call(context.Context, Value) (Value, error) { return Value{}, nil }
+func (e ending) Terminate(_ context.Context, why EndReason) { e.why <- why }
+
+// TestFollowNewest starts a server under a view while the node still moves workers because of the view before,
+// in which the id was another node's: the server lives on.
+func TestFollowNewest(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), Kind{})
+	why := make(chan EndReason, 10)
+	kinds := map[string]Kind{"second": {TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }}, "third": {}}
+	if err := n.SetKinds(kinds); err != nil {
+		t.Fatal(err)
+	}
+	// Kinds are gone through by name: "default" holds up the scan for the view before, and "third" the next scan.
+	stuck, release := make(chan struct{}), make(chan struct{})
+	n.registry.handOver = func([]handedOver) {
+		close(stuck)
+		<-release
+	}
+	late := make(chan struct{})
+	n.registryOf("third").handOver = func([]handedOver) { <-late }
+	for _, kind := range []string{DefaultKind, "third"} {
+		if _, err := n.Family(kind).Request(t.Context(), IntID(7)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := Name{Node: "2", Host: n.addr.Host}
+	var learning sync.WaitGroup
+	learn := func(state wire.MemberState, members int) {
+		member := wire.Member{Name: name.String(), Addr: Addr{Name: name}.HostPort(), Incarnation: 1, State: state}
+		learning.Go(func() { n.members.learn(n.members.view.Load().gossip, []wire.Member{member}) })
+		await(t, func() error {
+			if got := len(n.members.view.Load().peers); got != members {
+				return fmt.Errorf("%d members, want %d", got, members)
+			}
+			return nil
+		})
+	}
+	learn(wire.Alive, 2) // 7 is the other one's
+	<-stuck
+	learn(wire.Left, 1) // 7 is this node's
+	if _, err := n.Family("second").Call(t.Context(), IntID(7), Value{}); err != nil {
+		t.Error(err)
+	}
+	close(release)
+	select {
+	case reason := <-why:
+		t.Errorf("the server has ended: %v", reason)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(late)
+	learning.Wait()
+}

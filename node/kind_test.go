@@ -1,0 +1,50 @@
+package node
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestKindCheck gives fields values that make no sense. The error names the kind and the field, and the kinds of
+// a node that runs stay as they are.
+func TestKindCheck(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), Kind{})
+	for field, k := range map[string]Kind{
+		"TTL": {TTL: -1}, "ServeStale": {ServeStale: -1}, "Timeout": {Timeout: -time.Second}, "Queue": {Queue: -5},
+		"Concurrency": {Concurrency: -1}, "MaxBytes": {MaxBytes: -1}, "CacheErrors": {CacheErrors: math.MinInt64},
+		"TTLJitter": {TTLJitter: 7}, "TTLJitter ": {TTLJitter: -0.1}, "TTLJitter  ": {TTLJitter: math.NaN()},
+	} {
+		says := func(err error, kind string) {
+			t.Helper()
+			if want := "kind \"" + kind + "\": " + strings.TrimSpace(field) + " must not be "; err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%+v: error %v, want %q", k, err, want)
+			}
+		}
+		says(n.SetKinds(map[string]Kind{"good": {}, "bad": k}), "bad")
+		says(n.SetKinds(map[string]Kind{DefaultKind: k}), DefaultKind)
+		for kind, c := range map[string]Config{"bad": {Kinds: map[string]Kind{"bad": k}}, DefaultKind: {Default: k}} {
+			c.Name, c.Cookie = "2@"+n.addr.Host, testCookie
+			_, err := Start(c)
+			says(err, kind)
+		}
+	}
+	if r := n.registryOf("good"); r != nil {
+		t.Error("kinds have changed")
+	}
+}
+
+// TestConfigCheck starts nodes with negative numbers.
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	for field, c := range map[string]Config{
+		"ReapAfter": {ReapAfter: -1}, "MaxWaiting": {MaxWaiting: -1}, "MaxClients": {MaxClients: -1}, "MaxMemory": {MaxMemory: -1}, "port": {Port: -1},
+	} {
+		c.Name, c.Cookie = "1@"+testHost(), testCookie
+		if _, err := Start(c); err == nil || !strings.HasPrefix(err.Error(), field+" ") {
+			t.Errorf("%s: error %v", field, err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A turnstile is a source, and a factory, whose runs go on until it is opened. It counts runs, and those at a time.
+type turnstile struct {
+	runs, running, most atomic.Int32
+	open                chan struct{}
+}
+
+func (s *turnstile) source(context.Context, ID) (Value, error) {
+	return s.Call(context.Background(), Value{})
+}
+
+func (s *turnstile) factory(context.Context, ID) (Server, error) { return s, nil }
+
+func (s *turnstile) Call(context.Context, Value) (Value, error) {
+	s.runs.Add(1)
+	s.most.Store(max(s.most.Load(), s.running.Add(1)))
+	defer s.running.Add(-1)
+	<-s.open
+	return IntValue(1), nil
+}
+
+// TestKindRemovedTwice removes and adds a kind again and again while its first run goes on. No other run of the
+// id begins before that one has ended, not even one whose time is up, and the node says that it has the server.
+func TestKindRemovedTwice(t *testing.T) {
+	t.Parallel()
+	for name, serial := range map[string]bool{"cache": false, "serial": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := &turnstile{open: make(chan struct{})}
+			kind := Kind{Timeout: time.Minute, Source: first.source}
+			if serial {
+				kind.Source, kind.Serial = nil, first.factory
+			}
+			n := startNode(t, "1@"+testHost(), Kind{})
+			set := func(k map[string]Kind) {
+				t.Helper()
+				if err := n.SetKinds(k); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ask := func(d time.Duration) error {
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				defer cancel()
+				if serial {
+					_, err := n.Family("x").Call(ctx, IntID(7), Value{})
+					return err
+				}
+				_, err := n.Family("x").Request(ctx, IntID(7))
+				return err
+			}
+			set(map[string]Kind{"x": kind})
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = ask(time.Minute) })
+			await(t, func() error {
+				if first.running.Load() == 0 {
+					return errors.New("no run")
+				}
+				return nil
+			})
+			for range 3 {
+				set(nil)
+				kind.Timeout = 50 * time.Millisecond
+				set(map[string]Kind{"x": kind})
+				if err := ask(5 * time.Second); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+					t.Errorf("while the first run goes on: %v, %v", err, OutcomeOf(err))
+				}
+			}
+			if runs := first.runs.Load(); runs != 1 {
+				t.Errorf("%d runs, want the first one alone", runs)
+			}
+			if serial && !n.holds(key{"x", IntID(7)}) {
+				t.Error("the node denies that it has a server")
+			}
+			close(first.open)
+			wg.Wait()
+			if err := ask(10 * time.Second); err != nil {
+				t.Error(err)
+			}
+			if most := first.most.Load(); most != 1 {
+				t.Errorf("%d runs at a time", most)
+			}
+			await(t, func() error {
+				if old := n.retiring(); len(old) > 0 {
+					return fmt.Errorf("%d registries are kept", len(old))
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestInlineAgain removes and adds a kind whose source runs inline: it does so afterwards, too.
+func TestInlineAgain(t *testing.T) {
+	t.Parallel()
+	before := testRegistry(Kind{}, "1@h", 100)
+	r := testRegistry(Kind{}, "1@h", 100)
+	r.before = before.over
+	if _, _, ran := r.runInline(IntID(7), "", time.Hour, 0); ran {
+		t.Error("a source runs while one of before may")
+	}
+	if err := before.close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err, ran := r.runInline(IntID(7), "", time.Hour, 0); !ran || err != nil {
+		t.Errorf("ran inline: %v, %v", ran, err)
+	}
+	if err := r.close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -26,7 +26,7 @@ func (r *registry) workers(limit int) []WorkerInfo {
 }
 
 func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
-	info = WorkerInfo{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: w.hits}
+	info = WorkerInfo{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: uint64(w.hits)}
 	if m := w.mail; m != nil && m.busy {
 		info.Queue = m.waiting
 		return info, true

@@ -68,6 +68,10 @@ func (h *expiryHeap) compact(keep func(*worker) bool) {
 
 // expireLocked has w expire in its time. The heap is kept from growing with workers that are dropped before theirs.
 func (r *registry) expireLocked(s *shard, w *worker) {
+	if w.listed {
+		return
+	}
+	w.listed = true
 	if len(s.expiry) > 2*s.workers.count+64 {
 		s.compactLocked()
 	}
@@ -77,7 +81,10 @@ func (r *registry) expireLocked(s *shard, w *worker) {
 
 // compactLocked takes workers out of the heap that were dropped before their time.
 func (s *shard) compactLocked() {
-	s.expiry.compact(func(w *worker) bool { return s.workers.get(w.id) == w })
+	s.expiry.compact(func(w *worker) bool {
+		w.listed = s.workers.get(w.id) == w
+		return w.listed
+	})
 }
 
 // atOnce is how many workers a sweep drops before it lets go of a shard: calls wait no longer than that takes.
@@ -109,12 +116,13 @@ func (r *registry) sweepLocked(s *shard) (more bool) {
 			return false
 		}
 		w := s.expiry.pop()
+		w.listed = false
 		switch {
 		case s.workers.get(w.id) != w: // it has a successor, or was dropped
 		case w.dies() > now: // it was used
+			w.listed = true
 			s.expiry.push(w)
 		case w.mail != nil:
-			w.mail.listed = false
 			r.serveLocked(s, w) // which ends its server
 		default:
 			r.dropLocked(s, w)

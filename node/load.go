@@ -95,8 +95,7 @@ func (r *registry) withdraw(c *waiter, why error) {
 			before = NotRun
 		}
 		if w.load.remove(c); w.load.abandoned && r.gate.withdraw(w.load.turn) {
-			r.settleLocked(s, w, r.now())
-			r.wg.Done()
+			r.giveUpLocked(s, w)
 		}
 	}
 	s.mu.Unlock()
@@ -221,9 +220,9 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	unwanted, stale := w.stopped || w.load.abandoned, w.load.stale
 	w.load = nil
 	s.endRunLocked(w)
-	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped {
+	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped && !s.closed {
 		if !unwanted { // else the source has not failed
-			stale.retry = now + cmp.Or(w.kind.CacheErrors, refreshPause)
+			stale.pauseLocked(now, cmp.Or(w.kind.CacheErrors, refreshPause))
 		}
 		s.workers.put(stale) // until its time is over
 		r.expireLocked(s, stale)
@@ -236,7 +235,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	} else if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
-	if unwanted || w.moved || w.dies() <= now { // a value that has expired may be stale
+	if unwanted || w.moved || s.closed || w.dies() <= now { // a value that has expired may be stale
 		r.dropLocked(s, w)
 	} else {
 		w.useLocked(now)

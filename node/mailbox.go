@@ -23,7 +23,6 @@ type mailbox struct {
 	claimed  bool               // no other node has
 	turn     *entrance          // that it waits for; nil if it does not
 	entered  chan struct{}      // closed when it waits no more
-	listed   bool               // it is in the expiry heap
 	ending   bool               // the server shall end, for the reason why
 	why      EndReason
 }

@@ -83,7 +83,8 @@ func (r *registry) chargeLocked(w *worker) {
 	r.values.used.Add(w.size())
 }
 
-// releaseLocked undoes chargeLocked. A worker that is not counted, or nil, changes nothing.
+// releaseLocked undoes chargeLocked, and lets go of the value: the expiry heap has w for as long as it
+// would have lived. A worker that is not counted, or nil, changes nothing.
 func (r *registry) releaseLocked(w *worker) {
 	if w == nil || !w.counted {
 		return
@@ -91,6 +92,7 @@ func (r *registry) releaseLocked(w *worker) {
 	w.counted = false
 	r.memory.used.Add(-w.size())
 	r.values.used.Add(-w.size())
+	w.value = Value{}
 }
 
 // useLocked notes that the value of w is used now, in milliseconds modulo 2^32.
@@ -149,7 +151,6 @@ func evict(kinds []*registry) bool {
 	defer s.mu.Unlock()
 	if oldest.w.evictableLocked(s) { // else another one has been faster
 		oldest.r.dropLocked(s, oldest.w)
-		oldest.w.value = Value{} // the expiry heap has w for as long as it would have lived
 		s.evicted++
 		if len(s.expiry) > 2*s.workers.count { // or samples would seldom find one that lives
 			s.compactLocked()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -232,5 +233,93 @@ func TestIndexShrinks(t *testing.T) {
 	x.shrink()
 	if x.peak != 100 || x.count != 100 {
 		t.Errorf("again: peak %d, count %d", x.peak, x.count)
+	}
+}
+
+// TestMemoryOfKindsThatGo removes a kind again and again: the memory of its values does not count any
+// more, and they are not given any more.
+func TestMemoryOfKindsThatGo(t *testing.T) {
+	shared, calls := new(values), &room{size: 100}
+	shared.limit.Store(30 << 20)
+	for range 3 {
+		r := newRegistry("x", Kind{Source: sizedSource(1 << 20), TTL: Forever}, "1@h", calls, shared, slog.New(slog.DiscardHandler))
+		for id := range int64(20) {
+			if _, err := r.request(t.Context(), IntID(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if used := shared.used.Load(); used < 20<<20 {
+			t.Errorf("%d bytes count", used)
+		}
+		if err := r.close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if used := shared.used.Load(); used != 0 {
+			t.Fatalf("%d bytes count for a kind that is gone", used)
+		}
+		if reply, err := r.request(t.Context(), IntID(1)); !errors.Is(err, ErrClosed) {
+			t.Errorf("a value of a kind that is gone: %d bytes, %v", len(reply.Value.String()), err)
+		}
+	}
+}
+
+// TestReplacedValuesGo replaces values in all ways while their workers would live for long: nothing but
+// the last ones is held, and no worker is in the expiry heap twice.
+func TestReplacedValuesGo(t *testing.T) {
+	const size, ids, rounds = 256 << 10, 8, 12
+	value := strings.Repeat("x", size)
+	fails := false
+	for name, replace := range map[string]func(r *registry, id ID){
+		"refresh": func(r *registry, id ID) {
+			r.forget(id)
+			_, _ = r.request(context.Background(), id)
+		},
+		"adopt": func(r *registry, id ID) {
+			r.adopt([]handedOver{{ID: id, Data: strings.Clone(value), Left: time.Hour}})
+		},
+		"stale": func(r *registry, id ID) {
+			_, _ = r.request(context.Background(), id)
+			time.Sleep(20 * time.Millisecond)
+			synctest.Wait()
+		},
+		"failing": func(r *registry, id ID) {
+			_, _ = r.request(context.Background(), id)
+			fails = true
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fails = false
+			kind := Kind{TTL: 10 * time.Millisecond, ServeStale: time.Hour, CacheErrors: time.Second}
+			if name == "refresh" || name == "adopt" {
+				kind = Kind{TTL: time.Hour}
+			}
+			kind.Source = func(context.Context, ID) (Value, error) {
+				if fails {
+					return Value{}, errors.New("down")
+				}
+				return BytesValue(strings.Clone(value)), nil
+			}
+			inBubble(t, kind, func(t *testing.T, r *registry) {
+				before := int64(heapInUse())
+				for range rounds {
+					for id := range int64(ids) {
+						replace(r, IntID(id))
+					}
+				}
+				if held := int64(heapInUse()) - before; held > (ids+4)*size {
+					t.Errorf("%d values are held, want %d", held/size, ids)
+				}
+				listed := map[*worker]int{}
+				for i := range r.shards {
+					for _, e := range r.shards[i].expiry {
+						if listed[e.w]++; listed[e.w] > 1 {
+							t.Fatal("a worker is in the heap twice")
+						}
+					}
+				}
+			})
+		})
 	}
 }

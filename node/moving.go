@@ -62,11 +62,10 @@ func (r *registry) retainIn(s *shard, keep func(ID) bool) {
 		case w.load != nil:
 			w.moved = true
 		default:
-			r.dropLocked(s, w)
 			if !s.leaving { // else it has gone already
 				moves = r.takeLocked(moves, w, r.now())
 			}
-			w.value = Value{}
+			r.dropLocked(s, w)
 		}
 	}
 	s.tidyLocked()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,7 +159,7 @@ func (r *registry) lookup(id ID, now time.Duration, own bool, reply *Reply) bool
 
 func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 	s.answers++
-	w.hits++
+	w.hitLocked()
 	w.useLocked(now)
 	if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
@@ -169,7 +170,7 @@ func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
 // staleLocked is hitLocked for a value that is past its time.
 func (r *registry) staleLocked(s *shard, w *worker, now time.Duration) Reply {
 	s.answers++
-	w.hits++
+	w.hitLocked()
 	return Reply{Value: w.value, Node: r.node, Cached: true, Stale: true, Age: now - w.started}
 }
 
@@ -292,9 +293,8 @@ func (r *registry) drop(id ID, loading bool) bool {
 		}
 		return true
 	}
-	r.dropLocked(s, w)
 	live := w.dies() > r.now()
-	w.value = Value{} // as the expiry heap has w for as long as it would have lived
+	r.dropLocked(s, w)
 	return live
 }
 
@@ -329,6 +329,7 @@ func (r *registry) close(ctx context.Context) error {
 	r.cancel()
 	r.endLoads()
 	r.sweeper.stop()
+	r.empty()
 	r.values.remove(r)
 	close(r.runners.ended)
 	select {
@@ -340,8 +341,12 @@ func (r *registry) close(ctx context.Context) error {
 	}
 }
 
-// endLoads ends the contexts of all that load.
+// endLoads ends the contexts of all that load. What waits for its turn is refused before that, so that
+// it does not begin.
 func (r *registry) endLoads() {
+	for i := range r.shards {
+		r.refuse(r.giveUpTurns(&r.shards[i]), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun})
+	}
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -350,6 +355,54 @@ func (r *registry) endLoads() {
 				w.load.ctx.end()
 			}
 		}
+		s.mu.Unlock()
+	}
+}
+
+// giveUpTurns takes what waits for its turn out of the gate, and returns the callers of loads.
+func (r *registry) giveUpTurns(s *shard) (waiters []*waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range slices.Clone(s.loading) {
+		switch {
+		case w.mail != nil:
+			if r.gate.withdraw(w.mail.turn) {
+				close(w.mail.entered)
+			}
+		case r.gate.withdraw(w.load.turn):
+			waiters = append(waiters, r.giveUpLocked(s, w)...)
+		}
+	}
+	return waiters
+}
+
+// giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns those who wait.
+func (r *registry) giveUpLocked(s *shard, w *worker) (waiters []*waiter) {
+	waiters, w.load.waiters, w.load.abandoned = w.load.waiters, nil, true
+	for _, c := range waiters {
+		c.worker = nil
+	}
+	r.settleLocked(s, w, r.now())
+	r.wg.Done()
+	return waiters
+}
+
+// empty drops the values of a registry that is closed: who kept asking would find them, and their memory
+// would count for ever.
+func (r *registry) empty() {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for w := range s.workers.all() {
+			if w.load == nil && w.mail == nil {
+				r.dropLocked(s, w)
+			} else if w.load != nil && w.load != inlineLoad {
+				r.releaseLocked(w.load.stale)
+				w.load.stale = nil
+			}
+		}
+		s.expiry = nil
+		s.tidyLocked()
 		s.mu.Unlock()
 	}
 }

@@ -40,7 +40,7 @@ func (j run) do() {
 	defer j.r.gate.leave()
 	ctx := j.w.load.ctx
 	defer ctx.release()
-	if j.late && (!j.begin() || ctx.Err() != nil) {
+	if j.late && !j.begin() {
 		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, errAbandoned)
 		return
 	}

@@ -185,10 +185,8 @@ func (r *registry) restLocked(s *shard, w *worker) {
 	m.busy = false
 	s.endRunLocked(w)
 	switch {
-	case m.server != nil && !m.listed:
-		m.listed = true
-		r.expireLocked(s, w)
 	case m.server != nil:
+		r.expireLocked(s, w)
 	case m.waiting == 0:
 		r.dropLocked(s, w)
 	}
@@ -260,7 +258,7 @@ func (r *registry) answered(s *shard, w *worker, c *waiter, trace string, v Valu
 	if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
-	w.hits++
+	w.hitLocked()
 	s.answers++
 	if err != nil && err.Code == wire.Panicked && m.server != nil {
 		m.ending, m.why = true, Crashed

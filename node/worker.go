@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -16,15 +17,16 @@ type worker struct {
 	expires time.Duration // when its value is given no more, or as stale only; meaningless while it loads
 	value   Value
 	err     *wire.Error // cached instead of a value, if the kind says so
-	hits    uint64
-	retry   time.Duration // when a refresh may begin after one has failed; its value is given as stale until then
-	load    *load         // nil once it has a value
-	mail    *mailbox      // of a serial kind, instead of value, err and load
-	next    *worker       // in its chain of the index
-	mark    uint32        // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
-	moved   bool          // the id is another node's now: hand its answer over when the load ends
-	stopped bool          // drop it when the load ends
-	counted bool          // its value counts as memory
+	load    *load       // nil once it has a value
+	mail    *mailbox    // of a serial kind, instead of value, err and load
+	next    *worker     // in its chain of the index
+	hits    uint32      // as far as it can count
+	retry   uint32      // when a refresh may begin after one has failed, in pauseUnits; 0 if none has
+	mark    uint32      // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
+	moved   bool        // the id is another node's now: hand its answer over when the load ends
+	stopped bool        // drop it when the load ends
+	counted bool        // its value counts as memory
+	listed  bool        // it is in the expiry heap
 }
 
 // beginLocked notes that something runs for w.
@@ -60,7 +62,29 @@ func (w *worker) dies() time.Duration {
 
 // due reports whether a call is to replace w, which may be nil. It is not due while a refresh must wait.
 func (w *worker) due(now time.Duration) bool {
-	return w != nil && w.load == nil && w.expires <= now && !(w.usable(now) && now < w.retry)
+	return w != nil && w.load == nil && w.expires <= now && !(w.usable(now) && w.pausesLocked(now))
+}
+
+// hitLocked counts a call that its value, or its server, has answered.
+func (w *worker) hitLocked() {
+	if w.hits < math.MaxUint32 {
+		w.hits++
+	}
+}
+
+const (
+	pauseUnit = 10 * time.Millisecond // 32 bits of them are more than a year
+	maxPause  = 7 * 24 * time.Hour
+)
+
+// pauseLocked has the next refresh wait, at most a week. Until then the value is given as stale.
+func (w *worker) pauseLocked(now, pause time.Duration) {
+	w.retry = max(1, uint32((now+min(pause, maxPause))/pauseUnit))
+}
+
+// pausesLocked reports whether a refresh must still wait.
+func (w *worker) pausesLocked(now time.Duration) bool {
+	return w.retry != 0 && int32(w.retry-uint32(now/pauseUnit)) > 0
 }
 
 // staleValue returns the worker whose value is given as stale instead of that of w: the one that w is to replace, or

@@ -262,6 +262,12 @@ func (b *replyBatch) pack() {
 	}
 }
 
+// emptyValue takes the value out of reply i, of a batch that has only values.
+func (b *replyBatch) emptyValue(i int) {
+	held.release(b.values[i])
+	b.values[i], b.Len[i] = "", 0
+}
+
 // release lets go of the values.
 func (b *replyBatch) release() {
 	for _, v := range b.values {

@@ -224,3 +224,60 @@ func TestBurstOfCalls(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeAnswersHoldNothingUp has a peer read none of many large answers: its small calls are served
+// meanwhile, and when it cancels the others their values go.
+func TestLargeAnswersHoldNothingUp(t *testing.T) {
+	const calls = 4 * maxReady
+	mux, victim := rawPeerOf(t, handler{call: func(c Call) {
+		if c.Request.Num == 0 {
+			c.Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
+			return
+		}
+		c.Reply(&Reply{Data: "small"})
+	}})
+	stream, err := mux.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stream, "\x01")
+	out := newFrameWriter(stream)
+	b := callBatch{}
+	for i := range uint64(calls) {
+		b.Seq = append(b.Seq, min(1, i+1)) // as differences
+	}
+	if err := out.write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.write(callBatch{Seq: []uint64{calls + 1}, Num: []int64{1}}); err != nil {
+		t.Fatal(err)
+	}
+	var reply replyBatch
+	stream.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := newFrameReader(stream, smallBuffer).read(&reply); err != nil || string(reply.Data) != "small" {
+		t.Fatalf("a small call behind large ones: %q, %v", reply.Data, err)
+	}
+	bytes := func() int {
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		return held.bytes
+	}
+	if bytes() < (calls-2)*MaxValue {
+		t.Fatalf("%d bytes of answers are held", bytes())
+	}
+	gone := callBatch{}
+	for i := range uint64(calls) {
+		gone.Cancel = append(gone.Cancel, i+1)
+	}
+	if err := out.write(gone); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); bytes() > 2*MaxValue; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%d bytes are held of answers that nobody waits for", bytes())
+		}
+	}
+	if err := victim.Err(); err != nil {
+		t.Error(err)
+	}
+}

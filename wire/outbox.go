@@ -107,7 +107,10 @@ func (o *outbox[B]) waitForRoomLocked() {
 	}
 }
 
-const maxReady = 8 // full batches, of up to MaxValue bytes each, after which the outbox is full
+const (
+	maxReady = 8    // full batches, of up to MaxValue bytes each, after which the outbox is full
+	maxLarge = 4096 // batches of large answers, which refer to their values
+)
 
 // flush waits until all has been written.
 func (o *outbox[B]) flush() {

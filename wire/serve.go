@@ -105,10 +105,11 @@ func newAnswers(s *Session, h Handler) *answers {
 	return a
 }
 
-// add puts an answer of so many bytes into out, and reports whether that can still be sent.
-func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(*replyBatch)) bool {
+// add puts an answer of so many bytes into out, and reports whether it will be sent.
+func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(*replyBatch)) (sent bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	sent = true
 	a.open--
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
@@ -117,6 +118,12 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 	if out.stop {
 		return false
 	}
+	if out != a.small && len(out.ready) >= maxLarge {
+		out, put = a.small, func(b *replyBatch) {
+			b.addError(seq, Errorf(Overloaded, Ran, "%d large answers wait to be read; ask for fewer at a time", maxLarge))
+		}
+		bytes, sent = 0, false
+	}
 	if !out.fill.takes(bytes) {
 		out.rollLocked()
 	}
@@ -124,7 +131,7 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 	if a.reading == 0 || a.blocked > 0 || out != a.small {
 		out.signal()
 	}
-	return true
+	return sent
 }
 
 // shrinkLocked gives back the memory of a burst of calls, as maps do not.
@@ -134,14 +141,13 @@ func (a *answers) shrinkLocked() {
 	}
 }
 
-// awaitRoom blocks a reader of calls while the peer does not read the answers.
+// awaitRoom blocks a reader of calls while the peer does not read its small answers. Large ones wait
+// by reference, so that the calls and cancellations behind them need not.
 func (a *answers) awaitRoom() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.blocked++
-	a.small.signal()
 	a.small.waitForRoomLocked()
-	a.large.waitForRoomLocked()
 	a.blocked--
 }
 
@@ -174,7 +180,7 @@ func (a *answers) receive(read func(any) error) error {
 			default:
 				a.handler.ServeCall(c)
 			}
-			if a.small.full.Load() || a.large.full.Load() {
+			if a.small.full.Load() {
 				a.awaitRoom()
 			}
 		}
@@ -231,6 +237,9 @@ func (a *answers) endReading() error {
 }
 
 func (a *answers) cancel(seqs []uint64) {
+	if len(seqs) > 0 && a.large != a.small {
+		a.emptyLarge(seqs)
+	}
 	for _, seq := range seqs {
 		a.mu.Lock()
 		f := a.cancels[seq]
@@ -239,6 +248,27 @@ func (a *answers) cancel(seqs []uint64) {
 		a.mu.Unlock()
 		if f != nil {
 			f()
+		}
+	}
+}
+
+// emptyLarge takes the values out of large answers that wait to be sent and that nobody waits for any
+// more.
+func (a *answers) emptyLarge(seqs []uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.large.ready) == 0 {
+		return
+	}
+	unwanted := make(map[uint64]bool, len(seqs))
+	for _, seq := range seqs {
+		unwanted[seq] = true
+	}
+	for _, b := range append(a.large.ready, a.large.fill) {
+		for i, seq := range b.Seq {
+			if unwanted[seq] {
+				b.emptyValue(i)
+			}
 		}
 	}
 }

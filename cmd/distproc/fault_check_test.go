@@ -230,6 +230,9 @@ func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() st
 	held := span{min(run.Begin, c.End-c.Age), c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
+	if ranOn == c.Node && c.Begin < r.history.Faults[0].End {
+		slack += travelTime // while nodes start, an answer may be handed over, and back
+	}
 	if ranOn != c.Node {
 		r.Stale = max(r.Stale, late)
 		slack += travelTime

@@ -42,29 +42,29 @@ const (
 	ruleLog    rule = "a flood of connections filled the log"
 )
 
-// large returns the kind. Its source takes so long that many values come at once. What the kind keeps of them is bounded
-// by its owner; what waits for a reader is for the node to bound.
+// large returns the kind. Its source takes a moment, so that all calls have come before the first values are there. What is
+// made at a time and what is kept is bounded by the kind's owner; what waits for a reader is for the node to bound.
 func large() node.Kind {
 	source := func(context.Context, node.ID) (node.Value, error) {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 		return node.BytesValue(strings.Repeat("x", largeBytes)), nil
 	}
-	return node.Kind{Source: source, TTL: 5 * time.Second, MaxBytes: 32 << 20}
+	return node.Kind{Source: source, TTL: 5 * time.Second, Concurrency: 16, MaxBytes: 32 << 20}
 }
 
 // misuse uses node i badly by a process of its own, for the length of the fault, and kills that with SIGKILL. A
-// greedy process that is stuck reads its answers for half of the time only.
+// greedy process that is stuck reads its answers for a quarter of the time only.
 func (c *faultCluster) misuse(f plannedFault) error {
 	i := f.nodes[0]
 	p, err := c.startAttacker("FAULT_"+strings.ToUpper(string(f.kind))+"="+c.name(i), "FAULT_HOW="+f.how)
 	if err != nil {
 		return err
 	}
-	time.Sleep(f.length / 2)
+	time.Sleep(f.length / 4)
 	if f.how == "stuck" {
 		err = p.Process.Signal(syscall.SIGSTOP)
 	}
-	time.Sleep(f.length / 2)
+	time.Sleep(f.length - f.length/4)
 	err = errors.Join(err, p.Process.Kill())
 	_ = p.Wait() // it was killed
 	return err
@@ -148,7 +148,7 @@ func annoy(ctx context.Context, to, how string) {
 	case "hello":
 		const length = 250
 		names := slices.Repeat([]string{strings.Repeat("x", length)}, helloBytes/(length+1))
-		_ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: names}).HandshakeContext(ctx) //nolint:gosec // nobody trusts it
+		_ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: names}).HandshakeContext(ctx)
 	}
 	_, _ = io.Copy(io.Discard, conn)
 }

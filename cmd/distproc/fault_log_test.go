@@ -51,9 +51,14 @@ func (s *stderrReader) copy(to io.Writer) {
 	}
 }
 
+// await waits until the reader is not stuck. One more read makes no difference, so it is not held up.
+func (s *stderrReader) await() {
+	s.stuck.Lock()
+	defer s.stuck.Unlock()
+}
+
 // Read reads from the pipe as soon as the reader is not stuck.
 func (s *stderrReader) Read(p []byte) (int, error) {
-	s.stuck.Lock()
-	s.stuck.Unlock() //nolint:staticcheck // it need not be held: one more read makes no difference
+	s.await()
 	return s.pipe.Read(p)
 }

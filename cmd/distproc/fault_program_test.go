@@ -46,9 +46,14 @@ type programEntry struct {
 	Begun, Done, Overlap bool
 }
 
+func hasFlock() bool {
+	_, err := exec.LookPath("flock")
+	return err == nil
+}
+
 // programs returns the kind, or false where there is no flock.
 func programs(nodeName string) (kind node.Kind, ok bool, err error) {
-	if _, err := exec.LookPath("flock"); err != nil {
+	if !hasFlock() {
 		return kind, false, nil
 	}
 	kind.TTL = serialTTL

@@ -59,6 +59,9 @@ func TestFaults(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
+	if !hasFlock() {
+		t.Log("no programs: there is no flock, which is part of util-linux")
+	}
 	modes := []string{"loopback", "namespaces"}
 	if testing.Short() {
 		modes, total = modes[:1], 0 // the shortest

@@ -73,10 +73,10 @@ var mutants = []mutant{
 		old: "\te.Outcome = Unknown\n",
 	},
 	{
-		name: "values on their way", file: "wire/held.go", finds: ruleMemory, rest: 6 * time.Second,
-		plan: oneByOne(faultGreedy, 2, 3*time.Second, "stuck"),
-		old:  "if h.bytes+more > h.limit {",
-		new:  "if false {",
+		name: "eviction", file: "node/memory.go", finds: ruleMemory, rest: 6 * time.Second,
+		plan: oneByOne(faultGreedy, 2, 4*time.Second, "reading"),
+		old:  "return limit > 0 && m.used.Load() > limit",
+		new:  "return limit < 0",
 	},
 	{
 		name: "a log that waits", file: "node/boundedlog/boundedlog.go", finds: ruleSlow, rest: 6 * time.Second,

@@ -64,6 +64,12 @@ type report struct {
 	Twins         int // overlaps of servers of one id on two nodes
 	TwinTime      time.Duration
 
+	Programs     int // that began
+	ProgramsDone int
+	PeakHeap     uint64 // of a node
+	PeakRSS      uint64 // of a node
+	FloodLog     int64  // bytes that a node logged in the time of a flood, at most
+
 	history *history
 	served  map[int64][]placedRun // by message
 	stopped map[int][]span        // when a process of a node did not run; 0 is the clients'
@@ -98,6 +104,8 @@ func check(h *history) *report {
 	r.checkRuns()
 	r.checkViews()
 	r.checkGrowth()
+	r.checkHostile()
+	r.checkPrograms()
 	return r
 }
 
@@ -108,17 +116,27 @@ func (h *history) troubled(s span, i int) bool {
 		return true
 	}
 	for _, f := range h.Faults {
-		if s.overlaps(span{f.Begin, f.End + settleTime}) && (i == 0 || slices.Contains(f.Nodes, i)) {
+		if f.Kind.excuses() && s.overlaps(span{f.Begin, f.End + settleTime}) && (i == 0 || slices.Contains(f.Nodes, i)) {
 			return true
 		}
 	}
 	return false
 }
 
-// excused reports whether the call was at the mercy of its own node: that was stopping or paused.
+// greedy returns when calls may be held up by a greedy client.
+func (h *history) greedy() (spans []span) {
+	for _, f := range h.Faults {
+		if f.Kind == faultGreedy {
+			spans = append(spans, span{f.Begin, f.End + settleTime})
+		}
+	}
+	return inOrder(spans)
+}
+
+// excused reports whether the call was at the mercy of its own node: that was stopping or paused, or a client was greedy.
 // For a client's call it is also enough that the node was struck at all, as its session must be made anew.
 func (h *history) excused(p *processHistory, c *callEntry) bool {
-	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 {
+	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 || c.shared(h.greedy()) > 0 {
 		return true
 	}
 	return c.Via != 0 && h.troubled(c.span, c.Via)
@@ -169,7 +187,7 @@ func (r *report) checkTime(c *callEntry, took time.Duration, name func() string)
 			cause = i
 		}
 		for _, at := range []time.Duration{f.Begin, f.End} {
-			if at <= c.End {
+			if f.Kind.excuses() && at <= c.End {
 				change = max(change, at)
 			}
 		}
@@ -212,6 +230,9 @@ func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() st
 	held := span{min(run.Begin, c.End-c.Age), c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
+	if ranOn == c.Node && c.Begin < r.history.Faults[0].End {
+		slack += travelTime // while nodes start, an answer may be handed over, and back
+	}
 	if ranOn != c.Node {
 		r.Stale = max(r.Stale, late)
 		slack += travelTime

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +26,8 @@ type faultCluster struct {
 	net    faultNet
 	base   time.Duration // on the clock of all; what is recorded counts from here
 
-	restarting [faultNodes + 1]sync.Mutex // one restart or pause of a node at a time
+	restarting [faultNodes + 1]sync.Mutex   // one restart or pause of a node at a time, and none while it is used badly
+	logged     [faultNodes + 1]atomic.Int64 // bytes, by node, of all its processes
 
 	mu        sync.Mutex
 	processes []*faultProcess               // guarded by mu
@@ -95,11 +97,11 @@ func (c *faultCluster) play(plan []plannedFault) {
 // strike does what was planned, from its begin to its end.
 func (c *faultCluster) strike(f plannedFault) error {
 	i := f.nodes[0]
-	if slices.Contains(processFaults, f.kind) && f.kind != faultReset {
+	if f.kind != faultReset && !slices.Contains(partitionFaults, f.kind) {
 		c.restarting[i].Lock()
 		defer c.restarting[i].Unlock()
 	}
-	s := span{Begin: c.now()}
+	s, logged := span{Begin: c.now()}, c.logged[i].Load()
 	var err error
 	switch f.kind {
 	case faultKill:
@@ -119,6 +121,17 @@ func (c *faultCluster) strike(f plannedFault) error {
 		time.Sleep(f.length)
 		err = errors.Join(err, p.cmd.Process.Signal(syscall.SIGCONT))
 		p.Pauses = append(p.Pauses, span{s.Begin, c.now()})
+	case faultGreedy, faultFlood:
+		err = c.misuse(f)
+	case faultLog:
+		r := c.process(i).stderr
+		if f.how == "gone" {
+			r.pipe.Close() // it may be gone already
+			break
+		}
+		r.stuck.Lock()
+		time.Sleep(f.length)
+		r.stuck.Unlock()
 	default:
 		err = c.net.strike(f)
 		time.Sleep(f.length)
@@ -127,7 +140,7 @@ func (c *faultCluster) strike(f plannedFault) error {
 	s.End = c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults = append(c.faults, fault{f.kind, f.nodes, s})
+	c.faults = append(c.faults, fault{f.kind, f.nodes, s, c.logged[i].Load() - logged})
 	return err
 }
 

@@ -20,6 +20,7 @@ type fault struct {
 	Kind  faultKind
 	Nodes []int
 	span
+	Logged int64 // bytes that the first of the nodes logged in that time, lines of level debug apart
 }
 
 // A processHistory is the life of one process.
@@ -30,13 +31,15 @@ type processHistory struct {
 	Pauses   []span
 	Problems []string // how it ended, if that is wrong, and panics in its log
 
-	Runs    map[int64]*runEntry
-	Servers map[int64]*serverEntry
-	Served  map[int64]*servedEntry
-	Calls   []callEntry
-	Views   []viewEntry
-	Sizes   []sizeEntry
-	Stalls  []span
+	Runs     map[int64]*runEntry
+	Servers  map[int64]*serverEntry
+	Served   map[int64]*servedEntry
+	Programs []programEntry
+	Calls    []callEntry
+	Views    []viewEntry
+	Sizes    []sizeEntry
+	Peak     uint64 // bytes of memory, at most
+	Stalls   []span
 }
 
 func (s span) overlaps(o span) bool { return s.Begin < o.End && o.Begin < s.End }

@@ -48,12 +48,12 @@ var mutants = []mutant{
 		new: "\tw.expires = w.started + 3*w.kind.life()\n",
 	},
 	{
-		name: "roll-call", file: "node/claim.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond),
+		name: "roll-call", file: "node/claim.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond, ""),
 		old: "\t\tif len(v.peers) == 1 {\n",
 		new: "\t\tif true {\n",
 	},
 	{
-		name: "hold", file: "node/close.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond),
+		name: "hold", file: "node/close.go", finds: ruleServers, rest: time.Second, plan: oneByOne(faultTerm, 8, 1500*time.Millisecond, ""),
 		old: "\t\twg.Go(func() { r.hold(ctx) })\n",
 		new: "\t\t_ = r\n",
 	},
@@ -64,7 +64,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "unknown is not tried again", file: "node/call.go", finds: ruleOnce, rest: time.Second,
-		plan: oneByOne(faultPause, 4, 3500*time.Millisecond),
+		plan: oneByOne(faultPause, 4, 3500*time.Millisecond, ""),
 		old:  "\tif e.Outcome != NotRun || n.closing.Load() {",
 		new:  "\tif n.closing.Load() {",
 	},
@@ -72,13 +72,43 @@ var mutants = []mutant{
 		name: "outcome", file: "wire/calls.go", finds: ruleOutcome, rest: 3 * time.Second,
 		old: "\te.Outcome = Unknown\n",
 	},
+	{
+		name: "eviction", file: "node/memory.go", finds: ruleMemory, rest: 6 * time.Second,
+		plan: oneByOne(faultGreedy, 2, 4*time.Second, "reading"),
+		old:  "return limit > 0 && m.used.Load() > limit",
+		new:  "return limit < 0",
+	},
+	{
+		name: "a log that waits", file: "node/boundedlog/boundedlog.go", finds: ruleSlow, rest: 6 * time.Second,
+		plan: oneByOne(faultLog, 1, 8*time.Second, "stuck"),
+		old:  "\th.queue.add(line{context.WithoutCancel(ctx), h.to, resolved, bytes})\n\treturn nil\n",
+		new:  "\treturn h.to.Handle(ctx, resolved)\n",
+	},
+	{
+		name: "broken pipe", file: "cmd/distproc/node.go", finds: ruleProcess, rest: 2 * time.Second,
+		plan: oneByOne(faultLog, 1, time.Second, "gone"),
+		old:  "{ signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }",
+		new:  "{ _ = syscall.SIGPIPE }",
+	},
+	{
+		name: "leftovers", file: "node/source/leftover_linux.go", finds: ruleProgram, rest: 2 * time.Second,
+		plan: oneByOne(faultKill, 8, 1500*time.Millisecond, ""),
+		old:  "if len(left) == 0 {",
+		new:  "if true {",
+	},
+	{
+		name: "refusals", file: "node/refusals.go", finds: ruleLog, rest: time.Second,
+		plan: oneByOne(faultFlood, 1, 8*time.Second, "garbage"),
+		old:  "if r.logs(refusal{wire.HostOf(from), class}) {",
+		new:  "if r.logs(refusal{wire.HostOf(from), class}) || true {",
+	},
 }
 
 // oneByOne has as many nodes struck, one after the other.
-func oneByOne(kind faultKind, times int, every time.Duration) (plan []plannedFault) {
+func oneByOne(kind faultKind, times int, every time.Duration, how string) (plan []plannedFault) {
 	for i := range times {
-		f := plannedFault{kind: kind, nodes: []int{i%faultNodes + 1}, at: time.Duration(i) * every, length: every / 3}
-		if kind == faultPause {
+		f := plannedFault{kind: kind, nodes: []int{i%faultNodes + 1}, at: time.Duration(i) * every, length: every / 3, how: how}
+		if kind != faultTerm && kind != faultKill {
 			f.length = every
 		}
 		plan = append(plan, f)
@@ -100,6 +130,7 @@ func TestFaultsFound(t *testing.T) {
 			if len(r.Violations[m.finds]) == 0 {
 				t.Errorf("not found: %q. What was found: %s", m.finds, r)
 			}
+			t.Logf("a node's heap, at most: %d MiB", r.PeakHeap>>20)
 			for rule, list := range r.Violations {
 				t.Logf("%s: %d times", rule, len(list))
 			}

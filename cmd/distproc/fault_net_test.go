@@ -199,7 +199,7 @@ func (n *namespaceNet) block(f plannedFault, a, b, by int) error {
 	link := [2]int{a, b}
 	n.blocked[link] += by
 	switch {
-	case by > 0 && n.blocked[link] == 1 && f.refused:
+	case by > 0 && n.blocked[link] == 1 && f.how == "refused":
 		return n.ip(a, "route", "add", "blackhole", n.host(b)+"/32")
 	case by > 0 && n.blocked[link] == 1:
 		return n.ip(a, "neigh", "replace", n.host(b), "lladdr", "02:00:00:00:00:99", "nud", "permanent", "dev", "eth0")

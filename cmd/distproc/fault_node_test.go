@@ -16,7 +16,8 @@ import (
 
 // A node of the fault harness is this test binary under the name distproc-fault. It has the flags, signals, cookie
 // and leave-taking of distproc node, but the source of its workers puts every run on record, and it calls as a service
-// would that has a node within. With FAULT_ATTACH in the environment it is no node but holds clients of nodes.
+// would that has a node within. With FAULT_ATTACH in the environment it is no node but holds clients of nodes, and with
+// FAULT_GREEDY or FAULT_FLOOD it uses a node badly.
 
 const (
 	faultTTL   = 150 * time.Millisecond
@@ -42,6 +43,12 @@ func runFaultNode(ctx context.Context) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
 	}()
+	switch how := os.Getenv("FAULT_HOW"); {
+	case os.Getenv("FAULT_GREEDY") != "":
+		return greed(ctx, os.Getenv("FAULT_GREEDY"))
+	case os.Getenv("FAULT_FLOOD") != "":
+		return flood(ctx, os.Getenv("FAULT_FLOOD"), how)
+	}
 	var process, base int64
 	if _, err := fmt.Sscan(os.Getenv("FAULT_PROCESS")+" "+os.Getenv("FAULT_BASE"), &process, &base); err != nil {
 		return err
@@ -71,6 +78,7 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	ignoreBrokenPipes()
 	log, flush, err := m.logger(os.Stderr)
 	if err != nil {
 		return err
@@ -81,7 +89,14 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Default.Source = r.source
-	c.Kinds = map[string]node.Kind{serialKind: r.serial()}
+	c.Kinds = map[string]node.Kind{serialKind: r.serial(), largeKind: large()}
+	kind, ok, err := programs(m.name)
+	if err != nil {
+		return err
+	}
+	if ok {
+		c.Kinds[programKind] = kind
+	}
 	n, err := node.Start(c)
 	if err != nil {
 		return err
@@ -91,6 +106,9 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	r.wg.Go(func() { r.watchView(ctx, n) })
 	r.wg.Go(func() { r.load(ctx, nodeRate, faultIDs, r.ask(0, n.Request)) })
 	r.wg.Go(func() { r.load(ctx, serialNodeRate, serialIDs, r.send(0, n.Family(serialKind))) })
+	if ok {
+		r.wg.Go(func() { r.load(ctx, programRate, programIDs, r.sendToProgram(n.Family(programKind))) })
+	}
 	<-ctx.Done()
 	return n.Close(context.Background())
 }

@@ -14,7 +14,10 @@ import (
 	"time"
 )
 
-const readyTime = 10 * time.Second // that a node has to listen
+const (
+	readyTime   = 10 * time.Second // that a node has to listen
+	faultCookie = "DISTPROC_COOKIE=the cookie of the tests"
+)
 
 // A faultProcess is one process of a cluster.
 type faultProcess struct {
@@ -22,6 +25,7 @@ type faultProcess struct {
 	cmd    *exec.Cmd
 	record string
 	log    string
+	stderr *stderrReader // nil if the process could not be started
 	killed bool
 	ready  chan struct{}
 	done   chan struct{}
@@ -55,13 +59,13 @@ func (c *faultCluster) launch(i int) {
 		}
 	}
 	args := append(c.net.enter(i), c.binary)
-	env := append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+c.dir, "FAULT_RECORD="+p.record,
+	env := append(os.Environ(), faultCookie, "HOME="+c.dir, "FAULT_RECORD="+p.record,
 		fmt.Sprintf("FAULT_PROCESS=%d", number), fmt.Sprintf("FAULT_BASE=%d", c.base))
 	if i == 0 {
 		env = append(env, "FAULT_ATTACH="+strings.Join(others, " "))
 	} else {
 		args = append(args, "node", "--name", c.name(i), "--join", strings.Join(others, ","),
-			"--ttl", faultTTL.String(), "--log-level", "warn")
+			"--ttl", faultTTL.String(), "--log-level", "debug")
 	}
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = env
@@ -80,12 +84,12 @@ func (c *faultCluster) launch(i int) {
 
 // run runs the process, and notes how it ends.
 func (p *faultProcess) run(c *faultCluster) error {
-	log, err := os.Create(p.log)
+	stderr, log, err := readStderr(p.log, &c.logged[p.Node])
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p.cmd.Stderr = log
+	p.stderr, p.cmd.Stderr = stderr, log
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -136,15 +140,21 @@ func (p *faultProcess) load() {
 			p.Servers[e.Server.Number] = e.Server
 		case e.Served != nil:
 			p.Served[e.Served.Number] = e.Served
+		case e.Program != nil:
+			p.Programs = append(p.Programs, *e.Program)
 		case e.Call != nil:
 			p.Calls = append(p.Calls, *e.Call)
 		case e.View != nil:
 			p.Views = append(p.Views, *e.View)
 		case e.Size != nil:
 			p.Sizes = append(p.Sizes, *e.Size)
+			p.Peak = max(p.Peak, e.Peak)
 		case e.Stall != nil:
 			p.Stalls = append(p.Stalls, *e.Stall)
 		}
+	}
+	if p.stderr != nil {
+		<-p.stderr.done
 	}
 	log, _ := os.ReadFile(p.log)
 	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE"} {

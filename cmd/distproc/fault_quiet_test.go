@@ -19,6 +19,9 @@ func (h *history) quiet() (spans []span) {
 	}
 	from := time.Duration(0)
 	for i, f := range faults {
+		if !f.Kind.excuses() {
+			continue
+		}
 		if i > 0 && from < f.Begin {
 			spans = append(spans, span{from, f.Begin})
 		}
@@ -99,13 +102,7 @@ func (r *report) checkGrowth() {
 	if len(h.Faults) < 2 || len(quiet) == 0 {
 		return
 	}
-	first := span{h.Faults[0].End + formTime/2, h.Faults[1].Begin} // of the faults, the first is the start
-	goroutines, heap := 0, uint64(0)
-	for _, p := range h.Processes {
-		if g, m, ok := p.least(first); ok && p.Node != 0 {
-			goroutines, heap = max(goroutines, g), max(heap, m)
-		}
-	}
+	goroutines, heap := h.atFirst()
 	for _, p := range h.Processes {
 		g, m, ok := p.least(span{quiet[len(quiet)-1].Begin, h.End})
 		if ok && p.Node != 0 && (g > goroutines*3/2+20 || m > heap*2+4<<20) {
@@ -113,6 +110,17 @@ func (r *report) checkGrowth() {
 				p.Node, g, m>>10, goroutines, heap>>10)
 		}
 	}
+}
+
+// atFirst returns what a node used at most before the first fault. There must be one, besides the start.
+func (h *history) atFirst() (goroutines int, heap uint64) {
+	first := span{h.Faults[0].End + formTime/2, h.Faults[1].Begin} // the first one is the start
+	for _, p := range h.Processes {
+		if g, m, ok := p.least(first); ok && p.Node != 0 {
+			goroutines, heap = max(goroutines, g), max(heap, m)
+		}
+	}
+	return goroutines, heap
 }
 
 // least returns the smallest size of a process within s.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ import (
 
 const stallAfter = 60 * time.Millisecond // a process that is silent for longer did not run
 
-// An entry is one line of a record. One of its fields is set.
+// An entry is one line of a record. It is one of these; Size comes with Peak.
 type entry struct {
 	Run    *runEntry    `json:",omitempty"`
 	Server *serverEntry `json:",omitempty"`
@@ -29,7 +30,10 @@ type entry struct {
 	Call   *callEntry   `json:",omitempty"`
 	View   *viewEntry   `json:",omitempty"`
 	Size   *sizeEntry   `json:",omitempty"`
+	Peak   uint64       `json:",omitempty"` // of the process's memory until now, in bytes
 	Stall  *span        `json:",omitempty"`
+
+	Program *programEntry `json:",omitempty"` // the program itself writes it
 }
 
 // A span is a time on CLOCK_MONOTONIC, which all processes of a machine share.
@@ -126,13 +130,42 @@ func (r *recorder) watchStalls(ctx context.Context) {
 	})
 }
 
+// watchSize notes the size every second, and at once when the heap has become much larger.
 func (r *recorder) watchSize(ctx context.Context) {
-	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	every(ctx, time.Second, func() {
-		runtime.GC()
-		metrics.Read(heap)
-		r.write(entry{Size: &sizeEntry{r.now(), runtime.NumGoroutine(), heap[0].Value.Uint64()}})
+	const rise = 32 << 20 // bytes
+	n, last := 0, uint64(0)
+	every(ctx, 50*time.Millisecond, func() {
+		if n++; n%20 == 1 || readMetric("/memory/classes/heap/objects:bytes") > last+rise {
+			last = heapInUse()
+			r.write(entry{Size: &sizeEntry{r.now(), runtime.NumGoroutine(), last}, Peak: peakRSS()})
+		}
 	})
+}
+
+// heapInUse returns what a garbage collection finds to be in use, without what is allocated while it runs: that counts
+// as in use even if it is not any more.
+func heapInUse() uint64 {
+	const allocated = "/gc/heap/allocs:bytes"
+	before := readMetric(allocated)
+	runtime.GC()
+	live, meanwhile := readMetric("/gc/heap/live:bytes"), readMetric(allocated)-before
+	return live - min(live, meanwhile)
+}
+
+func readMetric(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// peakRSS returns how many bytes of memory the process has had at most, or 0 without /proc.
+func peakRSS() uint64 {
+	self, err := procfs.Self()
+	if err != nil {
+		return 0
+	}
+	status, _ := self.NewStatus()
+	return status.VmHWM
 }
 
 func (r *recorder) watchView(ctx context.Context, n *node.Node) {

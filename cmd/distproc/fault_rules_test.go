@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +19,8 @@ func goodHistory() *history {
 	return &history{
 		TTL: faultTTL, Nodes: 2, End: 30 * second,
 		Faults: []fault{
-			{faultStart, []int{1, 2}, span{0, second}},
-			{faultKill, []int{2}, span{10 * second, 12 * second}},
+			{Kind: faultStart, Nodes: []int{1, 2}, span: span{0, second}},
+			{Kind: faultKill, Nodes: []int{2}, span: span{10 * second, 12 * second}},
 		},
 		Processes: []*processHistory{
 			{
@@ -77,8 +78,15 @@ func TestFaultRules(t *testing.T) {
 		h.Processes[process].Servers[number] = &serverEntry{number, 6, s}
 	}
 	pause := func(h *history, node int) {
-		h.Faults = append(h.Faults, fault{faultPause, []int{node}, span{14 * second, 15 * second}})
+		h.Faults = append(h.Faults, fault{Kind: faultPause, Nodes: []int{node}, span: span{14 * second, 15 * second}})
 	}
+	misuse := func(h *history, kind faultKind, logged int64) {
+		h.Faults = append(h.Faults, fault{kind, []int{2}, span{22 * second, 27 * second}, logged})
+	}
+	heap := func(h *history, bytes uint64) {
+		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes})
+	}
+	program := func(h *history, entries ...programEntry) { h.Processes[2].Programs = entries }
 	tests := []struct {
 		name  string
 		spoil func(*history)
@@ -205,6 +213,41 @@ func TestFaultRules(t *testing.T) {
 			server(h, 0, 9, span{11 * second, 14 * second})
 			server(h, 2, 9, span{12 * second, 13 * second})
 		}, []rule{ruleServers}},
+		{"a slow call long after the fault, with a log that is stuck", func(h *history) {
+			call(h, 1).Begin -= 2 * second
+			misuse(h, faultLog, 0)
+		}, []rule{ruleLate}},
+		{"a degraded answer in a flood", func(h *history) {
+			call(h, 1).Degraded = true
+			misuse(h, faultFlood, 0)
+		}, []rule{ruleDegraded}},
+		{"a failed call while a client is greedy", func(h *history) {
+			call(h, 1).Err = "deadline exceeded"
+			misuse(h, faultGreedy, 0)
+		}, nil},
+		{"a failed call long before a client is greedy", func(h *history) {
+			call(h, 0).Err = "deadline exceeded"
+			misuse(h, faultGreedy, 0)
+		}, []rule{ruleFailed}},
+		{"a client's call fails in a flood", func(h *history) {
+			h.Processes[3].Calls[0].span = span{24 * second, 25 * second}
+			misuse(h, faultFlood, 0)
+		}, []rule{ruleFailed}},
+		{"a message fails in a flood", func(h *history) {
+			message(h, 2).End = 25 * second
+			misuse(h, faultFlood, 0)
+		}, []rule{ruleThrough}},
+		{"views that waver in a flood", func(h *history) {
+			p := h.Processes[0]
+			p.Views = append(p.Views, viewEntry{25 * second, "epoch 1, 1 alive 7, 2 failed 9"}, viewEntry{26 * second, p.Views[2].Text})
+			misuse(h, faultFlood, 0)
+		}, []rule{ruleViews}},
+		{"a flood in the log", func(h *history) { misuse(h, faultFlood, floodLog) }, []rule{ruleLog}},
+		{"not much in the log", func(h *history) { misuse(h, faultFlood, floodLog-1) }, nil},
+		{"much in memory for a moment", func(h *history) { heap(h, 1<<20+heapRise+1) }, []rule{ruleMemory}},
+		{"not much in memory", func(h *history) { heap(h, 1<<20+heapRise) }, nil},
+		{"programs", func(h *history) { program(h, programEntry{Begun: true}, programEntry{Done: true}) }, nil},
+		{"two programs at once", func(h *history) { program(h, programEntry{Overlap: true}) }, []rule{ruleProgram}},
 		{"a crash", func(h *history) { h.Processes[0].Problems = []string{"panic: oh"} }, []rule{ruleProcess}},
 	}
 	for _, test := range tests {
@@ -226,22 +269,29 @@ func TestFaultRules(t *testing.T) {
 
 // TestFaultPlan checks that a seed always gives the same faults, within their time, and that there are others.
 func TestFaultPlan(t *testing.T) {
+	kinds := slices.Concat(processFaults, hostileFaults, partitionFaults)
 	plan := func(seed uint64) []plannedFault {
-		return planFaults(rand.New(rand.NewPCG(seed, 0)), processFaults, 100*second)
+		return planFaults(rand.New(rand.NewPCG(seed, 0)), kinds, 200*second)
 	}
 	if !reflect.DeepEqual(plan(1), plan(1)) || reflect.DeepEqual(plan(1), plan(2)) {
 		t.Error("the faults do not follow from the seed")
 	}
-	seen := map[faultKind]int{}
+	seen, how := map[faultKind]int{}, map[string]int{}
 	for _, f := range plan(1) {
 		seen[f.kind]++
-		if f.at < 0 || f.length < 0 || f.at+f.length > 101*second {
+		how[string(f.kind)+" "+f.how]++
+		if f.at < 0 || f.length < 0 || f.at+f.length > 201*second {
 			t.Errorf("%v is out of time", f)
 		}
 	}
-	for _, kind := range processFaults {
+	for _, kind := range kinds {
 		if seen[kind] < 3 {
 			t.Errorf("%d times %s, of %v", seen[kind], kind, seen)
+		}
+		for _, way := range kind.ways() {
+			if how[string(kind)+" "+way] == 0 {
+				t.Errorf("no %s %s, of %v", kind, way, how)
+			}
 		}
 	}
 }

@@ -78,8 +78,8 @@ func (r *report) checkServers() {
 	}
 }
 
-// apart returns when each of two nodes may have had a server of one id: one of them was paused or cut off from the other, or the
-// views did not agree yet after that. That a third node was struck is no excuse, and neither is that one of the two was killed
+// apart returns when each of two nodes may have had a server of one id: one of them was paused or cut off from the other, a client
+// was greedy, or the views did not agree yet after that. That a third node was struck is no excuse, and neither is that one of the two was killed
 // or left.
 func (h *history) apart(a, b int) (spans []span) {
 	for _, f := range h.Faults {
@@ -87,7 +87,7 @@ func (h *history) apart(a, b int) (spans []span) {
 		switch {
 		case f.Kind == faultStart:
 			spans = append(spans, span{f.Begin, f.End + formTime})
-		case between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
+		case f.Kind == faultGreedy, between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
 			spans = append(spans, span{f.Begin, f.End + settleTime})
 		}
 	}
@@ -155,11 +155,11 @@ func (h *history) shaken(at time.Duration) bool {
 	return at > h.End || at-h.lastChange(at) < recoverTime
 }
 
-// lastChange returns when the last fault before a time began or ended, leave-takings apart.
+// lastChange returns when the last fault before a time began or ended, leave-takings and what a node must bear apart.
 func (h *history) lastChange(before time.Duration) (last time.Duration) {
 	for _, f := range h.Faults {
 		for _, at := range []time.Duration{f.Begin, f.End} {
-			if f.Kind != faultTerm && at <= before {
+			if f.Kind.excuses() && f.Kind != faultTerm && at <= before {
 				last = max(last, at)
 			}
 		}

@@ -17,11 +17,13 @@ import (
 // they recorded:
 //
 //	fault_node_test.go     a node: the real one, with a source and callers that record
-//	fault_server_test.go   its serial kind
+//	fault_server_test.go   its serial kind, and fault_program_test.go the one of programs
 //	fault_record_test.go   the record of a process
 //	fault_process_test.go  a process as the test sees it
 //	fault_cluster_test.go  all processes of a run, and what befalls them
 //	fault_net_test.go      connections and partitions
+//	fault_hostile_test.go  who uses a node badly, and what a node must bear
+//	fault_log_test.go      the stderr of a process
 //	fault_plan_test.go     the faults of a seed
 //	fault_history_test.go  what happened in a run
 //	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on,
@@ -57,6 +59,9 @@ func TestFaults(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
+	if !hasFlock() {
+		t.Log("no programs: there is no flock, which is part of util-linux")
+	}
 	modes := []string{"loopback", "namespaces"}
 	if testing.Short() {
 		modes, total = modes[:1], 0 // the shortest
@@ -66,7 +71,7 @@ func TestFaults(t *testing.T) {
 	for i, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			var net faultNet = loopbackNet{testHost(), canReset(t)}
-			kinds := processFaults
+			kinds := slices.Concat(processFaults, hostileFaults)
 			if mode == "namespaces" {
 				net, kinds = newNamespaces(t), slices.Concat(kinds, partitionFaults)
 			}
@@ -116,7 +121,7 @@ func summary(modes []string, reports map[string]*report) string {
 	row("answers handed over", func(r *report) any { return fmt.Sprintf("%d, %v too old", r.Handed, ms(r.Stale)) })
 	row("runs", func(r *report) any { return r.Runs })
 	row("overlaps across nodes", func(r *report) any { return fmt.Sprintf("%d, %v", r.Splits, ms(r.SplitTime)) })
-	for _, kind := range slices.Concat(processFaults, partitionFaults) {
+	for _, kind := range slices.Concat(processFaults, hostileFaults, partitionFaults) {
 		row("faults: "+string(kind), func(r *report) any {
 			n := 0
 			for _, f := range r.history.Faults {
@@ -142,6 +147,11 @@ func summary(modes []string, reports map[string]*report) string {
 	row("messages failed after a fault, at most", func(r *report) any { return ms(r.Recovered) })
 	row("runs of messages, servers", func(r *report) any { return fmt.Sprintf("%d, %d", r.Served, r.Servers) })
 	row("servers of one id on two nodes", func(r *report) any { return fmt.Sprintf("%d, %v", r.Twins, ms(r.TwinTime)) })
+	row("programs begun, done", func(r *report) any { return fmt.Sprintf("%d, %d", r.Programs, r.ProgramsDone) })
+	row("a node's heap and memory, at most", func(r *report) any {
+		return fmt.Sprintf("%d MiB, %d MiB", r.PeakHeap>>20, r.PeakRSS>>20)
+	})
+	row("logged in a flood, at most", func(r *report) any { return fmt.Sprintf("%d bytes", r.FloodLog) })
 	row("stalls of the machine", func(r *report) any { return ms(r.Stalled) })
 	row("violations", func(r *report) any { return len(r.Violations) })
 	w.Flush()

@@ -91,7 +91,9 @@ func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (nod
 	if cmd.Process != nil {
 		// Most often there is nothing left to kill. The number of the group is not in use again
 		// yet: systems give numbers in turn.
-		_ = killGroup(cmd.Process)
+		if killGroup(cmd.Process) == nil {
+			awaitGroup(cmd.Process)
+		}
 	}
 	if err = p.failure(ctx, cmd, stdout, err); err != nil {
 		if line := firstLine(stderr.data); line != "" {

@@ -6,6 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
+)
+
+const (
+	groupDelay = 100 * time.Millisecond // how long the processes of a group that was killed may take to end
+	groupPoll  = time.Millisecond
 )
 
 // ownGroup makes cmd start as the leader of a new process group.
@@ -20,4 +26,12 @@ func killGroup(p *os.Process) error {
 		return os.ErrProcessDone // none is left; on macOS: or only one that nobody has waited for
 	}
 	return nil
+}
+
+// awaitGroup waits until nothing is left of the group that leader p has made and that was
+// killed. It gives up after groupDelay: zombies that their parent does not reap stay.
+func awaitGroup(p *os.Process) {
+	for end := time.Now().Add(groupDelay); syscall.Kill(-p.Pid, 0) == nil && time.Now().Before(end); {
+		time.Sleep(groupPoll)
+	}
 }

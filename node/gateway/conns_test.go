@@ -292,6 +292,7 @@ func TestAcceptErrors(t *testing.T) {
 				time.Sleep(2 * recovery)
 			}
 		}
+		synctest.Wait() // until it is written
 		if got := strings.Count(log.String(), "level=WARN"); got != 2 || !strings.Contains(log.String(), "ulimit -n") || !strings.Contains(log.String(), "too many open files") {
 			t.Errorf("%d warnings:\n%s", got, &log)
 		}

@@ -17,6 +17,7 @@ import (
 
 const (
 	relayPing = 500 * time.Millisecond // for the owner's sign of life to the relay
+	relayTime = time.Second            // for a relay to answer a request that this node can answer itself
 	relayRest = time.Second            // after a relay has failed, before another one is tried
 )
 
@@ -35,6 +36,11 @@ func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply 
 	by := n.relayTo(p)
 	if by == nil {
 		return false, nil
+	}
+	if !n.exclusive(request) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, relayTime)
+		defer cancel()
 	}
 	r := *request
 	r.Relay, r.Route = true, false

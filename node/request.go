@@ -124,12 +124,15 @@ func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply R
 	if err := s.Call(ctx, request, timeoutOf(ctx), &r); err != nil {
 		return Reply{}, n.learn(p, s, request, err)
 	}
-	if !request.Route { // that one's own answers tell of others
+	if !ofOthers(request) {
 		p.health.answered(request.Kind)
 	}
 	setReply(&reply, &r)
 	return reply, nil
 }
+
+// ofOthers reports whether the answer to a request tells of another node than the one that is asked.
+func ofOthers(request *wire.Request) bool { return request.Route || request.Relay }
 
 // sessionFor returns the session to ask p with, unless it is stuck.
 func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (*wire.Session, error) {
@@ -149,7 +152,7 @@ func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (
 
 // learn learns from a call that failed.
 func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error) error {
-	if !request.Route {
+	if !ofOthers(request) {
 		n.members.sessions.judge(p, s, request, err)
 	}
 	if errors.Is(err, wire.Leaving) {

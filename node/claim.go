@@ -70,6 +70,21 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 	}
 }
 
+// stoodStill has the roll be called anew, after this process has stood still. It reports whether there is any other member.
+func (n *Node) stoodStill() bool {
+	m := n.members
+	m.making.Lock()
+	defer m.making.Unlock()
+	v := *m.view.Load()
+	if len(v.peers) == 1 {
+		return false
+	}
+	v.roll = newRollCall()
+	m.view.Store(&v)
+	n.log.Warn("the process stood still; servers are claimed again")
+	return true
+}
+
 // awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join.
 func (n *Node) awaitJoin(ctx context.Context) {
 	for len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {

@@ -98,6 +98,7 @@ func (n *Node) retiring() []*registry {
 func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
 	r := newRegistry(name, kind, n.name, room, &n.values, n.log)
 	r.handOver, r.elsewhere = n.handover.add, n.elsewhere
+	r.stood = n.watch.stood
 	r.claim = func(ctx context.Context, id ID) *wire.Error { return n.claim(ctx, key{name, id}) }
 	return r
 }

@@ -21,10 +21,23 @@ type mailbox struct {
 	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
 	claiming bool               // it finds out whether another node has a server of this id
 	claimed  bool               // no other node has
+	stood    uint64             // how often the process had stood still when that was so
 	turn     *entrance          // that it waits for; nil if it does not
 	entered  chan struct{}      // closed when it waits no more
 	ending   bool               // the server shall end, for the reason why
 	why      EndReason
+}
+
+// doubt ends the server, and has it be found out again that no other node has one, if the process has stood still
+// since that was found out: a stand-in may have had the id, and the server's state may be of before.
+func (m *mailbox) doubt(stood uint64) {
+	if m.stood == stood {
+		return
+	}
+	m.stood, m.claimed = stood, false
+	if m.server != nil && !m.ending {
+		m.ending, m.why = true, Moved
+	}
 }
 
 // add puts a waiter at the end of the queue.

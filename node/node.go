@@ -121,6 +121,7 @@ type Node struct {
 	refusals *refusals
 	audit    *audit
 
+	watch     *watch
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
 	retaining sync.Mutex    // held by retain
 
@@ -163,6 +164,8 @@ func Start(c Config) (*Node, error) {
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	started := time.Now()
+	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.stoodStill)
 	n.refusals = newRefusals(n.ctx, n.log)
 	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
@@ -199,6 +202,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
+	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
 	return n, nil
 }
 

@@ -35,6 +35,7 @@ type registry struct {
 	before    <-chan struct{}                       // over of the last kind that had the name; nil if there was none
 	handOver  func([]handedOver)                    // takes the answers that move to other nodes; nil: they are lost
 	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
+	stood     func() uint64                         // how often other nodes may have taken this one's place, while it stood still
 	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
 	callers sync.Pool // of *caller
@@ -91,6 +92,7 @@ func newRegistry(name string, kind Kind, node string, room *room, values *values
 	}
 	r.over = make(chan struct{})
 	r.claim = func(context.Context, ID) *wire.Error { return nil }
+	r.stood = func() uint64 { return 0 }
 	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.sweeper.r = r

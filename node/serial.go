@@ -81,7 +81,9 @@ func (r *registry) serve(s *shard, w *worker) {
 		var do func()
 		var refused []*waiter
 		var why *wire.Error
+		stood := r.stood()
 		s.mu.Lock()
+		w.mail.doubt(stood)
 		w.mail.began = r.now()
 		refused, why = r.refuseLocked(s, w)
 		if do = r.stepLocked(s, w, &turn); do == nil {

@@ -1,0 +1,175 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// TestWatch stands still, for as long as counts and for less, and is noticed by whoever looks first.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	var now, suspended time.Duration
+	alone := false
+	w := newWatch(func() time.Duration { return now + suspended }, func() time.Duration { return now }, func() bool { return !alone })
+	expect := func(want uint64) {
+		t.Helper()
+		if got := w.stood(); got != want {
+			t.Errorf("at %v: %d standstills, want %d", now, got, want)
+		}
+	}
+	for range 10 { // slow, but alive
+		now += standstill
+		expect(0)
+		w.tick()
+	}
+	now += standstill + 1
+	expect(1) // before the tick
+	w.tick()
+	expect(1)
+	now += 4 * time.Second
+	w.tick() // the tick is first
+	expect(2)
+	suspended += time.Hour
+	w.tick()
+	expect(3)
+	alone = true
+	now += time.Hour
+	expect(3)
+}
+
+// TestBootTime compares the clock that goes on while the machine is suspended with the other one.
+func TestBootTime(t *testing.T) {
+	t.Parallel()
+	before, start := bootTime(), time.Now()
+	time.Sleep(20 * time.Millisecond)
+	took, most := bootTime()-before, time.Since(start)
+	if took < 20*time.Millisecond || took > most+standstill {
+		t.Errorf("%v, want about %v", took, most)
+	}
+}
+
+// TestSerialStandstill has the process stand still while messages wait: none of them runs before the id is claimed
+// again, by a server that starts anew, nor after its caller has given up.
+func TestSerialStandstill(t *testing.T) {
+	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, d *diary) {
+		var stood atomic.Uint64
+		r.stood = stood.Load
+		var other *wire.Error
+		r.claim = func(context.Context, ID) *wire.Error {
+			d.note("claim")
+			return other
+		}
+		tell(t, r, "7", "a", "a.")
+		d.expect(t, "claim; start 7")
+		tell(t, r, "7", "b", "a.b.")
+		d.expect(t, "")
+
+		post := func(message string, timeout time.Duration) <-chan error {
+			done := make(chan error, 1)
+			r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + timeout, done: func(_ Reply, err error) { done <- err }}, r.now())
+			synctest.Wait()
+			return done
+		}
+		running := post("sleep 10s", time.Minute)
+		late, live := post("late", 5*time.Second), post("live", time.Minute)
+		stood.Add(1)
+		time.Sleep(10 * time.Second)
+		if err := <-running; err != nil {
+			t.Error(err)
+		}
+		if err := <-late; !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+			t.Error(err)
+		}
+		if err := <-live; err != nil {
+			t.Error(err)
+		}
+		d.expect(t, "end 7 moved; claim; start 7")
+		tell(t, r, "7", "c", "live.c.")
+
+		stood.Add(1)
+		other = &wire.Error{Code: wire.NotOwner, Outcome: NotRun}
+		if err := <-post("for another one", time.Minute); !errors.Is(err, wire.NotOwner) {
+			t.Error(err)
+		}
+		d.expect(t, "end 7 moved; claim")
+	})
+}
+
+// standStill makes it look as if the process of n had stood still.
+func standStill(n *Node) {
+	n.watch.mu.Lock()
+	defer n.watch.mu.Unlock()
+	n.watch.last -= 2 * standstill
+	n.watch.seen.Add(-int64(2 * standstill))
+}
+
+// TestStandstillCallsRoll has one of two nodes stand still, and the other one has a server of its id by now: it waits for that.
+func TestStandstillCallsRoll(t *testing.T) {
+	t.Parallel()
+	var made atomic.Int32
+	why := make(chan EndReason, 10)
+	nodes := startCluster(t, 2, Kind{TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) {
+		made.Add(1)
+		return ending{why}, nil
+	}})
+	owner, other := nodes[0], nodes[1]
+	call := func(d time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		_, err := owner.Family("").Call(ctx, IntID(0), Value{})
+		return err
+	}
+	if err := call(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	other.registry.claim = func(context.Context, ID) *wire.Error { return nil } // as if the owner had failed
+	if _, err := other.registry.await(t.Context(), IntID(0), Value{}, other.registry.now()); err != nil {
+		t.Fatal(err)
+	}
+	standStill(owner)
+	if err := call(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		t.Errorf("while the other node has a server: %v, %v", err, OutcomeOf(err))
+	}
+	ended := func(want EndReason) {
+		t.Helper()
+		select {
+		case got := <-why:
+			if got != want {
+				t.Errorf("the server ended: %v, want %v", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("the server has not ended: %v", want)
+		}
+	}
+	ended(Moved)
+	other.registry.stop(IntID(0))
+	ended(Stopped)
+	if err := call(5 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if n := made.Load(); n != 3 {
+		t.Errorf("%d servers were made, want 3", n)
+	}
+}
+
+// TestStandstillAlone has a node without others stand still: nobody can have taken its place.
+func TestStandstillAlone(t *testing.T) {
+	t.Parallel()
+	why := make(chan EndReason, 10)
+	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }})
+	for range 3 {
+		if _, err := n.Family("").Call(t.Context(), IntID(0), Value{}); err != nil {
+			t.Fatal(err)
+		}
+		standStill(n)
+	}
+	if len(why) > 0 {
+		t.Errorf("the server ended: %v", <-why)
+	}
+}

@@ -314,6 +314,18 @@ func (s *sessions) strangers() (n int) {
 	return n
 }
 
+// toStrangers returns at most limit sessions to nodes without a seat.
+func (s *sessions) toStrangers(limit int) (list []*wire.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		if ws := p.session.Load(); ws != nil && !p.hasSeat && len(list) < limit {
+			list = append(list, ws)
+		}
+	}
+	return list
+}
+
 // live returns the sessions that there are.
 func (s *sessions) live() map[*peer]*wire.Session {
 	s.mu.Lock()

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
@@ -127,6 +128,33 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return nil
 	}
 	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+}
+
+// maxMet is how many strangers are asked at a time whether they take this node for a member.
+const maxMet = 16
+
+// meetStrangers learns the members from nodes that have a session to this node and no seat here, but
+// take this very start of it for a member. A node that was restarted and has joined nobody is called
+// by the others before it knows them.
+func (m *members) meetStrangers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	g, self := m.view.Load().gossip, m.hello()
+	var wg sync.WaitGroup
+	for _, ws := range m.sessions.toStrangers(maxMet) {
+		wg.Go(func() {
+			var theirs tellMessage
+			if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs) != nil {
+				return
+			}
+			if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
+				return w.Name == self.Name && w.Incarnation == self.Incarnation && w.State == wire.Alive
+			}) {
+				m.learn(g, theirs.List)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // exchangeWith is exchange for g itself, which has just reached w.

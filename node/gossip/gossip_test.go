@@ -113,6 +113,21 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRestartAlone restarts a member that joins nobody. The others tell it that it is dead, which it refutes, and one
+// of them tells it at once of all.
+func TestRestartAlone(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.pace.pushPull, n.pace.exchange, n.pace.reconnect = time.Hour, time.Hour, time.Hour // nobody meets by chance
+	nodes := n.many(4)
+	n.see(within, nodes, nodes, nil)
+	nodes[3].kill()
+	n.see(within, nodes[:3], nodes[:3], nodes[3:])
+	nodes[3] = n.startAt(nodes[3].name, nodes[3].addr)
+	nodes[3].mute.Store(true) // it asks nobody itself
+	n.until(within, "the others see it", func() bool { return nodes[0].g.Members()[3] == nodes[3].self })
+	n.see(within, nodes, nodes, nil)
+}
+
 func TestLeave(t *testing.T) {
 	for _, mute := range []bool{false, true} { // whether it can only tell through serf
 		n := newNetwork(t, LAN)

@@ -126,6 +126,12 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m})
 }
 
+// isBack reports whether m, which serf sees, was out of reach before or has started anew.
+func (t *table) isBack(m wire.Member) bool {
+	e := t.entries[m.Name]
+	return e != nil && m.Name != t.self.Name && (e.state != wire.Alive || e.incarnation < m.Incarnation)
+}
+
 // failed takes in that serf has lost a member.
 func (t *table) failed(m wire.Member, now time.Time) bool {
 	e := t.entries[m.Name]

@@ -211,7 +211,31 @@ func (m *members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 		l.Close()
 		return nil, err
 	}
+	m.meet(l.Peer())
 	return l, nil
+}
+
+// meet settles with a member who is one if it has started anew: it may know nobody, and answers pings
+// as if it were the former start.
+func (m *members) meet(h wire.Hello) {
+	name, err := ParseName(h.Name)
+	v := m.view.Load()
+	if err != nil || v == nil {
+		return
+	}
+	p := v.peer(name)
+	if p == nil || p.self || m.sessions.seated(p).Incarnation >= h.Incarnation {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ended && !m.apart {
+		m.wg.Go(func() {
+			if err := m.exchange(m.sessions.ctx, v.gossip, p); err != nil {
+				m.log.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)
+			}
+		})
+	}
 }
 
 // close ends all that is connected.

@@ -185,7 +185,11 @@ func Start(c Config) (*Node, error) {
 		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
-	n.members.sessions.patience, n.members.sessions.met = n.patience, n.compareKinds
+	n.members.sessions.patience = n.patience
+	n.members.sessions.met = func(ctx context.Context, p *peer, s *wire.Session) {
+		n.members.meet(s.Peer())
+		n.compareKinds(ctx, p, s)
+	}
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
 		n.members.sessions.close()

@@ -81,3 +81,48 @@ func TestClaimMeetsStrangers(t *testing.T) {
 		}
 	}
 }
+
+// TestMeetNewStart has a member start anew, so that it knows nobody: the first link or session to it tells it of all.
+func TestMeetNewStart(t *testing.T) {
+	for _, link := range []bool{false, true} {
+		host := testHost()
+		a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+		m, w := a.members, b.members.hello()
+		m.learn(m.swim(), []wire.Member{{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation - 1}})
+		p := m.view.Load().peer(b.addr.Name)
+		meet := func() {
+			t.Helper()
+			if !link {
+				ws, err := m.sessions.dial(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.sessions.met(t.Context(), p, ws)
+				m.wg.Wait()
+				return
+			}
+			l, err := m.dialLink(t.Context(), m.sessions.seated(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			m.wg.Wait()
+		}
+		last := func() *exchange {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return p.exchange
+		}
+		meet()
+		first := last()
+		if first == nil {
+			t.Fatal("it was not told")
+		}
+		awaitView(t, a, b)
+		sleep(t.Context(), again)
+		meet() // it is known now
+		if last() != first {
+			t.Error("it is told again")
+		}
+	}
+}

@@ -139,22 +139,24 @@ const maxMet = 16
 func (m *members) meetStrangers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
-	g, self := m.view.Load().gossip, m.hello()
 	var wg sync.WaitGroup
 	for _, ws := range m.sessions.toStrangers(maxMet) {
-		wg.Go(func() {
-			var theirs tellMessage
-			if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs) != nil {
-				return
-			}
-			if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
-				return w.Name == self.Name && w.Incarnation == self.Incarnation && w.State == wire.Alive
-			}) {
-				m.learn(g, theirs.List)
-			}
-		})
+		wg.Go(func() { m.meetStranger(ctx, ws) })
 	}
 	wg.Wait()
+}
+
+func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
+	g, self := m.view.Load().gossip, m.hello()
+	var theirs tellMessage
+	if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs) != nil {
+		return // it knows nothing then, as far as this node can tell
+	}
+	if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
+		return w.Name == self.Name && w.Incarnation == self.Incarnation && w.State == wire.Alive
+	}) {
+		m.learn(g, theirs.List)
+	}
 }
 
 // exchangeWith is exchange for g itself, which has just reached w.
@@ -172,11 +174,11 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 	return m.exchangeNow(ctx, g, p)
 }
 
-// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a cluster that this node has
-// left.
+// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a
+// cluster that this node has left.
 func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
 	v, list := m.view.Load(), t.List
-	if name, err := ParseName(from.Name); err != nil || v.peer(name) == nil {
+	if !m.hasSeat(from) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)

@@ -74,6 +74,7 @@ type Config struct {
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
 	MaxClients int             // sessions of clients; 1,024
 	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
+	StateDir   string          // folder for the names of members, to find them after a restart; none
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string          // of the program, for those who look
@@ -116,6 +117,7 @@ type Node struct {
 	probed   *registry                            // what Ready asks
 	values   values
 	handover *handover
+	known    *known
 	listener *wire.Listener
 	refusals *refusals
 	audit    *audit
@@ -184,6 +186,9 @@ func Start(c Config) (*Node, error) {
 		depart: n.part,
 		timing: c.Timing, reap: cmp.Or(c.ReapAfter, defaultReap),
 	}
+	if n.known, err = readKnown(c.StateDir, addr); err != nil {
+		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
+	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
 	n.members.sessions.patience = n.patience
 	n.members.sessions.met = func(ctx context.Context, p *peer, s *wire.Session) {
@@ -197,6 +202,12 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.wg.Go(n.accept)
+	by := int64(0)
+	if len(n.known.missing(n.members.view.Load())) > 0 {
+		by = int64(n.registry.now() + rollTime)
+		n.joinsBy.Store(by)
+	}
+	n.wg.Go(func() { n.keepJoining(by) })
 	return n, nil
 }
 
@@ -222,6 +233,10 @@ func (n *Node) Addr() string { return n.addr.HostPort() }
 // viewChanged drops the workers whose ids other nodes own now. Those of an owner that is out of reach stay:
 // this node stands in for it.
 func (n *Node) viewChanged() {
+	select {
+	case n.known.changed <- struct{}{}:
+	default:
+	}
 	v := n.members.view.Load()
 	for _, r := range n.registries() {
 		r.retain(func(id ID) bool {

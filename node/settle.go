@@ -59,6 +59,7 @@ func (m *members) placeAmong(list []wire.Member, id ID) *peer {
 type tellMessage struct {
 	Digest uint64
 	List   []wire.Member
+	Apart  bool // the node was disconnected, and is to be joined by name only
 }
 
 // maxTold is how many members one message may list, those that have left included.
@@ -182,7 +183,7 @@ func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
-	answer := tellMessage{Digest: v.gossip.Digest()}
+	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart()}
 	if answer.Digest != t.Digest {
 		answer.List = v.gossip.Snapshot()
 	}

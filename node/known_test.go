@@ -167,3 +167,24 @@ func TestJoinResult(t *testing.T) {
 		t.Errorf("Join of a member = %v", err)
 	}
 }
+
+// TestCloseWaitsForMembers closes a node that is just settling something about its members.
+func TestCloseWaitsForMembers(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), Kind{})
+	release, closed := make(chan struct{}), make(chan struct{})
+	n.members.wg.Go(func() { <-release })
+	go func() {
+		defer close(closed)
+		n.Close(context.Background())
+	}()
+	<-n.ctx.Done()
+	n.listener.Close() // which Close does before it closes the members
+	select {
+	case <-closed:
+		t.Error("Close has not waited")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(release)
+	<-closed
+}

@@ -13,7 +13,7 @@
 //
 // The parts: request.go is that path, and settle.go what follows when two nodes differ about the members. routing.go and
 // view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
-// nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
+// nodes come and go, known.go has them find each other again, and rights.go says what a node without a seat may ask. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where

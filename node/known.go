@@ -257,13 +257,14 @@ func (n *Node) joinAgain() {
 
 // rejoin joins the cluster of the node at a, unless that stays apart.
 func (m *members) rejoin(ctx context.Context, a Addr) error {
-	ws, err := wire.Dial(ctx, a.HostPort(), m.creds, m.hello(), m.sessions.serve)
+	p := m.sessions.peer(a.Name)
+	m.sessions.introduce(p, a.HostPort())
+	ws, err := m.sessions.dial(ctx, p) // not one of its own: the peer would call on that, too
 	if err != nil {
 		return err
 	}
 	var theirs tellMessage
 	err = ws.Do(ctx, opTell, tellMessage{}, &theirs)
-	ws.Close()
 	if err != nil || theirs.Apart || m.staysApart() {
 		return err
 	}

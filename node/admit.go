@@ -78,11 +78,31 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 		}
 		return nil
 	}
-	// Two processes cannot listen at one address: what was there before is no more.
-	if old := m.sessions.seated(p); old.Incarnation != h.Incarnation && old.Addr != addr && m.lives(ctx, old, !v.failed(p)) {
+	old := m.sessions.seated(p)
+	if old.Addr == addr {
+		if m.otherAnswers(ctx, p, h) {
+			return taken(name, old.Addr)
+		}
+		return nil // it was restarted
+	}
+	if old.Incarnation != h.Incarnation && m.lives(ctx, old, !v.failed(p)) {
 		return taken(name, old.Addr)
 	}
 	return nil
+}
+
+// otherAnswers reports whether this node has a session on which another start of p than that of h answers. The
+// address may lead to either, as that of a service does that was moved to another machine, and gossip may tell of
+// either.
+func (m *members) otherAnswers(ctx context.Context, p *peer, h wire.Hello) bool {
+	ws := p.session.Load()
+	if ws == nil || ws.Err() != nil || ws.Peer().Incarnation == h.Incarnation {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	_, err := ws.Ping(ctx)
+	return err == nil
 }
 
 func taken(name Name, addr string) *wire.Error {
@@ -117,8 +137,9 @@ func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 		if p == nil || v.failed(p) {
 			continue
 		}
-		if known := m.sessions.seated(p); known.Incarnation == w.Incarnation || known.Addr == w.Addr {
-			continue
+		known := m.sessions.seated(p)
+		if known.Incarnation == w.Incarnation || known.Addr == w.Addr && known.Incarnation < w.Incarnation {
+			continue // of two at one address, it is the later one that is told
 		}
 		m.mu.Lock()
 		if now := time.Now(); !m.ended && now.Sub(m.twins) > time.Second {
@@ -146,7 +167,7 @@ func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
 		return
 	}
 	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
-	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Addr != other.Addr {
+	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Incarnation != other.Incarnation {
 		if !sleep(ctx, 200*time.Millisecond) {
 			return
 		}
@@ -168,9 +189,56 @@ func (m *members) conflict(other wire.Member) {
 // giveWay leaves the cluster if the other one has the older right to this node's name, and lives.
 func (m *members) giveWay(other wire.Member) {
 	self := m.hello()
-	if other.Addr == self.Addr || other.Incarnation > self.Incarnation || !m.lives(context.Background(), other, false) {
+	switch {
+	case other.Incarnation >= self.Incarnation:
+		return
+	case other.Addr == self.Addr && !m.isRefused():
+		return
+	case other.Addr != self.Addr && !m.lives(context.Background(), other, false):
 		return
 	}
 	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
 	m.depart()
+}
+
+// maxAsked is how many members are asked at a time whether they refuse this node.
+const maxAsked = 8
+
+// isRefused reports whether a member refuses this node because its name is taken. The member has a
+// session to another process of that name then; this node cannot look for it at an address that is its own.
+//
+// It asks again for a while, as the node may not know that member yet.
+func (m *members) isRefused() bool {
+	for pause := 250 * time.Millisecond; pause <= time.Second; pause *= 2 {
+		if m.isRefusedNow() {
+			return true
+		}
+		sleep(m.sessions.ctx, pause)
+	}
+	return m.isRefusedNow()
+}
+
+func (m *members) isRefusedNow() bool {
+	ctx, cancel := context.WithTimeout(m.sessions.ctx, 2*m.patience()) // the member waits for an answer, too
+	defer cancel()
+	asked, refused := 0, make(chan bool, maxAsked)
+	for _, w := range m.swim().Members() {
+		if w.Name == m.name.String() || w.State != wire.Alive || asked == maxAsked {
+			continue
+		}
+		asked++
+		m.wg.Go(func() {
+			l, err := m.dialLink(ctx, w)
+			if err == nil {
+				l.Close()
+			}
+			refused <- errors.Is(err, wire.NameTaken)
+		})
+	}
+	for range asked {
+		if <-refused {
+			return true
+		}
+	}
+	return false
 }

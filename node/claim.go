@@ -48,7 +48,9 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 			return n.elsewhere(k.ID)
 		}
 		if len(v.peers) == 1 {
-			if n.awaitJoin(ctx); n.members.view.Load().roll == v.roll {
+			n.awaitJoin(ctx)
+			n.members.meetStrangers(ctx)
+			if n.members.view.Load().roll == v.roll {
 				return nil
 			}
 			continue

@@ -337,6 +337,9 @@ func crash(n *Node) {
 		n.cancel()
 		n.listener.Close()
 		n.members.close()
+		for n.clients.Load() > 0 { // no client hears of what ends now
+			time.Sleep(time.Millisecond)
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		for _, r := range append(n.registries(), n.probed) {

@@ -107,6 +107,56 @@ func TestTwins(t *testing.T) {
 	awaitView(t, a, first, c)
 }
 
+// TestTwinsAtOneAddress is TestTwins for nodes that are at one address, of which each is reached in its own half of a
+// cluster that was split, as a service is that was moved to another machine.
+func TestTwinsAtOneAddress(t *testing.T) {
+	host := testHost()
+	a, first := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+	c, second := startNode(t, "3@"+host, Kind{}), startNode(t, "2@"+host+":4999", Kind{})
+	join := func(n, to *Node) {
+		t.Helper()
+		if err := n.Join(t.Context(), to.Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second.members.mu.Lock()
+	second.members.self.Addr = first.Addr()
+	second.members.mu.Unlock()
+	second.part() // so that it starts gossip with that address
+	join(first, a)
+	join(second, c)
+	awaitView(t, a, first)
+	awaitView(t, second, c)
+	start := time.Now()
+	join(a, c)
+	await(t, func() error {
+		if n := len(second.members.view.Load().peers); n != 1 {
+			return fmt.Errorf("the second %s is still in a cluster of %d", second.Self(), n)
+		}
+		return nil
+	})
+	t.Logf("it left after %v", time.Since(start))
+	want := first.members.hello().Incarnation
+	for _, n := range []*Node{a, c} {
+		await(t, func() error {
+			p := n.members.view.Load().peer(first.addr.Name)
+			if p == nil || n.members.sessions.seated(p).Incarnation != want {
+				return fmt.Errorf("%s does not know the first %s", n.Self(), first.Self())
+			}
+			return nil
+		})
+	}
+	awaitView(t, a, first, c)
+	t.Logf("all agree after %v", time.Since(start))
+	time.Sleep(500 * time.Millisecond)
+	awaitView(t, a, first, c)
+	for _, n := range []*Node{a, first, c} {
+		if list := n.members.view.Load().peers; len(list) != 3 {
+			t.Errorf("%s has %d members", n.Self(), len(list))
+		}
+	}
+}
+
 // TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
 func TestDisconnectUnderLoad(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{TTL: 50 * time.Millisecond})

@@ -164,6 +164,7 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 		}
 		s.mu.Unlock()
 		s.moved()
+	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.NotRun: // perhaps it was never sent
 	case ok && (e.Code == wire.Canceled || lostOnTheWay(e)): // tells nothing
 	default:
 		p.health.answered(request.Kind)

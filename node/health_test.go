@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for that kind only.
@@ -41,6 +43,44 @@ func TestStuckKind(t *testing.T) {
 	p.health.answered("slow")
 	if p.health.doubt.Load() || p.health.anyStuck() {
 		t.Error("an answer leaves doubts")
+	}
+}
+
+// TestJudge judges failed calls between two that were missed: an answer of the peer is a sign of life. A call that was
+// not sent is none, and one that was missed on a former session does not count.
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		err     *wire.Error
+		former  bool
+		misses  int
+		doubted bool
+	}{
+		{"missed", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown}, false, 2, true},
+		{"missed on a former session", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown}, true, 1, true},
+		{"not sent in time", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}, false, 1, true},
+		{"gave up", &wire.Error{Code: wire.Canceled, Outcome: wire.Unknown}, false, 1, true},
+		{"the source was too slow", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran}, false, 0, false},
+		{"the source failed", &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran}, false, 0, false},
+		{"not the owner", &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}, false, 0, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			pair := newPair(t, "1", "2")
+			ws := pair.connect(true)
+			if _, err := pair.sessions.register(ws, pair.there); err != nil {
+				t.Fatal(err)
+			}
+			p := pair.sessions.peer(pair.there)
+			p.health.missed("", IntID(1), time.Now())
+			if c.former {
+				ws = nil
+			}
+			request := wireRequest("", IntID(3))
+			pair.sessions.judge(p, ws, &request, c.err)
+			if h := p.health.of(""); h.misses != c.misses || p.health.doubt.Load() != c.doubted {
+				t.Errorf("%d misses, doubted %v; want %d, %v", h.misses, p.health.doubt.Load(), c.misses, c.doubted)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -62,45 +65,74 @@ func (n *Node) connect(ctx context.Context, name string) error {
 	return n.members.connect(ctx, a)
 }
 
-// Join connects to the named nodes, each again and again until it succeeds or ctx ends. It returns when all
-// have succeeded. A reason of failure is logged when it is not the one of the last try.
+// Join joins the cluster of the named nodes, NAME@HOST or NAME@HOST:PORT. It tries all of them at the same
+// time, again and again, and returns nil when this node is in one cluster with one of them; itself does not
+// count, unless there is no other name. The node goes on trying those that are no members by then, as long as it
+// lives. Join fails when ctx ends, and if this node was never in a cluster also when all others refuse it for good, as
+// with [ErrCookie], [ErrDisagreement] or [ErrNameTaken]. The error tells the last reason of each name. A reason is
+// logged when it is not the one of the last try.
 func (n *Node) Join(ctx context.Context, names ...string) error {
-	addrs := make([]Addr, len(names))
-	for i, name := range names {
+	var addrs []Addr
+	for _, name := range names {
 		a, err := ParseAddr(name)
 		if err != nil {
 			return err
 		}
-		addrs[i] = a
+		if a.Name != n.addr.Name {
+			addrs = append(addrs, a)
+		}
 	}
-	if len(addrs) > 0 {
-		n.joinsBy.Store(int64(n.registry.now() + rollTime))
-		defer n.joinsBy.Store(0)
+	if len(addrs) == 0 {
+		return ctx.Err()
 	}
+	n.known.add(addrs, true)
+	n.joinsBy.Store(int64(n.registry.now() + rollTime))
+	defer n.joinsBy.Store(0)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(addrs))
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel() // before the wait
 	for _, a := range addrs {
-		wg.Go(func() { n.join(ctx, a) })
+		wg.Go(func() { results <- n.join(ctx, a) })
 	}
-	wg.Wait()
+	var why []error
+	for range addrs {
+		err := <-results
+		if err == nil {
+			return nil
+		}
+		why = append(why, err)
+	}
 	if n.ctx.Err() != nil {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
-	return ctx.Err()
+	return errors.Join(why...)
 }
 
-func (n *Node) join(ctx context.Context, a Addr) {
-	last := ""
+// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good.
+func (n *Node) join(ctx context.Context, a Addr) error {
+	last, refusals := error(nil), 0
 	for retry := firstRetry; ctx.Err() == nil && n.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := n.members.connect(dial, a)
 		cancel()
 		if err == nil {
-			return
+			return nil
 		}
-		if why := err.Error(); why != last && ctx.Err() == nil {
-			n.log.Warn("cannot join, will try again", "node", a.Name.String(), "why", why)
-			last = why
+		if !isRefusal(err) {
+			refusals = 0
+		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {
+			return fmt.Errorf("cannot join %s: %w", a.Name, err)
+		}
+		if ctx.Err() == nil && (last == nil || err.Error() != last.Error()) {
+			n.log.Warn("cannot join, will try again", "node", a.Name.String(), "why", err.Error())
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		sleep(ctx, retry/2+rand.N(retry))
 	}
+	return fmt.Errorf("cannot join %s: %w: %w", a.Name, cmp.Or(ctx.Err(), n.ctx.Err()), last)
 }

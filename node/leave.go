@@ -31,6 +31,7 @@ func (n *Node) part() {
 	n.hold(ctx, append(n.retiring(), registries...))
 	n.retain(func(*registry, ID) bool { return false })
 	n.flush(n.ctx)
+	n.known.clear()
 	n.members.part()
 	for _, r := range registries {
 		r.release()
@@ -73,9 +74,17 @@ func (m *members) part() {
 	}
 	m.refresh()
 	m.mu.Lock()
-	m.apart = false
+	m.apart, m.alone = false, true
 	m.mu.Unlock()
 	m.log.Info("left the cluster")
+}
+
+// staysApart reports whether this node was disconnected, and has no other member since.
+func (m *members) staysApart() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.alone = m.alone && len(m.view.Load().peers) == 1
+	return m.alone
 }
 
 func (m *members) parting() bool {

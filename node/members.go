@@ -36,6 +36,7 @@ type members struct {
 	gossip *gossip.Gossip // guarded by mu
 	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
 	apart  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
+	alone  bool           // this node was disconnected; see staysApart; guarded by mu
 	ended  bool           // guarded by mu
 }
 
@@ -211,7 +212,31 @@ func (m *members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 		l.Close()
 		return nil, err
 	}
+	m.meet(l.Peer())
 	return l, nil
+}
+
+// meet settles with a member who is one if it has started anew: it may know nobody, and answers pings
+// as if it were the former start.
+func (m *members) meet(h wire.Hello) {
+	name, err := ParseName(h.Name)
+	v := m.view.Load()
+	if err != nil || v == nil {
+		return
+	}
+	p := v.peer(name)
+	if p == nil || p.self || m.sessions.seated(p).Incarnation >= h.Incarnation {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ended && !m.apart {
+		m.wg.Go(func() {
+			if err := m.exchange(m.sessions.ctx, v.gossip, p); err != nil {
+				m.log.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)
+			}
+		})
+	}
 }
 
 // close ends all that is connected.

@@ -14,7 +14,7 @@
 //
 // The parts: request.go is that path, and settle.go what follows when two nodes differ about the members. routing.go and
 // view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
-// nodes come and go. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
+// nodes come and go, known.go has them find each other again, and rights.go says what a node without a seat may ask. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
@@ -75,6 +75,7 @@ type Config struct {
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
 	MaxClients int             // sessions of clients; 1,024
 	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
+	StateDir   string          // folder for the names of members, to find them after a restart; none
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string          // of the program, for those who look
@@ -117,6 +118,7 @@ type Node struct {
 	probed   *registry                            // what Ready asks
 	values   values
 	handover *handover
+	known    *known
 	listener *wire.Listener
 	refusals *refusals
 	audit    *audit
@@ -192,8 +194,15 @@ func Start(c Config) (*Node, error) {
 		depart: n.part,
 		timing: c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
 	}
+	if n.known, err = readKnown(c.StateDir, addr); err != nil {
+		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
+	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
-	n.members.sessions.patience, n.members.sessions.met = n.patience, n.compareKinds
+	n.members.sessions.patience = n.patience
+	n.members.sessions.met = func(ctx context.Context, p *peer, s *wire.Session) {
+		n.members.meet(s.Peer())
+		n.compareKinds(ctx, p, s)
+	}
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
 		n.members.sessions.close()
@@ -203,6 +212,12 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
+	by := int64(0)
+	if len(n.known.missing(n.members.view.Load())) > 0 {
+		by = int64(n.registry.now() + rollTime)
+		n.joinsBy.Store(by)
+	}
+	n.wg.Go(func() { n.keepJoining(by) })
 	return n, nil
 }
 
@@ -242,8 +257,12 @@ func (n *Node) Self() string { return n.name }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// viewChanged has follow look at all workers. It does not wait.
+// viewChanged has follow look at all workers, and the members be remembered. It does not wait.
 func (n *Node) viewChanged() {
+	select {
+	case n.known.changed <- struct{}{}:
+	default:
+	}
 	select {
 	case n.viewed <- struct{}{}:
 	default: // follow has yet to begin for an earlier change

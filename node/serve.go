@@ -246,8 +246,13 @@ func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, 
 	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
 }
 
-// serveMember answers about this node.
+// serveMember answers about this node; see rights.go.
 func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	if onlyMembers(op) {
+		if err := n.members.vouch(ctx, s); err != nil {
+			return nil, err
+		}
+	}
 	switch op {
 	case opTell:
 		if err := atMost(args, maxTold, func(t tellShape) int { return len(t.List) }); err != nil {

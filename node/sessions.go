@@ -56,6 +56,7 @@ type peer struct {
 	redialing   bool
 	again       chan struct{} // of capacity 1: dial now
 	used        uint64        // calls on the session when it was last looked at
+	since       time.Time     // when the session was registered
 }
 
 // A dial in progress. All who want a session to that peer wait for the same one.
@@ -246,8 +247,10 @@ func (s *sessions) run(p *peer, d *dial, addr string) {
 	}
 }
 
-// register makes ws the session to its peer. If there is one to the same process already, both sides keep the one
-// that the smaller name dialled; the other ends when its calls have.
+// register makes ws the session to its peer, and returns the one that is kept. If there is one to the
+// same process already, the newer one is kept, as a peer that dials again has lost its session. If both
+// sides have dialled at the same moment, both keep the one that the smaller name dialled. The other ends
+// when its calls have.
 func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) {
 	s.mu.Lock()
 	if s.ended {
@@ -258,21 +261,24 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 	p := s.peerLocked(name)
 	keep, drop := ws, p.session.Load()
 	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation
+	// A dial that crossed the other one began before that succeeded.
+	crossed := same && drop.Dialed() != ws.Dialed() && time.Since(p.since) < dialTimeout
 	switch {
 	case drop == nil || drop.Err() != nil:
-	case same && drop.Dialed() == (s.name.Compare(name) < 0), ws.Peer().Incarnation < drop.Peer().Incarnation:
+	case crossed && drop.Dialed() == (s.name.Compare(name) < 0), ws.Peer().Incarnation < drop.Peer().Incarnation:
 		keep, drop = drop, ws
 	}
-	p.session.Store(keep)
 	back := p.lost.Swap(false)
 	p.relays.by.Store(nil)
-	p.health.reset()
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })
 	if same {
 		s.wg.Go(func() { s.retire(p, drop) })
 	}
 	if keep == ws {
+		p.session.Store(ws)
+		p.since = time.Now()
+		p.health.reset()
 		s.wg.Go(func() { s.met(s.ctx, p, ws) })
 	}
 	s.mu.Unlock()
@@ -314,6 +320,18 @@ func (s *sessions) strangers() (n int) {
 		}
 	}
 	return n
+}
+
+// toStrangers returns at most limit sessions to nodes without a seat.
+func (s *sessions) toStrangers(limit int) (list []*wire.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		if ws := p.session.Load(); ws != nil && !p.hasSeat && len(list) < limit {
+			list = append(list, ws)
+		}
+	}
+	return list
 }
 
 // live returns the sessions that there are.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
@@ -58,6 +59,7 @@ func (m *members) placeAmong(list []wire.Member, id ID) *peer {
 type tellMessage struct {
 	Digest uint64
 	List   []wire.Member
+	Apart  bool // the node was disconnected, and is to be joined by name only
 }
 
 // maxTold is how many members one message may list, those that have left included.
@@ -129,6 +131,35 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
 }
 
+// maxMet is how many strangers are asked at a time whether they take this node for a member.
+const maxMet = 16
+
+// meetStrangers learns the members from nodes that have a session to this node and no seat here, but
+// take this very start of it for a member. A node that was restarted and has joined nobody is called
+// by the others before it knows them.
+func (m *members) meetStrangers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, ws := range m.sessions.toStrangers(maxMet) {
+		wg.Go(func() { m.meetStranger(ctx, ws) })
+	}
+	wg.Wait()
+}
+
+func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
+	g, self := m.view.Load().gossip, m.hello()
+	var theirs tellMessage
+	if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs) != nil {
+		return // it knows nothing then, as far as this node can tell
+	}
+	if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
+		return w.Name == self.Name && w.Incarnation == self.Incarnation && w.State == wire.Alive
+	}) {
+		m.learn(g, theirs.List)
+	}
+}
+
 // exchangeWith is exchange for g itself, which has just reached w.
 func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
 	name, err := ParseName(w.Name)
@@ -144,15 +175,15 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 	return m.exchangeNow(ctx, g, p)
 }
 
-// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a cluster that this node has
-// left.
+// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a
+// cluster that this node has left.
 func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
 	v, list := m.view.Load(), t.List
-	if name, err := ParseName(from.Name); err != nil || v.peer(name) == nil {
+	if !m.hasSeat(from) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
-	answer := tellMessage{Digest: v.gossip.Digest()}
+	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart()}
 	if answer.Digest != t.Digest {
 		answer.List = v.gossip.Snapshot()
 	}

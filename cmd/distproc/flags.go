@@ -94,7 +94,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	m.connection.register(f)
 	f.StringVar(&m.name, "name", "", "this node's `NAME@HOST`, such as 1@127.0.0.1; with :PORT to listen elsewhere than on the port that follows from NAME")
 	f.IntVar(&m.port, "port", 0, "listen on this port")
-	f.StringSliceVar(&m.join, "join", nil, "connect to these `NAMES`, and keep trying until it succeeds")
+	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, and keep trying all that are no members")
 	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
 	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; at SIGHUP it is read again, and applied when it has been the same for a second")
@@ -138,14 +138,17 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	return r, nil
 }
 
-// join joins the nodes that the flags name, until it succeeds or ctx ends.
-func (r *running) join(ctx context.Context, names []string) {
+// join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early if
+// they refuse a node that was never a member.
+func (r *running) join(ctx context.Context, names []string) error {
 	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() }) {
 		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
 	}
-	if r.Join(ctx, names...) == nil && r.web != nil {
+	err := r.Join(ctx, names...)
+	if err == nil && r.web != nil {
 		r.web.joined.Store(true)
 	}
+	return err
 }
 
 // leave closes the node: what is asked by HTTP has 5 s, and then running calls have 5 s.
@@ -204,7 +207,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
 		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter,
-		MaxMemory: int64(m.maxMemory), MaxClients: m.clients, Logger: log, Version: version(),
+		MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
 	}, from, nil
 }
 

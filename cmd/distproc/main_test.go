@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOST", testHost())
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
 			return nil
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/signal"
@@ -41,13 +42,21 @@ func runNode(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { n.join(ctx, m.join) })
+	var joinErr error
+	wg.Go(func() {
+		if err := n.join(ctx, m.join); err != nil && ctx.Err() == nil { // refused for good
+			joinErr = err
+			refuse(err)
+		}
+	})
 	wg.Go(func() { m.reload(ctx, n.Node, hangups, log) })
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()
-	return n.leave()
+	return cmp.Or(joinErr, n.leave())
 }
 
 // ignoreBrokenPipes has a write to stderr whose reader is gone fail, where it would end

@@ -132,18 +132,17 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	w.redirect(sh)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	joined := make(chan struct{})
-	wg.Go(func() {
-		defer close(joined)
-		n.join(joining, s.join)
-	})
+	joined := make(chan error, 1)
+	wg.Go(func() { joined <- n.join(joining, s.join) })
 	wg.Go(func() { s.reload(joining, n.Node, hangups, log) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
-	case <-joined:
+	case err = <-joined:
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 	}
-	err = program(ctx, sh)
+	if err == nil || ctx.Err() != nil {
+		err = program(ctx, sh)
+	}
 	cancel()
 	wg.Wait()
 	w.redirect(nil)
@@ -218,15 +217,24 @@ func atTerminal() bool {
 
 // historyFile is where lines are kept, or empty if there is no place for it.
 func historyFile() string {
-	dir := os.Getenv("XDG_STATE_HOME")
+	dir := stateDir()
 	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "history")
+}
+
+// stateDir is the folder for what is kept from one run to the next, or empty if there is none.
+func stateDir() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(dir) {
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return ""
 		}
 		dir = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(dir, "distproc", "history")
+	return filepath.Join(dir, "distproc")
 }
 
 // shellLog writes the node's log to stderr, or, while there is a terminal with a prompt, above the prompt.

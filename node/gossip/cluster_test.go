@@ -80,6 +80,9 @@ func TestTiming(t *testing.T) {
 		if c := timing.pace().memberlist(); 2*c.ProbeTimeout >= c.ProbeInterval {
 			t.Errorf("%v: others say too late that they have no answer", timing)
 		}
+		if c := timing.pace().serf(); c.ReconnectTimeout < 24*time.Hour {
+			t.Errorf("%v: halves that were apart for long do not find each other", timing)
+		}
 	}
 	if _, err := ParseTiming("fast"); err == nil || Timing(9).String() != "Timing(9)" {
 		t.Error("a timing that is none")

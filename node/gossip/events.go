@@ -15,6 +15,10 @@ const (
 	exchangeTimeout = 2 * time.Second
 	confirmMost     = 2  // doubts that are looked into at a time
 	confirmScale    = 32 // seats from which on they are looked into less often
+
+	meetMost   = 8                      // members, on average, that compare tables with one that is back
+	meetPause  = 100 * time.Millisecond // before the second attempt; doubled before each later one
+	meetGiveUp = 2 * time.Second        // longest pause
 )
 
 // drain takes in serf's events. It never waits and calls nothing of serf's: serf sends events with its lock
@@ -36,12 +40,14 @@ func (g *Gossip) drain() {
 	}
 }
 
+// handle takes in one event.
 func (g *Gossip) handle(e serf.Event) {
 	members, ok := e.(serf.MemberEvent)
 	if !ok {
 		return
 	}
 	changed := false
+	var back []wire.Member
 	now := time.Now()
 	g.mu.Lock()
 	for _, sm := range members.Members {
@@ -52,16 +58,44 @@ func (g *Gossip) handle(e serf.Event) {
 		m.Name = sm.Name
 		switch members.Type {
 		case serf.EventMemberJoin, serf.EventMemberUpdate:
-			changed = g.table.alive(m, now) || changed
+			isBack, news := g.table.isBack(m), g.table.alive(m, now)
+			if isBack && news {
+				back = append(back, m)
+			}
+			changed = changed || news
 		case serf.EventMemberFailed:
 			changed = g.table.failed(m, now) || changed
 		case serf.EventMemberLeave:
 			changed = g.table.leave(m, now) || changed
 		}
 	}
+	seats := g.table.seats
 	g.mu.Unlock()
 	if changed {
 		poke(g.changed)
+	}
+	for _, m := range back {
+		if rand.N(max(seats, 1)) < meetMost {
+			_ = g.goDo(func() { g.meet(m) }) // it fails if this node is closed
+		}
+	}
+}
+
+// meet compares tables with a member that is back. It may have started anew and know nobody:
+// memberlist there refutes that it is dead, and hears of no other member by that.
+func (g *Gossip) meet(m wire.Member) {
+	for pause := meetPause; ; pause *= 2 {
+		ctx, cancel := context.WithTimeout(g.ctx, exchangeTimeout)
+		err := g.c.Exchange(ctx, g, m)
+		cancel()
+		if err == nil || g.ctx.Err() != nil {
+			return
+		}
+		if pause > meetGiveUp {
+			g.c.Logger.Debug("cannot compare members with one that is back", "node", m.Name, "why", err)
+			return
+		}
+		sleep(g.ctx, pause) // a session to its former start may not have ended yet
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
 
 	"github.com/distproc/distproc/wire"
 )
@@ -111,6 +112,23 @@ func TestRestart(t *testing.T) {
 		t.Errorf("conflict with %+v", m)
 	default:
 	}
+}
+
+// TestMeet has serf tell that a member is back: it is told at once of all, though it asks nobody.
+func TestMeet(t *testing.T) {
+	n := newNetwork(t, Local)
+	n.pace.tick, n.pace.news, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
+	nodes := n.many(3)
+	n.see(within, nodes, nodes, nil)
+	lost := n.start(4)
+	known := lost.self
+	known.Incarnation--
+	known.State = wire.Failed
+	nodes[0].g.Learn([]wire.Member{known})
+	nodes[0].mute.Store(true) // as a session to the former start may not have ended
+	time.AfterFunc(meetPause/2, func() { nodes[0].mute.Store(false) })
+	nodes[0].g.handle(serf.MemberEvent{Type: serf.EventMemberJoin, Members: []serf.Member{{Name: lost.name, Tags: toTags(lost.self)}}})
+	n.until(within, "it knows all", func() bool { return len(lost.g.Members()) == 4 })
 }
 
 func TestLeave(t *testing.T) {

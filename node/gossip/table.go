@@ -48,6 +48,10 @@ type entry struct {
 	// other one may have left. So it holds until serf sees this one alive.
 	hearsay bool
 
+	// outlived is the incarnation of a later start whose farewell serf's sight of this one has belied: two
+	// processes had the name, at one address.
+	outlived uint64
+
 	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
 	// one that serf has not heard of yet, or that was wrong.
 	live *wire.Member
@@ -123,7 +127,17 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 		e.live = &m
 		return false
 	}
-	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m})
+	alive := entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m}
+	if e != nil && e.state == wire.Left && e.incarnation > m.Incarnation {
+		alive.outlived = e.incarnation
+	}
+	return t.set(m.Name, alive)
+}
+
+// isBack reports whether m, which serf sees, was out of reach before or has started anew.
+func (t *table) isBack(m wire.Member) bool {
+	e := t.entries[m.Name]
+	return e != nil && m.Name != t.self.Name && (e.state != wire.Alive || e.incarnation < m.Incarnation)
 }
 
 // failed takes in that serf has lost a member.

@@ -82,7 +82,7 @@ type pace struct {
 func (t Timing) pace() pace {
 	p := pace{
 		tick: time.Second, exchange: 5 * time.Second, news: 500 * time.Millisecond,
-		idle: time.Minute, redial: 200 * time.Millisecond, rumour: 10 * time.Second, rival: 3 * time.Second,
+		idle: time.Minute, redial: 200 * time.Millisecond, rumour: 10 * time.Second, rival: time.Second,
 	}
 	const ms = time.Millisecond
 	switch t {

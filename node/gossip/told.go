@@ -49,6 +49,7 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	}
 	if e.live != nil {
 		namesake := told.incarnation != e.live.Incarnation && told.addr != e.live.Addr // of another place
+		namesake = namesake || told.incarnation == e.outlived                          // at the same place
 		if told.state != wire.Left || told.incarnation < e.live.Incarnation || namesake || age >= freshFarewell {
 			return false, false // serf decides
 		}

@@ -1,0 +1,272 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/file"
+)
+
+// A node goes on trying the names that it was to join, and those of members that it knew, for as long
+// as they have no seat in its view. Members are kept in a file, so that a node that is restarted without
+// names finds them again.
+//
+// A node that was disconnected must not come back by that. It forgets all names, and says that it stays
+// apart to whoever asks before joining it: see tellMessage. That holds until it connects or is connected
+// by name, or is started anew.
+
+const (
+	maxKnown      = 64               // names
+	maxKnownFile  = 64 << 10         // bytes
+	maxTriedAgain = 8                // names at a time
+	triedAgain    = 10 * time.Second // pause between two tries, on average
+	saveAfter     = time.Second      // a change of the view
+	maxRefusals   = 3                // of a name, for good, until it is forgotten
+	unseenFor     = 24 * time.Hour   // until a name that nobody answers for is forgotten
+)
+
+// known holds the names that a node tries to join again.
+type known struct {
+	path    string        // of the file, or empty
+	changed chan struct{} // of capacity 1: the view has changed
+
+	mu    sync.Mutex
+	names map[string]*knownName // by NAME@HOST:PORT; guarded by mu
+}
+
+// A knownName is one to try again.
+type knownName struct {
+	addr     Addr
+	refusals int       // in a row
+	seen     time.Time // or when it was added
+	asked    bool      // a Join named it: it is never forgotten
+	member   bool      // it was a member
+}
+
+// readKnown reads the file of the node at self in a folder.
+func readKnown(dir string, self Addr) (*known, error) {
+	k := &known{names: map[string]*knownName{}, changed: make(chan struct{}, 1)}
+	if dir == "" {
+		return k, nil
+	}
+	k.path = filepath.Join(dir, self.text(), "members")
+	data, err := file.Read(k.path, maxKnownFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	var list []Addr
+	for line := range strings.Lines(string(data)) {
+		a, err := ParseAddr(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return k, err
+		}
+		list = append(list, a)
+	}
+	k.add(list, false)
+	return k, nil
+}
+
+// text returns NAME@HOST:PORT.
+func (a Addr) text() string {
+	_, port, _ := net.SplitHostPort(a.HostPort())
+	return a.Name.String() + ":" + port
+}
+
+// add adds names, as many as there is room for.
+func (k *known) add(list []Addr, asked bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range list {
+		n := k.names[a.text()]
+		if n == nil {
+			if len(k.names) >= maxKnown {
+				continue
+			}
+			n = &knownName{addr: a}
+			k.names[a.text()] = n
+		}
+		n.seen, n.refusals, n.asked, n.member = time.Now(), 0, n.asked || asked, n.member || !asked
+	}
+}
+
+// wasMember reports whether the node knows of a member, from before a restart or since its start.
+func (k *known) wasMember() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, n := range k.names {
+		if n.member {
+			return true
+		}
+	}
+	return false
+}
+
+// clear forgets all names.
+func (k *known) clear() {
+	k.mu.Lock()
+	clear(k.names)
+	k.mu.Unlock()
+	_ = k.save() // a restart would join again at worst
+}
+
+// judge notes what became of a try.
+func (k *known) judge(a Addr, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.names[a.text()]
+	if n == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		n.seen, n.refusals = time.Now(), 0
+	case isRefusal(err):
+		n.refusals++
+	}
+	if !n.asked && (n.refusals >= maxRefusals || time.Since(n.seen) > unseenFor) {
+		delete(k.names, a.text())
+	}
+}
+
+// missing returns some of the names that have no seat in v, in random order.
+func (k *known) missing(v *view) (list []Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, n := range k.names {
+		if v.peer(n.addr.Name) == nil && len(list) < maxTriedAgain {
+			list = append(list, n.addr)
+		}
+	}
+	return list
+}
+
+// save writes the file, and does nothing without one.
+func (k *known) save() error {
+	if k.path == "" {
+		return nil
+	}
+	k.mu.Lock()
+	lines := slices.Sorted(maps.Keys(k.names))
+	k.mu.Unlock()
+	var b bytes.Buffer
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	dir := filepath.Dir(k.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "members-*") // its mode is 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b.Bytes())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), k.path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// isRefusal reports whether a node refuses this one for a reason that time does not mend.
+func isRefusal(err error) bool {
+	return errors.Is(err, wire.WrongCookie) || errors.Is(err, wire.Disagreement) ||
+		errors.Is(err, wire.WrongName) || errors.Is(err, wire.NameTaken)
+}
+
+// remember adds the members to the known names.
+func (n *Node) remember() {
+	v := n.members.view.Load()
+	var list []Addr
+	for _, p := range v.peers {
+		if a, err := addrOf(p.name, n.members.sessions.seated(p).Addr); err == nil && !p.self {
+			list = append(list, a)
+		}
+	}
+	if len(list) == 0 || n.members.parting() {
+		return
+	}
+	n.known.add(list, false)
+	if err := n.known.save(); err != nil {
+		n.log.Warn("cannot remember the members; a restart without --join starts a new cluster", "err", err)
+	}
+}
+
+// keepJoining tries known names again, and remembers members, until the node closes.
+// Claims wait until by for the first try.
+func (n *Node) keepJoining(by int64) {
+	defer n.remember()
+	n.joinAgain()
+	n.joinsBy.CompareAndSwap(by, 0)
+	for {
+		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
+		select {
+		case <-n.known.changed:
+			timer.Stop()
+			if !sleep(n.ctx, saveAfter) {
+				return
+			}
+			n.remember()
+			continue
+		case <-timer.C:
+		case <-n.ctx.Done():
+			timer.Stop()
+			return
+		}
+		n.joinAgain()
+	}
+}
+
+// joinAgain tries to join the known names that have no seat.
+func (n *Node) joinAgain() {
+	list := n.known.missing(n.members.view.Load())
+	if len(list) == 0 || n.members.parting() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, 3*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, a := range list {
+		wg.Go(func() {
+			err := n.members.rejoin(ctx, a)
+			n.known.judge(a, err)
+			if err != nil {
+				n.log.Debug("cannot join a node that was a member", "node", a.Name.String(), "why", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// rejoin joins the cluster of the node at a, unless that stays apart.
+func (m *members) rejoin(ctx context.Context, a Addr) error {
+	p := m.sessions.peer(a.Name)
+	m.sessions.introduce(p, a.HostPort())
+	ws, err := m.sessions.dial(ctx, p) // not one of its own: the peer would call on that, too
+	if err != nil {
+		return err
+	}
+	var theirs tellMessage
+	err = ws.Do(ctx, opTell, tellMessage{}, &theirs)
+	if err != nil || theirs.Apart || m.staysApart() {
+		return err
+	}
+	return m.connect(ctx, a)
+}

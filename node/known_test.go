@@ -1,0 +1,192 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startKnown starts a node that remembers members in dir.
+func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
+	t.Helper()
+	n, err := Start(Config{Name: name, Cookie: cookie, StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	return n
+}
+
+// TestRestartFindsMembers restarts a node without names, in a cluster that may have been restarted meanwhile.
+func TestRestartFindsMembers(t *testing.T) {
+	t.Parallel()
+	dir, host := t.TempDir(), testHost()
+	a, b := startKnown(t, "1@"+host, dir, testCookie), startNode(t, "2@"+host, Kind{})
+	if err := b.Join(t.Context(), a.Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, a, b)
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, a.Self()+":4371", "members")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v; want mode 0600", info, err)
+	}
+	b.known.clear() // the one that is restarted has to find the other
+	awaitView(t, b)
+	a = startKnown(t, a.Self(), dir, testCookie)
+	awaitView(t, a, b)
+
+	// One that was disconnected forgets them, and is not joined by those that had its name.
+	b.known.add([]Addr{a.addr}, true)
+	if err := b.Disconnect(t.Context(), a.Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		if !a.members.staysApart() {
+			return errors.New("it does not stay apart")
+		}
+		return nil
+	})
+	awaitView(t, b)
+	if data, err := os.ReadFile(path); err != nil || len(data) > 0 {
+		t.Errorf("it remembers %q, %v", data, err)
+	}
+	a.joinAgain()
+	b.joinAgain()
+	awaitView(t, a)
+	awaitView(t, b)
+	if c := b.Connect(t.Context(), a.Self()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	awaitView(t, a, b)
+	if a.members.staysApart() {
+		t.Error("it stays apart after it was connected")
+	}
+}
+
+// TestJoinsAgain restarts the node that others were to join: they go on trying.
+func TestJoinsAgain(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+	if err := b.Join(t.Context(), a.Self()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, b)
+	a = startNode(t, a.Self(), Kind{})
+	await(t, func() error { // the session to the former start may not have ended
+		if b.joinAgain(); len(b.members.view.Load().peers) < 2 {
+			return errors.New("it does not join again")
+		}
+		return nil
+	})
+	awaitView(t, a, b)
+}
+
+// TestKnownOfAnotherCluster has a remembered name answer with another cookie: it is forgotten after some tries.
+func TestKnownOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	a := startNode(t, "1@"+host, Kind{})
+	startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
+	a.known.add([]Addr{{Name: Name{"2", host}}, {Name: Name{"9", host}}}, false)
+	for range maxRefusals {
+		a.joinAgain()
+	}
+	if list := a.known.missing(a.members.view.Load()); len(list) != 1 || list[0].Node != "9" {
+		t.Errorf("known: %v, want the one that is only down", list)
+	}
+}
+
+// TestKnownFile reads files that no node has written, and writes where none can be.
+func TestKnownFile(t *testing.T) {
+	t.Parallel()
+	self, _ := ParseAddr("1@127.0.0.1")
+	many := strings.Repeat("2@127.0.0.1\n", maxKnownFile/10)
+	var names strings.Builder
+	for i := range 10 * maxKnown {
+		names.WriteString(Name{IntID(int64(i)).String(), "h"}.String() + "\n")
+	}
+	for text, want := range map[string]int{"": 0, "2@127.0.0.1:4372\n3@[::1]:5\n": 2, "\x00\n": -1, "2@h\nnonsense": -1, many: -1, names.String(): maxKnown} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "1@127.0.0.1:4371", "members")
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := readKnown(dir, self)
+		if (err != nil) != (want < 0) || len(k.names) != max(want, 0) {
+			t.Errorf("%.20q: %d names, %v; want %d", text, len(k.names), err, want)
+		}
+		if err := k.save(); err != nil {
+			t.Error(err)
+		}
+		if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+			t.Errorf("%v, %v; want one file", entries, err)
+		}
+	}
+	if k, err := readKnown("/dev/null", self); err == nil || k == nil || k.save() == nil {
+		t.Error("a folder that is none is not noticed")
+	}
+}
+
+// TestJoinResult joins nodes of which some are not there, or refuse this one.
+func TestJoinResult(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+	other := startKnown(t, "3@"+host, "", []byte("the cookie of another cluster"))
+	if err := b.Join(t.Context(), "9@"+host, b.Self(), other.Self(), a.Self()); err != nil {
+		t.Error(err)
+	}
+	awaitView(t, a, b)
+	c := startNode(t, "4@"+host, Kind{})
+	if err := c.Join(t.Context(), c.Self()); err != nil {
+		t.Error(err)
+	}
+	if err := c.Join(t.Context(), c.Self(), other.Self()); !errors.Is(err, ErrCookie) || !strings.Contains(err.Error(), other.Self()) {
+		t.Errorf("Join of another cluster = %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	err := c.Join(ctx, other.Self(), "9@"+host)
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Join of a dead node = %v", err)
+	}
+	if err := b.Join(ctx, other.Self()); !errors.Is(err, context.DeadlineExceeded) { // it was a member before
+		t.Errorf("Join of a member = %v", err)
+	}
+}
+
+// TestCloseWaitsForMembers closes a node that is just settling something about its members.
+func TestCloseWaitsForMembers(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), Kind{})
+	release, closed := make(chan struct{}), make(chan struct{})
+	n.members.wg.Go(func() { <-release })
+	go func() {
+		defer close(closed)
+		n.Close(context.Background())
+	}()
+	<-n.ctx.Done()
+	n.listener.Close() // which Close does before it closes the members
+	select {
+	case <-closed:
+		t.Error("Close has not waited")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(release)
+	<-closed
+}

@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A fakeMember answers what a member is asked before another one starts a server.
+type fakeMember struct {
+	refuser
+	list  []wire.Member
+	holds atomic.Bool
+	asked chan struct{}
+}
+
+func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ func(any) error) (any, error) {
+	switch op {
+	case opTell:
+		return tellMessage{List: f.list}, nil
+	case opRoll:
+		return rollMessage{More: true}, nil
+	case opHolds:
+		select {
+		case f.asked <- struct{}{}:
+		default:
+		}
+		return f.holds.Load(), nil
+	}
+	return nil, wire.UnknownOperation
+}
+
+// TestClaimMeetsStrangers has a restarted node, which knows nobody, be called by a member that knows it: before it starts a
+// server it asks that member. A node that takes a former start for a member tells nothing.
+func TestClaimMeetsStrangers(t *testing.T) {
+	for _, former := range []bool{false, true} {
+		host := testHost()
+		n := startNode(t, "2@"+host, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+		self := n.members.hello()
+		if former {
+			self.Incarnation--
+		}
+		hello := wire.Hello{Name: "1@" + host, Addr: host + ":4371", Incarnation: 1, Role: wire.RoleMember, Routing: Modulo.String()}
+		f := &fakeMember{asked: make(chan struct{}, 1), list: []wire.Member{
+			{Name: hello.Name, Addr: hello.Addr, Incarnation: 1},
+			{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
+		}}
+		f.holds.Store(true)
+		creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		request := wireCall(key{ID: IntID(1)}, IntValue(1))
+		answered := make(chan error, 1)
+		go func() {
+			var r wire.Reply
+			answered <- s.Call(t.Context(), &request, 10*time.Second, &r)
+		}()
+		if former {
+			if err := <-answered; err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		select {
+		case <-f.asked:
+		case err := <-answered:
+			t.Fatalf("a server started, with %v, while another node had one", err)
+		}
+		f.holds.Store(false)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestMeetNewStart has a member start anew, so that it knows nobody: the first link or session to it tells it of all.
+func TestMeetNewStart(t *testing.T) {
+	for _, link := range []bool{false, true} {
+		host := testHost()
+		a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+		m, w := a.members, b.members.hello()
+		m.learn(m.swim(), []wire.Member{{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation - 1}})
+		p := m.view.Load().peer(b.addr.Name)
+		meet := func() {
+			t.Helper()
+			if !link {
+				ws, err := m.sessions.dial(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.sessions.met(t.Context(), p, ws)
+				m.wg.Wait()
+				return
+			}
+			l, err := m.dialLink(t.Context(), m.sessions.seated(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			m.wg.Wait()
+		}
+		last := func() *exchange {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return p.exchange
+		}
+		meet()
+		first := last()
+		if first == nil {
+			t.Fatal("it was not told")
+		}
+		awaitView(t, a, b)
+		sleep(t.Context(), again)
+		meet() // it is known now
+		if last() != first {
+			t.Error("it is told again")
+		}
+	}
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
 	"math"
 )
 
@@ -86,9 +87,7 @@ func (x *index) shrink() {
 		return
 	}
 	chains := make(map[uint64]*worker, len(x.chains))
-	for n, w := range x.chains {
-		chains[n] = w
-	}
+	maps.Copy(chains, x.chains)
 	x.chains, x.peak = chains, x.count
 	x.shrunk++
 }

@@ -17,7 +17,7 @@
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. audit.go logs who did what. serve.go answers peers, and refusals.go logs those that are
+// their ids go, and census.go counts workers. audit.go logs who did what. invalidate.go has values forgotten. serve.go answers peers, and refusals.go logs those that are
 // turned away; inspect.go and stop.go answer people, stats.go and tally.go machines,
 // ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
@@ -242,6 +242,9 @@ func (n *Node) heir(id ID) (name string, ok bool) {
 
 // handOver gives answers to the node that owns their ids now.
 func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error {
+	if list = n.withoutOutdated(list); len(list) == 0 {
+		return nil
+	}
 	if to == n.name { // the ids are back before their answers have gone
 		n.adopt(list)
 		return nil

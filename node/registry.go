@@ -76,6 +76,7 @@ type shard struct {
 	leaving bool       // answers go to other nodes, though they stay; guarded by mu
 	closed  bool       // no load starts any more; guarded by mu
 	held    bool       // no message runs any more; guarded by mu
+	gone    outdated   // invalidated ids; guarded by mu
 	answers uint64     // given since the start; guarded by mu
 	hits    uint64     // of these, to requests made at this node from a worker's value; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
@@ -231,8 +232,8 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	case w != nil && len(w.load.waiters) >= w.kind.Queue:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
+	case w != nil && w.load.waiting() >= w.kind.Queue:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.load.waiting(), c.id)
 	case r.room.waiting.Load() >= r.room.size:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
@@ -265,37 +266,6 @@ func (r *registry) logReply(what string, id ID, reply *Reply) {
 		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
 		r.log.Debug(what+" {"+clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())
 	}
-}
-
-// forget drops the worker of id if it has its value.
-func (r *registry) forget(id ID) { r.drop(id, false) }
-
-// stop ends the worker of id, after its load if it is loading, and reports whether there was one.
-func (r *registry) stop(id ID) bool { return r.drop(id, true) }
-
-func (r *registry) drop(id ID, loading bool) bool {
-	s := r.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.workers.get(id)
-	switch {
-	case w == nil:
-		return false
-	case w.mail != nil:
-		r.endLocked(s, w, Stopped)
-		return true
-	case w.load != nil:
-		w.stopped = w.stopped || loading
-		if w.load != inlineLoad { // which is not this worker's alone
-			r.releaseLocked(w.load.stale)
-			w.load.stale = nil
-		}
-		return true
-	}
-	r.dropLocked(s, w)
-	live := w.dies() > r.now()
-	w.value = Value{} // as the expiry heap has w for as long as it would have lived
-	return live
 }
 
 // close refuses new loads and messages, gives the running ones until ctx ends, then cancels them. It fails if a source

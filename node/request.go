@@ -15,7 +15,8 @@ func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
 	return n.request(ctx, "", id, false)
 }
 
-// Refresh is Request, but the worker's source runs anew. A load that is running already will do.
+// Refresh is [Node.Invalidate] at the place of the id, and Request: its value comes from a load that begins after
+// Refresh is called. Those who refresh an id at the same time share that load.
 func (n *Node) Refresh(ctx context.Context, id ID) (Reply, error) {
 	return n.request(ctx, "", id, true)
 }
@@ -107,7 +108,7 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *
 		return e
 	}
 	if fresh {
-		r.forget(id)
+		r.invalidate(id)
 	}
 	var err error
 	*reply, err = r.await(ctx, id, Value{}, r.now())

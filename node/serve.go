@@ -31,6 +31,7 @@ const (
 	opHolds      wire.Op = 18 // key → bool
 	opKinds      wire.Op = 19 // the kinds have changed: compare them again
 	opView       wire.Op = 20 // → viewMessage
+	opInvalidate wire.Op = 21 // key → bool: a member's own value; for a client, the whole cluster's
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -131,7 +132,7 @@ func (n *Node) ServeCall(c wire.Call) {
 			return
 		}
 		if c.Request.Fresh {
-			r.forget(id)
+			r.invalidate(id)
 		}
 		var reply Reply
 		if r.lookup(id, c.Came.Sub(r.base), c.Request.Route, &reply) {
@@ -279,6 +280,8 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
 		return with(args, func(k key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
+	case opInvalidate:
+		return with(args, func(k key) (any, error) { return n.invalidateHere(k) })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -321,6 +324,8 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
 		return with(args, func(k key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
+	case opInvalidate:
+		return with(args, func(k key) (any, error) { return n.invalidate(ctx, k) })
 	case opWhy:
 		return with(args, func(k key) (any, error) { return n.why(ctx, k) })
 	case opPing:

@@ -22,7 +22,6 @@ type worker struct {
 	next    *worker  // in its chain of the index
 	mark    uint32   // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
 	moved   bool     // the id is another node's now: hand its answer over when the load ends
-	stopped bool     // drop it when the load ends
 	counted bool     // its value counts as memory
 }
 

@@ -7,7 +7,7 @@
 // its status and what became of the call (problem.go). Nothing is sent before it is complete, so every failure has a
 // status of its own.
 //
-// The handlers: request.go asks for values and makes calls, account.go tells of the cluster, and health.go of this process.
+// The handlers: request.go asks for values and makes calls, invalidate.go has values forgotten, account.go tells of the cluster, and health.go of this process.
 // openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
 // is [Gateway.Serve]; conns.go, conn.go and body.go bound what a caller can hold; listen.go and token.go decide who may be
 // let in.

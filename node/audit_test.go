@@ -67,7 +67,7 @@ func TestAudit(t *testing.T) {
 	from := ` from=127\.\d+\.\d+\.\d+:\d+$`
 	said(t, &logs[0],
 		`msg="client attached" by=client-\d+`+from,
-		`msg="client detached" after=\S+ calls=7 by=client-\d+`+from,
+		`msg="client detached" after=\S+ calls=8 by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=1 node=2@\S+ by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=2 node=1@\S+ by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=0 node=1@\S+ by=1@\S+$`,

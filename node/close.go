@@ -18,6 +18,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.hold(ctx, append(n.retiring(), registries...))
 		n.flush(ctx)
 		n.closing.Store(true)
+		n.sayGoodbye()
 		n.members.leave()
 		n.drainRouted(ctx)
 		for _, r := range append(registries, n.probed) {
@@ -44,6 +45,15 @@ func (n *Node) beginLeaving() []*registry {
 		r.leave()
 	}
 	return registries
+}
+
+// sayGoodbye tells the peers, members and clients alike, which of their calls were the last that this node took. They
+// make all others elsewhere.
+func (n *Node) sayGoodbye() {
+	close(n.left)
+	for _, ws := range n.members.sessions.live() {
+		ws.Goodbye()
+	}
 }
 
 // hold ends the servers of serial kinds before another node may start theirs.

@@ -120,11 +120,12 @@ type Node struct {
 	refusals *refusals
 	audit    *audit
 
-	leaving atomic.Bool  // answers go to those who own their ids without this node
-	closing atomic.Bool  // no call is taken any more
-	routed  routed       // calls of clients in progress
-	joinsBy atomic.Int64 // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
-	clients atomic.Int64 // sessions of clients
+	leaving atomic.Bool   // answers go to those who own their ids without this node
+	closing atomic.Bool   // no call is taken any more
+	left    chan struct{} // closed after closing is set
+	routed  routed        // calls of clients in progress
+	joinsBy atomic.Int64  // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
+	clients atomic.Int64  // sessions of clients
 
 	maxClients int
 	closeOnce  sync.Once
@@ -153,7 +154,7 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{},
+		addr: addr, name: addr.Name.String(), version: c.Version, retired: map[string]*registry{}, left: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
@@ -324,9 +325,14 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():
-		s.Flush()
+	case <-n.left:
+		s.Goodbye()
+		select {
+		case <-s.Done():
+		case <-n.ctx.Done():
+		}
 	}
-	s.Close()
+	s.Finish()
 }
 
 // sleep waits, and reports whether ctx still lives.

@@ -52,6 +52,11 @@ type replyBatch struct {
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
 
+	// With Goodbye: the peer takes no calls after those with these numbers, on the stream for small messages and on
+	// that for large ones. Older peers do not look at it.
+	Goodbye         bool
+	Last, LastLarge uint64
+
 	values []string // that pack makes Data of: the copy is made when they are sent, not before
 	weight int      // bytes it may take when encoded, about
 }
@@ -224,7 +229,13 @@ func total(lengths []uint32) (sum uint64) {
 	return sum
 }
 
-func (b *replyBatch) size() int  { return len(b.Seq) }
+func (b *replyBatch) size() int {
+	if b.Goodbye {
+		return len(b.Seq) + 1
+	}
+	return len(b.Seq)
+}
+
 func (b *replyBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
 
 // takes reports whether so many bytes more may go with this batch.

@@ -49,12 +49,13 @@ const (
 	maxUnproved    = 48 << 10 // bytes after that
 
 	handshakeTimeout  = 3 * time.Second
-	helloTimeout      = handshakeTimeout / 2  // of it, for the ClientHello, which follows the connection at once
-	acceptPause       = 50 * time.Millisecond // after an error, before the next connection is accepted
-	troubleEpisode    = time.Minute           // errors of accept that are closer together are one trouble
-	keepAliveInterval = 1 * time.Second       // how often a peer that is in use is asked for a sign of life …
-	giveUp            = 2 * time.Second       // … and how long it may take: a paused peer is lost after 3 s
-	maxSilence        = 15                    // intervals after which an idle one is asked
+	helloTimeout      = handshakeTimeout / 2   // of it, for the ClientHello, which follows the connection at once
+	acceptPause       = 50 * time.Millisecond  // after an error, before the next connection is accepted
+	troubleEpisode    = time.Minute            // errors of accept that are closer together are one trouble
+	keepAliveInterval = 1 * time.Second        // how often a peer that is in use is asked for a sign of life …
+	giveUp            = 2 * time.Second        // … and how long it may take: a paused peer is lost after 3 s
+	finishTime        = 500 * time.Millisecond // for a session that closes to give its last answers
+	maxSilence        = 15                     // intervals after which an idle one is asked
 )
 
 // The range of protocol versions that this package speaks. Since version 2 large values have a stream of their own.

@@ -239,12 +239,17 @@ func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 	return err
 }
 
-// withDefaultTimeout gives ctx a deadline if it has none.
+// withDefaultTimeout gives a call's ctx a deadline if it has none.
 func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withTimeout(ctx, defaultTimeout)
+}
+
+// withTimeout gives ctx a deadline if it has none.
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, defaultTimeout)
+	return context.WithTimeout(ctx, timeout)
 }
 
 // timeoutOf returns the time until ctx's deadline, or the default one.

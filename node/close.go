@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, cancels those that take longer, and stops. It waits at most 1 s for the handler of the log. It fails
-// if a source goes on after its context has ended. It may be called more than once; all but the first only wait.
+// Close leaves the cluster: the node takes no more calls, tells the others, waits for its running calls, and stops. The
+// calls have until ctx ends, or 5 s if ctx has no deadline. Then Close ends their contexts; their callers get
+// [ErrClosed] with an unknown outcome. Close waits at most 1 s for the handler of the log. It fails if a source goes on after its
+// context has ended. It may be called more than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		ctx, cancel := withTimeout(ctx, drainTimeout)
 		defer cancel()
 		registries := n.beginLeaving()
 		n.hold(ctx, append(n.retiring(), registries...))

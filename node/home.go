@@ -113,7 +113,7 @@ func (c *Client) goBack(old *wire.Session) {
 // replace makes s the client's session. The old one ends when its calls have.
 func (c *Client) replace(old, s *wire.Session) {
 	c.session.Store(s)
-	c.log.Info("client attached", "node", s.Peer().Name)
+	c.log.Info("node up", "node", s.Peer().Name)
 	c.direct.age()
 	if old.Err() != nil {
 		old.Close()

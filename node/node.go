@@ -49,7 +49,7 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Second        // of a call whose context has no deadline
-	drainTimeout   = 5 * time.Second        // that running calls have when the node closes
+	drainTimeout   = 5 * time.Second        // that running calls have when the node closes, unless its program says otherwise
 	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names

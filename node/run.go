@@ -240,6 +240,8 @@ func failureOf(ctx context.Context, err error) *wire.Error {
 	switch {
 	case isMessage:
 		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+	case ctx.Err() == context.Canceled && outcome != wire.NotRun: // nobody waits, or the node closes
+		return &wire.Error{Code: wire.Closed, Outcome: wire.Unknown, Text: "interrupted before the source had ended; ask again if it may run twice: " + err.Error()}
 	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source did not begin in time: " + err.Error()}
 	case ctx.Err() == context.DeadlineExceeded:

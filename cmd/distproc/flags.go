@@ -82,6 +82,7 @@ type member struct {
 	routing   string
 	timing    string
 	reapAfter time.Duration
+	drain     time.Duration
 	logLevel  string
 	logFormat string
 	web       web
@@ -99,6 +100,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
+	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
 	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
@@ -109,6 +111,8 @@ type running struct {
 	*node.Node
 	web *webServer // or nil
 	log *slog.Logger
+
+	drain time.Duration // that calls have when the node leaves
 }
 
 // start starts the node that the flags describe.
@@ -117,8 +121,8 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log}
-	if r.web, err = m.web.listen(log); err != nil {
+	r := &running{log: log, drain: m.drain}
+	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}
 	if r.Node, err = node.Start(c); err != nil {
@@ -144,12 +148,14 @@ func (r *running) join(ctx context.Context, names []string) {
 	}
 }
 
-// leave closes the node: what is asked by HTTP has 5 s, and then running calls have 5 s.
+// leave closes the node: HTTP requests have --drain-timeout to end, and then other calls have as long.
 func (r *running) leave() error {
 	if r.web != nil {
 		r.web.close()
 	}
-	if err := r.Close(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
+	defer cancel()
+	if err := r.Close(ctx); err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}
 	r.log.Info("left", "node", r.Self())
@@ -182,6 +188,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	if m.reapAfter <= 0 {
 		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
+	}
+	if m.drain <= 0 || m.web.delay < 0 {
+		return c, "", usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
 	}
 	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {

@@ -163,12 +163,12 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-// WriteHeader notes the status. The connection closes after the answer if it is spare, or if
-// the server would have to read on in a body that nobody wants.
+// WriteHeader notes the status. The connection closes after the answer if it is spare, if the
+// gateway is about to close, or if the server would have to read on in a body that nobody wants.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
-		if x.unread || !x.conn.served() {
+		if x.unread || !x.conn.served() || x.gateway.draining.Load() {
 			x.Header().Set("Connection", "close")
 		}
 		if x.unread {

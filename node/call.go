@@ -24,7 +24,10 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 
 func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, error) {
 	request := wireCall(k, message)
-	request.Trace = TraceOf(ctx)
+	request.Trace, request.Chain = TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, k.Kind, k.ID); err != nil {
+		return Reply{}, err
+	}
 	p := n.members.view.Load().place(k.ID)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		reply, err := n.callAt(ctx, p, &request, k, message)

@@ -114,7 +114,10 @@ func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) 
 }
 
 func (c *Client) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
-	request.Route, request.Trace = true, TraceOf(ctx)
+	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, request.Kind, id); err != nil {
+		return Reply{}, err
+	}
 	return c.direct.ask(ctx, id, request)
 }
 

@@ -22,11 +22,11 @@ type load struct {
 }
 
 // newLoad returns a load whose run has a context.
-func newLoad(trace string, deadline time.Time) *load {
+func newLoad(trace string, why cause, deadline time.Time) *load {
 	both := &struct {
 		load
 		ctx runContext
-	}{ctx: runContext{deadline: deadline, trace: trace}}
+	}{ctx: runContext{deadline: deadline, trace: trace, cause: why}}
 	both.load.ctx = &both.ctx
 	return &both.load
 }
@@ -37,6 +37,7 @@ type waiter struct {
 	id       ID
 	message  Value         // to a server
 	trace    string        // what it is part of, for [TraceOf]
+	chain    string        // of workers that wait for it: see chain.go
 	deadline time.Duration // on the registry's clock
 	done     func(Reply, error)
 
@@ -122,12 +123,12 @@ func (r *registry) withdraw(c *waiter, why error) {
 
 // startLocked starts the worker of id for those who wait.
 func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
-	trace := ""
+	trace, chain := "", ""
 	if len(waiters) > 0 {
-		trace = waiters[0].trace
+		trace, chain = waiters[0].trace, waiters[0].chain
 	}
 	kind := r.kind.Load()
-	l := newLoad(trace, r.base.Add(now+kind.Timeout))
+	l := newLoad(trace, cause{chain: chain, of: key{r.name, id}}, r.base.Add(now+kind.Timeout))
 	w := r.loadLocked(s, id, kind, l, now)
 	for _, c := range waiters {
 		w.add(c)
@@ -142,7 +143,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 
 // runInline starts the worker of id, if there is none, and runs its source at once, if that never blocks. Who runs it needs not
 // wait; others who come meanwhile do, on their goroutines.
-func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
+func (r *registry) runInline(id ID, trace, chain string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
 	kind := r.kind.Load()
 	if !kind.Inline || r.serial || r.before != nil { // which may have to be waited for
 		return Reply{}, nil, false
@@ -163,6 +164,9 @@ func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (
 	ctx := r.ctx
 	if trace != "" {
 		ctx = WithTrace(ctx, trace)
+	}
+	if chain != "" {
+		ctx = withCause(ctx, cause{chain: chain, of: key{r.name, id}})
 	}
 	r.protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
 	return reply, err, true

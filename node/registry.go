@@ -125,12 +125,12 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 
 // await waits for the worker of id, or for its server's answer to a message.
 func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
-	trace, deadline := TraceOf(ctx), now+timeoutOf(ctx)
-	if reply, err, ran := r.runInline(id, trace, deadline, now); ran {
+	trace, chain, deadline := TraceOf(ctx), chainOf(ctx), now+timeoutOf(ctx)
+	if reply, err, ran := r.runInline(id, trace, chain, deadline, now); ran {
 		return reply, err
 	}
 	c := r.callers.Get().(*caller)
-	c.waiter.id, c.message, c.trace, c.deadline, c.canceled = id, message, trace, deadline, false
+	c.waiter.id, c.message, c.trace, c.chain, c.deadline, c.canceled = id, message, trace, chain, deadline, false
 	r.enqueue(&c.waiter, now)
 	c.wait(ctx, r)
 	reply, err := c.reply, c.err

@@ -36,7 +36,7 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (reply R
 	}
 	began := n.registry.now()
 	request := wireRequest(kind, id)
-	request.Route, request.Trace = true, TraceOf(ctx)
+	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
 	reply, err = n.ask(ctx, p, &request)
 	n.noteRequest(ctx, kind, id, n.registry.now()-began, &reply, err)
 	return reply, err
@@ -74,7 +74,10 @@ func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, 
 func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, reply *Reply) (took time.Duration, err error) {
 	var request wire.Request
 	setID(&request, kind, id)
-	request.Fresh, request.Trace = fresh, TraceOf(ctx)
+	request.Fresh, request.Trace, request.Chain = fresh, TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, kind, id); err != nil {
+		return 0, err
+	}
 	s := p.session.Load()
 	if s == nil || p.health.doubt.Load() {
 		return n.dialFor(ctx, id, p, &request, reply)
@@ -106,6 +109,9 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *
 	r, e := n.workersFor(kind, false)
 	if e != nil {
 		return e
+	}
+	if err := checkCycle(chainOf(ctx), kind, id); err != nil {
+		return err
 	}
 	if fresh {
 		r.invalidate(id)

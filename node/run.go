@@ -109,6 +109,7 @@ func (p *runners) work(j run) {
 type runContext struct {
 	deadline time.Time
 	trace    string
+	cause    cause
 
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
@@ -152,6 +153,9 @@ func (c *runContext) Err() error {
 func (c *runContext) Value(key any) any {
 	if key == (traceKey{}) && c.trace != "" {
 		return c.trace
+	}
+	if key == (causeKey{}) {
+		return c.cause
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -153,11 +153,15 @@ func (n *Node) ServeCall(c wire.Call) {
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 	now := r.now()
-	if reply, err, ran := r.runInline(id, c.Request.Trace, now+clampTimeout(c.Timeout), now); ran {
+	if err := checkCycle(c.Request.Chain, r.name, id); err != nil {
+		c.Fail(err)
+		return
+	}
+	if reply, err, ran := r.runInline(id, c.Request.Trace, c.Request.Chain, now+clampTimeout(c.Timeout), now); ran {
 		n.served(c, r, id, reply, err)
 		return
 	}
-	w := &waiter{id: id, trace: c.Request.Trace, deadline: now + clampTimeout(c.Timeout)}
+	w := &waiter{id: id, trace: c.Request.Trace, chain: c.Request.Chain, deadline: now + clampTimeout(c.Timeout)}
 	if r.serial {
 		w.message = messageOf(&c.Request)
 	}
@@ -209,7 +213,7 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))
 		defer cancel()
-		ctx := WithTrace(ctx, c.Request.Trace)
+		ctx := withCause(WithTrace(ctx, c.Request.Trace), cause{chain: c.Request.Chain})
 		var reply Reply
 		var err error
 		if c.Request.IsCall {

@@ -33,6 +33,8 @@ const (
 	Internal              // a bug or a broken peer
 	UnknownKind           // the peer has no such kind of worker
 	Disagreement          // the two nodes are set up in ways that do not go together
+	CallCycle             // the worker waits for itself
+	WrongType             // the value is not of the type that was asked for
 )
 
 var codeText = [...]string{
@@ -56,6 +58,8 @@ var codeText = [...]string{
 	Internal:         "internal error",
 	UnknownKind:      "unknown kind",
 	Disagreement:     "nodes disagree",
+	CallCycle:        "call cycle",
+	WrongType:        "wrong type",
 }
 
 // Known reports whether the code is one of this version's errors. There are few of those, while a peer may send any number.

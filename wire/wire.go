@@ -114,6 +114,8 @@ type Request struct {
 	Fresh  bool   // not from a value that the worker has already
 	Trace  string // what it is part of, as W3C traceparent; empty if that is not known
 
+	Chain string // workers that wait for the answer, as the callers have them; older peers ignore it
+
 	IsCall bool   // it brings the worker a message, which the rest is
 	Data   string // at most MaxValue bytes
 	IsInt  bool   // Data is a decimal integer

@@ -239,7 +239,7 @@ func TestClientCancels(t *testing.T) {
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
 	for _, no := range []bool{false, true} {
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, NoBusyPoll: no})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), NoBusyPoll: no})
 		if err != nil {
 			t.Fatal(err)
 		}

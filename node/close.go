@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -42,6 +43,9 @@ func (n *Node) beginLeaving() []*registry {
 	n.leaving.Store(true)
 	n.kindsMu.Unlock()
 	registries := n.registries()
+	if !slices.Contains(registries, n.registry) {
+		registries = append(registries, n.registry) // without a default kind
+	}
 	for _, r := range registries {
 		r.leave()
 	}

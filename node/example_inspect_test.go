@@ -159,7 +159,7 @@ func ExampleNode_Workers() {
 }
 
 func ExampleNode_Ready() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}

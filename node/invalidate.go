@@ -168,7 +168,7 @@ func (n *Node) invalidateHere(k key) (had bool, err error) {
 	r := n.registryOf(k.Kind)
 	switch {
 	case r == nil:
-		return false, wire.Errorf(wire.UnknownKind, NotRun, "%q", k.Kind)
+		return false, unknownKind(k.Kind)
 	case r.serial:
 		return false, wire.Errorf(wire.BadRequest, NotRun, "kind %s is serial: it has no values to invalidate; stop ends a server", r.name)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -15,9 +16,10 @@ type Source func(ctx context.Context, id ID) (Value, error)
 // RandomSource is the source of the demo: an integer from 1 to 1000.
 func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int64N(1000) + 1), nil }
 
-// A Kind is a family of workers with one source and one policy. Zero fields mean the default.
+// A Kind is a family of workers with one source and one policy. It needs a Source, or Serial. Other zero fields mean the
+// default.
 type Kind struct {
-	Source      Source        // RandomSource
+	Source      Source        // what a value comes from; a kind has either this or Serial
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
 	TTL         time.Duration // 5 s; how long a worker lives
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
@@ -34,13 +36,21 @@ type Kind struct {
 }
 
 func (k Kind) withDefaults() Kind {
-	if k.Source == nil {
-		k.Source, k.Inline = RandomSource, true
-	}
 	k.TTL = cmp.Or(k.TTL, 5*time.Second)
 	k.Timeout = cmp.Or(k.Timeout, defaultTimeout)
 	k.Queue = cmp.Or(k.Queue, 4096)
 	return k
+}
+
+// check returns an error if it is not clear what answers the calls of a kind of that name.
+func (k *Kind) check(name string) error {
+	switch {
+	case k.Source == nil && k.Serial == nil:
+		return fmt.Errorf("kind %q has no Source, and no Serial: set what answers its calls, such as RandomSource for a trial", name)
+	case k.Source != nil && k.Serial != nil:
+		return fmt.Errorf("kind %q has a Source and Serial: it has either values to request or servers to call, so leave one out", name)
+	}
+	return nil
 }
 
 // life is how long a new worker has its value.

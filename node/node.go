@@ -35,7 +35,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,7 +68,7 @@ type Config struct {
 	Port       int             // to listen on, instead of the one that follows from the name
 	Cookie     []byte          // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
 	TLS        TLSFiles        // for mutual TLS in addition to the cookie
-	Default    Kind            // of the workers
+	Default    Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
 	Kinds      map[string]Kind // of others, by name; see [Node.SetKinds]
 	Routing    Routing         // Modulo; the same on all nodes
 	Timing     Timing          // of failure detection; LAN
@@ -109,7 +111,7 @@ type Node struct {
 	log      *slog.Logger // bounded
 	flushLog func()
 	members  *members
-	registry *registry                            // of the default kind
+	registry *registry                            // of the default kind, whether there is one or not; its clock is the node's
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
 	retired  map[string]*registry                 // of kinds that are no more, but still run something; guarded by kindsMu
@@ -172,9 +174,8 @@ func Start(c Config) (*Node, error) {
 	n.values.limit.Store(cmp.Or(c.MaxMemory, defaultMaxMemory()))
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
-	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
-	n.probed = n.newRegistry(readyKind, Kind{TTL: 1}, &room{size: maxProbes})
-	if err := n.setKinds(c.Kinds); err != nil {
+	n.probed = n.newRegistry(readyKind, Kind{TTL: 1, Source: RandomSource, Inline: true}, &room{size: maxProbes})
+	if err := n.firstKinds(c); err != nil {
 		n.listener.Close()
 		n.cancel()
 		return nil, err
@@ -195,6 +196,19 @@ func Start(c Config) (*Node, error) {
 	}
 	n.wg.Go(n.accept)
 	return n, nil
+}
+
+// firstKinds gives the node the kinds of its configuration.
+func (n *Node) firstKinds(c Config) error {
+	n.kinds.Store(&map[string]*registry{})
+	kinds := maps.Clone(c.Kinds)
+	if kinds == nil {
+		kinds = map[string]Kind{}
+	}
+	if _, ok := kinds[DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
+		kinds[DefaultKind] = c.Default
+	}
+	return n.setKinds(kinds)
 }
 
 func listenError(addr Addr, err error) error {

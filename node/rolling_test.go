@@ -51,7 +51,7 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 // plain client call: no call fails.
 func TestRollingRestart(t *testing.T) {
 	kinds := map[string]Kind{
-		DefaultKind: {TTL: 50 * time.Millisecond},
+		DefaultKind: {TTL: 50 * time.Millisecond, Source: RandomSource},
 		"echo":      {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }},
 	}
 	host := testHost()

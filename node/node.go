@@ -19,7 +19,7 @@
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
 // their ids go, and census.go counts workers. audit.go logs who did what. invalidate.go has values forgotten. serve.go answers peers, and refusals.go logs those that are
 // turned away; inspect.go and stop.go answer people, stats.go and tally.go machines,
-// ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
+// ready.go and trace.go those who watch. text.go writes ids and values as text. chain.go finds calls that would wait for themselves, and home.go keeps a client attached. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
 // Around it: package source makes sources of configuration, package gateway answers HTTP, package metrics publishes Stats, and

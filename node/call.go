@@ -14,6 +14,9 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 	if len(message.data) > wire.MaxValue { // on this node as well as on others
 		return Reply{}, wire.Errorf(wire.BadRequest, NotRun, "message of %d bytes, limit %d", len(message.data), wire.MaxValue)
 	}
+	if n.closing.Load() {
+		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	began := n.registry.now()
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()

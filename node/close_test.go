@@ -89,6 +89,27 @@ func TestCloseWaits(t *testing.T) {
 	}
 }
 
+// TestClosedNode asks a closed node for a value that it has.
+func TestClosedNode(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour})
+	if _, err := n.Request(t.Context(), IntID(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func() error{
+		"Request":    func() error { _, err := n.Request(t.Context(), IntID(1)); return err },
+		"Refresh":    func() error { _, err := n.Refresh(t.Context(), IntID(1)); return err },
+		"Call":       func() error { _, err := n.Family("").Call(t.Context(), IntID(1), Value{}); return err },
+		"Invalidate": func() error { _, err := n.Invalidate(t.Context(), IntID(1)); return err },
+	} {
+		if err := ask(); !errors.Is(err, ErrClosed) || OutcomeOf(err) != NotRun {
+			t.Errorf("%s: %v, want %v", name, err, ErrClosed)
+		}
+	}
+}
+
 // A serverFunc is a server without state.
 type serverFunc func(context.Context, Value) (Value, error)
 

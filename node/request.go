@@ -51,6 +51,9 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (rep
 // from here to the session's Call frames are small, answers are not copied from one to the next, and what is rare has functions
 // of its own.
 func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) (err error) {
+	if n.closing.Load() {
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
 		if r := n.registryOf(kind); r != nil && r.lookup(id, r.now(), true, reply) {

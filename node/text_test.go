@@ -52,7 +52,7 @@ func TestValueJSON(t *testing.T) {
 	for want, v := range map[string]Value{
 		`7`:                     IntValue(7),
 		`"seven"`:               BytesValue("seven"),
-		`"\u003cp\u003e"`:                 MediaValue("text/html", "<p>"),
+		`"\u003cp\u003e"`:       MediaValue("text/html", "<p>"),
 		`"base64:/w=="`:         BytesValue("\xff"),
 		`{"a":1}`:               MediaValue("application/problem+json", `{"a":1}`),
 		`"{"`:                   MediaValue("application/json", `{`), // which it is not

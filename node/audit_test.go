@@ -19,7 +19,7 @@ func TestAudit(t *testing.T) {
 	logs := make([]safeBuffer, 2)
 	var nodes []*Node
 	for i := range 2 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestAudit(t *testing.T) {
 	from := ` from=127\.\d+\.\d+\.\d+:\d+$`
 	said(t, &logs[0],
 		`msg="client attached" by=client-\d+`+from,
-		`msg="client detached" after=\S+ calls=7 by=client-\d+`+from,
+		`msg="client detached" after=\S+ calls=8 by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=1 node=2@\S+ by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=2 node=1@\S+ by=client-\d+`+from,
 		`msg="worker stopped" kind=default id=0 node=1@\S+ by=1@\S+$`,

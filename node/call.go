@@ -14,6 +14,9 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 	if len(message.data) > wire.MaxValue { // on this node as well as on others
 		return Reply{}, wire.Errorf(wire.BadRequest, NotRun, "message of %d bytes, limit %d", len(message.data), wire.MaxValue)
 	}
+	if n.closing.Load() {
+		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	began := n.registry.now()
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
@@ -24,7 +27,10 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 
 func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, error) {
 	request := wireCall(k, message)
-	request.Trace = TraceOf(ctx)
+	request.Trace, request.Chain = TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, k.Kind, k.ID); err != nil {
+		return Reply{}, err
+	}
 	p := n.members.view.Load().place(k.ID)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		reply, err := n.callAt(ctx, p, &request, k, message)

@@ -32,7 +32,7 @@ func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, li
 		return info, true
 	}
 	if w.load != nil {
-		info.Queue = len(w.load.waiters)
+		info.Queue = w.load.waiting()
 		return info, true
 	}
 	info.TTL = max(0, w.expires-now)

@@ -22,30 +22,31 @@ type ClientConfig struct {
 	TLS        TLSFiles
 	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
 	NoBusyPoll bool         // as in [Config]
-	Logger     *slog.Logger // silent; told when the node is lost, and when it is back, and the same of others if Direct. As in [Config]
+	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
 }
 
-// A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks,
-// the node does. When the session is lost, the client attaches again as soon as the node is back; until
-// then its calls fail with [ErrUnreachable]. All its methods may be called from any number of goroutines.
+// A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks, the node
+// does. All its methods may be called from any number of goroutines.
 //
-// A client that is Direct gets the view of the cluster from its node, and makes each Request, Refresh and [Family].Call at the node
-// that is the place of the id by that view, on a session that stays for as long as it is used. All else goes to its node, as ever.
-// No call waits for such a session: while there is none, as it is being dialled, or the owner can be reached from the node but not
-// from the client, the node asks the owner. Nor does a call fail because the view is old, as whoever is asked finds the owner.
+// The client knows the members. When its node leaves or is lost, the client attaches to another member, and returns
+// to the node when that is a member again; [Client.Self] names the node that it is attached to now. A call that did not
+// run is made again at another member, so a node that leaves fails no call. A call that may have run is made again
+// only if it asks for a value and its kind is not Exclusive; otherwise it fails, as its [Outcome] says. While no
+// member can be reached, calls fail with [ErrUnreachable]. All of it takes from the time of the one call.
 //
-// When an owner is lost, a call that did not run there is made again by the node, and so is one that may have run, if it asks for a
-// value and the kind is not Exclusive; another one that may have run fails, as its [Outcome] says. While the node itself is down, any other
-// member that can be reached does that in its place. All of it takes from the time of the one call. So an owner that is
-// paused holds calls up until its session ends, after 3 s, or until their deadlines; and one that answers pings but no calls does so for
-// as long as that lasts, as a client does not take nodes for stuck.
+// A client that is Direct makes each Request, Refresh and [Family].Call at the node that is the place of the id, on a
+// session that stays for as long as it is used. All else goes to its node. No call waits for such a
+// session: while it is being dialled, or the owner can be reached from the node but not from the client, the node asks
+// the owner. Nor does a call fail because the view is old, as whoever is asked finds the owner. An owner that is paused
+// holds calls up until its session ends, after 3 s, or until their deadlines; and an owner that answers pings but
+// no calls does so for as long as that lasts, because a client does not take nodes for stuck.
 type Client struct {
 	addr    Addr
 	creds   *wire.Credentials
 	log     *slog.Logger // bounded
 	flush   func()       // of log
 	session atomic.Pointer[wire.Session]
-	direct  *direct         // nil if the node asks the owners
+	direct  *direct
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -64,14 +65,15 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	creds.NoBusyPoll = c.NoBusyPoll
 	client := &Client{addr: addr, creds: creds}
 	client.log, client.flush = boundedlog.New(c.Logger)
-	if err := client.attach(ctx); err != nil {
+	first, err := client.attach(ctx, addr)
+	if err != nil {
 		return nil, err
 	}
+	client.session.Store(first)
 	client.ctx, client.cancel = context.WithCancel(context.Background())
-	if c.Direct {
-		client.direct = newDirect(client.ctx, addr.Name, &client.session, creds, client.log)
-		client.wg.Go(client.direct.follow)
-	}
+	client.direct = newDirect(client.ctx, addr.Name, &client.session, creds, client.log)
+	client.direct.owners = c.Direct
+	client.wg.Go(client.direct.follow)
 	client.wg.Go(client.maintain)
 	return client, nil
 }
@@ -80,54 +82,12 @@ func clientHello() wire.Hello {
 	return wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
 }
 
-func (c *Client) attach(ctx context.Context) error {
-	s, err := wire.Dial(ctx, c.addr.HostPort(), c.creds, clientHello(), refuser{})
-	if err != nil {
-		return err
-	}
-	if got := s.Peer().Name; got != c.addr.Name.String() {
-		s.Close()
-		return wire.Errorf(wire.WrongName, NotRun, "%s is %s", c.addr.HostPort(), got)
-	}
-	c.session.Store(s)
-	return nil
-}
-
-// maintain attaches again when the session is lost.
-func (c *Client) maintain() {
-	for {
-		s := c.session.Load()
-		select {
-		case <-s.Done():
-		case <-c.ctx.Done():
-			s.Close()
-			return
-		}
-		s.Close()
-		c.log.Warn("node down; will attach again when it is back", "node", c.Self(), "why", s.Err())
-		for retry := firstRetry; c.attach(c.ctx) != nil; retry = min(2*retry, lastRetry) {
-			if !sleep(c.ctx, retry/2+rand.N(retry)) {
-				return
-			}
-		}
-		c.log.Info("node up", "node", c.Self())
-		if c.direct != nil {
-			c.direct.age()
-		}
-	}
-}
-
-// Self returns the name of the node that the client is attached to.
-func (c *Client) Self() string { return c.addr.Name.String() }
-
 // Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s for the handler of the log. It may be
 // called more than once.
 func (c *Client) Close() error {
 	c.cancel()
+	c.direct.sessions.close()
 	c.wg.Wait()
-	if c.direct != nil {
-		c.direct.sessions.close()
-	}
 	c.flush()
 	return nil
 }
@@ -154,11 +114,11 @@ func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) 
 }
 
 func (c *Client) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
-	request.Route, request.Trace = true, TraceOf(ctx)
-	if c.direct != nil {
-		return c.direct.ask(ctx, id, request)
+	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, request.Kind, id); err != nil {
+		return Reply{}, err
 	}
-	return callOn(ctx, c.session.Load(), request, timeoutOf(ctx))
+	return c.direct.ask(ctx, id, request)
 }
 
 func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout time.Duration) (reply Reply, err error) {
@@ -270,15 +230,29 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	return c.session.Load().Do(ctx, op, args, result)
+	s := c.session.Load()
+	err := s.Do(ctx, op, args, result)
+	if OutcomeOf(err) != NotRun || s.Err() == nil {
+		return err
+	}
+	deadline, _ := ctx.Deadline()
+	if next := c.direct.next(ctx, []*wire.Session{s}, deadline); next != nil {
+		return next.Do(ctx, op, args, result)
+	}
+	return err
 }
 
-// withDefaultTimeout gives ctx a deadline if it has none.
+// withDefaultTimeout gives a call's ctx a deadline if it has none.
 func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withTimeout(ctx, defaultTimeout)
+}
+
+// withTimeout gives ctx a deadline if it has none.
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, defaultTimeout)
+	return context.WithTimeout(ctx, timeout)
 }
 
 // timeoutOf returns the time until ctx's deadline, Forever at most, or the default one.

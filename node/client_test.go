@@ -44,13 +44,77 @@ func TestClient(t *testing.T) {
 	if _, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: []byte("the cookie of another cluster")}); !errors.Is(err, ErrCookie) {
 		t.Errorf("attach with a wrong cookie = %v, want %v", err, ErrCookie)
 	}
-	nodes[1].Close(t.Context())
+}
+
+// TestClientMoves takes the client's node away: the client goes on at another one, and returns when the node is a member again.
+func TestClientMoves(t *testing.T) {
+	for _, how := range []string{"leaves", "crashes"} {
+		t.Run(how, func(t *testing.T) {
+			nodes := startCluster(t, 3, Kind{})
+			c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if how == "leaves" {
+				nodes[1].Close(t.Context())
+			} else {
+				crash(nodes[1])
+			}
+			check := func(what string) {
+				t.Helper()
+				if _, err := c.Request(t.Context(), IntID(1)); err != nil {
+					t.Errorf("%s: request: %v", what, err)
+				}
+				if _, err := c.Members(t.Context()); err != nil && OutcomeOf(err) != Unknown {
+					t.Errorf("%s: members: %v", what, err)
+				}
+			}
+			check("at once")
+			await(t, func() error {
+				if c.Self() == nodes[1].Self() {
+					return errors.New("the client has not moved")
+				}
+				return nil
+			})
+			check("elsewhere")
+			again := startNode(t, nodes[1].Self(), Kind{})
+			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
+				time.Sleep(homeEvery)
+				if c.Self() == again.Self() {
+					t.Error("the client is back at a node that is no member")
+				}
+			}
+			if err := again.Join(t.Context(), nodes[0].Self()); err != nil {
+				t.Fatal(err)
+			}
+			awaitView(t, nodes[0], again, nodes[2])
+			await(t, func() error {
+				if c.Self() != again.Self() {
+					return errors.New("the client is not back")
+				}
+				return nil
+			})
+			check("back")
+		})
+	}
+}
+
+// TestClientAlone loses the only node there is: calls fail, until it is back.
+func TestClientAlone(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	crash(n)
 	<-c.session.Load().Done()
 	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun {
-		t.Errorf("request after the node left = %v, want %v, not run", err, ErrUnreachable)
+		t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 	}
-	startNode(t, nodes[1].Self(), Kind{})
-	await(t, func() error { // it attaches again by itself
+	startNode(t, n.Self(), Kind{})
+	await(t, func() error {
 		_, err := c.Request(t.Context(), IntID(1))
 		return err
 	})
@@ -175,7 +239,7 @@ func TestClientCancels(t *testing.T) {
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
 	for _, no := range []bool{false, true} {
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, NoBusyPoll: no})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), NoBusyPoll: no})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,21 +3,24 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Close leaves the cluster: the node takes no more calls, tells the others, gives its running calls up to
-// 5 s or until ctx ends, cancels those that take longer, and stops. It waits at most 1 s for the handler of the log. It fails
-// if a source goes on after its context has ended. It may be called more than once; all but the first only wait.
+// Close leaves the cluster: the node takes no more calls, tells the others, waits for its running calls, and stops. The
+// calls have until ctx ends, or 5 s if ctx has no deadline. Then Close ends their contexts; their callers get
+// [ErrClosed] with an unknown outcome. Close waits at most 1 s for the handler of the log. It fails if a source goes on after its
+// context has ended. It may be called more than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		ctx, cancel := withTimeout(ctx, drainTimeout)
 		defer cancel()
 		registries := n.beginLeaving()
 		n.hold(ctx, append(n.retiring(), registries...))
 		n.flush(ctx)
 		n.closing.Store(true)
+		n.sayGoodbye()
 		n.members.leave()
 		n.drainRouted(ctx)
 		for _, r := range append(registries, n.probed) {
@@ -40,10 +43,22 @@ func (n *Node) beginLeaving() []*registry {
 	n.leaving.Store(true)
 	n.kindsMu.Unlock()
 	registries := n.registries()
+	if !slices.Contains(registries, n.registry) {
+		registries = append(registries, n.registry) // without a default kind
+	}
 	for _, r := range registries {
 		r.leave()
 	}
 	return registries
+}
+
+// sayGoodbye tells the peers, members and clients alike, which of their calls were the last that this node took. They
+// make all others elsewhere.
+func (n *Node) sayGoodbye() {
+	close(n.left)
+	for _, ws := range n.members.sessions.live() {
+		ws.Goodbye()
+	}
 }
 
 // hold ends the servers of serial kinds before another node may start theirs.

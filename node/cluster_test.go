@@ -54,7 +54,7 @@ func (l testLog) Write(p []byte) (int, error) {
 func startNode(t testing.TB, name string, kind Kind) *Node {
 	t.Helper()
 	n, err := Start(Config{
-		Name: name, Cookie: testCookie, Default: kind,
+		Name: name, Cookie: testCookie, Default: orRandom(kind),
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
 	})
 	if err != nil {
@@ -219,7 +219,7 @@ func TestConnectResults(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	nodes := startCluster(t, 3, Kind{})
 	first := nodes[1]
-	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie})
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(Kind{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
 func TestRoutingDisagrees(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Routing: Rendezvous})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(Kind{}), Routing: Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{}), Routing: Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}

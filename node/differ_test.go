@@ -69,7 +69,7 @@ func TestManyOperations(t *testing.T) {
 func TestTwins(t *testing.T) {
 	host := testHost()
 	start := func(name string, port int) *Node {
-		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie})
+		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(Kind{})})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -13,13 +12,15 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// direct is how a client asks the owners of ids itself. It has the view of home, the node that it is attached to, and a session to each
-// node that it has asked. Whom it asks finds the owner if the view is old by then, so that costs a hop and no error.
-// A node without a session, as it is the first call to it or it cannot be reached from here, is asked by way of home.
+// direct is how a client reaches nodes. It has the view of home, the node that it is attached to. If the client asks the
+// owners of ids itself, direct has a session to each node that it has asked. A node without one, because it is the first
+// call or the node cannot be reached from here, is asked by way of home. Whoever is asked finds the owner if the view
+// is old by then, so that costs a hop and no error.
 type direct struct {
 	ctx      context.Context // ends with Close
 	home     *atomic.Pointer[wire.Session]
-	sessions *sessions // to the others; home is its self
+	owners   bool      // ask the owners; otherwise home asks them
+	sessions *sessions // to the others; the first home is its self
 	view     atomic.Pointer[view]
 	kinds    atomic.Pointer[map[string]bool] // whether each is exclusive, as home has it
 	aged     chan struct{}                   // of capacity 1: the view may be old
@@ -46,19 +47,26 @@ func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Sess
 // has functions of its own.
 func (d *direct) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
 	began, timeout := time.Now(), timeoutOf(ctx)
-	p := d.view.Load().place(id)
-	s := p.session.Load()
-	if s == nil {
-		s = d.byHome(p)
+	p, s := d.view.Load().place(id), d.home.Load()
+	if d.owners {
+		s = d.sessionTo(p)
 	}
 	reply, err := callOn(ctx, s, request, timeout)
 	if err != nil {
 		return d.again(ctx, s, request, err, began.Add(timeout))
 	}
-	if reply.Node != p.text {
+	if d.owners && reply.Node != p.text {
 		d.age()
 	}
 	return reply, nil
+}
+
+// sessionTo returns the session to p, or while there is none to home.
+func (d *direct) sessionTo(p *peer) *wire.Session {
+	if s := p.session.Load(); s != nil {
+		return s
+	}
+	return d.byHome(p)
 }
 
 // byHome returns the session to home for a call to p, and sees to it that p is dialled unless it was lost: then it is dialled
@@ -76,11 +84,10 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 	var asked []*wire.Session
 	before := NotRun // what became of the call where it was made
 	for try := 1; ; try++ {
-		e, ok := errors.AsType[*wire.Error](err)
-		if !ok {
+		e, failed := retriable(err)
+		if e == nil {
 			return Reply{}, err
 		}
-		failed := lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner
 		if failed {
 			d.age()
 		}
@@ -132,7 +139,8 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	v := d.view.Load()
-	for i, p := range v.peers {
+	for _, i := range rand.Perm(len(v.peers)) {
+		p := v.peers[i]
 		if p.self || v.seats[i].failed {
 			continue
 		}
@@ -146,12 +154,12 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 // up returns the sessions that there are: that to home first, and those to the members in any order.
 func (d *direct) up() (list []*wire.Session) {
 	for _, p := range d.view.Load().peers {
-		if s := p.session.Load(); s != nil && s.Err() == nil {
+		if s := p.session.Load(); s != nil && !ended(s) {
 			list = append(list, s)
 		}
 	}
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	if s := d.home.Load(); s.Err() == nil {
+	if s := d.home.Load(); !ended(s) {
 		list = slices.Insert(list, 0, s)
 	}
 	return list

@@ -86,7 +86,7 @@ func startRouted(t *testing.T, size int, routing Routing) (nodes []*Node) {
 	host := testHost()
 	for i := range size {
 		n, err := Start(Config{
-			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: Kind{TTL: time.Hour},
+			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: orRandom(Kind{TTL: time.Hour}),
 			Kinds: map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}},
 		})
 		if err != nil {

@@ -20,6 +20,17 @@ var (
 
 	ErrUnknownKind error = wire.UnknownKind // the node of that id has no such kind
 
+	ErrCallCycle   error = wire.CallCycle        // the worker that was called waits for this call
+	ErrWrongType   error = wire.WrongType        // the value is not of the type of Go that [Get] or [Call] was asked for
+	ErrLeaving     error = wire.Leaving          // that node is leaving the cluster and takes no more calls
+	ErrBadRequest  error = wire.BadRequest       // the request makes no sense
+	ErrNotOwner    error = wire.NotOwner         // the id is another node's, as that node sees it
+	ErrInternal    error = wire.Internal         // a bug, or a broken peer
+	ErrWrongName   error = wire.WrongName        // another node answers there
+	ErrVersion     error = wire.WrongVersion     // the two nodes have no protocol version in common
+	ErrConnected   error = wire.AlreadyConnected // the two nodes have a session already
+	ErrUnsupported error = wire.UnknownOperation // that node is older, or newer, and does not know the operation
+
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
 )
 

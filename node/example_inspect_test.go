@@ -75,6 +75,28 @@ func ExampleNode_Why() {
 	// false <nil>
 }
 
+func ExampleNode_Invalidate() {
+	ctx := context.Background()
+	price := int64(10) // as a database has it
+	n, err := node.Start(node.Config{
+		Name: "1@127.0.77.29", Cookie: []byte("a secret of the cluster"),
+		Default: node.Kind{TTL: time.Hour, Source: func(context.Context, node.ID) (node.Value, error) {
+			return node.IntValue(price), nil
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	tea := node.IntID(7)
+	before, _ := n.Request(ctx, tea)
+	price = 12 // the writer invalidates after it has written
+	had, err := n.Invalidate(ctx, tea)
+	after, _ := n.Request(ctx, tea)
+	fmt.Println(before.Value, had, err, after.Value)
+	// Output: 10 true <nil> 12
+}
+
 func ExampleNode_Members() {
 	ctx := context.Background()
 	a, b := startTwo("127.0.77.22")
@@ -137,7 +159,7 @@ func ExampleNode_Workers() {
 }
 
 func ExampleNode_Ready() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func Example() {
 }
 
 func ExampleStart() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func ExampleStart() {
 }
 
 func ExampleNode_Connect() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func ExampleNode_Request_errors() {
 func ExampleAttach() {
 	ctx := context.Background()
 	cookie := []byte("a long secret that all nodes share")
-	n, err := node.Start(node.Config{Name: "1@127.0.77.5", Cookie: cookie})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.5", Cookie: cookie})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -238,12 +238,12 @@ func ExampleNode_Family() {
 
 // Kinds can change while the node runs, as from a configuration file that was edited.
 func ExampleNode_SetKinds() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
-	err = n.SetKinds(map[string]node.Kind{"price": {TTL: time.Minute}})
+	err = n.SetKinds(map[string]node.Kind{"price": {TTL: time.Minute, Source: node.RandomSource}})
 	fmt.Println(err)
 	reply, err := n.Family("price").Request(context.Background(), node.IntID(7))
 	fmt.Println(reply.TTL > 55*time.Second, err)
@@ -345,7 +345,7 @@ func ExampleServe() {
 func ExampleNode_Join() {
 	ctx := context.Background()
 	start := func(name string) *node.Node {
-		n, err := node.Start(node.Config{Name: name, Cookie: []byte("a long secret that all nodes share")})
+		n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -421,7 +421,7 @@ func ExampleWithTrace() {
 }
 
 func ExampleNode_Stats() {
-	n, err := node.Start(node.Config{Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}

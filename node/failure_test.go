@@ -236,7 +236,7 @@ func TestHostileGossip(t *testing.T) {
 func TestSilentConnections(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type Family interface {
 	Refresh(ctx context.Context, id ID) (Reply, error)
 	Call(ctx context.Context, id ID, message Value) (Reply, error)
 	Stop(ctx context.Context, id ID) (stopped bool, err error)
+	Invalidate(ctx context.Context, id ID) (had bool, err error)
 	Why(ctx context.Context, id ID) (Explanation, error)
 }
 
@@ -35,6 +36,7 @@ type family struct {
 		requestVia(ctx context.Context, via, kind string, id ID) (Reply, error)
 		call(ctx context.Context, k key, message Value) (Reply, error)
 		stop(ctx context.Context, k key) (bool, error)
+		invalidate(ctx context.Context, k key) (bool, error)
 		why(ctx context.Context, k key) (Explanation, error)
 	}
 	kind string
@@ -58,6 +60,10 @@ func (f family) Call(ctx context.Context, id ID, message Value) (Reply, error) {
 
 func (f family) Stop(ctx context.Context, id ID) (bool, error) {
 	return f.via.stop(ctx, key{f.kind, id})
+}
+
+func (f family) Invalidate(ctx context.Context, id ID) (bool, error) {
+	return f.via.invalidate(ctx, key{f.kind, id})
 }
 
 func (f family) Why(ctx context.Context, id ID) (Explanation, error) {

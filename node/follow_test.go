@@ -22,7 +22,7 @@ func TestFollowNewest(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), Kind{})
 	why := make(chan EndReason, 10)
-	kinds := map[string]Kind{"second": {TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }}, "third": {}}
+	kinds := map[string]Kind{"second": {TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }}, "third": orRandom(Kind{})}
 	if err := n.SetKinds(kinds); err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func allocated() int {
 // TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
 // again when another one has gone.
 func TestManyClients(t *testing.T) {
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, MaxClients: 2})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), MaxClients: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

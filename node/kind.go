@@ -16,9 +16,10 @@ type Source func(ctx context.Context, id ID) (Value, error)
 // RandomSource is the source of the demo: an integer from 1 to 1000.
 func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int64N(1000) + 1), nil }
 
-// A Kind is a family of workers with one source and one policy. Zero fields mean the default.
+// A Kind is a family of workers with one source and one policy. It needs a Source, or Serial. Other zero fields mean the
+// default.
 type Kind struct {
-	Source      Source        // RandomSource
+	Source      Source        // what a value comes from; a kind has either this or Serial
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
 	TTL         time.Duration // 5 s; how long a worker lives, Forever at most. It counts from the start of the run: what takes longer is stale when it comes
 	FromUse     bool          // TTL counts from the last use, not from the worker's start
@@ -40,9 +41,6 @@ const Forever = 100 * 365 * 24 * time.Hour
 
 // withDefaults returns k with the defaults of zero fields, and with durations of at most Forever.
 func (k Kind) withDefaults() Kind {
-	if k.Source == nil {
-		k.Source, k.Inline = RandomSource, true
-	}
 	k.TTL = min(cmp.Or(k.TTL, 5*time.Second), Forever)
 	k.Timeout = min(cmp.Or(k.Timeout, defaultTimeout), Forever)
 	k.ServeStale, k.CacheErrors = min(k.ServeStale, Forever), min(k.CacheErrors, Forever)
@@ -50,8 +48,15 @@ func (k Kind) withDefaults() Kind {
 	return k
 }
 
-// check returns an error that names the kind and the field if one has a value that makes no sense.
+// check returns an error that names the kind if it is not clear what answers its calls, or if a field has a
+// value that makes no sense.
 func (k *Kind) check(name string) error {
+	switch {
+	case k.Source == nil && k.Serial == nil:
+		return fmt.Errorf("kind %q has no Source, and no Serial: set what answers its calls, such as RandomSource for a trial", name)
+	case k.Source != nil && k.Serial != nil:
+		return fmt.Errorf("kind %q has a Source and Serial: it has either values to request or servers to call, so leave one out", name)
+	}
 	for _, f := range []struct {
 		name  string
 		value any

@@ -17,13 +17,14 @@ func TestKindCheck(t *testing.T) {
 		"Concurrency": {Concurrency: -1}, "MaxBytes": {MaxBytes: -1}, "CacheErrors": {CacheErrors: math.MinInt64},
 		"TTLJitter": {TTLJitter: 7}, "TTLJitter ": {TTLJitter: -0.1}, "TTLJitter  ": {TTLJitter: math.NaN()},
 	} {
+		k = orRandom(k)
 		says := func(err error, kind string) {
 			t.Helper()
 			if want := "kind \"" + kind + "\": " + strings.TrimSpace(field) + " must not be "; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%+v: error %v, want %q", k, err, want)
 			}
 		}
-		says(n.SetKinds(map[string]Kind{"good": {}, "bad": k}), "bad")
+		says(n.SetKinds(map[string]Kind{"good": orRandom(Kind{}), "bad": k}), "bad")
 		says(n.SetKinds(map[string]Kind{DefaultKind: k}), DefaultKind)
 		for kind, c := range map[string]Config{"bad": {Kinds: map[string]Kind{"bad": k}}, DefaultKind: {Default: k}} {
 			c.Name, c.Cookie = "2@"+n.addr.Host, testCookie

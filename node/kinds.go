@@ -22,8 +22,8 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // SetKinds changes the kinds of workers that the node has besides the default one; under the name "default", that one too.
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
-// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, or a field of a kind makes no sense, such as a
-// negative duration.
+// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, if a kind has not
+// exactly one of Source and Serial, or if a field makes no sense, such as a negative duration.
 func (n *Node) SetKinds(kinds map[string]Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
@@ -55,9 +55,15 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
 	old := *n.kinds.Load()
-	byName := map[string]*registry{DefaultKind: n.registry}
+	byName := map[string]*registry{}
+	if r, ok := old[DefaultKind]; ok {
+		byName[DefaultKind] = r // it stays
+	}
 	for name, kind := range kinds {
 		r := old[name]
+		if name == DefaultKind {
+			r = n.registry
+		}
 		if r == nil || r.serial != (kind.Serial != nil) {
 			r = n.newRegistry(name, kind, n.registry.room)
 			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
@@ -120,13 +126,10 @@ func (n *Node) retireKind(r *registry) {
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.
 func (n *Node) registryOf(kind string) *registry {
-	switch kind {
-	case "":
-		return n.registry
-	case readyKind:
+	if kind == readyKind {
 		return n.probed
 	}
-	return (*n.kinds.Load())[kind]
+	return (*n.kinds.Load())[cmp.Or(kind, DefaultKind)]
 }
 
 // registries returns those of all kinds, by name.
@@ -139,13 +142,21 @@ func (n *Node) workersFor(kind string, call bool) (*registry, *wire.Error) {
 	r := n.registryOf(kind)
 	switch {
 	case r == nil:
-		return nil, wire.Errorf(wire.UnknownKind, NotRun, "%q", kind)
+		return nil, unknownKind(kind)
 	case r.serial && !call:
 		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s is serial: it takes calls, and has no values to request", r.name)
 	case call && !r.serial:
 		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.name)
 	}
 	return r, nil
+}
+
+// unknownKind is the error of a call for a kind that this node does not have.
+func unknownKind(kind string) *wire.Error {
+	if kind == "" {
+		return wire.Errorf(wire.UnknownKind, NotRun, "this node has no default kind; name one of its kinds, or set Config.Default")
+	}
+	return wire.Errorf(wire.UnknownKind, NotRun, "%q", kind)
 }
 
 // patience is how long a call of that kind may have to wait for its source.

@@ -106,13 +106,13 @@ func TestInlineAgain(t *testing.T) {
 	before := testRegistry(Kind{}, "1@h", 100)
 	r := testRegistry(Kind{}, "1@h", 100)
 	r.before = before.over
-	if _, _, ran := r.runInline(IntID(7), "", time.Hour, 0); ran {
+	if _, _, ran := r.runInline(IntID(7), "", "", time.Hour, 0); ran {
 		t.Error("a source runs while one of before may")
 	}
 	if err := before.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err, ran := r.runInline(IntID(7), "", time.Hour, 0); !ran || err != nil {
+	if _, err, ran := r.runInline(IntID(7), "", "", time.Hour, 0); !ran || err != nil {
 		t.Errorf("ran inline: %v, %v", ran, err)
 	}
 	if err := r.close(t.Context()); err != nil {

@@ -91,11 +91,11 @@ func TestSetKinds(t *testing.T) {
 		}
 		return reply.TTL
 	}
-	set(map[string]Kind{"x": {TTL: time.Hour}})
+	set(map[string]Kind{"x": {Source: RandomSource, TTL: time.Hour}})
 	if got := ttl(1); got < 59*time.Minute {
 		t.Errorf("TTL %v, want an hour", got)
 	}
-	set(map[string]Kind{"x": {TTL: time.Minute}, DefaultKind: {TTL: time.Minute}})
+	set(map[string]Kind{"x": {Source: RandomSource, TTL: time.Minute}, DefaultKind: {Source: RandomSource, TTL: time.Minute}})
 	if before, after := ttl(1), ttl(2); before < 59*time.Minute || after > time.Minute {
 		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", before, after)
 	}
@@ -106,11 +106,11 @@ func TestSetKinds(t *testing.T) {
 	if _, err := family.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnknownKind) {
 		t.Errorf("a kind that is gone: %v", err)
 	}
-	if err := n.SetKinds(map[string]Kind{"a b": {}}); err == nil {
+	if err := n.SetKinds(map[string]Kind{"a b": {Source: RandomSource}}); err == nil {
 		t.Error("a kind can be called \"a b\"")
 	}
 	n.Close(t.Context())
-	if err := n.SetKinds(map[string]Kind{"x": {}}); !errors.Is(err, ErrClosed) {
+	if err := n.SetKinds(map[string]Kind{"x": {Source: RandomSource}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("SetKinds of a closed node: %v", err)
 	}
 }
@@ -152,15 +152,15 @@ func TestKindsDiffer(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
 	start := func(name string, kinds map[string]Kind) *Node {
-		n, err := Start(Config{Name: name, Cookie: testCookie, Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
+		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(Kind{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { crash(n) })
 		return n
 	}
-	a := start("1@"+host, map[string]Kind{"x": {Definition: "one"}, "y": {Definition: "same"}, "z": {}})
-	b := start("2@"+host, map[string]Kind{"x": {Definition: "two"}, "y": {Definition: "same"}})
+	a := start("1@"+host, map[string]Kind{"x": {Source: RandomSource, Definition: "one"}, "y": {Source: RandomSource, Definition: "same"}, "z": {Source: RandomSource}})
+	b := start("2@"+host, map[string]Kind{"x": {Source: RandomSource, Definition: "two"}, "y": {Source: RandomSource, Definition: "same"}})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -184,8 +184,46 @@ func TestKindsDiffer(t *testing.T) {
 	if err != nil || len(infos) != 2 || infos[0].Differs != nil || !slices.Equal(infos[1].Differs, []string{"x", "z"}) {
 		t.Errorf("nodes: %+v, %v", infos, err)
 	}
-	if err := a.SetKinds(map[string]Kind{"x": {Definition: "two"}, "y": {Definition: "same"}}); err != nil {
+	if err := a.SetKinds(map[string]Kind{"x": {Source: RandomSource, Definition: "two"}, "y": {Source: RandomSource, Definition: "same"}}); err != nil {
 		t.Fatal(err)
 	}
 	said("kinds agree again", 2) // both
+}
+
+// TestKindWithoutSource forgets what answers, or gives two answers.
+func TestKindWithoutSource(t *testing.T) {
+	serial := func(context.Context, ID) (Server, error) { return echoServer{}, nil }
+	for name, c := range map[string]Config{
+		"a kind without a source":    {Kinds: map[string]Kind{"price": {TTL: time.Minute}}},
+		"a kind with two":            {Kinds: map[string]Kind{"price": {Source: RandomSource, Serial: serial}}},
+		"the default kind without":   {Default: Kind{TTL: time.Minute}},
+		"the default kind with two":  {Default: Kind{Source: RandomSource, Serial: serial}},
+		"the default kind, by name,": {Kinds: map[string]Kind{DefaultKind: {}}},
+	} {
+		c.Name, c.Cookie = "1@"+testHost(), testCookie
+		n, err := Start(c)
+		if err == nil {
+			n.Close(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), "Source") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	if _, err := n.Request(t.Context(), IntID(7)); !errors.Is(err, ErrUnknownKind) || !strings.Contains(err.Error(), "Config.Default") {
+		t.Errorf("no default kind: %v", err)
+	}
+	if err := n.SetKinds(map[string]Kind{"price": {}}); err == nil {
+		t.Error("SetKinds takes a kind without a source")
+	}
+	if err := n.SetKinds(map[string]Kind{DefaultKind: {Source: RandomSource}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.Request(t.Context(), IntID(7)); err != nil {
+		t.Errorf("with a default kind: %v", err)
+	}
 }

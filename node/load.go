@@ -16,16 +16,18 @@ type load struct {
 	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
 	// comes meanwhile waits for the next run, because runs of one id never overlap.
 	abandoned bool
+	outdated  bool      // it began before the id was invalidated: its value is for waiters only
+	later     []*waiter // came after it was abandoned or outdated, and wait for the next run
 	turn      *entrance // that it waits for, or has waited for; nil if it began at once
 	stale     *worker   // whose value is given until the load ends, or it is too old; nil if there is none
 }
 
 // newLoad returns a load whose run has a context.
-func newLoad(trace string, deadline time.Time) *load {
+func newLoad(trace string, why cause, deadline time.Time) *load {
 	both := &struct {
 		load
 		ctx runContext
-	}{ctx: runContext{deadline: deadline, trace: trace}}
+	}{ctx: runContext{deadline: deadline, trace: trace, cause: why}}
 	both.load.ctx = &both.ctx
 	return &both.load
 }
@@ -36,12 +38,14 @@ type waiter struct {
 	id       ID
 	message  Value         // to a server
 	trace    string        // what it is part of, for [TraceOf]
+	chain    string        // of workers that wait for it: see chain.go
 	deadline time.Duration // on the registry's clock
 	done     func(Reply, error)
 
 	// Guarded by the lock of the id's shard:
 	worker   *worker // for which it waits
-	index    int     // in its waiters, or in all that its mailbox has had
+	index    int     // in its waiters or later, or in all that its mailbox has had
+	isLater  bool    // it is among its load's later
 	canceled bool
 }
 
@@ -54,22 +58,36 @@ func (w *worker) add(c *waiter) {
 		w.load = &load{inline: true}
 	}
 	l := w.load
+	c.worker, c.isLater = w, l.abandoned || l.outdated
 	if l.waiters == nil {
 		l.waiters = l.first[:0]
 	}
-	c.worker, c.index = w, len(l.waiters)
-	l.waiters = append(l.waiters, c)
+	list := l.listOf(c)
+	c.index = len(*list)
+	*list = append(*list, c)
 }
 
-// remove takes a waiter out. The last one to go cancels the run.
+// listOf returns the list that c waits in.
+func (l *load) listOf(c *waiter) *[]*waiter {
+	if c.isLater {
+		return &l.later
+	}
+	return &l.waiters
+}
+
+// waiting returns how many calls wait for the load or for the next one.
+func (l *load) waiting() int { return len(l.waiters) + len(l.later) }
+
+// remove takes a waiter out. When the last one that wants the value has gone, remove cancels the run.
 func (l *load) remove(c *waiter) {
-	last := len(l.waiters) - 1
-	l.waiters[c.index] = l.waiters[last]
-	l.waiters[c.index].index = c.index
-	l.waiters[last] = nil
-	l.waiters = l.waiters[:last]
+	list := l.listOf(c)
+	last := len(*list) - 1
+	(*list)[c.index] = (*list)[last]
+	(*list)[c.index].index = c.index
+	(*list)[last] = nil
+	*list = (*list)[:last]
 	c.worker = nil
-	if last == 0 && !l.inline {
+	if len(l.waiters) == 0 && !l.inline && !l.abandoned {
 		l.abandoned = true
 		l.ctx.end()
 	}
@@ -91,7 +109,7 @@ func (r *registry) withdraw(c *waiter, why error) {
 			close(w.mail.entered) // without its turn
 		}
 	} else {
-		if r.gate.holds(w.load.turn) {
+		if c.isLater || r.gate.holds(w.load.turn) {
 			before = NotRun
 		}
 		if w.load.remove(c); w.load.abandoned && r.gate.withdraw(w.load.turn) {
@@ -105,12 +123,12 @@ func (r *registry) withdraw(c *waiter, why error) {
 
 // startLocked starts the worker of id for those who wait.
 func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
-	trace := ""
+	trace, chain := "", ""
 	if len(waiters) > 0 {
-		trace = waiters[0].trace
+		trace, chain = waiters[0].trace, waiters[0].chain
 	}
 	kind := r.kind.Load()
-	l := newLoad(trace, r.base.Add(now+kind.Timeout))
+	l := newLoad(trace, cause{chain: chain, of: key{r.name, id}}, r.base.Add(now+kind.Timeout))
 	w := r.loadLocked(s, id, kind, l, now)
 	for _, c := range waiters {
 		w.add(c)
@@ -125,7 +143,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 
 // runInline starts the worker of id, if there is none, and runs its source at once, if that never blocks. Who runs it needs not
 // wait; others who come meanwhile do, on their goroutines.
-func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
+func (r *registry) runInline(id ID, trace, chain string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
 	kind := r.kind.Load()
 	if !kind.Inline || r.serial || !r.first() {
 		return Reply{}, nil, false
@@ -146,6 +164,9 @@ func (r *registry) runInline(id ID, trace string, deadline, now time.Duration) (
 	ctx := r.ctx
 	if trace != "" {
 		ctx = WithTrace(ctx, trace)
+	}
+	if chain != "" {
+		ctx = withCause(ctx, cause{chain: chain, of: key{r.name, id}})
 	}
 	r.protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
 	return reply, err, true
@@ -171,19 +192,19 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	for _, c := range waiters {
 		c.worker = nil
 	}
-	if l.abandoned && len(waiters) > 0 && !s.closed {
-		// They came after the run was cancelled: its result is not for them.
-		waiters = r.restartLocked(s, w, now, waiters)
-		err = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	}
+	refused, why := r.restartLocked(s, w, now, l.later)
 	s.answers += uint64(len(waiters))
 	if l.inline {
 		s.answers++
 	}
 	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	if l.outdated {
+		reply.TTL = 0 // nobody may keep it
+	}
 	s.mu.Unlock()
 	r.makeRoom()
 	r.room.waiting.Add(-int64(len(waiters)))
+	r.refuse(refused, why)
 	if failure != errAbandoned && failure != errHeldUp { // else nothing has run
 		r.tally.noteRun(now-w.started, failure)
 		r.logRun(w.id, trace, now-w.started, failure)
@@ -217,10 +238,10 @@ const refreshPause = time.Second
 // settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
 // for another node.
 func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
-	unwanted, stale := w.stopped || w.load.abandoned, w.load.stale
+	unwanted, stale := w.load.abandoned || w.load.outdated, w.load.stale
 	w.load = nil
 	s.endRunLocked(w)
-	if w.err != nil && stale.usable(now) && !w.moved && !w.stopped && !s.closed {
+	if w.err != nil && stale.usable(now) && !w.moved && !s.closed {
 		if !unwanted { // else the source has not failed
 			stale.pauseLocked(now, cmp.Or(w.kind.CacheErrors, refreshPause))
 		}
@@ -248,18 +269,23 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 	return moves
 }
 
-// restartLocked starts a successor of w for those whose deadline has not passed, and returns the others.
-func (r *registry) restartLocked(s *shard, w *worker, now time.Duration, waiters []*waiter) (late []*waiter) {
+// restartLocked starts a successor of w for the later callers whose deadline has not passed, and returns the
+// others with the error for them.
+func (r *registry) restartLocked(s *shard, w *worker, now time.Duration, later []*waiter) (refused []*waiter, why *wire.Error) {
 	var live []*waiter
-	for _, c := range waiters {
-		if c.deadline > now {
+	for _, c := range later {
+		c.worker = nil
+		if c.deadline > now && !s.closed {
 			live = append(live, c)
 		} else {
-			late = append(late, c)
+			refused = append(refused, c)
 		}
 	}
 	if len(live) > 0 {
 		r.startLocked(s, w.id, now, live).moved = w.moved
 	}
-	return late
+	if s.closed {
+		return refused, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 }

@@ -142,10 +142,10 @@ func doWithValues(t *rapid.T) {
 	defer func() { r.close(context.Background()) }()
 	id := rapid.Custom(func(t *rapid.T) ID { return IntID(rapid.Int64Range(0, 3).Draw(t, "id")) })
 	t.Repeat(map[string]func(*rapid.T){
-		"request": func(t *rapid.T) { _, _ = r.request(context.Background(), id.Draw(t, "id")) },
-		"forget":  func(t *rapid.T) { r.forget(id.Draw(t, "id")) },
-		"fail":    func(*rapid.T) { fail = !fail },
-		"wait":    func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 5).Draw(t, "ms")) * time.Millisecond) },
+		"request":    func(t *rapid.T) { _, _ = r.request(context.Background(), id.Draw(t, "id")) },
+		"invalidate": func(t *rapid.T) { r.invalidate(id.Draw(t, "id")) },
+		"fail":       func(*rapid.T) { fail = !fail },
+		"wait":       func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 5).Draw(t, "ms")) * time.Millisecond) },
 		"retain": func(t *rapid.T) {
 			gone := id.Draw(t, "id")
 			r.retain(func(id ID) bool { return id != gone })
@@ -271,7 +271,7 @@ func TestReplacedValuesGo(t *testing.T) {
 	fails := false
 	for name, replace := range map[string]func(r *registry, id ID){
 		"refresh": func(r *registry, id ID) {
-			r.forget(id)
+			r.invalidate(id)
 			_, _ = r.request(context.Background(), id)
 		},
 		"adopt": func(r *registry, id ID) {

@@ -103,7 +103,7 @@ func TestReapAfter(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	start := func(i int) *Node {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, ReapAfter: 2 * time.Second})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(Kind{}), ReapAfter: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -132,6 +132,9 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := r.now()
+	if s.gone.has(a.ID, now-age-handOverTimeout) { // it may have been on its way for that long
+		return false
+	}
 	if w := s.workers.get(a.ID); s.closed || s.leaving || w != nil && (w.load != nil || w.expires > now && (w.err != nil || w.started >= now-age)) {
 		return false
 	}

@@ -18,9 +18,9 @@
 // peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
 // values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
 // server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. audit.go logs who did what. serve.go answers peers, and refusals.go logs those that are
+// their ids go, and census.go counts workers. audit.go logs who did what. invalidate.go has values forgotten. serve.go answers peers, and refusals.go logs those that are
 // turned away; inspect.go and stop.go answer people, stats.go and tally.go machines,
-// ready.go and trace.go those who watch. client.go is the way in of a console, which is no member, and direct.go has such
+// ready.go and trace.go those who watch. text.go writes ids and values as text. chain.go finds calls that would wait for themselves, and home.go keeps a client attached. client.go is the way in of a console, which is no member, and direct.go has such
 // a client ask the owners itself.
 //
 // Around it: package source makes sources of configuration, package gateway answers HTTP, package metrics publishes Stats, and
@@ -36,7 +36,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,7 +52,7 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Second        // of a call whose context has no deadline
-	drainTimeout   = 5 * time.Second        // that running calls have when the node closes
+	drainTimeout   = 5 * time.Second        // that running calls have when the node closes, unless its program says otherwise
 	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
@@ -67,7 +69,7 @@ type Config struct {
 	Port       int             // to listen on, instead of the one that follows from the name
 	Cookie     []byte          // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
 	TLS        TLSFiles        // for mutual TLS in addition to the cookie
-	Default    Kind            // of the workers
+	Default    Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
 	Kinds      map[string]Kind // of others, by name; see [Node.SetKinds]
 	Routing    Routing         // Modulo; the same on all nodes
 	Timing     Timing          // of failure detection; LAN
@@ -111,7 +113,7 @@ type Node struct {
 	log      *slog.Logger // bounded
 	flushLog func()
 	members  *members
-	registry *registry                            // of the default kind
+	registry *registry                            // of the default kind, whether there is one or not; its clock is the node's
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
 	retired  []*registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
@@ -127,11 +129,12 @@ type Node struct {
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
 	retaining sync.Mutex    // held by retain
 
-	leaving atomic.Bool  // answers go to those who own their ids without this node
-	closing atomic.Bool  // no call is taken any more
-	routed  routed       // calls of clients in progress
-	joinsBy atomic.Int64 // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
-	clients atomic.Int64 // sessions of clients
+	leaving atomic.Bool   // answers go to those who own their ids without this node
+	closing atomic.Bool   // no call is taken any more
+	left    chan struct{} // closed after closing is set
+	routed  routed        // calls of clients in progress
+	joinsBy atomic.Int64  // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
+	clients atomic.Int64  // sessions of clients
 
 	maxClients int
 	closeOnce  sync.Once
@@ -161,7 +164,7 @@ func Start(c Config) (*Node, error) {
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version,
-		viewed:     make(chan struct{}, 1),
+		viewed: make(chan struct{}, 1), left: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
@@ -181,9 +184,8 @@ func Start(c Config) (*Node, error) {
 	n.values.limit.Store(cmp.Or(c.MaxMemory, defaultMaxMemory()))
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
-	n.kinds.Store(&map[string]*registry{DefaultKind: n.registry})
-	n.probed = n.newRegistry(readyKind, Kind{TTL: 1}, &room{size: maxProbes})
-	if err := n.setKinds(c.Kinds); err != nil {
+	n.probed = n.newRegistry(readyKind, Kind{TTL: 1, Source: RandomSource, Inline: true}, &room{size: maxProbes})
+	if err := n.firstKinds(c); err != nil {
 		n.listener.Close()
 		n.cancel()
 		return nil, err
@@ -235,7 +237,20 @@ func (c *Config) check() error {
 	case c.MaxMemory < 0:
 		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
 	}
-	return c.Default.check(DefaultKind)
+	return nil
+}
+
+// firstKinds gives the node the kinds of its configuration.
+func (n *Node) firstKinds(c Config) error {
+	n.kinds.Store(&map[string]*registry{})
+	kinds := maps.Clone(c.Kinds)
+	if kinds == nil {
+		kinds = map[string]Kind{}
+	}
+	if _, ok := kinds[DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
+		kinds[DefaultKind] = c.Default
+	}
+	return n.setKinds(kinds)
 }
 
 func listenError(addr Addr, err error) error {
@@ -309,6 +324,9 @@ func (n *Node) heir(id ID) (name string, ok bool) {
 
 // handOver gives answers to the node that owns their ids now.
 func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error {
+	if list = n.withoutOutdated(list); len(list) == 0 {
+		return nil
+	}
 	if to == n.name { // the ids are back before their answers have gone
 		n.adopt(list)
 		return nil
@@ -388,9 +406,14 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():
-		s.Flush()
+	case <-n.left:
+		s.Goodbye()
+		select {
+		case <-s.Done():
+		case <-n.ctx.Done():
+		}
 	}
-	s.Close()
+	s.Finish()
 }
 
 // sleep waits, and reports whether ctx still lives.

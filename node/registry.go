@@ -78,6 +78,7 @@ type shard struct {
 	leaving bool       // answers go to other nodes, though they stay; guarded by mu
 	closed  bool       // no load starts any more; guarded by mu
 	held    bool       // no message runs any more; guarded by mu
+	gone    outdated   // invalidated ids; guarded by mu
 	answers uint64     // given since the start; guarded by mu
 	hits    uint64     // of these, to requests made at this node from a worker's value; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
@@ -127,12 +128,12 @@ func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
 
 // await waits for the worker of id, or for its server's answer to a message.
 func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
-	trace, deadline := TraceOf(ctx), now+timeoutOf(ctx)
-	if reply, err, ran := r.runInline(id, trace, deadline, now); ran {
+	trace, chain, deadline := TraceOf(ctx), chainOf(ctx), now+timeoutOf(ctx)
+	if reply, err, ran := r.runInline(id, trace, chain, deadline, now); ran {
 		return reply, err
 	}
 	c := r.callers.Get().(*caller)
-	c.waiter.id, c.message, c.trace, c.deadline, c.canceled = id, message, trace, deadline, false
+	c.waiter.id, c.message, c.trace, c.chain, c.deadline, c.canceled = id, message, trace, chain, deadline, false
 	r.enqueue(&c.waiter, now)
 	c.wait(ctx, r)
 	reply, err := c.reply, c.err
@@ -234,8 +235,8 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	case w != nil && len(w.load.waiters) >= w.kind.Queue:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", len(w.load.waiters), c.id)
+	case w != nil && w.load.waiting() >= w.kind.Queue:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.load.waiting(), c.id)
 	case r.room.waiting.Load() >= r.room.size:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
 	}
@@ -268,36 +269,6 @@ func (r *registry) logReply(what string, id ID, reply *Reply) {
 		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
 		r.log.Debug(what+" {"+clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())
 	}
-}
-
-// forget drops the worker of id if it has its value.
-func (r *registry) forget(id ID) { r.drop(id, false) }
-
-// stop ends the worker of id, after its load if it is loading, and reports whether there was one.
-func (r *registry) stop(id ID) bool { return r.drop(id, true) }
-
-func (r *registry) drop(id ID, loading bool) bool {
-	s := r.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.workers.get(id)
-	switch {
-	case w == nil:
-		return false
-	case w.mail != nil:
-		r.endLocked(s, w, Stopped)
-		return true
-	case w.load != nil:
-		w.stopped = w.stopped || loading
-		if w.load != inlineLoad { // which is not this worker's alone
-			r.releaseLocked(w.load.stale)
-			w.load.stale = nil
-		}
-		return true
-	}
-	live := w.dies() > r.now()
-	r.dropLocked(s, w)
-	return live
 }
 
 // close refuses new loads and messages, gives the running ones until ctx ends, then cancels them. It fails if a source

@@ -405,6 +405,14 @@ func TestExpiryHeap(t *testing.T) {
 }
 
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
+// orRandom returns a kind that answers, if only with random numbers.
+func orRandom(k Kind) Kind {
+	if k.Source == nil && k.Serial == nil {
+		k.Source, k.Inline = RandomSource, true
+	}
+	return k
+}
+
 func testRegistry(kind Kind, node string, waiting int64) *registry {
-	return newRegistry(DefaultKind, kind, node, &room{size: waiting}, new(values), slog.New(slog.DiscardHandler))
+	return newRegistry(DefaultKind, orRandom(kind), node, &room{size: waiting}, new(values), slog.New(slog.DiscardHandler))
 }

@@ -188,7 +188,7 @@ func servePeer(what string) error {
 			kind.Source = largeSource
 		}
 		n, err := Start(Config{
-			Name: "2@" + os.Getenv("DISTPROC_BENCH_HOST"), Cookie: testCookie, Default: kind,
+			Name: "2@" + os.Getenv("DISTPROC_BENCH_HOST"), Cookie: testCookie, Default: orRandom(kind),
 		})
 		if err != nil {
 			return err

@@ -15,7 +15,8 @@ func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
 	return n.request(ctx, "", id, false)
 }
 
-// Refresh is Request, but the worker's source runs anew. A load that is running already will do.
+// Refresh is [Node.Invalidate] at the place of the id, and Request: its value comes from a load that begins after
+// Refresh is called. Those who refresh an id at the same time share that load.
 func (n *Node) Refresh(ctx context.Context, id ID) (Reply, error) {
 	return n.request(ctx, "", id, true)
 }
@@ -35,7 +36,7 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (reply R
 	}
 	began := n.registry.now()
 	request := wireRequest(kind, id)
-	request.Route, request.Trace = true, TraceOf(ctx)
+	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
 	reply, err = n.ask(ctx, p, &request)
 	n.noteRequest(ctx, kind, id, n.registry.now()-began, &reply, err)
 	return reply, err
@@ -50,6 +51,9 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (rep
 // from here to the session's Call frames are small, answers are not copied from one to the next, and what is rare has functions
 // of its own.
 func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) (err error) {
+	if n.closing.Load() {
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
 		if r := n.registryOf(kind); r != nil && r.lookup(id, r.now(), true, reply) {
@@ -73,7 +77,10 @@ func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, 
 func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, reply *Reply) (took time.Duration, err error) {
 	var request wire.Request
 	setID(&request, kind, id)
-	request.Fresh, request.Trace = fresh, TraceOf(ctx)
+	request.Fresh, request.Trace, request.Chain = fresh, TraceOf(ctx), chainOf(ctx)
+	if err := checkCycle(request.Chain, kind, id); err != nil {
+		return 0, err
+	}
 	s := p.session.Load()
 	if s == nil || p.health.doubt.Load() {
 		return n.dialFor(ctx, id, p, &request, reply)
@@ -106,8 +113,11 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *
 	if e != nil {
 		return e
 	}
+	if err := checkCycle(chainOf(ctx), kind, id); err != nil {
+		return err
+	}
 	if fresh {
-		r.forget(id)
+		r.invalidate(id)
 	}
 	var err error
 	*reply, err = r.await(ctx, id, Value{}, r.now())

@@ -21,11 +21,14 @@ import (
 //	opHandOver  no: members would be given the values
 //	opPart      no
 //	opStop      no
+//	opInvalidate no
 //
 // A client has other operations (serveClient), and none of these.
 
 // onlyMembers reports whether an operation is for members alone.
-func onlyMembers(op wire.Op) bool { return op == opHandOver || op == opPart || op == opStop }
+func onlyMembers(op wire.Op) bool {
+	return op == opHandOver || op == opPart || op == opStop || op == opInvalidate
+}
 
 // vouch returns an error unless the peer of ws is a member. A peer that this node does not know yet,
 // but that takes this very start of it for a member, becomes one.

@@ -126,6 +126,7 @@ func (p *runners) work(j run) {
 type runContext struct {
 	deadline time.Time
 	trace    string
+	cause    cause
 
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
@@ -169,6 +170,9 @@ func (c *runContext) Err() error {
 func (c *runContext) Value(key any) any {
 	if key == (traceKey{}) && c.trace != "" {
 		return c.trace
+	}
+	if key == (causeKey{}) {
+		return c.cause
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,6 +261,8 @@ func failureOf(ctx context.Context, err error) *wire.Error {
 	switch {
 	case isMessage:
 		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+	case ctx.Err() == context.Canceled && outcome != wire.NotRun: // nobody waits, or the node closes
+		return &wire.Error{Code: wire.Closed, Outcome: wire.Unknown, Text: "interrupted before the source had ended; ask again if it may run twice: " + err.Error()}
 	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source did not begin in time: " + err.Error()}
 	case ctx.Err() == context.DeadlineExceeded:

@@ -269,7 +269,7 @@ func TestRefreshLeavesNothing(t *testing.T) {
 	r := testRegistry(Kind{Source: large, TTL: 24 * time.Hour}, "1@h", 100)
 	before := heapInUse()
 	for range 500 {
-		r.forget(IntID(7))
+		r.invalidate(IntID(7))
 		if _, err := r.request(t.Context(), IntID(7)); err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,7 @@ const (
 	opHolds      wire.Op = 18 // key → bool
 	opKinds      wire.Op = 19 // the kinds have changed: compare them again
 	opView       wire.Op = 20 // → viewMessage
+	opInvalidate wire.Op = 21 // key → bool: a member's own value; for a client, the whole cluster's
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -131,7 +132,7 @@ func (n *Node) ServeCall(c wire.Call) {
 			return
 		}
 		if c.Request.Fresh {
-			r.forget(id)
+			r.invalidate(id)
 		}
 		var reply Reply
 		if r.lookup(id, c.Came.Sub(r.base), c.Request.Route, &reply) {
@@ -155,11 +156,15 @@ func (n *Node) ServeCall(c wire.Call) {
 // serveHere lets the call wait for this node's worker.
 func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 	now := r.now()
-	if reply, err, ran := r.runInline(id, c.Request.Trace, now+clampTimeout(c.Timeout), now); ran {
+	if err := checkCycle(c.Request.Chain, r.name, id); err != nil {
+		c.Fail(err)
+		return
+	}
+	if reply, err, ran := r.runInline(id, c.Request.Trace, c.Request.Chain, now+clampTimeout(c.Timeout), now); ran {
 		n.served(c, r, id, reply, err)
 		return
 	}
-	w := &waiter{id: id, trace: c.Request.Trace, deadline: now + clampTimeout(c.Timeout)}
+	w := &waiter{id: id, trace: c.Request.Trace, chain: c.Request.Chain, deadline: now + clampTimeout(c.Timeout)}
 	if r.serial {
 		w.message = messageOf(&c.Request)
 	}
@@ -211,7 +216,7 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))
 		defer cancel()
-		ctx := WithTrace(ctx, c.Request.Trace)
+		ctx := withCause(WithTrace(ctx, c.Request.Trace), cause{chain: c.Request.Chain})
 		var reply Reply
 		var err error
 		if c.Request.IsCall {
@@ -287,6 +292,8 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
 		return with(args, func(k key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
+	case opInvalidate:
+		return with(args, func(k key) (any, error) { return n.invalidateHere(k) })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -329,6 +336,8 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return list[:min(len(list), maxWorkers)], err
 	case opStop:
 		return with(args, func(k key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
+	case opInvalidate:
+		return with(args, func(k key) (any, error) { return n.invalidate(ctx, k) })
 	case opWhy:
 		return with(args, func(k key) (any, error) { return n.why(ctx, k) })
 	case opPing:

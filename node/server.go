@@ -11,7 +11,8 @@ type Factory func(ctx context.Context, id ID) (Server, error)
 // [Family].Call for what that means across nodes. So it needs no locks.
 //
 // Call answers a message. Its context ends at the kind's Timeout, or when the node closes, but not when the caller gives up: what
-// the server holds would be left half changed. A message that has not begun by then never does. An
+// the server holds would be left half changed; [DeadlineOf] tells when that is. A call that a server makes under this
+// context to its own id, or to a server that waits for it, fails at once with [ErrCallCycle]. A message that has not begun by then never does. An
 // error is the caller's, and the server lives on. A panic is the caller's, too, as [ErrPanic], and ends the server, as what
 // it holds may be half changed.
 type Server interface {

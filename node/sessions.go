@@ -370,10 +370,7 @@ func (s *sessions) close() {
 	s.mu.Unlock()
 	var flushing sync.WaitGroup
 	for _, ws := range s.live() {
-		flushing.Go(func() {
-			ws.Flush()
-			ws.Close()
-		})
+		flushing.Go(ws.Finish)
 	}
 	flushing.Wait()
 	s.cancel()

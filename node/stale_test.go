@@ -85,8 +85,8 @@ func TestRefreshStale(t *testing.T) {
 		if reply, err := r.request(t.Context(), IntID(7)); err != nil || !reply.Stale {
 			t.Errorf("%+v, %v; want a stale value", reply, err)
 		}
-		r.forget(IntID(7))
-		expect(t, r, 7, "2", false)
+		r.invalidate(IntID(7))
+		expect(t, r, 7, "3", false) // the second run began before
 	})
 }
 

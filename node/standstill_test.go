@@ -129,7 +129,7 @@ func TestStandstillCallsRoll(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.registry.claim = func(context.Context, ID) *wire.Error { return nil } // as if the owner had failed
-	await(t, func() error { // its view may still change, which ends the server
+	await(t, func() error {                                                     // its view may still change, which ends the server
 		if _, err := other.registry.await(t.Context(), IntID(0), Value{}, other.registry.now()); err != nil {
 			return err
 		}

@@ -9,7 +9,8 @@ import (
 )
 
 // Stop ends the worker of id on its owner, or on this node if the owner is out of reach,
-// and reports whether one lived. A worker that loads answers who waits for it first.
+// and reports whether one lived. A worker that loads first answers those who wait for it; later callers wait for
+// the next load. To make every member forget a value, see [Node.Invalidate].
 func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
 	return n.stop(ctx, key{ID: id})
 }

@@ -139,5 +139,5 @@ func (w *worker) waiting() int {
 	if w.mail != nil {
 		return w.mail.waiting
 	}
-	return len(w.load.waiters)
+	return w.load.waiting()
 }

@@ -80,7 +80,8 @@ func Load[T any](load func(ctx context.Context, id ID) (T, error)) Source {
 	}
 }
 
-// Get requests the value of an id as a type of Go.
+// Get requests the value of an id as a type of Go. It fails with [ErrWrongType] if the value cannot be one; the reply has the
+// value all the same.
 func Get[T any](ctx context.Context, f Family, id ID) (T, Reply, error) {
 	reply, err := f.Request(ctx, id)
 	if err != nil {
@@ -89,7 +90,7 @@ func Get[T any](ctx context.Context, f Family, id ID) (T, Reply, error) {
 	}
 	v, err := As[T](reply.Value)
 	if err != nil {
-		err = wire.Errorf(wire.SourceFailed, Ran, "the value: %v", err)
+		err = wire.Errorf(wire.WrongType, Ran, "the value: %v", err)
 	}
 	return v, reply, err
 }
@@ -136,7 +137,8 @@ func (s typedServer[M, R]) Terminate(ctx context.Context, why EndReason) {
 	}
 }
 
-// Call sends a message to the server of an id and returns its answer as a type of Go.
+// Call sends a message to the server of an id and returns its answer as a type of Go. It fails with [ErrWrongType] if the
+// answer cannot be one; the message has been delivered then.
 func Call[R any](ctx context.Context, f Family, id ID, message any) (R, error) {
 	var none R
 	m, err := ValueOf(message)
@@ -149,7 +151,7 @@ func Call[R any](ctx context.Context, f Family, id ID, message any) (R, error) {
 	}
 	answer, err := As[R](reply.Value)
 	if err != nil {
-		return none, wire.Errorf(wire.SourceFailed, Ran, "the answer: %v", err)
+		return none, wire.Errorf(wire.WrongType, Ran, "the answer: %v", err)
 	}
 	return answer, nil
 }

@@ -24,7 +24,6 @@ type worker struct {
 	retry   uint32      // when a refresh may begin after one has failed, in pauseUnits; 0 if none has
 	mark    uint32      // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
 	moved   bool        // the id is another node's now: hand its answer over when the load ends
-	stopped bool        // drop it when the load ends
 	counted bool        // its value counts as memory
 	listed  bool        // it is in the expiry heap
 }

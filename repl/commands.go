@@ -40,8 +40,14 @@ func commands() []command {
 			run:     (*Shell).call,
 		},
 		{
+			usage:   "invalidate(id, kind)",
+			help:    "make all nodes forget the value of an id, or of many, and tell whether there was one",
+			example: `invalidate(1)   # True: the next request loads, even if a load runs now; invalidate(range(1, 100))`,
+			run:     (*Shell).invalidate,
+		},
+		{
 			usage:   "stop(id, kind)",
-			help:    "stop the worker of an id, and tell whether one lived",
+			help:    "stop the worker of an id, or of many, and tell whether one lived",
 			example: `stop(1)   # True`,
 			run:     (*Shell).stop,
 		},

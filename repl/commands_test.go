@@ -29,6 +29,9 @@ func TestCommands(t *testing.T) {
 		{`request([1], via="9@h")`, "id  value  node  cached  degraded  error\n 1                                 unreachable (unknown)"},
 		{"request(1)\nrefresh(1).cached\n[r.cached for r in refresh([1])]", "{200, 2@127.0.0.1}\nFalse\n[False]"},
 		{"x = request(1)\nstop(1), stop(1)", "(True, False)"},
+		{"x = request(1)\ninvalidate(1), invalidate(1), invalidate(1, kind=\"price\")", "(True, False, False)"},
+		{"x = request([1, 2])\n[(w.id, w.stopped) for w in stop([1, 5])], [w.invalidated for w in invalidate(range(1, 4))]", "([(1, True), (5, False)], [False, True, False])"},
+		{"[(w.id, w.invalidated, w.error) for w in invalidate([1, \"lost\"])]", "[(1, False, None), (\"lost\", None, \"unreachable (unknown)\")]"},
 		{"why(1)", `id       1, kind default, whose workers live for 5s
 owner    2@127.0.0.1 (alive)
 why      1 mod 3 = 1: seat 1, from 0, of 3 members, in the view of epoch abc

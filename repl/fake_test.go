@@ -183,6 +183,14 @@ func (f *fakeCluster) Stop(_ context.Context, id node.ID) (bool, error) {
 	return lived, nil
 }
 
+// Invalidate fails for the id "lost".
+func (f *fakeCluster) Invalidate(ctx context.Context, id node.ID) (bool, error) {
+	if id.String() == "lost" {
+		return false, node.ErrUnreachable
+	}
+	return f.Stop(ctx, id)
+}
+
 func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
 	owner, _ := f.Owner(ctx, id)
 	e := node.Explanation{

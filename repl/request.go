@@ -47,17 +47,56 @@ func (sh *Shell) refresh(r *request) (starlark.Value, error) {
 }
 
 func (sh *Shell) stop(r *request) (starlark.Value, error) {
-	id, kind, err := r.worker()
+	return sh.forget(r, "stopped", node.Family.Stop)
+}
+
+func (sh *Shell) invalidate(r *request) (starlark.Value, error) {
+	return sh.forget(r, "invalidated", node.Family.Invalidate)
+}
+
+// forget ends what lives for an id, or for many, and returns whether anything did.
+func (sh *Shell) forget(r *request, field string, forget func(node.Family, context.Context, node.ID) (bool, error)) (starlark.Value, error) {
+	var v starlark.Value
+	var kind string
+	if err := r.unpack("id", &v, "kind?", &kind); err != nil {
+		return nil, err
+	}
+	family := sh.cluster.Family(kind)
+	bounded := func(ctx context.Context, id node.ID) (bool, error) {
+		ctx, cancel := sh.bounded(ctx)
+		defer cancel()
+		return forget(family, ctx, id)
+	}
+	if many, ok := v.(starlark.Iterable); ok {
+		return sh.forgetMany(r, many, field, bounded)
+	}
+	id, err := r.toID(v)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := sh.bounded(r.ctx)
-	defer cancel()
-	lived, err := sh.cluster.Family(kind).Stop(ctx, id)
+	lived, err := bounded(r.ctx, id)
 	if err != nil {
-		return nil, &requestError{what: "stop(" + quoteID(id) + ")", err: err}
+		return nil, &requestError{what: r.name + "(" + quoteID(id) + ")", err: err}
 	}
 	return starlark.Bool(lived), nil
+}
+
+// forgetMany is forget for many ids. What fails stands in the id's row.
+func (sh *Shell) forgetMany(r *request, many starlark.Iterable, field string, forget func(context.Context, node.ID) (bool, error)) (starlark.Value, error) {
+	ids, err := r.manyIDs(many)
+	if err != nil {
+		return nil, err
+	}
+	fields := []string{"id", field, "error"}
+	t := &table{kind: "ids", header: fields, none: "no ids"}
+	return sh.fill(r.ctx, t, ids, func(ctx context.Context, id node.ID) *record {
+		lived, err := forget(ctx, id)
+		row := starlark.Tuple{idValue(id), starlark.Bool(lived), starlark.None}
+		if err != nil {
+			row = starlark.Tuple{idValue(id), starlark.None, starlark.String(withOutcome(err))}
+		}
+		return &record{kind: "id", fields: fields, values: row}
+	})
 }
 
 // ask returns the reply to an id, or a table of those to many.
@@ -105,13 +144,19 @@ var replyFields = []string{"id", "value", "node", "cached", "degraded", "error"}
 
 // askMany asks for all ids at once. What fails stands in the id's row.
 func (sh *Shell) askMany(ctx context.Context, ids []node.ID, ask asker) (starlark.Value, error) {
-	t := &table{kind: "replies", header: replyFields, none: "no ids", rows: make([]*record, len(ids))}
+	t := &table{kind: "replies", header: replyFields, none: "no ids"}
+	return sh.fill(ctx, t, ids, func(ctx context.Context, id node.ID) *record { return sh.askOne(ctx, id, ask) })
+}
+
+// fill makes a row of t for each id, many at a time.
+func (sh *Shell) fill(ctx context.Context, t *table, ids []node.ID, rowOf func(context.Context, node.ID) *record) (starlark.Value, error) {
+	t.rows = make([]*record, len(ids))
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range min(len(ids), maxAtOnce) {
 		wg.Go(func() {
 			for i := range next {
-				t.rows[i] = sh.askOne(ctx, ids[i], ask)
+				t.rows[i] = rowOf(ctx, ids[i])
 			}
 		})
 	}

@@ -24,6 +24,7 @@ type callBatch struct {
 	Len     []uint32 // of each message in Data
 	Data    []byte
 	Type    []string // media types
+	Chain   []string
 
 	began  time.Duration // when its first call came
 	weight int           // bytes it may take when encoded, about
@@ -54,6 +55,11 @@ type replyBatch struct {
 	Via     []string
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
+
+	// With Goodbye: the peer takes no calls after those with these numbers, on the stream for small messages and on
+	// that for large ones. Older peers do not look at it.
+	Goodbye         bool
+	Last, LastLarge uint64
 
 	values []string // that pack makes Data of: the copy is made when they are sent, not before
 	weight int      // bytes it may take when encoded, about
@@ -125,8 +131,9 @@ func (b *callBatch) reset() {
 	clear(b.Kind)
 	clear(b.Trace)
 	clear(b.Type)
+	clear(b.Chain)
 	*b = callBatch{Seq: b.Seq[:0], Flags: b.Flags[:0], Num: b.Num[:0], Text: b.Text[:0], Kind: b.Kind[:0],
-		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0]}
+		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Chain: b.Chain[:0]}
 }
 
 // emptied returns a column of values without them. One large value must not stay in memory.
@@ -163,7 +170,7 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	b.Num = put(b.Num, i, r.Num)
 	b.Timeout = put(b.Timeout, i, max(1, millis(timeout)))
 	b.weight += weightOf
-	if texts := len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type); texts > 0 {
+	if texts := len(r.Text) + len(r.Kind) + len(r.Trace) + len(r.Data) + len(r.Type) + len(r.Chain); texts > 0 {
 		b.addTexts(i, r)
 		b.weight += texts
 	}
@@ -179,6 +186,7 @@ func (b *callBatch) addTexts(i int, r *Request) {
 		b.Data = append(b.Data, r.Data...)
 	}
 	b.Type = put(b.Type, i, r.Type)
+	b.Chain = put(b.Chain, i, r.Chain)
 }
 
 // void withdraws call i.
@@ -207,6 +215,7 @@ func (b *callBatch) request(i int) Request {
 		Data:   string(message),
 		IsInt:  flags&callInt != 0,
 		Type:   at(b.Type, i),
+		Chain:  at(b.Chain, i),
 	}
 }
 
@@ -215,7 +224,7 @@ func (b *callBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout),
-		len(b.Trace), len(b.Len), len(b.Type)) > n {
+		len(b.Trace), len(b.Len), len(b.Type), len(b.Chain)) > n {
 		return fmt.Errorf("batch of %d calls with columns that do not fit", n)
 	}
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
@@ -247,7 +256,13 @@ func total(lengths []uint32) (sum uint64) {
 	return sum
 }
 
-func (b *replyBatch) size() int  { return len(b.Seq) }
+func (b *replyBatch) size() int {
+	if b.Goodbye {
+		return len(b.Seq) + 1
+	}
+	return len(b.Seq)
+}
+
 func (b *replyBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
 
 // takes reports whether so many bytes more may go with this batch.

@@ -12,7 +12,8 @@ import (
 type calls struct {
 	peer         string
 	small, large *callLane
-	idle         sync.Pool // of *pending
+	idle         sync.Pool     // of *pending
+	goodbye      chan struct{} // closed when the peer has said goodbye
 
 	mu sync.Mutex
 	// All of the following is guarded by mu.
@@ -20,6 +21,7 @@ type calls struct {
 	ring []*pending // the call with number seq is at seq & (len-1)
 	live int        // calls in ring
 	err  *Error     // why no call can be made any more
+	left bool       // the peer has said goodbye
 
 	// Deadlines are counted in ticks of one timer that runs while calls are in flight: to read the
 	// clock for every call would cost as much as the rest of do. A call's time begins with the first tick
@@ -65,6 +67,8 @@ func newCalls(peer string) *calls {
 		ring: make([]*pending, ringSize),
 		base: time.Now(),
 		idle: sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }},
+
+		goodbye: make(chan struct{}),
 	}
 	c.small, c.large = c.newLane(), c.newLane()
 	return c
@@ -140,6 +144,9 @@ func (c *calls) wait(ctx context.Context, p *pending) *Error {
 }
 
 func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.Duration) error {
+	if c.left {
+		return &Error{Code: Leaving, Outcome: NotRun, Node: c.peer}
+	}
 	if c.err != nil {
 		return &Error{Code: c.err.Code, Outcome: NotRun, Node: c.peer, Text: c.err.Text}
 	}
@@ -283,6 +290,34 @@ func (c *calls) receive(read func(any) error) error {
 				p.done <- struct{}{}
 			}
 		}
+		if b.Goodbye {
+			c.leave(b.Last, b.LastLarge)
+		}
+	}
+}
+
+// leave notes that the peer has taken no calls after these, and takes none any more. The later ones have not run.
+func (c *calls) leave(small, large uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left {
+		return
+	}
+	c.left = true
+	close(c.goodbye)
+	for _, p := range c.ring {
+		last := small
+		if p != nil && p.lane == c.large && c.large != c.small {
+			last = large
+		}
+		if p == nil || p.seq <= last || !c.removeLocked(p) {
+			continue
+		}
+		if p.seq > p.lane.taken {
+			p.batch.void(p.index)
+		}
+		p.err = &Error{Code: Leaving, Outcome: NotRun, Node: c.peer}
+		p.done <- struct{}{}
 	}
 }
 

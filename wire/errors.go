@@ -33,6 +33,8 @@ const (
 	Internal              // a bug or a broken peer
 	UnknownKind           // the peer has no such kind of worker
 	Disagreement          // the two nodes are set up in ways that do not go together
+	CallCycle             // the worker waits for itself
+	WrongType             // the value is not of the type that was asked for
 )
 
 var codeText = [...]string{
@@ -56,6 +58,8 @@ var codeText = [...]string{
 	Internal:         "internal error",
 	UnknownKind:      "unknown kind",
 	Disagreement:     "nodes disagree",
+	CallCycle:        "call cycle",
+	WrongType:        "wrong type",
 }
 
 // Known reports whether the code is one of this version's errors. There are few of those, while a peer may send any number.
@@ -149,4 +153,18 @@ func clip(s string, limit int) string {
 		}
 		return ' '
 	}, s)
+}
+
+// MarshalText returns the name of the outcome.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads unknown, not run or ran.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for known := Unknown; known <= Ran; known++ {
+		if known.String() == string(text) {
+			*o = known
+			return nil
+		}
+	}
+	return fmt.Errorf("outcome %q: say unknown, not run or ran", clip(string(text), maxLogText))
 }

@@ -92,6 +92,9 @@ type answers struct {
 	open    int               // calls that are not answered yet
 	total   uint64            // calls
 	ended   bool
+	left    bool // this side has said goodbye
+
+	last, lastLarge uint64 // numbers of the last calls that were taken, by stream
 }
 
 func newAnswers(s *Session, h Handler) *answers {
@@ -159,7 +162,7 @@ func (a *answers) use(out *outbox[*replyBatch], stream *stream) {
 }
 
 // receive reads the calls of one stream until the session ends.
-func (a *answers) receive(read func(any) error) error {
+func (a *answers) receive(read func(any) error, last *uint64) error {
 	var b callBatch
 	for {
 		b.reset()
@@ -169,14 +172,14 @@ func (a *answers) receive(read func(any) error) error {
 		if err := b.unpack(); err != nil {
 			return err
 		}
-		tooMany, now := !a.admit(len(b.Seq)), time.Now() // once for all: it takes as long as to find a value
+		why, now := a.admit(b.Seq, last), time.Now() // once for all: it takes as long as to find a value
 		for i, seq := range b.Seq {
 			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), Came: now, seq: seq, to: a}
 			switch {
 			case at(b.Flags, i)&callVoid != 0:
 				a.void()
-			case tooMany:
-				c.Fail(Errorf(Overloaded, NotRun, "more than %d calls in flight", maxCalls))
+			case why != nil:
+				c.Fail(why)
 			default:
 				a.handler.ServeCall(c)
 			}
@@ -191,14 +194,37 @@ func (a *answers) receive(read func(any) error) error {
 	}
 }
 
-// admit begins n calls, and reports whether there are not too many.
-func (a *answers) admit(n int) bool {
+// admit begins the calls of one batch. It returns why none of them is taken, or nil and notes the last one.
+func (a *answers) admit(seqs []uint64, last *uint64) *Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	n := len(seqs)
 	a.reading++
 	a.open += n
 	a.total += uint64(n)
-	return a.open <= maxCalls
+	switch {
+	case a.left:
+		return &Error{Code: Leaving, Outcome: NotRun}
+	case n > 0:
+		*last = seqs[n-1]
+	}
+	if a.open > maxCalls {
+		return Errorf(Overloaded, NotRun, "more than %d calls in flight", maxCalls)
+	}
+	return nil
+}
+
+// leave takes no more calls, and tells the peer which were the last ones.
+func (a *answers) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.left || a.small.stop {
+		return
+	}
+	a.left = true
+	b := a.small.fill
+	b.Goodbye, b.Last, b.LastLarge = true, a.last, a.lastLarge
+	a.small.signal()
 }
 
 // served returns the number of calls, and how many are not answered yet.
@@ -206,6 +232,13 @@ func (a *answers) served() (total uint64, open int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.total, a.open
+}
+
+// hasLeft reports whether this side takes no more calls.
+func (a *answers) hasLeft() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.left
 }
 
 // void ends a call that was withdrawn before it was sent.

@@ -122,6 +122,33 @@ func (s *Session) Flush() {
 	s.answers.large.flush()
 }
 
+// Goodbye refuses the peer's calls from now on with Leaving, and tells the peer which call was the last one taken. So
+// the calls after it are known not to have run, even if the session ends before they are answered. Operations, and
+// calls of this side, go on.
+func (s *Session) Goodbye() { s.answers.leave() }
+
+// Leaving is closed when the peer has said Goodbye: calls fail with Leaving, and have not run.
+func (s *Session) Leaving() <-chan struct{} { return s.calls.goodbye }
+
+// Finish closes the session. After Goodbye it first waits until the peer's calls have been answered and the peer has
+// received the answers, but not much longer than half a second.
+func (s *Session) Finish() {
+	defer s.Close()
+	s.Flush()
+	if !s.answers.hasLeft() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	for _, open := s.answers.served(); open > 0 && s.Err() == nil && ctx.Err() == nil; _, open = s.answers.served() {
+		time.Sleep(time.Millisecond)
+	}
+	s.Flush()
+	if s.Err() == nil {
+		_, _ = s.Ping(ctx) // frames come in order, so the answer shows that those before have come
+	}
+}
+
 // Close ends the session and waits for its goroutines. Calls in flight fail with Closed. It does
 // not wait for a stuck peer. It must not be called from a Handler: use Shut there.
 func (s *Session) Close() error {
@@ -290,5 +317,9 @@ func (s *Session) accept() error {
 // answer serves one of the peer's streams of calls.
 func (s *Session) answer(stream *stream, out *outbox[*replyBatch], buffer int) error {
 	s.wg.Go(func() { s.end(out.run(s.done)) })
-	return s.answers.receive(newFrameReader(stream, buffer).read)
+	last := &s.answers.last
+	if out != s.answers.small {
+		last = &s.answers.lastLarge
+	}
+	return s.answers.receive(newFrameReader(stream, buffer).read, last)
 }

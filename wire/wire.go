@@ -52,12 +52,13 @@ const (
 	maxUnproved    = 48 << 10 // bytes after that
 
 	handshakeTimeout  = 3 * time.Second
-	helloTimeout      = handshakeTimeout / 2  // of it, for the ClientHello, which follows the connection at once
-	acceptPause       = 50 * time.Millisecond // after an error, before the next connection is accepted
-	troubleEpisode    = time.Minute           // errors of accept that are closer together are one trouble
-	keepAliveInterval = 1 * time.Second       // how often a peer that is in use is asked for a sign of life …
-	giveUp            = 2 * time.Second       // … and how long it may take: a paused peer is lost after 3 s
-	maxSilence        = 15                    // intervals after which an idle one is asked
+	helloTimeout      = handshakeTimeout / 2   // of it, for the ClientHello, which follows the connection at once
+	acceptPause       = 50 * time.Millisecond  // after an error, before the next connection is accepted
+	troubleEpisode    = time.Minute            // errors of accept that are closer together are one trouble
+	keepAliveInterval = 1 * time.Second        // how often a peer that is in use is asked for a sign of life …
+	giveUp            = 2 * time.Second        // … and how long it may take: a paused peer is lost after 3 s
+	finishTime        = 500 * time.Millisecond // for a session that closes to give its last answers
+	maxSilence        = 15                     // intervals after which an idle one is asked
 )
 
 // The range of protocol versions that this package speaks. Since version 2 large values have a stream of their own.
@@ -116,6 +117,8 @@ type Request struct {
 	Relay  bool   // the peer shall ask the owner itself, and nobody else, as the caller cannot reach it
 	Fresh  bool   // not from a value that the worker has already
 	Trace  string // what it is part of, as W3C traceparent; empty if that is not known
+
+	Chain string // workers that wait for the answer, as the callers have them; older peers ignore it
 
 	IsCall bool   // it brings the worker a message, which the rest is
 	Data   string // at most MaxValue bytes

@@ -137,7 +137,7 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 			return "queue", fmt.Errorf("%d: how many calls may wait for one id, at least 1", v.Queue)
 		}
 	}
-	v.Concurrency = source.Concurrency(sourceOf(k.Source))
+	v.Concurrency = source.Concurrency(*k.Source)
 	if k.Concurrency != nil {
 		if v.Concurrency = *k.Concurrency; v.Concurrency < 0 {
 			return "concurrency", fmt.Errorf("%d: how many runs may go on at a time on a node, or 0 for no limit", v.Concurrency)
@@ -150,7 +150,7 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 	}
 	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
 	v.Definition = fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
-		sourceOf(k.Source), k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
+		*k.Source, k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
 	// What a node can do at a time, and keep, depends on its machine, so nodes may differ about that.
 	kinds[kind] = v
 	return "", nil
@@ -166,7 +166,9 @@ func (k *kindConfig) answerer(v *node.Kind, env source.Env) (key string, err err
 			return key, fmt.Errorf("not with serial = true: %s", why)
 		}
 		v.Serial, err = source.ParseSerial(*k.Source, env)
-	case k.Source != nil:
+	case k.Source == nil:
+		return "source", errors.New(`say where values come from: source = "exec:PROGRAM ARGS…", an http(s):// address with {id} in it, or "random" for a trial`)
+	default:
 		v.Source, err = source.Parse(*k.Source, env)
 		v.Inline = source.IsInline(*k.Source)
 	}
@@ -190,19 +192,12 @@ func (k *kindConfig) notSerial() (key, why string) {
 	return "", ""
 }
 
-func sourceOf(spec *string) string {
-	if spec == nil {
-		return "random"
-	}
-	return *spec
-}
-
-// lineOf returns the line on which a key is set, or 1 if it cannot be found.
+// lineOf returns the line on which a key is set, or that of its table, or 1 if neither can be found.
 func lineOf(data []byte, key ...string) int {
 	want := strings.Join(key, ".")
 	var p unstable.Parser
 	p.Reset(data)
-	table := ""
+	table, found := "", 1
 	for p.NextExpression() {
 		e := p.Expression()
 		var names []string
@@ -213,12 +208,14 @@ func lineOf(data []byte, key ...string) int {
 		}
 		path := strings.Join(names, ".")
 		if e.Kind == unstable.Table {
-			table = path + "."
+			if table = path + "."; strings.HasPrefix(want, table) {
+				found = line
+			}
 			continue
 		}
 		if table+path == want || strings.HasPrefix(want, table+path+".") { // the latter within an inline table
 			return line
 		}
 	}
-	return 1
+	return found
 }

@@ -84,6 +84,7 @@ type member struct {
 	reapAfter time.Duration
 	maxMemory size
 	clients   int
+	drain     time.Duration
 	logLevel  string
 	logFormat string
 	web       web
@@ -103,6 +104,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
 	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
+	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
 	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
@@ -113,6 +115,8 @@ type running struct {
 	*node.Node
 	web *webServer // or nil
 	log *slog.Logger
+
+	drain time.Duration // that calls have when the node leaves
 }
 
 // start starts the node that the flags describe.
@@ -121,8 +125,8 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log}
-	if r.web, err = m.web.listen(log); err != nil {
+	r := &running{log: log, drain: m.drain}
+	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}
 	if r.Node, err = node.Start(c); err != nil {
@@ -151,12 +155,14 @@ func (r *running) join(ctx context.Context, names []string) error {
 	return err
 }
 
-// leave closes the node: what is asked by HTTP has 5 s, and then running calls have 5 s.
+// leave closes the node: HTTP requests have --drain-timeout to end, and then other calls have as long.
 func (r *running) leave() error {
 	if r.web != nil {
 		r.web.close()
 	}
-	if err := r.Close(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
+	defer cancel()
+	if err := r.Close(ctx); err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}
 	r.log.Info("left", "node", r.Self())
@@ -192,6 +198,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	if m.clients < 1 {
 		return c, "", usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
+	}
+	if m.drain <= 0 || m.web.delay < 0 {
+		return c, "", usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
 	}
 	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {

@@ -45,7 +45,7 @@ func (l *lockedText) String() string {
 func startHangup(t *testing.T, terminal bool, command ...string) *hangupTest {
 	t.Helper()
 	h := &hangupTest{log: &lockedText{}, file: filepath.Join(t.TempDir(), "kinds.toml")}
-	h.write(t, "[kind.old]\n")
+	h.write(t, "[kind.old]\nsource = 'random'\n")
 	for i, arg := range command {
 		command[i] = strings.ReplaceAll(arg, "CONFIG", h.file)
 	}
@@ -156,7 +156,7 @@ func TestHangup(t *testing.T) {
 			t.Parallel()
 			h := startHangup(t, c.terminal, c.command...)
 			h.awaitLog("listening")
-			h.write(t, "[kind.new]\n")
+			h.write(t, "[kind.new]\nsource = 'random'\n")
 			h.hangUp(false)
 			h.awaitLog(c.want)
 			if c.want != nothing {
@@ -193,7 +193,7 @@ func TestHangupUnderNohup(t *testing.T) {
 		}
 	}
 	await("listening")
-	h.write(t, "[kind.new]\n")
+	h.write(t, "[kind.new]\nsource = 'random'\n")
 	h.hangUp(true)
 	h.hangUp(false)
 	await("names=[new]")

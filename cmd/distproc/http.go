@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/gateway"
@@ -21,12 +22,14 @@ type web struct {
 	tokenFile string
 	open      bool
 	hosts     []string
+	delay     time.Duration
 }
 
 func (w *web) register(f *pflag.FlagSet) {
 	f.StringVar(&w.addr, "http", "", "answer HTTP requests on `HOST:PORT`, such as 127.0.0.1:8080: values, calls, metrics (default off)")
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
 	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
+	f.DurationVar(&w.delay, "drain-delay", time.Second, "how long a node that ends still answers HTTP while /readyz says 503 and connections close after an answer; more than a balancer needs to notice")
 	f.StringSliceVar(&w.hosts, "http-host", nil, "`NAMES` by which a proxy on this machine asks for a gateway on loopback; others are refused")
 }
 
@@ -40,7 +43,7 @@ type webServer struct {
 }
 
 // listen takes the address, so that a mistake shows before the node starts. It returns nil if there is none.
-func (w *web) listen(log *slog.Logger) (*webServer, error) {
+func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) {
 	if w.addr == "" {
 		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {
 			return nil, usagef("--http-token-file, --http-open and --http-host are of no use without --http HOST:PORT")
@@ -50,7 +53,7 @@ func (w *web) listen(log *slog.Logger) (*webServer, error) {
 	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
 		return nil, usageError{fmt.Errorf("--http: %w", err)}
 	}
-	s := &webServer{config: gateway.Config{Hosts: w.hosts, Logger: log}}
+	s := &webServer{config: gateway.Config{Hosts: w.hosts, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
 	var err error
 	if w.tokenFile != "" {
 		if s.config.Token, err = gateway.ReadToken(w.tokenFile); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,14 +29,17 @@ type fake struct {
 	workers []node.WorkerInfo
 	why     node.Explanation
 
-	asked   []string // METHOD kind id
+	mu      sync.Mutex
+	asked   []string // METHOD kind id; guarded by mu, as some are asked at the same time
 	message node.Value
 	ctx     context.Context
 	entered chan struct{} // closed when the first question is there, if not nil
 }
 
 func (f *fake) answer(ctx context.Context, what string) (node.Reply, error) {
+	f.mu.Lock()
 	f.asked, f.ctx = append(f.asked, what), ctx
+	f.mu.Unlock()
 	if f.entered != nil {
 		close(f.entered)
 	}
@@ -87,6 +91,11 @@ func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (n
 func (f fakeFamily) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
 	_, err := f.answer(ctx, "why "+f.kind+" "+id.String())
 	return f.why, err
+}
+
+func (f fakeFamily) Invalidate(ctx context.Context, id node.ID) (bool, error) {
+	_, err := f.answer(ctx, "invalidate "+f.kind+" "+id.String())
+	return err == nil && id != node.IntID(8), err
 }
 
 func (f fakeFamily) RequestVia(context.Context, string, node.ID) (node.Reply, error) {

@@ -7,7 +7,7 @@
 // its status and what became of the call (problem.go). Nothing is sent before it is complete, so every failure has a
 // status of its own.
 //
-// The handlers: request.go asks for values and makes calls, account.go tells of the cluster, and health.go of this process.
+// The handlers: request.go asks for values and makes calls, invalidate.go has values forgotten, account.go tells of the cluster, and health.go of this process.
 // openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
 // is [Gateway.Serve]; conns.go, conn.go and body.go bound what a caller can hold; listen.go and token.go decide who may be
 // let in.
@@ -29,6 +29,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node"
@@ -53,6 +54,11 @@ type Config struct {
 	// Ready reports why a request would not work now, or nil. It has 5 s. Nil: always ready.
 	Ready func(ctx context.Context) error
 
+	// When Serve ends, the gateway first says for DrainDelay that it is not ready, and closes each connection after the next
+	// answer, so that balancers and clients go elsewhere. Then requests have DrainTimeout to end.
+	DrainDelay   time.Duration // 0
+	DrainTimeout time.Duration // 5 s
+
 	Metrics      http.Handler // of GET /metrics; nil: there are none
 	Token        string       // that all but /healthz and /readyz must bear; empty: nobody needs one. See ReadToken
 	LoopbackOnly bool         // refuse a Host that is neither loopback nor in Hosts; Serve does so by itself on loopback
@@ -68,6 +74,7 @@ type Gateway struct {
 	flush    func()              // of log
 	probes   *singleflight.Group // of Ready
 	refusals *boundedlog.Repeats
+	draining *atomic.Bool // Serve is about to end; each Serve has its own
 
 	bodies   *semaphore.Weighted // bytes of large bodies that calls hold
 	marshals *semaphore.Weighted // answers that become JSON
@@ -84,6 +91,7 @@ func New(c Config) *Gateway {
 		flush:    flush,
 		probes:   new(singleflight.Group),
 		refusals: new(boundedlog.Repeats),
+		draining: new(atomic.Bool),
 
 		bodies:   semaphore.NewWeighted(maxBodies),
 		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),

@@ -115,6 +115,10 @@ func TestCrossOrigin(t *testing.T) {
 		{"GET", "Sec-Fetch-Site=same-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document", false},
 		{"GET", "Sec-Fetch-Site=same-site Sec-Fetch-Mode=no-cors", false},
 		{"GET", "Sec-Fetch-Site=same-origin Referer=http://proxy.example/", true}, // which rewrites the Host
+		{"DELETE", "", true},
+		{"DELETE", "Origin=http://localhost:8080", true},
+		{"DELETE", "Origin=http://evil.example", false},
+		{"DELETE", "Sec-Fetch-Site=same-site Sec-Fetch-Mode=cors", false},
 		{"GET", "", true},
 		{"GET", "Origin=http://localhost:8080", true},
 		{"GET", "Origin=http://evil.example", false},
@@ -130,6 +134,7 @@ func TestCrossOrigin(t *testing.T) {
 	} {
 		for _, target := range map[string][]string{
 			"GET": {"/v1/request/7", "/v1/request/7?refresh=true", "/v1/value/7"}, "POST": {"/v1/call/price/7"},
+			"DELETE": {"/v1/value/7", "/v1/value?id=7"},
 		}[c.method] {
 			f := newFake()
 			res := askAs(t, newGateway(f), c.method, target, c.headers)

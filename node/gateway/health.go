@@ -23,15 +23,20 @@ func (g *Gateway) healthy(_ context.Context, x *exchange) error {
 func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if g.config.Ready != nil {
-		if err := g.probe(ctx); err != nil {
-			p := newProblem(http.StatusServiceUnavailable, "not ready", "a request does not work now")
-			if g.authorized(x.r) {
-				p.Detail += clip(": " + err.Error())
-			}
-			p.header.Set("Retry-After", "1")
-			return p
+	var err error
+	switch {
+	case g.draining.Load():
+		err = errClosing
+	case g.config.Ready != nil:
+		err = g.probe(ctx)
+	}
+	if err != nil {
+		p := newProblem(http.StatusServiceUnavailable, "not ready", "a request does not work now")
+		if g.authorized(x.r) {
+			p.Detail += clip(": " + err.Error())
 		}
+		p.header.Set("Retry-After", "1")
+		return p
 	}
 	x.send(http.StatusOK, textType, strings.NewReader("ok\n"))
 	return nil

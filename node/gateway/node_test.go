@@ -49,7 +49,7 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 			t.Fatal(err)
 		}
 		l.Close()
-		n, err := node.Start(node.Config{Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
+		n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,19 +126,21 @@ func TestDocumentIsStrict(t *testing.T) {
 }
 
 func TestRoutesAreInTheDocument(t *testing.T) {
-	paths := document(t).doc.Paths.Map()
+	paths, known := document(t).doc.Paths.Map(), map[string]bool{}
 	for _, rt := range routes {
-		item := paths[rt.pattern]
+		item := document(t).doc.Paths.Value(rt.pattern)
 		if item == nil {
 			t.Errorf("%s is not in the document", rt.pattern)
 			continue
 		}
-		delete(paths, rt.pattern)
 		operations := item.Operations()
-		if got := slices.Sorted(maps.Keys(operations)); !slices.Equal(got, rt.methods()) {
-			t.Errorf("%s has %v in the document, not %v", rt.pattern, got, rt.methods())
-		}
-		for method, o := range operations {
+		for _, method := range rt.methods() {
+			o := operations[method]
+			if o == nil {
+				t.Errorf("%s %s is not in the document", method, rt.pattern)
+				continue
+			}
+			known[method+" "+rt.pattern] = true
 			var query, inPath []string
 			for _, p := range o.Parameters {
 				if p.Value.In == "query" {
@@ -165,8 +167,12 @@ func TestRoutesAreInTheDocument(t *testing.T) {
 			}
 		}
 	}
-	for path := range paths {
-		t.Errorf("%s is in the document and nowhere else", path)
+	for path, item := range paths {
+		for method := range item.Operations() {
+			if !known[method+" "+path] {
+				t.Errorf("%s %s is in the document and nowhere else", method, path)
+			}
+		}
 	}
 }
 
@@ -176,6 +182,9 @@ func TestEveryResponse(t *testing.T) {
 	for _, rt := range routes {
 		target := strings.NewReplacer("{id}", "7", "{kind}", "price").Replace(rt.pattern)
 		method, wants := rt.methods()[0], map[string]bool{}
+		if rt.pattern == "/v1/value" {
+			target += "?id=7"
+		}
 		for status := range d.doc.Paths.Value(rt.pattern).GetOperation(method).Responses.Map() {
 			wants[status] = true
 		}
@@ -197,7 +206,7 @@ func TestEveryResponse(t *testing.T) {
 			r := httptest.NewRequest(method, target, nil)
 			switch status {
 			case "400":
-				r = httptest.NewRequest(method, target+"?nonsense=1", nil)
+				r = httptest.NewRequest(method, strings.TrimSuffix(target, "?id=7")+"?nonsense=1", nil)
 			case "401":
 				c.Token = "a token of some length"
 			case "403":

@@ -45,7 +45,7 @@ func parseQuery(raw string, known []string) (url.Values, error) {
 			return nil, badRequest("unknown query parameter %s; there are none here", clipped(name))
 		case !slices.Contains(known, name):
 			return nil, badRequest("unknown query parameter %s; there are %s", clipped(name), strings.Join(known, ", "))
-		case len(query[name]) > 1:
+		case len(query[name]) > 1 && name != "id": // of which there may be many
 			return nil, badRequest("query parameter %s is given more than once", name)
 		}
 	}

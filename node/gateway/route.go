@@ -17,8 +17,9 @@ import (
 // A route is an endpoint. A segment of its pattern in braces stands for any one segment.
 type route struct {
 	pattern string
-	body    bool     // POST, with a body; otherwise GET and HEAD, without
-	runs    bool     // it may run a source or a server
+	body    bool     // POST, with a body; otherwise without
+	remove  bool     // DELETE; otherwise GET and HEAD, unless body is set
+	runs    bool     // it may run a source or a server, or remove something
 	query   []string // the parameters that it knows
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
@@ -27,6 +28,8 @@ type route struct {
 var routes = []route{
 	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
 	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
+	{pattern: "/v1/value/{id}", remove: true, runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).invalidate},
+	{pattern: "/v1/value", remove: true, runs: true, query: []string{"id", "kind", "timeout"}, handle: (*Gateway).invalidateMany},
 	{pattern: "/v1/call/{kind}/{id}", body: true, runs: true, query: []string{"timeout"}, handle: (*Gateway).call},
 	{pattern: "/v1/owner/{id}", handle: (*Gateway).owner},
 	{pattern: "/v1/why/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).why},
@@ -63,23 +66,30 @@ type exchange struct {
 // [http.ServeMux] would clean away.
 func (x *exchange) find() error {
 	segments := strings.Split(sentPath(x.r.URL), "/")
+	var allowed []string
 	for i := range routes {
 		vars, ok := routes[i].match(segments)
 		if !ok {
 			continue
 		}
 		x.route = &routes[i]
-		if !slices.Contains(x.route.methods(), x.r.Method) {
-			return methodProblem(x.r.Method, x.route.methods())
+		if slices.Contains(x.route.methods(), x.r.Method) {
+			return x.take(vars)
 		}
-		return x.take(vars)
+		allowed = append(allowed, x.route.methods()...)
+	}
+	if allowed != nil {
+		return methodProblem(x.r.Method, allowed)
 	}
 	return pathProblem(segments)
 }
 
 func (rt *route) methods() []string {
-	if rt.body {
+	switch {
+	case rt.body:
 		return []string{http.MethodPost}
+	case rt.remove:
+		return []string{http.MethodDelete}
 	}
 	return []string{http.MethodGet, http.MethodHead}
 }
@@ -153,12 +163,12 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-// WriteHeader notes the status. The connection closes after the answer if it is spare, or if
-// the server would have to read on in a body that nobody wants.
+// WriteHeader notes the status. The connection closes after the answer if it is spare, if the
+// gateway is about to close, or if the server would have to read on in a body that nobody wants.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
-		if x.unread || !x.conn.served() {
+		if x.unread || !x.conn.served() || x.gateway.draining.Load() {
 			x.Header().Set("Connection", "close")
 		}
 		if x.unread {

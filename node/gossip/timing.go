@@ -167,3 +167,15 @@ func (p pace) serf() *serf.Config {
 	c.ReapInterval = 15 * time.Second
 	return c
 }
+
+// MarshalText returns the name of the timing.
+func (t Timing) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads what [ParseTiming] reads.
+func (t *Timing) UnmarshalText(text []byte) error {
+	parsed, err := ParseTiming(string(text))
+	if err == nil {
+		*t = parsed
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestCloseEndsCalls closes a node whose calls take longer than Close may: the callers learn that it closed, and that their calls
+// may have run.
+func TestCloseEndsCalls(t *testing.T) {
+	var running sync.WaitGroup
+	until := func(ctx context.Context) (Value, error) {
+		running.Done()
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}
+	kinds := map[string]Kind{
+		"value": {Exclusive: true, Source: func(ctx context.Context, _ ID) (Value, error) { return until(ctx) }},
+		"server": {Serial: func(context.Context, ID) (Server, error) {
+			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return until(ctx) }), nil
+		}},
+	}
+	host := testHost()
+	var nodes []*Node
+	for i := range 2 {
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Kinds: kinds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close(context.Background())
+		nodes = append(nodes, n)
+	}
+	if err := nodes[1].Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, nodes...)
+	var callers sync.WaitGroup
+	for i, from := range nodes {
+		id := IntID(int64(2*i + 1)) // of the second node
+		running.Add(2)
+		for kind, ask := range map[string]func(context.Context, ID) (Reply, error){
+			"value":  from.Family("value").Request,
+			"server": func(ctx context.Context, id ID) (Reply, error) { return from.Family("server").Call(ctx, id, Value{}) },
+		} {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if _, err := ask(ctx, id); !errors.Is(err, ErrClosed) || OutcomeOf(err) != Unknown {
+					t.Errorf("%s asked by %s: %v (%v), want %v, unknown", kind, from.Self(), err, OutcomeOf(err), ErrClosed)
+				}
+			})
+		}
+	}
+	running.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := nodes[1].Close(ctx); err != nil {
+		t.Error(err)
+	}
+	callers.Wait()
+}
+
+// TestCloseWaits gives Close longer than it takes by itself: a call that needs it is answered.
+func TestCloseWaits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes longer than Close does by itself")
+	}
+	t.Parallel()
+	running := make(chan struct{})
+	n := startNode(t, "1@"+testHost(), Kind{Timeout: time.Minute, Source: func(ctx context.Context, _ ID) (Value, error) {
+		close(running)
+		sleep(ctx, drainTimeout+500*time.Millisecond)
+		return IntValue(1), ctx.Err()
+	}})
+	go func() {
+		<-running
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		n.Close(ctx)
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if reply, err := n.Request(ctx, IntID(1)); err != nil {
+		t.Errorf("%+v, %v", reply, err)
+	}
+}
+
+// TestClosedNode asks a closed node for a value that it has.
+func TestClosedNode(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour})
+	if _, err := n.Request(t.Context(), IntID(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func() error{
+		"Request":    func() error { _, err := n.Request(t.Context(), IntID(1)); return err },
+		"Refresh":    func() error { _, err := n.Refresh(t.Context(), IntID(1)); return err },
+		"Call":       func() error { _, err := n.Family("").Call(t.Context(), IntID(1), Value{}); return err },
+		"Invalidate": func() error { _, err := n.Invalidate(t.Context(), IntID(1)); return err },
+	} {
+		if err := ask(); !errors.Is(err, ErrClosed) || OutcomeOf(err) != NotRun {
+			t.Errorf("%s: %v, want %v", name, err, ErrClosed)
+		}
+	}
+}
+
+// A serverFunc is a server without state.
+type serverFunc func(context.Context, Value) (Value, error)
+
+func (f serverFunc) Call(ctx context.Context, message Value) (Value, error) { return f(ctx, message) }

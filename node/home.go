@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// A client is attached to one node. When that leaves or is lost, the client moves to another member; it goes back when the
+// node is a member again, as that is the node it was told to attach to.
+
+const (
+	attachTime = time.Second     // to attach to another node, or to find out that the first one is back
+	homeEvery  = 2 * time.Second // between two attempts to go back
+)
+
+// attach dials a node.
+func (c *Client) attach(ctx context.Context, a Addr) (*wire.Session, error) {
+	s, err := wire.Dial(ctx, a.HostPort(), c.creds, clientHello(), refuser{})
+	if err != nil {
+		return nil, err
+	}
+	if got := s.Peer().Name; got != a.Name.String() {
+		s.Close()
+		return nil, wire.Errorf(wire.WrongName, NotRun, "%s is %s", a.HostPort(), got)
+	}
+	return s, nil
+}
+
+// Self returns the name of the node that the client is attached to.
+func (c *Client) Self() string { return c.session.Load().Peer().Name }
+
+// maintain sees to it that the client is attached to a node, until the client is closed.
+func (c *Client) maintain() {
+	for {
+		s := c.session.Load()
+		var back <-chan time.Time
+		if s.Peer().Name != c.addr.Name.String() {
+			back = time.After(homeEvery/2 + rand.N(homeEvery))
+		}
+		select {
+		case <-s.Done():
+			c.log.Warn("node down; the client moves to another one", "node", s.Peer().Name, "why", s.Err())
+			c.move(s)
+		case <-s.Leaving():
+			c.log.Info("node leaves; the client moves to another one", "node", s.Peer().Name)
+			c.move(s)
+		case <-back:
+			c.goBack(s)
+		case <-c.ctx.Done():
+			s.Close()
+			return
+		}
+	}
+}
+
+// move replaces a session that has ended, or is about to. It tries until it succeeds, or the client is closed.
+func (c *Client) move(old *wire.Session) {
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		for _, a := range c.choices() {
+			if c.ctx.Err() != nil {
+				return
+			}
+			ctx, cancel := context.WithTimeout(c.ctx, attachTime)
+			s, err := c.attach(ctx, a)
+			cancel()
+			if err == nil {
+				c.replace(old, s)
+				return
+			}
+		}
+		if !sleep(c.ctx, retry/2+rand.N(retry)) {
+			return
+		}
+	}
+}
+
+// choices returns the nodes to attach to: the first one, and then the members in any order.
+func (c *Client) choices() []Addr {
+	list := []Addr{c.addr}
+	for _, p := range c.direct.view.Load().peers {
+		w := c.direct.sessions.seated(p)
+		if a, err := addrOf(p.name, w.Addr); err == nil && p.name != c.addr.Name {
+			list = append(list, a)
+		}
+	}
+	rand.Shuffle(len(list)-1, func(i, j int) { list[i+1], list[j+1] = list[j+1], list[i+1] })
+	return list
+}
+
+// goBack returns to the first node if that is a member of the cluster again. After a restart it is alone for a moment, and
+// would answer for ids of others.
+func (c *Client) goBack(old *wire.Session) {
+	ctx, cancel := context.WithTimeout(c.ctx, attachTime)
+	defer cancel()
+	s, err := c.attach(ctx, c.addr)
+	if err != nil {
+		return
+	}
+	var m viewMessage
+	err = s.Do(ctx, opView, nil, &m)
+	if err != nil || !slices.ContainsFunc(m.Members, func(w wire.Member) bool { return w.Name == old.Peer().Name }) {
+		s.Close()
+		return
+	}
+	c.replace(old, s)
+}
+
+// replace makes s the client's session. The old one ends when its calls have.
+func (c *Client) replace(old, s *wire.Session) {
+	c.session.Store(s)
+	c.log.Info("node up", "node", s.Peer().Name)
+	c.direct.age()
+	if old.Err() != nil {
+		old.Close()
+		return
+	}
+	c.wg.Go(func() {
+		for _, busy := old.Used(); busy && sleep(c.ctx, linger) && old.Err() == nil; _, busy = old.Used() {
+		}
+		old.Close()
+	})
+}
+
+// ended reports whether a session takes no calls any more.
+func ended(s *wire.Session) bool { return s.Err() != nil || isDone(s.Leaving()) }
+
+// retriable reports whether a call that failed may succeed at another node.
+func retriable(err error) (e *wire.Error, ok bool) {
+	e, ok = errors.AsType[*wire.Error](err)
+	return e, ok && (lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner)
+}

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestMessageWithIDs sends a message that holds ids, values and enumerations, as a program does: all of them arrive.
+func TestMessageWithIDs(t *testing.T) {
+	type transfer struct {
+		To      ID
+		Amount  Value
+		ByID    map[ID]Value
+		State   State
+		Reason  EndReason
+		Routing Routing
+		Timing  Timing
+		Outcome Outcome
+	}
+	id := func(s string) ID {
+		v, err := ParseID(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, to := range []string{"7", "-1", "tenant é", "", "\xff\x00", "base64:", "base64:YQ==", strings.Repeat("9", 100)} {
+		for _, v := range []Value{IntValue(1<<63 - 1), IntValue(-5), BytesValue("text \"x\""), BytesValue(""), BytesValue("\xff"), BytesValue("base64:!"),
+			MediaValue("application/json", `{"a":[1,2.5,null]}`), MediaValue("application/json", "1e400"), MediaValue("application/json", "null")} {
+			want := transfer{id(to), v, map[ID]Value{id(to): v}, Stuck, Crashed, Rendezvous, 2, Ran}
+			message, err := ValueOf(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := As[transfer](message)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s arrives as %+v, %v; want %+v", message, got, err, want)
+			}
+		}
+	}
+	for _, name := range []string{"State", "Reason", "Routing", "Timing", "Outcome"} {
+		if _, err := As[transfer](MediaValue("application/json", `{"`+name+`":"nonsense"}`)); err == nil || !strings.Contains(err.Error(), "nonsense") {
+			t.Errorf("%s nonsense: %v", name, err)
+		}
+	}
+}
+
+// TestValueJSON has the forms that are documented.
+func TestValueJSON(t *testing.T) {
+	for want, v := range map[string]Value{
+		`7`:                     IntValue(7),
+		`"seven"`:               BytesValue("seven"),
+		`"\u003cp\u003e"`:       MediaValue("text/html", "<p>"),
+		`"base64:/w=="`:         BytesValue("\xff"),
+		`{"a":1}`:               MediaValue("application/problem+json", `{"a":1}`),
+		`"{"`:                   MediaValue("application/json", `{`), // which it is not
+		`"base64:YmFzZTY0Og=="`: BytesValue("base64:"),
+	} {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil || b.String() != want+"\n" {
+			t.Errorf("%s is written %s, %v; want %s", v, b.String(), err, want)
+		}
+	}
+	for _, bad := range []string{`"base64:?"`} {
+		if err := json.Unmarshal([]byte(bad), new(Value)); err == nil {
+			t.Errorf("%s is a value", bad)
+		}
+		if err := json.Unmarshal([]byte(bad), new(ID)); err == nil {
+			t.Errorf("%s is an id", bad)
+		}
+	}
+	for _, number := range []string{"7", "-12345678901234567890"} {
+		var id ID
+		if err := json.Unmarshal([]byte(number), &id); err != nil || id.String() != number {
+			t.Errorf("the number %s is the id %s, %v", number, id, err)
+		}
+	}
+	for _, bad := range []string{"7.5", "true", "{}"} {
+		if err := json.Unmarshal([]byte(bad), new(ID)); err == nil {
+			t.Errorf("%s is an id", bad)
+		}
+	}
+	if err := json.Unmarshal([]byte(`"`+strings.Repeat("x", MaxIDLen+1)+`"`), new(ID)); err == nil {
+		t.Error("an id of 257 bytes")
+	}
+}

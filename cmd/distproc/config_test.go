@@ -93,9 +93,9 @@ func TestConfigSerialRefuses(t *testing.T) {
 		{head + "queue = 0", "config.toml:4: kind.a.queue: 0: "},
 		{head + "concurrency = -1", "config.toml:4: kind.a.concurrency: -1: "},
 		{head + "max_bytes = '1MiB'", "config.toml:4: kind.a.max_bytes: not with serial = true: no value is kept"},
-		{"[kind.a]\nmax_bytes = -1", "config.toml:2: kind.a.max_bytes: -1: "},
-		{"[kind.a]\nmax_bytes = '0'", `config.toml:2: kind.a.max_bytes: "0" is no size; write it like 512MiB`},
-		{"[kind.a]\nmax_bytes = 'much'", `config.toml:2: kind.a.max_bytes: "much" is no size; write it like 512MiB`},
+		{"[kind.a]\nsource = 'random'\nmax_bytes = -1", "config.toml:3: kind.a.max_bytes: -1: "},
+		{"[kind.a]\nsource = 'random'\nmax_bytes = '0'", `config.toml:3: kind.a.max_bytes: "0" is no size; write it like 512MiB`},
+		{"[kind.a]\nsource = 'random'\nmax_bytes = 'much'", `config.toml:3: kind.a.max_bytes: "much" is no size; write it like 512MiB`},
 		{head + "timeout = '0s'", "config.toml:4: kind.a.timeout: must be more than 0"},
 		{"[kind.a]\nserial = 'yes'", "config.toml:2: kind.a.serial: "},
 		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, ttl, "},
@@ -161,7 +161,7 @@ func TestConfigDurations(t *testing.T) {
 		for text, want := range map[string]time.Duration{
 			`"1h30m"`: 90 * time.Minute, `"forever"`: node.Forever, `"2562047h47m16.854775807s"`: node.Forever,
 		} {
-			kinds, err := kindsOf(t, "[kind.a]\n"+key+" = "+text)
+			kinds, err := kindsOf(t, "[kind.a]\nsource = 'random'\n"+key+" = "+text)
 			if err != nil || get(kinds["a"]) != want {
 				t.Errorf("%s = %s: %v, %v, want %v", key, text, get(kinds["a"]), err, want)
 			}
@@ -170,8 +170,8 @@ func TestConfigDurations(t *testing.T) {
 			`5`: `5 has no unit; for seconds write "5s"`, `0`: `0 has no unit; for seconds write "0s"`, `0.5`: `0.5 has no unit; for seconds write "0.5s"`,
 			`"-5s"`: `"-5s"` + hint, `"5"`: `"5"` + hint, `""`: `""` + hint, `"9999999h"`: `"9999999h"` + hint, `true`: `true` + hint,
 		} {
-			_, err := kindsOf(t, "[kind.a]\n"+key+" = "+text)
-			if want = "config.toml:2: kind.a." + key + ": " + want; err == nil || err.Error() != want {
+			_, err := kindsOf(t, "[kind.a]\nsource = 'random'\n"+key+" = "+text)
+			if want = "config.toml:3: kind.a." + key + ": " + want; err == nil || err.Error() != want {
 				t.Errorf("%s = %s: error %q, want %q", key, text, err, want)
 			}
 		}

@@ -81,22 +81,22 @@ func TestReload(t *testing.T) {
 		applied []string
 		log     string
 	}{
-		"more kinds": {[]string{"^a b c"}, []string{"a b c"}, `level=INFO msg=kinds names="[a b c]"`},
+		"more kinds": {[]string{"^a b c"}, []string{"a b c"}, `level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`},
 		"half written, then whole": {
 			[]string{"^", "a b c"}, []string{"a b c"},
 			`level=WARN msg="kinds would go; the file is read again in 1s" kinds="[a b]"
-level=INFO msg=kinds names="[a b c]"`,
+level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`,
 		},
 		"a kind is gone": {
 			[]string{"^b"}, []string{"b"},
 			`level=WARN msg="kinds would go; the file is read again in 1s" kinds=[a]
-level=INFO msg=kinds names=[b]
+level=INFO msg="kinds changed" by=SIGHUP names=[b]
 level=WARN msg="kinds are gone: the file no longer has them" kinds=[a]`,
 		},
 		"all are gone": {
 			[]string{"^"}, []string{""},
 			`level=WARN msg="kinds would go; the file is read again in 1s" kinds="[a b]"
-level=INFO msg=kinds names=[]
+level=INFO msg="kinds changed" by=SIGHUP names=[]
 level=WARN msg="kinds are gone: the file no longer has them" kinds="[a b]"`,
 		},
 		"written slowly": {
@@ -104,7 +104,7 @@ level=WARN msg="kinds are gone: the file no longer has them" kinds="[a b]"`,
 			`level=WARN msg="kinds would go; the file is read again in 1s" kinds="[a b]"
 ` + again + `"file:1: half"
 level=WARN msg="kinds would go; the file is read again in 1s" kinds=[b]
-level=INFO msg=kinds names="[a b c]"`,
+level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`,
 		},
 		"wrong for good": {[]string{"^half a"}, nil, again + `"file:1: half a"`},
 		"wrong in another way at last": {
@@ -112,11 +112,11 @@ level=INFO msg=kinds names="[a b c]"`,
 			again + `"file:1: half a"` + "\n" + stayed + `send SIGHUP when the file is mended" why="file:1: half b"`,
 		},
 		"refused by the node":   {[]string{"^a b refused"}, nil, again + `refused`},
-		"renamed into place":    {[]string{"^none", "a b c"}, []string{"a b c"}, again + `"file does not exist"` + "\n" + `level=INFO msg=kinds names="[a b c]"`},
+		"renamed into place":    {[]string{"^none", "a b c"}, []string{"a b c"}, again + `"file does not exist"` + "\n" + `level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`},
 		"removed":               {[]string{"^none"}, nil, again + `"file does not exist"`},
 		"mended too late":       {append([]string{"^half"}, append(make([]string, 15), "a b c")...), nil, again + `"file:1: half"`},
-		"SIGHUP when it is":     {append([]string{"^half"}, append(make([]string, 15), "^a b c")...), []string{"a b c"}, again + `"file:1: half"` + "\n" + `level=INFO msg=kinds names="[a b c]"`},
-		"SIGHUP time and again": {[]string{"^a b c", "^", "^", "^", "^", "^", "^"}, []string{"a b c", "a b c"}, strings.Repeat(`level=INFO msg=kinds names="[a b c]"`+"\n", 2)},
+		"SIGHUP when it is":     {append([]string{"^half"}, append(make([]string, 15), "^a b c")...), []string{"a b c"}, again + `"file:1: half"` + "\n" + `level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`},
+		"SIGHUP time and again": {[]string{"^a b c", "^", "^", "^", "^", "^", "^"}, []string{"a b c", "a b c"}, strings.Repeat(`level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`+"\n", 2)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

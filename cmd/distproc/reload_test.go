@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ import (
 // A reloadTest is a reloader of a file that is a list of kinds, such as "a b". The file "half" is
 // wrong, and "none" is not there.
 type reloadTest struct {
-	file    string
+	file    atomic.Pointer[string] // what is in the file
 	applied []string
 	log     bytes.Buffer
 	hangups chan struct{}
@@ -28,13 +29,15 @@ type reloadTest struct {
 }
 
 func startReload(t *testing.T, file string) *reloadTest {
-	r := &reloadTest{file: file, hangups: make(chan struct{}, 1)}
+	r := &reloadTest{hangups: make(chan struct{}, 1)}
+	r.file.Store(&file)
 	r.reader = reloader{
 		read: func() ([]byte, error) {
-			if r.file == "none" {
+			text := *r.file.Load()
+			if text == "none" {
 				return nil, fs.ErrNotExist
 			}
-			return []byte(r.file), nil
+			return []byte(text), nil
 		},
 		parse: func(data []byte) (map[string]node.Kind, error) {
 			if strings.Contains(string(data), "half") {
@@ -124,7 +127,7 @@ level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`,
 				for i, step := range c.steps {
 					text, signal := strings.CutPrefix(step, "^")
 					if i == 0 || text != "" {
-						r.file = text
+						r.file.Store(&text)
 					}
 					if signal {
 						r.hangups <- struct{}{}
@@ -153,7 +156,8 @@ func TestReloadUnstable(t *testing.T) {
 		r := startReload(t, "a b")
 		r.hangups <- struct{}{}
 		for i := range 30 {
-			r.file = fmt.Sprintf("a b c%d", i)
+			text := fmt.Sprintf("a b c%d", i)
+			r.file.Store(&text)
 			time.Sleep(500 * time.Millisecond)
 			synctest.Wait()
 		}

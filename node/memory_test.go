@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,9 +132,9 @@ func TestMemoryIsCounted(t *testing.T) {
 }
 
 func doWithValues(t *rapid.T) {
-	fail := false
+	var fail atomic.Bool
 	source := func(_ context.Context, id ID) (Value, error) {
-		if fail {
+		if fail.Load() {
 			return Value{}, fmt.Errorf("an error of some length about %s", id)
 		}
 		return BytesValue(strings.Repeat("x", rand.IntN(100))), nil
@@ -144,7 +145,7 @@ func doWithValues(t *rapid.T) {
 	t.Repeat(map[string]func(*rapid.T){
 		"request":    func(t *rapid.T) { _, _ = r.request(context.Background(), id.Draw(t, "id")) },
 		"invalidate": func(t *rapid.T) { r.invalidate(id.Draw(t, "id")) },
-		"fail":       func(*rapid.T) { fail = !fail },
+		"fail":       func(*rapid.T) { fail.Store(!fail.Load()) },
 		"wait":       func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 5).Draw(t, "ms")) * time.Millisecond) },
 		"retain": func(t *rapid.T) {
 			gone := id.Draw(t, "id")
@@ -268,7 +269,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 func TestReplacedValuesGo(t *testing.T) {
 	const size, ids, rounds = 256 << 10, 8, 12
 	value := strings.Repeat("x", size)
-	fails := false
+	var fails atomic.Bool
 	for name, replace := range map[string]func(r *registry, id ID){
 		"refresh": func(r *registry, id ID) {
 			r.invalidate(id)
@@ -284,19 +285,19 @@ func TestReplacedValuesGo(t *testing.T) {
 		},
 		"failing": func(r *registry, id ID) {
 			_, _ = r.request(context.Background(), id)
-			fails = true
+			fails.Store(true)
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fails = false
+			fails.Store(false)
 			kind := Kind{TTL: 10 * time.Millisecond, ServeStale: time.Hour, CacheErrors: time.Second}
 			if name == "refresh" || name == "adopt" {
 				kind = Kind{TTL: time.Hour}
 			}
 			kind.Source = func(context.Context, ID) (Value, error) {
-				if fails {
+				if fails.Load() {
 					return Value{}, errors.New("down")
 				}
 				return BytesValue(strings.Clone(value)), nil

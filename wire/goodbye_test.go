@@ -21,7 +21,7 @@ func TestGoodbye(t *testing.T) {
 		wg.Go(func() {
 			r := Request{Num: int64(i)}
 			if i%10 == 0 {
-				r.Data = large
+				r.Data, r.IsCall = large, true
 			}
 			for {
 				_, err := a.ask(t.Context(), &r, long)

@@ -58,8 +58,13 @@ func TestWriting(t *testing.T) {
 // TestSlowReadersEnd has peers read none of their large answers, while there is little room for these:
 // their sessions end before the time that each has alone.
 func TestSlowReadersEnd(t *testing.T) {
-	writing.limit = 2 << 20
-	defer func() { writing.limit = maxWriting }()
+	limit := func(n int) {
+		writing.mu.Lock()
+		defer writing.mu.Unlock()
+		writing.limit = n
+	}
+	limit(2 << 20)
+	defer limit(maxWriting)
 	big := strings.Repeat("x", MaxValue)
 	var victims []*Session
 	for range 6 {

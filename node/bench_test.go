@@ -64,7 +64,7 @@ func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()
 	var nodes []*Node
 	for i := range size {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: Kind{TTL: time.Hour}})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{TTL: time.Hour})})
 		if err != nil {
 			b.Fatal(err)
 		}

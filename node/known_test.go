@@ -43,7 +43,7 @@ func TestRestartFindsMembers(t *testing.T) {
 	a = startKnown(t, a.Self(), dir, testCookie)
 	awaitView(t, a, b)
 
-	// One that was disconnected forgets them, and is not joined by those that had its name.
+	// A disconnected node forgets them, and nodes that knew its name do not join it.
 	b.known.add([]Addr{a.addr}, true)
 	if err := b.Disconnect(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // A node with the cluster's cookie may open a session before it has a seat, or after it has lost it.
-// What it may ask then:
+// Its rights then:
 //
 //	opTell      yes, but it counts only for the asker itself: it may know the cluster that this node has left
 //	opRetire    yes: it is about the session that it comes on

@@ -151,7 +151,7 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
 	v.Definition = fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
 		*k.Source, k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
-	// What a node can do at a time, and keep, depends on its machine, so nodes may differ about that.
+	// Concurrency and MaxBytes are left out: they depend on the machine, so nodes may differ.
 	kinds[kind] = v
 	return "", nil
 }

@@ -97,7 +97,7 @@ func TestHTTPContentEncoding(t *testing.T) {
 	}
 }
 
-// What a body becomes is bounded as the body itself.
+// A decoded body has the same limit as the body itself.
 func TestHTTPEncodedLimit(t *testing.T) {
 	codings := map[string]string{"gzip": "gzip", "deflate": "zlib", "gzip, gzip": "gzip gzip"}
 	bodies := map[string][]byte{}

@@ -16,7 +16,7 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// What no server can have got has not run.
+// A request that no server can have received has not run.
 func TestHTTPNotBegun(t *testing.T) {
 	s := httptest.NewServer(nil)
 	refused := s.URL
@@ -54,7 +54,7 @@ func TestHTTPProxyFails(t *testing.T) {
 	n.checkOutcome("7", node.NotRun, "Bad Gateway")
 }
 
-// What was sent, and not answered, may have run.
+// A request that was sent but not answered may have run.
 func TestHTTPMayHaveRun(t *testing.T) {
 	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -67,7 +67,7 @@ func TestHTTPMayHaveRun(t *testing.T) {
 	newTestNode(t, s.URL+"/{id}", 50*time.Millisecond).checkOutcome("slow", node.Unknown, "took too long")
 }
 
-// What was answered has run.
+// A request that was answered has run.
 func TestHTTPRan(t *testing.T) {
 	refused := httptest.NewServer(nil)
 	refused.Close()

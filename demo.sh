@@ -29,7 +29,8 @@ run env CGO_ENABLED=0 go build -o "$tmp/distproc" ./cmd/distproc
 
 # A cookie and a home of its own: the demo touches no file of the user's.
 for variable in "${!DISTPROC_@}"; do unset "$variable"; done
-export DISTPROC_COOKIE HOME="$tmp" XDG_CONFIG_HOME="$tmp" XDG_STATE_HOME="$tmp"
+export DISTPROC_COOKIE HOME="$tmp/home" XDG_CONFIG_HOME="$tmp/home" XDG_STATE_HOME="$tmp/home"
+mkdir "$tmp/home"
 DISTPROC_COOKIE=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 
 for node in 2@127.0.0.1 3@127.0.0.1; do

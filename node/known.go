@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -41,6 +42,7 @@ const (
 type known struct {
 	path    string        // of the file, or empty
 	changed chan struct{} // of capacity 1: the view has changed
+	failed  atomic.Bool   // the last save failed
 
 	mu    sync.Mutex
 	names map[string]*knownName // by NAME@HOST:PORT; guarded by mu
@@ -204,7 +206,9 @@ func (n *Node) remember() {
 		return
 	}
 	n.known.add(list, false)
-	if err := n.known.save(); err != nil {
+	err := n.known.save()
+	// A disk that is full fails each time, and is told of once.
+	if failed := err != nil; n.known.failed.Swap(failed) != failed && failed {
 		n.log.Warn("cannot remember the members; a restart without --join starts a new cluster", "err", err)
 	}
 }

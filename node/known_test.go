@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,4 +190,32 @@ func TestCloseWaitsForMembers(t *testing.T) {
 	}
 	close(release)
 	<-closed
+}
+
+// TestUnwritableStateIsToldOnce has a folder of state that cannot be made.
+func TestUnwritableStateIsToldOnce(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log safeBuffer
+	host := testHost()
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, StateDir: dir, Default: orRandom(Kind{}),
+		Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	other := startNode(t, "2@"+host, Kind{})
+	if err := n.Join(t.Context(), other.Self()); err != nil {
+		t.Fatal(err)
+	}
+	awaitView(t, n, other)
+	n.remember()
+	n.remember()
+	n.flushLog()
+	if told := strings.Count(log.String(), "cannot remember the members"); told != 1 {
+		t.Errorf("told %d times, want once:\n%s", told, log.String())
+	}
 }

@@ -102,8 +102,8 @@ func FuzzBatch(f *testing.F) {
 	f.Add(uint64(0), int64(0), "", false, "", int64(0))
 	f.Fuzz(func(t *testing.T, seq uint64, num int64, text string, isText bool, kind string, timeout int64) {
 		requests := []Request{{}, {Num: num, Text: text, IsText: isText, Kind: kind}, {}, {Kind: kind, Route: true}}
-		if len(text)+2*len(kind) > maxData {
-			return
+		if len(text)+2*len(kind) > maxData || len(kind) > maxKind {
+			return // a call like this is refused before it is sent
 		}
 		sent := new(callBatch)
 		for i, r := range requests {

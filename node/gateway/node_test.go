@@ -100,7 +100,7 @@ func TestNode(t *testing.T) {
 	if err := json.Unmarshal([]byte(get(t, g, "/v1/nodes").body), &list); err != nil || len(list.Nodes) != 2 || list.Nodes[1].Name != second.Self() || list.Nodes[1].Problem != "" || !strings.Contains(list.Nodes[0].Version, "test") {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if got := get(t, g, "/v1/workers?kind=price").body; strings.Count(got, `"kind":"price"`) != 2 || !strings.Contains(got, `"total":2}`) {
+	if got := get(t, g, "/v1/workers?kind=price").body; strings.Count(got, `"kind":"price"`) != 2 || !strings.Contains(got, `"total":2,"left_out":0}`) {
 		t.Error(got)
 	}
 	if got := get(t, g, "/v1/why/1?kind=price").body; !strings.Contains(got, `"rule":"1 mod 2 = 1"`) || !strings.Contains(got, `"live":true`) {

@@ -95,7 +95,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	m.connection.register(f)
 	f.StringVar(&m.name, "name", "", "this node's `NAME@HOST`, such as 1@127.0.0.1; with :PORT to listen elsewhere than on the port that follows from NAME")
 	f.IntVar(&m.port, "port", 0, "listen on this port")
-	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, and keep trying all that are no members")
+	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, and keep trying all that are no members")
 	m.ttl, m.reapAfter = duration(5*time.Second), duration(10*time.Minute)
 	f.Var(&m.ttl, "ttl", "how long a worker lives, and its answer with it; or forever")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
@@ -146,7 +146,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early if
 // they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
-	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() }) {
+	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
 		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
 	}
 	err := r.Join(ctx, names...)
@@ -178,9 +178,12 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.port < 0 || m.port > 65535 {
 		return c, "", usagef("--port %d: a port is a number from 1 to 65535", m.port)
 	}
-	for _, name := range append([]string{m.name}, m.join...) {
-		if _, err := node.ParseAddr(name); err != nil {
-			return c, "", usageError{err}
+	if _, err := node.ParseAddr(m.name); err != nil {
+		return c, "", usageError{err}
+	}
+	for _, name := range m.join {
+		if err := node.CheckAddr(name); err != nil {
+			return c, "", usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
 	if err := m.check(); err != nil {

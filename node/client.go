@@ -17,7 +17,7 @@ import (
 
 // ClientConfig says to which node a client attaches, and how.
 type ClientConfig struct {
-	Node       string // NAME@HOST or NAME@HOST:PORT
+	Node       string // NAME@HOST, NAME@HOST:PORT, or HOST:PORT: whichever node is there
 	Cookie     []byte
 	TLS        TLSFiles
 	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
@@ -41,7 +41,8 @@ type ClientConfig struct {
 // holds calls up until its session ends, after 3 s, or until their deadlines; and an owner that answers pings but
 // no calls does so for as long as that lasts, because a client does not take nodes for stuck.
 type Client struct {
-	addr    Addr
+	addr    Addr   // of the node, by its name
+	at      string // where it is dialled, host:port
 	creds   *wire.Credentials
 	log     *slog.Logger // bounded
 	flush   func()       // of log
@@ -54,7 +55,7 @@ type Client struct {
 
 // Attach connects to a node. It gives up after 3 s, or when ctx ends.
 func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
-	addr, err := ParseAddr(c.Node)
+	addr, err := parseTarget(c.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -63,15 +64,19 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
-	client := &Client{addr: addr, creds: creds}
+	client := &Client{addr: addr, at: addr.HostPort(), creds: creds}
 	client.log, client.flush = boundedlog.New(c.Logger)
 	first, err := client.attach(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
+	if client.addr.Name, err = ParseName(first.Peer().Name); err != nil {
+		first.Close()
+		return nil, wire.Errorf(wire.WrongName, NotRun, "%s: %v", client.at, err)
+	}
 	client.session.Store(first)
 	client.ctx, client.cancel = context.WithCancel(context.Background())
-	client.direct = newDirect(client.ctx, addr.Name, &client.session, creds, client.log)
+	client.direct = newDirect(client.ctx, client.addr.Name, &client.session, creds, client.log)
 	client.direct.owners = c.Direct
 	client.wg.Go(client.direct.follow)
 	client.wg.Go(client.maintain)

@@ -46,6 +46,37 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// TestManyWorkers has more workers than are listed: the lists count the others.
+func TestManyWorkers(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{Source: constant, TTL: time.Hour})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	most := len(nodes) * maxWorkers
+	for i, step := range []int{most, most + 1, most + 1000} {
+		for id := range step {
+			if _, err := nodes[id%2].Request(t.Context(), IntID(int64(id))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for what, test := range map[string]struct {
+			list  func(context.Context) ([]WorkerInfo, error)
+			count int
+		}{"node": {nodes[1].Workers, most}, "client": {c.Workers, maxWorkers}} {
+			list, err := test.list(t.Context())
+			leftOut := 0
+			for _, w := range list {
+				leftOut += w.LeftOut
+			}
+			if err != nil || len(list) != test.count || leftOut != step-test.count {
+				t.Errorf("%d, %s: %d listed, %d left out, %v; want %d of %d", i, what, len(list), leftOut, err, test.count, step)
+			}
+		}
+	}
+}
+
 // TestClientMoves takes the client's node away: the client goes on at another one, and returns when the node is a member again.
 func TestClientMoves(t *testing.T) {
 	for _, how := range []string{"leaves", "crashes"} {

@@ -97,7 +97,7 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 		if e.Outcome == Unknown {
 			before = Unknown
 		}
-		over := try > maxTries || d.ctx.Err() != nil || !time.Now().Before(until)
+		over := try > maxTries || d.ctx.Err() != nil || ctx.Err() != nil || !time.Now().Before(until)
 		if !failed || over || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
 			return Reply{}, withOutcome(e, before)
 		}

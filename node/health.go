@@ -147,7 +147,7 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 	e, ok := err.(*wire.Error) //nolint:errorlint // a session's errors are not wrapped
 	switch {
 	case ok && request.IsCall && e.Code == wire.DeadlineExceeded: // a server may have much to do, and nothing is tried twice
-	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.Unknown: // an owner's own would say that it ran, or not
+	case ok && e.Code == wire.DeadlineExceeded && e.GaveUp: // also if it says now that the call still waited there
 		id, err := idOf(request)
 		if err != nil || ws != p.session.Load() {
 			return
@@ -165,7 +165,7 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 		s.mu.Unlock()
 		s.moved()
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.NotRun: // perhaps it was never sent
-	case ok && (e.Code == wire.Canceled || lostOnTheWay(e)): // tells nothing
+	case ok && (e.GaveUp || e.Code == wire.Canceled || lostOnTheWay(e)): // tells nothing
 	default:
 		p.health.answered(request.Kind)
 	}

@@ -56,10 +56,12 @@ func TestJudge(t *testing.T) {
 		misses  int
 		doubted bool
 	}{
-		{"missed", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown}, false, 2, true},
-		{"missed on a former session", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown}, true, 1, true},
+		{"missed", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true}, false, 2, true},
+		{"missed in its queue", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun, GaveUp: true}, false, 2, true},
+		{"missed on a former session", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true}, true, 1, true},
 		{"not sent in time", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}, false, 1, true},
-		{"gave up", &wire.Error{Code: wire.Canceled, Outcome: wire.Unknown}, false, 1, true},
+		{"gave up", &wire.Error{Code: wire.Canceled, Outcome: wire.Unknown, GaveUp: true}, false, 1, true},
+		{"gave up in its queue", &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun, GaveUp: true}, false, 1, true},
 		{"the source was too slow", &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran}, false, 0, false},
 		{"the source failed", &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran}, false, 0, false},
 		{"not the owner", &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}, false, 0, false},

@@ -18,15 +18,19 @@ const (
 	homeEvery  = 2 * time.Second // between two attempts to go back
 )
 
-// attach dials a node.
+// attach dials a node, whichever is there if a has no name.
 func (c *Client) attach(ctx context.Context, a Addr) (*wire.Session, error) {
-	s, err := wire.Dial(ctx, a.HostPort(), c.creds, clientHello(), refuser{})
+	at := a.HostPort()
+	if a.Name == c.addr.Name {
+		at = c.at
+	}
+	s, err := wire.Dial(ctx, at, c.creds, clientHello(), refuser{})
 	if err != nil {
 		return nil, err
 	}
-	if got := s.Peer().Name; got != a.Name.String() {
+	if got := s.Peer().Name; a.Node != "" && got != a.Name.String() {
 		s.Close()
-		return nil, wire.Errorf(wire.WrongName, NotRun, "%s is %s", a.HostPort(), got)
+		return nil, wire.Errorf(wire.WrongName, NotRun, "%s is %s", at, got)
 	}
 	return s, nil
 }

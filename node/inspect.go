@@ -92,8 +92,9 @@ func (p *peer) state(failed bool) State {
 	return Alive
 }
 
-// Workers lists the live workers of all nodes that answer within 1 s, at most 1,000 of each node, sorted
-// by node and id. A client gets the first 1,000 of all.
+// Workers lists the live workers of all nodes that answer within 1 s, sorted by node and id. It lists at most
+// 1,000 of each node, of any ids; a client gets the first 1,000 of these. The sum of their LeftOut is the number of those
+// that are not listed.
 func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	seats := n.members.view.Load().peers
 	lists := make([][]WorkerInfo, len(seats))
@@ -200,12 +201,29 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	return s.Ping(ctx)
 }
 
-// workersHere lists the live workers of this node.
+// workersHere lists live workers of this node, and how many it leaves out.
 func (n *Node) workersHere() (list []WorkerInfo) {
+	live := 0
 	for _, r := range n.registries() {
 		list = append(list, r.workers(maxWorkers-len(list))...)
+		count, _, _ := r.count()
+		live += count
+	}
+	if len(list) == maxWorkers {
+		list[len(list)-1].LeftOut = max(0, live-len(list))
 	}
 	return list
+}
+
+// cutWorkers returns the first limit workers of a list. The last one of them counts the others.
+func cutWorkers(list []WorkerInfo, limit int) []WorkerInfo {
+	if len(list) <= limit {
+		return list
+	}
+	for _, w := range list[limit:] {
+		list[limit-1].LeftOut += 1 + w.LeftOut
+	}
+	return list[:limit]
 }
 
 func (n *Node) inspectHere(k key) workerStatus {

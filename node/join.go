@@ -14,7 +14,7 @@ import (
 )
 
 // Connect connects to the named nodes, NAME@HOST or NAME@HOST:PORT, and through each to all that it
-// knows. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
+// knows. A HOST:PORT stands for whichever node is there. Without names it tries 1@ to 5@ the own host. All are tried at the same time, for at
 // most 1 s, or 5 s with the timing for a WAN. The results are in the order of the names.
 func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	if len(names) == 0 {
@@ -58,34 +58,42 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 }
 
 func (n *Node) connect(ctx context.Context, name string) error {
-	a, err := ParseAddr(name)
+	a, err := parseTarget(name)
+	if err == nil {
+		a, err = identify(ctx, a, n.members.creds)
+	}
 	if err != nil {
 		return err
 	}
 	return n.members.connect(ctx, a)
 }
 
-// Join joins the cluster of the named nodes, NAME@HOST or NAME@HOST:PORT. It tries all of them at the same
+// Join joins the cluster of the named nodes, NAME@HOST or NAME@HOST:PORT. A HOST:PORT stands for whichever node is
+// there; it takes the name that this says, and is not tried any more if nobody has by the time Join returns. Join tries all of them at the same
 // time, again and again, and returns nil when this node is in one cluster with one of them; itself does not
 // count, unless there is no other name. The node goes on trying those that are no members by then, as long as it
 // lives. Join fails when ctx ends, and if this node was never in a cluster also when all others refuse it for good, as
 // with [ErrCookie], [ErrDisagreement] or [ErrNameTaken]. The error tells the last reason of each name. A reason is
 // logged when it is not the one of the last try.
 func (n *Node) Join(ctx context.Context, names ...string) error {
-	var addrs []Addr
+	var addrs, unnamed []Addr
 	for _, name := range names {
-		a, err := ParseAddr(name)
+		a, err := parseTarget(name)
 		if err != nil {
 			return err
 		}
-		if a.Name != n.addr.Name {
+		switch a.Name {
+		case n.addr.Name:
+		case Name{Host: a.Host}:
+			unnamed = append(unnamed, a)
+		default:
 			addrs = append(addrs, a)
 		}
 	}
-	if len(addrs) == 0 {
+	n.known.add(addrs, true)
+	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
 		return ctx.Err()
 	}
-	n.known.add(addrs, true)
 	n.joinsBy.Store(int64(n.registry.now() + rollTime))
 	defer n.joinsBy.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
@@ -103,36 +111,58 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		if err == nil {
 			return nil
 		}
-		why = append(why, err)
+		if !errors.Is(err, errSelf) {
+			why = append(why, err)
+		}
 	}
 	if n.ctx.Err() != nil {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
-	return errors.Join(why...)
+	return errors.Join(why...) // nil if there is only this node itself
 }
 
-// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good.
+// errSelf is the error of joining the node itself.
+var errSelf = errors.New("this is the node itself")
+
+// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good. It returns
+// errSelf as it is.
 func (n *Node) join(ctx context.Context, a Addr) error {
 	last, refusals := error(nil), 0
 	for retry := firstRetry; ctx.Err() == nil && n.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := n.members.connect(dial, a)
+		err := n.joinOnce(dial, &a)
 		cancel()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errSelf) {
+			return err
 		}
 		if !isRefusal(err) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {
-			return fmt.Errorf("cannot join %s: %w", a.Name, err)
+			return fmt.Errorf("cannot join %s: %w", a.target(), err)
 		}
 		if ctx.Err() == nil && (last == nil || err.Error() != last.Error()) {
-			n.log.Warn("cannot join, will try again", "node", a.Name.String(), "why", err.Error())
+			n.log.Warn("cannot join, will try again", "node", a.target(), "why", err.Error())
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
 		sleep(ctx, retry/2+rand.N(retry))
 	}
-	return fmt.Errorf("cannot join %s: %w: %w", a.Name, cmp.Or(ctx.Err(), n.ctx.Err()), last)
+	return fmt.Errorf("cannot join %s: %w: %w", a.target(), cmp.Or(ctx.Err(), n.ctx.Err()), last)
+}
+
+// joinOnce tries to join the cluster of the node at a, which has a name from when the node has said it.
+func (n *Node) joinOnce(ctx context.Context, a *Addr) error {
+	if a.Node == "" {
+		named, err := identify(ctx, *a, n.members.creds)
+		switch {
+		case err != nil:
+			return err
+		case named.Name == n.addr.Name:
+			return errSelf
+		}
+		*a = named
+		n.known.add([]Addr{named}, true)
+	}
+	return n.members.connect(ctx, *a)
 }

@@ -120,4 +120,7 @@ type WorkerInfo struct {
 	TTL   time.Duration // until it expires; 0 while it loads
 	Hits  uint64        // calls answered from its value, or by its server
 	Queue int           // calls that wait for it
+
+	// LeftOut is the number of live workers, about, that a list leaves out behind this one. See [Node.Workers].
+	LeftOut int
 }

@@ -185,18 +185,25 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 	return n.registry.now() - began, err
 }
 
+// tryOthers is retry with a deadline. It tries nothing once ctx has ended.
 func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Request, err error, reply *Reply) error {
 	for try := 1; ; try++ {
 		next := p
-		e, ok := errors.AsType[*wire.Error](err)
+		e, again := retriable(err)
 		switch {
-		case ok && e.Code == wire.NotOwner:
+		case !again:
+			return err
+		case ctx.Err() != nil:
+			late := endError(ctx.Err(), e.Outcome)
+			late.Text = e.Error()
+			return late
+		case e.Code == wire.NotOwner:
 			next = n.settle(ctx, id, p, e.Members)
-		case ok && e.Code == wire.Leaving:
+		case e.Code == wire.Leaving:
 			next = n.members.view.Load().place(id)
-		case ok && e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
+		case e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
-		case ok && lostOnTheWay(e) && (e.Outcome == NotRun || !n.exclusive(request)):
+		case e.Outcome == NotRun || !n.exclusive(request):
 			return n.aroundOrHere(ctx, id, p, request, e.Outcome, reply)
 		default:
 			return err

@@ -333,7 +333,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return n.Nodes(ctx)
 	case opWorkers:
 		list, err := n.Workers(ctx)
-		return list[:min(len(list), maxWorkers)], err
+		return cutWorkers(list, maxWorkers), err
 	case opStop:
 		return with(args, func(k key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
 	case opInvalidate:

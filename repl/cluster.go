@@ -129,6 +129,7 @@ func (sh *Shell) workers(r *request) (starlark.Value, error) {
 	t := &table{kind: "workers", header: workerFields, none: "no live workers"}
 	others := slices.ContainsFunc(workers, func(w node.WorkerInfo) bool { return w.Kind != node.DefaultKind })
 	for _, w := range workers {
+		t.unlisted += w.LeftOut
 		t.rows = append(t.rows, &record{kind: "worker", fields: workerFields, values: starlark.Tuple{
 			idValue(w.ID), starlark.String(w.Kind), starlark.String(w.Node), seconds(w.Age), seconds(w.TTL),
 			starlark.MakeUint64(w.Hits), starlark.MakeInt(w.Queue),

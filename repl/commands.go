@@ -88,7 +88,7 @@ func commands() []command {
 		},
 		{
 			usage:   "workers()",
-			help:    "the live workers of the cluster",
+			help:    "the live workers of the cluster, at most 1,000 of each node; a last line counts the others",
 			example: `[w.id for w in workers() if w.hits > 10]`,
 			bare:    true,
 			run:     (*Shell).workers,

@@ -46,6 +46,7 @@ func TestStatements(t *testing.T) {
 		{"name, ok, why = connect()[3]\n(ok, why)", `(False, "connection refused")`},
 		{"workers()", "no live workers"},
 		{"x = request(7)\nworkers()", "id  node          age   ttl  hits  queue\n 7  2@127.0.0.1  1.0s  4.0s    12      0"},
+		{"x = request(1000)\nworkers()", "  id  node          age   ttl  hits  queue\n1000  2@127.0.0.1  1.0s  4.0s    12      0\n… and 4000 more workers, which are not listed; nodes(detail=True) counts all"},
 		{"x = request(1 << 200)\n[w.id for w in workers()][0] == 1 << 200", "True"},
 		{"sleep(0)\nsleep(0.001)", ""},
 		{"None", ""},

@@ -28,6 +28,8 @@ type fakeCluster struct {
 	load    time.Duration // how long Nodes takes
 }
 
+var crowdedID = node.IntID(1000) // behind whose worker are many that are not listed
+
 // Family is the cluster itself: only calls depend on the kind.
 func (f *fakeCluster) Family(kind string) node.Family { return fakeFamily{f, kind} }
 
@@ -147,7 +149,11 @@ func (f *fakeCluster) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
 	var out []node.WorkerInfo
 	for id := range f.workers {
 		owner, _ := f.Owner(ctx, id)
-		out = append(out, node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12})
+		w := node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12}
+		if id == crowdedID {
+			w.LeftOut = 4000
+		}
+		out = append(out, w)
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package repl
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ type table struct {
 	none   string   // shown if there are no rows
 	rows   []*record
 	hidden []string // fields that are not shown
+
+	unlisted int // what there is besides the rows
 }
 
 var _ starlark.Sequence = (*table)(nil)
@@ -81,6 +84,9 @@ func (t *table) styled(s style) string {
 	}
 	if cut := len(t.rows) - len(rows); cut > 0 {
 		lines = append(lines, s.odd("… "+counted(cut, "more row", "more rows")+"; print shows all"))
+	}
+	if t.unlisted > 0 {
+		lines = append(lines, s.odd(fmt.Sprintf("… and %d more %s, which are not listed; nodes(detail=True) counts all", t.unlisted, t.kind)))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -125,8 +125,12 @@ func (f frame) lines(cols, rows int, s style) []string {
 	for _, r := range f.rates {
 		total += r
 	}
+	ids := counted(len(f.workers), "live id", "live ids")
+	if n := f.unlisted(); n > 0 { // the hottest may be among them
+		ids = fmt.Sprintf("%d of %d live ids", len(f.workers), len(f.workers)+n)
+	}
 	lines := []string{clip(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
-		counted(len(f.nodes), "node", "nodes"), counted(len(f.workers), "live id", "live ids"), total, f.at.Format(time.TimeOnly)), cols)}
+		counted(len(f.nodes), "node", "nodes"), ids, total, f.at.Format(time.TimeOnly)), cols)}
 	if f.err != nil {
 		lines = append(lines, s.bad(clip("** "+printable(f.err.Error()), cols)))
 	}
@@ -135,6 +139,14 @@ func (f frame) lines(cols, rows int, s style) []string {
 	lines = append(lines, "")
 	lines = append(lines, f.workerLines(cols, max(rows-len(lines)-1, 0), s)...)
 	return lines[:min(len(lines), max(rows, 1))]
+}
+
+// unlisted returns how many workers live besides those of the frame.
+func (f frame) unlisted() (n int) {
+	for _, w := range f.workers {
+		n += w.LeftOut
+	}
+	return n
 }
 
 // mebibytes writes a number of bytes.

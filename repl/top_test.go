@@ -71,6 +71,13 @@ func TestTopWithoutATerminal(t *testing.T) {
 	}
 }
 
+func TestTopOfMany(t *testing.T) {
+	out, errs, err := run(t, Config{}, "x = request(1000)\ntop()")
+	if err != nil || !strings.Contains(out, "  1 of 4001 live ids  ") {
+		t.Errorf("%v %s%s", err, out, errs)
+	}
+}
+
 func TestFrameFits(t *testing.T) {
 	f := frame{at: time.Unix(0, 0), rates: []float64{1e9, 0}}
 	f.nodes = []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}, Problem: strings.Repeat("lost ", 100)}}

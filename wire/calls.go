@@ -40,6 +40,10 @@ type callLane struct {
 
 const tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
 
+// verdictTime is how long a caller that has given up waits for the peer to say what became of the call.
+// A peer that is well says so at once.
+const verdictTime = 250 * time.Millisecond
+
 // A pending call belongs to its caller, who is woken once by done. Until then all but done is
 // guarded by calls.mu.
 type pending struct {
@@ -50,6 +54,7 @@ type pending struct {
 	began   time.Duration // when its batch was, after base
 	ticks   int64         // that it may take
 	expires int64         // the tick at which it has taken them; 0 until its first
+	gaveUp  Code          // why its caller has given up: it only waits for the peer's verdict; 0 if it has not
 	reply   Reply
 	err     *Error
 	done    chan struct{} // of capacity 1
@@ -85,10 +90,14 @@ func (c *calls) newLane() *callLane {
 	return l
 }
 
-// do makes one call and waits for the answer, until timeout or until ctx ends.
+// do makes one call and waits for the answer, until timeout or until ctx ends. Then it cancels the call at the
+// peer and waits up to verdictTime more for the peer to say what became of it.
 func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
 	if timeout <= 0 {
 		return &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
+	}
+	if err := ctx.Err(); err != nil {
+		return &Error{Code: asError(err).Code, Outcome: NotRun, Node: c.peer}
 	}
 	if len(r.Data) > MaxValue {
 		return Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
@@ -125,7 +134,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	return nil
 }
 
-// wait waits for the answer to p, or until ctx ends.
+// wait waits for the answer to p, or if ctx ends for the verdict.
 func (c *calls) wait(ctx context.Context, p *pending) *Error {
 	quit := ctx.Done()
 	if quit == nil {
@@ -135,10 +144,8 @@ func (c *calls) wait(ctx context.Context, p *pending) *Error {
 	select {
 	case <-p.done:
 	case <-quit:
-		if e := c.withdraw(p, asError(ctx.Err()).Code); e != nil {
-			return e
-		}
-		<-p.done // the answer came at the same moment
+		c.giveUp(p, asError(ctx.Err()).Code)
+		<-p.done
 	}
 	return p.err
 }
@@ -174,7 +181,7 @@ func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.D
 	if !c.ticking {
 		c.startTickingLocked()
 	}
-	p.ticks, p.expires = 1+int64(timeout/tickTime), 0
+	p.ticks, p.expires, p.gaveUp = 1+int64(timeout/tickTime), 0, codeOK
 	return nil
 }
 
@@ -190,41 +197,55 @@ func (c *calls) growLocked() {
 	}
 }
 
-// removeLocked forgets p, and reports whether it was still waiting.
-func (c *calls) removeLocked(p *pending) bool {
-	if c.slot(p.seq) != p {
-		return false
-	}
+// removeLocked forgets p, which is in the ring.
+func (c *calls) removeLocked(p *pending) {
 	c.ring[p.seq&uint64(len(c.ring)-1)] = nil
 	c.live--
-	return true
 }
 
-// withdraw ends p for its caller, unless it has been answered: then it returns nil.
-func (c *calls) withdraw(p *pending, why Code) *Error {
+// giveUp cancels p, unless it has been answered. The caller still waits for p.done.
+func (c *calls) giveUp(p *pending, why Code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.withdrawLocked(p, why)
+	if c.slot(p.seq) == p && p.gaveUp == codeOK {
+		c.giveUpLocked(p, why)
+	}
 }
 
-func (c *calls) withdrawLocked(p *pending, why Code) *Error {
-	if !c.removeLocked(p) {
-		return nil
-	}
-	e := &Error{Code: why, Outcome: NotRun, Node: c.peer}
+// giveUpLocked ends p if it was not sent. Otherwise it cancels p at the peer, which answers what became of it.
+func (c *calls) giveUpLocked(p *pending, why Code) {
 	if p.seq > p.lane.taken {
 		p.batch.void(p.index)
+		c.endLocked(p, &Error{Code: why, Outcome: NotRun, Node: c.peer})
+		return
+	}
+	p.gaveUp, p.ticks, p.expires = why, int64(verdictTime/tickTime), 0
+	out := p.lane.out // the same lane: it must not overtake the call
+	if out.fill.full() {
+		out.rollLocked()
+	}
+	out.fill.Cancel = append(out.fill.Cancel, p.seq)
+	out.signal()
+}
+
+// endLocked forgets p, which waits, and wakes its caller with e.
+func (c *calls) endLocked(p *pending, e *Error) {
+	c.removeLocked(p)
+	p.err = p.verdict(e)
+	p.done <- struct{}{}
+}
+
+// verdict returns the error for the caller of p when e, which may be nil, ends the call. A caller that has given up
+// learns why it did, and from e what became of the call; so it never takes e for a reason to ask again.
+func (p *pending) verdict(e *Error) *Error {
+	if p.gaveUp == codeOK || e == nil || e.Outcome == Ran {
 		return e
 	}
-	e.Outcome = Unknown
-	if out := p.lane.out; c.err == nil { // the same lane: it must not overtake the call
-		if out.fill.full() {
-			out.rollLocked()
-		}
-		out.fill.Cancel = append(out.fill.Cancel, p.seq)
-		out.signal()
+	v := &Error{Code: p.gaveUp, Outcome: e.Outcome, Node: e.Node, Text: e.Text, GaveUp: true}
+	if e.Code == NotOwner {
+		v.Text = "" // it names the owner
 	}
-	return e
+	return v
 }
 
 func (c *calls) startTickingLocked() {
@@ -236,7 +257,7 @@ func (c *calls) startTickingLocked() {
 	c.timer.Reset(tickTime)
 }
 
-// onTick ends the calls whose deadline has passed.
+// onTick gives up the calls whose deadline has passed, and ends those that have waited for a verdict long enough.
 func (c *calls) onTick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,9 +267,11 @@ func (c *calls) onTick() {
 		case p == nil:
 		case p.expires == 0:
 			p.expires = tick + p.ticks
-		case p.expires <= tick:
-			p.err = c.withdrawLocked(p, DeadlineExceeded)
-			p.done <- struct{}{}
+		case p.expires > tick:
+		case p.gaveUp == codeOK:
+			c.giveUpLocked(p, DeadlineExceeded)
+		default:
+			c.endLocked(p, &Error{Code: p.gaveUp, Outcome: Unknown, Node: c.peer})
 		}
 	}
 	if c.ticking = c.live > 0; c.ticking {
@@ -282,10 +305,10 @@ func (c *calls) receive(read func(any) error) error {
 			c.removeAll(seqs, &answered)
 			for _, p := range answered[:len(seqs)] {
 				if p == nil {
-					_ = it.next(new(Reply)) // withdrawn meanwhile
+					_ = it.next(new(Reply)) // its caller waits no more
 					continue
 				}
-				p.err = it.next(&p.reply)
+				p.err = p.verdict(it.next(&p.reply))
 				p.reply.Took = now - p.began
 				p.done <- struct{}{}
 			}
@@ -310,19 +333,18 @@ func (c *calls) leave(small, large uint64) {
 		if p != nil && p.lane == c.large && c.large != c.small {
 			last = large
 		}
-		if p == nil || p.seq <= last || !c.removeLocked(p) {
+		if p == nil || p.seq <= last {
 			continue
 		}
 		if p.seq > p.lane.taken {
 			p.batch.void(p.index)
 		}
-		p.err = &Error{Code: Leaving, Outcome: NotRun, Node: c.peer}
-		p.done <- struct{}{}
+		c.endLocked(p, &Error{Code: Leaving, Outcome: NotRun, Node: c.peer})
 	}
 }
 
-// removeAll forgets the calls with these numbers and puts them into calls, or nil for one that was
-// withdrawn meanwhile. The lock is held for no longer than that, as all callers need it.
+// removeAll forgets the calls with these numbers and puts them into calls, or nil for one that is
+// not waited for any more. The lock is held for no longer than that, as all callers need it.
 func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -351,11 +373,10 @@ func (c *calls) fail(why *Error) {
 		if p == nil {
 			continue
 		}
-		c.removeLocked(p)
-		p.err = &Error{Code: why.Code, Outcome: Unknown, Node: c.peer, Text: why.Text}
+		e := &Error{Code: why.Code, Outcome: Unknown, Node: c.peer, Text: why.Text}
 		if p.seq > p.lane.taken {
-			p.err.Outcome = NotRun
+			e.Outcome = NotRun
 		}
-		p.done <- struct{}{}
+		c.endLocked(p, e)
 	}
 }

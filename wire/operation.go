@@ -51,12 +51,16 @@ func reserve(ctx context.Context, n int) (release func(), err error) {
 }
 
 // Do asks the peer for one operation, on a stream of its own. The 65th at a time waits for one of the
-// others. When ctx ends, so does the context of the peer's handler. Args is encoded; the result is
-// decoded into result, a pointer. A nil result is not looked at. The error is an *Error.
+// others. When ctx ends, so does the context of the peer's handler, and Do waits about 250 ms at most for what that
+// answers. Args is encoded; the result is decoded into result, a pointer. A nil result is not looked at. The
+// error is an *Error.
 func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	body, err := encode(args)
 	if err != nil {
 		return asError(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return &Error{Code: asError(err).Code, Outcome: NotRun, Node: s.peer.Name}
 	}
 	s.begun.Add(1)
 	select {
@@ -72,7 +76,11 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: err.Error()}
 	}
 	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		stream.SetReadDeadline(time.Now().Add(verdictTime))
+		stream.SetWriteDeadline(time.Unix(1, 0))
+		stream.Stream.Close() // this side's half: the peer sees it and answers
+	})
 	defer stop()
 	var reply opReply
 	if err := exchange(stream, opRequest{op, body}, &reply); err != nil {
@@ -83,7 +91,11 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return e
 	}
 	if reply.Code != codeOK {
-		return &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text, maxText)}
+		e := &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text, maxText)}
+		if ctx.Err() != nil && e.Outcome != Ran {
+			e.Code = asError(ctx.Err()).Code
+		}
+		return e
 	}
 	if result == nil {
 		return nil

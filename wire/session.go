@@ -188,7 +188,8 @@ func (s *Session) end(why error) {
 }
 
 // Call asks the peer and waits until the answer is in reply, ctx ends or the timeout passes, whichever is
-// first; a timeout is kept to 40 ms. The error is an *Error. With one, nothing but Took is set.
+// first; a timeout is kept to 40 ms. A call that has been sent is then canceled, and Call waits for the peer to
+// answer what became of it, but not much longer than 250 ms. The error is an *Error. With one, nothing but Took is set.
 func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
 	return s.calls.do(ctx, r, timeout, reply)
 }

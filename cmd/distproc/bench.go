@@ -114,7 +114,7 @@ func (b *benchFlags) check(given func(flag string) bool) error {
 		return usagef("--call: pass --kind with the serial kind that takes the message")
 	}
 	for _, name := range b.join {
-		if _, err := node.ParseAddr(name); err != nil {
+		if err := node.CheckAddr(name); err != nil {
 			return usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}

@@ -75,13 +75,13 @@ type member struct {
 	name      string
 	port      int
 	join      []string
-	ttl       time.Duration
+	ttl       duration
 	source    string
 	kinds     string   // file
 	inFile    []string // names of the kinds in it when the node started
 	routing   string
 	timing    string
-	reapAfter time.Duration
+	reapAfter duration
 	maxMemory size
 	clients   int
 	drain     time.Duration
@@ -95,13 +95,14 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	m.connection.register(f)
 	f.StringVar(&m.name, "name", "", "this node's `NAME@HOST`, such as 1@127.0.0.1; with :PORT to listen elsewhere than on the port that follows from NAME")
 	f.IntVar(&m.port, "port", 0, "listen on this port")
-	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, and keep trying all that are no members")
-	f.DurationVar(&m.ttl, "ttl", 5*time.Second, "how long a worker lives, and its answer with it")
+	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, and keep trying all that are no members")
+	m.ttl, m.reapAfter = duration(5*time.Second), duration(10*time.Minute)
+	f.Var(&m.ttl, "ttl", "how long a worker lives, and its answer with it; or forever")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
 	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; at SIGHUP it is read again, and applied when it has been the same for a second")
 	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
-	f.DurationVar(&m.reapAfter, "reap-after", 10*time.Minute, "how long a member that has failed keeps its seat")
+	f.Var(&m.reapAfter, "reap-after", "how long a member that has failed keeps its seat; or forever")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
 	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
 	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
@@ -145,7 +146,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early if
 // they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
-	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() }) {
+	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
 		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
 	}
 	err := r.Join(ctx, names...)
@@ -172,14 +173,17 @@ func (r *running) leave() error {
 // config returns what the flags say, and where the cookie comes from.
 func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, err error) {
 	if m.ttl <= 0 {
-		return c, "", usagef("--ttl %s: a worker must live for some time", m.ttl)
+		return c, "", usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
 	}
 	if m.port < 0 || m.port > 65535 {
 		return c, "", usagef("--port %d: a port is a number from 1 to 65535", m.port)
 	}
-	for _, name := range append([]string{m.name}, m.join...) {
-		if _, err := node.ParseAddr(name); err != nil {
-			return c, "", usageError{err}
+	if _, err := node.ParseAddr(m.name); err != nil {
+		return c, "", usageError{err}
+	}
+	for _, name := range m.join {
+		if err := node.CheckAddr(name); err != nil {
+			return c, "", usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
 	if err := m.check(); err != nil {
@@ -194,7 +198,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 		return c, "", usageError{err}
 	}
 	if m.reapAfter <= 0 {
-		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back", m.reapAfter)
+		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back; write 10m, say, or forever", &m.reapAfter)
 	}
 	if m.clients < 1 {
 		return c, "", usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
@@ -215,7 +219,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	}
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
-		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: m.reapAfter,
+		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
 		MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
 	}, from, nil
 }
@@ -230,7 +234,7 @@ func nameOf(name string) string {
 func (m *member) defaultKind() (node.Kind, error) {
 	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
 	return node.Kind{
-		TTL: m.ttl, Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
+		TTL: time.Duration(m.ttl), Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
 		Definition: m.source + " " + m.ttl.String(),
 	}, err
 }

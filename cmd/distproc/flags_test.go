@@ -3,7 +3,9 @@ package main
 import (
 	"log/slog"
 	"testing"
+	"time"
 
+	"github.com/distproc/distproc/node"
 	"github.com/spf13/pflag"
 )
 
@@ -20,6 +22,26 @@ func TestBusyPoll(t *testing.T) {
 		c, _, err := m.config(slog.New(slog.DiscardHandler))
 		if err != nil || c.NoBusyPoll != no {
 			t.Errorf("%s: NoBusyPoll %t, %v", flag, c.NoBusyPoll, err)
+		}
+	}
+}
+
+// TestForever has the flags that may be forever reach the node's configuration, and the help.
+func TestForever(t *testing.T) {
+	t.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
+	for text, want := range map[string]time.Duration{"forever": node.Forever, "2562047h": node.Forever, "1h30m": 90 * time.Minute} {
+		var m member
+		f := pflag.NewFlagSet("node", pflag.ContinueOnError)
+		m.register(f, "info")
+		if err := f.Parse([]string{"--name", "1@" + testHost(), "--ttl", text, "--reap-after", text}); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := m.config(slog.New(slog.DiscardHandler))
+		if err != nil || c.Default.TTL != want || c.ReapAfter != want {
+			t.Errorf("%s: TTL %s, ReapAfter %s, %v", text, c.Default.TTL, c.ReapAfter, err)
+		}
+		if got := f.Lookup("ttl").Value.String(); want == node.Forever && got != "forever" {
+			t.Errorf("%s: shown as %s", text, got)
 		}
 	}
 }

@@ -53,7 +53,7 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 	}
 	f := cmd.Flags()
 	s.register(f, "warn")
-	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST`, whose shell this is")
+	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST` or HOST:PORT, whose shell this is")
 	f.StringVarP(&s.code, "execute", "e", "", "run this `CODE` instead of a file")
 	f.StringVar(&s.color, "color", "auto", "auto, always or never; auto is at a terminal, unless NO_COLOR is set")
 	f.StringVar(&s.init, "init", "", "run this `FILE` first, before a program too; empty for none (default distproc/init.star in the user's config folder, then ./.distproc.star, at a terminal only)")
@@ -156,7 +156,7 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error {
 	ctx, release := withHangup(ctx)
 	defer release()
-	if _, err := node.ParseAddr(s.attach); err != nil {
+	if err := node.CheckAddr(s.attach); err != nil {
 		return usageError{err}
 	}
 	if err := s.check(); err != nil {

@@ -88,7 +88,8 @@ func workerOf(w node.WorkerInfo) jsonWorker {
 	return jsonWorker{idOf(w.ID), w.Kind, w.Node, millis(w.Age), millis(w.TTL), w.Hits, w.Queue}
 }
 
-// workers lists live workers, those of one kind if it is given. Total counts those beyond the limit, too.
+// workers lists live workers, those of one kind if it is given. Total counts those beyond the limit, too. What the nodes
+// leave out is of any kind.
 func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	limit, err := x.limit()
 	if err != nil {
@@ -98,8 +99,9 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	list, total := []jsonWorker{}, 0
+	list, total, leftOut := []jsonWorker{}, 0, 0
 	for _, w := range infos {
+		leftOut += w.LeftOut
 		if x.kind != "" && w.Kind != x.kind {
 			continue
 		}
@@ -110,7 +112,8 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	return x.json(struct {
 		Workers []jsonWorker `json:"workers"`
 		Total   int          `json:"total"`
-	}{list, total})
+		LeftOut int          `json:"left_out"`
+	}{list, total, leftOut})
 }
 
 // A jsonWhy is a [node.Explanation].

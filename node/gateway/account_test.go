@@ -16,9 +16,9 @@ func TestAccounts(t *testing.T) {
 			`{"name":"2@127.0.0.1","addr":"127.0.0.1:4372","state":"alive","incarnation":"0",` +
 			`"rtt_ms":0.048,"workers":1,"requests":5,"stuck":1,"kinds":{"price":"ab"},"differs":["price"],"uptime_ms":0,"version":"","memory_bytes":0,"goroutines":0},` +
 			`{"name":"3@127.0.0.1","addr":"127.0.0.1:4373","state":"failed","incarnation":"0","problem":"out of reach"}]}`,
-		"/v1/workers?limit=1":      `{"workers":[{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":2}`,
-		"/v1/workers?kind=other":   `{"workers":[],"total":0}`,
-		"/v1/workers?kind=default": `{"workers":[{"id":"8","kind":"default","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":1}`,
+		"/v1/workers?limit=1":      `{"workers":[{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":2,"left_out":5000}`,
+		"/v1/workers?kind=other":   `{"workers":[],"total":0,"left_out":5000}`,
+		"/v1/workers?kind=default": `{"workers":[{"id":"8","kind":"default","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":1,"left_out":5000}`,
 		"/v1/why/7": `{"id":"7","kind":"price","owner":"2@127.0.0.1","rule":"7 mod 3 = 1","index":1,"members":3,"epoch":"ffffffffffffffff","state":"stuck",` +
 			`"stand_in":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,` +
 			`"worker":{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1},"ttl_ms":5000,` +

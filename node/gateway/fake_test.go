@@ -108,7 +108,7 @@ func (f fakeFamily) Stop(context.Context, node.ID) (bool, error) { panic("not of
 func newFake() *fake {
 	worker := node.WorkerInfo{Kind: "price", ID: node.IntID(7), Node: "2@127.0.0.1", Age: time.Second, TTL: 4 * time.Second, Hits: 3, Queue: 1}
 	other := worker
-	other.Kind, other.ID = "default", node.IntID(8)
+	other.Kind, other.ID, other.LeftOut = "default", node.IntID(8), 5000
 	return &fake{
 		reply: node.Reply{Value: node.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
 		nodes: []node.NodeInfo{

@@ -40,6 +40,10 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 			<-ctx.Done()
 			return node.Value{}, ctx.Err()
 		}},
+		"one": {Concurrency: 1, Timeout: time.Minute, Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+			<-ctx.Done()
+			return node.Value{}, ctx.Err()
+		}},
 		"sum": {Serial: node.Serve(func(context.Context, node.ID) (*sum, error) { return &sum{}, nil })},
 	}
 	var nodes []*node.Node
@@ -96,7 +100,7 @@ func TestNode(t *testing.T) {
 	if err := json.Unmarshal([]byte(get(t, g, "/v1/nodes").body), &list); err != nil || len(list.Nodes) != 2 || list.Nodes[1].Name != second.Self() || list.Nodes[1].Problem != "" || !strings.Contains(list.Nodes[0].Version, "test") {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if got := get(t, g, "/v1/workers?kind=price").body; strings.Count(got, `"kind":"price"`) != 2 || !strings.Contains(got, `"total":2}`) {
+	if got := get(t, g, "/v1/workers?kind=price").body; strings.Count(got, `"kind":"price"`) != 2 || !strings.Contains(got, `"total":2,"left_out":0}`) {
 		t.Error(got)
 	}
 	if got := get(t, g, "/v1/why/1?kind=price").body; !strings.Contains(got, `"rule":"1 mod 2 = 1"`) || !strings.Contains(got, `"live":true`) {
@@ -146,5 +150,27 @@ func TestCallsOfNodes(t *testing.T) {
 		wantProblem(t, get(t, g, "/v1/request/"+id+"?kind=sum"), 400, "bad-request")
 		wantProblem(t, post(t, g, "/v1/call/price/"+id, "1"), 400, "bad-request")
 		wantProblem(t, post(t, g, "/v1/call/none/"+id, "1"), 404, "unknown-kind")
+	}
+}
+
+// TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it did not run.
+func TestWaitedOfNodes(t *testing.T) {
+	first, second := startNodes(t)
+	g := newGateway(first)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = second.Family("one").Request(ctx, node.IntID(1))
+	}()
+	defer func() { cancel(); <-ended }()
+	for tries := 1; ; tries++ { // until the first one runs, and the owner is fast enough to say so
+		p := wantProblem(t, get(t, g, "/v1/request/3?kind=one&timeout=50ms"), 504, "deadline-exceeded")
+		if p.Outcome == "not run" {
+			return
+		}
+		if tries == 50 {
+			t.Fatalf("%+v", p)
+		}
 	}
 }

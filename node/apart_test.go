@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -299,5 +300,75 @@ func TestDisconnectBoth(t *testing.T) {
 	}
 	if !slices.ContainsFunc(nodes, func(n *Node) bool { return n.members.staysApart() }) {
 		t.Error("no node is apart")
+	}
+}
+
+// TestDisconnectUnheard has a member that does not come to publish a view: Disconnect names it. A call that
+// the member makes at the node that has left waits for the view.
+func TestDisconnectUnheard(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 3, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	c.members.making.Lock()
+	unlock := sync.OnceFunc(c.members.making.Unlock)
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := a.Disconnect(ctx, b.Self())
+	if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != Ran || !strings.Contains(err.Error(), "in the view of "+c.Self()) {
+		t.Errorf("%v (%v)", err, OutcomeOf(err))
+	}
+	called := make(chan error, 1)
+	go func() {
+		_, err := c.Family("").Call(t.Context(), IntID(1), IntValue(1))
+		called <- err
+	}()
+	select {
+	case err := <-called:
+		t.Fatalf("a call at the node that has left: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	unlock()
+	if err := <-called; err != nil {
+		t.Error(err)
+	}
+	awaitView(t, a, c)
+	if !b.members.staysApart() {
+		t.Error("it is not apart")
+	}
+}
+
+// TestDirectApart has a client call the server of a node that has left, which the client does not know:
+// the call is made at another node.
+func TestDirectApart(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	c := attachDirect(t, nodes[0].Self())
+	call := func() (Reply, error) { return c.Family("").Call(t.Context(), IntID(1), IntValue(1)) }
+	await(t, func() error {
+		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.sessions.peer(nodes[1].addr.Name).session.Load() == nil {
+			return fmt.Errorf("%+v, %w", reply, err)
+		}
+		return nil
+	})
+	old := c.direct.view.Load()
+	if err := c.Disconnect(t.Context(), nodes[1].Self()); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		c.direct.view.Store(old)
+		if reply, err := call(); err != nil || reply.Node != nodes[0].Self() {
+			t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[0].Self())
+		}
+	}
+	apart := attachDirect(t, nodes[1].Self())
+	if _, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); !errors.Is(err, ErrApart) {
+		t.Errorf("attached to the node that is apart: %v", err)
+	}
+	if err := apart.GoAlone(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if reply, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); err != nil || reply.Node != nodes[1].Self() {
+		t.Errorf("alone: %+v, %v", reply, err)
 	}
 }

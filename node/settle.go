@@ -124,6 +124,9 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart()}, &theirs); err != nil {
 		return err
 	}
+	if theirs.Apart && m.hasParted(g, p, theirs.List) {
+		return nil // else it would be a member again
+	}
 	m.learn(g, theirs.List)
 	agreed := g.Digest() == theirs.Digest
 	if !theirs.Apart && (agreed || m.view.Load().peer(p.name) == p) {
@@ -133,6 +136,19 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return nil
 	}
 	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Apart: m.staysApart()}, nil)
+}
+
+// hasParted reports whether p, which is apart and lists these members, has left the seat that it has here.
+// Its farewell has not come yet; hasParted takes it in.
+func (m *members) hasParted(g *gossip.Gossip, p *peer, list []wire.Member) bool {
+	seat := m.sessions.seated(p)
+	later := slices.ContainsFunc(list, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
+	if !later || m.view.Load().peer(p.name) != p {
+		return false
+	}
+	seat.State = wire.Left
+	m.learn(g, []wire.Member{seat})
+	return true
 }
 
 // maxMet is how many strangers are asked at a time whether they take this node for a member.

@@ -47,7 +47,7 @@ func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, erro
 			}
 		}
 		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
-			if lostOnTheWay(e) {
+			if lostOnTheWay(e) || e.Code == wire.Apart {
 				return Reply{}, err // tells more than that time is up
 			}
 			return Reply{}, endError(ctx.Err(), NotRun)
@@ -81,6 +81,9 @@ func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key
 func (n *Node) again(e *wire.Error) bool {
 	if e.Outcome != NotRun || n.closing.Load() {
 		return false
+	}
+	if e.Code == wire.Apart { // if this node is not, it hears soon that the other one has left
+		return !n.members.staysApart()
 	}
 	return e.Code == wire.NotOwner || e.Code == wire.Leaving || lostOnTheWay(e)
 }

@@ -40,12 +40,16 @@ type rollMessage struct {
 	More  bool // than those
 }
 
-// claim waits until no other node has a server of k. It fails if k is another node's, or when ctx ends.
+// claim waits until no other node has a server of k. It fails if k is another node's, if this node is
+// apart, or when ctx ends.
 func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 	for {
 		v := n.members.view.Load()
 		if !v.place(k.ID).self {
 			return n.elsewhere(k.ID)
+		}
+		if v.apart {
+			return n.apartError()
 		}
 		if len(v.peers) == 1 {
 			n.awaitJoin(ctx)

@@ -199,7 +199,14 @@ func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err 
 
 // Disconnect is [Node.Disconnect] as done by the node.
 func (c *Client) Disconnect(ctx context.Context, name string) error {
+	ctx, cancel := withTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
+	defer cancel()
 	return c.do(ctx, opDisconnect, name, nil)
+}
+
+// GoAlone is [Node.GoAlone] as done by the node.
+func (c *Client) GoAlone(ctx context.Context) error {
+	return c.do(ctx, opAlone, nil, nil)
 }
 
 // Connect is [Node.Connect] as done by the node.

@@ -231,18 +231,12 @@ func TestDisconnect(t *testing.T) {
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() error {
-		for i, want := range []int{2, 1, 2} {
-			if n := len(nodes[i].members.view.Load().peers); n != want {
-				return fmt.Errorf("%s has %d members, want %d", nodes[i].Self(), n, want)
-			}
-		}
-		return nil
-	})
 	if err := nodes[0].Disconnect(t.Context(), nodes[0].Self()); err == nil {
 		t.Error("a node can disconnect itself")
 	}
-	await(t, func() error { return nodes[0].Connect(t.Context(), nodes[1].Self())[0].Err }) // for a moment it is busy leaving
+	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
+		t.Error(c[0].Err)
+	}
 	awaitView(t, nodes...)
 }
 

@@ -122,7 +122,7 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	second.members.mu.Lock()
 	second.members.self.Addr = first.Addr()
 	second.members.mu.Unlock()
-	second.part() // so that it starts gossip with that address
+	second.part(true) // so that it starts gossip with that address
 	join(first, a)
 	join(second, c)
 	awaitView(t, a, first)

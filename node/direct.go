@@ -85,8 +85,8 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 	before := NotRun // what became of the call where it was made
 	for try := 1; ; try++ {
 		e, failed := retriable(err)
-		if e == nil {
-			return Reply{}, err
+		if e == nil || e.Code == wire.Apart && s == d.home.Load() {
+			return Reply{}, err // the client is to see the cluster as home does
 		}
 		if failed {
 			d.age()

@@ -32,6 +32,9 @@ var (
 	ErrUnsupported error = wire.UnknownOperation // that node is older, or newer, and does not know the operation
 
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
+
+	// ErrApart is the error of a call to a node that was disconnected: see [Node.GoAlone].
+	ErrApart error = wire.Apart
 )
 
 // An Outcome tells what became of a call that failed.

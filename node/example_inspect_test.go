@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -109,13 +110,10 @@ func ExampleNode_Members() {
 	fmt.Println(err)
 	_, err = a.Ping(ctx, "2@127.0.77.22")
 	fmt.Println(err)
-	if err := a.Disconnect(ctx, "2@127.0.77.22"); err != nil { // it stays up, alone
+	if err := a.Disconnect(ctx, "2@127.0.77.22"); err != nil { // it stays up, apart
 		log.Fatal(err)
 	}
-	for len(members) > 1 { // it hands over what it has first
-		time.Sleep(10 * time.Millisecond)
-		members, err = a.Members(ctx)
-	}
+	members, err = a.Members(ctx)
 	fmt.Println(members[0].Name, err)
 	_, err = a.Ping(ctx, "2@127.0.77.22")
 	fmt.Println(err)
@@ -231,3 +229,31 @@ func ExampleParseTiming() {
 	// <nil>
 	// timing "moon": it is local, lan or wan
 }
+
+// A node that was disconnected starts no server until it goes on alone.
+func ExampleNode_GoAlone() {
+	ctx := context.Background()
+	a, b := startTwo("127.0.77.25")
+	defer a.Close(ctx)
+	defer b.Close(ctx)
+	kinds := map[string]node.Kind{"echo": {Serial: node.Serve(func(context.Context, node.ID) (echo, error) { return echo{}, nil })}}
+	if err := errors.Join(a.SetKinds(kinds), b.SetKinds(kinds)); err != nil {
+		log.Fatal(err)
+	}
+	if err := a.Disconnect(ctx, b.Self()); err != nil {
+		log.Fatal(err)
+	}
+	_, err := node.Call[string](ctx, b.Family("echo"), node.IntID(1), "hello")
+	fmt.Println(errors.Is(err, node.ErrApart), node.OutcomeOf(err))
+	if err := b.GoAlone(ctx); err != nil { // a and b have nothing to do with each other any more
+		log.Fatal(err)
+	}
+	fmt.Println(node.Call[string](ctx, b.Family("echo"), node.IntID(1), "hello"))
+	// Output:
+	// true not run
+	// hello <nil>
+}
+
+type echo struct{}
+
+func (echo) Call(_ context.Context, message string) (string, error) { return message, nil }

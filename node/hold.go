@@ -9,9 +9,28 @@ import (
 
 // A node that leaves ends its servers before it tells the others, so that no two nodes have one of the same id.
 
-// hold ends all servers, each when it has answered the message that it has, and keeps what else comes waiting. It returns
-// when they have ended. What goes on when ctx ends is told so, and has another second.
+// hold halts the registry, and returns when all servers have ended. What goes on when ctx ends is told
+// so, and has another second.
 func (r *registry) hold(ctx context.Context) {
+	if !r.serial {
+		return
+	}
+	r.halt()
+	for r.isServing() && sleep(ctx, time.Millisecond) {
+	}
+	if !r.isServing() {
+		return
+	}
+	r.endServing()
+	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
+	defer cancel()
+	for r.isServing() && sleep(late, time.Millisecond) {
+	}
+}
+
+// halt has all servers end, each when it has answered the message that it has. What else comes waits, and
+// needs a new claim.
+func (r *registry) halt() {
 	if !r.serial {
 		return
 	}
@@ -19,20 +38,11 @@ func (r *registry) hold(ctx context.Context) {
 		s := &r.shards[i]
 		s.mu.Lock()
 		for w := range s.workers.all() {
+			w.mail.claimed = false
 			r.endLocked(s, w, Closing)
 		}
 		s.held = true
 		s.mu.Unlock()
-	}
-	for r.serving() && sleep(ctx, time.Millisecond) {
-	}
-	if !r.serving() {
-		return
-	}
-	r.endServing()
-	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
-	defer cancel()
-	for r.serving() && sleep(late, time.Millisecond) {
 	}
 }
 
@@ -50,18 +60,44 @@ func (r *registry) endServing() {
 	}
 }
 
-// serving reports whether a goroutine serves any worker.
-func (r *registry) serving() bool {
+// serving returns the id of a worker that a goroutine serves, if there is any.
+func (r *registry) serving() (id ID, ok bool) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		n := len(s.loading)
+		if ok = len(s.loading) > 0; ok {
+			id = s.loading[0].id
+		}
 		s.mu.Unlock()
-		if n > 0 {
-			return true
+		if ok {
+			break
 		}
 	}
-	return false
+	return id, ok
+}
+
+func (r *registry) isServing() bool {
+	_, ok := r.serving()
+	return ok
+}
+
+// resume has messages run again, those that hold has kept waiting first.
+func (r *registry) resume() {
+	if !r.serial {
+		return
+	}
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		held := s.held
+		s.held = false
+		for w := range s.workers.all() {
+			if held && w.mail.waiting > 0 {
+				r.serveLocked(s, w)
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // release answers what hold has kept waiting: it is for another node. Then messages run again, unless the registry is closed.

@@ -136,5 +136,5 @@ func ended(s *wire.Session) bool { return s.Err() != nil || isDone(s.Leaving()) 
 // retriable reports whether a call that failed may succeed at another node.
 func retriable(err error) (e *wire.Error, ok bool) {
 	e, ok = errors.AsType[*wire.Error](err)
-	return e, ok && (lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner)
+	return e, ok && (lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner || e.Code == wire.Apart)
 }

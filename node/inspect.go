@@ -29,6 +29,7 @@ type NodeInfo struct {
 	MaxValues  int64  // bytes that they may take; 0 if there is no bound
 	Evicted    uint64 // workers that went before their time, to keep to that bound or that of a kind
 	Goroutines int
+	Apart      bool   // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
 	Problem    string // why it tells nothing but Member; empty if it answered
 }
 
@@ -51,6 +52,7 @@ type Explanation struct {
 	Worker  WorkerInfo
 	TTL     time.Duration // of the kind
 	Serial  bool          // the kind takes calls
+	Apart   bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
 }
 
 // member returns the member of that name.
@@ -185,6 +187,7 @@ func (n *Node) info() NodeInfo {
 		Values: n.values.used.Load(), MaxValues: n.values.limit.Load(), Evicted: evicted,
 		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.registry.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+		Apart: n.members.staysApart(),
 	}
 }
 
@@ -254,7 +257,7 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 	e := Explanation{
 		ID: id, Kind: cmp.Or(k.Kind, DefaultKind), Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
 		Index: owner, Members: len(v.seats), Epoch: v.epoch, State: p.state(v.seats[owner].failed),
-		Asked: n.name,
+		Asked: n.name, Apart: v.apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
 		e.TTL, e.Serial = r.kind.Load().TTL, r.serial

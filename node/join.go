@@ -33,30 +33,6 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	return results
 }
 
-// Disconnect has a member leave the cluster: one that lives stays up, alone, until it connects again; the seat of one
-// that has failed is taken at once.
-func (n *Node) Disconnect(ctx context.Context, name string) error {
-	return n.disconnect(ctx, name, n.own())
-}
-
-// disconnect is Disconnect as asked for by an actor.
-func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
-	p, err := n.member(name)
-	if err != nil {
-		return err
-	}
-	if p.self {
-		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself", name)
-	}
-	ctx, cancel := withDefaultTimeout(ctx)
-	defer cancel()
-	err = n.members.remove(ctx, p)
-	if err == nil {
-		n.audit.note("member removed", by, "node", p.text)
-	}
-	return err
-}
-
 func (n *Node) connect(ctx context.Context, name string) error {
 	a, err := parseTarget(name)
 	if err == nil {

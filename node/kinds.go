@@ -69,6 +69,9 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
 				r.before = before.over
 			}
+			if n.frozen {
+				r.halt()
+			}
 		} else {
 			r.set(kind)
 		}

@@ -24,9 +24,8 @@ import (
 // as they have no seat in its view. Members are kept in a file, so that a node that is restarted without
 // names finds them again.
 //
-// A node that was disconnected must not come back by that. It forgets all names, and says that it stays
-// apart to whoever asks before joining it: see tellMessage. That holds until it connects or is connected
-// by name, or is started anew.
+// A node that was disconnected must not come back by that. It forgets all names, and tells each node
+// that asks before joining it that it stays apart: see apart.go.
 
 const (
 	maxKnown      = 64               // names

@@ -2,53 +2,210 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/distproc/distproc/wire"
 )
 
-// remove has a member lose its seat: one that lives leaves the cluster, and stays up alone.
-func (m *members) remove(ctx context.Context, p *peer) error {
-	ws, err := m.sessions.get(ctx, p)
-	if err == nil {
-		return ws.Do(ctx, opPart, nil, nil)
-	}
-	if v := m.view.Load(); !v.failed(p) {
-		return err
-	}
-	return m.swim().Remove(p.name.String())
+const partTimeout = 10 * time.Second // of Disconnect, if its context has no deadline; longer than servers have to end
+
+// Disconnect has a member leave the cluster, and returns nil when that has taken effect: its servers of
+// serial kinds have ended, its cached answers are handed over, and neither it nor a living member of the
+// cluster has the other in its view. Calls that run there have 5 s; then their contexts end. If one goes
+// on, the node stays a member and Disconnect fails. The node stays up, apart: see [Node.GoAlone].
+// A member that has failed loses its seat at once. If ctx ends first, after 10 s without a deadline, the
+// error says what is not done yet.
+func (n *Node) Disconnect(ctx context.Context, name string) error {
+	return n.disconnect(ctx, name, n.own())
 }
 
-// part leaves the cluster as Close does, but the node goes on, as a cluster of its own.
-func (n *Node) part() {
-	if !n.members.beginParting() {
-		return
+// disconnect is Disconnect as asked for by an actor.
+func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
+	p, err := n.member(name)
+	if err != nil {
+		return err
 	}
-	registries := n.registries()
+	if p.self {
+		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself; disconnect it from another node", name)
+	}
+	ctx, cancel := withTimeout(ctx, partTimeout)
+	defer cancel()
+	if err := n.members.remove(ctx, p); err != nil {
+		return err
+	}
+	n.audit.note("member removed", by, "node", p.text)
+	if late := n.awaitAgreement(ctx); len(late) > 0 {
+		e := endError(ctx.Err(), Ran)
+		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.text, strings.Join(late, ", "))
+		return e
+	}
+	return nil
+}
+
+// remove has a member lose its seat: one that lives leaves the cluster, and stays up apart.
+func (m *members) remove(ctx context.Context, p *peer) error {
+	w := m.sessions.seated(p) // before it leaves: later it may be back
+	ws, err := m.sessions.get(ctx, p)
+	if err == nil {
+		err = ws.Do(ctx, opPart, nil, nil)
+	}
+	if err == nil {
+		m.left(w)
+		return nil
+	}
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok {
+		return err
+	}
+	switch lost := lostOnTheWay(e); {
+	case lost && m.view.Load().failed(p):
+		if err := m.swim().Remove(p.name.String()); err != nil {
+			return err
+		}
+		m.refresh()
+		return nil
+	case lost:
+		e.Text += "; disconnect it again when nodes(detail=True) shows it as failed"
+	case ctx.Err() != nil && e.Outcome == Unknown:
+		e.Text = "its calls have not ended yet; it leaves when they have"
+	}
+	return e
+}
+
+// awaitAgreement waits until all living members have published the view that this node has, and returns
+// those that have not when ctx ends.
+func (n *Node) awaitAgreement(ctx context.Context) (late []string) {
+	peers := n.members.view.Load().peers
+	agreed := make([]bool, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() { agreed[i] = p.self || n.agreesWith(ctx, p) })
+	}
+	wg.Wait()
+	for i, p := range peers {
+		if !agreed[i] {
+			late = append(late, p.text)
+		}
+	}
+	return late
+}
+
+// agreesWith waits until p has published the view that this node has, or p is lost, or ctx ends.
+func (n *Node) agreesWith(ctx context.Context, p *peer) bool {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		v := n.members.view.Load()
+		if v.peer(p.name) != p || v.failed(p) {
+			return true
+		}
+		var theirs rollMessage // of serveRoll, which settles a difference first
+		if n.insist(ctx, v, p, opRoll, v.epoch, &theirs) == nil && theirs.Epoch == v.epoch {
+			return true
+		}
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
+}
+
+// servePart has this node leave the cluster, and waits until it has or ctx ends.
+func (n *Node) servePart(ctx context.Context) error {
+	left := make(chan error, 1)
+	n.wg.Go(func() { left <- n.part(false) })
+	select {
+	case err := <-left:
+		return err
+	case <-ctx.Done():
+		return endError(ctx.Err(), Unknown)
+	}
+}
+
+// part leaves the cluster as Close does, but the node goes on, apart. If a server does not end in time
+// the node stays, unless it must leave: then another node may start a server of the same id.
+func (n *Node) part(must bool) error {
+	n.parting.Lock()
+	defer n.parting.Unlock()
+	if v := n.members.view.Load(); v.apart && len(v.peers) == 1 {
+		return nil // it has left since the caller asked
+	}
+	registries, err := n.freeze()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(n.ctx, drainTimeout)
 	defer cancel()
-	n.hold(ctx, append(n.retiring(), registries...))
+	n.hold(ctx, registries)
+	if err := stillServing(registries); err != nil && !must {
+		n.log.Warn("cannot leave the cluster", "why", err.Text)
+		n.thaw(registries, (*registry).resume)
+		return err
+	}
+	if !n.members.beginParting() {
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
 	n.retain(func(*registry, ID) bool { return false })
 	n.flush(n.ctx)
 	n.known.clear()
-	n.members.part()
+	if err := n.members.part(); err != nil {
+		return err // and holds all servers: others may have theirs
+	}
+	n.thaw(registries, (*registry).release)
+	return nil
+}
+
+// freeze returns the registries of all kinds, and has those of new ones be held until thaw.
+func (n *Node) freeze() ([]*registry, error) {
+	n.kindsMu.Lock()
+	defer n.kindsMu.Unlock()
+	if n.leaving.Load() {
+		return nil, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+	}
+	n.frozen = true
+	return append(slices.Clone(n.retired), n.registries()...), nil
+}
+
+// thaw calls end with the registries that are held, new ones included. Those of a node that closes stay held.
+func (n *Node) thaw(registries []*registry, end func(*registry)) {
+	n.kindsMu.Lock()
+	n.frozen = false
+	leaving := n.leaving.Load()
+	registries = append(registries, n.registries()...)
+	n.kindsMu.Unlock()
 	for _, r := range registries {
-		r.release()
+		if !leaving {
+			end(r)
+		}
 	}
 }
 
-// beginParting has nothing be learned and nobody be let in any more, and reports whether this node is not leaving already.
+// stillServing returns an error that names a server of these registries that has not ended, or nil.
+func stillServing(registries []*registry) *wire.Error {
+	for _, r := range registries {
+		if !r.serial {
+			continue
+		}
+		if id, ok := r.serving(); ok {
+			return wire.Errorf(wire.DeadlineExceeded, NotRun,
+				"a call for id %s of kind %s runs on after its time; disconnect the node again when that has ended", id, r.name)
+		}
+	}
+	return nil
+}
+
+// beginParting has nothing be learned and nobody be let in any more. It reports whether this node still runs.
 func (m *members) beginParting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	begin := !m.ended && !m.apart
-	m.apart = m.apart || begin
-	return begin
+	m.parts = !m.ended
+	return m.parts
 }
 
-// part leaves the cluster and starts another one.
-func (m *members) part() {
+// part leaves the cluster and starts another one, apart.
+func (m *members) part() error {
 	m.leave()
 	old := m.swim()
 	old.Close()
@@ -59,38 +216,32 @@ func (m *members) part() {
 	m.mu.Unlock()
 	g, err := m.newGossip(self)
 	if err != nil {
-		m.log.Error("cannot be a member any more", "err", err)
-		return
+		m.log.Error("left the cluster, and cannot be a member any more; start the node again", "err", err)
+		return err
 	}
 	m.mu.Lock()
 	ended := m.ended
 	if !ended {
-		m.gossip = g
+		m.gossip, m.apart = g, true
 	}
 	m.mu.Unlock()
 	if ended {
 		g.Close()
-		return
+		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
 	m.refresh()
 	m.mu.Lock()
-	m.apart, m.alone = false, true
+	m.parts = false
 	m.mu.Unlock()
-	m.log.Info("left the cluster")
+	m.log.Info("left the cluster; no server of a serial kind starts until the node is connected again")
+	return nil
 }
 
-// staysApart reports whether this node was disconnected, and has no other member since.
-func (m *members) staysApart() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.alone = m.alone && len(m.view.Load().peers) == 1
-	return m.alone
-}
-
+// parting reports whether this node is leaving its cluster.
 func (m *members) parting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.apart
+	return m.parts
 }
 
 // leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.

@@ -35,8 +35,8 @@ type members struct {
 	self   wire.Hello     // guarded by mu
 	gossip *gossip.Gossip // guarded by mu
 	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
-	apart  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
-	alone  bool           // this node was disconnected; see staysApart; guarded by mu
+	parts  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
+	apart  bool           // this node has left so, and no member that it has met since is not apart; guarded by mu
 	ended  bool           // guarded by mu
 }
 
@@ -102,7 +102,9 @@ func (m *members) refresh() {
 	m.making.Lock()
 	seated, failed := map[*peer]bool{}, map[*peer]bool{}
 	var peers []*peer
-	g := m.swim()
+	m.mu.Lock()
+	g, apart := m.gossip, m.apart
+	m.mu.Unlock()
 	if g == nil {
 		m.making.Unlock() // start has not come that far, and calls again
 		return
@@ -118,7 +120,7 @@ func (m *members) refresh() {
 		peers = append(peers, p)
 	}
 	v, old := newView(peers, failed, m.routing), m.view.Load()
-	v.gossip = g
+	v.gossip, v.apart = g, apart
 	if old != nil && old.epoch == v.epoch {
 		v.roll = old.roll
 	}
@@ -230,7 +232,7 @@ func (m *members) meet(h wire.Hello) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.ended && !m.apart {
+	if !m.ended && !m.parts {
 		m.wg.Go(func() {
 			if err := m.exchange(m.sessions.ctx, v.gossip, p); err != nil {
 				m.log.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)

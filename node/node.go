@@ -117,6 +117,8 @@ type Node struct {
 	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
 	kindsMu  sync.Mutex                           // held while kinds change
 	retired  []*registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
+	frozen   bool                                 // part holds all registries, new ones included; guarded by kindsMu
+	parting  sync.Mutex                           // held by part
 	probed   *registry                            // what Ready asks
 	values   values
 	handover *handover
@@ -193,7 +195,7 @@ func Start(c Config) (*Node, error) {
 	n.members = &members{
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
-		depart: n.part,
+		depart: func() { _ = n.part(true) }, // it has logged why it cannot
 		timing: c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
 	}
 	if n.known, err = readKnown(c.StateDir, addr); err != nil {

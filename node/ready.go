@@ -10,16 +10,21 @@ import (
 // readyKind is what Ready asks for. It is no name of a kind, so that nobody's is hidden by it.
 const readyKind = ".ready"
 
-// Ready makes a request as another program would, through the port of this node, and returns nil if it is answered: the node listens,
-// admits who has the cookie, finds the place of an id, starts a worker, and takes its answer back. No source is
-// asked, and no other node.
+// Ready makes a request as another program would, through the port of this node, and returns nil if it
+// is answered: the node listens, admits a client with the cookie, finds the place of an id, starts a
+// worker, and takes its answer back. No source is asked, and no other node. A node that is apart is
+// not ready, whatever its kinds: it is not in the cluster that its callers mean. See [Node.GoAlone].
 func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun, Text: "the node is leaving"}
 	}
+	v := n.members.view.Load()
+	if v.apart {
+		return n.apartError()
+	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	id, ok := n.members.view.Load().someID()
+	id, ok := v.someID()
 	if !ok {
 		return errors.New("the others take this node for failed")
 	}

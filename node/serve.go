@@ -19,7 +19,7 @@ const (
 	opInfo       wire.Op = 6  // → NodeInfo
 	opInspect    wire.Op = 7  // key → workerStatus
 	opStop       wire.Op = 8  // key → bool
-	opPart       wire.Op = 9  // leave the cluster, and stay up alone
+	opPart       wire.Op = 9  // leave the cluster, and stay up apart; answered when that is done
 	opDisconnect wire.Op = 10 // string
 	opNodes      wire.Op = 11 // → []NodeInfo
 	opWhy        wire.Op = 12 // key → Explanation
@@ -32,6 +32,7 @@ const (
 	opKinds      wire.Op = 19 // the kinds have changed: compare them again
 	opView       wire.Op = 20 // → viewMessage
 	opInvalidate wire.Op = 21 // key → bool: a member's own value; for a client, the whole cluster's
+	opAlone      wire.Op = 22 // end that the node is apart
 )
 
 // A connectionMessage is a Connection on the wire.
@@ -282,8 +283,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return nil, nil
 	case opPart:
 		n.audit.note("removed from the cluster", actorOf(s))
-		n.wg.Go(n.part) // which ends this session, too
-		return nil, nil
+		return nil, n.servePart(ctx)
 	case opWorkers:
 		return n.workersHere(), nil
 	case opInfo:
@@ -325,6 +325,8 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return with(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
 	case opDisconnect:
 		return with(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, actorOf(s)) })
+	case opAlone:
+		return nil, n.goAlone(actorOf(s))
 	case opOwner:
 		return with(args, func(id ID) (any, error) { return n.Owner(ctx, id) })
 	case opMembers:

@@ -59,7 +59,7 @@ func (m *members) placeAmong(list []wire.Member, id ID) *peer {
 type tellMessage struct {
 	Digest uint64
 	List   []wire.Member
-	Apart  bool // the node was disconnected, and is to be joined by name only
+	Apart  bool // the sender is apart, and is to be joined by name only; see apart.go
 }
 
 // maxTold is how many members one message may list, those that have left included.
@@ -121,14 +121,34 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return err
 	}
 	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
+	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart()}, &theirs); err != nil {
 		return err
 	}
+	if theirs.Apart && m.hasParted(g, p, theirs.List) {
+		return nil // else it would be a member again
+	}
 	m.learn(g, theirs.List)
-	if g.Digest() == theirs.Digest {
+	agreed := g.Digest() == theirs.Digest
+	if !theirs.Apart && (agreed || m.view.Load().peer(p.name) == p) {
+		m.reunite(g)
+	}
+	if agreed {
 		return nil
 	}
-	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Apart: m.staysApart()}, nil)
+}
+
+// hasParted reports whether p, which is apart and lists these members, has left the seat that it has here.
+// Its farewell has not come yet; hasParted takes it in.
+func (m *members) hasParted(g *gossip.Gossip, p *peer, list []wire.Member) bool {
+	seat := m.sessions.seated(p)
+	later := slices.ContainsFunc(list, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
+	if !later || m.view.Load().peer(p.name) != p {
+		return false
+	}
+	seat.State = wire.Left
+	m.learn(g, []wire.Member{seat})
+	return true
 }
 
 // maxMet is how many strangers are asked at a time whether they take this node for a member.
@@ -184,6 +204,9 @@ func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
 	}
 	m.learn(v.gossip, list)
 	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart()}
+	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSeat(from)) {
+		m.reunite(v.gossip)
+	}
 	if answer.Digest != t.Digest {
 		answer.List = v.gossip.Snapshot()
 	}

@@ -16,6 +16,9 @@ type view struct {
 	routing Routing
 	epoch   uint64 // the same for the same seats and routing
 
+	// apart is set while this node starts no server of a serial kind: see apart.go.
+	apart bool
+
 	rest func() *view // the view of the others when this node has left
 	roll *rollCall    // the same for the same epoch, one after the other
 

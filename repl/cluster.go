@@ -63,6 +63,16 @@ func (sh *Shell) disconnect(r *request) (starlark.Value, error) {
 	return starlark.True, nil
 }
 
+func (sh *Shell) alone(r *request) (starlark.Value, error) {
+	if err := r.unpack(); err != nil {
+		return nil, err
+	}
+	if err := sh.cluster.GoAlone(r.ctx); err != nil {
+		return nil, &requestError{what: "alone()", err: err}
+	}
+	return starlark.True, nil
+}
+
 func (sh *Shell) ping(r *request) (starlark.Value, error) {
 	name, err := r.nodeName()
 	if err != nil {

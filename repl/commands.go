@@ -14,10 +14,16 @@ func commands() []command {
 		},
 		{
 			usage:   "disconnect(node)",
-			help:    "have a node leave the cluster; it stays up, alone",
+			help:    "have a node leave the cluster, and wait until it has; it stays up, apart: see alone()",
 			example: `disconnect("2@127.0.0.1")`,
 			aliases: []string{"Node.disconnect"},
 			run:     (*Shell).disconnect,
+		},
+		{
+			usage:   "alone()",
+			help:    "have this node, which was disconnected, serve serial kinds although its former cluster may",
+			example: `alone()   # True; connect("2@127.0.0.1") ends that it is apart, too`,
+			run:     (*Shell).alone,
 		},
 		{
 			usage:   "request(id, via, kind)",

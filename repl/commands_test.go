@@ -42,7 +42,7 @@ owner    1@127.0.0.1 (alive)
 why      3 mod 3 = 0: seat 0, from 0, of 3 members, in the view of epoch abc
 worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from its value, 1 call waits
 if lost  2@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
-		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
+		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m40s
 2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m40s
@@ -112,6 +112,7 @@ func TestCommandErrors(t *testing.T) {
 		`request(1, vai="2@h")`:   `request: unexpected keyword argument "vai"`,
 		`ping("9@h")`:             `ping("9@h"): unreachable (unknown)`,
 		`disconnect("9@h")`:       `disconnect("9@h"): 9@h is no member: unreachable (unknown)`,
+		"alone()":                 "alone(): bad request: 1@127.0.0.1 is not apart from a cluster; disconnect it first (not run)",
 		"why([1])":                "why: a list: an id is an integer or a string of at most 256 bytes",
 		"v(7)":                    "v: there is no prompt 7 before this one, 1",
 		"time()":                  "time: missing argument for f, such as in time(request, 1)",
@@ -348,5 +349,14 @@ func TestInit(t *testing.T) {
 		if err := sh.checkInit(good); err == nil {
 			t.Error("a file runs that another user owns")
 		}
+	}
+}
+
+// TestAlone has the own node apart: nodes(detail=True) says so until alone() ends it.
+func TestAlone(t *testing.T) {
+	c := &fakeCluster{apart: true}
+	out, _, err := run(t, Config{Cluster: c}, "print(nodes(detail=True)[0].why)\nprint(alone(), nodes(detail=True)[0].why)\n")
+	if want := "apart: serves no serial kind; see h(alone)\nTrue None\n"; out != want || err != nil {
+		t.Errorf("%q, %v; want %q", out, err, want)
 	}
 }

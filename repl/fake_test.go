@@ -26,6 +26,7 @@ type fakeCluster struct {
 	balance map[node.ID]int64 // guarded by mu; of the kind account
 	request func(ctx context.Context, id node.ID) (node.Reply, error)
 	load    time.Duration // how long Nodes takes
+	apart   bool          // what the own node tells of itself
 }
 
 var crowdedID = node.IntID(1000) // behind whose worker are many that are not listed
@@ -165,6 +166,14 @@ func (f *fakeCluster) Disconnect(_ context.Context, name string) error {
 	return nil
 }
 
+func (f *fakeCluster) GoAlone(context.Context) error {
+	if !f.apart {
+		return wire.Errorf(wire.BadRequest, wire.NotRun, "1@127.0.0.1 is not apart from a cluster; disconnect it first")
+	}
+	f.apart = false
+	return nil
+}
+
 func (f *fakeCluster) RequestVia(ctx context.Context, via string, id node.ID) (node.Reply, error) {
 	if strings.HasPrefix(via, "9") {
 		return node.Reply{}, node.ErrUnreachable
@@ -228,6 +237,7 @@ func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 			Member: m, RTT: time.Duration(i) * 100 * time.Microsecond, Workers: 10 * i, Requests: uint64(1000 * i), Uptime: 100 * time.Second,
 			Version: "test go1.26", Memory: 3 << 20, Values: 3 << 19, MaxValues: 64 << 20, Evicted: 3, Goroutines: 17,
 		}
+		info.Apart = f.apart && m.Name == f.Self()
 		if m.State == node.Failed {
 			info = node.NodeInfo{Member: m, Problem: "out of reach"}
 		}

@@ -52,8 +52,15 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 			row.values[3] = duration(n.RTT)
 			row.values[4], row.values[5] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
 			row.values[6] = duration(n.Uptime.Round(time.Second))
+			var why []string
+			if n.Apart {
+				why = append(why, "apart: serves no serial kind; see h(alone)")
+			}
 			if len(n.Differs) > 0 {
-				row.values[7] = starlark.String(printable("kinds differ: " + strings.Join(n.Differs, ", ")))
+				why = append(why, "kinds differ: "+strings.Join(n.Differs, ", "))
+			}
+			if len(why) > 0 {
+				row.values[7] = starlark.String(printable(strings.Join(why, "; ")))
 			}
 		}
 		t.rows = append(t.rows, row)

@@ -33,8 +33,10 @@ type Cluster interface {
 	// Connect tries the names, or the five known ones (1 to 5 at the own host) if there are none,
 	// and tells in the same order what became of each. It takes at most about a second.
 	Connect(ctx context.Context, names ...string) []node.Connection
-	// Disconnect has a node leave the cluster.
+	// Disconnect has a node leave the cluster, and waits until it has.
 	Disconnect(ctx context.Context, name string) error
+	// GoAlone ends that the own node, which was disconnected, starts no server of a serial kind.
+	GoAlone(ctx context.Context) error
 	// Family returns the workers of a kind; "" is the default one.
 	Family(kind string) node.Family
 	// Owner returns the node that has the id.

@@ -40,6 +40,7 @@ func explain(e node.Explanation) *account {
 	a.set("live", starlark.Bool(e.Live))
 	a.set("loading", starlark.Bool(e.Loading))
 	a.set("serial", starlark.Bool(e.Serial))
+	a.set("apart", starlark.Bool(e.Apart))
 
 	a.say("id", fmt.Sprintf("%s, kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
@@ -68,6 +69,9 @@ func sayWorker(a *account, e node.Explanation) {
 	w := e.Worker
 	age, ttl, hits, queue := starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None)
 	switch {
+	case !e.Live && e.Serial && e.Apart:
+		a.say("worker", "none lives at "+e.Asked+", and none starts: the node was disconnected, and its cluster may serve the id")
+		a.say("go on", "connect(...) to that cluster, or alone()")
 	case !e.Live && e.Serial:
 		a.say("worker", "none lives at "+e.Asked+"; a call would start one there")
 	case e.Loading && e.Serial:

@@ -14,7 +14,8 @@ func TestWhyOfSerialKinds(t *testing.T) {
 		ID: node.IntID(7), Kind: "account", Owner: "2@h", State: node.Alive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
 		Live: true, Worker: node.WorkerInfo{Hits: 3, TTL: time.Second},
 	}
-	busy, none, lost := idle, idle, idle
+	busy, none, lost, apart := idle, idle, idle, idle
+	apart.Live, apart.Apart, apart.StandIn = false, true, ""
 	busy.Loading, busy.Worker.Queue = true, 2
 	none.Live = false
 	lost.State = node.Failed
@@ -22,10 +23,11 @@ func TestWhyOfSerialKinds(t *testing.T) {
 		e    node.Explanation
 		want []string
 	}{
-		"idle": {idle, []string{"lives at 2@h", "3 calls answered", "1@h would stand in once all know, and until then calls wait"}},
-		"busy": {busy, []string{"lives at 2@h and is busy; 2 calls wait"}},
-		"none": {none, []string{"none lives at 2@h; a call would start one there"}},
-		"lost": {lost, []string{"the owner is lost: 1@h stands in once all know, and until then calls wait"}},
+		"idle":  {idle, []string{"lives at 2@h", "3 calls answered", "1@h would stand in once all know, and until then calls wait"}},
+		"busy":  {busy, []string{"lives at 2@h and is busy; 2 calls wait"}},
+		"none":  {none, []string{"none lives at 2@h; a call would start one there"}},
+		"apart": {apart, []string{"none lives at 2@h, and none starts: the node was disconnected", "alone()"}},
+		"lost":  {lost, []string{"the owner is lost: 1@h stands in once all know, and until then calls wait"}},
 	} {
 		text := explain(c.e).String()
 		for _, want := range c.want {

@@ -35,6 +35,7 @@ const (
 	Disagreement          // the two nodes are set up in ways that do not go together
 	CallCycle             // the worker waits for itself
 	WrongType             // the value is not of the type that was asked for
+	Apart                 // the node was disconnected, and starts no server that its cluster may have
 )
 
 var codeText = [...]string{
@@ -60,6 +61,7 @@ var codeText = [...]string{
 	Disagreement:     "nodes disagree",
 	CallCycle:        "call cycle",
 	WrongType:        "wrong type",
+	Apart:            "apart from the cluster",
 }
 
 // Known reports whether the code is one of this version's errors. There are few of those, while a peer may send any number.

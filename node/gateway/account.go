@@ -38,6 +38,7 @@ type jsonTold struct {
 	Stuck      int               `json:"stuck"`
 	Kinds      map[string]string `json:"kinds"`
 	Differs    []string          `json:"differs"`
+	Apart      bool              `json:"apart"`
 	Uptime     int64             `json:"uptime_ms"`
 	Version    string            `json:"version"`
 	Memory     uint64            `json:"memory_bytes"`
@@ -56,7 +57,7 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 		if n.Problem == "" {
 			j.jsonTold = &jsonTold{
 				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Stuck: n.Stuck,
-				Kinds: n.Kinds, Differs: n.Differs, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
+				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
 			}
 			if j.Kinds == nil {
 				j.Kinds = map[string]string{}
@@ -132,6 +133,7 @@ type jsonWhy struct {
 	Live    bool        `json:"live"`
 	Loading bool        `json:"loading"`
 	Serial  bool        `json:"serial"`
+	Apart   bool        `json:"apart"`
 	Worker  *jsonWorker `json:"worker,omitempty"` // if it lives
 	TTL     int64       `json:"ttl_ms"`           // of the kind
 	Text    string      `json:"text"`
@@ -145,7 +147,7 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	}
 	j := jsonWhy{
 		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
-		State: e.State.String(), StandIn: e.StandIn, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, TTL: millis(e.TTL),
+		State: e.State.String(), StandIn: e.StandIn, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, Apart: e.Apart, TTL: millis(e.TTL),
 		Text: clip(told(e)),
 	}
 	if e.Live {
@@ -159,6 +161,8 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 func told(e node.Explanation) string {
 	s := fmt.Sprintf("%s: seat %d, from 0, of %d members is that of %s (%s); ", e.Rule, e.Index, e.Members, e.Owner, e.State)
 	switch {
+	case e.Apart && e.Serial && !e.Live:
+		return s + "none starts: this node is apart from the cluster that it was disconnected from"
 	case !e.Live:
 		return s + "no worker lives at " + e.Asked
 	case e.Loading && e.Serial:

@@ -12,15 +12,15 @@ func TestAccounts(t *testing.T) {
 		"/v1/owner/a%20b": `{"id":"a b","owner":"2@127.0.0.1"}`,
 		"/v1/owner/%ff":   `{"id":"/w==","id_encoding":"base64","owner":"2@127.0.0.1"}`,
 		"/v1/nodes": `{"nodes":[{"name":"1@127.0.0.1","addr":"127.0.0.1:4371","state":"alive","incarnation":"ffffffffffffffff",` +
-			`"rtt_ms":0,"workers":0,"requests":0,"stuck":0,"kinds":{},"differs":[],"uptime_ms":60000,"version":"v1","memory_bytes":1048576,"goroutines":9},` +
+			`"rtt_ms":0,"workers":0,"requests":0,"stuck":0,"kinds":{},"differs":[],"apart":false,"uptime_ms":60000,"version":"v1","memory_bytes":1048576,"goroutines":9},` +
 			`{"name":"2@127.0.0.1","addr":"127.0.0.1:4372","state":"alive","incarnation":"0",` +
-			`"rtt_ms":0.048,"workers":1,"requests":5,"stuck":1,"kinds":{"price":"ab"},"differs":["price"],"uptime_ms":0,"version":"","memory_bytes":0,"goroutines":0},` +
+			`"rtt_ms":0.048,"workers":1,"requests":5,"stuck":1,"kinds":{"price":"ab"},"differs":["price"],"apart":false,"uptime_ms":0,"version":"","memory_bytes":0,"goroutines":0},` +
 			`{"name":"3@127.0.0.1","addr":"127.0.0.1:4373","state":"failed","incarnation":"0","problem":"out of reach"}]}`,
 		"/v1/workers?limit=1":      `{"workers":[{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":2,"left_out":5000}`,
 		"/v1/workers?kind=other":   `{"workers":[],"total":0,"left_out":5000}`,
 		"/v1/workers?kind=default": `{"workers":[{"id":"8","kind":"default","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":1,"left_out":5000}`,
 		"/v1/why/7": `{"id":"7","kind":"price","owner":"2@127.0.0.1","rule":"7 mod 3 = 1","index":1,"members":3,"epoch":"ffffffffffffffff","state":"stuck",` +
-			`"stand_in":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,` +
+			`"stand_in":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,"apart":false,` +
 			`"worker":{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1},"ttl_ms":5000,` +
 			`"text":"7 mod 3 = 1: seat 1, from 0, of 3 members is that of 2@127.0.0.1 (stuck); a worker lives at 2@127.0.0.1 for another 4s"}`,
 		"/healthz": "ok",
@@ -41,6 +41,10 @@ func TestAccounts(t *testing.T) {
 	}
 	f.why.Serial = true
 	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "a worker is busy at") || !strings.Contains(got, `"serial":true`) {
+		t.Error(got)
+	}
+	f.why.Live, f.why.Apart = false, true
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "none starts: this node is apart") || !strings.Contains(got, `"apart":true`) {
 		t.Error(got)
 	}
 	f = newFake()

@@ -174,3 +174,41 @@ func TestWaitedOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestApartNode disconnects a node: it is not ready, and takes no calls, until it is connected again.
+func TestApartNode(t *testing.T) {
+	first, second := startNodes(t)
+	gateways := map[*node.Node]*Gateway{}
+	for _, n := range []*node.Node{first, second} {
+		gateways[n] = New(Config{Cluster: n, Ready: n.Ready})
+		if res := get(t, gateways[n], "/readyz"); res.status != 200 {
+			t.Errorf("%s: %d %s", n.Self(), res.status, res.body)
+		}
+	}
+	if err := first.Disconnect(t.Context(), second.Self()); err != nil {
+		t.Fatal(err)
+	}
+	g := gateways[second]
+	p := wantProblem(t, get(t, g, "/readyz"), 503, "not-ready")
+	if !strings.Contains(p.Detail, "apart from the cluster") || !strings.Contains(p.Detail, "connect it again") {
+		t.Errorf("%+v", p)
+	}
+	if p := wantProblem(t, post(t, g, "/v1/call/sum/1", "1"), 503, "apart-from-the-cluster"); p.Outcome != "not run" {
+		t.Errorf("%+v", p)
+	}
+	if res := get(t, g, "/v1/request/1?kind=price"); res.status != 200 {
+		t.Errorf("a value: %d %s", res.status, res.body)
+	}
+	if res := post(t, gateways[first], "/v1/call/sum/1", "1"); res.status != 200 {
+		t.Errorf("the other node: %d %s", res.status, res.body)
+	}
+	if c := second.Connect(t.Context(), "1@"+first.Addr()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	if res := get(t, g, "/readyz"); res.status != 200 {
+		t.Errorf("connected again: %d %s", res.status, res.body)
+	}
+	if res := post(t, g, "/v1/call/sum/1", "1"); res.status != 200 {
+		t.Errorf("connected again: %d %s", res.status, res.body)
+	}
+}

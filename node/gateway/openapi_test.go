@@ -275,6 +275,7 @@ func TestProblemOf(t *testing.T) {
 		{err: &wire.Error{Code: wire.Unreachable}, status: 503, outcome: "unknown", code: "unreachable", detail: "unreachable"},
 		{err: &wire.Error{Code: wire.Closed, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "closed", detail: "closed"},
 		{err: &wire.Error{Code: wire.Leaving, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "leaving-the-cluster", detail: "leaving the cluster"},
+		{err: &wire.Error{Code: wire.Apart, Outcome: node.NotRun, Node: "2@h", Text: "it was disconnected"}, status: 503, outcome: "not run", code: "apart-from-the-cluster", detail: "apart from the cluster: it was disconnected", node: "2@h"},
 		{err: &wire.Error{Code: wire.NotOwner, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "not-the-owner", detail: "not the owner"},
 		{err: &wire.Error{Code: wire.Canceled}, status: 503, outcome: "unknown", code: "canceled", detail: "canceled"},
 		{err: &wire.Error{Code: wire.DeadlineExceeded, Outcome: node.NotRun}, status: 504, outcome: "not run", code: "deadline-exceeded", detail: "deadline exceeded"},

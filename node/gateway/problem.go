@@ -43,6 +43,7 @@ var statusOf = map[wire.Code]int{
 	wire.Leaving:          http.StatusServiceUnavailable,
 	wire.Internal:         http.StatusInternalServerError,
 	wire.UnknownKind:      http.StatusNotFound,
+	wire.Apart:            http.StatusServiceUnavailable,
 }
 
 // problemOf returns the problem that an error is.

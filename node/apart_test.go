@@ -1,0 +1,374 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestDrain has callers at both of two nodes add to balances while one node is disconnected and connected
+// again. No id has two servers, every addition that was acknowledged counts once, and a call fails only at
+// the node that is apart, as not run.
+func TestDrain(t *testing.T) {
+	var l ledger
+	nodes := startCluster(t, 2, Kind{Serial: Serve(l.start), TTL: time.Hour})
+	var added [20]atomic.Int64
+	var refused atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			n := nodes[i%2]
+			for !stop.Load() {
+				id := rand.Int64N(20)
+				_, err := Call[int](t.Context(), n.Family(DefaultKind), IntID(id), 1)
+				switch {
+				case err == nil:
+					added[id].Add(1)
+				case n == nodes[1] && errors.Is(err, ErrApart) && OutcomeOf(err) == NotRun:
+					refused.Add(1)
+					time.Sleep(time.Millisecond)
+				default:
+					t.Errorf("call(%d) at %s: %v (%v)", id, n.Self(), err, OutcomeOf(err))
+					return
+				}
+			}
+		})
+	}
+	for range 3 {
+		if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
+			t.Error(err)
+		}
+		before := refused.Load()
+		await(t, func() error {
+			if refused.Load() < before+20 {
+				return errors.New("the node that is apart refuses no call")
+			}
+			return nil
+		})
+		if c := nodes[1].Connect(t.Context(), nodes[0].Self()); c[0].Err != nil {
+			t.Error(c[0].Err)
+		}
+		awaitView(t, nodes...)
+		time.Sleep(100 * time.Millisecond) // for calls to come to the second node
+	}
+	stop.Store(true)
+	wg.Wait()
+	for id := range added {
+		if got := int64(l.sum[id]); got != added[id].Load() {
+			t.Errorf("id %d: %d calls have counted %d", id, added[id].Load(), got)
+		}
+	}
+	if n := l.overlap.Load(); n > 0 {
+		t.Errorf("%d times there were two at once", n)
+	}
+}
+
+// TestDisconnectHasTakenEffect looks at all views as soon as Disconnect has returned.
+func TestDisconnectHasTakenEffect(t *testing.T) {
+	nodes := startCluster(t, 4, Kind{})
+	b := nodes[1]
+	if err := nodes[0].Disconnect(t.Context(), b.Self()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		v := n.members.view.Load()
+		if want := n != b; (len(v.peers) == 3) != want || (len(v.peers) == 1) == want || v.apart == want {
+			t.Errorf("%s has %d members, apart: %v", n.Self(), len(v.peers), v.apart)
+		}
+	}
+	if err := b.Ready(t.Context()); !errors.Is(err, ErrApart) {
+		t.Errorf("Ready() = %v", err)
+	}
+	if _, err := b.Request(t.Context(), IntID(7)); err != nil {
+		t.Errorf("a value: %v", err)
+	}
+	infos, err := b.Nodes(t.Context())
+	if err != nil || !infos[0].Apart {
+		t.Errorf("Nodes() = %+v, %v", infos, err)
+	}
+	if why, err := b.Why(t.Context(), IntID(7)); err != nil || !why.Apart {
+		t.Errorf("Why() = %+v, %v", why, err)
+	}
+	// A node that is not apart ends it, also when it is the one that connects.
+	if c := nodes[0].Connect(t.Context(), b.Self()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	if b.members.staysApart() {
+		t.Error("it is apart after it was connected")
+	}
+	awaitView(t, nodes...)
+	for _, n := range nodes {
+		if err := n.Ready(t.Context()); err != nil {
+			t.Errorf("%s: Ready() = %v", n.Self(), err)
+		}
+	}
+}
+
+// startGated starts a cluster of two with a server for each id whose call returns when release is closed,
+// whatever becomes of its context.
+func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
+	t.Helper()
+	begun, release = make(chan struct{}, 100), make(chan struct{})
+	nodes = startCluster(t, 2, Kind{Timeout: time.Minute, Serial: func(context.Context, ID) (Server, error) {
+		return gatedServer{begun, release}, nil
+	}})
+	t.Cleanup(func() {
+		if !isDone(release) {
+			close(release)
+		}
+	})
+	return nodes, begun, release
+}
+
+type gatedServer struct{ begun, release chan struct{} }
+
+func (s gatedServer) Call(_ context.Context, message Value) (Value, error) {
+	s.begun <- struct{}{}
+	<-s.release
+	return message, nil
+}
+
+// TestDisconnectWaits disconnects a node that runs a call, has others in its queue, and gets a kind
+// meanwhile. Who gives up early learns what is left to do.
+func TestDisconnectWaits(t *testing.T) {
+	nodes, begun, release := startGated(t)
+	a, b := nodes[0], nodes[1]
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if _, err := a.Family("").Call(t.Context(), IntID(1), Value{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-begun
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := a.Disconnect(short, b.Self())
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "leaves when they have") {
+		t.Errorf("with little time: %v", err)
+	}
+	kind := b.registryOf("").kind.Load()
+	for _, n := range nodes {
+		if err := n.SetKinds(map[string]Kind{"late": *kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Go(func() {
+		if _, err := b.Family("late").Call(t.Context(), IntID(1), Value{}); !errors.Is(err, ErrApart) || OutcomeOf(err) != NotRun {
+			t.Errorf("a call of a kind that came while the node left: %v (%v)", err, OutcomeOf(err))
+		}
+	})
+	done := make(chan error, 1)
+	go func() { done <- a.Disconnect(t.Context(), b.Self()) }()
+	select {
+	case err := <-done:
+		t.Fatalf("Disconnect has not waited: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	awaitView(t, a, b)
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if n := len(a.members.view.Load().peers); n != 1 {
+		t.Errorf("%d members", n)
+	}
+}
+
+// TestDisconnectUnendingCall has a server go on after its context has ended: its node stays a member, as
+// another one would start a server of the same id.
+func TestDisconnectUnendingCall(t *testing.T) {
+	t.Parallel()
+	nodes, begun, release := startGated(t)
+	a, b := nodes[0], nodes[1]
+	var wg sync.WaitGroup
+	call := func(id int64) {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if _, err := a.Family("").Call(ctx, IntID(id), Value{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	call(7)
+	<-begun
+	time.AfterFunc(drainTimeout/2, func() { call(9) }) // waits while the servers are held
+	err := a.Disconnect(t.Context(), b.Self())
+	if OutcomeOf(err) != NotRun || !strings.Contains(err.Error(), "id 7 of kind default") {
+		t.Fatalf("Disconnect() = %v (%v)", err, OutcomeOf(err))
+	}
+	awaitView(t, a, b)
+	<-begun // of id 9
+	close(release)
+	wg.Wait()
+	if reply, err := a.Family("").Call(t.Context(), IntID(7), Value{}); err != nil || reply.Node != b.Self() {
+		t.Errorf("later: %+v, %v", reply, err)
+	}
+	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestApartTogether connects two nodes that are apart: they stay so until one of them meets a node that is
+// not, or goes on alone.
+func TestApartTogether(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, a, b, c *Node){
+		"connect": func(t *testing.T, a, b, c *Node) {
+			if r := c.Connect(t.Context(), a.Self()); r[0].Err != nil {
+				t.Fatal(r[0].Err)
+			}
+			awaitView(t, a, b, c)
+		},
+		"alone": func(t *testing.T, _, b, _ *Node) {
+			if err := b.GoAlone(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nodes := startCluster(t, 3, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+			a, b, c := nodes[0], nodes[1], nodes[2]
+			for _, n := range nodes[1:] {
+				if err := a.Disconnect(t.Context(), n.Self()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.GoAlone(t.Context()); OutcomeOf(err) != NotRun {
+				t.Errorf("GoAlone of a node that is not apart: %v", err)
+			}
+			if r := b.Connect(t.Context(), c.Self()); r[0].Err != nil {
+				t.Fatal(r[0].Err)
+			}
+			awaitView(t, b, c)
+			call := func(n *Node, id int64) error {
+				_, err := n.Family("").Call(t.Context(), IntID(id), Value{})
+				return err
+			}
+			for id := range int64(4) {
+				for _, n := range nodes[1:] {
+					if err := call(n, id); !errors.Is(err, ErrApart) || OutcomeOf(err) != NotRun {
+						t.Errorf("call(%d) at %s: %v", id, n.Self(), err)
+					}
+				}
+				if err := call(a, id); err != nil {
+					t.Errorf("call(%d) at %s: %v", id, a.Self(), err)
+				}
+			}
+			end(t, a, b, c)
+			await(t, func() error { return errors.Join(b.Ready(t.Context()), c.Ready(t.Context())) })
+			for id := range int64(4) {
+				if err := errors.Join(call(b, id), call(c, id)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestDisconnectBoth has two of three nodes disconnect each other, and both disconnect the third.
+func TestDisconnectBoth(t *testing.T) {
+	t.Parallel()
+	var l ledger
+	nodes := startCluster(t, 3, Kind{Serial: Serve(l.start), TTL: time.Hour})
+	var wg sync.WaitGroup
+	for _, p := range [][2]int{{0, 1}, {1, 0}, {0, 2}, {1, 2}} {
+		wg.Go(func() { // it may come too late
+			_ = nodes[p[0]].Disconnect(t.Context(), nodes[p[1]].Self())
+		})
+	}
+	wg.Wait()
+	for _, n := range nodes {
+		if _, err := Call[int](t.Context(), n.Family(""), IntID(7), 1); err != nil && !errors.Is(err, ErrApart) {
+			t.Errorf("%s: %v", n.Self(), err)
+		}
+	}
+	if live := l.servers[7].Load(); live > 1 || l.overlap.Load() > 0 {
+		t.Errorf("%d servers", live)
+	}
+	if !slices.ContainsFunc(nodes, func(n *Node) bool { return n.members.staysApart() }) {
+		t.Error("no node is apart")
+	}
+}
+
+// TestDisconnectUnheard has a member that does not come to publish a view: Disconnect names it. A call that
+// the member makes at the node that has left waits for the view.
+func TestDisconnectUnheard(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 3, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	c.members.making.Lock()
+	unlock := sync.OnceFunc(c.members.making.Unlock)
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := a.Disconnect(ctx, b.Self())
+	if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != Ran || !strings.Contains(err.Error(), "in the view of "+c.Self()) {
+		t.Errorf("%v (%v)", err, OutcomeOf(err))
+	}
+	called := make(chan error, 1)
+	go func() {
+		_, err := c.Family("").Call(t.Context(), IntID(1), IntValue(1))
+		called <- err
+	}()
+	select {
+	case err := <-called:
+		t.Fatalf("a call at the node that has left: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	unlock()
+	if err := <-called; err != nil {
+		t.Error(err)
+	}
+	awaitView(t, a, c)
+	if !b.members.staysApart() {
+		t.Error("it is not apart")
+	}
+}
+
+// TestDirectApart has a client call the server of a node that has left, which the client does not know:
+// the call is made at another node.
+func TestDirectApart(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	c := attachDirect(t, nodes[0].Self())
+	call := func() (Reply, error) { return c.Family("").Call(t.Context(), IntID(1), IntValue(1)) }
+	await(t, func() error {
+		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.sessions.peer(nodes[1].addr.Name).session.Load() == nil {
+			return fmt.Errorf("%+v, %w", reply, err)
+		}
+		return nil
+	})
+	old := c.direct.view.Load()
+	if err := c.Disconnect(t.Context(), nodes[1].Self()); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		c.direct.view.Store(old)
+		if reply, err := call(); err != nil || reply.Node != nodes[0].Self() {
+			t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[0].Self())
+		}
+	}
+	apart := attachDirect(t, nodes[1].Self())
+	if _, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); !errors.Is(err, ErrApart) {
+		t.Errorf("attached to the node that is apart: %v", err)
+	}
+	if err := apart.GoAlone(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if reply, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); err != nil || reply.Node != nodes[1].Self() {
+		t.Errorf("alone: %+v, %v", reply, err)
+	}
+}

@@ -114,7 +114,7 @@ func (n *Node) callRoll(v *view) {
 			continue
 		}
 		wg.Go(func() {
-			asked[i] = n.insist(ctx, v, p, opRoll, v.epoch, &answers[i]) == nil
+			asked[i] = n.insist(ctx, v, p, opRoll, v.epoch, boundedRoll(&answers[i])) == nil
 		})
 	}
 	wg.Wait()

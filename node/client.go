@@ -155,19 +155,19 @@ func (c *Client) Owner(ctx context.Context, id ID) (owner string, err error) {
 
 // Members is [Node.Members] as seen by the node.
 func (c *Client) Members(ctx context.Context) (list []Member, err error) {
-	err = c.do(ctx, opMembers, nil, &list)
+	err = c.do(ctx, opMembers, nil, boundedMembers(&list))
 	return list, err
 }
 
 // Nodes is [Node.Nodes] as seen by the node.
 func (c *Client) Nodes(ctx context.Context) (list []NodeInfo, err error) {
-	err = c.do(ctx, opNodes, nil, &list)
+	err = c.do(ctx, opNodes, nil, boundedNodes(&list))
 	return list, err
 }
 
 // Workers is [Node.Workers] as seen by the node.
 func (c *Client) Workers(ctx context.Context) (list []WorkerInfo, err error) {
-	err = c.do(ctx, opWorkers, nil, &list)
+	err = c.do(ctx, opWorkers, nil, boundedWorkers(&list))
 	return list, err
 }
 
@@ -215,7 +215,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 		names = []string{} // gob encodes an empty list, but no nil
 	}
 	var list []connectionMessage
-	if err := c.do(ctx, opConnect, names, &list); err != nil {
+	if err := c.do(ctx, opConnect, names, boundedConnections(&list)); err != nil {
 		if len(names) == 0 {
 			names = []string{c.Self()}
 		}

@@ -196,7 +196,7 @@ func (d *direct) fetch() (news bool) {
 	for _, s := range d.up() {
 		var m viewMessage
 		ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)
-		err := s.Do(ctx, opView, nil, &m)
+		err := s.Do(ctx, opView, nil, boundedView(&m))
 		cancel()
 		if err == nil {
 			return d.take(m)

@@ -106,7 +106,7 @@ func (c *Client) goBack(old *wire.Session) {
 		return
 	}
 	var m viewMessage
-	err = s.Do(ctx, opView, nil, &m)
+	err = s.Do(ctx, opView, nil, boundedView(&m))
 	if err != nil || !slices.ContainsFunc(m.Members, func(w wire.Member) bool { return w.Name == old.Peer().Name }) {
 		s.Close()
 		return

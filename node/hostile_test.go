@@ -1,10 +1,13 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/distproc/distproc/wire"
@@ -52,7 +55,6 @@ func TestMillionElements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const million = 1_000_000
 	for _, c := range []struct {
 		name string
 		s    *wire.Session
@@ -77,6 +79,108 @@ func TestMillionElements(t *testing.T) {
 	if list, err := n.Members(t.Context()); err != nil || len(list) != 2 {
 		t.Errorf("members: %v, %v", list, err)
 	}
+}
+
+// A liar answers operations with lists of empty elements, one byte each.
+type liar struct {
+	refuser
+	answers map[wire.Op]any
+}
+
+func newLiar(elements int) liar {
+	return liar{answers: map[wire.Op]any{
+		opTell:    tellMessage{List: make([]wire.Member, elements)},
+		opWorkers: make([]WorkerInfo, elements),
+		opRoll:    rollMessage{Held: make([]key, elements)},
+		opView:    viewMessage{Members: make([]wire.Member, elements)},
+		opMembers: make([]Member, elements),
+		opNodes:   make([]NodeInfo, elements),
+		opConnect: make([]connectionMessage, elements),
+	}}
+}
+
+func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ func(any) error) (any, error) {
+	if answer, ok := l.answers[op]; ok {
+		return answer, nil
+	}
+	return nil, wire.UnknownOperation
+}
+
+// TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty elements:
+// the answer is refused without making them.
+func TestManyElementsAnswered(t *testing.T) {
+	n := startNode(t, "1@"+testHost(), Kind{})
+	hello := stranger(n, 1)
+	hello.Addr = n.addr.Host + ":0"
+	hello.Addr = listenAs(t, hello, newLiar(200_000))
+	giveSeat(n, hello)
+	v := n.members.view.Load()
+	p := v.peers[slices.IndexFunc(v.peers, func(p *peer) bool { return !p.self })]
+	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	for name, ask := range map[string]func() error{
+		"settle": func() error { return n.members.exchangeNow(t.Context(), v.gossip, p) },
+		"roll": func() error {
+			s, err := n.members.sessions.dial(t.Context(), p)
+			if err != nil {
+				return err
+			}
+			return s.Do(t.Context(), opRoll, v.epoch, boundedRoll(new(rollMessage)))
+		},
+		"workers": func() error {
+			list, err := n.Workers(t.Context())
+			if len(list) == 0 {
+				err = errors.New("limit")
+			}
+			return err
+		},
+		"members of a client":     func() error { _, err := c.Members(t.Context()); return err },
+		"nodes of a client":       func() error { _, err := c.Nodes(t.Context()); return err },
+		"workers of a client":     func() error { _, err := c.Workers(t.Context()); return err },
+		"connections of a client": func() error { return c.Connect(t.Context(), n.Self())[0].Err },
+		"view of a client":        func() error { return c.session.Load().Do(t.Context(), opView, nil, boundedView(new(viewMessage))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := allocated()
+			if err := ask(); err == nil || !strings.Contains(err.Error(), "limit") {
+				t.Errorf("answer: %v", err)
+			}
+			if grown := allocated() - before; grown > 20<<20 {
+				t.Errorf("%d MB were allocated", grown>>20)
+			}
+		})
+	}
+}
+
+// listenAs serves sessions as a node with that hello, and returns its address.
+func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
+	t.Helper()
+	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := wire.Listen(hello.Addr, creds, wire.Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello.Addr = l.Addr().String()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if s, err := in.Accept(hello, h); err == nil {
+				t.Cleanup(func() { s.Close() })
+			}
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return hello.Addr
 }
 
 // allocated returns how many bytes have been allocated so far.

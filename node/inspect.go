@@ -103,7 +103,7 @@ func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			lists[i] = n.workersHere()
-		} else if err := s.Do(ctx, opWorkers, nil, &lists[i]); err != nil {
+		} else if err := s.Do(ctx, opWorkers, nil, boundedWorkers(&lists[i])); err != nil {
 			n.log.Debug("cannot list workers", "node", seats[i].name.String(), "err", err)
 		}
 	})

@@ -267,7 +267,7 @@ func (m *members) rejoin(ctx context.Context, a Addr) error {
 		return err
 	}
 	var theirs tellMessage
-	err = ws.Do(ctx, opTell, tellMessage{}, &theirs)
+	err = ws.Do(ctx, opTell, tellMessage{}, boundedTell(&theirs))
 	if err != nil || theirs.Apart || m.staysApart() {
 		return err
 	}

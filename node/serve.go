@@ -361,19 +361,6 @@ func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) 
 	return serve(v)
 }
 
-// atMost refuses arguments with more than limit elements. It counts them in a Shape of the arguments
-// whose elements are small: a byte on the wire is an element of a hundred bytes in memory.
-func atMost[Shape any](args func(any) error, limit int, count func(Shape) int) error {
-	var s Shape
-	if err := args(&s); err != nil {
-		return err
-	}
-	if n := count(s); n > limit {
-		return wire.Errorf(wire.BadRequest, NotRun, "%d elements, limit %d", n, limit)
-	}
-	return nil
-}
-
 func (n *Node) serveVia(ctx context.Context, m viaMessage) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, clampTimeout(m.Timeout))
 	defer cancel()

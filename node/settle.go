@@ -121,7 +121,7 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return err
 	}
 	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart()}, &theirs); err != nil {
+	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart()}, boundedTell(&theirs)); err != nil {
 		return err
 	}
 	if theirs.Apart && m.hasParted(g, p, theirs.List) {
@@ -170,7 +170,7 @@ func (m *members) meetStrangers(ctx context.Context) {
 func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
 	g, self := m.view.Load().gossip, m.hello()
 	var theirs tellMessage
-	if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs) != nil {
+	if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, boundedTell(&theirs)) != nil {
 		return // it knows nothing then, as far as this node can tell
 	}
 	if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {

@@ -51,9 +51,9 @@ func reserve(ctx context.Context, n int) (release func(), err error) {
 }
 
 // Do asks the peer for one operation, on a stream of its own. The 65th at a time waits for one of the
-// others. When ctx ends, so does the context of the peer's handler, and Do waits about 250 ms at most for what that
-// answers. Args is encoded; the result is decoded into result, a pointer. A nil result is not looked at. The
-// error is an *Error.
+// others. When ctx ends, so does the context of the peer's handler, and Do waits about 250 ms at most for
+// what that answers. Args is encoded; the result is decoded into result, a pointer or a [Result]. A nil
+// result is not looked at. The error is an *Error.
 func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	body, err := encode(args)
 	if err != nil {
@@ -97,14 +97,34 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		}
 		return e
 	}
-	if result == nil {
-		return nil
-	}
-	buf := bytes.NewBuffer(reply.Result)
-	if err := decode(gob.NewDecoder(buf), buf, result); err != nil {
+	if err := takeResult(result, decoderOf(reply.Result)); err != nil {
 		return &Error{Code: Internal, Outcome: Ran, Node: s.peer.Name, Text: err.Error()}
 	}
 	return nil
+}
+
+// A Result of an operation decodes itself, to look at what came before it makes all of it.
+type Result interface {
+	// Take is called once. Each call of decode decodes the result anew, into a pointer.
+	Take(decode func(any) error) error
+}
+
+func takeResult(result any, decode func(any) error) error {
+	if result == nil {
+		return nil
+	}
+	if r, ok := result.(Result); ok {
+		return r.Take(decode)
+	}
+	return decode(result)
+}
+
+// decoderOf returns a function that decodes body anew each time.
+func decoderOf(body []byte) func(any) error {
+	return func(v any) error {
+		buf := bytes.NewBuffer(body)
+		return decode(gob.NewDecoder(buf), buf, v)
+	}
 }
 
 func exchange(stream net.Conn, request opRequest, reply *opReply) error {
@@ -189,9 +209,9 @@ func (s *Session) watch(stream *stream) (ctx context.Context, stop func()) {
 }
 
 func (s *Session) serve(ctx context.Context, request opRequest) opReply {
+	decodeArgs := decoderOf(request.Args)
 	result, err := s.handler.ServeOperation(ctx, s, request.Op, func(args any) error {
-		buf := bytes.NewBuffer(request.Args)
-		if err := decode(gob.NewDecoder(buf), buf, args); err != nil {
+		if err := decodeArgs(args); err != nil {
 			return &Error{Code: BadRequest, Outcome: NotRun, Text: err.Error()}
 		}
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,7 +38,9 @@ func TestReadmeUses(t *testing.T) {
 	if err := os.Symlink(binary, filepath.Join(dir, "distproc")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, "127.0.0.1", host)+"\njobs -p > jobs; kill $(cat jobs); wait")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", strings.ReplaceAll(script, "127.0.0.1", host)+"\njobs -p > jobs; kill $(cat jobs); wait")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir, "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -13,62 +12,95 @@ import (
 )
 
 const (
-	bodyGrace    = 5 * time.Second  // for a body to arrive, and more for each byte of it that has:
-	bodyRate     = 16 << 10         // bytes for another second,
-	bodyTimeout  = 20 * time.Second // up to this
-	smallBody    = 16 << 10         // bytes that need no place
-	maxBodies    = 64 << 20         // bytes of larger bodies, from their arrival to the end of their calls
-	placeTimeout = 2 * time.Second  // to wait for a place
+	bodyGrace   = 5 * time.Second  // for a body to arrive, and more for each byte of it that has:
+	bodyRate    = 16 << 10         // bytes for another second,
+	bodyTimeout = 20 * time.Second // up to this
+	smallBody   = 16 << 10         // bytes that need no place
 )
 
-// body reads the body of the request. A large one takes a place among those of all requests
-// when its beginning is there. The exchange gives it back at its end.
+// body reads the body of the request. A large one takes a place when its beginning is there.
+// The exchange gives the place back at its end.
 func (x *exchange) body() (string, error) {
 	if x.r.Body == http.NoBody {
 		return "", nil
-	}
-	pace := &pace{x: x, began: time.Now()}
-	r := http.MaxBytesReader(x.ResponseWriter, io.NopCloser(pace), wire.MaxValue)
-	head, err := io.ReadAll(io.LimitReader(r, smallBody))
-	if err != nil || len(head) < smallBody {
-		return string(head), x.readAll(err)
 	}
 	size := x.r.ContentLength
 	if size < 0 {
 		size = wire.MaxValue
 	}
-	waited := time.Now()
-	if err := x.takePlace(size); err != nil {
-		return "", err
+	x.place = &place{from: x.conn.address(), size: size, end: func() { x.setReadDeadline(time.Unix(1, 0)) }}
+	pace := &pace{x: x, began: time.Now()}
+	r := http.MaxBytesReader(x.ResponseWriter, io.NopCloser(pace), size)
+	head, err := io.ReadAll(io.LimitReader(r, smallBody))
+	if err != nil || len(head) < smallBody {
+		return string(head), x.readAll(err)
 	}
-	pace.began = pace.began.Add(time.Since(waited))
-	var b strings.Builder
-	b.Grow(int(size))
-	b.Write(head)
-	_, err = io.CopyBuffer(&b, r, head)
-	return b.String(), x.readAll(err)
+	body, err := pace.large(r, head)
+	if err != nil {
+		x.gateway.bodies.release(x.place) // now, as the client may take its time to read the answer
+	}
+	return body, x.readAll(err)
 }
 
-// takePlace takes a place for a large body.
-func (x *exchange) takePlace(size int64) error {
-	defer x.conn.waits(x.conn.waits(forPlace))
-	ctx, cancel := context.WithTimeout(x.r.Context(), placeTimeout)
-	defer cancel()
-	if x.gateway.bodies.Acquire(ctx, size) != nil {
-		return overloadedProblem("large messages fill the gateway; try again later")
+// large reads the rest of a large body, which begins with head. It has a buffer no larger
+// than the place.
+func (p *pace) large(r io.Reader, head []byte) (string, error) {
+	place, b := p.x.place, new(strings.Builder)
+	b.Write(head)
+	for room := int64(smallBody); room < place.size; {
+		var err error
+		if room, err = p.grow(min(2*room, place.size)); err != nil {
+			return "", err
+		}
+		larger := new(strings.Builder)
+		larger.Grow(int(room))
+		larger.WriteString(b.String())
+		b = larger
+		if _, err := io.CopyBuffer(b, io.LimitReader(r, room-int64(b.Len())), head); err != nil {
+			return "", err
+		}
+		if int64(b.Len()) < room {
+			return b.String(), p.x.gateway.bodies.keep(place)
+		}
 	}
-	x.place = size
-	return nil
+	if _, err := io.ReadFull(r, head[:1]); err != io.EOF { // r fails if there is more
+		return "", err
+	}
+	return b.String(), p.x.gateway.bodies.keep(place)
+}
+
+// grow takes room for so many bytes of the body, or for more. It does not count against the
+// client.
+func (p *pace) grow(bytes int64) (room int64, err error) {
+	defer p.x.conn.waits(p.x.conn.waits(forPlace))
+	began := time.Now()
+	room, err = p.x.gateway.bodies.grow(p.x.r.Context(), p.x.place, bytes)
+	p.began = p.began.Add(time.Since(began))
+	if err != nil && !errors.Is(err, errEvicted) {
+		err = overloadedProblem("large messages fill the gateway; try again later")
+	}
+	return room, err
+}
+
+// setReadDeadline sets the time until which a read of the body may take. A request without a
+// connection has none.
+func (x *exchange) setReadDeadline(t time.Time) {
+	_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(t)
 }
 
 // readAll notes that the body is there, or returns why it is not.
 func (x *exchange) readAll(err error) error {
 	x.unread = err != nil
-	switch _, large := errors.AsType[*http.MaxBytesError](err); {
-	case err == nil:
-		return nil
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	_, told := errors.AsType[*problem](err)
+	switch {
+	case err == nil, told:
+		return err
 	case large:
 		return tooLarge()
+	case x.gateway.bodies.check(x.place) != nil:
+		return newProblem(http.StatusRequestTimeout, "slow body",
+			"the body came too slowly while others waited for its place; send it within %v, or try again later", bodyGrace)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return newProblem(http.StatusRequestTimeout, "slow body",
 			"the body came too slowly; send it within %v, or %d KiB a second and all within %v", bodyGrace, bodyRate>>10, bodyTimeout)
@@ -83,12 +115,17 @@ type pace struct {
 	read  int64
 }
 
-// Read reads from the body until the deadline that what has arrived has earned.
-func (p *pace) Read(b []byte) (int, error) {
+// Read reads from the body until the deadline that what has arrived has earned, or until the
+// body loses its place.
+func (p *pace) Read(b []byte) (n int, err error) {
 	earned := min(bodyGrace+time.Duration(p.read)*time.Second/bodyRate, bodyTimeout)
-	_ = http.NewResponseController(p.x.ResponseWriter).SetReadDeadline(p.began.Add(earned)) // fails without a connection
+	p.x.setReadDeadline(p.began.Add(earned))
+	if err := p.x.gateway.bodies.await(p.x.place); err != nil {
+		return 0, err
+	}
+	defer func() { p.x.gateway.bodies.came(p.x.place, n) }()
 	defer p.x.conn.waits(p.x.conn.waits(forBody))
-	n, err := p.x.r.Body.Read(b)
+	n, err = p.x.r.Body.Read(b)
 	p.read += int64(n)
 	return n, err
 }

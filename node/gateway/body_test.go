@@ -85,7 +85,8 @@ func TestUnwantedBody(t *testing.T) {
 	})
 }
 
-// Large bodies wait for one another, then are refused. Small ones pass.
+// Large bodies that come slowly give their places to others. What they hold is bounded. Small
+// ones pass.
 func TestBodiesAreBounded(t *testing.T) {
 	runtime.GC()
 	runtime.GC()
@@ -94,52 +95,96 @@ func TestBodiesAreBounded(t *testing.T) {
 		g, l, served := newGateway(newFake()), newPipeListener(), make(chan error, 1)
 		go func() { served <- g.Serve(ctx, l) }()
 		before := heap()
-		large := fmt.Sprintf("POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", wire.MaxValue)
-		conns := make([]net.Conn, 100)
-		for i := range conns {
-			conns[i] = l.dial()
-			defer conns[i].Close()
-			io.WriteString(conns[i], large)
-			conns[i].Write(make([]byte, smallBody))
-		}
-		synctest.Wait()
-		began := time.Now()
+		conns := dialLarge(l, 100, wire.MaxValue*2/3)
+		defer closeAll(conns)
 		if held := heap() - before; held > maxBodies+16<<20 {
 			t.Errorf("%d MiB are held", held>>20)
 		}
-		if g.bodies.TryAcquire(1) {
-			t.Error("bodies have no place")
+		if g.bodies.free > wire.MaxValue {
+			t.Errorf("%d bytes are free", g.bodies.free)
 		}
-		c := l.dial()
-		io.WriteString(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
-		if got, took := answerOf(t, c); !strings.HasPrefix(got, "200 ") || took != 0 {
-			t.Errorf("small: %s after %v", got, took)
+		wantAnswer(t, l, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", "200 ")
+		evicted, answers := 0, make(chan string)
+		for _, c := range conns {
+			go func() {
+				got, _ := answerOf(t, c)
+				answers <- got
+			}()
 		}
-		c.Close()
-		refused := 0
-		for _, c := range conns { // those that have a place are slow
-			switch got, _ := answerOf(t, c); {
-			case strings.HasPrefix(got, `503 {"type":"/problems/overloaded"`) && strings.Contains(got, `"outcome":"not run"`):
-				refused++
-			case !strings.HasPrefix(got, "408 "):
+		for range conns {
+			got := <-answers
+			if !strings.HasPrefix(got, `408 {"type":"/problems/slow-body"`) || !strings.Contains(got, `"outcome":"not run"`) {
 				t.Errorf("large: %s", got)
 			}
+			if strings.Contains(got, "while others waited") {
+				evicted++
+			}
 		}
-		if refused != len(conns)-maxBodies/wire.MaxValue {
-			t.Errorf("%d large ones are refused", refused)
-		}
-		if took := time.Since(began); took < placeTimeout || took > bodyTimeout {
-			t.Errorf("the answers take %v", took)
+		if want := len(conns) - maxBodies/wire.MaxValue; evicted != want {
+			t.Errorf("%d bodies are evicted, want %d", evicted, want)
 		}
 		synctest.Wait()
-		if !g.bodies.TryAcquire(maxBodies) {
-			t.Error("places are lost")
-		}
+		checkFree(t, g.bodies)
 		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// Bodies that have arrived keep their places until their calls end. Others wait, and then are
+// refused.
+func TestBodiesOfCalls(t *testing.T) {
+	f := newFake()
+	f.wait = true
+	serving(t, f, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		calls := dialLarge(l, maxBodies/wire.MaxValue, wire.MaxValue)
+		defer closeAll(calls)
+		others := dialLarge(l, 3, wire.MaxValue)
+		defer closeAll(others)
+		began := time.Now()
+		for _, c := range others {
+			got, _ := answerOf(t, c)
+			if !strings.HasPrefix(got, `503 {"type":"/problems/overloaded"`) || !strings.Contains(got, `"outcome":"not run"`) {
+				t.Errorf("without a place: %s", got)
+			}
+		}
+		if took := time.Since(began); took != placeTimeout {
+			t.Errorf("they wait for %v, want %v", took, placeTimeout)
+		}
+		if f.count() != len(calls) {
+			t.Errorf("%d calls, want %d", f.count(), len(calls))
+		}
+		calls[0].Close()
+		next := dialLarge(l, 1, wire.MaxValue)
+		defer closeAll(next)
+		if f.count() != len(calls)+1 {
+			t.Error("a body gets no place though a call has ended")
+		}
+	})
+}
+
+// dialLarge begins so many calls with bodies of 1 MiB, of which so many bytes come.
+func dialLarge(l *pipeListener, n, sent int) []net.Conn {
+	conns := make([]net.Conn, n)
+	body := make([]byte, sent)
+	for i := range conns {
+		conns[i] = l.dial()
+		fmt.Fprintf(conns[i], "POST /v1/call/price/7?timeout=1m HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", wire.MaxValue)
+		go conns[i].Write(body)
+	}
+	synctest.Wait()
+	return conns
+}
+
+// checkFree wants that no body holds anything.
+func checkFree(t *testing.T, l *places) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free != maxBodies || len(l.all)+len(l.from)+len(l.waiting) > 0 {
+		t.Errorf("%d bytes are free, %d bodies from %d addresses are left, %d wait", l.free, len(l.all), len(l.from), len(l.waiting))
+	}
 }
 
 func heap() int {

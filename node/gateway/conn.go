@@ -45,6 +45,14 @@ type conn struct {
 	since time.Time // that it waits
 }
 
+// address returns the address of the client.
+func (c *conn) address() netip.Prefix {
+	if c == nil {
+		return netip.Prefix{}
+	}
+	return c.from
+}
+
 // waits notes what the connection waits for from now on, and returns what it was before.
 func (c *conn) waits(w wait) (before wait) {
 	if c == nil {

@@ -53,6 +53,13 @@ func (f *fake) answer(ctx context.Context, what string) (node.Reply, error) {
 	return f.reply, f.err
 }
 
+// count returns how often it was asked.
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.asked)
+}
+
 func (f *fake) Family(kind string) node.Family { return fakeFamily{f, cmp.Or(kind, "-")} }
 
 func (f *fake) Owner(ctx context.Context, id node.ID) (string, error) {
@@ -84,7 +91,9 @@ func (f fakeFamily) Refresh(ctx context.Context, id node.ID) (node.Reply, error)
 }
 
 func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (node.Reply, error) {
+	f.mu.Lock()
 	f.message = message
+	f.mu.Unlock()
 	return f.answer(ctx, "call "+f.kind+" "+id.String())
 }
 

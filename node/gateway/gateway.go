@@ -9,7 +9,7 @@
 //
 // The handlers: request.go asks for values and makes calls, invalidate.go has values forgotten, account.go tells of the cluster, and health.go of this process.
 // openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
-// is [Gateway.Serve]; conns.go, conn.go and body.go bound what a caller can hold; listen.go and token.go decide who may be
+// is [Gateway.Serve]; conns.go, conn.go, body.go and places.go bound what a caller can hold; listen.go and token.go decide who may be
 // let in.
 //
 // An id is one segment of the path, percent-encoded: a/b is a%2Fb. Dots are not special: the id ".." is asked for as
@@ -76,7 +76,7 @@ type Gateway struct {
 	refusals *boundedlog.Repeats
 	draining *atomic.Bool // Serve is about to end; each Serve has its own
 
-	bodies   *semaphore.Weighted // bytes of large bodies that calls hold
+	bodies   *places             // of large bodies, until their calls end
 	marshals *semaphore.Weighted // answers that become JSON
 	answers  *semaphore.Weighted // bytes of large answers that clients have not taken
 }
@@ -93,7 +93,7 @@ func New(c Config) *Gateway {
 		refusals: new(boundedlog.Repeats),
 		draining: new(atomic.Bool),
 
-		bodies:   semaphore.NewWeighted(maxBodies),
+		bodies:   newPlaces(),
 		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		answers:  semaphore.NewWeighted(maxAnswers),
 	}
@@ -179,7 +179,7 @@ func (g *Gateway) finish(x *exchange) {
 			x.problem(panicProblem())
 		}
 	}
-	g.bodies.Release(x.place)
+	g.bodies.release(x.place)
 	g.answers.Release(x.held)
 	g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
 		"status", x.status, "took", time.Since(x.began), "trace", x.trace)

@@ -51,7 +51,7 @@ type exchange struct {
 	route   *route // nil if there is none
 	status  int    // 0 until the answer begins
 	unread  bool   // part of the body may still come
-	place   int64  // in gateway.bodies
+	place   *place // in gateway.bodies; nil without a body
 	held    int64  // of gateway.answers
 
 	query   url.Values
@@ -172,7 +172,7 @@ func (x *exchange) WriteHeader(status int) {
 			x.Header().Set("Connection", "close")
 		}
 		if x.unread {
-			_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(time.Now().Add(lingerTimeout)) // fails without a connection
+			x.setReadDeadline(time.Now().Add(lingerTimeout))
 			x.conn.waits(forClosing)
 		}
 	}

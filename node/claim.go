@@ -49,6 +49,12 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		}
 		if len(v.peers) == 1 {
 			n.awaitJoin(ctx)
+			if n.members.outranked.Load() {
+				return n.members.rank()
+			}
+			if ctx.Err() != nil {
+				return endError(ctx.Err(), NotRun)
+			}
 			n.members.meetStrangers(ctx)
 			if n.members.view.Load().roll == v.roll {
 				return nil
@@ -87,9 +93,9 @@ func (n *Node) stoodStill() bool {
 	return true
 }
 
-// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join.
+// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to.
 func (n *Node) awaitJoin(ctx context.Context) {
-	for len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
+	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
 	}
 }
 

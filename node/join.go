@@ -83,6 +83,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		}
 	}
 	if len(addrs) == 0 {
+		n.joinsBy.Store(0)
 		return ctx.Err()
 	}
 	n.known.add(addrs, true)
@@ -121,6 +122,7 @@ func (n *Node) join(ctx context.Context, a Addr) error {
 		if err == nil {
 			return nil
 		}
+		n.members.heed(err)
 		if !isRefusal(err) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {

@@ -17,6 +17,9 @@ func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun, Text: "the node is leaving"}
 	}
+	if n.members.outranked.Load() {
+		return n.members.rank()
+	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	id, ok := n.members.view.Load().someID()

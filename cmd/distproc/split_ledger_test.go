@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 // hold, programs wait after they have begun.
 const ledgerKinds = `
 [kind.account]
-source = "exec:sh -c 'read m; mkdir lock.$1 || echo overlap $m $1 $DISTPROC_NODE >>record; read t rest </proc/uptime; echo begin $m $1 $DISTPROC_NODE $t >>record; while [ -e hold ]; do sleep 0.02; done; b=0; [ -e balance.$1 ] && read b <balance.$1; echo $((b + 1)) >balance.$1; rmdir lock.$1; echo end $m $1 $DISTPROC_NODE $t >>record; echo $((b + 1))' sh {id}"
+source = "exec:sh -c 'read m; read t rest </proc/uptime; mkdir lock.$1 2>/dev/null || echo overlap $m $1 $DISTPROC_NODE $t >>record; echo begin $m $1 $DISTPROC_NODE $t >>record; while [ -e hold ]; do sleep 0.02; done; b=0; [ -e balance.$1 ] && read b <balance.$1; echo $((b + 1)) >balance.$1; rmdir lock.$1; echo end $m $1 $DISTPROC_NODE $t >>record; echo $((b + 1))' sh {id}"
 serial = true
 ttl = "300ms"
 queue = 64
@@ -32,6 +33,7 @@ concurrency = 16
 type ledger struct {
 	t       *testing.T
 	dir     string
+	client  *http.Client
 	numbers atomic.Int64
 
 	mu    sync.Mutex
@@ -54,8 +56,8 @@ type ledgerRun struct {
 	ended bool
 }
 
-func newLedger(t *testing.T) *ledger {
-	l := &ledger{t: t, dir: t.TempDir()}
+func newLedger(t *testing.T, client *http.Client) *ledger {
+	l := &ledger{t: t, dir: t.TempDir(), client: client}
 	if err := os.WriteFile(l.path("kinds.toml"), []byte(ledgerKinds), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +90,15 @@ func uptime() time.Duration {
 // add adds 1 to an account at the gateway at url, and notes the answer. The caller waits no longer than the call has.
 func (l *ledger) add(url string, id int64, timeout time.Duration) *ledgerCall {
 	c := &ledgerCall{number: l.numbers.Add(1), id: id}
-	client := http.Client{Timeout: timeout + 200*time.Millisecond}
-	code, body, err := askWith(&client, http.MethodPost, fmt.Sprintf("%s/v1/call/account/%d?timeout=%s", url, id, timeout), fmt.Sprint(c.number), nil)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout+200*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		fmt.Sprintf("%s/v1/call/account/%d?timeout=%s", url, id, timeout), strings.NewReader(fmt.Sprint(c.number)))
+	if err != nil {
+		l.t.Error(err)
+		return c
+	}
+	code, body, err := askFor(l.client, req)
 	c.told, c.text = uptime(), body
 	var problem struct{ Outcome string }
 	switch {

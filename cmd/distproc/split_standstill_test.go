@@ -15,7 +15,7 @@ import (
 // wait, here and at other nodes, and some arrive meanwhile. A stand-in takes the accounts. When the owner goes
 // on, it begins no call whose caller has given up, and none beside the stand-in.
 func TestStandstill(t *testing.T) {
-	l := newLedger(t)
+	l := newLedger(t, http.DefaultClient)
 	host := testHost()
 	nodes, urls := make([]*process, 3), make([]string, 3)
 	for i := range nodes {

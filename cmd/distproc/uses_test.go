@@ -139,15 +139,15 @@ func (s *shop) setFailing(key string, fails bool) {
 func get(url string) (code int, body string, err error) { return ask(http.MethodGet, url, "", nil) }
 
 func ask(method, url, body string, header http.Header) (code int, answer string, err error) {
-	return askWith(http.DefaultClient, method, url, body, header)
-}
-
-func askWith(client *http.Client, method, url, body string, header http.Header) (code int, answer string, err error) {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
 	maps.Copy(req.Header, header)
+	return askFor(http.DefaultClient, req)
+}
+
+func askFor(client *http.Client, req *http.Request) (code int, answer string, err error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err

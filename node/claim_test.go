@@ -164,7 +164,7 @@ func TestClaimAwaitsJoin(t *testing.T) {
 		defer cancel()
 		return n.claim(ctx, key{"", IntID(1)})
 	}
-	if err := claim(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || err.Outcome != NotRun {
+	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != NotRun {
 		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
 	}
 	if err := n.Join(t.Context(), n.Self()); err != nil {

@@ -93,6 +93,17 @@ func (n *Node) stoodStill() bool {
 	return true
 }
 
+// slept has the workers' time go on by that for which the machine was suspended. It takes no lock that is held
+// while servers end, as one of them may call it.
+func (n *Node) slept(d time.Duration) {
+	for _, r := range n.registries() {
+		r.sleep(d)
+	}
+	if n.registryOf(DefaultKind) != n.registry {
+		n.registry.sleep(d) // its clock is the node's
+	}
+}
+
 // awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to.
 func (n *Node) awaitJoin(ctx context.Context) {
 	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {

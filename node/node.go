@@ -173,7 +173,7 @@ func Start(c Config) (*Node, error) {
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	started := time.Now()
-	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.stoodStill)
+	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.slept, n.stoodStill)
 	n.refusals = newRefusals(n.ctx, n.log)
 	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})

@@ -35,23 +35,27 @@ func newSplitNet(t *testing.T) *splitNet {
 }
 
 // dial connects as a client does. A socket belongs to the namespace of the thread that opens it.
-func (n *splitNet) dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-	done := make(chan struct{})
+func (n *splitNet) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
 	go func() {
-		defer close(done)
 		runtime.LockOSThread() // and the thread ends with this goroutine
-		f, e := os.Open("/run/netns/" + n.namespace(0))
-		if err = e; err != nil {
-			return
+		f, err := os.Open("/run/netns/" + n.namespace(0))
+		if err == nil {
+			defer f.Close()
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 		}
-		defer f.Close()
-		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return
+		var conn net.Conn
+		if err == nil {
+			conn, err = new(net.Dialer).DialContext(ctx, network, addr)
 		}
-		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		done <- result{conn, err}
 	}()
-	<-done
-	return conn, err
+	r := <-done
+	return r.conn, r.err
 }
 
 // must fails the test if a step of the network does not work.

@@ -64,6 +64,9 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 	if m.parting() {
 		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
+	if m.outranked.Load() {
+		return m.rank()
+	}
 	if h.Routing != self.Routing {
 		return wire.Errorf(wire.Disagreement, wire.NotRun, "this cluster routes by %s; pass --routing %s", self.Routing, self.Routing)
 	}
@@ -198,7 +201,22 @@ func (m *members) giveWay(other wire.Member) {
 		return
 	}
 	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
+	m.outranked.Store(true)
 	m.depart()
+	m.displaced()
+}
+
+// heed notes that a cluster refuses this node, which is alone, because another node has its name.
+func (m *members) heed(err error) {
+	if errors.Is(err, wire.NameTaken) && len(m.view.Load().peers) == 1 {
+		m.outranked.Store(true)
+	}
+}
+
+// rank is the error of what this node refuses because an older node has its name. Members that find
+// this node at the address of the other one would bring it back into their cluster.
+func (m *members) rank() *wire.Error {
+	return wire.Errorf(wire.NameTaken, wire.NotRun, "an older node has the name %s; restart the one at %s with another --name", m.name, m.hello().Addr)
 }
 
 // maxAsked is how many members are asked at a time whether they refuse this node.

@@ -53,6 +53,12 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		}
 		if len(v.peers) == 1 {
 			n.awaitJoin(ctx)
+			if n.members.outranked.Load() {
+				return n.members.rank()
+			}
+			if ctx.Err() != nil {
+				return endError(ctx.Err(), NotRun)
+			}
 			n.members.meetStrangers(ctx)
 			if n.members.view.Load().roll == v.roll {
 				return nil
@@ -91,9 +97,20 @@ func (n *Node) stoodStill() bool {
 	return true
 }
 
-// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join.
+// slept has the workers' time go on by that for which the machine was suspended. It takes no lock that is held
+// while servers end, as one of them may call it.
+func (n *Node) slept(d time.Duration) {
+	for _, r := range n.registries() {
+		r.sleep(d)
+	}
+	if n.registryOf(DefaultKind) != n.registry {
+		n.registry.sleep(d) // its clock is the node's
+	}
+}
+
+// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to.
 func (n *Node) awaitJoin(ctx context.Context) {
-	for len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
+	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
 	}
 }
 

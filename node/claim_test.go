@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // A ledger is what the servers of all nodes of a test share, as they would a database. It tells if two of them work on one id
@@ -146,3 +149,28 @@ func TestSerialCrash(t *testing.T) {
 type echoServer struct{}
 
 func (echoServer) Call(_ context.Context, message Value) (Value, error) { return message, nil }
+
+// TestClaimAwaitsJoin claims an id on a node that is about to join others: the claim waits until the node has tried.
+func TestClaimAwaitsJoin(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(Kind{}), Joins: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	claim := func(d time.Duration) *wire.Error {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		return n.claim(ctx, key{"", IntID(1)})
+	}
+	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != NotRun {
+		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
+	}
+	if err := n.Join(t.Context(), n.Self()); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(time.Minute); err != nil {
+		t.Errorf("a claim after Join: %v", err)
+	}
+}

@@ -136,6 +136,8 @@ func TestTwinsAtOneAddress(t *testing.T) {
 		return nil
 	})
 	t.Logf("it left after %v", time.Since(start))
+	<-second.Displaced()
+	checkDisplaced(t, second, c)
 	want := first.members.hello().Incarnation
 	for _, n := range []*Node{a, c} {
 		await(t, func() error {
@@ -154,6 +156,29 @@ func TestTwinsAtOneAddress(t *testing.T) {
 		if list := n.members.view.Load().peers; len(list) != 3 {
 			t.Errorf("%s has %d members", n.Self(), len(list))
 		}
+	}
+}
+
+// checkDisplaced checks that n, which has left the cluster to an older node of its name, is not brought back
+// by a member that finds it at the address of the other one, and runs nothing of a serial kind.
+func checkDisplaced(t *testing.T, n, member *Node) {
+	t.Helper()
+	at := wire.Member{Name: n.Self(), Addr: fmt.Sprintf("%s:4999", n.addr.Host)}
+	if l, err := member.members.dialLink(t.Context(), at); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("a link to %s: %v, %v; want %v", n.Self(), l, err, ErrNameTaken)
+	}
+	ws, err := wire.Dial(t.Context(), at.Addr, member.members.creds, member.members.hello(), refuser{})
+	if !errors.Is(err, ErrNameTaken) {
+		t.Errorf("a session to %s: %v, %v; want %v", n.Self(), ws, err, ErrNameTaken)
+	}
+	if err := n.Ready(t.Context()); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("Ready: %v, want %v", err, ErrNameTaken)
+	}
+	if err := n.claim(t.Context(), key{"", IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != NotRun {
+		t.Errorf("a claim: %v, want %v", err, ErrNameTaken)
+	}
+	if len(n.members.view.Load().peers) != 1 {
+		t.Errorf("%s is a member again", n.Self())
 	}
 }
 

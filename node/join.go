@@ -68,6 +68,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 	}
 	n.known.add(addrs, true)
 	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
+		n.joinsBy.Store(0)
 		return ctx.Err()
 	}
 	n.joinsBy.Store(int64(n.registry.now() + rollTime))
@@ -111,6 +112,7 @@ func (n *Node) join(ctx context.Context, a Addr) error {
 		if err == nil || errors.Is(err, errSelf) {
 			return err
 		}
+		n.members.heed(err)
 		if !isRefusal(err) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {

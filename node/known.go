@@ -250,6 +250,7 @@ func (n *Node) joinAgain() {
 		wg.Go(func() {
 			err := n.members.rejoin(ctx, a)
 			n.known.judge(a, err)
+			n.members.heed(err)
 			if err != nil {
 				n.log.Debug("cannot join a node that was a member", "node", a.Name.String(), "why", err)
 			}

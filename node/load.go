@@ -128,7 +128,7 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 		trace, chain = waiters[0].trace, waiters[0].chain
 	}
 	kind := r.kind.Load()
-	l := newLoad(trace, cause{chain: chain, of: key{r.name, id}}, r.base.Add(now+kind.Timeout))
+	l := newLoad(trace, cause{chain: chain, of: key{r.name, id}}, r.when(now+kind.Timeout))
 	w := r.loadLocked(s, id, kind, l, now)
 	for _, c := range waiters {
 		w.add(c)

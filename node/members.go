@@ -24,6 +24,9 @@ type members struct {
 	refused func(net.Addr, error) // called with every newcomer that is turned away
 	depart  func()                // leaves the cluster
 
+	outranked atomic.Bool // an older node has this node's name; this one leaves the cluster, or is not let in
+	displaced func()      // called after this node has left for that reason; may be called again
+
 	sessions *sessions
 	timing   gossip.Timing
 	reap     time.Duration
@@ -192,6 +195,7 @@ func (m *members) connect(ctx context.Context, a Addr) error {
 		}
 		return wire.Errorf(wire.Unreachable, wire.NotRun, "%v", err)
 	}
+	m.outranked.Store(false)
 	m.refresh()
 	return nil
 }

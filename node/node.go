@@ -77,6 +77,7 @@ type Config struct {
 	MaxWaiting int             // calls that may wait for workers on this node; 65,536
 	MaxClients int             // sessions of clients; 1,024
 	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
+	Joins      bool            // Join is called as soon as the node has started: calls of serial kinds wait for what comes of it, 3 s at most
 	StateDir   string          // folder for the names of members, to find them after a restart; none
 	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
@@ -134,9 +135,11 @@ type Node struct {
 	leaving atomic.Bool   // answers go to those who own their ids without this node
 	closing atomic.Bool   // no call is taken any more
 	left    chan struct{} // closed after closing is set
-	routed  routed        // calls of clients in progress
-	joinsBy atomic.Int64  // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
-	clients atomic.Int64  // sessions of clients
+
+	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
+	routed    routed        // calls of clients in progress
+	joinsBy   atomic.Int64  // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
+	clients   atomic.Int64  // sessions of clients
 
 	maxClients int
 	closeOnce  sync.Once
@@ -166,13 +169,13 @@ func Start(c Config) (*Node, error) {
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version,
-		viewed: make(chan struct{}, 1), left: make(chan struct{}),
+		viewed: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	started := time.Now()
-	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.stoodStill)
+	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.slept, n.stoodStill)
 	n.refusals = newRefusals(n.ctx, n.log)
 	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
@@ -194,9 +197,10 @@ func Start(c Config) (*Node, error) {
 	}
 	n.members = &members{
 		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
-		self:   wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
-		depart: func() { _ = n.part(true) }, // it has logged why it cannot
-		timing: c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
+		self:      wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
+		depart:    func() { _ = n.part(true) }, // it has logged why it cannot
+		displaced: sync.OnceFunc(func() { close(n.displaced) }),
+		timing:    c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
 	}
 	if n.known, err = readKnown(c.StateDir, addr); err != nil {
 		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
@@ -217,7 +221,9 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
 	by := int64(0)
-	if len(n.known.missing(n.members.view.Load())) > 0 {
+	if c.Joins {
+		n.joinsBy.Store(int64(n.registry.now() + rollTime)) // until Join has begun
+	} else if len(n.known.missing(n.members.view.Load())) > 0 {
 		by = int64(n.registry.now() + rollTime)
 		n.joinsBy.Store(by)
 	}
@@ -270,6 +276,11 @@ func listenError(addr Addr, err error) error {
 
 // Self returns the node's name, NAME@HOST.
 func (n *Node) Self() string { return n.name }
+
+// Displaced returns a channel that is closed when the node has left the cluster because an older node
+// has its name. It stays up, alone: Ready fails, no member is let in, and no call of a serial kind runs
+// until Connect succeeds. The same holds, without a closed channel, while Join is refused for that reason.
+func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }

@@ -18,6 +18,9 @@ func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun, Text: "the node is leaving"}
 	}
+	if n.members.outranked.Load() {
+		return n.members.rank()
+	}
 	v := n.members.view.Load()
 	if v.apart {
 		return n.apartError()

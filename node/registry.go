@@ -27,6 +27,7 @@ type registry struct {
 	log     *slog.Logger
 	crashes *boundedlog.Limit // of lines with stacks
 	base    time.Time         // of the registry's clock
+	slept   atomic.Int64      // for how long the machine was suspended since, which counts
 	serial  bool              // its workers have mailboxes instead of values
 	tally   tally
 	shards  [shardCount]shard
@@ -112,7 +113,24 @@ func (r *registry) set(kind Kind) {
 	r.makeRoom()
 }
 
-func (r *registry) now() time.Duration { return time.Since(r.base) }
+func (r *registry) now() time.Duration { return time.Since(r.base) + time.Duration(r.slept.Load()) }
+
+// read returns what the registry's clock says at a time since the machine was last suspended.
+func (r *registry) read(t time.Time) time.Duration {
+	return t.Sub(r.base) + time.Duration(r.slept.Load())
+}
+
+// when is the inverse of read.
+func (r *registry) when(at time.Duration) time.Time {
+	return r.base.Add(at - time.Duration(r.slept.Load()))
+}
+
+// sleep has the clock go on by the time for which the machine was suspended, which that of package time
+// does not count, and drops what has expired.
+func (r *registry) sleep(d time.Duration) {
+	r.slept.Add(int64(d))
+	r.sweep()
+}
 
 func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,24 +18,25 @@ import (
 
 const (
 	relayPing = 500 * time.Millisecond // for the owner's sign of life to the relay
-	relayTime = time.Second            // for a relay to answer a request that this node can answer itself
-	relayRest = time.Second            // after a relay has failed, before another one is tried
+	relayTime = time.Second            // for relays to answer a request that this node can answer itself
+	relayRest = time.Second            // after relays have failed, before others are tried
+	maxRelays = 3                      // that are asked one after the other
 )
 
 // relays is what a node knows of the ways to a peer that it cannot reach itself.
 type relays struct {
-	failed atomic.Int64           // when a relay failed last, in Unix nanoseconds
+	failed atomic.Int64           // when all relays that were asked failed last, in Unix nanoseconds
 	by     atomic.Pointer[string] // the one that answered last; nil once the peer is reached again
 }
 
-// relay asks p by way of another member. It reports whether there was one to ask; its error is a
-// session's.
+// relay asks p by way of other members, the next one if the last one certainly did not reach p. It
+// reports whether there was one to ask; its error is a session's.
 func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply *Reply) (asked bool, err error) {
 	if time.Since(time.Unix(0, p.relays.failed.Load())) < relayRest {
 		return false, nil
 	}
-	by := n.relayTo(p)
-	if by == nil {
+	others := n.relaysTo(p)
+	if len(others) == 0 {
 		return false, nil
 	}
 	if !n.exclusive(request) {
@@ -44,33 +46,41 @@ func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply 
 	}
 	r := *request
 	r.Relay, r.Route = true, false
-	*reply, err = n.ask(ctx, by, &r)
-	if err != nil {
-		p.relays.failed.Store(time.Now().UnixNano())
-		return true, err
+	for _, by := range others {
+		*reply, err = n.ask(ctx, by, &r)
+		if err == nil {
+			reply.Via = by.text
+			p.relays.by.Store(&by.text)
+			return true, nil
+		}
+		if OutcomeOf(err) != NotRun {
+			break
+		}
 	}
-	reply.Via = by.text
-	p.relays.by.Store(&by.text)
-	return true, nil
+	p.relays.failed.Store(time.Now().UnixNano())
+	return true, err
 }
 
-// relayTo returns a member with a session that may reach p, which this node does not; or nil. The
+// relaysTo returns members that may reach p, which this node does not: first the one that did last. The
 // cluster must take p for alive.
-func (n *Node) relayTo(p *peer) *peer {
+func (n *Node) relaysTo(p *peer) []*peer {
 	v := n.members.view.Load()
 	if v.peer(p.name) != p || v.failed(p) || !p.lost.Load() {
 		return nil
 	}
 	var others []*peer
 	for i, other := range v.peers {
-		if other != p && !other.self && !v.seats[i].failed && other.session.Load() != nil && !other.health.doubt.Load() {
+		if other != p && !other.self && !v.seats[i].failed && !other.lost.Load() && !other.health.doubt.Load() {
 			others = append(others, other)
 		}
 	}
-	if len(others) == 0 {
-		return nil
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	if by := p.relays.by.Load(); by != nil {
+		if i := slices.IndexFunc(others, func(other *peer) bool { return other.text == *by }); i > 0 {
+			others[0], others[i] = others[i], others[0]
+		}
 	}
-	return others[rand.IntN(len(others))]
+	return others[:min(len(others), maxRelays)]
 }
 
 // serveRelay asks the place of an id, which is p, for a member that cannot reach it.

@@ -127,3 +127,26 @@ func TestRelayOnce(t *testing.T) {
 		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
 	}
 }
+
+// TestRelayNext has one of two other members not reach the owner of an id either, and no session to them: the one that does is
+// asked, always.
+func TestRelayNext(t *testing.T) {
+	nodes := startCluster(t, 4, Kind{Source: counter(), TTL: time.Minute})
+	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
+	id := idAt(t, b)
+	p := cutOff(a, b)
+	cutOff(c, b)
+	for _, n := range []*Node{c, d} {
+		other := a.members.sessions.peer(n.addr.Name)
+		if s := other.session.Swap(nil); s != nil {
+			s.Close()
+		}
+	}
+	for range 20 {
+		reply, err := a.Request(t.Context(), id)
+		if err != nil || reply.Degraded || reply.Node != b.Self() { // should they meet again it is not by way of d
+			t.Fatalf("request: %+v, %v; want it by way of %s", reply, err, d.Self())
+		}
+		p.relays.by.Store(nil) // as if it were the first time
+	}
+}

@@ -59,7 +59,7 @@ func (j run) begin() bool {
 		return false
 	}
 	j.w.started = j.r.now()
-	j.w.load.ctx.postpone(j.r.base.Add(j.w.started + j.w.kind.Timeout))
+	j.w.load.ctx.postpone(j.r.when(j.w.started + j.w.kind.Timeout))
 	return true
 }
 

@@ -154,7 +154,7 @@ func (r *registry) stepLocked(s *shard, w *worker, turn *bool) func() {
 	c := m.next()
 	m.current, c.worker = c, w
 	message, trace := c.message, c.trace // c is the server's only for as long as it is m.current
-	why := cause{chain: c.chain, of: key{r.name, w.id}, deadline: r.base.Add(c.deadline)}
+	why := cause{chain: c.chain, of: key{r.name, w.id}, deadline: r.when(c.deadline)}
 	ctx, cancel := context.WithTimeout(withCause(WithTrace(r.ctx, c.trace), why), w.kind.Timeout)
 	m.cancel = cancel
 	return func() {

@@ -136,7 +136,7 @@ func (n *Node) ServeCall(c wire.Call) {
 			r.invalidate(id)
 		}
 		var reply Reply
-		if r.lookup(id, c.Came.Sub(r.base), c.Request.Route, &reply) {
+		if r.lookup(id, r.read(c.Came), c.Request.Route, &reply) {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return

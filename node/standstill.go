@@ -20,6 +20,7 @@ const (
 // at it: a suspended machine is noticed within tickEvery of its going on, and a stopped process at once.
 type watch struct {
 	now, quick func() time.Duration // the former goes on while the machine is suspended
+	slept      func(time.Duration)  // called when the machine was suspended, with how long, and mu held
 	note       func() bool          // called before a standstill is counted, with mu held; reports whether it counts
 
 	mu    sync.Mutex
@@ -28,8 +29,8 @@ type watch struct {
 	times atomic.Uint64 // standstills that count; set with mu held
 }
 
-func newWatch(now, quick func() time.Duration, note func() bool) *watch {
-	w := &watch{now: now, quick: quick, note: note, last: now()}
+func newWatch(now, quick func() time.Duration, slept func(time.Duration), note func() bool) *watch {
+	w := &watch{now: now, quick: quick, slept: slept, note: note, last: now()}
 	w.seen.Store(int64(quick()))
 	return w
 }
@@ -46,12 +47,15 @@ func (w *watch) stood() uint64 {
 func (w *watch) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := w.now()
+	now, quick := w.now(), w.quick()
+	if d := now - w.last - (quick - time.Duration(w.seen.Load())); d > standstill {
+		w.slept(d)
+	}
 	if now-w.last > standstill && w.note() {
 		w.times.Add(1) // before seen changes, so that nobody who looks at that misses it
 	}
 	w.last = now
-	w.seen.Store(int64(w.quick()))
+	w.seen.Store(int64(quick))
 }
 
 // run ticks until done is closed.

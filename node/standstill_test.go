@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,9 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	var now, suspended time.Duration
 	alone := false
-	w := newWatch(func() time.Duration { return now + suspended }, func() time.Duration { return now }, func() bool { return !alone })
+	var slept []time.Duration
+	w := newWatch(func() time.Duration { return now + suspended }, func() time.Duration { return now },
+		func(d time.Duration) { slept = append(slept, d) }, func() bool { return !alone })
 	expect := func(want uint64) {
 		t.Helper()
 		if got := w.stood(); got != want {
@@ -41,6 +44,36 @@ func TestWatch(t *testing.T) {
 	alone = true
 	now += time.Hour
 	expect(3)
+	if !slices.Equal(slept, []time.Duration{time.Hour}) {
+		t.Errorf("suspended for %v, want once, for 1h", slept)
+	}
+}
+
+// TestSuspended has the machine be suspended: values expire in their time all the same, and deadlines stay
+// where they are.
+func TestSuspended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRegistry(Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)
+		defer r.close(t.Context())
+		ask := func(cached bool, age time.Duration) {
+			t.Helper()
+			if reply, err := r.request(t.Context(), IntID(7)); err != nil || reply.Cached != cached || reply.Age != age {
+				t.Errorf("%+v, %v; want cached %v, age %v", reply, err, cached, age)
+			}
+		}
+		ask(false, 0)
+		r.sleep(40 * time.Second)
+		ask(true, 40*time.Second)
+		r.sleep(20 * time.Second)
+		if s := r.stats(); s.Workers != 0 {
+			t.Errorf("%d workers are left", s.Workers)
+		}
+		ask(false, 0)
+		now := time.Now()
+		if got := r.when(r.read(now)); !got.Equal(now) {
+			t.Errorf("%v, want %v", got, now)
+		}
+	})
 }
 
 // TestBootTime compares the clock that goes on while the machine is suspended with the other one.

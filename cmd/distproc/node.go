@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
@@ -45,7 +46,7 @@ func runNode(ctx context.Context, m *member) error {
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	var wg sync.WaitGroup
-	var joinErr error
+	var joinErr, rankErr error
 	wg.Go(func() {
 		if err := n.join(ctx, m.join); err != nil && ctx.Err() == nil { // refused for good
 			joinErr = err
@@ -53,10 +54,18 @@ func runNode(ctx context.Context, m *member) error {
 		}
 	})
 	wg.Go(func() { m.reload(ctx, n.Node, hangups, log) })
+	wg.Go(func() {
+		select {
+		case <-n.Displaced():
+			rankErr = fmt.Errorf("an older node has the name %s; choose another --name", n.Self())
+			refuse(rankErr)
+		case <-ctx.Done():
+		}
+	})
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()
-	return cmp.Or(joinErr, n.leave())
+	return cmp.Or(joinErr, rankErr, n.leave())
 }
 
 // ignoreBrokenPipes has a write to stderr whose reader is gone fail, where it would end

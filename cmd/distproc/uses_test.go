@@ -144,7 +144,11 @@ func ask(method, url, body string, header http.Header) (code int, answer string,
 		return 0, "", err
 	}
 	maps.Copy(req.Header, header)
-	resp, err := http.DefaultClient.Do(req)
+	return askFor(http.DefaultClient, req)
+}
+
+func askFor(client *http.Client, req *http.Request) (code int, answer string, err error) {
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err
 	}

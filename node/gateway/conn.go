@@ -40,6 +40,7 @@ type conn struct {
 	spare bool
 
 	// of.mu guards:
+	begun bool // a request has come
 	known bool // the client may use the cluster
 	wait  wait
 	since time.Time // that it waits
@@ -65,6 +66,16 @@ func (c *conn) waits(w wait) (before wait) {
 	}
 	before, c.wait, c.since = c.wait, w, time.Now()
 	return before
+}
+
+// begin notes that a request has come.
+func (c *conn) begin() {
+	if c == nil {
+		return
+	}
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.begun = true
 }
 
 // know notes that the client may use the cluster.

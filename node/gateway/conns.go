@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -111,6 +112,32 @@ func isOneOf(err error, targets ...error) bool {
 
 // Close closes the listener. The server closes the connections.
 func (l *conns) Close() error { return l.close() }
+
+// quiesce closes the listener, and waits for the first request of each connection, both for at most
+// timeout. The system resets a connection that no Accept has returned when the listener closes, and a server
+// that shuts down drops what it reads.
+func (l *conns) quiesce(timeout time.Duration) {
+	end := time.Now().Add(timeout)
+	for pending(l.Listener) && time.Now().Before(end) {
+		runtime.Gosched()
+	}
+	_ = l.Close() // Shutdown closes it again, and returns its error
+	for l.anyNew() && time.Now().Before(end) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// anyNew reports whether a connection has yet to make its first request.
+func (l *conns) anyNew() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.all {
+		if !c.begun {
+			return true
+		}
+	}
+	return false
+}
 
 // admit gives a connection a place. It returns nil if there is none.
 func (l *conns) admit(nc net.Conn) *conn {

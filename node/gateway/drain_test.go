@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,4 +46,70 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
+}
+
+// TestDrainFirstRequest has a connection come before the gateway closes, and its request after that: it is
+// answered. A connection without a request does not hold the gateway up for long.
+func TestDrainFirstRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		l, served := newPipeListener(), make(chan error, 1)
+		g := New(Config{Cluster: newFake(), DrainDelay: time.Second})
+		go func() { served <- g.Serve(ctx, l) }()
+		stop()
+		began := time.Now()
+		time.Sleep(900 * time.Millisecond)
+		late, silent := l.dial(), l.dial()
+		defer silent.Close()
+		time.Sleep(200 * time.Millisecond)
+		fmt.Fprint(late, "GET /v1/value/7 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		b := make([]byte, 4096)
+		n, err := late.Read(b)
+		if got := string(b[:n]); !strings.Contains(got, " 200 ") || !strings.Contains(got, "Connection: close") {
+			t.Errorf("%q, %v", got, err)
+		}
+		late.Close()
+		time.Sleep(time.Second)
+		silent.Close()
+		if err := <-served; err != nil || time.Since(began) > 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestDrainUnderLoad closes gateways while clients make each request on a connection of its own: each is
+// answered, or its connection refused.
+func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 4 {
+		ctx, stop := context.WithCancel(t.Context())
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- New(Config{Cluster: newFake(), DrainDelay: 50 * time.Millisecond}).Serve(ctx, l) }()
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				for {
+					resp, err := client.Get("http://" + l.Addr().String() + "/v1/value/7")
+					if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+				}
+			})
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		callers.Wait()
+	}
 }

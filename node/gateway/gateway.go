@@ -105,6 +105,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, gateway: g, r: r, began: time.Now(), unread: r.ContentLength != 0}
 	x.conn, _ = r.Context().Value(connKey{}).(*conn)
 	defer g.finish(x)
+	x.conn.begin()
 	x.secure()
 	if err := g.serve(x); err != nil {
 		g.fail(x, err)

@@ -15,8 +15,9 @@ const (
 	maxHeader     = 8 << 10 // and 4 KiB that net/http allows on top
 	headerTimeout = 5 * time.Second
 	idleTimeout   = time.Minute
-	drainTimeout  = 5 * time.Second // of a Config that says nothing of it
-	abortTimeout  = time.Second     // and then, to tell their callers so
+	drainTimeout  = 5 * time.Second        // of a Config that says nothing of it
+	abortTimeout  = time.Second            // and then, to tell their callers so
+	firstTimeout  = 500 * time.Millisecond // for the first request of a connection that came just before the end
 )
 
 // Serve answers the connections of l until ctx ends, and returns nil, or l fails, which is its error. It holds at most 1,024
@@ -47,8 +48,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	}
 	here.draining.Store(true)
 	time.Sleep(g.config.DrainDelay)
+	bounded.quiesce(firstTimeout)
 	err := shutdown(s, end, cmp.Or(g.config.DrainTimeout, drainTimeout))
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) { // l failed at that moment, or before
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) { // l failed at that moment, or before
 		err = cmp.Or(err, e)
 	}
 	return err

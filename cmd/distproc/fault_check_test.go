@@ -123,20 +123,10 @@ func (h *history) troubled(s span, i int) bool {
 	return false
 }
 
-// greedy returns when calls may be held up by a greedy client.
-func (h *history) greedy() (spans []span) {
-	for _, f := range h.Faults {
-		if f.Kind == faultGreedy {
-			spans = append(spans, span{f.Begin, f.End + settleTime})
-		}
-	}
-	return inOrder(spans)
-}
-
-// excused reports whether the call was at the mercy of its own node: that was stopping or paused, or a client was greedy.
-// For a client's call it is also enough that the node was struck at all, as its session must be made anew.
+// excused reports whether the call was at the mercy of its own node, which was stopping or paused.
+// A client's call is also excused if its node was struck at all, as its session must be made anew.
 func (h *history) excused(p *processHistory, c *callEntry) bool {
-	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 || c.shared(h.greedy()) > 0 {
+	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 {
 		return true
 	}
 	return c.Via != 0 && h.troubled(c.span, c.Via)

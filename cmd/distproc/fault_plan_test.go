@@ -37,7 +37,7 @@ var (
 )
 
 // excuses reports whether calls may be slow because of such a fault, and the cluster be at odds.
-func (k faultKind) excuses() bool { return k != faultLog && k != faultFlood }
+func (k faultKind) excuses() bool { return !slices.Contains(hostileFaults, k) }
 
 // ways returns how such a fault can come about. Those that are there twice are more frequent.
 func (k faultKind) ways() []string {

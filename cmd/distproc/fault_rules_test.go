@@ -224,11 +224,15 @@ func TestFaultRules(t *testing.T) {
 		{"a failed call while a client is greedy", func(h *history) {
 			call(h, 1).Err = "deadline exceeded"
 			misuse(h, faultGreedy, 0)
-		}, nil},
-		{"a failed call long before a client is greedy", func(h *history) {
-			call(h, 0).Err = "deadline exceeded"
-			misuse(h, faultGreedy, 0)
 		}, []rule{ruleFailed}},
+		{"a message fails while a client is greedy", func(h *history) {
+			message(h, 2).End = 25 * second
+			misuse(h, faultGreedy, 0)
+		}, []rule{ruleThrough}},
+		{"two servers while a client is greedy", func(h *history) {
+			server(h, 2, 9, span{25 * second, 26 * second})
+			misuse(h, faultGreedy, 0)
+		}, []rule{ruleServers}},
 		{"a client's call fails in a flood", func(h *history) {
 			h.Processes[3].Calls[0].span = span{24 * second, 25 * second}
 			misuse(h, faultFlood, 0)

@@ -78,16 +78,16 @@ func (r *report) checkServers() {
 	}
 }
 
-// apart returns when each of two nodes may have had a server of one id: one of them was paused or cut off from the other, a client
-// was greedy, or the views did not agree yet after that. That a third node was struck is no excuse, and neither is that one of the two was killed
-// or left.
+// apart returns when each of two nodes may have had a server of one id: one of them was paused or
+// cut off from the other, or the views did not agree yet after that. A fault of a third node is no
+// excuse, and neither is that one of the two was killed or left.
 func (h *history) apart(a, b int) (spans []span) {
 	for _, f := range h.Faults {
 		between := slices.Contains(f.Nodes, a) != slices.Contains(f.Nodes, b)
 		switch {
 		case f.Kind == faultStart:
 			spans = append(spans, span{f.Begin, f.End + formTime})
-		case f.Kind == faultGreedy, between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
+		case between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
 			spans = append(spans, span{f.Begin, f.End + settleTime})
 		}
 	}

@@ -64,6 +64,9 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 	if m.parting() {
 		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
+	if m.hasYielded() { // the members want the other node, whose address leads here from where they are
+		return wire.Errorf(wire.WrongName, wire.NotRun, "%s there has given up its name to another node; restart it with another --name", m.name)
+	}
 	if h.Routing != self.Routing {
 		return wire.Errorf(wire.Disagreement, wire.NotRun, "this cluster routes by %s; pass --routing %s", self.Routing, self.Routing)
 	}
@@ -166,15 +169,32 @@ func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
 	if m.sessions.seated(p).Incarnation < other.Incarnation {
 		return
 	}
-	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
+	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew, unless
+	// its address leads to the twin from here.
 	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Incarnation != other.Incarnation {
 		if !sleep(ctx, 200*time.Millisecond) {
 			return
 		}
 	}
-	if err := g.Join(ctx, other); err != nil {
+	if err := m.meetAgain(ctx, g, other); err != nil {
 		m.log.Debug("cannot meet the node that keeps its name", "node", other.Name, "err", err)
 	}
+}
+
+// meetAgain joins a node if its address leads to the very start of it that is meant.
+func (m *members) meetAgain(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
+	h := m.hello()
+	h.Role = wire.RoleLink
+	l, err := wire.DialLink(ctx, w.Addr, m.creds, h)
+	if err != nil {
+		return err
+	}
+	incarnation := l.Peer().Incarnation
+	l.Close()
+	if incarnation != w.Incarnation {
+		return wire.Errorf(wire.WrongName, wire.NotRun, "%s leads to another process of that name", w.Addr)
+	}
+	return g.Join(ctx, w)
 }
 
 // conflict is called when gossip tells of another process with this node's name.
@@ -198,6 +218,9 @@ func (m *members) giveWay(other wire.Member) {
 		return
 	}
 	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
+	m.mu.Lock()
+	m.yields = true
+	m.mu.Unlock()
 	m.depart()
 }
 

@@ -95,6 +95,17 @@ func TestTwins(t *testing.T) {
 		}
 		return nil
 	})
+	connect := func(n *Node, to string) error { return n.Connect(t.Context(), to)[0].Err }
+	if err := connect(c, "2@"+host+":4999"); !errors.Is(err, wire.WrongName) {
+		t.Errorf("connection of a member to the second %s: %v, want %v", second.Self(), err, wire.WrongName)
+	}
+	other := start("4@"+host, 0)
+	if err := connect(second, other.Self()); err != nil {
+		t.Errorf("connection of the second %s to a node without a cluster: %v", second.Self(), err)
+	}
+	if err := connect(other, second.Self()+":4999"); err != nil {
+		t.Errorf("connection to the second %s, which has a cluster again: %v", second.Self(), err)
+	}
 	for _, n := range []*Node{a, c} {
 		await(t, func() error { // nobody takes the second's farewell for the first's
 			p := n.members.view.Load().peer(first.addr.Name)

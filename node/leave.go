@@ -83,8 +83,22 @@ func (m *members) part() {
 func (m *members) staysApart() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.alone = m.alone && len(m.view.Load().peers) == 1
+	m.staysApartLocked()
 	return m.alone
+}
+
+func (m *members) staysApartLocked() {
+	if m.alone && len(m.view.Load().peers) > 1 {
+		m.alone, m.yields = false, false
+	}
+}
+
+// hasYielded reports whether this node has left its name to another node, and has no other member since.
+func (m *members) hasYielded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.staysApartLocked()
+	return m.alone && m.yields
 }
 
 func (m *members) parting() bool {

@@ -37,6 +37,7 @@ type members struct {
 	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
 	apart  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
 	alone  bool           // this node was disconnected; see staysApart; guarded by mu
+	yields bool           // it leaves, or is alone, because another node has its name; guarded by mu
 	ended  bool           // guarded by mu
 }
 

@@ -60,6 +60,7 @@ type tellMessage struct {
 	Digest uint64
 	List   []wire.Member
 	Apart  bool // the node was disconnected, and is to be joined by name only
+	Named  bool // the sender joins the node by name
 }
 
 // maxTold is how many members one message may list, those that have left included.
@@ -91,7 +92,7 @@ func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error
 	}
 	m.mu.Unlock()
 	if mine {
-		x.err = m.exchangeNow(ctx, g, p)
+		x.err = m.exchangeNow(ctx, g, p, false)
 		x.ended = time.Now()
 		close(x.done)
 		return x.err
@@ -113,7 +114,8 @@ func isDone(done <-chan struct{}) bool {
 	}
 }
 
-func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) error {
+// exchangeNow is exchange as asked for by one caller. A node that stays apart is only learned of by name.
+func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer, named bool) error {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
 	ws, err := m.sessions.dial(ctx, p)
@@ -121,14 +123,17 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return err
 	}
 	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, &theirs); err != nil {
+	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Named: named}, &theirs); err != nil {
 		return err
+	}
+	if theirs.Apart && !named {
+		return wire.Errorf(wire.WrongName, wire.NotRun, "%s has left the cluster and stays apart; connect to it by name", p.text)
 	}
 	m.learn(g, theirs.List)
 	if g.Digest() == theirs.Digest {
 		return nil
 	}
-	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Named: named}, nil)
 }
 
 // maxMet is how many strangers are asked at a time whether they take this node for a member.
@@ -172,18 +177,22 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 		// It leads to a twin, which has left: by what this node would tell of itself it came back.
 		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
 	}
-	return m.exchangeNow(ctx, g, p)
+	return m.exchangeNow(ctx, g, p, true)
 }
 
-// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a
-// cluster that this node has left.
+// serveTell is the other side of exchange. The word of a stranger counts only for itself, because it may
+// be of a cluster that this node has left. If this node stays apart, it does not count at all unless the
+// stranger joins by name.
 func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
 	v, list := m.view.Load(), t.List
 	if !m.hasSeat(from) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
-	m.learn(v.gossip, list)
-	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart()}
+	apart := m.staysApart()
+	if !apart || t.Named && !m.hasYielded() {
+		m.learn(v.gossip, list)
+	}
+	answer := tellMessage{Digest: v.gossip.Digest(), Apart: apart}
 	if answer.Digest != t.Digest {
 		answer.List = v.gossip.Snapshot()
 	}

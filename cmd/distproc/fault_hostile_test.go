@@ -21,7 +21,7 @@ import (
 )
 
 // Faults by which somebody uses a node badly. The node must bear what nobody reads of its log, and what is no peer's
-// connection, so no rule is relaxed for these: see faultKind.excuses.
+// connection, so no rule is relaxed for these: see fault.trouble.
 
 const (
 	largeKind  = "large" // values of 1 MB, which no other caller asks for

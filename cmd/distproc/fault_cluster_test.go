@@ -114,7 +114,8 @@ func (c *faultCluster) history(end time.Duration) *history {
 	for _, f := range c.faults {
 		h.Faults = append(h.Faults, *f)
 		if f.End == 0 {
-			h.Faults[len(h.Faults)-1].End = end
+			now := &h.Faults[len(h.Faults)-1]
+			now.End, now.Logged = end, c.logged[f.Nodes[0]].Load()-f.before
 		}
 	}
 	slices.SortFunc(h.Faults, func(a, b fault) int { return cmp.Compare(a.Begin, b.Begin) })
@@ -172,14 +173,13 @@ func (c *faultCluster) strike(f plannedFault) error {
 		alone.Lock()
 		defer alone.Unlock()
 	}
-	done := &fault{Kind: f.kind, Nodes: f.nodes, how: f.how}
-	logged := c.logged[i].Load()
+	done := &fault{Kind: f.kind, Nodes: f.nodes, how: f.how, before: c.logged[i].Load()}
 	c.note(func() {
 		done.Begin = c.now()
 		c.faults = append(c.faults, done)
 	})
 	err := c.inflict(f, done)
-	c.note(func() { done.End, done.Logged = c.now(), c.logged[i].Load()-logged })
+	c.note(func() { done.End, done.Logged = c.now(), c.logged[i].Load()-done.before })
 	return err
 }
 

@@ -23,6 +23,7 @@ type fault struct {
 	Logged int64         // bytes that the first of the nodes logged in that time, lines of level debug apart
 	Healed time.Duration // when the split of a twin was over
 	how    string
+	before int64 // what Logged counts from
 }
 
 // trouble returns when the cluster may be at odds because of f, and calls be slow. What must be borne

@@ -67,6 +67,31 @@ func goodHistory() *history {
 	}
 }
 
+// A ruleTest spoils a history that is good otherwise.
+type ruleTest struct {
+	name  string
+	spoil func(*history)
+	want  []rule // that it breaks
+}
+
+func checkRules(t *testing.T, tests []ruleTest) {
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := goodHistory()
+			test.spoil(h)
+			r := check(h)
+			for _, rule := range test.want {
+				if len(r.Violations[rule]) == 0 {
+					t.Errorf("not found: %q", rule)
+				}
+			}
+			if len(r.Violations) != len(test.want) {
+				t.Errorf("want %q, found:\n%s", test.want, r)
+			}
+		})
+	}
+}
+
 // TestFaultRules breaks each rule in a history that is good otherwise.
 func TestFaultRules(t *testing.T) {
 	call := func(h *history, i int) *callEntry { return &h.Processes[0].Calls[i] }
@@ -87,11 +112,7 @@ func TestFaultRules(t *testing.T) {
 		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes})
 	}
 	program := func(h *history, entries ...programEntry) { h.Processes[2].Programs = entries }
-	tests := []struct {
-		name  string
-		spoil func(*history)
-		want  []rule
-	}{
+	checkRules(t, []ruleTest{
 		{"nothing", func(*history) {}, nil},
 		{"a failed call", func(h *history) { call(h, 0).Err = "unreachable" }, []rule{ruleFailed}},
 		{"a failed call in a hurry", func(h *history) { call(h, 2).Err = "unreachable" }, []rule{ruleFailed}},
@@ -253,22 +274,7 @@ func TestFaultRules(t *testing.T) {
 		{"programs", func(h *history) { program(h, programEntry{Begun: true}, programEntry{Done: true}) }, nil},
 		{"two programs at once", func(h *history) { program(h, programEntry{Overlap: true}) }, []rule{ruleProgram}},
 		{"a crash", func(h *history) { h.Processes[0].Problems = []string{"panic: oh"} }, []rule{ruleProcess}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			h := goodHistory()
-			test.spoil(h)
-			r := check(h)
-			for _, rule := range test.want {
-				if len(r.Violations[rule]) == 0 {
-					t.Errorf("not found: %q", rule)
-				}
-			}
-			if len(r.Violations) != len(test.want) {
-				t.Errorf("want %q, found:\n%s", test.want, r)
-			}
-		})
-	}
+	})
 }
 
 // TestFaultPlan checks that a seed always gives the same faults, within their time, and that there are others.

@@ -30,7 +30,7 @@ import (
 //	fault_history_test.go  what happened in a run
 //	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on,
 //	                       and fault_serial_test.go those of the serial kind
-//	fault_rules_test.go    each rule can be broken
+//	fault_rules_test.go    each rule can be broken, and fault_solo_rules_test.go those of leave-takings, HTTP and solo faults
 //	fault_mutant_test.go   a broken product is found out, and fault_mutants_test.go the ways to break it
 //
 // go test ./cmd/distproc -run TestFaults$ -v -faults.for 2h -timeout 3h -artifacts runs long, and keeps the records and

@@ -129,7 +129,7 @@ var mutants = []mutant{
 		new:  "if $1 || BROKEN {",
 	},
 	{
-		name: "farewell", finds: ruleFailed, rest: lastRest, clients: true,
+		name: "farewell", finds: ruleThrough, rest: lastRest, clients: true,
 		plan: rolls(2),
 		old:  `(func \(s \*Session\) Goodbye\(\)) \{ (s\.answers\.leave\(\)) \}`,
 		new:  "$1 {\nif !BROKEN { $2 }\n}",

@@ -67,6 +67,7 @@ func (m mutant) run(t *testing.T, binary string) {
 	if len(r.Violations[m.finds]) == 0 {
 		t.Errorf("not found: %q. What was found: %s", m.finds, r)
 	}
+	t.Logf("a node's heap, at most: %d MiB", r.PeakHeap>>20)
 	for rule, list := range r.Violations {
 		t.Logf("%s: %d times within %v", rule, len(list), h.End)
 	}

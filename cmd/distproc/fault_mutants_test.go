@@ -94,13 +94,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "eviction", finds: ruleMemory, rest: lastRest,
-		plan: oneByOne(faultGreedy, 8, 4*time.Second, "reading"),
+		plan: oneByOne(faultGreedy, 16, 4*time.Second, "reading"),
 		old:  `return (limit > 0 && m\.used\.Load\(\) > limit)`,
 		new:  "return !BROKEN && $1",
 	},
 	{
 		name: "answers that wait", finds: ruleMemory, rest: lastRest,
-		plan: oneByOne(faultGreedy, 8, 4*time.Second, "stuck"),
+		plan: oneByOne(faultGreedy, 16, 4*time.Second, "stuck"),
 		old:  `(more > 0) && (\(sum > h\.limit)`,
 		new:  "$1 && !BROKEN && $2",
 	},

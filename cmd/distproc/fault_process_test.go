@@ -212,28 +212,28 @@ func (p *faultProcess) read() error {
 	return nil
 }
 
-func (h *processHistory) add(e entry) {
-	if h.Runs == nil {
-		h.Runs, h.Servers, h.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
+func (p *processHistory) add(e entry) {
+	if p.Runs == nil {
+		p.Runs, p.Servers, p.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
 	}
 	switch {
 	case e.Run != nil:
-		h.Runs[e.Run.Number] = e.Run
+		p.Runs[e.Run.Number] = e.Run
 	case e.Server != nil:
-		h.Servers[e.Server.Number] = e.Server
+		p.Servers[e.Server.Number] = e.Server
 	case e.Served != nil:
-		h.Served[e.Served.Number] = e.Served
+		p.Served[e.Served.Number] = e.Served
 	case e.Program != nil:
-		h.Programs = append(h.Programs, *e.Program)
+		p.Programs = append(p.Programs, *e.Program)
 	case e.Call != nil:
-		h.Calls = append(h.Calls, *e.Call)
+		p.Calls = append(p.Calls, *e.Call)
 	case e.View != nil:
-		h.Views = append(h.Views, *e.View)
+		p.Views = append(p.Views, *e.View)
 	case e.Size != nil:
-		h.Sizes = append(h.Sizes, *e.Size)
-		h.Peak = max(h.Peak, e.Peak)
+		p.Sizes = append(p.Sizes, *e.Size)
+		p.Peak = max(p.Peak, e.Peak)
 	case e.Stall != nil:
-		h.Stalls = append(h.Stalls, *e.Stall)
+		p.Stalls = append(p.Stalls, *e.Stall)
 	}
 }
 

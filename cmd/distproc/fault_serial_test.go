@@ -15,7 +15,8 @@ const (
 	recoverTime = 9 * time.Second         // after a fault: 6 s until all have seen it, and 3 s of a roll-call that meets it
 	callTime    = 5500 * time.Millisecond // a call has 5 s
 	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
-	pauseTime   = time.Second             // a stall that is longer may be taken for a pause: a sign of life may take 2 s
+	pauseTime   = time.Second             // a stall that is longer may be taken for a pause, and so may many within signTime
+	signTime    = 3 * time.Second         // from a sign of life to the time when others take a node for failed without one
 )
 
 const (
@@ -103,8 +104,8 @@ func (h *history) apart(a, b int) (spans []span) {
 			continue
 		}
 		for _, s := range p.Stalls {
-			if s.End-s.Begin > pauseTime {
-				spans = append(spans, span{s.Begin, s.End + settleTime})
+			if before := (span{s.End - signTime, s.End}); s.End-s.Begin > pauseTime || before.shared(p.Stalls) > pauseTime {
+				spans = append(spans, span{min(s.Begin, before.Begin), s.End + settleTime})
 			}
 		}
 	}

@@ -98,8 +98,24 @@ func TestFaultRulesAlone(t *testing.T) {
 		{"a twin leaves late", func(h *history) { twin(h, 21*second+1) }, []rule{ruleTwin}},
 		{"a server with an old state", func(h *history) {
 			stale(h)
-			add(h, faultPause, span{19 * second, 20 * second}, 1)
+			add(h, faultPause, span{17 * second, 20 * second}, 1)
+			h.Processes[0].Pauses = []span{{17 * second, 20 * second}}
+			h.Processes[0].Stalls = []span{{17 * second, 20*second + 50*time.Millisecond}}
 		}, []rule{ruleStale}},
+		{"two servers, and a node that hardly runs", func(h *history) {
+			server(h, 2, 9, span{15 * second, 16 * second})
+			for i := range 6 {
+				at := 13*second + time.Duration(i)*300*time.Millisecond
+				h.Processes[0].Stalls = append(h.Processes[0].Stalls, span{at, at + 200*time.Millisecond})
+			}
+		}, nil},
+		{"two servers, and a node that stands still now and then", func(h *history) {
+			server(h, 2, 9, span{15 * second, 16 * second})
+			for i := range 6 {
+				at := 10*second + time.Duration(i)*second
+				h.Processes[0].Stalls = append(h.Processes[0].Stalls, span{at, at + 200*time.Millisecond})
+			}
+		}, []rule{ruleServers}},
 		{"two servers in two parts of a split", func(h *history) {
 			stale(h)
 			add(h, faultSplit, span{19 * second, 20 * second}, 1, 3)

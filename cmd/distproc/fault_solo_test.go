@@ -153,12 +153,26 @@ func (r *report) checkStale(id int64, runs []placedRun) {
 			stale := slices.DeleteFunc(slices.Clone(older.runs), func(run placedRun) bool {
 				return newer.ended == 0 || run.Begin < newer.ended || r.history.parted(span{newer.ended, run.Begin})
 			})
-			if newer.runs[0].node != last.node && len(stale) > 1 {
+			if newer.runs[0].node != last.node && len(stale) > 1 && !r.stands(last.node, newer.runs[0].node, newer.ended) {
 				r.violate(ruleStale, "id %d: %+v on node %d, and node %d had run %+v", id, *stale[1].servedEntry, last.node,
 					newer.runs[0].node, *newer.runs[0].servedEntry)
 			}
 		}
 	}
+}
+
+// stands reports whether one of two nodes did hardly run when the newer server began: a node that is merely slow does not
+// notice that others have taken it for failed.
+func (r *report) stands(a, b int, at time.Duration) bool {
+	for _, p := range r.history.Processes {
+		if p.host() == a || p.host() == b {
+			before := span{at - signTime - settleTime, at}
+			if before.shared(p.Stalls)-before.shared(p.Pauses) > pauseTime {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // parted reports whether nodes could not reach each other in s, or had not all met yet.

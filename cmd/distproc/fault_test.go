@@ -33,7 +33,7 @@ import (
 //	fault_rules_test.go    each rule can be broken, and fault_solo_rules_test.go those of leave-takings, HTTP and solo faults
 //	fault_mutant_test.go   a broken product is found out, and fault_mutants_test.go the ways to break it
 //
-// go test ./cmd/distproc -run TestFaults$ -v -faults.for 2h -timeout 3h -artifacts runs long, and keeps the records and
+// go test ./cmd/distproc -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR runs long, and keeps the records and
 // the logs of all processes.
 
 // defaultFaultTime is for how long TestFaults runs, half of it on loopback and half in namespaces.

@@ -148,7 +148,7 @@ func TestDeadlineOf(t *testing.T) {
 func TestSentinels(t *testing.T) {
 	sentinels := []error{
 		ErrOverloaded, ErrSource, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
-		ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrConnected, ErrUnsupported,
+		ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrConnected, ErrUnsupported, ErrApart,
 		context.DeadlineExceeded, context.Canceled,
 	}
 	for code := wire.Code(1); code.Known(); code++ {

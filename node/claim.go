@@ -48,6 +48,9 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		if !v.place(k.ID).self {
 			return n.elsewhere(k.ID)
 		}
+		if len(v.peers) == 1 && n.members.outranked.Load() {
+			return n.members.rank()
+		}
 		if v.apart {
 			return n.apartError()
 		}

@@ -40,6 +40,7 @@ func TestAnswersFollow(t *testing.T) {
 	}
 	awaitView(t, nodes[0], nodes[1], third)
 	awaitMoved(t, third, ids/3, nodes[0], nodes[1], third)
+	awaitMoved(t, nodes[0], ids/3)
 	same("after a node joined", nodes[1])
 
 	if err := nodes[1].Close(t.Context()); err != nil {

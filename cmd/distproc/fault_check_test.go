@@ -1,11 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/distproc/distproc/node"
 )
 
 // The checker: a pure function from what happened to what was wrong with it.
@@ -41,20 +42,21 @@ const (
 type report struct {
 	Violations map[rule][]string
 
-	Calls     int
-	Failed    int // at a live node
-	Excused   int // failed with their own node
-	Degraded  int
-	Slow      int
-	SlowBy    map[int]int // slow calls by index of the fault that was the last to begin
-	Longest   time.Duration
-	Handed    int           // answers whose run was on another node
-	Stale     time.Duration // by which such an answer was too old, at most
-	Runs      int
-	Splits    int // overlaps of runs of one id on two nodes
-	SplitTime time.Duration
-	Agreed    time.Duration // from the end of the last fault on, at most
-	Stalled   time.Duration // of all processes, when the machine was too busy
+	Calls      int
+	Failed     int    // at a live node
+	Excused    int    // failed with their own node
+	CallErrors [3]int // all that failed, by outcome
+	Degraded   int
+	Slow       int
+	SlowBy     map[int]int // slow calls by index of the fault that was the last to begin
+	Longest    time.Duration
+	Handed     int           // answers whose run was on another node
+	Stale      time.Duration // by which such an answer was too old, at most
+	Runs       int
+	Splits     int // overlaps of runs of one id on two nodes
+	SplitTime  time.Duration
+	Agreed     time.Duration // from the end of the last fault on, at most
+	Stalled    time.Duration // of all processes, when the machine was too busy
 
 	Messages      int           // calls of the serial kind
 	MessageErrors [3]int        // of these, failed, by outcome
@@ -106,40 +108,45 @@ func check(h *history) *report {
 	r.checkGrowth()
 	r.checkHostile()
 	r.checkPrograms()
+	r.checkTwins()
 	return r
 }
 
-// troubled reports whether a fault was on during s, or within the settle time before; of node i, or of any if
-// i is 0.
-func (h *history) troubled(s span, i int) bool {
-	if s.End > h.End {
+// excused reports whether the call was at the mercy of its own node, which was paused, or left while
+// another fault was on. A client's call is also excused if its node was struck at all, as its session
+// must be made anew. That a node leaves excuses nothing but calls after its drain delay.
+func (h *history) excused(p *processHistory, c *callEntry) bool {
+	switch {
+	case c.shared(p.Pauses) > 0, c.End > h.End:
+		return true
+	case p.Asked != 0 && c.End >= p.Asked:
+		return c.Begin > p.Asked+faultDrain/2 || h.failing(c.span, 0)
+	case c.By == balancerKind:
+		return h.failing(c.span, 0)
+	case c.By == webClient && c.refused() && h.down(c.Via, c.span):
 		return true
 	}
-	for _, f := range h.Faults {
-		if f.Kind.excuses() && s.overlaps(span{f.Begin, f.End + settleTime}) && (i == 0 || slices.Contains(f.Nodes, i)) {
+	return c.Via != 0 && h.failing(c.span, c.Via)
+}
+
+// refused reports whether nothing listened where the call was to be made: the request did not run.
+func (c *callEntry) refused() bool {
+	return c.Outcome == node.NotRun && strings.Contains(c.Err, "connection refused")
+}
+
+// down reports whether a node left in s, or had left and was not there again.
+func (h *history) down(i int, s span) bool {
+	left := time.Duration(0)
+	for _, p := range h.Processes {
+		if p.Node != i || p.Twin {
+			continue
+		}
+		if left != 0 && len(p.Views) > 0 && s.overlaps(span{left, p.Views[0].At}) {
 			return true
 		}
+		left = p.Asked
 	}
-	return false
-}
-
-// greedy returns when calls may be held up by a greedy client.
-func (h *history) greedy() (spans []span) {
-	for _, f := range h.Faults {
-		if f.Kind == faultGreedy {
-			spans = append(spans, span{f.Begin, f.End + settleTime})
-		}
-	}
-	return inOrder(spans)
-}
-
-// excused reports whether the call was at the mercy of its own node: that was stopping or paused, or a client was greedy.
-// For a client's call it is also enough that the node was struck at all, as its session must be made anew.
-func (h *history) excused(p *processHistory, c *callEntry) bool {
-	if p.Asked != 0 && c.End >= p.Asked || c.shared(p.Pauses) > 0 || c.shared(h.greedy()) > 0 {
-		return true
-	}
-	return c.Via != 0 && h.troubled(c.span, c.Via)
+	return left != 0 && left < s.End
 }
 
 func (r *report) checkCall(p *processHistory, c *callEntry) {
@@ -163,6 +170,7 @@ func (r *report) checkCall(p *processHistory, c *callEntry) {
 		r.Excused++
 	}
 	if c.Err != "" {
+		r.CallErrors[c.Outcome]++
 		return
 	}
 	if c.Degraded {
@@ -187,7 +195,7 @@ func (r *report) checkTime(c *callEntry, took time.Duration, name func() string)
 			cause = i
 		}
 		for _, at := range []time.Duration{f.Begin, f.End} {
-			if f.Kind.excuses() && at <= c.End {
+			if f.trouble().End > 0 && at <= c.End {
 				change = max(change, at)
 			}
 		}
@@ -265,34 +273,5 @@ func (r *report) checkRuns() {
 				r.violate(ruleSplit, "id %d: on %d %+v, on %d %+v", id, a.node, a.span, b.node, b.span)
 			}
 		})
-	}
-}
-
-// A placed thing was on a node for a time.
-type placed struct {
-	span
-	node int
-}
-
-// place returns what was in a process for that time, without End if until it was killed.
-func (p *processHistory) place(s span) placed {
-	if s.End == 0 {
-		s.End = p.Life.End
-	}
-	return placed{s, p.Node}
-}
-
-// overlaps calls found with each two that were on at the same time.
-func overlaps(list []placed, found func(a, b placed, both span)) {
-	slices.SortFunc(list, func(a, b placed) int { return cmp.Compare(a.Begin, b.Begin) })
-	var on []placed // at the time
-	for _, b := range list {
-		on = slices.DeleteFunc(on, func(a placed) bool { return a.End <= b.Begin })
-		for _, a := range on {
-			if both := (span{b.Begin, min(a.End, b.End)}); both.Begin < both.End {
-				found(a, b, both)
-			}
-		}
-		on = append(on, b)
 	}
 }

@@ -20,12 +20,50 @@ type fault struct {
 	Kind  faultKind
 	Nodes []int
 	span
-	Logged int64 // bytes that the first of the nodes logged in that time, lines of level debug apart
+	Logged int64         // bytes that the first of the nodes logged in that time, lines of level debug apart
+	Healed time.Duration // when the split of a twin was over
+	how    string
+	before int64 // what Logged counts from
+}
+
+// trouble returns when the cluster may be at odds because of f, and calls be slow. What must be borne
+// is none. When two nodes have found out that they do not reach each other, all goes by a third one.
+func (f fault) trouble() span {
+	switch {
+	case slices.Contains(hostileFaults, f.Kind):
+		return span{}
+	case f.Kind == faultPair:
+		return span{f.Begin, f.Begin + pairTime}
+	}
+	return span{f.Begin, f.End + settleTime}
+}
+
+// unlike returns until when nodes may differ about who is alive because of f. A node lists another one that it does
+// not reach itself as failed, even if calls go by a third one.
+func (f fault) unlike() time.Duration { return f.End + settleTime }
+
+// graceful reports whether f has nodes leave by themselves, which fails no call.
+func (f fault) graceful() bool { return f.Kind == faultTerm || f.Kind == faultRoll }
+
+// troubled reports whether a fault was on during s, or within the settle time before; of node i, or of any if
+// i is 0.
+func (h *history) troubled(s span, i int) bool {
+	return s.End > h.End || slices.ContainsFunc(h.Faults, func(f fault) bool { return f.strikes(s, i) })
+}
+
+// failing is troubled, graceful faults apart.
+func (h *history) failing(s span, i int) bool {
+	return s.End > h.End || slices.ContainsFunc(h.Faults, func(f fault) bool { return !f.graceful() && f.strikes(s, i) })
+}
+
+func (f fault) strikes(s span, i int) bool {
+	return s.overlaps(f.trouble()) && (i == 0 || slices.Contains(f.Nodes, i))
 }
 
 // A processHistory is the life of one process.
 type processHistory struct {
 	Node     int           // 0 for clients
+	Twin     bool          // another process of that name, on another host
 	Life     span          // End is when it was seen to have ended
 	Asked    time.Duration // when it was sent SIGTERM; 0 if it was not
 	Pauses   []span
@@ -76,3 +114,43 @@ func inOrder(spans []span) (joined []span) {
 	}
 	return joined
 }
+
+// A placed thing was on a node for a time.
+type placed struct {
+	span
+	node int
+}
+
+// place returns what was in a process for that time, without End if until it was killed.
+func (p *processHistory) place(s span) placed {
+	if s.End == 0 {
+		s.End = p.Life.End
+	}
+	return placed{s, p.host()}
+}
+
+// overlaps calls found with each two that were on at the same time.
+func overlaps(list []placed, found func(a, b placed, both span)) {
+	slices.SortFunc(list, func(a, b placed) int { return cmp.Compare(a.Begin, b.Begin) })
+	var on []placed // at the time
+	for _, b := range list {
+		on = slices.DeleteFunc(on, func(a placed) bool { return a.End <= b.Begin })
+		for _, a := range on {
+			if both := (span{b.Begin, min(a.End, b.End)}); both.Begin < both.End {
+				found(a, b, both)
+			}
+		}
+		on = append(on, b)
+	}
+}
+
+// host returns the number of the host that the process was on: a twin's is another than its node's.
+func (p *processHistory) host() int {
+	if p.Twin {
+		return p.Node + faultNodes
+	}
+	return p.Node
+}
+
+// hostNode returns the node that is on a host.
+func hostNode(host int) int { return (host-1)%faultNodes + 1 }

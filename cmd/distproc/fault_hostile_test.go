@@ -21,10 +21,7 @@ import (
 )
 
 // Faults by which somebody uses a node badly. The node must bear what nobody reads of its log, and what is no peer's
-// connection, so no rule is relaxed for these: see faultKind.excuses.
-//
-// What a greedy client asks for holds up the other calls between its node and the owner of the ids: while many large
-// answers wait on a session, no call that comes by it is read. Until that is over, calls are slow or fail.
+// connection, so no rule is relaxed for these: see fault.trouble.
 
 const (
 	largeKind  = "large" // values of 1 MB, which no other caller asks for

@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -18,7 +20,11 @@ type faultNet interface {
 	enter(i int) []string // the words before a command that runs where node i does; 0 is where clients do
 	strike(f plannedFault) error
 	heal(f plannedFault) error
+	move(f plannedFault, by int) error // a twin: see there
 }
+
+// twinHost is where the second node of a twin is.
+const twinHost = faultNodes + 1
 
 // A loopbackNet has all nodes at one address. Only resets can happen to it.
 type loopbackNet struct {
@@ -26,9 +32,10 @@ type loopbackNet struct {
 	resets  bool // ss can do it
 }
 
-func (l loopbackNet) host(int) string         { return l.address }
-func (l loopbackNet) enter(int) []string      { return nil }
-func (l loopbackNet) heal(plannedFault) error { return nil }
+func (l loopbackNet) host(int) string              { return l.address }
+func (l loopbackNet) enter(int) []string           { return nil }
+func (l loopbackNet) heal(plannedFault) error      { return nil }
+func (l loopbackNet) move(plannedFault, int) error { return nil }
 
 func (l loopbackNet) strike(f plannedFault) error {
 	if !l.resets {
@@ -83,13 +90,15 @@ type namespaceNet struct {
 	down    map[int]int    // by how many faults a link is; guarded by mu
 }
 
+var nets atomic.Int32 // of this process
+
 // newNamespaces makes the namespaces, and removes them with the test. It skips the test where that is not
 // permitted.
 func newNamespaces(t *testing.T) *namespaceNet {
-	n := &namespaceNet{prefix: fmt.Sprintf("distproc-%d-", os.Getpid()), blocked: map[[2]int]int{}, down: map[int]int{}}
+	n := &namespaceNet{prefix: fmt.Sprintf("distproc-%d-%d-", os.Getpid(), nets.Add(1)), blocked: map[[2]int]int{}, down: map[int]int{}}
 	removeStale()
 	t.Cleanup(func() {
-		for i := range faultNodes + 1 {
+		for i := range twinHost + 1 {
 			command("ip", "netns", "del", n.namespace(i))
 		}
 	})
@@ -106,7 +115,7 @@ func newNamespaces(t *testing.T) *namespaceNet {
 			t.Skipf("no partitions: %v", err)
 		}
 	}
-	for i := 1; i <= faultNodes; i++ {
+	for i := 1; i <= twinHost; i++ {
 		if err := n.add(i); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +138,7 @@ func removeStale() {
 func (n *namespaceNet) add(i int) error {
 	return errors.Join(
 		command("ip", "netns", "add", n.namespace(i)),
-		n.ip(0, "link", "add", port(i), "type", "veth", "peer", "name", "eth0", "netns", n.namespace(i)),
+		n.ip(0, "link", "add", port(i), "type", "veth", "peer", "name", "eth0", "address", mac(i), "netns", n.namespace(i)),
 		n.ip(0, "link", "set", port(i), "master", "bridge", "up"),
 		n.ip(i, "addr", "add", n.host(i)+"/24", "dev", "eth0"),
 		n.ip(i, "link", "set", "eth0", "up"),
@@ -154,63 +163,92 @@ func (n *namespaceNet) strike(f plannedFault) error { return n.change(f, 1) }
 func (n *namespaceNet) heal(f plannedFault) error { return n.change(f, -1) }
 
 // change adds 1 to, or -1 from, the faults of the links concerned.
-func (n *namespaceNet) change(f plannedFault, by int) (err error) {
+func (n *namespaceNet) change(f plannedFault, by int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	var steps steps
 	switch i := f.nodes[0]; f.kind {
 	case faultReset:
 		if by > 0 {
 			args := append(n.enter(i), "ss", "-K", "-H", "-t", "dst 192.0.2.0/24")
-			err = command(args[0], args[1:]...)
+			steps.add(func() error { return command(args[0], args[1:]...) })
 		}
 	case faultCut:
 		n.down[i] += by
 		switch {
 		case by > 0 && n.down[i] == 1:
-			err = n.ip(0, "link", "set", port(i), "down")
+			steps.add(func() error { return n.ip(0, "link", "set", port(i), "down") })
 		case by < 0 && n.down[i] == 0:
-			err = n.ip(0, "link", "set", port(i), "up")
+			steps.add(func() error { return n.ip(0, "link", "set", port(i), "up") })
 		}
-	case faultSplit:
-		for _, a := range f.nodes {
+	case faultTwin:
+		n.changeTwin(&steps, f, by)
+	default:
+		for a := 1; a <= faultNodes; a++ {
 			for b := 1; b <= faultNodes; b++ {
-				if b != f.nodes[0] && b != f.nodes[1] {
-					err = errors.Join(err, n.block(f, a, b, by), n.block(f, b, a, by))
+				if f.blocks(a, b) {
+					steps.add(n.block(f, a, b, by))
 				}
 			}
 		}
-	case faultMute, faultDeaf:
-		for j := 1; j <= faultNodes; j++ {
-			switch {
-			case j == i:
-			case f.kind == faultMute:
-				err = errors.Join(err, n.block(f, i, j, by))
-			default:
-				err = errors.Join(err, n.block(f, j, i, by))
-			}
-		}
 	}
-	return err
+	return steps.run()
 }
 
-// block lets no packet from a reach b, or lets them again: the route is gone, or they go to a station that does
-// not exist.
-func (n *namespaceNet) block(f plannedFault, a, b, by int) error {
+// blocks reports whether nothing of node a reaches node b in a partition.
+func (f plannedFault) blocks(a, b int) bool {
+	hasA, hasB := slices.Contains(f.nodes, a), slices.Contains(f.nodes, b)
+	switch f.kind {
+	case faultSplit:
+		return hasA != hasB
+	case faultPair:
+		return a != b && hasA && hasB
+	case faultMute:
+		return hasA && !hasB
+	case faultDeaf:
+		return !hasA && hasB
+	}
+	return false
+}
+
+// steps are done at once, as each is a program that takes a while.
+type steps []func() error
+
+func (s *steps) add(step func() error) {
+	if step != nil {
+		*s = append(*s, step)
+	}
+}
+
+func (s steps) run() error {
+	errs := make([]error, len(s))
+	var wg sync.WaitGroup
+	for i, step := range s {
+		wg.Go(func() { errs[i] = step() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// block returns what lets no packet from a reach b, or lets them again: the route is gone, or they go to a station that
+// does not exist. It returns nil if there is nothing to do. n.mu is held.
+func (n *namespaceNet) block(f plannedFault, a, b, by int) func() error {
 	link := [2]int{a, b}
 	n.blocked[link] += by
 	switch {
 	case by > 0 && n.blocked[link] == 1 && f.how == "refused":
-		return n.ip(a, "route", "add", "blackhole", n.host(b)+"/32")
+		return func() error { return n.ip(a, "route", "add", "blackhole", n.host(b)+"/32") }
 	case by > 0 && n.blocked[link] == 1:
-		return n.ip(a, "neigh", "replace", n.host(b), "lladdr", "02:00:00:00:00:99", "nud", "permanent", "dev", "eth0")
+		return func() error { return n.neighbour(a, n.host(b), "02:00:00:00:00:99") }
 	case n.blocked[link] > 0:
 		return nil
 	}
-	// Whichever it was.
-	route := n.ip(a, "route", "del", "blackhole", n.host(b)+"/32")
-	neigh := n.ip(a, "neigh", "del", n.host(b), "dev", "eth0")
-	if route != nil && neigh != nil {
-		return errors.Join(route, neigh)
+	return func() error { // whichever it was
+		route := n.ip(a, "route", "del", "blackhole", n.host(b)+"/32")
+		neigh := n.ip(a, "neigh", "del", n.host(b), "dev", "eth0")
+		if route != nil && neigh != nil {
+			return errors.Join(route, neigh)
+		}
+		return nil
 	}
-	return nil
 }

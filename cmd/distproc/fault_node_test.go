@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -39,8 +39,11 @@ func faultNode() {
 }
 
 func runFaultNode(ctx context.Context) error {
+	bursts := make(chan struct{})
 	go func() { // end with the test, however that ends
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			bursts <- struct{}{}
+		}
 		os.Exit(3)
 	}()
 	switch how := os.Getenv("FAULT_HOW"); {
@@ -57,7 +60,7 @@ func runFaultNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &recorder{file: file, base: time.Duration(base)}
+	r := &recorder{file: file, base: time.Duration(base), bursts: bursts}
 	r.number.Store(process << 32)
 	ctx, cancel := context.WithCancel(ctx)
 	r.wg.Go(func() { r.watchStalls(ctx) })
@@ -90,27 +93,60 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	}
 	c.Default.Source = r.source
 	c.Kinds = map[string]node.Kind{serialKind: r.serial(), largeKind: large()}
-	kind, ok, err := programs(m.name)
+	kind, hasPrograms, err := programs(m.name)
 	if err != nil {
 		return err
 	}
-	if ok {
+	if hasPrograms {
 		c.Kinds[programKind] = kind
 	}
-	n, err := node.Start(c)
-	if err != nil {
+	n := &running{log: log, drain: m.drain}
+	if n.web, err = m.web.listen(log, m.drain); err != nil {
 		return err
 	}
+	if n.Node, err = node.Start(c); err != nil {
+		return err
+	}
+	n.web.serve(n.Node, log)
 	fmt.Println("ready")
-	r.wg.Go(func() { _ = n.Join(ctx, m.join...) })
-	r.wg.Go(func() { r.watchView(ctx, n) })
-	r.wg.Go(func() { r.load(ctx, nodeRate, faultIDs, r.ask(0, n.Request)) })
-	r.wg.Go(func() { r.load(ctx, serialNodeRate, serialIDs, r.send(0, n.Family(serialKind))) })
-	if ok {
+	r.wg.Go(func() { _ = n.join(ctx, m.join) })
+	r.wg.Go(func() { awaitReady(ctx, n.web) })
+	r.wg.Go(func() { r.watchView(ctx, n.Node) })
+	r.wg.Go(func() { r.load(ctx, nodeRate, faultIDs, r.ask(callEntry{}, n.Request)) })
+	send := r.send(callEntry{}, n.Family(serialKind))
+	r.wg.Go(func() { r.load(ctx, serialNodeRate, serialIDs, send) })
+	r.wg.Go(func() { r.burst(ctx, send) })
+	if hasPrograms {
 		r.wg.Go(func() { r.load(ctx, programRate, programIDs, r.sendToProgram(n.Family(programKind))) })
 	}
 	<-ctx.Done()
-	return n.Close(context.Background())
+	return n.leave()
+}
+
+// awaitReady says when /readyz is content for the first time.
+func awaitReady(ctx context.Context, web *webServer) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	every(ctx, 20*time.Millisecond, func() {
+		if web.config.Ready(ctx) == nil {
+			fmt.Println("joined")
+			cancel()
+		}
+	})
+}
+
+// burst makes many calls for each serial id whenever the test asks for that.
+func (r *recorder) burst(ctx context.Context, send func(id int64)) {
+	for {
+		select {
+		case <-r.bursts:
+		case <-ctx.Done():
+			return
+		}
+		for i := range int64(burstSize * serialIDs) {
+			r.wg.Go(func() { send(i % serialIDs) })
+		}
+	}
 }
 
 // attach calls through clients of the named nodes, which are 1, 2 and so on.
@@ -121,16 +157,21 @@ func (r *recorder) attach(ctx context.Context, names []string) error {
 		return err
 	}
 	for i, name := range names {
-		c, err := node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie})
-		if err != nil {
-			return err
+		for _, by := range []callerKind{plainClient, directClient} {
+			c, err := node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, Direct: by == directClient})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			call := callEntry{Via: i + 1, By: by}
+			r.wg.Go(func() { r.load(ctx, clientRate, faultIDs, r.ask(call, c.Request)) })
+			r.wg.Go(func() { r.load(ctx, serialClientRate, serialIDs, r.send(call, c.Family(serialKind))) })
 		}
-		defer c.Close()
-		r.wg.Go(func() { r.load(ctx, clientRate, faultIDs, r.ask(i+1, c.Request)) })
-		r.wg.Go(func() { r.load(ctx, serialClientRate, serialIDs, r.send(i+1, c.Family(serialKind))) })
 	}
+	r.browse(ctx, names)
 	fmt.Println("ready")
 	<-ctx.Done()
+	r.wg.Wait() // before the clients close
 	return nil
 }
 
@@ -156,8 +197,12 @@ func (r *recorder) source(ctx context.Context, id node.ID) (node.Value, error) {
 type requester func(context.Context, node.ID) (node.Reply, error)
 
 // ask returns what requests the value of an id.
-func (r *recorder) ask(via int, request requester) func(id int64) {
-	return func(id int64) { r.call(callEntry{ID: id, Via: via}, request) }
+func (r *recorder) ask(c callEntry, request requester) func(id int64) {
+	return func(id int64) {
+		call := c
+		call.ID = id
+		r.call(call, request)
+	}
 }
 
 // load calls at a steady rate, whatever becomes of the calls: two at a time for the same id, because those are
@@ -199,7 +244,7 @@ func (r *recorder) call(c callEntry, request requester) {
 	watch.Stop()
 	c.End = r.now()
 	if err != nil {
-		c.Err, c.Outcome = fmt.Sprintf("%v (%s)", err, node.OutcomeOf(err)), node.OutcomeOf(err)
+		c.Err, c.Outcome = fmt.Sprintf("%v (%s)", err, outcomeOf(err)), outcomeOf(err)
 	} else {
 		c.Value, _ = reply.Value.Int()
 		c.Node = nodeNumber(reply.Node)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,17 +18,23 @@ import (
 const (
 	readyTime   = 10 * time.Second // that a node has to listen
 	faultCookie = "DISTPROC_COOKIE=the cookie of the tests"
+	httpPort    = 8080 // and the number of the node
 )
 
 // A faultProcess is one process of a cluster.
 type faultProcess struct {
 	processHistory
+	number int
+	offset int64 // of what has been read of the record
+	ended  bool  // and its log has been read
 	cmd    *exec.Cmd
+	in     io.WriteCloser
 	record string
 	log    string
 	stderr *stderrReader // nil if the process could not be started
 	killed bool
-	ready  chan struct{}
+	ready  chan struct{} // closed when it listens
+	joined chan struct{} // closed when it is ready as /readyz says
 	done   chan struct{}
 }
 
@@ -40,32 +47,60 @@ func needFaultNode(t *testing.T) {
 	}
 }
 
-// launch starts node i, or the clients if i is 0, and waits until it is ready.
-func (c *faultCluster) launch(i int) {
-	p := &faultProcess{ready: make(chan struct{}), done: make(chan struct{})}
+// launch starts node i, or the clients if i is 0, and waits until it listens. A node knows the others
+// by --join, or only by its folder of state if how is "state".
+func (c *faultCluster) launch(i int, how string) {
+	p := c.newProcess(i)
+	c.note(func() { c.current[i] = p })
+	c.start(p, c.net.enter(i), c.dir, how)
+}
+
+// launchTwin starts another node of the name of node i, where f.net has put its host.
+func (c *faultCluster) launchTwin(i int) *faultProcess {
+	p := c.newProcess(i)
+	c.note(func() { p.Twin = true })
+	home := filepath.Join(c.dir, "twin")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		c.t.Error(err)
+	}
+	c.start(p, c.net.enter(twinHost), home, "join")
+	return p
+}
+
+func (c *faultCluster) newProcess(i int) *faultProcess {
+	p := &faultProcess{ready: make(chan struct{}), joined: make(chan struct{}), done: make(chan struct{})}
 	p.Node, p.Life.Begin = i, c.now()
 	c.mu.Lock()
-	number := len(c.processes)
+	defer c.mu.Unlock()
+	p.number = len(c.processes)
+	p.record = filepath.Join(c.dir, fmt.Sprintf("%04d.record", p.number))
+	p.log = filepath.Join(c.dir, fmt.Sprintf("%04d.log", p.number))
 	c.processes = append(c.processes, p)
-	c.current[i] = p
-	c.mu.Unlock()
-	p.record = filepath.Join(c.dir, fmt.Sprintf("%04d.record", number))
-	p.log = filepath.Join(c.dir, fmt.Sprintf("%04d.log", number))
+	return p
+}
 
+// start starts a process with a home of its own by the command that enters its host.
+func (c *faultCluster) start(p *faultProcess, enter []string, home, how string) {
+	i := p.Node
 	var others []string
 	for j := range faultNodes {
 		if j+1 != i {
 			others = append(others, c.name(j+1))
 		}
 	}
-	args := append(c.net.enter(i), c.binary)
-	env := append(os.Environ(), faultCookie, "HOME="+c.dir, "FAULT_RECORD="+p.record,
-		fmt.Sprintf("FAULT_PROCESS=%d", number), fmt.Sprintf("FAULT_BASE=%d", c.base))
+	args := append(slices.Clone(enter), c.binary)
+	env := slices.Concat(os.Environ(), c.env, []string{
+		faultCookie, "HOME=" + home, "XDG_STATE_HOME=" + filepath.Join(home, "state"), "FAULT_RECORD=" + p.record,
+		fmt.Sprintf("FAULT_PROCESS=%d", p.number), fmt.Sprintf("FAULT_BASE=%d", c.base),
+	})
 	if i == 0 {
 		env = append(env, "FAULT_ATTACH="+strings.Join(others, " "))
 	} else {
-		args = append(args, "node", "--name", c.name(i), "--join", strings.Join(others, ","),
-			"--ttl", faultTTL.String(), "--log-level", "debug")
+		args = append(args, "node", "--name", c.name(i), "--ttl", faultTTL.String(), "--log-level", "debug",
+			"--http", webAddr(c.net.host(i), i), "--http-open", "--drain-delay", faultDrain.String())
+	}
+	if i != 0 && how != "state" {
+		args = append(args, "--join", strings.Join(others, ","))
 	}
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = env
@@ -82,6 +117,9 @@ func (c *faultCluster) launch(i int) {
 	}
 }
 
+// webAddr is where the gateway of node i is.
+func webAddr(host string, i int) string { return fmt.Sprintf("%s:%d", host, httpPort+i) }
+
 // run runs the process, and notes how it ends.
 func (p *faultProcess) run(c *faultCluster) error {
 	stderr, log, err := readStderr(p.log, &c.logged[p.Node])
@@ -90,8 +128,7 @@ func (p *faultProcess) run(c *faultCluster) error {
 	}
 	defer log.Close()
 	p.stderr, p.cmd.Stderr = stderr, log
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err
 	}
 	out, err := p.cmd.StdoutPipe()
@@ -103,63 +140,113 @@ func (p *faultProcess) run(c *faultCluster) error {
 	}
 	go func() { // ends with the process, for which kill waits
 		defer close(p.done)
-		defer in.Close()
-		lines := bufio.NewReader(out)
-		if line, _ := lines.ReadString('\n'); line == "ready\n" {
-			close(p.ready)
+		defer p.in.Close()
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			switch lines.Text() {
+			case "ready":
+				close(p.ready)
+			case "joined":
+				close(p.joined)
+			}
 		}
-		io.Copy(io.Discard, lines)
 		err := p.cmd.Wait()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		p.Life.End = c.now()
-		if !p.killed && (p.Asked == 0 || err != nil) {
-			p.Problems = append(p.Problems, fmt.Sprintf("it exited: %v", err))
-		}
+		c.note(func() {
+			p.Life.End = c.now()
+			if !p.killed && (p.Asked == 0 || err != nil) {
+				p.Problems = append(p.Problems, fmt.Sprintf("it exited: %v", err))
+			}
+		})
 	}()
 	return nil
 }
 
-// load reads what the process recorded.
-func (p *faultProcess) load() {
-	p.Runs, p.Servers, p.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
-	data, err := os.ReadFile(p.record)
-	if err != nil {
+// history returns what the process did until end. It may still run. It is called with the cluster's mu held.
+func (p *faultProcess) history(end time.Duration) *processHistory {
+	runs := p.Life.End == 0
+	if err := p.read(); err != nil && !runs {
 		p.Problems = append(p.Problems, err.Error())
-		return
+	}
+	if !runs && !p.ended {
+		p.ended = true
+		p.Problems = append(p.Problems, p.panics()...)
+	}
+	h := p.processHistory
+	h.Pauses = slices.Clone(h.Pauses)
+	for i, s := range h.Pauses {
+		if s.End == 0 {
+			h.Pauses[i].End = end
+		}
+	}
+	if runs {
+		h.Life.End = end
+		for len(h.Calls) > 0 && h.Calls[len(h.Calls)-1].End > end { // their runs may not have been read
+			h.Calls = h.Calls[:len(h.Calls)-1]
+		}
+	}
+	return &h
+}
+
+// read adds to the history what is new in the record.
+func (p *faultProcess) read() error {
+	file, err := os.Open(p.record)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.NewSectionReader(file, p.offset, 1<<40))
+	if err != nil {
+		return err
 	}
 	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // kill -9 came in the middle of it, or the rest is to come
+		}
+		p.offset += int64(len(line))
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
-			continue // kill -9 came in the middle of the last one
+			return fmt.Errorf("%s: %q: %w", p.record, line, err)
 		}
-		switch {
-		case e.Run != nil:
-			p.Runs[e.Run.Number] = e.Run
-		case e.Server != nil:
-			p.Servers[e.Server.Number] = e.Server
-		case e.Served != nil:
-			p.Served[e.Served.Number] = e.Served
-		case e.Program != nil:
-			p.Programs = append(p.Programs, *e.Program)
-		case e.Call != nil:
-			p.Calls = append(p.Calls, *e.Call)
-		case e.View != nil:
-			p.Views = append(p.Views, *e.View)
-		case e.Size != nil:
-			p.Sizes = append(p.Sizes, *e.Size)
-			p.Peak = max(p.Peak, e.Peak)
-		case e.Stall != nil:
-			p.Stalls = append(p.Stalls, *e.Stall)
-		}
+		p.add(e)
 	}
+	return nil
+}
+
+func (p *processHistory) add(e entry) {
+	if p.Runs == nil {
+		p.Runs, p.Servers, p.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
+	}
+	switch {
+	case e.Run != nil:
+		p.Runs[e.Run.Number] = e.Run
+	case e.Server != nil:
+		p.Servers[e.Server.Number] = e.Server
+	case e.Served != nil:
+		p.Served[e.Served.Number] = e.Served
+	case e.Program != nil:
+		p.Programs = append(p.Programs, *e.Program)
+	case e.Call != nil:
+		p.Calls = append(p.Calls, *e.Call)
+	case e.View != nil:
+		p.Views = append(p.Views, *e.View)
+	case e.Size != nil:
+		p.Sizes = append(p.Sizes, *e.Size)
+		p.Peak = max(p.Peak, e.Peak)
+	case e.Stall != nil:
+		p.Stalls = append(p.Stalls, *e.Stall)
+	}
+}
+
+// panics returns what the log of a process that has ended says of panics.
+func (p *faultProcess) panics() (list []string) {
 	if p.stderr != nil {
 		<-p.stderr.done
 	}
 	log, _ := os.ReadFile(p.log)
 	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE"} {
 		if i := bytes.Index(log, []byte(bad)); i >= 0 {
-			p.Problems = append(p.Problems, string(log[i:min(len(log), i+3000)]))
+			list = append(list, string(log[i:min(len(log), i+3000)]))
 		}
 	}
+	return list
 }

@@ -19,13 +19,14 @@ func (h *history) quiet() (spans []span) {
 	}
 	from := time.Duration(0)
 	for i, f := range faults {
-		if !f.Kind.excuses() {
+		trouble := f.trouble()
+		if trouble.End == 0 {
 			continue
 		}
 		if i > 0 && from < f.Begin {
 			spans = append(spans, span{from, f.Begin})
 		}
-		from = max(from, f.End+settleTime)
+		from = max(from, trouble.End, f.unlike())
 	}
 	if from < h.End {
 		spans = append(spans, span{from, h.End})
@@ -37,7 +38,7 @@ func (h *history) quiet() (spans []span) {
 func (h *history) viewsAt(at time.Duration) []string {
 	views := make([]string, h.Nodes)
 	for _, p := range h.Processes {
-		if p.Node == 0 || at < p.Life.Begin || at >= p.Life.End {
+		if p.Node == 0 || p.Twin || at < p.Life.Begin || at >= p.Life.End {
 			continue
 		}
 		for _, v := range p.Views {

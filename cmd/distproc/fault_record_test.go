@@ -52,6 +52,7 @@ type callEntry struct {
 	ID int64
 	span
 	Via      int           `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
+	By       callerKind    `json:",omitempty"` // what the client is
 	Message  int64         `json:",omitempty"` // to a server; 0 for a request
 	Brief    bool          `json:",omitempty"` // the caller's patience is short
 	Err      string        `json:",omitempty"`
@@ -90,6 +91,7 @@ type recorder struct {
 	file   *os.File
 	base   time.Duration // when the harness began
 	number atomic.Int64  // of the last run
+	bursts chan struct{} // each asks for one of messages
 	wg     sync.WaitGroup
 }
 

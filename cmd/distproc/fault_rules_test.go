@@ -43,8 +43,8 @@ func goodHistory() *history {
 				},
 				Servers: map[int64]*serverEntry{3: {3, 6, span{15 * second, 16 * second}}, 4: {4, 6, span{25 * second, 26 * second}}},
 				Served: map[int64]*servedEntry{
-					5: {5, 50, 6, span{15 * second, 15*second + 10*time.Millisecond}, false},
-					6: {6, 60, 6, span{25 * second, 25*second + 10*time.Millisecond}, true},
+					5: {5, 50, 6, 3, span{15 * second, 15*second + 10*time.Millisecond}, false},
+					6: {6, 60, 6, 4, span{25 * second, 25*second + 10*time.Millisecond}, true},
 				},
 			},
 			{Node: 2, Life: span{0, 10 * second}},
@@ -67,12 +67,37 @@ func goodHistory() *history {
 	}
 }
 
+// A ruleTest spoils a history that is good otherwise.
+type ruleTest struct {
+	name  string
+	spoil func(*history)
+	want  []rule // that it breaks
+}
+
+func checkRules(t *testing.T, tests []ruleTest) {
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := goodHistory()
+			test.spoil(h)
+			r := check(h)
+			for _, rule := range test.want {
+				if len(r.Violations[rule]) == 0 {
+					t.Errorf("not found: %q", rule)
+				}
+			}
+			if len(r.Violations) != len(test.want) {
+				t.Errorf("want %q, found:\n%s", test.want, r)
+			}
+		})
+	}
+}
+
 // TestFaultRules breaks each rule in a history that is good otherwise.
 func TestFaultRules(t *testing.T) {
 	call := func(h *history, i int) *callEntry { return &h.Processes[0].Calls[i] }
 	message := func(h *history, i int) *callEntry { return &h.Processes[2].Calls[i] }
 	run := func(h *history, process int, number, message int64, s span) {
-		h.Processes[process].Served[number] = &servedEntry{number, message, 6, s, false}
+		h.Processes[process].Served[number] = &servedEntry{number, message, 6, 0, s, false}
 	}
 	server := func(h *history, process int, number int64, s span) {
 		h.Processes[process].Servers[number] = &serverEntry{number, 6, s}
@@ -81,17 +106,13 @@ func TestFaultRules(t *testing.T) {
 		h.Faults = append(h.Faults, fault{Kind: faultPause, Nodes: []int{node}, span: span{14 * second, 15 * second}})
 	}
 	misuse := func(h *history, kind faultKind, logged int64) {
-		h.Faults = append(h.Faults, fault{kind, []int{2}, span{22 * second, 27 * second}, logged})
+		h.Faults = append(h.Faults, fault{Kind: kind, Nodes: []int{2}, span: span{22 * second, 27 * second}, Logged: logged})
 	}
 	heap := func(h *history, bytes uint64) {
 		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes})
 	}
 	program := func(h *history, entries ...programEntry) { h.Processes[2].Programs = entries }
-	tests := []struct {
-		name  string
-		spoil func(*history)
-		want  []rule
-	}{
+	checkRules(t, []ruleTest{
 		{"nothing", func(*history) {}, nil},
 		{"a failed call", func(h *history) { call(h, 0).Err = "unreachable" }, []rule{ruleFailed}},
 		{"a failed call in a hurry", func(h *history) { call(h, 2).Err = "unreachable" }, []rule{ruleFailed}},
@@ -177,7 +198,7 @@ func TestFaultRules(t *testing.T) {
 			message(h, 2).Outcome = node.Unknown
 		}, nil},
 		{"a message fails long after the fault", func(h *history) { message(h, 2).End = 21*second + 1 }, []rule{ruleThrough}},
-		{"a message fails because a node leaves", func(h *history) { h.Faults[1].Kind = faultTerm }, []rule{ruleThrough}},
+		{"a message fails because a node leaves", func(h *history) { h.Faults[1].Kind = faultTerm }, []rule{ruleFailed, ruleThrough}},
 		{"a message fails in a hurry", func(h *history) { message(h, 3).Err = "unreachable" }, []rule{ruleThrough}},
 		{"a slow message", func(h *history) { message(h, 0).Begin = 9 * second }, []rule{ruleThrough}},
 		{"two messages run at once", func(h *history) { run(h, 0, 9, 90, span{15 * second, 16 * second}) }, []rule{ruleOverlap}},
@@ -224,11 +245,15 @@ func TestFaultRules(t *testing.T) {
 		{"a failed call while a client is greedy", func(h *history) {
 			call(h, 1).Err = "deadline exceeded"
 			misuse(h, faultGreedy, 0)
-		}, nil},
-		{"a failed call long before a client is greedy", func(h *history) {
-			call(h, 0).Err = "deadline exceeded"
-			misuse(h, faultGreedy, 0)
 		}, []rule{ruleFailed}},
+		{"a message fails while a client is greedy", func(h *history) {
+			message(h, 2).End = 25 * second
+			misuse(h, faultGreedy, 0)
+		}, []rule{ruleThrough}},
+		{"two servers while a client is greedy", func(h *history) {
+			server(h, 2, 9, span{25 * second, 26 * second})
+			misuse(h, faultGreedy, 0)
+		}, []rule{ruleServers}},
 		{"a client's call fails in a flood", func(h *history) {
 			h.Processes[3].Calls[0].span = span{24 * second, 25 * second}
 			misuse(h, faultFlood, 0)
@@ -249,43 +274,28 @@ func TestFaultRules(t *testing.T) {
 		{"programs", func(h *history) { program(h, programEntry{Begun: true}, programEntry{Done: true}) }, nil},
 		{"two programs at once", func(h *history) { program(h, programEntry{Overlap: true}) }, []rule{ruleProgram}},
 		{"a crash", func(h *history) { h.Processes[0].Problems = []string{"panic: oh"} }, []rule{ruleProcess}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			h := goodHistory()
-			test.spoil(h)
-			r := check(h)
-			for _, rule := range test.want {
-				if len(r.Violations[rule]) == 0 {
-					t.Errorf("not found: %q", rule)
-				}
-			}
-			if len(r.Violations) != len(test.want) {
-				t.Errorf("want %q, found:\n%s", test.want, r)
-			}
-		})
-	}
+	})
 }
 
 // TestFaultPlan checks that a seed always gives the same faults, within their time, and that there are others.
 func TestFaultPlan(t *testing.T) {
-	kinds := slices.Concat(processFaults, hostileFaults, partitionFaults)
-	plan := func(seed uint64) []plannedFault {
-		return planFaults(rand.New(rand.NewPCG(seed, 0)), kinds, 200*second)
+	kinds, solo := slices.Concat(processFaults, hostileFaults, partitionFaults), slices.Concat(soloFaults, soloPartitionFaults)
+	plans := func(seed uint64) [][]plannedFault {
+		return episodes(rand.New(rand.NewPCG(seed, 0)), kinds, solo, 600*second)
 	}
-	if !reflect.DeepEqual(plan(1), plan(1)) || reflect.DeepEqual(plan(1), plan(2)) {
+	if !reflect.DeepEqual(plans(1), plans(1)) || reflect.DeepEqual(plans(1), plans(2)) {
 		t.Error("the faults do not follow from the seed")
 	}
 	seen, how := map[faultKind]int{}, map[string]int{}
-	for _, f := range plan(1) {
+	for _, f := range slices.Concat(plans(1)...) {
 		seen[f.kind]++
 		how[string(f.kind)+" "+f.how]++
-		if f.at < 0 || f.length < 0 || f.at+f.length > 201*second {
+		if f.at < 0 || f.length < 0 || f.at+f.length > 60*second {
 			t.Errorf("%v is out of time", f)
 		}
 	}
-	for _, kind := range kinds {
-		if seen[kind] < 3 {
+	for _, kind := range allFaults {
+		if seen[kind] < 1 {
 			t.Errorf("%d times %s, of %v", seen[kind], kind, seen)
 		}
 		for _, way := range kind.ways() {

@@ -15,7 +15,8 @@ const (
 	recoverTime = 9 * time.Second         // after a fault: 6 s until all have seen it, and 3 s of a roll-call that meets it
 	callTime    = 5500 * time.Millisecond // a call has 5 s
 	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
-	pauseTime   = time.Second             // a stall that is longer may be taken for a pause: a sign of life may take 2 s
+	pauseTime   = time.Second             // a stall that is longer may be taken for a pause, and so may many within signTime
+	signTime    = 3 * time.Second         // from a sign of life to the time when others take a node for failed without one
 )
 
 const (
@@ -33,7 +34,7 @@ type placedRun struct {
 
 // checkServers looks for servers of one id at the same time, and for messages that ran twice.
 func (r *report) checkServers() {
-	lives, runs := map[int64][]placed{}, map[int64][]placed{}
+	lives, runs, byID := map[int64][]placed{}, map[int64][]placed{}, map[int64][]placedRun{}
 	for _, p := range r.history.Processes {
 		met := p.met()
 		for _, s := range p.Servers {
@@ -45,7 +46,9 @@ func (r *report) checkServers() {
 		}
 		for _, s := range p.Served {
 			runs[s.ID] = append(runs[s.ID], p.place(s.span))
-			r.served[s.Message] = append(r.served[s.Message], placedRun{s, p.Node})
+			run := placedRun{s, p.host()}
+			r.served[s.Message] = append(r.served[s.Message], run)
+			byID[s.ID] = append(byID[s.ID], run)
 		}
 		r.Servers += len(p.Servers)
 		r.Served += len(p.Served)
@@ -55,6 +58,9 @@ func (r *report) checkServers() {
 			a, b := list[0], list[1]
 			r.violate(ruleOnce, "message %d for %d: on node %d %+v, on node %d %+v", message, a.ID, a.node, a.span, b.node, b.span)
 		}
+	}
+	for id, list := range byID {
+		r.checkStale(id, list)
 	}
 	for id, list := range runs {
 		overlaps(list, func(a, b placed, _ span) {
@@ -78,26 +84,28 @@ func (r *report) checkServers() {
 	}
 }
 
-// apart returns when each of two nodes may have had a server of one id: one of them was paused or cut off from the other, a client
-// was greedy, or the views did not agree yet after that. That a third node was struck is no excuse, and neither is that one of the two was killed
-// or left.
+// apart returns when each of two nodes may have had a server of one id: one of them was paused or
+// cut off from the other, or the views did not agree yet after that. A fault of a third node is no
+// excuse, and neither is that one of the two was killed or left.
 func (h *history) apart(a, b int) (spans []span) {
 	for _, f := range h.Faults {
-		between := slices.Contains(f.Nodes, a) != slices.Contains(f.Nodes, b)
+		hasA, hasB := slices.Contains(f.Nodes, a), slices.Contains(f.Nodes, b)
 		switch {
 		case f.Kind == faultStart:
 			spans = append(spans, span{f.Begin, f.End + formTime})
-		case f.Kind == faultGreedy, between && (f.Kind == faultPause || slices.Contains(partitionFaults, f.Kind)):
-			spans = append(spans, span{f.Begin, f.End + settleTime})
+		case f.Kind == faultTwin,
+			f.Kind == faultPair && hasA && hasB,
+			hasA != hasB && (f.Kind == faultPause || f.Kind != faultPair && slices.Contains(partitionFaults, f.Kind)):
+			spans = append(spans, f.trouble())
 		}
 	}
 	for _, p := range h.Processes {
-		if p.Node != a && p.Node != b {
+		if p.host() != a && p.host() != b {
 			continue
 		}
 		for _, s := range p.Stalls {
-			if s.End-s.Begin > pauseTime {
-				spans = append(spans, span{s.Begin, s.End + settleTime})
+			if before := (span{s.End - signTime, s.End}); s.End-s.Begin > pauseTime || before.shared(p.Stalls) > pauseTime {
+				spans = append(spans, span{min(s.Begin, before.Begin), s.End + settleTime})
 			}
 		}
 	}
@@ -107,12 +115,15 @@ func (h *history) apart(a, b int) (spans []span) {
 // met returns when the process had met another node.
 func (p *processHistory) met() time.Duration {
 	for _, v := range p.Views {
-		if strings.Count(v.Text, ", ") > 1 {
+		if v.cluster() {
 			return v.At
 		}
 	}
 	return p.Life.End
 }
+
+// cluster reports whether the node knew of another one.
+func (v viewEntry) cluster() bool { return strings.Count(v.Text, ", ") > 1 }
 
 // checkMessage checks that what was said of a message is true, and that it got through.
 func (r *report) checkMessage(p *processHistory, c *callEntry) {
@@ -147,7 +158,7 @@ func (r *report) checkMessage(p *processHistory, c *callEntry) {
 
 // answers reports whether the answer to c is that of the run.
 func (s placedRun) answers(c *callEntry) bool {
-	return s.Number == c.Value && s.ID == c.ID && s.node == c.Node && !s.Failed && c.Begin <= s.Begin && s.End <= c.End && s.End != 0
+	return s.Number == c.Value && s.ID == c.ID && hostNode(s.node) == c.Node && !s.Failed && c.Begin <= s.Begin && s.End <= c.End && s.End != 0
 }
 
 // shaken reports whether a message may have failed by then: because of a fault that was new. That a node leaves or joins is none.
@@ -155,11 +166,15 @@ func (h *history) shaken(at time.Duration) bool {
 	return at > h.End || at-h.lastChange(at) < recoverTime
 }
 
-// lastChange returns when the last fault before a time began or ended, leave-takings and what a node must bear apart.
+// lastChange returns when the last fault before a time began or ended, leave-takings and what a node must bear apart. While
+// two nodes have one name all changes.
 func (h *history) lastChange(before time.Duration) (last time.Duration) {
 	for _, f := range h.Faults {
+		if f.Kind == faultTwin && f.Begin <= before && before <= f.End {
+			return before
+		}
 		for _, at := range []time.Duration{f.Begin, f.End} {
-			if f.Kind.excuses() && f.Kind != faultTerm && at <= before {
+			if f.trouble().End > 0 && !f.graceful() && at <= before {
 				last = max(last, at)
 			}
 		}

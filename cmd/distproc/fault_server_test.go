@@ -30,7 +30,7 @@ type serverEntry struct {
 // A servedEntry is a server's run of a message: written when it begins, without End, and again when it ends. Its number is the
 // answer.
 type servedEntry struct {
-	Number, Message, ID int64
+	Number, Message, ID, Server int64
 	span
 	Failed bool `json:",omitempty"`
 }
@@ -60,7 +60,7 @@ var errFault = errors.New("an error of the server's own")
 // Call works for 1 to 20 ms, and now and then for long. Now and then it fails or panics.
 func (s *faultServer) Call(ctx context.Context, message int64) (int64, error) {
 	r := s.recorder
-	run := servedEntry{Number: r.number.Add(1), Message: message, ID: s.life.ID, span: span{Begin: r.now()}, Failed: true}
+	run := servedEntry{Number: r.number.Add(1), Message: message, ID: s.life.ID, Server: s.life.Number, span: span{Begin: r.now()}, Failed: true}
 	r.write(entry{Served: &run})
 	defer func() {
 		run.End = r.now()
@@ -93,11 +93,18 @@ func (s *faultServer) Terminate(context.Context, node.EndReason) {
 }
 
 // send returns what sends a message of its own to the server of an id.
-func (r *recorder) send(via int, f node.Family) func(id int64) {
+func (r *recorder) send(c callEntry, f node.Family) func(id int64) {
+	return r.sendBy(c, func(ctx context.Context, id node.ID, message int64) (node.Reply, error) {
+		return f.Call(ctx, id, node.IntValue(message))
+	})
+}
+
+type sender func(ctx context.Context, id node.ID, message int64) (node.Reply, error)
+
+func (r *recorder) sendBy(c callEntry, send sender) func(id int64) {
 	return func(id int64) {
-		c := callEntry{ID: id, Via: via, Message: r.number.Add(1)}
-		r.call(c, func(ctx context.Context, id node.ID) (node.Reply, error) {
-			return f.Call(ctx, id, node.IntValue(c.Message))
-		})
+		call := c
+		call.ID, call.Message = id, r.number.Add(1)
+		r.call(call, func(ctx context.Context, id node.ID) (node.Reply, error) { return send(ctx, id, call.Message) })
 	}
 }

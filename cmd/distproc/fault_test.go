@@ -18,20 +18,22 @@ import (
 //
 //	fault_node_test.go     a node: the real one, with a source and callers that record
 //	fault_server_test.go   its serial kind, and fault_program_test.go the one of programs
+//	fault_http_test.go     callers over HTTP
 //	fault_record_test.go   the record of a process
 //	fault_process_test.go  a process as the test sees it
 //	fault_cluster_test.go  all processes of a run, and what befalls them
-//	fault_net_test.go      connections and partitions
+//	fault_net_test.go      connections and partitions, and fault_twin_test.go two hosts with one address
 //	fault_hostile_test.go  who uses a node badly, and what a node must bear
+//	fault_solo_test.go     faults that have the cluster for themselves, and their rules
 //	fault_log_test.go      the stderr of a process
 //	fault_plan_test.go     the faults of a seed
 //	fault_history_test.go  what happened in a run
 //	fault_check_test.go    the rules, and fault_quiet_test.go those for when no fault is on,
 //	                       and fault_serial_test.go those of the serial kind
-//	fault_rules_test.go    each rule can be broken
-//	fault_mutant_test.go   a broken product is found out
+//	fault_rules_test.go    each rule can be broken, and fault_solo_rules_test.go those of leave-takings, HTTP and solo faults
+//	fault_mutant_test.go   a broken product is found out, and fault_mutants_test.go the ways to break it
 //
-// go test ./cmd/distproc -run TestFaults$ -v -faults.for 2h -timeout 3h -artifacts runs long, and keeps the records and
+// go test ./cmd/distproc -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR runs long, and keeps the records and
 // the logs of all processes.
 
 // defaultFaultTime is for how long TestFaults runs, half of it on loopback and half in namespaces.
@@ -40,18 +42,8 @@ const defaultFaultTime = time.Minute
 var (
 	faultsFor  = flag.Duration("faults.for", defaultFaultTime, "how long TestFaults runs; mind -timeout")
 	faultsSeed = flag.Uint64("faults.seed", 0, "of the faults of TestFaults; 0 chooses one")
+	faultsOnly = flag.String("faults.only", "", "kinds of faults, such as kill,roll,pair (default all)")
 )
-
-// episodes splits the time of a run: faults for 15 to 40 s, then as long as it takes to settle, then calm, and again.
-func episodes(rng *rand.Rand, kinds []faultKind, total time.Duration) (plans [][]plannedFault) {
-	const pause, most = settleTime + calmTime, 40 * time.Second
-	total -= formTime
-	n := max(1, int((total+most)/(pause+most)))
-	for range n {
-		plans = append(plans, planFaults(rng, kinds, max(3*time.Second, total/time.Duration(n)-pause)))
-	}
-	return plans
-}
 
 func TestFaults(t *testing.T) {
 	needFaultNode(t)
@@ -66,31 +58,37 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		modes, total = modes[:1], 0 // the shortest
 	}
-	fmt.Printf("faults: -faults.seed=%d -faults.for=%v\n", seed, total)
+	again := fmt.Sprintf("-v -faults.seed=%d -faults.for=%v -faults.only=%q", seed, total, *faultsOnly)
+	fmt.Println("faults:", again)
 	reports := map[string]*report{}
 	for i, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			var net faultNet = loopbackNet{testHost(), canReset(t)}
-			kinds := slices.Concat(processFaults, hostileFaults)
+			run := faultRun{binary: "distproc-fault", net: loopbackNet{testHost(), canReset(t)}, rest: settleTime + calmTime}
+			kinds, solo := slices.Concat(processFaults, hostileFaults), soloFaults
 			if mode == "namespaces" {
-				net, kinds = newNamespaces(t), slices.Concat(kinds, partitionFaults)
+				run.net = newNamespaces(t)
+				kinds, solo = slices.Concat(kinds, partitionFaults), slices.Concat(solo, soloPartitionFaults)
 			}
-			plans := episodes(rand.New(rand.NewPCG(seed, uint64(i))), kinds, total/time.Duration(len(modes)))
-			r := check(runFaults(t, "distproc-fault", net, plans, settleTime+calmTime))
+			rng := rand.New(rand.NewPCG(seed, uint64(i)))
+			run.episodes = episodes(rng, chosen(kinds, *faultsOnly), chosen(solo, *faultsOnly), total/time.Duration(len(modes)))
+			r := check(runFaults(t, run))
 			reports[mode] = r
 			if len(r.Violations) > 0 {
 				t.Errorf("seed %d:\n%s\nfaults:\n%s", seed, r, r.faults())
 			}
+			if t.Failed() {
+				t.Logf("again, with the same faults: go test ./cmd/distproc -count 1 -run 'TestFaults$/^%s$' %s", mode, again)
+			}
 		})
 	}
-	t.Logf("seed %d\n%s", seed, summary(modes, reports))
+	fmt.Printf("faults: seed %d\n%s", seed, summary(modes, reports))
 }
 
 // faults is the schedule as it was executed, with the calls that each made slow.
 func (r *report) faults() string {
 	var b strings.Builder
 	for i, f := range r.history.Faults {
-		fmt.Fprintf(&b, "%9.3f to %9.3f s  %-6s %v", f.Begin.Seconds(), f.End.Seconds(), f.Kind, f.Nodes)
+		fmt.Fprintf(&b, "%9.3f to %9.3f s  %-6s %v %s", f.Begin.Seconds(), f.End.Seconds(), f.Kind, f.Nodes, f.how)
 		fmt.Fprintf(&b, ", %d slow calls\n", r.SlowBy[i])
 	}
 	return b.String()
@@ -115,13 +113,19 @@ func summary(modes []string, reports map[string]*report) string {
 	row("calls", func(r *report) any { return r.Calls })
 	row("failed at a live node", func(r *report) any { return r.Failed })
 	row("failed with their own node", func(r *report) any { return r.Excused })
+	for _, o := range []node.Outcome{node.NotRun, node.Unknown, node.Ran} {
+		row("failed, "+o.String(), func(r *report) any { return r.CallErrors[o] })
+	}
 	row("degraded", func(r *report) any { return r.Degraded })
 	row("over 500 ms", func(r *report) any { return r.Slow })
 	row("longest", func(r *report) any { return ms(r.Longest) })
 	row("answers handed over", func(r *report) any { return fmt.Sprintf("%d, %v too old", r.Handed, ms(r.Stale)) })
 	row("runs", func(r *report) any { return r.Runs })
 	row("overlaps across nodes", func(r *report) any { return fmt.Sprintf("%d, %v", r.Splits, ms(r.SplitTime)) })
-	for _, kind := range slices.Concat(processFaults, hostileFaults, partitionFaults) {
+	row("overlaps outside of splits", func(r *report) any {
+		return len(r.Violations[ruleSplit]) + len(r.Violations[ruleOverlap]) + len(r.Violations[ruleServers])
+	})
+	for _, kind := range allFaults {
 		row("faults: "+string(kind), func(r *report) any {
 			n := 0
 			for _, f := range r.history.Faults {

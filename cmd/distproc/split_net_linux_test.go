@@ -78,10 +78,15 @@ func (n *splitNet) link(a, b int, how string, by int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f := plannedFault{how: how}
-	if err := n.block(f, a, b, by); err != nil {
-		return err
+	for _, change := range []func() error{n.block(f, a, b, by), n.block(f, b, a, by)} {
+		if change == nil {
+			continue // there is another reason for it
+		}
+		if err := change(); err != nil {
+			return err
+		}
 	}
-	return n.block(f, b, a, by)
+	return nil
 }
 
 // url returns where the gateway on host i is.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -133,5 +134,32 @@ func TestExecCancelDespiteDaemon(t *testing.T) {
 	}
 	for err == nil {
 		_, err = l.next(t)
+	}
+}
+
+// TestAwaitGone has processes that were killed take long to end: a program of the same id must not start beside them.
+func TestAwaitGone(t *testing.T) {
+	tests := []struct {
+		name        string
+		ends, reaps time.Duration // when the last one becomes a zombie, and when it is gone
+		want        time.Duration // at most groupLook earlier than awaitGone returns
+	}{
+		{"soon", 0, 5 * time.Millisecond, 5 * time.Millisecond},
+		{"late", time.Second, time.Second, time.Second},
+		{"as zombies", 0, time.Hour, groupDelay},
+		{"late, as zombies", time.Second, time.Hour, time.Second},
+		{"never", time.Hour, time.Hour, groupMost},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				after := func(d time.Duration) func() bool { return func() bool { return time.Since(began) >= d } }
+				awaitGone(after(test.reaps), after(test.ends))
+				if took := time.Since(began); took < test.want || took > test.want+groupLook {
+					t.Errorf("it took %v, want %v", took, test.want)
+				}
+			})
+		})
 	}
 }

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	groupDelay = 100 * time.Millisecond // how long the processes of a group that was killed may take to end
+	groupDelay = 100 * time.Millisecond // how long the processes of a group that was killed may be zombies
+	groupMost  = 2 * time.Second        // how long they may take to end, on a machine that is busy
 	groupPoll  = time.Millisecond
+	groupLook  = 20 * time.Millisecond // between two looks at which of them are zombies
 )
 
 // ownGroup makes cmd start as the leader of a new process group.
@@ -29,9 +31,22 @@ func killGroup(p *os.Process) error {
 }
 
 // awaitGroup waits until nothing is left of the group that leader p has made and that was
-// killed. It gives up after groupDelay: zombies that their parent does not reap stay.
+// killed. Zombies that their parent does not reap stay, so it waits for them less long.
 func awaitGroup(p *os.Process) {
-	for end := time.Now().Add(groupDelay); syscall.Kill(-p.Pid, 0) == nil && time.Now().Before(end); {
-		time.Sleep(groupPoll)
+	awaitGone(func() bool { return syscall.Kill(-p.Pid, 0) != nil }, func() bool { return allZombies(p.Pid) })
+}
+
+func awaitGone(gone, zombies func() bool) {
+	began := time.Now()
+	for !gone() {
+		took := time.Since(began)
+		switch {
+		case took < groupDelay:
+			time.Sleep(groupPoll)
+		case took >= groupMost || zombies():
+			return
+		default:
+			time.Sleep(groupLook)
+		}
 	}
 }

@@ -23,6 +23,15 @@ const (
 // tie makes the kernel kill the program when the thread that starts it ends.
 func tie(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
+// allZombies reports whether all processes of a group have ended and wait for their parent only, as far as /proc tells.
+func allZombies(group int) bool {
+	processes, _ := procfs.AllProcs()
+	return !slices.ContainsFunc(processes, func(p procfs.Proc) bool {
+		stat, err := p.Stat()
+		return err == nil && stat.PGRP == group && stat.State != "Z"
+	})
+}
+
 // A mark names the process that started a program. The program has it in its environment, and
 // its descendants inherit it.
 type mark struct {

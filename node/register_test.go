@@ -17,6 +17,7 @@ type pair struct {
 	sessions    *sessions
 	creds       *wire.Credentials
 	listener    *wire.Listener
+	handler     wire.Handler // of the other node
 }
 
 func newPair(t *testing.T, here, there string) *pair {
@@ -26,7 +27,7 @@ func newPair(t *testing.T, here, there string) *pair {
 		t.Fatal(err)
 	}
 	host := testHost()
-	p := &pair{t: t, here: Name{here, host}, there: Name{there, host}, creds: creds}
+	p := &pair{t: t, here: Name{here, host}, there: Name{there, host}, creds: creds, handler: refuser{}}
 	if p.listener, err = wire.Listen(host+":0", creds, wire.Events{}); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func (p *pair) connect(dialed bool) *wire.Session {
 	go func() {
 		defer close(accepted)
 		if in, err := p.listener.Accept(); err == nil {
-			s, _ := in.Accept(to, refuser{})
+			s, _ := in.Accept(to, p.handler)
 			accepted <- s
 		}
 	}()

@@ -66,3 +66,16 @@ func TestRights(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestOperationNumbers has the numbers of operations, by which versions of this package understand each other: they
+// stay, and new ones are appended.
+func TestOperationNumbers(t *testing.T) {
+	for i, op := range []wire.Op{
+		opTell, opConnect, opOwner, opMembers, opWorkers, opInfo, opInspect, opStop, opPart, opDisconnect, opNodes, opWhy, opPing,
+		opVia, opRetire, opHandOver, opRoll, opHolds, opKinds, opView, opInvalidate,
+	} {
+		if want := wire.Op(i + 1); op != want {
+			t.Errorf("operation %d has the number %d", want, op)
+		}
+	}
+}

@@ -127,3 +127,19 @@ func TestRegister(t *testing.T) {
 		})
 	}
 }
+
+// TestRedialIsRemembered has a peer come back while it is being dialled in vain: the pause before the next dial ends at
+// once, however often it came back.
+func TestRedialIsRemembered(t *testing.T) {
+	pair := newPair(t, "1", "2")
+	s, p := pair.sessions, pair.sessions.peer(pair.there)
+	s.mu.Lock()
+	p.redialLocked()
+	p.redialLocked()
+	s.mu.Unlock()
+	select {
+	case <-p.again:
+	default:
+		t.Error("nothing ends the pause")
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // A ledger is what the servers of all nodes of a test share, as they would a database. It tells if two of them work on one id
@@ -146,3 +148,26 @@ func TestSerialCrash(t *testing.T) {
 type echoServer struct{}
 
 func (echoServer) Call(_ context.Context, message Value) (Value, error) { return message, nil }
+
+// TestClaimGivesUp has a roll-call take longer than a caller waits: the claim ends, and nothing has run.
+func TestClaimGivesUp(t *testing.T) {
+	n := startCluster(t, 2, Kind{})[0]
+	v := n.members.view.Load()
+	v.roll.once.Do(func() {}) // it has begun, and does not end
+	id := IntID(0)
+	if !v.place(id).self {
+		id = IntID(1)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	over := make(chan *wire.Error, 1)
+	go func() { over <- n.claim(ctx, key{DefaultKind, id}) }()
+	select {
+	case e := <-over:
+		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != NotRun {
+			t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for ever")
+	}
+}

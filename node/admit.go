@@ -226,14 +226,19 @@ const maxAsked = 8
 // session to another process of that name then; this node cannot look for it at an address that is its own.
 //
 // It asks again for a while, as the node may not know that member yet.
-func (m *members) isRefused() bool {
+func (m *members) isRefused() bool { return soon(m.sessions.ctx, m.isRefusedNow) }
+
+// soon reports whether found returns true within about two seconds. It gives up when ctx ends.
+func soon(ctx context.Context, found func() bool) bool {
 	for pause := 250 * time.Millisecond; pause <= time.Second; pause *= 2 {
-		if m.isRefusedNow() {
+		if found() {
 			return true
 		}
-		sleep(m.sessions.ctx, pause)
+		if !sleep(ctx, pause) {
+			return false
+		}
 	}
-	return m.isRefusedNow()
+	return found()
 }
 
 func (m *members) isRefusedNow() bool {

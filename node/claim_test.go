@@ -174,3 +174,26 @@ func TestClaimAwaitsJoin(t *testing.T) {
 		t.Errorf("a claim after Join: %v", err)
 	}
 }
+
+// TestClaimGivesUp has a roll-call take longer than a caller waits: the claim ends, and nothing has run.
+func TestClaimGivesUp(t *testing.T) {
+	n := startCluster(t, 2, Kind{})[0]
+	v := n.members.view.Load()
+	v.roll.once.Do(func() {}) // it has begun, and does not end
+	id := IntID(0)
+	if !v.place(id).self {
+		id = IntID(1)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	over := make(chan *wire.Error, 1)
+	go func() { over <- n.claim(ctx, key{DefaultKind, id}) }()
+	select {
+	case e := <-over:
+		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != NotRun {
+			t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for ever")
+	}
+}

@@ -34,6 +34,17 @@ func TestClient(t *testing.T) {
 	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != IntID(1) {
 		t.Errorf("workers = %+v, %v", workers, err)
 	}
+	next := map[string]bool{}
+	for range 50 { // so that the clients of a node that leaves spread over the others
+		list := c.choices()
+		if len(list) != 3 || list[0].Name != nodes[1].addr.Name {
+			t.Fatalf("it would attach to %v", list)
+		}
+		next[list[1].String()] = true
+	}
+	if len(next) != 2 {
+		t.Errorf("it would attach to one of %v, after its own node", next)
+	}
 	results := c.Connect(t.Context(), nodes[0].Self(), "nonsense", "8@"+nodes[0].addr.Host)
 	if len(results) != 3 || results[0].Err != nil || results[1].Err == nil || !errors.Is(results[2].Err, ErrUnreachable) {
 		t.Errorf("connect = %+v", results)

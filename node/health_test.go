@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +86,58 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deaf answers no calls until it is well.
+type deaf struct {
+	refuser
+	calls chan struct{} // gets one for each call that it does not answer
+	well  atomic.Bool
+}
+
+func (d *deaf) ServeCall(c wire.Call) {
+	if d.well.Load() {
+		c.Reply(&wire.Reply{Node: "2@h"})
+		return
+	}
+	d.calls <- struct{}{}
+}
+
+// TestTrials has a peer be stuck: it is asked until it answers, and stays stuck when it does not.
+func TestTrials(t *testing.T) {
+	t.Parallel()
+	pair := newPair(t, "1", "2")
+	peer := &deaf{calls: make(chan struct{}, 100)}
+	pair.handler = peer
+	s := pair.sessions
+	s.patience = func(string) time.Duration { return 300 * time.Millisecond }
+	ws := pair.connect(true)
+	if _, err := s.register(ws, pair.there); err != nil {
+		t.Fatal(err)
+	}
+	p := s.peer(pair.there)
+	for i := range int64(stuckMisses - 1) {
+		p.health.missed("", IntID(i), time.Now().Add(-stuckAfter))
+	}
+	request := wireRequest("", IntID(7))
+	s.judge(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown})
+	for i := range 3 {
+		if !p.health.stuck("") {
+			t.Fatalf("it is well after %d calls that it has not answered", i)
+		}
+		select {
+		case <-peer.calls:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("it is not asked again after %d calls", i)
+		}
+	}
+	peer.well.Store(true)
+	await(t, func() error {
+		if p.health.stuck("") {
+			return errors.New("it answers, but is stuck still")
+		}
+		return nil
+	})
 }
 
 // TestManyKinds has clients make up names.

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"pgregory.net/rapid"
 )
@@ -261,6 +263,47 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 		if reply, err := r.request(t.Context(), IntID(1)); !errors.Is(err, ErrClosed) {
 			t.Errorf("a value of a kind that is gone: %d bytes, %v", len(reply.Value.String()), err)
 		}
+	}
+}
+
+// TestGivenUpCallsGo has calls give up while another one waits on: a worker that goes on holds nothing of them, as a call
+// of a peer refers to its session.
+func TestGivenUpCallsGo(t *testing.T) {
+	block := func(ctx context.Context) (Value, error) { <-ctx.Done(); return Value{}, ctx.Err() }
+	for name, kind := range map[string]Kind{
+		"load": {Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
+		"serial": {Serial: func(context.Context, ID) (Server, error) {
+			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return block(ctx) }), nil
+		}},
+	} {
+		kind.Timeout = time.Hour
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, kind, func(t *testing.T, r *registry) {
+				wait := func() *waiter {
+					c := &waiter{id: IntID(1), deadline: r.now() + time.Hour, done: func(Reply, error) {}}
+					r.enqueue(c, r.now())
+					return c
+				}
+				stays := wait()
+				synctest.Wait()
+				var gone []*waiter
+				for range 20 {
+					gone = append(gone, wait())
+				}
+				var held []weak.Pointer[waiter]
+				for _, i := range rand.Perm(len(gone)) {
+					held = append(held, weak.Make(gone[i]))
+					r.withdraw(gone[i], context.Canceled)
+				}
+				clear(gone)
+				runtime.GC()
+				held = slices.DeleteFunc(held, func(p weak.Pointer[waiter]) bool { return p.Value() == nil })
+				if len(held) > 0 {
+					t.Errorf("%d of 20 calls are held", len(held))
+				}
+				r.withdraw(stays, context.Canceled)
+			})
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ type pair struct {
 	sessions    *sessions
 	creds       *wire.Credentials
 	listener    *wire.Listener
+	handler     wire.Handler // of the other node
 }
 
 func newPair(t *testing.T, here, there string) *pair {
@@ -26,7 +27,7 @@ func newPair(t *testing.T, here, there string) *pair {
 		t.Fatal(err)
 	}
 	host := testHost()
-	p := &pair{t: t, here: Name{here, host}, there: Name{there, host}, creds: creds}
+	p := &pair{t: t, here: Name{here, host}, there: Name{there, host}, creds: creds, handler: refuser{}}
 	if p.listener, err = wire.Listen(host+":0", creds, wire.Events{}); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func (p *pair) connect(dialed bool) *wire.Session {
 	go func() {
 		defer close(accepted)
 		if in, err := p.listener.Accept(); err == nil {
-			s, _ := in.Accept(to, refuser{})
+			s, _ := in.Accept(to, p.handler)
 			accepted <- s
 		}
 	}()
@@ -124,5 +125,21 @@ func TestRegister(t *testing.T) {
 				t.Error(want.Err())
 			}
 		})
+	}
+}
+
+// TestRedialIsRemembered has a peer come back while it is being dialled in vain: the pause before the next dial ends at
+// once, however often it came back.
+func TestRedialIsRemembered(t *testing.T) {
+	pair := newPair(t, "1", "2")
+	s, p := pair.sessions, pair.sessions.peer(pair.there)
+	s.mu.Lock()
+	p.redialLocked()
+	p.redialLocked()
+	s.mu.Unlock()
+	select {
+	case <-p.again:
+	default:
+		t.Error("nothing ends the pause")
 	}
 }

@@ -26,6 +26,57 @@ func inBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry)) {
 	})
 }
 
+// TestAnswersAreCounted counts the answers that workers give: values, new and old, and errors.
+func TestAnswersAreCounted(t *testing.T) {
+	answer := func(id ID) (Value, error) {
+		if id == IntID(13) {
+			return Value{}, errors.New("13")
+		}
+		return IntValue(1), nil
+	}
+	source := func(_ context.Context, id ID) (Value, error) { return answer(id) }
+	for name, kind := range map[string]Kind{
+		"load":   {Source: source},
+		"inline": {Source: source, Inline: true},
+		"serial": {Serial: func(_ context.Context, id ID) (Server, error) {
+			return serverFunc(func(context.Context, Value) (Value, error) { return answer(id) }), nil
+		}},
+	} {
+		kind.TTL = time.Hour
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, kind, func(t *testing.T, r *registry) {
+				for _, id := range []int64{1, 1, 13, 2, 13} {
+					_, _ = r.request(t.Context(), IntID(id))
+				}
+				if _, answers, _ := r.count(); answers != 5 {
+					t.Errorf("%d answers, want 5", answers)
+				}
+			})
+		})
+	}
+}
+
+// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes long: each gives up in time.
+func TestCallersHaveDeadlines(t *testing.T) {
+	block := func(ctx context.Context) (Value, error) { <-ctx.Done(); return Value{}, ctx.Err() }
+	for name, kind := range map[string]Kind{
+		"load": {Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
+		"serial": {Serial: func(context.Context, ID) (Server, error) {
+			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return block(ctx) }), nil
+		}},
+	} {
+		kind.Timeout = time.Hour
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, kind, func(t *testing.T, r *registry) {
+				_, err := r.await(context.Background(), IntID(1), Value{}, r.now())
+				if took := r.now(); !errors.Is(err, context.DeadlineExceeded) || took != defaultTimeout {
+					t.Errorf("%v after %v, want a timeout after %v", err, took, defaultTimeout)
+				}
+			})
+		})
+	}
+}
+
 // counter is a source that counts its runs: the first value is 1.
 func counter() Source {
 	var runs atomic.Int64

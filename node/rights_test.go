@@ -1,8 +1,11 @@
 package node
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -64,5 +67,47 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		s.Close()
+	}
+}
+
+// TestOperationNumbers has the numbers of operations, by which versions of this package understand each other: they
+// stay, and new ones are appended.
+func TestOperationNumbers(t *testing.T) {
+	for i, op := range []wire.Op{
+		opTell, opConnect, opOwner, opMembers, opWorkers, opInfo, opInspect, opStop, opPart, opDisconnect, opNodes, opWhy, opPing,
+		opVia, opRetire, opHandOver, opRoll, opHolds, opKinds, opView, opInvalidate,
+	} {
+		if want := wire.Op(i + 1); op != want {
+			t.Errorf("operation %d has the number %d", want, op)
+		}
+	}
+}
+
+// TestSoon looks again and again, for as long as there is hope.
+func TestSoon(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		finds    int           // this look finds it; 0: none does
+		ends     time.Duration // of the context; 0: it does not
+		want     bool
+		wantTook time.Duration
+	}{
+		{what: "at once", finds: 1, want: true},
+		{what: "at the third look", finds: 3, want: true, wantTook: 750 * time.Millisecond},
+		{what: "at the last", finds: 4, want: true, wantTook: 1750 * time.Millisecond},
+		{what: "never", wantTook: 1750 * time.Millisecond},
+		{what: "too late", finds: 3, ends: 500 * time.Millisecond, wantTook: 500 * time.Millisecond},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(c.ends, time.Hour))
+				defer cancel()
+				looks, start := 0, time.Now()
+				got := soon(ctx, func() bool { looks++; return looks == c.finds })
+				if took := time.Since(start); got != c.want || took != c.wantTook {
+					t.Errorf("%v after %v, want %v after %v", got, took, c.want, c.wantTook)
+				}
+			})
+		})
 	}
 }

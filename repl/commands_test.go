@@ -44,16 +44,16 @@ worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from i
 if lost  2@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
 		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
-1@127.0.0.1  alive   a0            0s     0   0.0/s  1m40s
-2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m40s
-3@127.0.0.1  alive   a2           200µs  20  20.0/s  1m40s
+1@127.0.0.1  alive   a0            0s     0   0.0/s  1m41s
+2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m41s
+3@127.0.0.1  alive   a2           200µs  20  20.0/s  1m41s
 4@127.0.0.1  failed  a3                                      out of reach`},
 		{"[n.name for n in nodes(detail=True) if n.why]", `["4@127.0.0.1"]`},
 		{`ping("2@127.0.0.1")` + "\nping('2@127.0.0.1').seconds < 1", "184µs\nTrue"},
 		{`disconnect("2@127.0.0.1")`, "True"},
 		{"runtime_info", `node     1@127.0.0.1 at 127.0.0.1:4371
 version  test go1.26
-up       1m40s
+up       1m41s
 workers  0 live, 0 requests answered since the start
 memory   3.0 MiB of heap, 17 goroutines
 values   1.5 MiB of at most 64.0 MiB, 3 workers evicted
@@ -89,9 +89,9 @@ func spaces(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(
 func TestTablesAlign(t *testing.T) {
 	out, _, _ := run(t, Config{}, "nodes(detail=True)\nx = [request(1), request(100)]\nrequest([1, 100])")
 	const want = `name         state   incarnation    rtt  ids    rate  uptime  why
-1@127.0.0.1  alive   a0              0s    0   0.0/s   1m40s
-2@127.0.0.1  alive   a1           100µs   10  10.0/s   1m40s
-3@127.0.0.1  alive   a2           200µs   20  20.0/s   1m40s
+1@127.0.0.1  alive   a0              0s    0   0.0/s   1m41s
+2@127.0.0.1  alive   a1           100µs   10  10.0/s   1m41s
+3@127.0.0.1  alive   a2           200µs   20  20.0/s   1m41s
 4@127.0.0.1  failed  a3                                       out of reach
  id  value  node         cached  degraded
   1    200  2@127.0.0.1  true    false
@@ -221,11 +221,12 @@ type        string
 length      11
 node        alive at , incarnation 0
 attributes  .capitalize`,
-		"i(request)":      "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind): ask",
-		"[1, 2]\ni":       "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
-		"i":               "value  None\ntype   NoneType\n",
-		"i(request([1]))": "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
-		"i(lambda x: x)":  "value     <function lambda>\ntype      function\nfunction  lambda of 1 parameter, at <stdin>:1:3\n",
+		"i(request)":         "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind): ask",
+		"[1, 2]\ni":          "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
+		"i":                  "value  None\ntype   NoneType\n",
+		"i(list(range(30)))": "value       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, … 10 more]\n",
+		"i(request([1]))":    "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
+		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda of 1 parameter, at <stdin>:1:3\n",
 	} {
 		if out, errs, _ := run(t, Config{}, in); !strings.HasPrefix(out, want) {
 			t.Errorf("%s:\n%s%s\nwant\n%s", in, out, errs, want)

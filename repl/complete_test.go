@@ -44,6 +44,7 @@ func TestCandidates(t *testing.T) {
 		"r.no":                      "node",
 		"time.h":                    "hour",
 		"lo":                        "load",
+		"runtime":                   "runtime_info",
 		`connect("`:                 "1@127.0.0.1 2@127.0.0.1 3@127.0.0.1 4@127.0.0.1",
 		`connect("2@`:               "2@127.0.0.1",
 		`connect("2@127.0`:          "0.0.1",

@@ -2,7 +2,7 @@ package repl
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"runtime/metrics"
 	"sync"
 	"time"
@@ -12,7 +12,7 @@ import (
 // 1 GiB at once, which is Starlark's own limit for "x" * n.
 const maxGrowth = 1 << 30
 
-var errMemory = errors.New("stopped: the program took more than 1 GiB of memory")
+var errMemory = fmt.Errorf("stopped: the program took more than %d GiB of memory", maxGrowth>>30)
 
 // watchMemory calls cancel when the heap has grown by maxGrowth, until the returned function is
 // called. Without it, a loop that appends for ever would take the whole node with it.

@@ -109,7 +109,7 @@ func TestSearchFind(t *testing.T) {
 	for _, step := range []struct {
 		key, want string
 		ok        bool
-	}{{"a", "ab", true}, {"\x12", "ab", true}, {"\x12", "a", true}, {"\x12", "a", true}, {"b", "a", true}, {"\x7f", "ab", true}, {"\x7f", "", true}, {"\x7f", "", true}, {"\x1b[A", "", false}, {"\r", "", false}} {
+	}{{"a", "ab", true}, {"\x12", "ab", true}, {"\x12", "a", true}, {"\x12", "a", true}, {"b", "a", true}, {"\x7f", "ab", true}, {"\x7f", "", true}, {"\x7f", "", true}, {" ", "ab", true}, {"\x1b[A", "ab", false}, {"\r", "ab", false}} {
 		ok := s.key(step.key)
 		got, _ := s.found()
 		if got != step.want || ok != step.ok {

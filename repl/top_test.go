@@ -99,6 +99,17 @@ func TestFrameFits(t *testing.T) {
 	}
 }
 
+// TestEvictedColumn has a column for what was evicted once a node has evicted something.
+func TestEvictedColumn(t *testing.T) {
+	f := frame{rates: []float64{0, 0}, nodes: []node.NodeInfo{{}, {}}}
+	for _, evicted := range []uint64{0, 1} {
+		f.nodes[1].Evicted = evicted
+		if head := f.nodeLines(200, style{})[0]; strings.Contains(head, "evicted") != (evicted > 0) {
+			t.Errorf("%d evicted: %q", evicted, head)
+		}
+	}
+}
+
 func TestBar(t *testing.T) {
 	for _, test := range []struct {
 		value, most float64

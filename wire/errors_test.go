@@ -43,3 +43,32 @@ func TestQuotedPeer(t *testing.T) {
 }
 
 type named[T any] struct{ N int }
+
+// TestNumbersOnTheWire has the numbers by which versions of this package understand each other: they stay, and new
+// ones are appended.
+func TestNumbersOnTheWire(t *testing.T) {
+	codes := []Code{
+		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
+		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,
+		CallCycle, WrongType,
+	}
+	if len(codes) != len(codeText) {
+		t.Errorf("%d codes have texts, %d are here: append new ones", len(codeText), len(codes))
+	}
+	inOrder(t, codes, func(i int) int { return i })
+	inOrder(t, []Outcome{Unknown, NotRun, Ran}, func(i int) int { return i })
+	inOrder(t, []Role{RoleMember, RoleClient, RoleLink}, func(i int) int { return i })
+	inOrder(t, []MemberState{Alive, Failed, Left, Reaped}, func(i int) int { return i })
+	flag := func(i int) int { return 1 << i }
+	inOrder(t, []int{callText, callRoute, callVoid, callFresh, callMessage, callInt, callRelay}, flag)
+	inOrder(t, []int{replyInt, replyCached, replyDegraded, replyStale}, flag)
+}
+
+func inOrder[N ~int | ~uint8 | ~uint16](t *testing.T, list []N, want func(int) int) {
+	t.Helper()
+	for i, n := range list {
+		if int(n) != want(i) {
+			t.Errorf("%T %d is %d, want %d", n, i, n, want(i))
+		}
+	}
+}

@@ -63,6 +63,22 @@ func TestOperationContextOfSession(t *testing.T) {
 	<-ended
 }
 
+// TestSlowOperation has an operation take longer than its request may take to come: its context goes on.
+func TestSlowOperation(t *testing.T) {
+	t.Parallel()
+	a, _ := pair(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(giveUp + giveUp/4):
+			return nil, nil
+		}
+	}})
+	if err := a.Do(t.Context(), 1, nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUnfinishedOperations has a peer begin many large operations and not finish them: none of them is
 // served or kept beyond its time, and an honest one is served before that.
 func TestUnfinishedOperations(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -288,6 +289,34 @@ func TestIdleLinks(t *testing.T) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.peers) == 0
+	})
+}
+
+// TestIdleLinkEndsInTime has a link that is not used at all: it ends at its time, and no later than a quarter after that.
+func TestIdleLinkEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := LAN.pace()
+		n := newNetwork(t, LAN)
+		a := newTransport("a", p, nil, nil, n.log)
+		time.Sleep(time.Millisecond) // after a look at the links
+		ours, theirs := newLinks(n, "b", "a")
+		a.add("b", "", theirs)
+		ended := func() bool {
+			synctest.Wait()
+			select {
+			case <-ours.Done():
+				return true
+			default:
+				return false
+			}
+		}
+		if time.Sleep(p.idle - time.Millisecond); ended() {
+			t.Error("it ends before its time")
+		}
+		if time.Sleep(p.idle/4 + time.Millisecond); !ended() {
+			t.Error("it stays though it is idle")
+		}
+		a.Shutdown()
 	})
 }
 

@@ -59,7 +59,7 @@ func (m *members) identify(h wire.Hello) (Name, string, *wire.Error) {
 func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.Hello) *wire.Error {
 	self := m.hello()
 	if name == m.name {
-		return taken(name, self.Addr)
+		return taken(wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation})
 	}
 	if m.parting() {
 		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
@@ -83,33 +83,38 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 	}
 	old := m.sessions.seated(p)
 	if old.Addr == addr {
-		if m.otherAnswers(ctx, p, h) {
-			return taken(name, old.Addr)
+		if other := m.otherAnswers(ctx, p, h); other != 0 {
+			return taken(wire.Member{Name: old.Name, Addr: old.Addr, Incarnation: other})
 		}
 		return nil // it was restarted
 	}
 	if old.Incarnation != h.Incarnation && m.lives(ctx, old, !v.failed(p)) {
-		return taken(name, old.Addr)
+		return taken(old)
 	}
 	return nil
 }
 
-// otherAnswers reports whether this node has a session on which another start of p than that of h answers. The
-// address may lead to either, as that of a service does that was moved to another machine, and gossip may tell of
-// either.
-func (m *members) otherAnswers(ctx context.Context, p *peer, h wire.Hello) bool {
+// otherAnswers returns the incarnation of another start of p than that of h that answers on a session to this node,
+// or 0. The address may lead to either, as that of a service does that was moved to another machine, and gossip may
+// tell of either.
+func (m *members) otherAnswers(ctx context.Context, p *peer, h wire.Hello) uint64 {
 	ws := p.session.Load()
 	if ws == nil || ws.Err() != nil || ws.Peer().Incarnation == h.Incarnation {
-		return false
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
-	_, err := ws.Ping(ctx)
-	return err == nil
+	if _, err := ws.Ping(ctx); err != nil {
+		return 0
+	}
+	return ws.Peer().Incarnation
 }
 
-func taken(name Name, addr string) *wire.Error {
-	return wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s; choose another --name", name, addr)
+// taken is the refusal of a node whose name is that of w.
+func taken(w wire.Member) *wire.Error {
+	e := wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s; choose another --name", w.Name, w.Addr)
+	e.Members = []wire.Member{w}
+	return e
 }
 
 // lives reports whether the member is to be found at its address. One that does not answer, but that the cluster
@@ -156,7 +161,7 @@ func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 // tellTwin tells p of another node with its name. If p is this node itself it may have to give way.
 func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
 	if p.self {
-		m.giveWay(other)
+		m.giveWay(other, false)
 		return
 	}
 	ctx, cancel := context.WithTimeout(m.sessions.ctx, 10*time.Second)
@@ -185,31 +190,46 @@ func (m *members) conflict(other wire.Member) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.ended {
-		m.wg.Go(func() { m.giveWay(other) })
+		m.wg.Go(func() { m.giveWay(other, false) })
 	}
 }
 
-// giveWay leaves the cluster if the other one has the older right to this node's name, and lives.
-func (m *members) giveWay(other wire.Member) {
+// giveWay leaves the cluster if the other one has the older right to this node's name, and lives. Refused
+// is whether a member has said so by refusing this node.
+func (m *members) giveWay(other wire.Member, refused bool) {
 	self := m.hello()
 	switch {
 	case other.Incarnation >= self.Incarnation:
 		return
+	case refused:
 	case other.Addr == self.Addr && !m.isRefused():
 		return
 	case other.Addr != self.Addr && !m.lives(context.Background(), other, false):
 		return
 	}
+	if m.outranked.Swap(true) {
+		return // it is leaving, or has left, for that reason
+	}
 	m.log.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
-	m.outranked.Store(true)
 	m.depart()
 	m.displaced()
 }
 
-// heed notes that a cluster refuses this node, which is alone, because another node has its name.
+// heed takes in that a node refuses this one, perhaps because another node has this one's name. If this one is
+// alone it starts no servers; if it is a member, of one half of a split that has ended, the later start leaves.
 func (m *members) heed(err error) {
-	if errors.Is(err, wire.NameTaken) && len(m.view.Load().peers) == 1 {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || e.Code != wire.NameTaken || len(e.Members) != 1 || e.Members[0].Name != m.name.String() {
+		return
+	}
+	if len(m.view.Load().peers) == 1 {
 		m.outranked.Store(true)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ended && !m.parts && e.Members[0].Incarnation != 0 {
+		m.wg.Go(func() { m.giveWay(e.Members[0], true) })
 	}
 }
 

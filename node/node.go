@@ -207,6 +207,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
 	n.members.sessions.patience = n.patience
+	n.members.sessions.failed = n.members.heed
 	n.members.sessions.met = func(ctx context.Context, p *peer, s *wire.Session) {
 		n.members.meet(s.Peer())
 		n.compareKinds(ctx, p, s)

@@ -24,6 +24,7 @@ type sessions struct {
 
 	patience func(kind string) time.Duration             // that a call of that kind needs
 	met      func(context.Context, *peer, *wire.Session) // called with each new session
+	failed   func(error)                                 // called with why a dial failed
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -77,7 +78,7 @@ const (
 func newSessions(name Name, hello func() wire.Hello, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *sessions {
 	s := &sessions{
 		name: name, hello: hello, creds: creds, serve: serve, log: log, moved: moved,
-		peers: map[Name]*peer{},
+		peers: map[Name]*peer{}, failed: func(error) {},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.closeIdle)
@@ -242,6 +243,9 @@ func (s *sessions) run(p *peer, d *dial, addr string) {
 	s.mu.Unlock()
 	d.session, d.err = ws, err
 	close(d.done)
+	if err != nil {
+		s.failed(err)
+	}
 	if changed {
 		s.moved()
 	}

@@ -95,7 +95,7 @@ type Error struct {
 	Node    string   // where it happened, if known
 	Text    string   // what happened, if there is more to say than the code does
 	GaveUp  bool     // the call was sent, and this side gave up before the peer had answered
-	Members []Member // with NotOwner: the view of the node that says so
+	Members []Member // with NotOwner: the view of the node that says so; with NameTaken: the node that has the name, if it is known
 }
 
 func (e *Error) Error() string {

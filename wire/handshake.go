@@ -35,9 +35,10 @@ const (
 
 // welcome is the acceptor's last word: its hello, or why it refuses.
 type welcome struct {
-	Hello Hello
-	Code  Code
-	Text  string
+	Hello   Hello
+	Code    Code
+	Text    string
+	Members []Member // with NameTaken: the node that has the name
 }
 
 func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
@@ -142,7 +143,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 		return fail(err)
 	}
 	if w.Code != codeOK {
-		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText)})
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText), Members: w.Members})
 	}
 	version, err := commonVersion(w.Hello)
 	if err != nil {
@@ -248,6 +249,6 @@ func (in *Incoming) welcome(hello Hello) error {
 func (in *Incoming) Refuse(why *Error) {
 	defer in.newcomer.lobby.remove(in.newcomer)
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText)}) // a courtesy
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText), Members: why.Members}) // a courtesy
 	in.conn.Close()
 }

@@ -48,10 +48,6 @@ type entry struct {
 	// other one may have left. So it holds until serf sees this one alive.
 	hearsay bool
 
-	// outlived is the incarnation of a later start whose farewell serf's sight of this one has belied: two
-	// processes had the name, at one address.
-	outlived uint64
-
 	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
 	// one that serf has not heard of yet, or that was wrong.
 	live *wire.Member
@@ -127,11 +123,7 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 		e.live = &m
 		return false
 	}
-	alive := entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m}
-	if e != nil && e.state == wire.Left && e.incarnation > m.Incarnation {
-		alive.outlived = e.incarnation
-	}
-	return t.set(m.Name, alive)
+	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m})
 }
 
 // isBack reports whether m, which serf sees, was out of reach before or has started anew.

@@ -48,10 +48,10 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		return added, added && seated(told.state)
 	}
 	if e.live != nil {
-		namesake := told.incarnation != e.live.Incarnation && told.addr != e.live.Addr // of another place
-		namesake = namesake || told.incarnation == e.outlived                          // at the same place
-		if told.state != wire.Left || told.incarnation < e.live.Incarnation || namesake || age >= freshFarewell {
-			return false, false // serf decides
+		// Serf decides, but for the farewell of the very start that it sees. A later start that has left
+		// may be another process, which had the name in the other half of a split.
+		if told.state != wire.Left || told.incarnation != e.live.Incarnation || age >= freshFarewell {
+			return false, false
 		}
 		told.live = e.live
 	}

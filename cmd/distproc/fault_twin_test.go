@@ -63,10 +63,10 @@ func (n *namespaceNet) move(f plannedFault, by int) error {
 			func() error { return n.dialFrom(twinHost, ownAddress(twinHost)) },
 		}.run()
 	}
-	undo := steps{
-		func() error { return n.ip(twinHost, "addr", "del", n.host(i)+"/32", "dev", "eth0") },
-		func() error { return n.dialFrom(i, n.host(i)) },
+	if err := n.ip(twinHost, "addr", "del", n.host(i)+"/32", "dev", "eth0"); err != nil {
+		return err // the other hosts would find it again
 	}
+	undo := steps{func() error { return n.dialFrom(i, n.host(i)) }}
 	for j := range faultNodes + 1 {
 		if j != i {
 			undo.add(func() error { return n.ip(j, "neigh", "del", n.host(i), "dev", n.device(j)) })

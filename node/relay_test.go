@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // cutOff has a and b lose their session for good, while the others reach both. It returns b as a has it.
@@ -148,5 +150,27 @@ func TestRelayNext(t *testing.T) {
 			t.Fatalf("request: %+v, %v; want it by way of %s", reply, err, d.Self())
 		}
 		p.relays.by.Store(nil) // as if it were the first time
+	}
+}
+
+// TestRelayToLeaver relays a request to a node that leaves: that is no farewell of the relay.
+func TestRelayToLeaver(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{})
+	name := nodes[1].addr.Name
+	p := nodes[0].members.view.Load().peer(name)
+	s, err := nodes[0].members.sessions.get(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaving := &wire.Error{Code: wire.Leaving, Outcome: NotRun}
+	for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
+		if err := nodes[0].learn(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.view.Load().peer(name) == nil {
+			t.Errorf("%+v: %v, and the node that passed it on has no seat any more", relayed, err)
+		}
+	}
+	_ = nodes[0].learn(p, s, &wire.Request{}, leaving)
+	if nodes[0].members.view.Load().peer(name) != nil {
+		t.Error("its own farewell is not heard")
 	}
 }

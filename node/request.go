@@ -162,9 +162,10 @@ func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (
 
 // learn learns from a call that failed.
 func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error) error {
-	if !ofOthers(request) {
-		n.members.sessions.judge(p, s, request, err)
+	if ofOthers(request) {
+		return err // which may be another node's, that leaves
 	}
+	n.members.sessions.judge(p, s, request, err)
 	if errors.Is(err, wire.Leaving) {
 		h := s.Peer()
 		n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})

@@ -120,7 +120,7 @@ func TestTrials(t *testing.T) {
 		p.health.missed("", IntID(i), time.Now().Add(-stuckAfter))
 	}
 	request := wireRequest("", IntID(7))
-	s.judge(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown})
+	s.judge(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true})
 	for i := range 3 {
 		if !p.health.stuck("") {
 			t.Fatalf("it is well after %d calls that it has not answered", i)

@@ -48,6 +48,11 @@ type entry struct {
 	// other one may have left. So it holds until serf sees this one alive.
 	hearsay bool
 
+	// later is the incarnation of a later start that has left, as peers tell, and laterLeft when. Serf has
+	// not seen that start.
+	later     uint64
+	laterLeft time.Time
+
 	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
 	// one that serf has not heard of yet, or that was wrong.
 	live *wire.Member
@@ -142,6 +147,12 @@ func (t *table) failed(m wire.Member, now time.Time) bool {
 	e.live = nil
 	if e.state != wire.Alive || rumour && e.incarnation > m.Incarnation { // serf means an earlier start
 		return false
+	}
+	if e.later > e.incarnation && now.Sub(e.laterLeft) < freshFarewell {
+		e.state, e.incarnation, e.since = wire.Left, e.later, e.laterLeft
+		t.seats--
+		t.trim()
+		return true
 	}
 	e.state, e.since = wire.Failed, now
 	return true

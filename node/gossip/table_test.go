@@ -72,6 +72,8 @@ func TestTable(t *testing.T) {
 		"a leaver that goes after all":  {[]step{alive(3), hear(told("x", 3, wire.Left, 0)), failed(3), later(freshFarewell)}, "left 3"},
 		"an old farewell":               {[]step{alive(3), hear(told("x", 3, wire.Left, testReap))}, "alive 3"},
 		"a later start's farewell":      {[]step{alive(3), hear(told("x", 4, wire.Left, 0))}, "alive 3"},
+		"a restart that serf missed":    {[]step{alive(3), hear(told("x", 4, wire.Left, 0)), failed(3)}, "left 4 changed"},
+		"a twin left, then it fails":    {[]step{alive(3), hear(told("x", 4, wire.Left, 0)), later(freshFarewell), failed(3)}, "failed 3 changed"},
 		"an earlier start's farewell":   {[]step{alive(3), hear(told("x", 2, wire.Left, 0))}, "alive 3"},
 		"a clock set back, a farewell":  {[]step{hear(told("x", 4, wire.Left, 0)), alive(3), hear(told("x", 4, wire.Left, 0)), later(freshFarewell)}, "alive 3"},
 		"told alive":                    {[]step{hear(x(3))}, "alive 3 changed"},

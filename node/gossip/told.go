@@ -49,7 +49,11 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	}
 	if e.live != nil {
 		// Serf decides, but for the farewell of the very start that it sees. A later start that has left
-		// may be another process, which had the name in the other half of a split.
+		// may be another process, which had the name in the other half of a split; or this one has crashed
+		// and was restarted, and serf will lose it.
+		if told.state == wire.Left && told.incarnation > e.live.Incarnation && age < freshFarewell {
+			e.later, e.laterLeft = told.incarnation, told.since
+		}
 		if told.state != wire.Left || told.incarnation != e.live.Incarnation || age >= freshFarewell {
 			return false, false
 		}

@@ -46,8 +46,12 @@ func (a *audit) note(what string, by actor, fields ...any) {
 	a.log.Info(what, append(fields, leftOut...)...) //nolint:sloglint // the callers' messages are constants
 }
 
-// attached logs that a client came, and returns a function that logs that it went.
+// attached logs that a client came, and returns a function that logs that it went. It logs nothing of the
+// node itself, which comes as often as it is asked whether it is ready.
 func (a *audit) attached(s *wire.Session) (detached func()) {
+	if s.Peer().Name == readyName {
+		return func() {}
+	}
 	began, by := time.Now(), actorOf(s)
 	a.note("client attached", by)
 	return func() {

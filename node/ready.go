@@ -10,6 +10,9 @@ import (
 // readyKind is what Ready asks for. It is no name of a kind, so that nobody's is hidden by it.
 const readyKind = ".ready"
 
+// readyName is the name by which the node asks itself whether it is ready.
+const readyName = "ready"
+
 // Ready makes a request as another program would, through the port of this node, and returns nil if it
 // is answered: the node listens, admits a client with the cookie, finds the place of an id, starts a
 // worker, and takes its answer back. No source is asked, and no other node. A node that is apart is
@@ -31,7 +34,7 @@ func (n *Node) Ready(ctx context.Context) error {
 	if !ok {
 		return errors.New("the others take this node for failed")
 	}
-	hello := wire.Hello{Name: "ready", Role: wire.RoleClient}
+	hello := wire.Hello{Name: readyName, Role: wire.RoleClient}
 	s, err := wire.Dial(ctx, n.addr.HostPort(), n.members.creds, hello, refuser{})
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -51,5 +53,21 @@ func TestReadyNeedsWorkers(t *testing.T) {
 	defer cancel()
 	if err := n.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want a deadline", err)
+	}
+}
+
+// TestReadyIsNoClient asks a node whether it is ready: the log does not tell of that.
+func TestReadyIsNoClient(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.Ready(t.Context()), n.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := log.String(); strings.Contains(got, "client") || !strings.Contains(got, "left") {
+		t.Errorf("log: %s", got)
 	}
 }

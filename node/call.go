@@ -41,11 +41,6 @@ func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, erro
 		if !ok || !n.again(e) {
 			return Reply{}, err
 		}
-		if lostOnTheWay(e) && !p.self {
-			if asked, err := n.relay(ctx, p, &request, &reply); asked && (err == nil || OutcomeOf(err) != NotRun) {
-				return reply, err
-			}
-		}
 		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
 			if lostOnTheWay(e) || e.Code == wire.Apart {
 				return Reply{}, err // tells more than that time is up
@@ -65,10 +60,16 @@ const (
 	lastWait  = 200 * time.Millisecond
 )
 
-// callAt sends a message to the server at p.
+// callAt sends a message to the server at p, by way of another member if p cannot be reached.
 func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key, message Value) (Reply, error) {
 	if !p.self {
-		return n.ask(ctx, p, request)
+		reply, err := n.ask(ctx, p, request)
+		if e, ok := errors.AsType[*wire.Error](err); ok && lostOnTheWay(e) && n.again(e) {
+			if asked, failed := n.relay(ctx, p, request, &reply); asked {
+				return reply, failed
+			}
+		}
+		return reply, err
 	}
 	r, err := n.workersFor(k.Kind, true)
 	if err != nil {

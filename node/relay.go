@@ -23,16 +23,59 @@ const (
 	maxRelays = 3                      // that are asked one after the other
 )
 
-// relays is what a node knows of the ways to a peer that it cannot reach itself.
+// relays is what a node knows of the ways to a peer that it cannot reach itself. Times are in Unix
+// nanoseconds, or 0.
 type relays struct {
-	failed atomic.Int64           // when all relays that were asked failed last, in Unix nanoseconds
-	by     atomic.Pointer[string] // the one that answered last; nil once the peer is reached again
+	failed   atomic.Int64           // time of the last failure of all that were asked
+	answered atomic.Int64           // time of the last answer
+	silent   atomic.Int64           // start of the first request since then that timed out
+	by       atomic.Pointer[string] // the relay that answered last; nil after a failure
+}
+
+// answer notes that the peer has answered by way of a member.
+func (r *relays) answer(by *string) {
+	r.answered.Store(time.Now().UnixNano())
+	r.silent.Store(0)
+	r.by.Store(by)
+}
+
+// missed learns from a request that went out at began and failed with err. The relays have failed if
+// none of them reaches the peer, or none has answered for relayTime. A single timeout shows little: the
+// caller may be in a hurry, or the worker slow. An answer to another request since began shows that the
+// relays are well. A relay that is lost during the request is not asked again; the others may be well.
+func (r *relays) missed(began time.Time, err error) {
+	if r.answered.Load() >= began.UnixNano() {
+		return
+	}
+	now := time.Now()
+	e, ok := errors.AsType[*wire.Error](err)
+	switch {
+	case ok && lostOnTheWay(e) && e.Outcome == NotRun:
+	case errors.Is(err, wire.DeadlineExceeded):
+		r.silent.CompareAndSwap(0, began.UnixNano())
+		if since := r.silent.Load(); since == 0 || now.UnixNano()-since < int64(relayTime) {
+			return
+		}
+	default:
+		return
+	}
+	r.failed.Store(now.UnixNano())
+	r.by.Store(nil)
+}
+
+// reset forgets all: the peer is reached again.
+func (r *relays) reset() {
+	r.failed.Store(0)
+	r.answered.Store(0)
+	r.silent.Store(0)
+	r.by.Store(nil)
 }
 
 // relay asks p by way of other members, the next one if the last one certainly did not reach p. It
 // reports whether there was one to ask; its error is a session's.
 func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply *Reply) (asked bool, err error) {
-	if time.Since(time.Unix(0, p.relays.failed.Load())) < relayRest {
+	began := time.Now()
+	if began.UnixNano()-p.relays.failed.Load() < int64(relayRest) {
 		return false, nil
 	}
 	others := n.relaysTo(p)
@@ -50,19 +93,21 @@ func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply 
 		*reply, err = n.ask(ctx, by, &r)
 		if err == nil {
 			reply.Via = by.text
-			p.relays.by.Store(&by.text)
-			return true, nil
+		}
+		if err == nil || OutcomeOf(err) == Ran {
+			p.relays.answer(&by.text)
+			return true, err
 		}
 		if OutcomeOf(err) != NotRun {
 			break
 		}
 	}
-	p.relays.failed.Store(time.Now().UnixNano())
+	p.relays.missed(began, err)
 	return true, err
 }
 
-// relaysTo returns members that may reach p, which this node does not: first the one that did last. The
-// cluster must take p for alive.
+// relaysTo returns members that may reach p, which this node does not. The relay that answered last
+// comes first, and members with unanswered calls come last. The cluster must take p for alive.
 func (n *Node) relaysTo(p *peer) []*peer {
 	v := n.members.view.Load()
 	if v.peer(p.name) != p || v.failed(p) || !p.lost.Load() {
@@ -70,7 +115,7 @@ func (n *Node) relaysTo(p *peer) []*peer {
 	}
 	var others []*peer
 	for i, other := range v.peers {
-		if other != p && !other.self && !v.seats[i].failed && !other.lost.Load() && !other.health.doubt.Load() {
+		if other != p && !other.self && !v.seats[i].failed && !other.lost.Load() && !other.health.anyStuck() {
 			others = append(others, other)
 		}
 	}
@@ -80,7 +125,16 @@ func (n *Node) relaysTo(p *peer) []*peer {
 			others[0], others[i] = others[i], others[0]
 		}
 	}
+	slices.SortStableFunc(others, func(a, b *peer) int { return doubted(a) - doubted(b) })
 	return others[:min(len(others), maxRelays)]
+}
+
+// doubted is 1 if a call to p has gone unanswered, or else 0.
+func doubted(p *peer) int {
+	if p.health.doubt.Load() {
+		return 1
+	}
+	return 0
 }
 
 // serveRelay asks the place of an id, which is p, for a member that cannot reach it.
@@ -103,21 +157,26 @@ func (n *Node) serveRelay(c wire.Call, p *peer) {
 	})
 }
 
-// passOn asks p itself, if that gives a sign of life.
+// passOn asks p itself, if that gives a sign of life. A request with little time left does not show
+// that p is out of reach.
 func (n *Node) passOn(ctx context.Context, p *peer, request wire.Request) (Reply, error) {
 	request.Relay = false
+	hurried := timeoutOf(ctx) < relayPing
 	ping, cancel := context.WithTimeout(ctx, relayPing)
 	defer cancel()
 	s, err := n.members.sessions.get(ping, p)
 	if err == nil {
 		_, err = s.Ping(ping)
 	}
-	if err != nil {
-		e := &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.text, Text: "out of reach from " + n.name, Members: nil}
-		if we, ok := errors.AsType[*wire.Error](err); ok && we.Code == wire.Leaving {
-			e.Code = wire.Leaving
-		}
-		return Reply{}, e
+	if err == nil {
+		return n.ask(ctx, p, &request)
 	}
-	return n.ask(ctx, p, &request)
+	e := &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.text, Text: "out of reach from " + n.name}
+	switch {
+	case errors.Is(err, wire.Leaving):
+		e.Code = wire.Leaving
+	case hurried && !p.lost.Load():
+		e.Code, e.Text = wire.DeadlineExceeded, "no sign of life in time"
+	}
+	return Reply{}, e
 }

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,5 +174,143 @@ func TestRelayToLeaver(t *testing.T) {
 	_ = nodes[0].learn(p, s, &wire.Request{}, leaving)
 	if nodes[0].members.view.Load().peer(name) != nil {
 		t.Error("its own farewell is not heard")
+	}
+}
+
+// TestRelayIsWell has requests by way of a relay fail for reasons that are not the relay's. The next
+// one still goes that way. A call that times out in a queue there says so.
+func TestRelayIsWell(t *testing.T) {
+	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	begun, release := make(chan struct{}, 1), make(chan struct{})
+	end := sync.OnceFunc(func() { close(release) })
+	defer end()
+	kinds := map[string]Kind{
+		"failing": {Source: func(context.Context, ID) (Value, error) { return Value{}, errors.New("no") }},
+		"slow": {Source: func(ctx context.Context, _ ID) (Value, error) {
+			<-ctx.Done()
+			return Value{}, ctx.Err()
+		}},
+		"serial": {Serial: func(context.Context, ID) (Server, error) { return gatedServer{begun, release}, nil }},
+	}
+	for _, n := range nodes {
+		if err := n.SetKinds(kinds); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	id := idAt(t, b)
+	for _, n := range []*Node{a, b} {
+		if _, err := n.Ping(t.Context(), c.Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := cutOff(a, b)
+	check := func(what string) {
+		t.Helper()
+		if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Via != c.Self() {
+			t.Fatalf("after %s: %+v, %v; want it by way of %s", what, reply, err, c.Self())
+		}
+	}
+	check("nothing")
+	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrSource) || OutcomeOf(err) != Ran {
+		t.Errorf("a source that fails: %v", err)
+	}
+	check("a source's failure")
+	hurry := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	if reply, err := a.Family("slow").Request(hurry(), id); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a caller in a hurry: %+v, %v", reply, err)
+	}
+	check("a caller's deadline")
+	a.members.sessions.peer(c.addr.Name).health.missed("slow", id, time.Now())
+	check("an unanswered call to the relay")
+	var first sync.WaitGroup
+	first.Go(func() {
+		if _, err := a.Family("serial").Call(t.Context(), id, Value{}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	if _, err := a.Family("serial").Call(hurry(), id, Value{}); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		t.Errorf("a call in a queue: %v, %v", err, OutcomeOf(err))
+	}
+	end()
+	first.Wait()
+	check("a call in a queue")
+	if p.relays.failed.Load() != 0 {
+		t.Error("the relay is taken for failed")
+	}
+}
+
+// TestRelaysMissed has relays fail to answer.
+func TestRelaysMissed(t *testing.T) {
+	t.Parallel()
+	unreachable := &wire.Error{Code: wire.Unreachable, Outcome: NotRun}
+	late := &wire.Error{Code: wire.DeadlineExceeded}
+	for _, c := range []struct {
+		what   string
+		silent time.Duration // before the request; negative: answered since
+		took   time.Duration
+		err    error
+		failed bool
+	}{
+		{"out of reach", 0, 0, unreachable, true},
+		{"out of reach, another one answered", -1, 0, unreachable, false},
+		{"lost", 0, 0, &wire.Error{Code: wire.Unreachable}, false},
+		{"late", 0, relayTime, late, true},
+		{"late, another one answered", -1, relayTime, late, false},
+		{"in a hurry", 0, relayTime / 50, late, false},
+		{"in a hurry, as all before", relayTime, relayTime / 50, late, true},
+		{"another owner", 0, 0, &wire.Error{Code: wire.NotOwner, Outcome: NotRun}, false},
+		{"given up", 0, relayTime, &wire.Error{Code: wire.Canceled}, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var r relays
+			by := "3@c"
+			began := time.Now().Add(-c.took)
+			r.by.Store(&by)
+			if c.silent > 0 {
+				r.missed(began.Add(-c.silent), late)
+				r.failed.Store(0)
+				r.by.Store(&by)
+			}
+			if c.silent < 0 {
+				r.answer(&by)
+			}
+			r.missed(began, c.err)
+			if failed := r.failed.Load() != 0; failed != c.failed || (r.by.Load() == nil) != c.failed {
+				t.Errorf("failed: %v, by %v", failed, r.by.Load())
+			}
+			r.reset()
+			if r.failed.Load() != 0 || r.answered.Load() != 0 || r.silent.Load() != 0 || r.by.Load() != nil {
+				t.Error("something is left after a reset")
+			}
+		})
+	}
+}
+
+// TestRelayInAHurry asks a relay that has no session to the owner yet. A request without the time to
+// make one does not show that the owner is out of reach.
+func TestRelayInAHurry(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{Source: counter()})
+	c, b := nodes[0], nodes[1]
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p := lose(c, b)
+	c.members.sessions.mu.Lock()
+	p.addr = silent.Addr().String()
+	c.members.sessions.mu.Unlock()
+	p.lost.Store(false)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	request := wireRequest("", idAt(t, b))
+	if _, err := c.passOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		t.Errorf("%v, %v", err, OutcomeOf(err))
 	}
 }

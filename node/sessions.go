@@ -273,7 +273,7 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 		keep, drop = drop, ws
 	}
 	back := p.lost.Swap(false)
-	p.relays.by.Store(nil)
+	p.relays.reset()
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })
 	if same {

@@ -23,7 +23,7 @@ func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member
 	if next = n.members.view.Load().place(id); next != p {
 		return next
 	}
-	if n.members.exchange(ctx, v.gossip, p) == nil {
+	if !p.lost.Load() && n.members.exchange(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
 		if next = n.members.view.Load().place(id); next != p {
 			return next
 		}

@@ -55,12 +55,11 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 			return n.apartError()
 		}
 		if len(v.peers) == 1 {
-			n.awaitJoin(ctx)
+			if !n.awaitJoin(ctx) {
+				return endError(ctx.Err(), NotRun)
+			}
 			if n.members.outranked.Load() {
 				return n.members.rank()
-			}
-			if ctx.Err() != nil {
-				return endError(ctx.Err(), NotRun)
 			}
 			n.members.meetStrangers(ctx)
 			if n.members.view.Load().roll == v.roll {
@@ -111,10 +110,15 @@ func (n *Node) slept(d time.Duration) {
 	}
 }
 
-// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to.
-func (n *Node) awaitJoin(ctx context.Context) {
-	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() && sleep(ctx, firstWait) {
+// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to. It
+// reports whether it has waited for long enough when it returns.
+func (n *Node) awaitJoin(ctx context.Context) bool {
+	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() {
+		if !sleep(ctx, firstWait) {
+			return false
+		}
 	}
+	return true
 }
 
 // elsewhere is the answer to a call for an id that is another node's.

@@ -55,7 +55,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
-		old: `if (len\(v\.peers\) == 1 \{) (n\.awaitJoin)`,
+		old: `if (len\(v\.peers\) == 1 \{) (if !n\.awaitJoin)`,
 		new: "if BROKEN || $1\n$2",
 	},
 	{
@@ -77,8 +77,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "outcome", finds: ruleOutcome, rest: lastRest,
-		old: `\n\t*e\.Outcome = Unknown\n`,
-		new: "\nif !BROKEN { e.Outcome = Unknown }\n",
+		old: `(v := &Error\{[^}]*GaveUp: true\}\n)`,
+		new: "$1\nif BROKEN { v.Outcome = NotRun }\n",
 	},
 	{
 		name: "standstill", finds: ruleStale, rest: lastRest,
@@ -143,8 +143,8 @@ var mutants = []mutant{
 	{
 		name: "relay", finds: ruleDegraded, rest: lastRest, partition: true,
 		plan: []plannedFault{{kind: faultPair, nodes: []int{1, 2}, length: pairTime + 4*time.Second, how: "lost"}},
-		old:  `if (by == nil) (\{ return false, nil)`,
-		new:  "if BROKEN || $1 $2",
+		old:  `others := n\.relaysTo\(p\) if (len\(others\) == 0) (\{ return false, nil)`,
+		new:  "others := n.relaysTo(p)\nif BROKEN || $1 $2",
 	},
 	{
 		name: "twins", finds: ruleTwin, rest: lastRest, partition: true,

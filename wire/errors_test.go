@@ -50,7 +50,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
 		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,
-		CallCycle, WrongType,
+		CallCycle, WrongType, Apart,
 	}
 	if len(codes) != len(codeText) {
 		t.Errorf("%d codes have texts, %d are here: append new ones", len(codeText), len(codes))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,7 +65,11 @@ func TestVerdict(t *testing.T) {
 					b, _ := c.small.out.take()
 					c.small.out.recycle(b)
 					time.Sleep(time.Second + 2*tickTime + 100*time.Millisecond)
-					if canceled := c.small.out.fill.Cancel; !reflect.DeepEqual(canceled, []uint64{1}) {
+					synctest.Wait()
+					c.mu.Lock()
+					canceled := slices.Clone(c.small.out.fill.Cancel)
+					c.mu.Unlock()
+					if !reflect.DeepEqual(canceled, []uint64{1}) {
 						t.Errorf("the peer is told to cancel %v", canceled)
 					}
 					test.peer(c, p)

@@ -75,7 +75,7 @@ func TestRights(t *testing.T) {
 func TestOperationNumbers(t *testing.T) {
 	for i, op := range []wire.Op{
 		opTell, opConnect, opOwner, opMembers, opWorkers, opInfo, opInspect, opStop, opPart, opDisconnect, opNodes, opWhy, opPing,
-		opVia, opRetire, opHandOver, opRoll, opHolds, opKinds, opView, opInvalidate,
+		opVia, opRetire, opHandOver, opRoll, opHolds, opKinds, opView, opInvalidate, opAlone,
 	} {
 		if want := wire.Op(i + 1); op != want {
 			t.Errorf("operation %d has the number %d", want, op)

@@ -1,33 +1,45 @@
 // Package node runs one node of a cluster in which every id has one place.
 //
-// The path of one request: [Node.Request] takes a snapshot of the view, in which [Routing], a pure
-// function, finds the place of the id: the member whose seat it belongs to, or a stand-in while that has failed. If
-// that is this node, its registry finds the live worker of the id or starts one, and the worker answers, at once if it
-// has its value. If it is another node, the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
-// node's registry; that node never forwards, it answers NotOwner with its view if it disagrees. If
-// the place cannot be reached, another member may pass the request on, once (relay.go); otherwise a worker of this node
+// The path of one request: [Node.Request] takes a snapshot of the view, in which
+// [Routing], a pure function, finds the place of the id: the member whose seat it belongs
+// to, or a stand-in while that has failed. If that is this node, its registry finds the
+// live worker of the id or starts one, and the worker answers, at once if it has its
+// value. If it is another node, the call crosses in a batch of the session to it
+// ([wire.Session.Call]) and meets that node's registry; that node never forwards, it
+// answers NotOwner with its view if it disagrees. If the place cannot be reached, another
+// member may pass the request on, once (relay.go); otherwise a worker of this node
 // answers instead and the reply says so.
 //
-// A call ([Family].Call) brings a message to the server of an id, of a kind that is serial, and takes the same way, except that nobody
-// but the place of the id answers it: call.go waits for that instead. Before a server starts, claim.go makes sure that
-// no other node still has one.
+// A call ([Family].Call) brings a message to the server of an id, of a kind that is
+// serial, and takes the same way, except that nobody but the place of the id answers it:
+// call.go waits for that instead. Before a server starts, claim.go makes sure that no
+// other node still has one.
 //
-// The parts: request.go is that path, and settle.go what follows when two nodes differ about the members. routing.go and
-// view.go decide who owns. members.go makes the view of what package gossip tells; admit.go, join.go and leave.go are how
-// nodes come and go, known.go has them find each other again, and rights.go says what a node without a seat may ask. sessions.go, redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
-// peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a kind; load.go and run.go are how they get their
-// values, for the waiters of caller.go and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go side is
-// server.go; kinds.go and family.go tell the kinds apart, typed.go gives them types, moving.go and handover.go bring answers to where
-// their ids go, and census.go counts workers. audit.go logs who did what. invalidate.go has values forgotten. serve.go answers peers, and refusals.go logs those that are
-// turned away; inspect.go and stop.go answer people, stats.go and tally.go machines,
-// ready.go and trace.go those who watch. text.go writes ids and values as text. chain.go finds calls that would wait for themselves, and home.go keeps a client attached. client.go is the way in of a console, which is no member, and direct.go has such
-// a client ask the owners itself.
+// The parts: request.go is that path, and settle.go what follows when two nodes differ
+// about the members. routing.go and view.go decide who owns. members.go makes the view of
+// what package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come
+// and go, apart.go is what a node may do that was disconnected, known.go has them find
+// each other again, and rights.go says what a node without a seat may ask. sessions.go,
+// redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
+// peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a
+// kind; load.go and run.go are how they get their values, for the waiters of caller.go
+// and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go
+// side is server.go; kinds.go and family.go tell the kinds apart, typed.go gives them
+// types, moving.go and handover.go bring answers to where their ids go, and census.go
+// counts workers. audit.go logs who did what. invalidate.go has values forgotten.
+// serve.go answers peers, bounded.go keeps their answers short, and refusals.go logs
+// those that are turned away; inspect.go and stop.go answer people, stats.go and tally.go
+// machines, ready.go and trace.go those who watch. text.go writes ids and values as text.
+// chain.go finds calls that would wait for themselves, and home.go keeps a client
+// attached. client.go is the way in of a console, which is no member, and direct.go has
+// such a client ask the owners itself.
 //
-// Around it: package source makes sources of configuration, package gateway answers HTTP, package metrics publishes Stats, and
-// package boundedlog keeps the log from holding up any of this.
+// Around it: package source makes sources of configuration, package gateway answers HTTP,
+// package metrics publishes Stats, and package boundedlog keeps the log from holding up
+// any of this.
 //
-// Incarnations are times of start, not random numbers: a message about an earlier start of a node must
-// not undo what a later one said.
+// Incarnations are times of start, not random numbers: a message about an earlier start
+// of a node must not undo what a later one said.
 package node
 
 import (

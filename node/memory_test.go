@@ -269,14 +269,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 // TestGivenUpCallsGo has calls give up while another one waits on: a worker that goes on holds nothing of them, as a call
 // of a peer refers to its session.
 func TestGivenUpCallsGo(t *testing.T) {
-	block := func(ctx context.Context) (Value, error) { <-ctx.Done(); return Value{}, ctx.Err() }
-	for name, kind := range map[string]Kind{
-		"load": {Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
-		"serial": {Serial: func(context.Context, ID) (Server, error) {
-			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return block(ctx) }), nil
-		}},
-	} {
-		kind.Timeout = time.Hour
+	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *registry) {
 				wait := func() *waiter {

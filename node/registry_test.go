@@ -56,16 +56,20 @@ func TestAnswersAreCounted(t *testing.T) {
 	}
 }
 
-// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes long: each gives up in time.
-func TestCallersHaveDeadlines(t *testing.T) {
+// blockingKinds are two kinds whose runs take until their contexts end.
+func blockingKinds() map[string]Kind {
 	block := func(ctx context.Context) (Value, error) { <-ctx.Done(); return Value{}, ctx.Err() }
-	for name, kind := range map[string]Kind{
-		"load": {Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
-		"serial": {Serial: func(context.Context, ID) (Server, error) {
+	return map[string]Kind{
+		"load": {Timeout: time.Hour, Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
+		"serial": {Timeout: time.Hour, Serial: func(context.Context, ID) (Server, error) {
 			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return block(ctx) }), nil
 		}},
-	} {
-		kind.Timeout = time.Hour
+	}
+}
+
+// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes long: each gives up in time.
+func TestCallersHaveDeadlines(t *testing.T) {
+	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *registry) {
 				_, err := r.await(context.Background(), IntID(1), Value{}, r.now())

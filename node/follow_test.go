@@ -27,13 +27,20 @@ func TestFollowNewest(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Kinds are gone through by name: "default" holds up the scan for the view before, and "third" the next scan.
-	stuck, release := make(chan struct{}), make(chan struct{})
+	stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
+	t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed
 	n.registry.handOver = func([]handedOver) {
 		close(stuck)
 		<-release
 	}
-	late := make(chan struct{})
-	n.registryOf("third").handOver = func([]handedOver) { <-late }
+	n.registryOf("third").handOver = func([]handedOver) {
+		select {
+		case <-stuck:
+			<-late
+		default: // the scan of the node's start is under way, and has gone through "default" already
+		}
+	}
 	for _, kind := range []string{DefaultKind, "third"} {
 		if _, err := n.Family(kind).Request(t.Context(), IntID(7)); err != nil {
 			t.Fatal(err)
@@ -57,12 +64,12 @@ func TestFollowNewest(t *testing.T) {
 	if _, err := n.Family("second").Call(t.Context(), IntID(7), Value{}); err != nil {
 		t.Error(err)
 	}
-	close(release)
+	endScan()
 	select {
 	case reason := <-why:
 		t.Errorf("the server has ended: %v", reason)
 	case <-time.After(100 * time.Millisecond):
 	}
-	close(late)
+	endLate()
 	learning.Wait()
 }

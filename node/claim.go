@@ -85,12 +85,16 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 }
 
 // stoodStill has the roll be called anew, after this process has stood still. It reports whether there is any other member.
+// A node that is still looking for its cluster has as much time for that as at its start.
 func (n *Node) stoodStill() bool {
 	m := n.members
 	m.making.Lock()
 	defer m.making.Unlock()
 	v := *m.view.Load()
 	if len(v.peers) == 1 {
+		if n.joinsBy.Load() != 0 {
+			n.putOffClaims()
+		}
 		return false
 	}
 	v.roll = newRollCall()
@@ -110,10 +114,19 @@ func (n *Node) slept(d time.Duration) {
 	}
 }
 
-// awaitJoin waits, while this node knows nobody, for the cluster that it has just begun to join, or is about to. It
-// reports whether it has waited for long enough when it returns.
+// putOffClaims has claims wait for rollTime, or until this node knows another one. A node that is restarted knows nobody
+// at first, while the members of its cluster may know it and route calls to it.
+func (n *Node) putOffClaims() { n.joinsBy.Store(int64(n.registry.now() + rollTime)) }
+
+// seeksCluster reports whether this node knows nobody, and may soon find the cluster that it is to join.
+func (n *Node) seeksCluster() bool {
+	n.watch.stood() // the time in which this process stood still does not count
+	return len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < n.joinsBy.Load()
+}
+
+// awaitJoin waits while this node seeks its cluster, and is not refused by it because of its name. It reports false if ctx ends before.
 func (n *Node) awaitJoin(ctx context.Context) bool {
-	for len(n.members.view.Load().peers) == 1 && !n.members.outranked.Load() && int64(n.registry.now()) < n.joinsBy.Load() {
+	for n.seeksCluster() && !n.members.outranked.Load() {
 		if !sleep(ctx, firstWait) {
 			return false
 		}

@@ -71,7 +71,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		n.joinsBy.Store(0)
 		return ctx.Err()
 	}
-	n.joinsBy.Store(int64(n.registry.now() + rollTime))
+	n.putOffClaims()
 	defer n.joinsBy.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

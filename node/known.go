@@ -212,12 +212,15 @@ func (n *Node) remember() {
 	}
 }
 
-// keepJoining tries known names again, and remembers members, until the node closes.
-// Claims wait until by for the first try.
-func (n *Node) keepJoining(by int64) {
+// keepJoining tries known names again, and remembers members, until the node closes. At first it tries them often if
+// claims wait for that.
+func (n *Node) keepJoining(claimsWait bool) {
 	defer n.remember()
-	n.joinAgain()
-	n.joinsBy.CompareAndSwap(by, 0)
+	if claimsWait {
+		n.findCluster()
+	} else {
+		n.joinAgain()
+	}
 	for {
 		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
 		select {
@@ -237,8 +240,22 @@ func (n *Node) keepJoining(by int64) {
 	}
 }
 
-// joinAgain tries to join the known names that have no seat.
-func (n *Node) joinAgain() {
+// findCluster tries known names, as often as a Join does, while claims wait for this node to find its cluster.
+func (n *Node) findCluster() {
+	for retry := firstRetry; n.seeksCluster(); retry = min(2*retry, lastRetry) {
+		n.tryKnown(nil)
+		if n.seeksCluster() && !sleep(n.ctx, retry/2+rand.N(retry)) {
+			return
+		}
+	}
+	n.joinsBy.Store(0)
+}
+
+// joinAgain tries to join the known names that have no seat, and forgets one that has refused this node maxRefusals times.
+func (n *Node) joinAgain() { n.tryKnown(n.known.judge) }
+
+// tryKnown tries to join the known names that have no seat. It calls judge, if that is not nil, with the result of each.
+func (n *Node) tryKnown(judge func(Addr, error)) {
 	list := n.known.missing(n.members.view.Load())
 	if len(list) == 0 || n.members.parting() {
 		return
@@ -249,7 +266,9 @@ func (n *Node) joinAgain() {
 	for _, a := range list {
 		wg.Go(func() {
 			err := n.members.rejoin(ctx, a)
-			n.known.judge(a, err)
+			if judge != nil {
+				judge(a, err)
+			}
 			n.members.heed(err)
 			if err != nil {
 				n.log.Debug("cannot join a node that was a member", "node", a.Name.String(), "why", err)

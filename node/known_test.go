@@ -72,6 +72,68 @@ func TestRestartFindsMembers(t *testing.T) {
 	}
 }
 
+// TestRestartSeeksOften restarts a node in a cluster whose other member does not answer at that moment. A call of a serial
+// kind waits for that one, which owns the id, instead of being answered by a node that thinks itself alone.
+func TestRestartSeeksOften(t *testing.T) {
+	t.Parallel()
+	dir, host := t.TempDir(), testHost()
+	serial := Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}
+	start := func(name, dir string) *Node {
+		n, err := Start(Config{Name: name + "@" + host, Cookie: testCookie, StateDir: dir, Kinds: map[string]Kind{"s": serial}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		return n
+	}
+	k, err := readKnown(dir, Addr{Name: Name{"1", host}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.add([]Addr{{Name: Name{"2", host}}}, false)
+	if err := k.save(); err != nil {
+		t.Fatal(err)
+	}
+	a := start("1", dir)
+	answered := make(chan Reply, 1)
+	go func() {
+		r, err := a.Family("s").Call(t.Context(), IntID(3), Value{})
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- r
+	}()
+	select {
+	case r := <-answered:
+		t.Fatalf("answered by %s, which is alone", r.Node)
+	case <-time.After(4 * firstRetry):
+	}
+	b := start("2", "")
+	awaitView(t, a, b)
+	if r := <-answered; r.Node != b.Self() {
+		t.Errorf("answered by %s, want %s", r.Node, b.Self())
+	}
+}
+
+// TestRestartStopped stops a process that is alone, in the time in which it looks for its cluster: it has as much time anew.
+func TestRestartStopped(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), Kind{})
+	n.joinsBy.Store(int64(n.registry.now() + standstill))
+	n.watch.mu.Lock()
+	n.watch.last -= 2 * standstill
+	n.watch.seen.Add(-int64(2 * standstill))
+	n.watch.mu.Unlock()
+	if !n.seeksCluster() || n.joinsBy.Load() < int64(n.registry.now()+rollTime/2) {
+		t.Error("the time in which it stood still counts")
+	}
+	n.joinsBy.Store(0)
+	n.stoodStill()
+	if n.seeksCluster() {
+		t.Error("it looks for a cluster, although it has had time for that")
+	}
+}
+
 // TestJoinsAgain restarts the node that others were to join: they go on trying.
 func TestJoinsAgain(t *testing.T) {
 	t.Parallel()

@@ -150,7 +150,7 @@ type Node struct {
 
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
 	routed    routed        // calls of clients in progress
-	joinsBy   atomic.Int64  // when a Join in progress may be expected to have found somebody, on the clock of registry; 0 if there is none
+	joinsBy   atomic.Int64  // until when claims wait for the node to find its cluster, on the clock of registry; 0 if they need not
 	clients   atomic.Int64  // sessions of clients
 
 	maxClients int
@@ -230,17 +230,14 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, err
 	}
+	// Claims wait from before the first caller on: see awaitJoin.
+	if c.Joins || len(n.known.missing(n.members.view.Load())) > 0 {
+		n.putOffClaims()
+	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
-	by := int64(0)
-	if c.Joins {
-		n.joinsBy.Store(int64(n.registry.now() + rollTime)) // until Join has begun
-	} else if len(n.known.missing(n.members.view.Load())) > 0 {
-		by = int64(n.registry.now() + rollTime)
-		n.joinsBy.Store(by)
-	}
-	n.wg.Go(func() { n.keepJoining(by) })
+	n.wg.Go(func() { n.keepJoining(!c.Joins) })
 	return n, nil
 }
 

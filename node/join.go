@@ -71,7 +71,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		n.joinsBy.Store(0)
 		return ctx.Err()
 	}
-	n.putOffClaims()
+	n.putOffClaims(&n.joinsBy)
 	defer n.joinsBy.Store(0)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

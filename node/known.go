@@ -212,15 +212,11 @@ func (n *Node) remember() {
 	}
 }
 
-// keepJoining tries known names again, and remembers members, until the node closes. At first it tries them often if
+// keepJoining tries known names again, and remembers members, until the node closes. At first it tries them often, as
 // claims wait for that.
-func (n *Node) keepJoining(claimsWait bool) {
+func (n *Node) keepJoining() {
 	defer n.remember()
-	if claimsWait {
-		n.findCluster()
-	} else {
-		n.joinAgain()
-	}
+	n.findCluster()
 	for {
 		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
 		select {
@@ -248,7 +244,7 @@ func (n *Node) findCluster() {
 			return
 		}
 	}
-	n.joinsBy.Store(0)
+	n.knownBy.Store(0)
 }
 
 // joinAgain tries to join the known names that have no seat, and forgets one that has refused this node maxRefusals times.

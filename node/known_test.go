@@ -95,6 +95,9 @@ func TestRestartSeeksOften(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := start("1", dir)
+	if err := a.Join(t.Context()); err != nil { // as a program does that has no names to join
+		t.Fatal(err)
+	}
 	answered := make(chan Reply, 1)
 	go func() {
 		r, err := a.Family("s").Call(t.Context(), IntID(3), Value{})
@@ -119,15 +122,15 @@ func TestRestartSeeksOften(t *testing.T) {
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), Kind{})
-	n.joinsBy.Store(int64(n.registry.now() + standstill))
+	n.knownBy.Store(int64(n.registry.now() + standstill))
 	n.watch.mu.Lock()
 	n.watch.last -= 2 * standstill
 	n.watch.seen.Add(-int64(2 * standstill))
 	n.watch.mu.Unlock()
-	if !n.seeksCluster() || n.joinsBy.Load() < int64(n.registry.now()+rollTime/2) {
+	if !n.seeksCluster() || n.knownBy.Load() < int64(n.registry.now()+rollTime/2) {
 		t.Error("the time in which it stood still counts")
 	}
-	n.joinsBy.Store(0)
+	n.knownBy.Store(0)
 	n.stoodStill()
 	if n.seeksCluster() {
 		t.Error("it looks for a cluster, although it has had time for that")

@@ -150,7 +150,8 @@ type Node struct {
 
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
 	routed    routed        // calls of clients in progress
-	joinsBy   atomic.Int64  // until when claims wait for the node to find its cluster, on the clock of registry; 0 if they need not
+	joinsBy   atomic.Int64  // until when claims wait for a Join, on the clock of registry; 0 if there is none
+	knownBy   atomic.Int64  // the same for names that are known from before a restart
 	clients   atomic.Int64  // sessions of clients
 
 	maxClients int
@@ -231,13 +232,16 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	// Claims wait from before the first caller on: see awaitJoin.
-	if c.Joins || len(n.known.missing(n.members.view.Load())) > 0 {
-		n.putOffClaims()
+	if c.Joins {
+		n.putOffClaims(&n.joinsBy)
+	}
+	if len(n.known.missing(n.members.view.Load())) > 0 {
+		n.putOffClaims(&n.knownBy)
 	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
-	n.wg.Go(func() { n.keepJoining(!c.Joins) })
+	n.wg.Go(n.keepJoining)
 	return n, nil
 }
 

@@ -83,6 +83,7 @@ func (r *report) violate(rule rule, format string, args ...any) {
 
 // check checks all rules.
 func check(h *history) *report {
+	h = h.withStarved()
 	r := &report{Violations: map[rule][]string{}, SlowBy: map[int]int{}, history: h, served: map[int64][]placedRun{}, stopped: map[int][]span{}}
 	for _, p := range h.Processes {
 		for _, s := range p.Stalls {
@@ -112,12 +113,12 @@ func check(h *history) *report {
 	return r
 }
 
-// excused reports whether the call was at the mercy of its own node, which was paused, or left while
+// excused reports whether the call was at the mercy of its own node, which was paused or starved, or left while
 // another fault was on. A client's call is also excused if its node was struck at all, as its session
 // must be made anew. That a node leaves excuses nothing but calls after its drain delay.
 func (h *history) excused(p *processHistory, c *callEntry) bool {
 	switch {
-	case c.shared(p.Pauses) > 0, c.End > h.End:
+	case c.shared(p.Pauses) > 0, c.shared(p.starved()) > 0, c.End > h.End:
 		return true
 	case p.Asked != 0 && c.End >= p.Asked:
 		return c.Begin > p.Asked+faultDrain/2 || h.failing(c.span, 0)

@@ -38,6 +38,34 @@ func (f fault) trouble() span {
 	return span{f.Begin, f.End + settleTime}
 }
 
+// starved returns when a process hardly ran though nothing was done to it. Others may take its node for failed, as if it
+// had been paused.
+func (p *processHistory) starved() (spans []span) {
+	for _, s := range p.Stalls {
+		before := span{min(s.Begin, s.End-signTime), s.End}
+		if before.shared(p.Stalls)-before.shared(p.Pauses) > pauseTime {
+			spans = append(spans, before)
+		}
+	}
+	return inOrder(spans)
+}
+
+// withStarved returns h with a fault more for each time in which a node was starved.
+func (h *history) withStarved() *history {
+	with := *h
+	with.Faults = slices.Clone(h.Faults)
+	for _, p := range h.Processes {
+		if p.Node == 0 {
+			continue
+		}
+		for _, s := range p.starved() {
+			with.Faults = append(with.Faults, fault{Kind: faultStarved, Nodes: []int{p.Node}, span: s})
+		}
+	}
+	slices.SortStableFunc(with.Faults, func(a, b fault) int { return cmp.Compare(a.Begin, b.Begin) })
+	return &with
+}
+
 // unlike returns until when nodes may differ about who is alive because of f. A node lists another one that it does
 // not reach itself as failed, even if calls go by a third one.
 func (f fault) unlike() time.Duration { return f.End + settleTime }

@@ -156,7 +156,7 @@ func (r *report) checkHostile() {
 	if len(h.Faults) < 2 {
 		return
 	}
-	_, before := h.atFirst()
+	_, before, _ := h.atFirst()
 	for _, p := range h.Processes {
 		if p.Node == 0 {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,17 +40,30 @@ const moduleRoot = "../.."
 
 // TestFaultsFound breaks the product in one way after the other, and demands that the harness says which.
 func TestFaultsFound(t *testing.T) {
-	needFaultNode(t)
-	if testing.Short() {
-		t.Skip("it builds the product and runs it in all ways to break it")
+	drawn := drawMutants(faultSeed(), *faultsMutants)
+	if len(drawn) == 0 {
+		t.Skip("-faults.mutants says how many mutants to try; each takes some 10 s")
 	}
+	needFaultNode(t)
 	binary := buildMutants(t)
-	for _, m := range mutants {
+	for _, m := range drawn {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			m.run(t, binary)
 		})
 	}
+}
+
+// drawMutants draws n mutants, or all if n is negative.
+func drawMutants(seed uint64, n int) []mutant {
+	if n < 0 || n >= len(mutants) {
+		return mutants
+	}
+	var drawn []mutant
+	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(mutants))[:n] {
+		drawn = append(drawn, mutants[i])
+	}
+	return drawn
 }
 
 // run runs a cluster of the mutant until the harness has found it.

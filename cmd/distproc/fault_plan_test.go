@@ -30,6 +30,8 @@ const (
 	faultLog    faultKind = "log"    // nobody reads its stderr
 	faultFlood  faultKind = "flood"  // it gets many connections that say nothing of use
 
+	faultStarved faultKind = "starved" // its process hardly runs, as the machine is busy; nobody plans this one
+
 	faultNodes = 5
 	majority   = faultNodes/2 + 1
 )

@@ -100,10 +100,10 @@ func (h *history) agreed(s span) time.Duration {
 func (r *report) checkGrowth() {
 	h := r.history
 	quiet := h.quiet()
-	if len(h.Faults) < 2 || len(quiet) == 0 {
+	goroutines, heap, ok := h.atFirst()
+	if !ok || len(quiet) == 0 {
 		return
 	}
-	goroutines, heap := h.atFirst()
 	for _, p := range h.Processes {
 		g, m, ok := p.least(span{quiet[len(quiet)-1].Begin, h.End})
 		if ok && p.Node != 0 && (g > goroutines*3/2+20 || m > heap*2+4<<20) {
@@ -113,15 +113,19 @@ func (r *report) checkGrowth() {
 	}
 }
 
-// atFirst returns what a node used at most before the first fault. There must be one, besides the start.
-func (h *history) atFirst() (goroutines int, heap uint64) {
-	first := span{h.Faults[0].End + formTime/2, h.Faults[1].Begin} // the first one is the start
+// atFirst returns what a node used at most before the first fault, that of the start and starved nodes apart.
+func (h *history) atFirst() (goroutines int, heap uint64, ok bool) {
+	struck := slices.IndexFunc(h.Faults, func(f fault) bool { return f.Kind != faultStart && f.Kind != faultStarved })
+	if struck < 0 {
+		return 0, 0, false
+	}
+	first := span{h.Faults[0].End + formTime/2, h.Faults[struck].Begin} // the first one is the start
 	for _, p := range h.Processes {
-		if g, m, ok := p.least(first); ok && p.Node != 0 {
-			goroutines, heap = max(goroutines, g), max(heap, m)
+		if g, m, known := p.least(first); known && p.Node != 0 {
+			goroutines, heap, ok = max(goroutines, g), max(heap, m), true
 		}
 	}
-	return goroutines, heap
+	return goroutines, heap, ok
 }
 
 // least returns the smallest size of a process within s.

@@ -15,7 +15,7 @@ const (
 	recoverTime = 9 * time.Second         // after a fault: 6 s until all have seen it, and 3 s of a roll-call that meets it
 	callTime    = 5500 * time.Millisecond // a call has 5 s
 	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
-	pauseTime   = time.Second             // a stall that is longer may be taken for a pause, and so may many within signTime
+	pauseTime   = time.Second             // a process that stands still for longer within signTime may be taken for paused
 	signTime    = 3 * time.Second         // from a sign of life to the time when others take a node for failed without one
 )
 
@@ -84,7 +84,7 @@ func (r *report) checkServers() {
 	}
 }
 
-// apart returns when each of two nodes may have had a server of one id: one of them was paused or
+// apart returns when each of two nodes may have had a server of one id: one of them was paused, starved or
 // cut off from the other, or the views did not agree yet after that. A fault of a third node is no
 // excuse, and neither is that one of the two was killed or left.
 func (h *history) apart(a, b int) (spans []span) {
@@ -95,18 +95,9 @@ func (h *history) apart(a, b int) (spans []span) {
 			spans = append(spans, span{f.Begin, f.End + formTime})
 		case f.Kind == faultTwin,
 			f.Kind == faultPair && hasA && hasB,
+			(hasA || hasB) && f.Kind == faultStarved,
 			hasA != hasB && (f.Kind == faultPause || f.Kind != faultPair && slices.Contains(partitionFaults, f.Kind)):
 			spans = append(spans, f.trouble())
-		}
-	}
-	for _, p := range h.Processes {
-		if p.host() != a && p.host() != b {
-			continue
-		}
-		for _, s := range p.Stalls {
-			if before := (span{s.End - signTime, s.End}); s.End-s.Begin > pauseTime || before.shared(p.Stalls) > pauseTime {
-				spans = append(spans, span{min(s.Begin, before.Begin), s.End + settleTime})
-			}
 		}
 	}
 	return inOrder(spans)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -33,30 +34,35 @@ import (
 //	fault_rules_test.go    each rule can be broken, and fault_solo_rules_test.go those of leave-takings, HTTP and solo faults
 //	fault_mutant_test.go   a broken product is found out, and fault_mutants_test.go the ways to break it
 //
-// go test ./cmd/distproc -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR runs long, and keeps the records and
-// the logs of all processes.
-
-// defaultFaultTime is for how long TestFaults runs, half of it on loopback and half in namespaces.
-const defaultFaultTime = time.Minute
+// Without flags a few faults are tried. For an hour of them, and with the records and the logs of all
+// processes kept in DIR:
+//
+//	go test ./cmd/distproc -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR
 
 var (
-	faultsFor  = flag.Duration("faults.for", defaultFaultTime, "how long TestFaults runs; mind -timeout")
-	faultsSeed = flag.Uint64("faults.seed", 0, "of the faults of TestFaults; 0 chooses one")
-	faultsOnly = flag.String("faults.only", "", "kinds of faults, such as kill,roll,pair (default all)")
+	faultsFor     = flag.Duration("faults.for", 0, "how long TestFaults runs, half of it on loopback and half in namespaces; mind -timeout (default a few faults on loopback)")
+	faultsSeed    = flag.Uint64("faults.seed", 0, "of the faults of TestFaults; 0 chooses one")
+	faultsOnly    = flag.String("faults.only", "", "kinds of faults, such as kill,roll,pair (default all)")
+	faultsMutants = flag.Int("faults.mutants", 0, "how many mutants TestFaultsFound tries, drawn with the seed; -1 means all")
 )
+
+// faultSeed returns the seed to use.
+var faultSeed = sync.OnceValue(func() uint64 {
+	if *faultsSeed != 0 {
+		return *faultsSeed
+	}
+	return rand.Uint64()
+})
 
 func TestFaults(t *testing.T) {
 	needFaultNode(t)
-	seed, total := *faultsSeed, *faultsFor
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
+	seed, total := faultSeed(), *faultsFor
 	if !hasFlock() {
 		t.Log("no programs: there is no flock, which is part of util-linux")
 	}
 	modes := []string{"loopback", "namespaces"}
-	if testing.Short() {
-		modes, total = modes[:1], 0 // the shortest
+	if total == 0 {
+		modes = modes[:1]
 	}
 	again := fmt.Sprintf("-v -faults.seed=%d -faults.for=%v -faults.only=%q", seed, total, *faultsOnly)
 	fmt.Println("faults:", again)
@@ -136,6 +142,9 @@ func summary(modes []string, reports map[string]*report) string {
 			return n
 		})
 	}
+	row("times that a node was starved", func(r *report) any {
+		return len(slices.DeleteFunc(slices.Clone(r.history.Faults), func(f fault) bool { return f.Kind != faultStarved }))
+	})
 	row("slow calls of one fault, at most", func(r *report) any {
 		most := 0
 		for _, n := range r.SlowBy {

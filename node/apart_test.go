@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // TestDrain has callers at both of two nodes add to balances while one node is disconnected and connected
@@ -336,6 +338,47 @@ func TestDisconnectUnheard(t *testing.T) {
 	if !b.members.staysApart() {
 		t.Error("it is not apart")
 	}
+}
+
+// TestPartedSessions has a member tell a node that has just left of itself, over a session from before. The node stays
+// apart, and takes no such session into use.
+func TestPartedSessions(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{})
+	a, b := nodes[0], nodes[1]
+	before, late := b.session(t, a), a.dialAnew(t, b)
+	if err := a.part(false); err != nil {
+		t.Fatal(err)
+	}
+	g := b.members.swim()
+	err := before.Do(t.Context(), opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+	if !errors.Is(err, wire.Leaving) || !a.members.staysApart() || len(a.members.view.Load().peers) != 1 {
+		t.Errorf("%v; apart: %t", err, a.members.staysApart())
+	}
+	if _, err := a.members.sessions.register(late, b.addr.Name); !errors.Is(err, wire.Leaving) || late.Err() == nil {
+		t.Errorf("a session from before it left: %v, %v", err, late.Err())
+	}
+}
+
+// session returns the session to another node.
+func (n *Node) session(t *testing.T, to *Node) *wire.Session {
+	t.Helper()
+	s, err := n.members.sessions.dial(t.Context(), n.members.sessions.peer(to.addr.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// dialAnew returns a session to another node that is not in use yet.
+func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
+	t.Helper()
+	s, err := wire.Dial(t.Context(), to.Addr(), n.members.creds, n.members.hello(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 // TestDirectApart has a client call the server of a node that has left, which the client does not know:

@@ -35,7 +35,8 @@ const (
 // newDirect begins with the view as home has it, or until that can be told with home alone.
 func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
 	d := &direct{ctx: ctx, home: session, aged: make(chan struct{}, 1)}
-	d.sessions = newSessions(home, clientHello, creds, refuser{}, log, d.age)
+	hello := clientHello()
+	d.sessions = newSessions(home, func() wire.Hello { return hello }, creds, refuser{}, log, d.age)
 	d.sessions.met = func(context.Context, *peer, *wire.Session) {}
 	d.view.Store(newView([]*peer{d.sessions.peer(home)}, nil, Modulo))
 	d.kinds.Store(&map[string]bool{})

@@ -209,11 +209,11 @@ func (m *members) part() error {
 	m.leave()
 	old := m.swim()
 	old.Close()
-	m.sessions.retireAll()
 	m.mu.Lock()
 	m.self.Incarnation = uint64(time.Now().UnixNano())
 	self := m.self
 	m.mu.Unlock()
+	m.sessions.retireAll() // from now on none of the former incarnation is registered
 	g, err := m.newGossip(self)
 	if err != nil {
 		m.log.Error("left the cluster, and cannot be a member any more; start the node again", "err", err)

@@ -264,7 +264,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		if err := atMost(args, maxTold, func(t tellShape) int { return len(t.List) }); err != nil {
 			return nil, err
 		}
-		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s.Peer(), t) })
+		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s, t) })
 	case opRetire:
 		n.members.sessions.retired(s)
 		return nil, nil

@@ -262,6 +262,11 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 		ws.Close()
 		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
+	if ws.Own().Incarnation != s.hello().Incarnation { // it began before this node left its cluster
+		s.mu.Unlock()
+		ws.Close()
+		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	}
 	p := s.peerLocked(name)
 	keep, drop := ws, p.session.Load()
 	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation

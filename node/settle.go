@@ -196,9 +196,13 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 }
 
 // serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a
-// cluster that this node has left.
-func (m *members) serveTell(from wire.Hello, t tellMessage) (any, error) {
-	v, list := m.view.Load(), t.List
+// cluster that this node has left. Nothing counts that is said to a former incarnation of this node.
+func (m *members) serveTell(s *wire.Session, t tellMessage) (any, error) {
+	v := m.view.Load() // before its incarnation ends
+	if s.Own().Incarnation != m.hello().Incarnation {
+		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	}
+	from, list := s.Peer(), t.List
 	if !m.hasSeat(from) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}

@@ -61,7 +61,7 @@ func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handl
 	if err != nil {
 		return nil, err
 	}
-	return newSession(conn, theirs, version, true, h)
+	return newSession(conn, hello, theirs, version, true, h)
 }
 
 // dial connects to addr and brings the connection through the handshake. The error is an *Error.
@@ -227,7 +227,7 @@ func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
 	if err := in.welcome(hello); err != nil {
 		return nil, err
 	}
-	return newSession(in.conn, in.Hello, in.version, false, h)
+	return newSession(in.conn, hello, in.Hello, in.version, false, h)
 }
 
 // welcome ends the handshake.

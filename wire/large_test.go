@@ -232,7 +232,7 @@ func connect(t *testing.T, near, far net.Conn, version uint16, dialer, acceptor 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err = newSession(conn, peer, version, true, dialer); err != nil {
+	if a, err = newSession(conn, Hello{Name: "dialer"}, peer, version, true, dialer); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()

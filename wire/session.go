@@ -19,6 +19,7 @@ import (
 // number of goroutines.
 type Session struct {
 	mux     *mux
+	own     Hello
 	peer    Hello
 	version uint16
 	dialed  bool
@@ -50,13 +51,13 @@ const (
 )
 
 // newSession starts a session on an authenticated connection, which it closes at the end.
-func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
+func newSession(conn *tls.Conn, own, peer Hello, version uint16, dialed bool, h Handler) (*Session, error) {
 	mux, signs, err := multiplex(conn, dialed)
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{
-		mux: mux, peer: peer, version: version, dialed: dialed, handler: h,
+		mux: mux, own: own, peer: peer, version: version, dialed: dialed, handler: h,
 		calls:   newCalls(peer.Name),
 		drained: make(chan struct{}),
 		done:    make(chan struct{}),
@@ -79,6 +80,9 @@ func newSession(conn *tls.Conn, peer Hello, version uint16, dialed bool, h Handl
 	})
 	return s, nil
 }
+
+// Own is what this side said of itself.
+func (s *Session) Own() Hello { return s.own }
 
 // Peer is what the other side said of itself.
 func (s *Session) Peer() Hello { return s.peer }

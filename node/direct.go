@@ -99,12 +99,15 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 			before = Unknown
 		}
 		over := try > maxTries || d.ctx.Err() != nil || ctx.Err() != nil || !time.Now().Before(until)
-		if !failed || over || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
+		if !failed || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
 			return Reply{}, withOutcome(e, before)
+		}
+		if over {
+			return Reply{}, withOutcome(late(ctx, until, e), before)
 		}
 		next := d.next(ctx, asked, until)
 		if next == nil {
-			return Reply{}, withOutcome(e, before)
+			return Reply{}, withOutcome(late(ctx, until, e), before)
 		}
 		s = next
 		var reply Reply
@@ -112,6 +115,20 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 			return reply, nil
 		}
 	}
+}
+
+// late returns e as the error of a call for which no other node was found before its time was up.
+func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
+	why := ctx.Err()
+	if why == nil && !time.Now().Before(until) {
+		why = context.DeadlineExceeded
+	}
+	if why == nil || lostOnTheWay(e) { // which tells more than that time is up
+		return e
+	}
+	late := endError(why, e.Outcome)
+	late.Text = e.Error()
+	return late
 }
 
 // withOutcome returns e as the error of a call that may have run before, or has not.

@@ -276,3 +276,27 @@ func TestDirectClose(t *testing.T) {
 		t.Errorf("request of a client that is closed = %v, want %v", err, ErrClosed)
 	}
 }
+
+// TestLate says what a call failed of for which time was up before another node was found.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	leaving, lost := &wire.Error{Code: wire.Leaving, Outcome: NotRun, Node: "1@a"}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	soon := time.Now().Add(time.Hour)
+	for _, test := range []struct {
+		ctx   context.Context
+		until time.Time
+		err   *wire.Error
+		want  error
+	}{
+		{t.Context(), soon, leaving, wire.Leaving},
+		{canceled, soon, leaving, wire.Canceled},
+		{t.Context(), time.Now(), leaving, wire.DeadlineExceeded},
+		{canceled, time.Now(), lost, wire.Unreachable},
+	} {
+		if err := late(test.ctx, test.until, test.err); !errors.Is(err, test.want) || err.Outcome != NotRun {
+			t.Errorf("%v (%v), want %v", err, err.Outcome, test.want)
+		}
+	}
+}

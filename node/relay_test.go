@@ -314,3 +314,19 @@ func TestRelayInAHurry(t *testing.T) {
 		t.Errorf("%v, %v", err, OutcomeOf(err))
 	}
 }
+
+// TestLateIsNotDegraded gives up a call while its owner is asked by way of another member: no worker is started in place of the
+// owner's, as nobody waits for its answer.
+func TestLateIsNotDegraded(t *testing.T) {
+	nodes := startCluster(t, 2, Kind{Source: counter()})
+	c, b := nodes[0], nodes[1]
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	id := idAt(t, b)
+	var reply Reply
+	request := wireRequest("", id)
+	err := c.aroundOrHere(ctx, id, lose(c, b), &request, Unknown, &reply)
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != Unknown || reply.Degraded || c.registry.has(id) {
+		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.has(id))
+	}
+}

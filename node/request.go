@@ -247,7 +247,10 @@ func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.C
 // degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
 func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, before Outcome, reply *Reply) error {
 	err := error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
-	if !n.closing.Load() {
+	switch {
+	case ctx.Err() != nil:
+		err = endError(ctx.Err(), NotRun) // nobody waits for a worker in place of the owner's
+	case !n.closing.Load():
 		err = n.here(ctx, request.Kind, id, request.Fresh, reply)
 	}
 	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == NotRun && before != NotRun {

@@ -142,10 +142,13 @@ func (h *history) down(i int, s span) bool {
 		if p.Node != i || p.Twin {
 			continue
 		}
-		if left != 0 && len(p.Views) > 0 && s.overlaps(span{left, p.Views[0].At}) {
+		there := len(p.Views) > 0
+		if left != 0 && there && s.overlaps(span{left, p.Views[0].At}) {
 			return true
 		}
-		left = p.Asked
+		if there || p.Asked != 0 { // else it was killed before it was there
+			left = p.Asked
+		}
 	}
 	return left != 0 && left < s.End
 }

@@ -45,8 +45,8 @@ var mutants = []mutant{
 	{
 		name: "local answer", finds: ruleFailed, rest: lastRest,
 		plan: []plannedFault{{kind: faultKill, nodes: []int{2}, length: time.Second}},
-		old:  `if !n\.closing\.Load\(\) (\{ err = n\.here\()`,
-		new:  "if n.closing.Load() == BROKEN $1",
+		old:  `case !n\.closing\.Load\(\): (err = n\.here\()`,
+		new:  "case n.closing.Load() == BROKEN: $1",
 	},
 	{
 		name: "expiry", finds: ruleAge, rest: lastRest,

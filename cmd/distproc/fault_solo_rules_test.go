@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -68,6 +69,13 @@ func TestFaultRulesAlone(t *testing.T) {
 		{"an HTTP client is refused by a node that is restarted", func(h *history) {
 			silent(h)
 			web(h)
+		}, nil},
+		{"an HTTP client is refused by a node that is killed as it is restarted", func(h *history) {
+			silent(h)
+			web(h)
+			h.Processes = slices.Insert(h.Processes, 2, &processHistory{Node: 2, Life: span{11*second - 2, 11*second - 1}})
+			h.Processes[3].Runs, h.Processes[3].Servers, h.Processes[3].Served = nil, nil, nil
+			h.Processes[0].Calls = h.Processes[0].Calls[1:]
 		}, nil},
 		{"an HTTP client's request breaks off as a node is restarted", func(h *history) {
 			silent(h)

@@ -123,7 +123,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	}
 	err := c.wait(ctx, p)
 	if err != nil {
-		reply.Took = time.Since(c.base) - p.began
+		reply.Took = p.age(time.Since(c.base))
 		p.err, p.batch = nil, nil
 		c.idle.Put(p)
 		return err
@@ -132,6 +132,20 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	p.reply.Data, p.batch = "", nil
 	c.idle.Put(p)
 	return nil
+}
+
+// age returns how long a call has taken that is in flight no more. Its batch may have begun long before it, while
+// nothing could be written; so its first tick counts, too, if p has not been given up since.
+func (p *pending) age(now time.Duration) time.Duration {
+	began := p.began
+	switch {
+	case p.gaveUp != codeOK:
+	case p.expires == 0:
+		began = max(began, now-tickTime)
+	default:
+		began = max(began, time.Duration(p.expires-p.ticks-1)*tickTime)
+	}
+	return now - began
 }
 
 // wait waits for the answer to p, or if ctx ends for the verdict.

@@ -144,6 +144,31 @@ func TestTook(t *testing.T) {
 	}
 }
 
+// TestTookOfOldBatch ends a session while a batch cannot be written: each of its calls has taken as long as it was there itself.
+func TestTookOfOldBatch(t *testing.T) {
+	for _, wait := range []time.Duration{tickTime / 4, 5 * tickTime} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCalls("peer")
+			var wg sync.WaitGroup
+			call := func(least time.Duration) {
+				wg.Go(func() {
+					reply, err := c.ask(t.Context(), &Request{}, long)
+					if !errors.Is(err, Closed) || reply.Took < least || reply.Took > least+2*tickTime {
+						t.Errorf("%v; it says that it took %v, and took %v", err, reply.Took, least)
+					}
+				})
+				synctest.Wait()
+			}
+			call(time.Second + wait)
+			time.Sleep(time.Second)
+			call(wait)
+			time.Sleep(wait)
+			c.fail(&Error{Code: Closed})
+			wg.Wait()
+		})
+	}
+}
+
 // reply answers a call with num bytes, as receive does.
 func reply(c *calls, seq uint64, num int64) {
 	var calls [wakeTogether]*pending

@@ -340,8 +340,8 @@ func TestDisconnectUnheard(t *testing.T) {
 	}
 }
 
-// TestPartedSessions has a member tell a node that has just left of itself, over a session from before. The node stays
-// apart, and takes no such session into use.
+// TestPartedSessions has a member tell a node that has just left of itself, over a
+// session from before. The node stays apart, and takes no such session into use.
 func TestPartedSessions(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, Kind{})

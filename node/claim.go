@@ -117,17 +117,20 @@ func (n *Node) slept(d time.Duration) {
 	}
 }
 
-// putOffClaims has claims wait for rollTime, or until this node knows another one or by is 0. A node that is restarted
-// knows nobody at first, while the members of its cluster may know it and route calls to it.
+// putOffClaims has claims wait for rollTime, or until this node knows another one or by
+// is 0. A node that is restarted knows nobody at first, while the members of its cluster
+// may know it and route calls to it.
 func (n *Node) putOffClaims(by *atomic.Int64) { by.Store(int64(n.registry.now() + rollTime)) }
 
-// seeksCluster reports whether this node knows nobody, and may soon find the cluster that it is to join.
+// seeksCluster reports whether this node knows nobody, and may soon find the cluster that
+// it is to join.
 func (n *Node) seeksCluster() bool {
 	n.watch.stood() // the time in which this process stood still does not count
 	return len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < max(n.joinsBy.Load(), n.knownBy.Load())
 }
 
-// awaitJoin waits while this node seeks its cluster, and is not refused by it because of its name. It reports false if ctx ends before.
+// awaitJoin waits while this node seeks its cluster, and is not refused by it because of
+// its name. It reports false if ctx ends before.
 func (n *Node) awaitJoin(ctx context.Context) bool {
 	for n.seeksCluster() && !n.members.outranked.Load() {
 		if !sleep(ctx, firstWait) {

@@ -117,7 +117,8 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 	}
 }
 
-// late returns e as the error of a call for which no other node was found before its time was up.
+// late returns e as the error of a call for which no other node was found before its time
+// was up.
 func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
 	why := ctx.Err()
 	if why == nil && !time.Now().Before(until) {

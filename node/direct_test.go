@@ -277,7 +277,8 @@ func TestDirectClose(t *testing.T) {
 	}
 }
 
-// TestLate says what a call failed of for which time was up before another node was found.
+// TestLate says what a call failed of for which time was up before another node was
+// found.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	leaving, lost := &wire.Error{Code: wire.Leaving, Outcome: NotRun, Node: "1@a"}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun}

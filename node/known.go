@@ -212,8 +212,8 @@ func (n *Node) remember() {
 	}
 }
 
-// keepJoining tries known names again, and remembers members, until the node closes. At first it tries them often, as
-// claims wait for that.
+// keepJoining tries known names again, and remembers members, until the node closes. At
+// first it tries them often, as claims wait for that.
 func (n *Node) keepJoining() {
 	defer n.remember()
 	n.findCluster()
@@ -236,7 +236,8 @@ func (n *Node) keepJoining() {
 	}
 }
 
-// findCluster tries known names, as often as a Join does, while claims wait for this node to find its cluster.
+// findCluster tries known names, as often as a Join does, while claims wait for this node
+// to find its cluster.
 func (n *Node) findCluster() {
 	for retry := firstRetry; n.seeksCluster(); retry = min(2*retry, lastRetry) {
 		n.tryKnown(nil)
@@ -247,10 +248,12 @@ func (n *Node) findCluster() {
 	n.knownBy.Store(0)
 }
 
-// joinAgain tries to join the known names that have no seat, and forgets one that has refused this node maxRefusals times.
+// joinAgain tries to join the known names that have no seat, and forgets one that has
+// refused this node maxRefusals times.
 func (n *Node) joinAgain() { n.tryKnown(n.known.judge) }
 
-// tryKnown tries to join the known names that have no seat. It calls judge, if that is not nil, with the result of each.
+// tryKnown tries to join the known names that have no seat. It calls judge, if that is
+// not nil, with the result of each.
 func (n *Node) tryKnown(judge func(Addr, error)) {
 	list := n.known.missing(n.members.view.Load())
 	if len(list) == 0 || n.members.parting() {

@@ -72,8 +72,9 @@ func TestRestartFindsMembers(t *testing.T) {
 	}
 }
 
-// TestRestartSeeksOften restarts a node in a cluster whose other member does not answer at that moment. A call of a serial
-// kind waits for that one, which owns the id, instead of being answered by a node that thinks itself alone.
+// TestRestartSeeksOften restarts a node in a cluster whose other member does not answer
+// at that moment. A call of a serial kind waits for that one, which owns the id, instead
+// of being answered by a node that thinks itself alone.
 func TestRestartSeeksOften(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
@@ -118,7 +119,8 @@ func TestRestartSeeksOften(t *testing.T) {
 	}
 }
 
-// TestRestartStopped stops a process that is alone, in the time in which it looks for its cluster: it has as much time anew.
+// TestRestartStopped stops a process that is alone, in the time in which it looks for its
+// cluster: it has as much time anew.
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), Kind{})

@@ -47,7 +47,8 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	return nil
 }
 
-// remove takes the seat of a member. If the member lives, remove asks it to leave the cluster; it stays up, apart.
+// remove takes the seat of a member. If the member lives, remove asks it to leave the
+// cluster; it stays up, apart.
 func (m *members) remove(ctx context.Context, p *peer) error {
 	w := m.sessions.seated(p) // before it leaves: later it may be back
 	ws, err := m.sessions.get(ctx, p)

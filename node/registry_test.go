@@ -67,7 +67,8 @@ func blockingKinds() map[string]Kind {
 	}
 }
 
-// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes long: each gives up in time.
+// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes
+// long: each gives up in time.
 func TestCallersHaveDeadlines(t *testing.T) {
 	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {

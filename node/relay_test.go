@@ -315,8 +315,8 @@ func TestRelayInAHurry(t *testing.T) {
 	}
 }
 
-// TestLateIsNotDegraded gives up a call while its owner is asked by way of another member: no worker is started in place of the
-// owner's, as nobody waits for its answer.
+// TestLateIsNotDegraded gives up a call while its owner is asked by way of another
+// member: no worker is started in place of the owner's, as nobody waits for its answer.
 func TestLateIsNotDegraded(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]

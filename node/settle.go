@@ -195,8 +195,9 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 	return m.exchangeNow(ctx, g, p)
 }
 
-// serveTell is the other side of exchange. What a stranger says counts only for itself: it may be of a
-// cluster that this node has left. Nothing counts that is said to a former incarnation of this node.
+// serveTell is the other side of exchange. What a stranger says counts only for itself:
+// it may be of a cluster that this node has left. Nothing counts that is said to a former
+// incarnation of this node.
 func (m *members) serveTell(s *wire.Session, t tellMessage) (any, error) {
 	v := m.view.Load() // before its incarnation ends
 	if s.Own().Incarnation != m.hello().Incarnation {

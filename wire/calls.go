@@ -134,8 +134,9 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	return nil
 }
 
-// age returns how long a call has taken that is in flight no more. Its batch may have begun long before it, while
-// nothing could be written; so its first tick counts, too, if p has not been given up since.
+// age returns how long a call has taken that is in flight no more. Its batch may have
+// begun long before it, while nothing could be written; so its first tick counts, too, if
+// p has not been given up since.
 func (p *pending) age(now time.Duration) time.Duration {
 	began := p.began
 	switch {

@@ -144,7 +144,8 @@ func TestTook(t *testing.T) {
 	}
 }
 
-// TestTookOfOldBatch ends a session while a batch cannot be written: each of its calls has taken as long as it was there itself.
+// TestTookOfOldBatch ends a session while a batch cannot be written: each of its calls
+// has taken as long as it was there itself.
 func TestTookOfOldBatch(t *testing.T) {
 	for _, wait := range []time.Duration{tickTime / 4, 5 * tickTime} {
 		synctest.Test(t, func(t *testing.T) {

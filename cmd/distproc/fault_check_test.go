@@ -113,9 +113,10 @@ func check(h *history) *report {
 	return r
 }
 
-// excused reports whether the call was at the mercy of its own node, which was paused or starved, or left while
-// another fault was on. A client's call is also excused if its node was struck at all, as its session
-// must be made anew. That a node leaves excuses nothing but calls after its drain delay.
+// excused reports whether the call was at the mercy of its own node, which was paused or
+// starved, or left while another fault was on. A client's call is also excused if its
+// node was struck at all, as its session must be made anew. That a node leaves excuses
+// nothing but calls after its drain delay.
 func (h *history) excused(p *processHistory, c *callEntry) bool {
 	switch {
 	case c.shared(p.Pauses) > 0, c.shared(p.starved()) > 0, c.End > h.End:

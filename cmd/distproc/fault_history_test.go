@@ -38,8 +38,8 @@ func (f fault) trouble() span {
 	return span{f.Begin, f.End + settleTime}
 }
 
-// starved returns when a process hardly ran though nothing was done to it. Others may take its node for failed, as if it
-// had been paused.
+// starved returns when a process hardly ran though nothing was done to it. Others may
+// take its node for failed, as if it had been paused.
 func (p *processHistory) starved() (spans []span) {
 	for _, s := range p.Stalls {
 		before := span{min(s.Begin, s.End-signTime), s.End}

@@ -113,7 +113,8 @@ func (r *report) checkGrowth() {
 	}
 }
 
-// atFirst returns what a node used at most before the first fault, that of the start and starved nodes apart.
+// atFirst returns what a node used at most before the first fault, that of the start and
+// starved nodes apart.
 func (h *history) atFirst() (goroutines int, heap uint64, ok bool) {
 	struck := slices.IndexFunc(h.Faults, func(f fault) bool { return f.Kind != faultStart && f.Kind != faultStarved })
 	if struck < 0 {

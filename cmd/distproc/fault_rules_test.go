@@ -197,7 +197,7 @@ func TestFaultRules(t *testing.T) {
 			run(h, 2, 9, 70, span{17 * second, 18 * second})
 			message(h, 2).Outcome = node.Unknown
 		}, nil},
-		{"a message fails long after the fault", func(h *history) { message(h, 2).End = 21*second + 1 }, []rule{ruleThrough}},
+		{"a message fails long after the fault", func(h *history) { message(h, 2).span = span{18 * second, 22*second + 1} }, []rule{ruleThrough}},
 		{"a message fails because a node leaves", func(h *history) { h.Faults[1].Kind = faultTerm }, []rule{ruleFailed, ruleThrough}},
 		{"a message fails in a hurry", func(h *history) { message(h, 3).Err = "unreachable" }, []rule{ruleThrough}},
 		{"a slow message", func(h *history) { message(h, 0).Begin = 9 * second }, []rule{ruleThrough}},

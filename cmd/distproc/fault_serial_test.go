@@ -12,7 +12,7 @@ import (
 // What must hold for the serial kind: an id has one server, and a message runs once.
 
 const (
-	recoverTime = 9 * time.Second         // after a fault: 6 s until all have seen it, and 3 s of a roll-call that meets it
+	recoverTime = 10 * time.Second        // after a fault: 6 s until all have seen it, 3 s of a roll-call that meets it, and slack
 	callTime    = 5500 * time.Millisecond // a call has 5 s
 	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
 	pauseTime   = time.Second             // a process that stands still for longer within signTime may be taken for paused
@@ -84,9 +84,10 @@ func (r *report) checkServers() {
 	}
 }
 
-// apart returns when each of two nodes may have had a server of one id: one of them was paused, starved or
-// cut off from the other, or the views did not agree yet after that. A fault of a third node is no
-// excuse, and neither is that one of the two was killed or left.
+// apart returns when each of two nodes may have had a server of one id: one of them was
+// paused, starved or cut off from the other, or the views did not agree yet after that. A
+// fault of a third node is no excuse, and neither is that one of the two was killed or
+// left.
 func (h *history) apart(a, b int) (spans []span) {
 	for _, f := range h.Faults {
 		hasA, hasB := slices.Contains(f.Nodes, a), slices.Contains(f.Nodes, b)

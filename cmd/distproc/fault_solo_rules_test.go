@@ -117,6 +117,17 @@ func TestFaultRulesAlone(t *testing.T) {
 				h.Processes[0].Stalls = append(h.Processes[0].Stalls, span{at, at + 200*time.Millisecond})
 			}
 		}, nil},
+		{"a call fails at a node that hardly runs", func(h *history) {
+			call(h, 0).Err = "unreachable"
+			for i := range 6 {
+				at := 14*second + time.Duration(i)*300*time.Millisecond
+				h.Processes[0].Stalls = append(h.Processes[0].Stalls, span{at, at + 200*time.Millisecond})
+			}
+		}, nil},
+		{"a call fails at a node that stands still now and then", func(h *history) {
+			call(h, 0).Err = "unreachable"
+			h.Processes[0].Stalls = []span{{14 * second, 15 * second}}
+		}, []rule{ruleFailed}},
 		{"two servers, and a node that stands still now and then", func(h *history) {
 			server(h, 2, 9, span{15 * second, 16 * second})
 			for i := range 6 {

@@ -14,8 +14,8 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// The fault harness. TestFaults runs five real nodes under load, with faults that follow from a seed, and checks what
-// they recorded:
+// The fault harness. TestFaults runs five real nodes under load, with faults that follow
+// from a seed, and checks what they recorded:
 //
 //	fault_node_test.go     a node: the real one, with a source and callers that record
 //	fault_server_test.go   its serial kind, and fault_program_test.go the one of programs
@@ -34,8 +34,8 @@ import (
 //	fault_rules_test.go    each rule can be broken, and fault_solo_rules_test.go those of leave-takings, HTTP and solo faults
 //	fault_mutant_test.go   a broken product is found out, and fault_mutants_test.go the ways to break it
 //
-// Without flags a few faults are tried. For an hour of them, and with the records and the logs of all
-// processes kept in DIR:
+// Without flags a few faults are tried. For an hour of them, and with the records and the
+// logs of all processes kept in DIR:
 //
 //	go test ./cmd/distproc -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR
 

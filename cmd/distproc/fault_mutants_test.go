@@ -129,12 +129,6 @@ var mutants = []mutant{
 		new:  "if $1 || BROKEN {",
 	},
 	{
-		name: "farewell", finds: ruleThrough, rest: lastRest, clients: true,
-		plan: rolls(2),
-		old:  `(func \(s \*Session\) Goodbye\(\)) \{ (s\.answers\.leave\(\)) \}`,
-		new:  "$1 {\nif !BROKEN { $2 }\n}",
-	},
-	{
 		name: "requests that end", finds: ruleFailed, rest: lastRest, clients: true,
 		plan: rolls(4),
 		old:  `(defer cancel\(\)) (if s\.Shutdown\(ctx\) == nil \{ return nil \} end\(errClosing\))`,

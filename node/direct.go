@@ -148,7 +148,8 @@ func (d *direct) once(request *wire.Request) bool {
 	return request.IsCall || exclusive || !known
 }
 
-// next returns a session to a node that was not asked: to home, or to any other one. Only if there is none it waits for one.
+// next returns a session to a node that was not asked: to home, or to any other one. If there
+// is none, next dials. It returns nil once every node has refused, or at the time until.
 func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Time) *wire.Session {
 	for _, s := range d.up() {
 		if !slices.Contains(asked, s) {
@@ -157,14 +158,22 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	v := d.view.Load()
-	for _, i := range rand.Perm(len(v.peers)) {
-		p := v.peers[i]
-		if p.self || v.seats[i].failed {
-			continue
-		}
-		if s, err := d.sessions.get(ctx, p); err == nil && !slices.Contains(asked, s) {
-			return s
+	for slow := true; slow && ctx.Err() == nil; {
+		slow = false
+		v := d.view.Load()
+		for _, i := range rand.Perm(len(v.peers)) {
+			p := v.peers[i]
+			if v.seats[i].failed || p.lost.Load() || p.text == d.home.Load().Peer().Name {
+				continue
+			}
+			// A node that does not answer must leave time for the others.
+			wait, cancel := context.WithTimeout(ctx, time.Until(until)/2)
+			s, err := d.sessions.dial(wait, p)
+			slow = slow || err != nil && wait.Err() != nil
+			cancel()
+			if err == nil && !slices.Contains(asked, s) {
+				return s
+			}
 		}
 	}
 	return nil

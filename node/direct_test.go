@@ -301,3 +301,55 @@ func TestLate(t *testing.T) {
 		}
 	}
 }
+
+// TestNextTakesItsTime has a client whose node leaves, while the other member does not answer.
+// The call has failed only when its time is up, and says so.
+func TestNextTakesItsTime(t *testing.T) {
+	t.Parallel()
+	n := startCluster(t, 1, Kind{})[0]
+	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	d := newDirect(t.Context(), c.addr.Name, &c.session, c.creds, c.log) // nothing fetches its view
+	defer d.sessions.close()
+	other := d.sessions.peer(Name{Node: "2", Host: c.addr.Name.Host})
+	d.sessions.seat(other, silent.Addr().String(), 1, true)
+	d.view.Store(newView([]*peer{d.sessions.peer(c.addr.Name), other}, nil, Modulo))
+
+	request := wireRequest("", IntID(1))
+	leaving := &wire.Error{Code: wire.Leaving, Outcome: NotRun, Node: n.Self()}
+	until := time.Now().Add(200 * time.Millisecond)
+	_, err = d.again(t.Context(), c.session.Load(), &request, leaving, until)
+	if early := time.Until(until); early > 0 || !errors.Is(err, wire.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		t.Errorf("%v, %v before its time was up", err, early)
+	}
+}
+
+// TestNextIsFirstHome has a client that has moved to another node. When that leaves, too, it
+// asks the node to which it was attached at first.
+func TestNextIsFirstHome(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{})
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := wire.Dial(t.Context(), nodes[1].Addr(), c.creds, clientHello(), refuser{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c.session.Store(s)
+	next := c.direct.next(t.Context(), []*wire.Session{s}, time.Now().Add(time.Second))
+	if next == nil || next.Peer().Name != nodes[0].Self() {
+		t.Errorf("the next node is that of %v", next)
+	}
+}

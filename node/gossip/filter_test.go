@@ -127,6 +127,9 @@ func TestWantedIsSent(t *testing.T) {
 	nodes[1].g.Leave(t.Context())
 	n.see(within, nodes[2:], nodes[2:], nil)
 	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "cannot send gossip") {
+			continue // a link to a node that was killed
+		}
 		if strings.Contains(line, "gossip") || strings.Contains(line, "decode") || strings.Contains(line, "unexpected") {
 			t.Error(line)
 		}

@@ -153,7 +153,8 @@ func (n *Node) callRoll(v *view) {
 	asked := make([]bool, len(v.peers))
 	var wg sync.WaitGroup
 	for i, p := range v.peers {
-		if p.self || v.seats[i].failed && p.session.Load() == nil {
+		// A member that has failed may live, if all that is known is that its session broke.
+		if p.self || v.seats[i].failed && p.session.Load() == nil && p.refused.Load() {
 			continue
 		}
 		wg.Go(func() {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,5 +60,31 @@ func TestSerialLostSession(t *testing.T) {
 	wg.Wait()
 	if twice.Load() > 0 {
 		t.Error("there were two servers")
+	}
+}
+
+// TestFailedIsDialled has a node lose its session to a member that the cluster takes for failed,
+// as it was slow. The member is asked for its servers all the same.
+func TestFailedIsDialled(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{Serial: Serve(func(context.Context, ID) (echoServer, error) { return echoServer{}, nil })})
+	const id = 1 // of the second of two
+	if _, err := Call[int](t.Context(), nodes[0].Family(""), IntID(id), 1); err != nil {
+		t.Fatal(err)
+	}
+	m := nodes[0].members
+	p := m.sessions.peer(nodes[1].addr.Name)
+	now := m.view.Load()
+	v := newView(slices.Clone(now.peers), map[*peer]bool{p: true}, now.routing)
+	v.gossip, v.roll = now.gossip, newRollCall()
+
+	lost := p.session.Load()
+	lost.Shut()
+	for p.session.Load() == lost {
+		runtime.Gosched() // the other one dials again in less than a millisecond
+	}
+	nodes[0].callRoll(v)
+	if holders := append(v.roll.unsure, v.roll.holders[key{"", IntID(id)}]...); !slices.Contains(holders, p) {
+		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.text)
 	}
 }

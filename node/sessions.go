@@ -42,6 +42,7 @@ type peer struct {
 	self     bool
 	session  atomic.Pointer[wire.Session] // nil if there is none
 	lost     atomic.Bool                  // the last session broke, or the last dial failed
+	refused  atomic.Bool                  // no session has come since the last dial failed
 	health   healths
 	relays   relays
 	exchange *exchange              // guarded by members.mu
@@ -240,6 +241,7 @@ func (s *sessions) run(p *peer, d *dial, addr string) {
 	if err != nil && p.session.Load() == nil && !errors.Is(err, wire.Leaving) {
 		changed = s.loseLocked(p, err)
 	}
+	p.refused.Store(err != nil && p.session.Load() == nil)
 	s.mu.Unlock()
 	d.session, d.err = ws, err
 	close(d.done)
@@ -278,6 +280,7 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 		keep, drop = drop, ws
 	}
 	back := p.lost.Swap(false)
+	p.refused.Store(false)
 	p.relays.reset()
 	s.noteLocked(p, "")
 	s.wg.Go(func() { s.watch(p, ws) })

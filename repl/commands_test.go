@@ -32,16 +32,16 @@ func TestCommands(t *testing.T) {
 		{"x = request(1)\ninvalidate(1), invalidate(1), invalidate(1, kind=\"price\")", "(True, False, False)"},
 		{"x = request([1, 2])\n[(w.id, w.stopped) for w in stop([1, 5])], [w.invalidated for w in invalidate(range(1, 4))]", "([(1, True), (5, False)], [False, True, False])"},
 		{"[(w.id, w.invalidated, w.error) for w in invalidate([1, \"lost\"])]", "[(1, False, None), (\"lost\", None, \"unreachable (unknown)\")]"},
-		{"why(1)", `id       1, kind default, whose workers live for 5s
+		{"why(1)", `id       1, of kind default, whose workers live for 5s
 owner    2@127.0.0.1 (alive)
-why      1 mod 3 = 1: seat 1, from 0, of 3 members, in the view of epoch abc
-worker   none lives at 2@127.0.0.1; a request would start one there
-if lost  1@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
-		{"x = request(3)\nprint(why(3))", `id       3, kind default, whose workers live for 5s
+why          1 mod 3 = 1: index 1 in the sorted list of 3 members (view abc)
+worker       none; a request would start one on 2@127.0.0.1
+if it fails  1@127.0.0.1 takes over when all members know it; until then each node answers its own requests, marked degraded`},
+		{"x = request(3)\nprint(why(3))", `id       3, of kind default, whose workers live for 5s
 owner    1@127.0.0.1 (alive)
-why      3 mod 3 = 0: seat 0, from 0, of 3 members, in the view of epoch abc
-worker   lives at 1@127.0.0.1 since 1s, for another 4s; 12 calls answered from its value, 1 call waits
-if lost  2@127.0.0.1 would stand in once all know, and until then each node for itself, degraded`},
+why          3 mod 3 = 0: index 0 in the sorted list of 3 members (view abc)
+worker       running on 1@127.0.0.1 for 1s, expires in 4s; 12 calls answered from its value, 1 call waits
+if it fails  2@127.0.0.1 takes over when all members know it; until then each node answers its own requests, marked degraded`},
 		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m41s

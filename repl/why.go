@@ -23,7 +23,7 @@ func (sh *Shell) why(r *request) (starlark.Value, error) {
 	return explain(e), nil
 }
 
-// explain tells what an Explanation says.
+// explain shows an Explanation: attributes for programs, lines for people.
 func explain(e node.Explanation) *account {
 	a := &account{kind: "explanation"}
 	a.set("id", idValue(e.ID))
@@ -42,50 +42,50 @@ func explain(e node.Explanation) *account {
 	a.set("serial", starlark.Bool(e.Serial))
 	a.set("apart", starlark.Bool(e.Apart))
 
-	a.say("id", fmt.Sprintf("%s, kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
+	a.say("id", fmt.Sprintf("%s, of kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
-	a.say("why", fmt.Sprintf("%s: seat %d, from 0, of %d members, in the view of epoch %s", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
+	a.say("why", fmt.Sprintf("%s: index %d in the sorted list of %d members (view %s)", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
 	if e.Via != "" {
-		a.say("via", e.Via+" passes requests on: this node cannot reach "+e.Owner)
+		a.say("via", "requests go through "+e.Via+", because this node cannot reach "+e.Owner)
 	}
 	sayWorker(a, e)
+	meanwhile := "each node answers its own requests, marked degraded"
+	if e.Serial {
+		meanwhile = "calls wait"
+	}
 	switch {
-	case e.StandIn != "" && e.Serial && e.State == node.Failed:
-		a.say("now", "the owner is lost: "+e.StandIn+" stands in once all know, and until then calls wait")
-	case e.StandIn != "" && e.Serial:
-		a.say("if lost", e.StandIn+" would stand in once all know, and until then calls wait")
 	case e.StandIn == "":
-		a.say("if lost", "no other node lives that could stand in")
+		a.say("if it fails", "no other node is alive to take over")
 	case e.State == node.Failed:
-		a.say("now", "the owner is lost: "+e.StandIn+" stands in once all know, and until then each node for itself, degraded")
+		a.say("now", "the owner has failed: "+e.StandIn+" takes over when all members know it; until then "+meanwhile)
 	default:
-		a.say("if lost", e.StandIn+" would stand in once all know, and until then each node for itself, degraded")
+		a.say("if it fails", e.StandIn+" takes over when all members know it; until then "+meanwhile)
 	}
 	return a
 }
 
-// sayWorker tells what lives where the request would go.
+// sayWorker describes the worker on the node that would get the request.
 func sayWorker(a *account, e node.Explanation) {
 	w := e.Worker
 	age, ttl, hits, queue := starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None), starlark.Value(starlark.None)
 	switch {
 	case !e.Live && e.Serial && e.Apart:
-		a.say("worker", "none lives at "+e.Asked+", and none starts: the node was disconnected, and its cluster may serve the id")
+		a.say("worker", "none, and none starts on "+e.Asked+": it was disconnected, and its former cluster may serve the id")
 		a.say("go on", "connect(...) to that cluster, or alone()")
 	case !e.Live && e.Serial:
-		a.say("worker", "none lives at "+e.Asked+"; a call would start one there")
+		a.say("worker", "none; a call would start one on "+e.Asked)
 	case e.Loading && e.Serial:
-		a.say("worker", fmt.Sprintf("lives at %s and is busy; %s", e.Asked, counted(w.Queue, "call waits", "calls wait")))
+		a.say("worker", fmt.Sprintf("busy on %s; %s", e.Asked, counted(w.Queue, "call waits", "calls wait")))
 	case e.Live && e.Serial:
-		a.say("worker", fmt.Sprintf("lives at %s since %s, for another %s; %s",
-			e.Asked, shortly(w.Age), shortly(w.TTL), counted(w.Hits, "call answered", "calls answered")))
+		a.say("worker", fmt.Sprintf("running on %s for %s, %s; %s",
+			e.Asked, shortly(w.Age), expiry(w.TTL), counted(w.Hits, "call answered", "calls answered")))
 	case !e.Live:
-		a.say("worker", "none lives at "+e.Asked+"; a request would start one there")
+		a.say("worker", "none; a request would start one on "+e.Asked)
 	case e.Loading:
-		a.say("worker", fmt.Sprintf("lives at %s and loads since %s; %s", e.Asked, shortly(w.Age), counted(w.Queue, "call waits", "calls wait")))
+		a.say("worker", fmt.Sprintf("loading on %s for %s; %s", e.Asked, shortly(w.Age), counted(w.Queue, "call waits", "calls wait")))
 	default:
-		a.say("worker", fmt.Sprintf("lives at %s since %s, for another %s; %s from its value, %s",
-			e.Asked, shortly(w.Age), shortly(w.TTL), counted(w.Hits, "call answered", "calls answered"), counted(w.Queue, "call waits", "calls wait")))
+		a.say("worker", fmt.Sprintf("running on %s for %s, %s; %s from its value, %s",
+			e.Asked, shortly(w.Age), expiry(w.TTL), counted(w.Hits, "call answered", "calls answered"), counted(w.Queue, "call waits", "calls wait")))
 	}
 	if e.Live {
 		age, ttl = seconds(w.Age), seconds(w.TTL)
@@ -95,6 +95,14 @@ func sayWorker(a *account, e node.Explanation) {
 	a.set("ttl", ttl)
 	a.set("hits", hits)
 	a.set("queue", queue)
+}
+
+// expiry says when a worker ends that has d left.
+func expiry(d time.Duration) string {
+	if left := shortly(d); left != "forever" {
+		return "expires in " + left
+	}
+	return "never expires"
 }
 
 func counted[N int | uint64](n N, one, many string) string {

@@ -23,11 +23,11 @@ func TestWhyOfSerialKinds(t *testing.T) {
 		e    node.Explanation
 		want []string
 	}{
-		"idle":  {idle, []string{"lives at 2@h", "3 calls answered", "1@h would stand in once all know, and until then calls wait"}},
-		"busy":  {busy, []string{"lives at 2@h and is busy; 2 calls wait"}},
-		"none":  {none, []string{"none lives at 2@h; a call would start one there"}},
-		"apart": {apart, []string{"none lives at 2@h, and none starts: the node was disconnected", "alone()"}},
-		"lost":  {lost, []string{"the owner is lost: 1@h stands in once all know, and until then calls wait"}},
+		"idle":  {idle, []string{"running on 2@h", "expires in 1s", "3 calls answered", "1@h takes over when all members know it; until then calls wait"}},
+		"busy":  {busy, []string{"busy on 2@h; 2 calls wait"}},
+		"none":  {none, []string{"none; a call would start one on 2@h"}},
+		"apart": {apart, []string{"none, and none starts on 2@h: it was disconnected", "alone()"}},
+		"lost":  {lost, []string{"the owner has failed: 1@h takes over when all members know it; until then calls wait"}},
 	} {
 		text := explain(c.e).String()
 		for _, want := range c.want {

@@ -159,16 +159,16 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 
 // told says in a sentence what an explanation says.
 func told(e node.Explanation) string {
-	s := fmt.Sprintf("%s: seat %d, from 0, of %d members is that of %s (%s); ", e.Rule, e.Index, e.Members, e.Owner, e.State)
+	s := fmt.Sprintf("%s: %s (%s) is at index %d in the sorted list of %d members; ", e.Rule, e.Owner, e.State, e.Index, e.Members)
 	switch {
 	case e.Apart && e.Serial && !e.Live:
-		return s + "none starts: this node is apart from the cluster that it was disconnected from"
+		return s + "no worker starts: this node was disconnected, and its former cluster may serve the id"
 	case !e.Live:
-		return s + "no worker lives at " + e.Asked
+		return s + "no worker runs on " + e.Asked
 	case e.Loading && e.Serial:
-		return s + "a worker is busy at " + e.Asked
+		return s + "a worker is busy on " + e.Asked
 	case e.Loading:
-		return s + "a worker loads at " + e.Asked
+		return s + "a worker is loading on " + e.Asked
 	}
-	return s + fmt.Sprintf("a worker lives at %s for another %v", e.Asked, e.Worker.TTL.Round(time.Millisecond))
+	return s + fmt.Sprintf("a worker runs on %s and expires in %v", e.Asked, e.Worker.TTL.Round(time.Millisecond))
 }

@@ -22,7 +22,7 @@ func TestAccounts(t *testing.T) {
 		"/v1/why/7": `{"id":"7","kind":"price","owner":"2@127.0.0.1","rule":"7 mod 3 = 1","index":1,"members":3,"epoch":"ffffffffffffffff","state":"stuck",` +
 			`"stand_in":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,"apart":false,` +
 			`"worker":{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1},"ttl_ms":5000,` +
-			`"text":"7 mod 3 = 1: seat 1, from 0, of 3 members is that of 2@127.0.0.1 (stuck); a worker lives at 2@127.0.0.1 for another 4s"}`,
+			`"text":"7 mod 3 = 1: 2@127.0.0.1 (stuck) is at index 1 in the sorted list of 3 members; a worker runs on 2@127.0.0.1 and expires in 4s"}`,
 		"/healthz": "ok",
 		"/readyz":  "ok",
 	} {
@@ -32,19 +32,19 @@ func TestAccounts(t *testing.T) {
 	}
 	f := newFake()
 	f.why.Live, f.why.StandIn = false, ""
-	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker lives at") || strings.Contains(got, "stand_in") || strings.Contains(got, `"worker"`) {
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker runs on") || strings.Contains(got, "stand_in") || strings.Contains(got, `"worker"`) {
 		t.Error(got)
 	}
 	f.why.Live, f.why.Loading = true, true
-	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "a worker loads at") || !strings.Contains(got, `"loading":true`) {
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "a worker is loading on") || !strings.Contains(got, `"loading":true`) {
 		t.Error(got)
 	}
 	f.why.Serial = true
-	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "a worker is busy at") || !strings.Contains(got, `"serial":true`) {
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "a worker is busy on") || !strings.Contains(got, `"serial":true`) {
 		t.Error(got)
 	}
 	f.why.Live, f.why.Apart = false, true
-	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "none starts: this node is apart") || !strings.Contains(got, `"apart":true`) {
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker starts: this node was disconnected") || !strings.Contains(got, `"apart":true`) {
 		t.Error(got)
 	}
 	f = newFake()

@@ -19,7 +19,7 @@ func TestCall(t *testing.T) {
 			"id value node cached degraded error\n 1 0 2@127.0.0.1 false false\n 2 source failed: only 0 (ran)"},
 		{`[(r.value, r.json, r.ttl, r.stale) for r in call([2], -5, kind="account")]`, "[(None, None, None, None)]"},
 		{"[(r.json, r.ttl, r.stale) for r in request([1])]", "[(200, 4.0, False)]"},
-		{`h(GenServer.call)`, "call(id, message, kind)\n send a message to the one worker of an id, or of many at once, and show what it answers\n" +
+		{`h(GenServer.call)`, "call(id, message, kind)\n send a message to the worker of an id, or of many ids at once, and show its answer\n" +
 			" for example: call(7, \"deposit 5\", kind=\"account\"); call(7, {\"amount\": 5}, kind=\"account\").json[\"balance\"]\n also: GenServer.call"},
 		{`call(7, {}, kind="echo")` + "\ni", `{"{}", 2@127.0.0.1}
 value       {"{}", 2@127.0.0.1}

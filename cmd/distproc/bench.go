@@ -70,7 +70,7 @@ Ctrl-C ends it early; the results are printed all the same. Exit status: 1 if a 
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	b.connection.register(f)
-	f.StringSliceVar(&b.join, "join", nil, "ask the cluster of the first of these nodes that is there, `NAME@HOST,…`; with --direct=false ask all of these")
+	f.StringSliceVar(&b.join, "join", nil, "ask the cluster of these nodes, `NAME@HOST,…`: attach to the first that can be reached, or with --direct=false to all of them")
 	f.BoolVar(&b.direct, "direct", true, "ask the owners of ids, all over the cluster; if false the nodes of --join ask them")
 	f.IntVar(&b.load.Concurrency, "concurrency", 50, "callers")
 	f.IntVar(&b.load.Batch, "batch", 1, "requests that a caller makes at once; when all are answered it makes the next ones")

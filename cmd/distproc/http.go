@@ -30,7 +30,7 @@ func (w *web) register(f *pflag.FlagSet) {
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
 	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
 	f.DurationVar(&w.delay, "drain-delay", time.Second, "how long a node that ends still answers HTTP while /readyz says 503 and connections close after an answer; more than a balancer needs to notice")
-	f.StringSliceVar(&w.hosts, "http-host", nil, "`NAMES` by which a proxy on this machine asks for a gateway on loopback; others are refused")
+	f.StringSliceVar(&w.hosts, "http-host", nil, "Host headers, `NAMES`, to accept besides localhost when --http is on loopback; for a reverse proxy on this machine")
 }
 
 // A webServer is a gateway that has its address already, and waits for its node.

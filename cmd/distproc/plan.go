@@ -16,7 +16,7 @@ func planCommand() *cobra.Command {
 	var ids int
 	cmd := &cobra.Command{
 		Use:     "plan --nodes NAMES [--add NAMES] [--remove NAMES]",
-		Short:   "Tell how many ids a change of the members would move",
+		Short:   "Show how many ids a change of the members would move",
 		Example: "  distproc plan --nodes 1@a,2@b,3@c --add 4@d",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -191,7 +191,7 @@ func TestTableLimits(t *testing.T) {
 		table.learn(list, epoch)
 		slices.Reverse(list)
 	}
-	if got := len(table.members(epoch)); got != 1500+1 { // this node, and as many others as the README says
+	if got := len(table.members(epoch)); got != 1500+1 { // this node, and as many others as node/README.md says
 		t.Errorf("%d seats", got)
 	}
 	if got := len(table.snapshot(epoch)); got > maxSeats+maxFarewells+1 {

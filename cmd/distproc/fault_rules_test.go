@@ -111,6 +111,11 @@ func TestFaultRules(t *testing.T) {
 	heap := func(h *history, bytes uint64) {
 		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes})
 	}
+	queue := func(h *history, busy time.Duration) {
+		begin := 25*second + 20*time.Millisecond
+		message(h, 2).Err, message(h, 2).span = "deadline exceeded", span{begin, begin + second}
+		h.Processes[0].Served[7] = &servedEntry{7, 90, 6, 4, span{begin, begin + busy}, false}
+	}
 	program := func(h *history, entries ...programEntry) { h.Processes[2].Programs = entries }
 	checkRules(t, []ruleTest{
 		{"nothing", func(*history) {}, nil},
@@ -250,6 +255,8 @@ func TestFaultRules(t *testing.T) {
 			message(h, 2).End = 25 * second
 			misuse(h, faultGreedy, 0)
 		}, []rule{ruleThrough}},
+		{"a message waits behind others", func(h *history) { queue(h, 901*time.Millisecond) }, nil},
+		{"a message waits behind others that take less time", func(h *history) { queue(h, 890*time.Millisecond) }, []rule{ruleThrough}},
 		{"two servers while a client is greedy", func(h *history) {
 			server(h, 2, 9, span{25 * second, 26 * second})
 			misuse(h, faultGreedy, 0)

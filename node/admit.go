@@ -62,7 +62,7 @@ func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.He
 		return taken(wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation})
 	}
 	if m.parting() {
-		return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+		return m.leaving()
 	}
 	if m.outranked.Load() {
 		return m.rank()
@@ -108,6 +108,27 @@ func (m *members) otherAnswers(ctx context.Context, p *peer, h wire.Hello) uint6
 		return 0
 	}
 	return ws.Peer().Incarnation
+}
+
+// leaving is the refusal of a node that leaves its cluster. It names the incarnation that
+// leaves, because another process may have the same name and address.
+func (m *members) leaving() *wire.Error {
+	h := m.hello()
+	return &wire.Error{
+		Code: wire.Leaving, Outcome: wire.NotRun,
+		Members: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}},
+	}
+}
+
+// leaves reports whether a dial of p failed with err because p leaves its cluster. Another
+// process may have p's name and address, and leave.
+func (m *members) leaves(p *peer, err error) bool {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok || e.Code != wire.Leaving || len(e.Members) != 1 {
+		return false
+	}
+	w, seat := e.Members[0], m.sessions.seated(p)
+	return w.Name == seat.Name && w.Incarnation == seat.Incarnation
 }
 
 // taken is the refusal of a node whose name is that of w.

@@ -205,10 +205,12 @@ func (n *Node) heldBy(ctx context.Context, v *view, p *peer, k key) (held bool) 
 func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, answer any) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		s, err := n.members.sessions.dial(ctx, p)
+		leaves := err != nil && n.members.leaves(p, err)
 		if err == nil {
 			err = s.Do(ctx, op, args, answer)
+			leaves = errors.Is(err, wire.Leaving)
 		}
-		if err == nil || errors.Is(err, wire.Leaving) || v.failed(p) || n.members.view.Load().roll != v.roll || !sleep(ctx, wait) {
+		if err == nil || leaves || v.failed(p) || n.members.view.Load().roll != v.roll || !sleep(ctx, wait) {
 			return err
 		}
 	}

@@ -274,3 +274,40 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	defer w.mu.Unlock()
 	return w.b.Write(p)
 }
+
+// TestTwinsFarewell dials a member at an address that leads to another process of its name,
+// which leaves: the member keeps its seat. Only its own farewell ends that.
+func TestTwinsFarewell(t *testing.T) {
+	t.Parallel()
+	const seated = 5 // incarnation of the member
+	for _, leaver := range []uint64{seated + 1, seated} {
+		n := startNode(t, "1@"+testHost(), Kind{})
+		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
+		l, err := wire.Listen(n.addr.Host+":0", n.members.creds, wire.Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				in, err := l.Accept()
+				if err != nil {
+					return
+				}
+				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: NotRun, Members: []wire.Member{w}})
+			}
+		}()
+		giveSeat(n, wire.Hello{Name: w.Name, Addr: l.Addr().String(), Incarnation: seated})
+		name, err := ParseName(w.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := wireRequest("", IntID(1))
+		if _, err := n.sessionFor(t.Context(), n.members.view.Load().peer(name), &request); !errors.Is(err, ErrLeaving) {
+			t.Errorf("the session to a node that leaves: %v", err)
+		}
+		if left := n.members.view.Load().peer(name) == nil; left != (leaver == seated) {
+			t.Errorf("after a farewell of incarnation %d the seat of %d is gone: %t", leaver, seated, left)
+		}
+	}
+}

@@ -399,7 +399,7 @@ func (n *Node) accept() {
 		}
 		n.wg.Go(func() {
 			if n.closing.Load() && in.Hello.Role != wire.RoleLink {
-				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
+				in.Refuse(n.members.leaving())
 				return
 			}
 			switch in.Hello.Role {

@@ -154,7 +154,7 @@ func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (
 		return nil, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
 	}
 	s, err := n.members.sessions.get(ctx, p)
-	if errors.Is(err, wire.Leaving) {
+	if err != nil && n.members.leaves(p, err) {
 		n.members.left(n.members.sessions.seated(p))
 	}
 	return s, err

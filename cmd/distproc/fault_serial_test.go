@@ -143,23 +143,27 @@ func (r *report) checkMessage(p *processHistory, c *callEntry) {
 	if failed && c.End < h.End {
 		r.Recovered = max(r.Recovered, c.End-h.lastChange(c.End))
 	}
-	queued := strings.Contains(c.Err, "deadline exceeded") && r.busy(c.ID, c.span) > took*9/10
-	if took > callTime || failed && !h.shaken(c.End) && !queued {
+	if took > callTime || failed && !h.shaken(c.End) && !r.queued(c, took) {
 		r.violate(ruleThrough, "%s", name())
 	}
 }
 
-// busy returns for how much of a time servers of an id ran messages. A message that waits
-// all the while is not lost: more are sent than a slow machine can run.
-func (r *report) busy(id int64, in span) (busy time.Duration) {
+// queued reports whether a message, which failed after it took some time, waited while
+// servers of its id ran others. Then it is not lost: more are sent than a slow machine can
+// run.
+func (r *report) queued(c *callEntry, took time.Duration) bool {
+	if !strings.Contains(c.Err, "deadline exceeded") {
+		return false
+	}
+	var busy time.Duration
 	for _, runs := range r.served {
 		for _, run := range runs {
-			if run.ID == id {
-				busy += in.shared([]span{run.span})
+			if run.ID == c.ID {
+				busy += c.shared([]span{run.span})
 			}
 		}
 	}
-	return busy
+	return busy > took*9/10
 }
 
 // answers reports whether the answer to c is that of the run.

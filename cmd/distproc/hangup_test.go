@@ -77,9 +77,14 @@ func startHangup(t *testing.T, terminal bool, command ...string) *hangupTest {
 func pollable(t *testing.T, f *os.File) *os.File {
 	t.Helper()
 	defer f.Close()
+	// A process that another test starts just now must not get it: the terminal would stay.
+	syscall.ForkLock.RLock()
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err == nil {
 		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err == nil {
 		err = syscall.SetNonblock(fd, true)
 	}
 	if err != nil {

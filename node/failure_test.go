@@ -311,3 +311,25 @@ func TestTwinsFarewell(t *testing.T) {
 		}
 	}
 }
+
+// TestTwinIsApart compares members with a process that has a member's name and is apart: the
+// member keeps its seat, unless it is that process that has left it.
+func TestTwinIsApart(t *testing.T) {
+	t.Parallel()
+	const seated = 5 // incarnation of the member
+	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
+		n := startNode(t, "1@"+testHost(), Kind{})
+		m := n.members
+		w := wire.Member{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: seated}
+		giveSeat(n, wire.Hello{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation})
+		name, err := ParseName(w.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Incarnation = seated + 2
+		told := tellMessage{Apart: true, Former: former, List: []wire.Member{w}}
+		if parted := m.hasParted(m.swim(), m.view.Load().peer(name), told); parted != want || (m.view.Load().peer(name) == nil) != want {
+			t.Errorf("a process that was incarnation %d is the member: %t, want %t", former, parted, want)
+		}
+	}
+}

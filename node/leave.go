@@ -211,7 +211,7 @@ func (m *members) part() error {
 	old := m.swim()
 	old.Close()
 	m.mu.Lock()
-	m.self.Incarnation = uint64(time.Now().UnixNano())
+	m.former, m.self.Incarnation = m.self.Incarnation, uint64(time.Now().UnixNano())
 	self := m.self
 	m.mu.Unlock()
 	m.sessions.retireAll() // from now on none of the former incarnation is registered
@@ -236,6 +236,13 @@ func (m *members) part() error {
 	m.mu.Unlock()
 	m.log.Info("left the cluster; no server of a serial kind starts until the node is connected again")
 	return nil
+}
+
+// formerly returns the incarnation that this node had before it left its cluster, or 0.
+func (m *members) formerly() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.former
 }
 
 // parting reports whether this node is leaving its cluster.

@@ -40,6 +40,7 @@ type members struct {
 	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
 	parts  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
 	apart  bool           // this node has left so, and no member that it has met since is not apart; guarded by mu
+	former uint64         // the incarnation before this node left its cluster; guarded by mu
 	ended  bool           // guarded by mu
 }
 

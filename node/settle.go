@@ -60,6 +60,10 @@ type tellMessage struct {
 	Digest uint64
 	List   []wire.Member
 	Apart  bool // the sender is apart, and is to be joined by name only; see apart.go
+
+	// Former is the incarnation that the sender had in the cluster which it has left to be
+	// apart; 0 if it has left none, or is of an older version.
+	Former uint64
 }
 
 // maxTold is how many members one message may list, those that have left included.
@@ -121,10 +125,10 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return err
 	}
 	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart()}, boundedTell(&theirs)); err != nil {
+	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart(), Former: m.formerly()}, boundedTell(&theirs)); err != nil {
 		return err
 	}
-	if theirs.Apart && m.hasParted(g, p, theirs.List) {
+	if theirs.Apart && m.hasParted(g, p, theirs) {
 		return nil // else it would be a member again
 	}
 	m.learn(g, theirs.List)
@@ -135,15 +139,16 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 	if agreed {
 		return nil
 	}
-	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Apart: m.staysApart()}, nil)
+	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Apart: m.staysApart(), Former: m.formerly()}, nil)
 }
 
-// hasParted reports whether p, which is apart and lists these members, has left the seat that it has here.
-// Its farewell has not come yet; hasParted takes it in.
-func (m *members) hasParted(g *gossip.Gossip, p *peer, list []wire.Member) bool {
+// hasParted reports whether p, which is apart, has left the seat that it has here. Its
+// farewell has not come yet; hasParted takes it in. Another process of p's name may have
+// answered, which has left a seat of its own.
+func (m *members) hasParted(g *gossip.Gossip, p *peer, t tellMessage) bool {
 	seat := m.sessions.seated(p)
-	later := slices.ContainsFunc(list, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
-	if !later || m.view.Load().peer(p.name) != p {
+	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
+	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.view.Load().peer(p.name) != p {
 		return false
 	}
 	seat.State = wire.Left
@@ -208,7 +213,7 @@ func (m *members) serveTell(s *wire.Session, t tellMessage) (any, error) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
-	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart()}
+	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart(), Former: m.formerly()}
 	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSeat(from)) {
 		m.reunite(v.gossip)
 	}

@@ -158,6 +158,7 @@ var differs = []struct {
 	{regexp.MustCompile(`\{\d+, `), "{N, "},       // values of the source random
 	{regexp.MustCompile(`"value":\d+`), "N"},      //
 	{regexp.MustCompile(`\d+(\.\d+)?/s`), "RATE"}, // of requests
+	{regexp.MustCompile(`seed \d+`), "seed N"},
 	{regexp.MustCompile(`\b[0-9a-f]{10,16}\b`), "HEX"},
 	{regexp.MustCompile(` +`), " "},
 }

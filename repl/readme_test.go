@@ -11,8 +11,8 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// TestReadme compares the README's list of commands with the table, and looks for every function
-// that the README names.
+// TestReadme compares the README's list of commands with the table, and looks for every
+// function that the README names.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("README.md")
@@ -30,7 +30,8 @@ func TestReadme(t *testing.T) {
 	if got, _, _ := strings.Cut("| command |"+rest, "\n\n"); got+"\n" != want {
 		t.Errorf("README.md has\n%s\nwant\n%s", got, want)
 	}
-	known = append(known, "", "distproc", "iex", "IEx.configure", "timer.tc", "rpc.call") // prompts, and iex
+	// Prompts, and what iex has.
+	known = append(known, "", "distproc", "iex", "IEx.configure", "timer.tc", "rpc.call")
 	for _, call := range regexp.MustCompile(`([A-Za-z_.]+)\(`).FindAllStringSubmatch(string(data), -1) {
 		name := strings.Trim(call[1], ".")
 		if _, builtin := starlark.Universe[name]; !builtin && !slices.Contains(known, name) {

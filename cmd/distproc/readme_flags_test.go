@@ -119,15 +119,16 @@ func flagsIn(cell string) (flags []listedFlag) {
 	return flags
 }
 
-// checkDefault compares a value in the tables with the default of a flag. In the first one a name in
-// capital letters stands for any value, and false is what turns a flag off.
+// checkDefault compares a value in the tables with the default of a flag. In the first one
+// a name in capital letters stands for any value, and false is what turns a flag off.
 func checkDefault(t *testing.T, command, value string, flag *pflag.Flag) {
 	t.Helper()
 	placeholder := strings.HasSuffix(value, "…") || strings.ToUpper(value) == value && strings.ToLower(value) != value
 	switch {
 	case value == "" && slices.Contains([]string{"", "0", "false", "[]"}, flag.DefValue), placeholder:
 	case value == "false" && flag.DefValue == "true":
-	case flag.Name == "timing" && value == "local", flag.Name == "log-level" && value == "info": // it depends
+	// These two depend on the host, and on the command.
+	case flag.Name == "timing" && value == "local", flag.Name == "log-level" && value == "info":
 	case value != flag.DefValue && value+"0s" != flag.DefValue: // 10m is 10m0s
 		t.Errorf("the default of %s --%s is %q, but the table says %q", command, flag.Name, flag.DefValue, value)
 	}
@@ -222,7 +223,8 @@ func TestReadmeKinds(t *testing.T) {
 	}
 }
 
-// TestReadmeLinks follows the links within the repository, and checks the size of the first document.
+// TestReadmeLinks follows the links within the repository, and checks the size of the
+// first document.
 func TestReadmeLinks(t *testing.T) {
 	t.Parallel()
 	if n := len(readDocument(t, "README.md")); n > 9<<10 {

@@ -15,9 +15,9 @@ import (
 
 var promptLine = regexp.MustCompile(`^distproc\(\S+\)\d+> (.*)$`)
 
-// session runs the commands of a block: lines that begin with "$ ". Nodes run until the end of the
-// block. A shell reads the lines after its prompts. The output of each command is compared, except
-// for what differs each time.
+// session runs the commands of a block: lines that begin with "$ ". Nodes run until the
+// end of the block. A shell reads the lines after its prompts. The output of each command
+// is compared, except for what differs each time.
 func (r *reader) session(b *block) {
 	r.sessions++
 	var nodes []*exec.Cmd
@@ -103,8 +103,8 @@ func (r *reader) await(what string, done func() bool) bool {
 	return true
 }
 
-// A typist types the lines of a session. Like a person, it takes so long for the line after a
-// connect or a start that all nodes know of each other by then.
+// A typist types the lines of a session. Like a person, it takes so long for the line
+// after a connect or a start that all nodes know of each other by then.
 type typist struct {
 	lines []string
 	waits bool
@@ -163,7 +163,8 @@ var differs = []struct {
 	{regexp.MustCompile(` +`), " "},
 }
 
-// ofBench matches what also differs in the output of bench: all numbers, and the picture after them.
+// ofBench matches what also differs in the output of bench: all numbers, and the picture
+// after them.
 var ofBench = regexp.MustCompile(`(?s)\n\n.*| [\d.]+`)
 
 func masked(line, text string) string {

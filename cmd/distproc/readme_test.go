@@ -16,12 +16,14 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// documents are the README files of the repository, each beside the code that it is about.
+// documents are the README files of the repository, each beside the code that it is
+// about.
 var documents = []string{
 	"README.md", "repl/README.md", "cmd/distproc/README.md", "node/README.md", "node/gateway/README.md",
 }
 
-// notRun are the commands of the documents that no test here runs, by their beginning, with the reason.
+// notRun are the commands of the documents that no test here runs, by their beginning,
+// with the reason.
 var notRun = map[string]string{
 	"git clone ":               "needs the network",
 	"./demo.sh":                "a step of .ci/run, with the tests",
@@ -29,8 +31,8 @@ var notRun = map[string]string{
 	"bash .ci/bench/members\n": "measures for minutes",
 }
 
-// TestReadme runs the scripts, sessions and programs of each document, from its beginning to its
-// end, and compares their output.
+// TestReadme runs the scripts, sessions and programs of each document, from its beginning
+// to its end, and compares their output.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	for _, document := range documents {

@@ -43,7 +43,8 @@ func TestReadmeRoutes(t *testing.T) {
 	}
 }
 
-// TestReadmeMetrics compares the README's table of metrics with an exposition of all of them.
+// TestReadmeMetrics compares the README's table of metrics with an exposition of all of
+// them.
 func TestReadmeMetrics(t *testing.T) {
 	t.Parallel()
 	exposition, err := os.ReadFile("../metrics/testdata/exposition.txt")

@@ -122,8 +122,9 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTableTwins has b know the first of two processes of a name, and c the second, which leaves. What serf makes of
-// that is about the name, but neither takes it for the first's own word, nor is told so by the other.
+// TestTableTwins has b know the first of two processes of a name, and c the second, which
+// leaves. What serf makes of that is about the name, but neither takes it for the first's
+// own word, nor is told so by the other.
 func TestTableTwins(t *testing.T) {
 	first := wire.Member{Name: "x", Addr: "x:1", Incarnation: 3}
 	second := wire.Member{Name: "x", Addr: "y:1", Incarnation: 4}
@@ -191,7 +192,7 @@ func TestTableLimits(t *testing.T) {
 		table.learn(list, epoch)
 		slices.Reverse(list)
 	}
-	if got := len(table.members(epoch)); got != 1500+1 { // this node, and as many others as node/README.md says
+	if got := len(table.members(epoch)); got != 1500+1 { // others as node/README.md says
 		t.Errorf("%d seats", got)
 	}
 	if got := len(table.snapshot(epoch)); got > maxSeats+maxFarewells+1 {
@@ -232,8 +233,8 @@ func TestTableOrder(t *testing.T) {
 	})
 }
 
-// Whatever serf says, a table that has learned what another knows learns nothing from it any more, and two
-// that nobody's serf contradicts agree.
+// Whatever serf says, a table that has learned what another knows learns nothing from it
+// any more, and two that nobody's serf contradicts agree.
 func TestTableExchange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := newTestTable(), newTestTable()

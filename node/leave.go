@@ -238,13 +238,6 @@ func (m *members) part() error {
 	return nil
 }
 
-// formerly returns the incarnation that this node had before it left its cluster, or 0.
-func (m *members) formerly() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.former
-}
-
 // parting reports whether this node is leaving its cluster.
 func (m *members) parting() bool {
 	m.mu.Lock()

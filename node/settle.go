@@ -125,7 +125,7 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 		return err
 	}
 	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), Apart: m.staysApart(), Former: m.formerly()}, boundedTell(&theirs)); err != nil {
+	if err := ws.Do(ctx, opTell, m.tell(g), boundedTell(&theirs)); err != nil {
 		return err
 	}
 	if theirs.Apart && m.hasParted(g, p, theirs) {
@@ -139,7 +139,17 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 	if agreed {
 		return nil
 	}
-	return ws.Do(ctx, opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot(), Apart: m.staysApart(), Former: m.formerly()}, nil)
+	ours := m.tell(g)
+	ours.List = g.Snapshot()
+	return ws.Do(ctx, opTell, ours, nil)
+}
+
+// tell returns what this node tells of itself, and the digest of the members that g tells of.
+func (m *members) tell(g *gossip.Gossip) tellMessage {
+	m.mu.Lock()
+	former := m.former
+	m.mu.Unlock()
+	return tellMessage{Digest: g.Digest(), Apart: m.staysApart(), Former: former}
 }
 
 // hasParted reports whether p, which is apart, has left the seat that it has here. Its
@@ -213,7 +223,7 @@ func (m *members) serveTell(s *wire.Session, t tellMessage) (any, error) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
-	answer := tellMessage{Digest: v.gossip.Digest(), Apart: m.staysApart(), Former: m.formerly()}
+	answer := m.tell(v.gossip)
 	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSeat(from)) {
 		m.reunite(v.gossip)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -138,6 +139,11 @@ func (h *hangupTest) awaitEnd() {
 // TestHangup has SIGHUP read --config again, and end a node only if its terminal is gone.
 func TestHangup(t *testing.T) {
 	t.Parallel()
+	// The tests may run under nohup. A process does not inherit that a signal is ignored from
+	// one that receives it.
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(received) })
 	node := func(args ...string) []string {
 		return append([]string{"distproc", "node", "--name", "1@" + testHost()}, args...)
 	}

@@ -62,7 +62,7 @@ func startAtTerminal(t *testing.T, args ...string) *screen {
 // await waits until all of the words have come, after what was waited for before.
 func (s *screen) await(words ...string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		s.mu.Lock()
 		text := s.text.String()[s.seen:]
 		at, found := 0, true

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -29,7 +30,8 @@ type benchReport struct {
 	Interrupted  bool             `json:"interrupted"`
 }
 
-// finish waits until distproc bench has ended, and returns its report and its exit status.
+// finish waits until distproc bench has ended, and returns its report and its exit
+// status.
 func (p *process) finish() (r benchReport, status int) {
 	p.t.Helper()
 	var last string
@@ -44,8 +46,8 @@ func (p *process) finish() (r benchReport, status int) {
 	return r, p.cmd.ProcessState.ExitCode()
 }
 
-// startBench starts distproc bench with less than 20 callers on a node, and waits until there are more workers than that:
-// then some callers have had answers.
+// startBench starts distproc bench with less than 20 callers on a node, and waits until
+// there are more workers than that: then some callers have had answers.
 func startBench(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := start(t, append([]string{"bench", "--join", name, "--json"}, args...)...)
@@ -68,15 +70,15 @@ func TestBenchJSON(t *testing.T) {
 	}
 }
 
-// TestBenchInterrupted sends SIGINT, and SIGTERM, while a node is paused: results come at once, with what was not answered, and the status is 0.
+// TestBenchInterrupted sends SIGINT, and SIGTERM, while a node is paused: results come
+// before the node is taken for lost, with what was not answered, and the status is 0.
 func TestBenchInterrupted(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		name := "1@" + testHost()
 		n := startNode(t, name)
 		p := startBench(t, name, "--duration", "5m", "--concurrency", "7")
 		n.pause()
-		time.Sleep(200 * time.Millisecond) // so that all callers wait
-		began := time.Now()
+		time.Sleep(time.Second) // so that all callers wait; after 3 s they would take the node for lost
 		if err := p.cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
@@ -84,43 +86,48 @@ func TestBenchInterrupted(t *testing.T) {
 		if status != 0 || *r.Requests == 0 || *r.Errors != 0 || r.Unanswered != 7 || !r.Interrupted {
 			t.Errorf("%v: exit status %d, %d requests, %d errors, %d unanswered\n%s", signal, status, *r.Requests, *r.Errors, r.Unanswered, p.log)
 		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("%v: the end took %v", signal, took)
-		}
 	}
 }
 
-// TestBenchOutlivesItsNode kills the node with kill -9, and starts it again: errors are counted, the rest is answered.
+// TestBenchOutlivesItsNode kills the node with kill -9, and starts it again: errors are
+// counted, the rest is answered.
 func TestBenchOutlivesItsNode(t *testing.T) {
 	name := "1@" + testHost()
 	n := startNode(t, name)
-	p := startBench(t, name, "--duration", "3s", "--concurrency", "4")
+	p := startBench(t, name, "--duration", "5m", "--concurrency", "4")
 	n.cmd.Process.Kill()
 	n.cmd.Wait()
 	startNode(t, name)
+	start(t, "repl", "--attach", name).awaitAnswer("print(len(workers()) > 20)", "True")
+	p.cmd.Process.Signal(os.Interrupt)
 	r, status := p.finish()
 	unreachable := r.ErrorsByCode["unreachable"]
-	if status != 1 || unreachable == 0 || unreachable != *r.Errors || *r.Requests <= *r.Errors || unreachable > 4*320 { // callers pause 10 ms
-		t.Errorf("exit status %d, %d requests, errors %v", status, *r.Requests, r.ErrorsByCode)
+	if status != 1 || unreachable == 0 || unreachable != *r.Errors || *r.Requests <= *r.Errors || float64(unreachable) > 4*107**r.Seconds { // callers pause 10 ms
+		t.Errorf("exit status %d, %d requests in %g s, errors %v", status, *r.Requests, *r.Seconds, r.ErrorsByCode)
 	}
 	if log := p.log.String(); !strings.Contains(log, `msg="node down`) || !strings.Contains(log, "requests failed") {
 		t.Errorf("it says %s", log)
 	}
 }
 
-// TestBenchDirect kills an owner with kill -9, and then the node that it is attached to: no request fails.
+// TestBenchDirect kills an owner with kill -9, and then the node that it is attached to:
+// no request fails.
 func TestBenchDirect(t *testing.T) {
 	host := testHost()
 	first := startNode(t, "1@"+host)
 	second := startNode(t, "2@"+host, "--join", "1@"+host)
 	startNode(t, "3@"+host, "--join", "1@"+host)
 	start(t, "repl", "--attach", "1@"+host).awaitAnswer("print(len(nodes()))", "3")
-	p := startBench(t, "1@"+host, "--duration", "4s", "--concurrency", "8")
-	for _, n := range []*process{second, first} {
+	third := start(t, "repl", "--attach", "3@"+host)
+	third.awaitAnswer("print(len(nodes()))", "3")
+	p := startBench(t, "1@"+host, "--duration", "5m", "--concurrency", "8")
+	for i, n := range []*process{second, first} {
 		n.cmd.Process.Kill()
 		n.cmd.Wait()
-		time.Sleep(time.Second) // so that the other nodes see that
+		third.awaitAnswer("print(len(nodes()))", []string{"2", "1"}[i])
 	}
+	time.Sleep(time.Second) // of load
+	p.cmd.Process.Signal(os.Interrupt)
 	r, status := p.finish()
 	if status != 0 || *r.Errors != 0 || *r.Requests < 1000 {
 		t.Errorf("exit status %d, %d requests, errors %v\n%s", status, *r.Requests, r.ErrorsByCode, p.log)
@@ -135,7 +142,7 @@ func TestBenchAtTerminal(t *testing.T) {
 	name := "1@" + testHost()
 	n := startNode(t, name)
 	s := startAtTerminal(t, "bench", "--join", name, "--duration", "5m")
-	s.await("0.2s  ", " requests  ", " per second  0 errors", "\r", "0.4s  ", " requests  ")
+	s.await(".", "s  ", " requests  ", " per second  0 errors", "\r", ".", "s  ", " requests  ")
 	n.cmd.Process.Kill()
 	n.cmd.Wait()
 	s.await("\r", "level=WARN msg=\"node down", "\n", " per second  ", " errors")

@@ -117,7 +117,7 @@ func (h *hangupTest) hangUp(gone bool) {
 
 func (h *hangupTest) awaitLog(text string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(h.log.String(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(h.log.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("%q does not come; there is:\n%s", text, h.log)
 		}
@@ -131,7 +131,7 @@ func (h *hangupTest) awaitEnd() {
 		if err != nil {
 			h.t.Errorf("it ends with %v:\n%s", err, h.log)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		h.t.Fatalf("it does not end:\n%s", h.log)
 	}
 }
@@ -193,7 +193,7 @@ func TestHangupUnderNohup(t *testing.T) {
 	h := startHangup(t, true, "sh", "-c", `trap "" HUP; exec distproc node --name "$0" --config CONFIG >"$1" 2>&1 </dev/null`, "1@"+testHost(), log)
 	await := func(text string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 			data, _ := os.ReadFile(log)
 			if strings.Contains(string(data), text) {
 				return

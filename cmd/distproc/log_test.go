@@ -42,7 +42,7 @@ func startLogging(t *testing.T, stderr *os.File) (*exec.Cmd, *node.Client) {
 // use makes many requests and ends the node.
 func use(t *testing.T, cmd *exec.Cmd, c *node.Client, requests int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for i := range requests {
 		if _, err := c.Request(ctx, node.IntID(i)); err != nil {

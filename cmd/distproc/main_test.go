@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"distproc": main, "distproc-fault": faultNode})
 }
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 var hosts atomic.Int32
 
 // testHost returns a loopback address of this test's own, so that nodes can have their usual ports.
@@ -52,7 +55,7 @@ func TestScripts(t *testing.T) {
 // listening waits until something listens on each address.
 func listening(ts *testscript.TestScript, neg bool, addrs []string) {
 	for _, addr := range addrs {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 			conn, err := net.Dial("tcp", addr)
 			if err == nil {
 				conn.Close()
@@ -77,7 +80,7 @@ func hangup(ts *testscript.TestScript, neg bool, args []string) {
 // retry runs a command until it prints what its last argument says.
 func retry(ts *testscript.TestScript, neg bool, args []string) {
 	want := args[len(args)-1] + "\n"
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		cmd := exec.Command(args[0], args[1:len(args)-1]...)
 		cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "DISTPROC_COOKIE="+ts.Getenv("DISTPROC_COOKIE"))
 		out, err := cmd.Output()
@@ -163,7 +166,7 @@ func (p *process) awaitPort(name string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", addr.HostPort())
 		if err == nil {
 			conn.Close()
@@ -190,7 +193,7 @@ func (p *process) ask(line string) string {
 // awaitAnswer asks until the answer is the wanted one.
 func (p *process) awaitAnswer(line, want string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		got := p.ask(line)
 		if got == want {
 			return

@@ -62,7 +62,7 @@ func TestProgramFromPipe(t *testing.T) {
 				if c.signal == nil && err != nil {
 					t.Error(err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("it still waits")
 			}
 		})

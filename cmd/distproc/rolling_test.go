@@ -19,7 +19,7 @@ func TestRollingRestart(t *testing.T) {
 	var addrs []string
 	run := func(i int) {
 		nodes[i] = startNode(t, names[i], "--join", names[(i+1)%3], "--http", addrs[i], "--drain-delay", "2s")
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			resp, err := http.Get("http://" + addrs[i] + "/readyz")
 			if err == nil {
 				resp.Body.Close()

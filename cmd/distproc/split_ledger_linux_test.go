@@ -160,7 +160,7 @@ func (l *ledger) begun(node string) (n int) {
 }
 
 // tellTime is how long it may take from when a call begins until its program has recorded so.
-const tellTime = time.Second
+const tellTime = 2 * time.Second
 
 // check compares what the programs have recorded with what their callers were told.
 func (l *ledger) check() {

@@ -157,10 +157,10 @@ func askFor(client *http.Client, req *http.Request) (code int, answer string, er
 	return resp.StatusCode, string(b), err
 }
 
-// await waits until check returns nil, for at most 10 s.
+// await waits until check returns nil, for at most a minute.
 func await(t *testing.T, check func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		err := check()
 		if err == nil {
 			return

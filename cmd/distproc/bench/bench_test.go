@@ -270,7 +270,7 @@ func TestOpenLoopIsPunctual(t *testing.T) {
 		t.Skip("elsewhere a timer of Go is what there is")
 	}
 	best := time.Hour
-	for range 20 {
+	for began := time.Now(); time.Since(began) < 20*time.Second; {
 		c := config(noop)
 		c.Concurrency, c.Rate, c.Requests, c.timers = 10, 250, 25, false
 		r := Run(t.Context(), c)

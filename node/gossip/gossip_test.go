@@ -290,6 +290,16 @@ func TestJoinTwin(t *testing.T) {
 	n.see(within, []*node{first, c}, []*node{first, c}, nil)
 }
 
+// status returns what serf at v knows of another node.
+func status(v, other *node) serf.MemberStatus {
+	for _, m := range v.g.serf.Members() {
+		if m.Name == other.name {
+			return m.Status
+		}
+	}
+	return serf.StatusNone
+}
+
 // A member that others take for gone hears of it when it compares tables with one of them, if not before.
 func TestRefute(t *testing.T) {
 	n := newNetwork(t, Local)
@@ -313,11 +323,21 @@ func TestRefute(t *testing.T) {
 		Incarnation uint32
 		Node, From  string
 	}{1000, first.name, first.name})
-	first.g.transport.sieve.sift(dead, time.Now()) // so that it does not reach it
+	for _, b := range [][]byte{leave, dead} {
+		first.g.transport.sieve.sift(b, time.Now()) // so that it does not reach it
+	}
 	for _, v := range rest {
-		for _, b := range [][]byte{leave, dead} {
+		send := func(b []byte) {
 			v.g.transport.packets <- &memberlist.Packet{Buf: b, From: nodeAddr("9@h"), Timestamp: time.Now()}
 		}
+		send(leave)
+		// Of two packets that wait memberlist takes the later one first.
+		for began := time.Now(); status(v, first) != serf.StatusLeaving; time.Sleep(time.Millisecond) {
+			if time.Since(began) > within {
+				t.Fatalf("%s takes %s for %v", v.name, first.name, status(v, first))
+			}
+		}
+		send(dead)
 	}
 	n.see(within, rest, rest, nil)
 	first.exchange(t.Context(), first.g, rest[0].self)

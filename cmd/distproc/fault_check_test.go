@@ -18,6 +18,7 @@ const (
 	lateCall   = time.Second             // a call when all faults have long been met
 	staleSlack = 100 * time.Millisecond  // by which an answer may be older than it should be, or than it says
 	travelTime = 2 * time.Second         // and one that is handed over: nobody knows how long it is on its way
+	viewTime   = 5 * time.Second         // until a direct client that did not meet a fault itself asks who is a member
 	ageSlack   = 250 * time.Millisecond  // by which a worker may be older than its run
 )
 
@@ -199,6 +200,9 @@ func (r *report) checkTime(c *callEntry, took time.Duration, name func() string)
 		if f.Begin <= c.Begin+slowCall {
 			cause = i
 		}
+		if f.Kind == faultStarved && f.overlaps(c.span) {
+			change = c.Begin // at times it runs, so nobody knows it as failed
+		}
 		for _, at := range []time.Duration{f.Begin, f.End} {
 			if f.trouble().End > 0 && at <= c.End {
 				change = max(change, at)
@@ -209,7 +213,11 @@ func (r *report) checkTime(c *callEntry, took time.Duration, name func() string)
 	if took > slowest {
 		r.violate(ruleSlow, "%s", name())
 	}
-	if took > lateCall && c.Begin > change+slowest {
+	known := change + slowest
+	if c.By == directClient {
+		known += viewTime
+	}
+	if took > lateCall && c.Begin > known {
 		r.violate(ruleLate, "%s", name())
 	}
 }
@@ -243,8 +251,8 @@ func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() st
 	held := span{min(run.Begin, c.End-c.Age), c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
-	if ranOn == c.Node && c.Begin < r.history.Faults[0].End {
-		slack += travelTime // while nodes start, an answer may be handed over, and back
+	if ranOn == c.Node && c.Cached && r.history.troubled(span{run.Begin, c.End}, 0) {
+		slack += travelTime // it may have been handed over, and back
 	}
 	if ranOn != c.Node {
 		r.Stale = max(r.Stale, late)

@@ -141,6 +141,17 @@ func TestFaultRules(t *testing.T) {
 		{"a slow call long after the fault", func(h *history) {
 			call(h, 1).Begin -= 2 * second
 		}, []rule{ruleLate}},
+		{"a slow call of a direct client that has not met the fault", func(h *history) {
+			call(h, 1).Begin, call(h, 1).By = call(h, 1).Begin-2*second, directClient
+			pause(h, 2)
+		}, nil},
+		{"a slow call of a direct client long after the fault", func(h *history) {
+			call(h, 1).Begin, call(h, 1).By = call(h, 1).Begin-2*second, directClient
+		}, []rule{ruleLate}},
+		{"a slow call while a node hardly runs", func(h *history) {
+			call(h, 1).Begin -= 2 * second
+			h.Processes[2].Stalls = []span{{17 * second, 26 * second}}
+		}, nil},
 		{"an answer of no process", func(h *history) { call(h, 0).Value = 9 << 32 }, []rule{ruleRun}},
 		{"an answer of no run", func(h *history) { call(h, 0).Value = 77 }, []rule{ruleRun}},
 		{"an answer of another id's run", func(h *history) { call(h, 0).ID = 6 }, []rule{ruleRun}},
@@ -163,6 +174,11 @@ func TestFaultRules(t *testing.T) {
 			call(h, 1).End += 40 * time.Millisecond
 			call(h, 1).Age = 0
 		}, []rule{ruleAge}},
+		{"an answer that was handed over and back", func(h *history) {
+			c := call(h, 0)
+			c.Begin, c.End = c.Begin+500*time.Millisecond, c.End+500*time.Millisecond
+			c.Cached, c.Age = true, 300*time.Millisecond
+		}, nil},
 		{"an answer that seems too old", func(h *history) { call(h, 1).Age += second }, []rule{ruleAge}},
 		{"a degraded answer in a whole cluster", func(h *history) { call(h, 1).Degraded = true }, []rule{ruleDegraded}},
 		{"two runs at once", func(h *history) { h.Processes[0].Runs[2] = &runEntry{2, 4, h.Processes[0].Runs[1].span, false} },

@@ -76,6 +76,7 @@ type report struct {
 	history *history
 	served  map[int64][]placedRun // by message
 	stopped map[int][]span        // when a process of a node did not run; 0 is the clients'
+	starved map[int][]span        // when a process of a node hardly ran
 }
 
 func (r *report) violate(rule rule, format string, args ...any) {
@@ -94,6 +95,15 @@ func check(h *history) *report {
 	}
 	for i, spans := range r.stopped {
 		r.stopped[i] = inOrder(spans)
+	}
+	r.starved = map[int][]span{}
+	for _, f := range h.Faults {
+		if f.Kind == faultStarved {
+			r.starved[f.Nodes[0]] = append(r.starved[f.Nodes[0]], f.span)
+		}
+	}
+	for i, spans := range r.starved {
+		r.starved[i] = inOrder(spans)
 	}
 	r.checkServers()
 	for i, p := range h.Processes {
@@ -168,7 +178,7 @@ func (r *report) checkCall(p *processHistory, c *callEntry) {
 	took := c.End - c.Begin - c.shared(r.stopped[p.Node], r.stopped[max(c.Via, p.Node)])
 	if excused := h.excused(p, c); !excused {
 		r.checkTime(c, took, name)
-		if c.Err != "" && !(c.Brief && strings.Contains(c.Err, "deadline exceeded")) {
+		if c.Err != "" && !c.hurried() {
 			r.Failed++
 			r.violate(ruleFailed, "%s", name())
 		}
@@ -248,7 +258,8 @@ func (r *report) checkAnswer(c *callEntry, name func() string) {
 // checkAge checks that the answer of a run on a node was not too old. When a node answered, the worker had not expired,
 // and that was after the call began. A worker whose run takes longer than the TTL answers those who wait.
 func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() string) {
-	held := span{min(run.Begin, c.End-c.Age), c.End}.shared(r.stopped[ranOn], r.stopped[c.Node]) // in the middle of that
+	held := span{min(run.Begin, c.End-c.Age), c.End}.shared( // in the middle of that
+		r.stopped[ranOn], r.stopped[c.Node], r.starved[ranOn], r.starved[c.Node])
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
 	if ranOn == c.Node && c.Cached && r.history.troubled(span{run.Begin, c.End}, 0) {

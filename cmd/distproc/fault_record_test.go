@@ -64,6 +64,11 @@ type callEntry struct {
 	Degraded bool          `json:",omitempty"`
 }
 
+// hurried reports whether a call failed only because its caller had no patience.
+func (c *callEntry) hurried() bool {
+	return c.Brief && (strings.Contains(c.Err, "deadline exceeded") || strings.Contains(c.Err, "no answer yet"))
+}
+
 // A viewEntry is what a node thinks of the cluster from then on.
 type viewEntry struct {
 	At   time.Duration

@@ -179,6 +179,17 @@ func TestFaultRules(t *testing.T) {
 			c.Begin, c.End = c.Begin+500*time.Millisecond, c.End+500*time.Millisecond
 			c.Cached, c.Age = true, 300*time.Millisecond
 		}, nil},
+		{"an old answer of a node that hardly runs", func(h *history) {
+			c := call(h, 1)
+			c.Begin, c.End, c.Age, c.Cached = c.Begin+second, c.End+second, c.Age+second, false
+			h.Processes[0].Stalls = []span{{25*second + 500*time.Millisecond, 27 * second}}
+		}, nil},
+		{"a failed call in a hurry while its node is being dialled", func(h *history) {
+			call(h, 2).Err = "2@a: unreachable: no answer yet"
+		}, nil},
+		{"a failed call that had time while its node was being dialled", func(h *history) {
+			call(h, 0).Err = "2@a: unreachable: no answer yet"
+		}, []rule{ruleFailed}},
 		{"an answer that seems too old", func(h *history) { call(h, 1).Age += second }, []rule{ruleAge}},
 		{"a degraded answer in a whole cluster", func(h *history) { call(h, 1).Degraded = true }, []rule{ruleDegraded}},
 		{"two runs at once", func(h *history) { h.Processes[0].Runs[2] = &runEntry{2, 4, h.Processes[0].Runs[1].span, false} },

@@ -135,8 +135,7 @@ func (r *report) checkMessage(p *processHistory, c *callEntry) {
 		r.MessageErrors[c.Outcome]++
 	}
 	took := c.End - c.Begin - c.shared(r.stopped[p.Node], r.stopped[max(c.Via, p.Node)])
-	hurry := c.Brief && strings.Contains(c.Err, "deadline exceeded")
-	failed := c.Err != "" && c.Outcome != node.Ran && !hurry
+	failed := c.Err != "" && c.Outcome != node.Ran && !c.hurried()
 	if h.excused(p, c) {
 		return
 	}

@@ -153,7 +153,7 @@ const maxRange = 10_000_000
 
 func boundedRange(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
 	v, err := starlark.Call(t, starlark.Universe["range"], args, kw)
-	if err == nil && starlark.Len(v) > maxRange {
+	if starlark.Len(v) > maxRange {
 		return nil, fmt.Errorf("range: %d numbers, of at most %d; use while", starlark.Len(v), maxRange)
 	}
 	return v, err

@@ -361,3 +361,21 @@ func TestAlone(t *testing.T) {
 		t.Errorf("%q, %v; want %q", out, err, want)
 	}
 }
+
+// TestDurationIsRounded shows no more digits than a reader wants.
+func TestDurationIsRounded(t *testing.T) {
+	for in, want := range map[time.Duration]string{
+		1234567890:     "1.235s",
+		time.Second:    "1s",
+		123456789:      "123.46ms",
+		1234567:        "1.23ms",
+		123456:         "123µs",
+		12345:          "12µs",
+		1234:           "1.234µs",
+		61 * time.Hour: "61h0m0s",
+	} {
+		if got := duration(in).String(); got != want {
+			t.Errorf("%d ns: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -285,8 +286,8 @@ func TestLongExpressions(t *testing.T) {
 func TestHelpShowsEveryCommand(t *testing.T) {
 	out, _, _ := run(t, Config{}, "h")
 	for _, c := range commands() {
-		if !strings.Contains(out, c.usage) || !strings.Contains(out, c.help) {
-			t.Errorf("h() does not show %s", c.usage)
+		if line := fmt.Sprintf("%-20s  %s\n", c.usage, c.help); !strings.Contains(out, line) {
+			t.Errorf("h() does not show %q, with its help in the column of the others", line)
 		}
 		for _, name := range append(c.aliases, c.name()) {
 			if out, errs, _ := run(t, Config{}, "h("+name+")"); !strings.Contains(out, c.example) {

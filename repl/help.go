@@ -34,7 +34,7 @@ func (sh *Shell) help(r *request) (starlark.Value, error) {
 	if b, ok := of.(*starlark.Builtin); ok {
 		out = b.Name() + ", a function of Starlark"
 	}
-	if a, ok := of.(starlark.HasAttrs); ok && len(a.AttrNames()) > 0 {
+	if a, ok := of.(starlark.HasAttrs); ok {
 		out += " with ." + strings.Join(a.AttrNames(), " .")
 	}
 	sh.println(out)

@@ -38,7 +38,7 @@ func (sh *Shell) info(r *request) (starlark.Value, error) {
 		a.say("length", fmt.Sprint(n))
 	}
 	sh.sayPlace(a, r, v)
-	if attrs, ok := v.(starlark.HasAttrs); ok && len(attrs.AttrNames()) > 0 {
+	if attrs, ok := v.(starlark.HasAttrs); ok {
 		a.say("attributes", "."+strings.Join(attrs.AttrNames(), " ."))
 	}
 	sh.println(a.styled(sh.style))

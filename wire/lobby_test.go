@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -312,13 +313,14 @@ func TestUnprovedBytes(t *testing.T) {
 	defer far.Close()
 	n := newLobby().admit(far, time.Now().Add(time.Minute))
 	go io.Copy(near, zeroes{})
-	if got, err := io.Copy(io.Discard, io.LimitReader(n, 1<<20)); err != errTooMuch || got != maxClientHello {
+	slow := iotest.OneByteReader(n) // it meets each limit from one byte below
+	if got, err := io.Copy(io.Discard, io.LimitReader(slow, 1<<20)); err != errTooMuch || got != maxClientHello {
 		t.Errorf("%d bytes of a ClientHello, %v; want %d, %v", got, err, maxClientHello, errTooMuch)
 	}
 	if _, err := onHello(&tls.ClientHelloInfo{Conn: n}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.Copy(io.Discard, io.LimitReader(n, 1<<20)); err != errTooMuch || got != maxUnproved {
+	if got, err := io.Copy(io.Discard, io.LimitReader(slow, 1<<20)); err != errTooMuch || got != maxUnproved {
 		t.Errorf("%d bytes before the proof, %v; want %d, %v", got, err, maxUnproved, errTooMuch)
 	}
 	n.trust()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"reflect"
 	"strconv"
@@ -173,6 +174,32 @@ func TestOutcome(t *testing.T) {
 			}
 			cancel()
 		}
+	}
+}
+
+// TestWithdrawnIsOver takes a batch with a call that its caller withdrew: nobody makes it, and it
+// is not pending.
+func TestWithdrawnIsOver(t *testing.T) {
+	made := 0
+	_, s := pair(t, echo{}, handler{call: func(c Call) {
+		made++
+		c.Reply(&Reply{})
+	}})
+	batches := 1
+	s.answers.receive(func(v any) error {
+		if batches--; batches < 0 {
+			return io.EOF
+		}
+		b := v.(*callBatch)
+		for i := range uint64(3) {
+			b.add(i+1, &Request{}, long)
+		}
+		b.void(1)
+		pack(b.Seq)
+		return nil
+	}, new(uint64))
+	if _, open := s.answers.served(); made != 2 || open != 0 {
+		t.Errorf("%d of 3 calls were made, %d are pending; want 2, 0", made, open)
 	}
 }
 

@@ -415,3 +415,32 @@ func TestDirectApart(t *testing.T) {
 		t.Errorf("alone: %+v, %v", reply, err)
 	}
 }
+
+// TestFormerPeers has a node leave its cluster while calls to its peers go on. It does not dial them:
+// one that has not heard that it left would take it back.
+func TestFormerPeers(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{Source: func(_ context.Context, id ID) (Value, error) { return IntValue(1), nil }})
+	a, b := nodes[0], nodes[1]
+	p := a.members.view.Load().peer(b.addr.Name)
+	if err := a.part(true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.members.sessions.dial(t.Context(), p); !errors.Is(err, ErrLeaving) {
+		t.Errorf("dial of a peer of the cluster that it has left: %v, want %v", err, ErrLeaving)
+	}
+	await(t, func() error {
+		if p.session.Load() != nil {
+			return errors.New("the session to a former peer is still there")
+		}
+		return nil
+	})
+	var reply Reply
+	if _, err := a.requestFrom(t.Context(), p, DefaultKind, IntID(1), false, &reply); err != nil || reply.Node != a.name {
+		t.Errorf("a call that was about to ask a former peer: %v, answered by %q, want %s", err, reply.Node, a.name)
+	}
+	if c := a.Connect(t.Context(), b.Self()); c[0].Err != nil {
+		t.Fatal(c[0].Err)
+	}
+	awaitView(t, nodes...)
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -208,25 +209,18 @@ func (m *members) beginParting() bool {
 // part leaves the cluster and starts another one, apart.
 func (m *members) part() error {
 	m.leave()
-	old := m.swim()
-	old.Close()
+	m.swim().Close()
 	m.mu.Lock()
 	m.former, m.self.Incarnation = m.self.Incarnation, uint64(time.Now().UnixNano())
 	self := m.self
 	m.mu.Unlock()
-	m.sessions.retireAll() // from now on none of the former incarnation is registered
+	m.sessions.leave()
 	g, err := m.newGossip(self)
 	if err != nil {
 		m.log.Error("left the cluster, and cannot be a member any more; start the node again", "err", err)
 		return err
 	}
-	m.mu.Lock()
-	ended := m.ended
-	if !ended {
-		m.gossip, m.apart = g, true
-	}
-	m.mu.Unlock()
-	if ended {
+	if !m.startAnew(g) {
 		g.Close()
 		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
 	}
@@ -236,6 +230,20 @@ func (m *members) part() error {
 	m.mu.Unlock()
 	m.log.Info("left the cluster; no server of a serial kind starts until the node is connected again")
 	return nil
+}
+
+// startAnew makes g the gossip of this node, which is apart from now on. It reports whether this node still runs.
+func (m *members) startAnew(g *gossip.Gossip) bool {
+	m.making.Lock()
+	defer m.making.Unlock()
+	m.mu.Lock()
+	ended := m.ended
+	if !ended {
+		m.gossip, m.apart = g, true
+	}
+	m.mu.Unlock()
+	m.sessions.leave() // again, as a view that was just being made has given peers their former seats
+	return !ended
 }
 
 // parting reports whether this node is leaving its cluster.

@@ -52,6 +52,7 @@ type peer struct {
 	addr        string
 	incarnation uint64
 	hasSeat     bool
+	former      bool // of a cluster that this node has left, and not met since
 	alive       bool // has a seat, and the cluster can reach it
 	up          bool // as the log says
 	dial        *dial
@@ -109,7 +110,7 @@ func (s *sessions) seat(p *peer, addr string, incarnation uint64, alive bool) {
 	if p.incarnation != incarnation && p.incarnation != 0 || alive && !p.alive {
 		p.redialLocked() // it has started anew, or is back
 	}
-	p.addr, p.incarnation, p.hasSeat, p.alive = addr, incarnation, true, alive
+	p.addr, p.incarnation, p.hasSeat, p.former, p.alive = addr, incarnation, true, false, alive
 	if p.lost.Load() && alive && !p.self {
 		s.startRedialingLocked(p)
 	}
@@ -120,6 +121,7 @@ func (s *sessions) seat(p *peer, addr string, incarnation uint64, alive bool) {
 func (s *sessions) introduce(p *peer, addr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p.former = false
 	if p.addr == "" || p.session.Load() == nil {
 		p.addr = addr
 	}
@@ -197,7 +199,7 @@ func (s *sessions) dial(ctx context.Context, p *peer) (*wire.Session, error) {
 	case ws != nil:
 		return ws, nil
 	case d == nil:
-		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		return nil, s.why()
 	}
 	select {
 	case <-d.done:
@@ -207,11 +209,15 @@ func (s *sessions) dial(ctx context.Context, p *peer) (*wire.Session, error) {
 	}
 }
 
-// begin returns the session to p, or the dial in progress, which it starts if there is none. It returns neither if no session
-// comes in any more.
+// begin returns the session to p, or the dial in progress, which it starts if there is none. It returns
+// neither if no session comes in any more, or if this node has left p's cluster: p may still have it for
+// a member, and would take it back.
 func (s *sessions) begin(p *peer) (*wire.Session, *dial) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.former {
+		return nil, nil
+	}
 	if ws := p.session.Load(); ws != nil || s.ended {
 		return ws, nil
 	}
@@ -221,6 +227,16 @@ func (s *sessions) begin(p *peer) (*wire.Session, *dial) {
 		s.wg.Go(func() { s.run(p, d, addr) })
 	}
 	return nil, p.dial
+}
+
+// why returns why begin has returned neither.
+func (s *sessions) why() *wire.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 }
 
 // run dials, and ends d.
@@ -264,12 +280,12 @@ func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) 
 		ws.Close()
 		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	if ws.Own().Incarnation != s.hello().Incarnation { // it began before this node left its cluster
+	p := s.peerLocked(name)
+	if p.former || ws.Own().Incarnation != s.hello().Incarnation { // it began before this node left its cluster
 		s.mu.Unlock()
 		ws.Close()
 		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
-	p := s.peerLocked(name)
 	keep, drop := ws, p.session.Load()
 	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation
 	// A dial that crossed the other one began before that succeeded.
@@ -370,8 +386,15 @@ func (s *sessions) each(f func(context.Context, *peer, *wire.Session)) {
 	}
 }
 
-// retireAll retires all sessions.
-func (s *sessions) retireAll() {
+// leave retires all sessions. No peer is dialled any more that is not introduced, or has no new seat.
+func (s *sessions) leave() {
+	s.mu.Lock()
+	for _, p := range s.peers {
+		if !p.self {
+			p.former, p.alive = true, false
+		}
+	}
+	s.mu.Unlock()
 	s.each(func(_ context.Context, p *peer, ws *wire.Session) { s.retire(p, ws) })
 }
 

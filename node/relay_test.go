@@ -330,3 +330,18 @@ func TestLateIsNotDegraded(t *testing.T) {
 		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.has(id))
 	}
 }
+
+// TestRelayOrder has a call to one of the members go unanswered: it is the last one to be asked for a relay.
+func TestRelayOrder(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 4, Kind{})
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	p := cutOff(a, b)
+	v := a.members.view.Load()
+	v.peer(c.addr.Name).health.doubt.Store(true)
+	for range 20 {
+		if list := a.relaysTo(p); len(list) != 2 || list[1].text != c.Self() {
+			t.Fatalf("of %d relays the last is not %s", len(list), c.Self())
+		}
+	}
+}

@@ -135,17 +135,15 @@ func start(c Config, p pace) (*Gossip, error) {
 	conf.Logger = newLogger(c.Logger)
 	conf.MemberlistConfig.Logger = conf.Logger
 	conf.MemberlistConfig.Transport = g.transport
-	g.wg.Go(g.drain)
-	g.wg.Go(g.notify)
-	g.wg.Go(g.warn)
 	var err error
 	if g.serf, err = serf.Create(conf); err != nil {
 		g.cancel()
 		_ = g.transport.Shutdown() // it never fails
-		close(g.stopped)
-		g.wg.Wait()
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
+	g.wg.Go(g.drain)
+	g.wg.Go(g.notify)
+	g.wg.Go(g.warn)
 	g.wg.Go(g.maintain)
 	g.wg.Go(g.confirm)
 	g.wg.Go(g.exchangeNow)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -446,4 +449,15 @@ func TestJoinErrors(t *testing.T) {
 	if _, err := Start(Config{Self: wire.Member{Name: "a b", Addr: "x:1"}, Logger: n.log}); err == nil {
 		t.Error("a node has a bad name")
 	}
+}
+
+// TestStartFails has an address that no packet has room for: nothing that was begun goes on.
+func TestStartFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		self := wire.Member{Name: "1@h", Addr: strings.Repeat("h", 600) + ":1", Incarnation: 1}
+		if g, err := Start(Config{Self: self, Logger: slog.New(slog.DiscardHandler)}); err == nil {
+			g.Close()
+			t.Error("started")
+		}
+	})
 }

@@ -1,9 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -114,3 +117,33 @@ func TestClosedNode(t *testing.T) {
 type serverFunc func(context.Context, Value) (Value, error)
 
 func (f serverFunc) Call(ctx context.Context, message Value) (Value, error) { return f(ctx, message) }
+
+// TestFlushTellsOfLost gives up a flush of no answers, and one of an answer on its way: only that is told.
+func TestFlushTellsOfLost(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		var mu sync.Mutex
+		var log bytes.Buffer
+		text := slog.NewTextHandler(lockedWriter{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if lost {
+			n.handover.send = func(ctx context.Context, _ string, _ []handedOver) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			n.handover.owner = func(ID) (string, bool) { return "2@h", true }
+			n.handover.add(answers(0, 1, "1"))
+			cancel()
+		}
+		n.flush(ctx)
+		cancel()
+		n.Close(t.Context()) // which flushes once more, and writes the log out
+		if told := strings.Contains(log.String(), "not all answers were handed over"); told != lost {
+			t.Errorf("answers are lost: %v, told: %v", lost, told)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -11,23 +10,37 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// cutOff has a and b lose their session for good, while the others reach both. It returns b as a has it.
+// cutOff has a and b lose their session, and each dial of the other one fail, while the others reach both. It returns
+// b as a has it.
 func cutOff(a, b *Node) *peer {
-	lose(b, a)
-	return lose(a, b)
+	failed := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, NotRun, "cut off")}
+	close(failed.done)
+	there, here := setDial(b, a, failed), setDial(a, b, failed)
+	for _, p := range []*peer{there, here} {
+		if s := p.session.Swap(nil); s != nil {
+			s.Close()
+		}
+		p.lost.Store(true)
+	}
+	return here
 }
 
-func lose(a, b *Node) *peer {
-	p := a.members.sessions.peer(b.addr.Name)
-	a.members.sessions.mu.Lock()
-	p.addr = "127.0.0.1:1" // where nobody listens
-	a.members.sessions.mu.Unlock()
-	if s := p.session.Load(); s != nil {
-		s.Close()
+// setDial makes d each dial of b by a from now on. It returns b as a has it.
+func setDial(a, b *Node, d *dial) *peer {
+	s := a.members.sessions
+	p := s.peer(b.addr.Name)
+	for {
+		s.mu.Lock()
+		free := p.dial == nil || isDone(p.dial.done)
+		if free {
+			p.dial = d
+		}
+		s.mu.Unlock()
+		if free {
+			return p
+		}
+		time.Sleep(time.Millisecond)
 	}
-	p.session.Store(nil)
-	p.lost.Store(true)
-	return p
 }
 
 // idAt returns an id that belongs to n.
@@ -297,15 +310,8 @@ func TestRelaysMissed(t *testing.T) {
 func TestRelayInAHurry(t *testing.T) {
 	nodes := startCluster(t, 2, Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	p := lose(c, b)
-	c.members.sessions.mu.Lock()
-	p.addr = silent.Addr().String()
-	c.members.sessions.mu.Unlock()
+	p := cutOff(c, b)
+	setDial(c, b, &dial{done: make(chan struct{})}) // without an answer
 	p.lost.Store(false)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -325,7 +331,7 @@ func TestLateIsNotDegraded(t *testing.T) {
 	id := idAt(t, b)
 	var reply Reply
 	request := wireRequest("", id)
-	err := c.aroundOrHere(ctx, id, lose(c, b), &request, Unknown, &reply)
+	err := c.aroundOrHere(ctx, id, cutOff(c, b), &request, Unknown, &reply)
 	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != Unknown || reply.Degraded || c.registry.has(id) {
 		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.has(id))
 	}

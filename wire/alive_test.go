@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -150,5 +151,15 @@ func TestIdle(t *testing.T) {
 	case <-link.Done():
 	case <-time.After(4500*time.Millisecond - time.Since(start)):
 		t.Error("the link goes on")
+	}
+}
+
+// TestPingGivenUp measures nothing when nobody waits for it.
+func TestPingGivenUp(t *testing.T) {
+	a, _ := pair(t, echo{}, echo{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if took, err := a.Ping(ctx); took != 0 || !errors.Is(err, Canceled) {
+		t.Errorf("ping = %v, %v; want 0, %v", took, err, Canceled)
 	}
 }

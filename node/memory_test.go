@@ -15,6 +15,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"pgregory.net/rapid"
 )
 
@@ -372,5 +373,19 @@ func TestReplacedValuesGo(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestDefaultMaxMemory is a quarter of what the process may have.
+func TestDefaultMaxMemory(t *testing.T) {
+	most, err := memlimit.FromSystem()
+	if limit, e := memlimit.FromCgroup(); e == nil && (err != nil || limit < most) {
+		most, err = limit, nil
+	}
+	if err != nil {
+		t.Skip("nothing tells what memory there is: ", err)
+	}
+	if got := defaultMaxMemory(); got != int64(most/4) {
+		t.Errorf("%d bytes of %d, want a quarter", got, most)
 	}
 }

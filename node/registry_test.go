@@ -472,3 +472,19 @@ func orRandom(k Kind) Kind {
 func testRegistry(kind Kind, node string, waiting int64) *registry {
 	return newRegistry(DefaultKind, orRandom(kind), node, &room{size: waiting}, new(values), slog.New(slog.DiscardHandler))
 }
+
+// TestClosedRegistryIsForgotten closes a registry whose worker lives on: no timer keeps it in memory.
+func TestClosedRegistryIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRegistry(Kind{Source: func(context.Context, ID) (Value, error) { return IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)
+		if _, err := r.request(t.Context(), IntID(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r.sweeper.timer == nil || r.sweeper.timer.Stop() {
+			t.Error("a timer goes on")
+		}
+	})
+}

@@ -223,3 +223,27 @@ func TestFailedKeepsItsPeer(t *testing.T) {
 		t.Error("a member that failed is taken for another one")
 	}
 }
+
+// TestClosedIsNotLost closes a session from this side: the peer is as well as it was.
+func TestClosedIsNotLost(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, Kind{})
+	a, b := nodes[0], nodes[1]
+	if _, err := a.Ping(t.Context(), b.Self()); err != nil {
+		t.Fatal(err)
+	}
+	pending := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, NotRun, "cut off")}
+	setDial(b, a, pending)
+	p := setDial(a, b, pending) // so that no other session comes
+	p.session.Load().Close()
+	await(t, func() error {
+		if p.session.Load() != nil {
+			return errors.New("the session is still there")
+		}
+		return nil
+	})
+	if p.lost.Load() {
+		t.Error("the peer is lost")
+	}
+	close(pending.done)
+}

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,11 +25,12 @@ const (
 func tie(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
 // allZombies reports whether all processes of a group have ended and wait for their parent only, as far as /proc tells.
+// A process whose first thread has ended is shown as a zombie, but has its files until its other threads have ended.
 func allZombies(group int) bool {
 	processes, _ := procfs.AllProcs()
 	return !slices.ContainsFunc(processes, func(p procfs.Proc) bool {
 		stat, err := p.Stat()
-		return err == nil && stat.PGRP == group && stat.State != "Z"
+		return err == nil && stat.PGRP == group && (stat.State != "Z" || stat.NumThreads > 1)
 	})
 }
 
@@ -69,23 +71,30 @@ func markEnviron() []string {
 }
 
 // endLeftovers kills what is left of programs of an earlier process of the node, and waits
-// until all of it has ended.
+// until all of it has ended. A process that ends has no environment any more, but still has
+// its files and their locks, so endLeftovers waits for whole process groups.
 func endLeftovers(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, leftoverDelay)
 	defer cancel()
+	killed := map[int]bool{} // process groups, by the number of their first process
 	for {
-		left := leftovers(node)
-		if len(left) == 0 {
-			return nil
-		}
-		for _, p := range left {
+		for _, p := range leftovers(node) {
 			_ = syscall.Kill(-p.PGRP, syscall.SIGKILL) // it may be gone by now
+			killed[p.PGRP] = true
+		}
+		maps.DeleteFunc(killed, func(group int, _ bool) bool {
+			return syscall.Kill(-group, 0) != nil || allZombies(group)
+		})
+		if len(killed) == 0 {
+			return nil
 		}
 		select {
 		case <-time.After(leftoverPoll):
 		case <-ctx.Done():
-			return fmt.Errorf("not started: process %d of an earlier run of node %s goes on: end it, as with kill -9 %[1]d",
-				left[0].PID, node)
+			for group := range killed {
+				return fmt.Errorf("not started: process group %d of an earlier run of node %s goes on: end it, as with kill -9 -- -%[1]d",
+					group, node)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -28,6 +29,8 @@ func TestHelper(t *testing.T) {
 		t.Fatal("the program has ended: ", err)
 	case "init":
 		playInit(t)
+	case "large":
+		beLarge(t)
 	}
 }
 
@@ -157,6 +160,50 @@ func TestExecEndsLeftovers(t *testing.T) {
 				t.Errorf("the process lives: %v, want %v", got, c.stays)
 			}
 		})
+	}
+}
+
+// beLarge locks a file, and has so much memory that the system takes its time to end the process.
+func beLarge(t *testing.T) {
+	memory := make([]byte, 512<<20)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	if !locks(t, os.Getenv("SOURCE_TEST_LOCK")) {
+		t.Fatal("the file is locked")
+	}
+	if err := os.WriteFile(os.Getenv("LIFELINE"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+	runtime.KeepAlive(memory)
+}
+
+// locks reports whether nobody else has locked a file, which this process locks until it ends.
+func locks(t *testing.T, file string) bool {
+	t.Helper()
+	fd, err := syscall.Open(file, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
+// A leftover that the system is about to end still has its locks. The first run waits for that, too.
+func TestExecAwaitsTheDying(t *testing.T) {
+	l := newLifeline(t)
+	lock := filepath.Join(t.TempDir(), "lock")
+	t.Setenv("SOURCE_TEST_LOCK", lock)
+	earlier := startNode(t, "exec:sh -c 'SOURCE_TEST_HELPER=large "+os.Args[0]+" -test.run=^TestHelper$ & wait'")
+	left := l.readPid(t)
+	defer syscall.Kill(left, syscall.SIGKILL)
+	_ = earlier.Kill()
+	_, _ = earlier.Wait()
+	if err := endLeftovers(t.Context(), testEnv.Node); err != nil {
+		t.Fatal(err)
+	}
+	if !locks(t, lock) {
+		t.Error("the leftover has its lock yet")
 	}
 }
 

@@ -147,8 +147,14 @@ func (c *callEntry) refused() bool {
 	return c.Outcome == node.NotRun && strings.Contains(c.Err, "connection refused")
 }
 
-// down reports whether a node left in s, or had left and was not there again.
+// down reports whether a node left in s, or had left and was not there again. One that is to join another node opens
+// its HTTP port when it has.
 func (h *history) down(i int, s span) bool {
+	if slices.ContainsFunc(h.Faults, func(f fault) bool {
+		return f.Kind == faultTerm && slices.Contains(f.Nodes, i) && s.overlaps(f.span)
+	}) {
+		return true
+	}
 	left := time.Duration(0)
 	for _, p := range h.Processes {
 		if p.Node != i || p.Twin {

@@ -70,6 +70,12 @@ func TestFaultRulesAlone(t *testing.T) {
 			silent(h)
 			web(h)
 		}, nil},
+		{"an HTTP client is refused by a node that is there, and has not joined yet", func(h *history) {
+			silent(h)
+			c := web(h)
+			c.Begin, c.End = 11*second+900*time.Millisecond, 11*second+901*time.Millisecond
+			h.Processes[2].Views[0].At = 11 * second
+		}, nil},
 		{"an HTTP client is refused by a node that is killed as it is restarted", func(h *history) {
 			silent(h)
 			web(h)

@@ -98,9 +98,10 @@ func TestAnswersToTheDead(t *testing.T) {
 	big := strings.Repeat("x", MaxValue)
 	for _, when := range []string{"as they come", "later"} {
 		t.Run(when, func(t *testing.T) {
-			came := make(chan Call, calls)
+			begun, came := make(chan struct{}, calls), make(chan Call, calls)
 			reply := func(c Call) { c.Reply(&Reply{Data: big}) }
 			mux, victim := rawPeerOf(t, handler{call: func(c Call) {
+				begun <- struct{}{}
 				if when != "later" {
 					<-c.to.session.Done() // a whole message is served after the end
 					reply(c)
@@ -114,9 +115,10 @@ func TestAnswersToTheDead(t *testing.T) {
 			}
 			io.WriteString(stream, "\x01")
 			ask(t, stream, calls)
+			<-begun // else the peer may die before its message has come
 			if when == "later" {
-				for len(came) < calls {
-					time.Sleep(time.Millisecond)
+				for range calls - 1 {
+					<-begun
 				}
 			}
 			mux.Close()

@@ -119,7 +119,7 @@ var mutants = []mutant{
 	{
 		name: "leftovers", finds: ruleProgram, rest: lastRest,
 		plan: oneByOne(faultKill, 12, 1500*time.Millisecond, "join"),
-		old:  `if (len\(killed\) == 0) \{`,
+		old:  `if (!ok \|\| m\.namespace != own\.namespace \|\| m\.lives\(\)) \{`,
 		new:  "if BROKEN || $1 {",
 	},
 	{

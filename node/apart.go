@@ -61,7 +61,7 @@ func (m *members) tellReunited(g *gossip.Gossip) {
 
 // apartError is the error of a call that would start a server on this node while it is apart.
 func (n *Node) apartError() *wire.Error {
-	return &wire.Error{Code: wire.Apart, Outcome: NotRun, Node: n.name,
+	return &wire.Error{Code: wire.Apart, Outcome: wire.NotRun, Node: n.name,
 		Text: "the node was disconnected from a cluster that may serve the id; connect it again, or call alone() on it"}
 }
 
@@ -76,7 +76,7 @@ func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
 func (n *Node) goAlone(by actor) error {
 	v := n.members.view.Load()
 	if !v.apart {
-		return wire.Errorf(wire.BadRequest, NotRun, "%s is not apart from a cluster; disconnect it first", n.name)
+		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is not apart from a cluster; disconnect it first", n.name)
 	}
 	n.audit.note("goes on alone", by)
 	n.members.reunite(v.gossip)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -20,7 +21,7 @@ import (
 // the node that is apart, as not run.
 func TestDrain(t *testing.T) {
 	var l ledger
-	nodes := startCluster(t, 2, Kind{Serial: Serve(l.start), TTL: time.Hour})
+	nodes := startCluster(t, 2, worker.Kind{Serial: worker.Serve(l.start), TTL: time.Hour})
 	var added [20]atomic.Int64
 	var refused atomic.Int64
 	var stop atomic.Bool
@@ -30,11 +31,11 @@ func TestDrain(t *testing.T) {
 			n := nodes[i%2]
 			for !stop.Load() {
 				id := rand.Int64N(20)
-				_, err := Call[int](t.Context(), n.Family(DefaultKind), IntID(id), 1)
+				_, err := Call[int](t.Context(), n.Family(DefaultKind), worker.IntID(id), 1)
 				switch {
 				case err == nil:
 					added[id].Add(1)
-				case n == nodes[1] && errors.Is(err, ErrApart) && OutcomeOf(err) == NotRun:
+				case n == nodes[1] && errors.Is(err, ErrApart) && OutcomeOf(err) == worker.OutcomeNotRun:
 					refused.Add(1)
 					time.Sleep(time.Millisecond)
 				default:
@@ -75,7 +76,7 @@ func TestDrain(t *testing.T) {
 
 // TestDisconnectHasTakenEffect looks at all views as soon as Disconnect has returned.
 func TestDisconnectHasTakenEffect(t *testing.T) {
-	nodes := startCluster(t, 4, Kind{})
+	nodes := startCluster(t, 4, worker.Kind{})
 	b := nodes[1]
 	if err := nodes[0].Disconnect(t.Context(), b.Self()); err != nil {
 		t.Fatal(err)
@@ -89,14 +90,14 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 	if err := b.Ready(t.Context()); !errors.Is(err, ErrApart) {
 		t.Errorf("Ready() = %v", err)
 	}
-	if _, err := b.Request(t.Context(), IntID(7)); err != nil {
+	if _, err := b.Request(t.Context(), worker.IntID(7)); err != nil {
 		t.Errorf("a value: %v", err)
 	}
 	infos, err := b.Nodes(t.Context())
 	if err != nil || !infos[0].Apart {
 		t.Errorf("Nodes() = %+v, %v", infos, err)
 	}
-	if why, err := b.Why(t.Context(), IntID(7)); err != nil || !why.Apart {
+	if why, err := b.Why(t.Context(), worker.IntID(7)); err != nil || !why.Apart {
 		t.Errorf("Why() = %+v, %v", why, err)
 	}
 	// A node that is not apart ends it, also when it is the one that connects.
@@ -119,7 +120,7 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 	t.Helper()
 	begun, release = make(chan struct{}, 100), make(chan struct{})
-	nodes = startCluster(t, 2, Kind{Timeout: time.Minute, Serial: func(context.Context, ID) (Server, error) {
+	nodes = startCluster(t, 2, worker.Kind{Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		return gatedServer{begun, release}, nil
 	}})
 	t.Cleanup(func() {
@@ -132,7 +133,7 @@ func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 
 type gatedServer struct{ begun, release chan struct{} }
 
-func (s gatedServer) Call(_ context.Context, message Value) (Value, error) {
+func (s gatedServer) Call(_ context.Context, message worker.Value) (worker.Value, error) {
 	s.begun <- struct{}{}
 	<-s.release
 	return message, nil
@@ -146,7 +147,7 @@ func TestDisconnectWaits(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if _, err := a.Family("").Call(t.Context(), IntID(1), Value{}); err != nil {
+			if _, err := a.Family("").Call(t.Context(), worker.IntID(1), worker.Value{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -160,12 +161,12 @@ func TestDisconnectWaits(t *testing.T) {
 	}
 	kind := b.registryOf("").kind.Load()
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]Kind{"late": *kind}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"late": *kind}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Go(func() {
-		if _, err := b.Family("late").Call(t.Context(), IntID(1), Value{}); !errors.Is(err, ErrApart) || OutcomeOf(err) != NotRun {
+		if _, err := b.Family("late").Call(t.Context(), worker.IntID(1), worker.Value{}); !errors.Is(err, ErrApart) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("a call of a kind that came while the node left: %v (%v)", err, OutcomeOf(err))
 		}
 	})
@@ -198,7 +199,7 @@ func TestDisconnectUnendingCall(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if _, err := a.Family("").Call(ctx, IntID(id), Value{}); err != nil {
+			if _, err := a.Family("").Call(ctx, worker.IntID(id), worker.Value{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -207,14 +208,14 @@ func TestDisconnectUnendingCall(t *testing.T) {
 	<-begun
 	time.AfterFunc(drainTimeout/2, func() { call(9) }) // waits while the servers are held
 	err := a.Disconnect(t.Context(), b.Self())
-	if OutcomeOf(err) != NotRun || !strings.Contains(err.Error(), "id 7 of kind default") {
+	if OutcomeOf(err) != worker.OutcomeNotRun || !strings.Contains(err.Error(), "id 7 of kind default") {
 		t.Fatalf("Disconnect() = %v (%v)", err, OutcomeOf(err))
 	}
 	awaitView(t, a, b)
 	<-begun // of id 9
 	close(release)
 	wg.Wait()
-	if reply, err := a.Family("").Call(t.Context(), IntID(7), Value{}); err != nil || reply.Node != b.Self() {
+	if reply, err := a.Family("").Call(t.Context(), worker.IntID(7), worker.Value{}); err != nil || reply.Node != b.Self() {
 		t.Errorf("later: %+v, %v", reply, err)
 	}
 	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
@@ -241,14 +242,14 @@ func TestApartTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nodes := startCluster(t, 3, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+			nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 			a, b, c := nodes[0], nodes[1], nodes[2]
 			for _, n := range nodes[1:] {
 				if err := a.Disconnect(t.Context(), n.Self()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := a.GoAlone(t.Context()); OutcomeOf(err) != NotRun {
+			if err := a.GoAlone(t.Context()); OutcomeOf(err) != worker.OutcomeNotRun {
 				t.Errorf("GoAlone of a node that is not apart: %v", err)
 			}
 			if r := b.Connect(t.Context(), c.Self()); r[0].Err != nil {
@@ -256,12 +257,12 @@ func TestApartTogether(t *testing.T) {
 			}
 			awaitView(t, b, c)
 			call := func(n *Node, id int64) error {
-				_, err := n.Family("").Call(t.Context(), IntID(id), Value{})
+				_, err := n.Family("").Call(t.Context(), worker.IntID(id), worker.Value{})
 				return err
 			}
 			for id := range int64(4) {
 				for _, n := range nodes[1:] {
-					if err := call(n, id); !errors.Is(err, ErrApart) || OutcomeOf(err) != NotRun {
+					if err := call(n, id); !errors.Is(err, ErrApart) || OutcomeOf(err) != worker.OutcomeNotRun {
 						t.Errorf("call(%d) at %s: %v", id, n.Self(), err)
 					}
 				}
@@ -284,7 +285,7 @@ func TestApartTogether(t *testing.T) {
 func TestDisconnectBoth(t *testing.T) {
 	t.Parallel()
 	var l ledger
-	nodes := startCluster(t, 3, Kind{Serial: Serve(l.start), TTL: time.Hour})
+	nodes := startCluster(t, 3, worker.Kind{Serial: worker.Serve(l.start), TTL: time.Hour})
 	var wg sync.WaitGroup
 	for _, p := range [][2]int{{0, 1}, {1, 0}, {0, 2}, {1, 2}} {
 		wg.Go(func() { // it may come too late
@@ -293,7 +294,7 @@ func TestDisconnectBoth(t *testing.T) {
 	}
 	wg.Wait()
 	for _, n := range nodes {
-		if _, err := Call[int](t.Context(), n.Family(""), IntID(7), 1); err != nil && !errors.Is(err, ErrApart) {
+		if _, err := Call[int](t.Context(), n.Family(""), worker.IntID(7), 1); err != nil && !errors.Is(err, ErrApart) {
 			t.Errorf("%s: %v", n.Self(), err)
 		}
 	}
@@ -309,7 +310,7 @@ func TestDisconnectBoth(t *testing.T) {
 // the member makes at the node that has left waits for the view.
 func TestDisconnectUnheard(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 3, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	c.members.making.Lock()
 	unlock := sync.OnceFunc(c.members.making.Unlock)
@@ -317,12 +318,12 @@ func TestDisconnectUnheard(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	err := a.Disconnect(ctx, b.Self())
-	if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != Ran || !strings.Contains(err.Error(), "in the view of "+c.Self()) {
+	if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), "in the view of "+c.Self()) {
 		t.Errorf("%v (%v)", err, OutcomeOf(err))
 	}
 	called := make(chan error, 1)
 	go func() {
-		_, err := c.Family("").Call(t.Context(), IntID(1), IntValue(1))
+		_, err := c.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1))
 		called <- err
 	}()
 	select {
@@ -344,7 +345,7 @@ func TestDisconnectUnheard(t *testing.T) {
 // session from before. The node stays apart, and takes no such session into use.
 func TestPartedSessions(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	a, b := nodes[0], nodes[1]
 	before, late := b.session(t, a), a.dialAnew(t, b)
 	if err := a.part(false); err != nil {
@@ -385,9 +386,11 @@ func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
 // the call is made at another node.
 func TestDirectApart(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 2, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	c := attachDirect(t, nodes[0].Self())
-	call := func() (Reply, error) { return c.Family("").Call(t.Context(), IntID(1), IntValue(1)) }
+	call := func() (worker.Reply, error) {
+		return c.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1))
+	}
 	await(t, func() error {
 		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.sessions.peer(nodes[1].addr.Name).session.Load() == nil {
 			return fmt.Errorf("%+v, %w", reply, err)
@@ -405,13 +408,13 @@ func TestDirectApart(t *testing.T) {
 		}
 	}
 	apart := attachDirect(t, nodes[1].Self())
-	if _, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); !errors.Is(err, ErrApart) {
+	if _, err := apart.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1)); !errors.Is(err, ErrApart) {
 		t.Errorf("attached to the node that is apart: %v", err)
 	}
 	if err := apart.GoAlone(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if reply, err := apart.Family("").Call(t.Context(), IntID(1), IntValue(1)); err != nil || reply.Node != nodes[1].Self() {
+	if reply, err := apart.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1)); err != nil || reply.Node != nodes[1].Self() {
 		t.Errorf("alone: %+v, %v", reply, err)
 	}
 }
@@ -420,7 +423,7 @@ func TestDirectApart(t *testing.T) {
 // one that has not heard that it left would take it back.
 func TestFormerPeers(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{Source: func(_ context.Context, id ID) (Value, error) { return IntValue(1), nil }})
+	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
 	a, b := nodes[0], nodes[1]
 	p := a.members.view.Load().peer(b.addr.Name)
 	if err := a.part(true); err != nil {
@@ -435,8 +438,8 @@ func TestFormerPeers(t *testing.T) {
 		}
 		return nil
 	})
-	var reply Reply
-	if _, err := a.requestFrom(t.Context(), p, DefaultKind, IntID(1), false, &reply); err != nil || reply.Node != a.name {
+	var reply worker.Reply
+	if _, err := a.requestFrom(t.Context(), p, DefaultKind, worker.IntID(1), false, &reply); err != nil || reply.Node != a.name {
 		t.Errorf("a call that was about to ask a former peer: %v, answered by %q, want %s", err, reply.Node, a.name)
 	}
 	if c := a.Connect(t.Context(), b.Self()); c[0].Err != nil {

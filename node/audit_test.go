@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -19,7 +20,7 @@ func TestAudit(t *testing.T) {
 	logs := make([]safeBuffer, 2)
 	var nodes []*Node
 	for i := range 2 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,7 @@ func TestAudit(t *testing.T) {
 	}
 	defer client.Close()
 	for id := range int64(3) {
-		if _, err := client.Request(t.Context(), IntID(id)); err != nil {
+		if _, err := client.Request(t.Context(), worker.IntID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,7 +46,7 @@ func TestAudit(t *testing.T) {
 		stop(ctx context.Context, k key) (bool, error)
 	}, id int64, want bool) {
 		t.Helper()
-		if stopped, err := via.stop(t.Context(), key{ID: IntID(id)}); err != nil || stopped != want {
+		if stopped, err := via.stop(t.Context(), key{ID: worker.IntID(id)}); err != nil || stopped != want {
 			t.Errorf("stop %d: %v, %v", id, stopped, err)
 		}
 	}

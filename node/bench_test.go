@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // BenchmarkRequestLocal measures a request for a cached value of the node itself.
@@ -12,7 +14,7 @@ func BenchmarkRequestLocal(b *testing.B) {
 	n := startQuiet(b, 1)[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := n.Request(context.Background(), IntID(7)); err != nil {
+		if _, err := n.Request(context.Background(), worker.IntID(7)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -24,7 +26,7 @@ func BenchmarkRequestLocalParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := int64(0); pb.Next(); i++ {
-			if _, err := n.Request(context.Background(), IntID(i%1000)); err != nil {
+			if _, err := n.Request(context.Background(), worker.IntID(i%1000)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -34,7 +36,7 @@ func BenchmarkRequestLocalParallel(b *testing.B) {
 // BenchmarkStartWorker measures a request that starts a worker, with up to 100,000 others alive: with the source that comes with distproc,
 // which the caller runs, and with one that has a goroutine of its own.
 func BenchmarkStartWorker(b *testing.B) {
-	for name, kind := range map[string]Kind{"inline": {}, "goroutine": {Source: RandomSource}} {
+	for name, kind := range map[string]worker.Kind{"inline": {}, "goroutine": {Source: worker.RandomSource}} {
 		kind.TTL = time.Hour
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -49,7 +51,7 @@ func BenchmarkStartWorker(b *testing.B) {
 					r = testRegistry(kind, "1@h", 100)
 					b.StartTimer()
 				}
-				if _, err := r.request(b.Context(), IntID(i)); err != nil {
+				if _, err := r.request(b.Context(), worker.IntID(i)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -64,7 +66,7 @@ func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()
 	var nodes []*Node
 	for i := range size {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{TTL: time.Hour})})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{TTL: time.Hour})})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -37,7 +38,7 @@ func elements[Shape any](decode func(any) error, count func(Shape) int) (int, er
 func atMost[Shape any](args func(any) error, limit int, count func(Shape) int) error {
 	n, err := elements(args, count)
 	if err == nil && n > limit {
-		err = wire.Errorf(wire.BadRequest, NotRun, "%d elements, limit %d", n, limit)
+		err = wire.Errorf(wire.BadRequest, wire.NotRun, "%d elements, limit %d", n, limit)
 	}
 	return err
 }
@@ -58,7 +59,7 @@ func boundedTell(t *tellMessage) wire.Result {
 	return bounded[tellShape]{t, maxTold, func(t tellShape) int { return len(t.List) }}
 }
 
-func boundedWorkers(list *[]WorkerInfo) wire.Result {
+func boundedWorkers(list *[]worker.Info) wire.Result {
 	return bounded[workersShape]{list, maxWorkers, func(s workersShape) int { return len(s) }}
 }
 

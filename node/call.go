@@ -5,17 +5,18 @@ import (
 	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // call sends a message to the server of an id. Unlike a request it is never answered by another node than the one that is the
 // place of the id: while that cannot be reached, call waits for it to come back, or for the view to name a stand-in.
-func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
-	if len(message.data) > wire.MaxValue { // on this node as well as on others
-		return Reply{}, wire.Errorf(wire.BadRequest, NotRun, "message of %d bytes, limit %d", len(message.data), wire.MaxValue)
+func (n *Node) call(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
+	if message.Len() > wire.MaxValue { // on this node as well as on others
+		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "message of %d bytes, limit %d", message.Len(), wire.MaxValue)
 	}
 	if n.closing.Load() {
-		return Reply{}, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return worker.Reply{}, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	began := n.registry.now()
 	ctx, cancel := withDefaultTimeout(ctx)
@@ -25,11 +26,11 @@ func (n *Node) call(ctx context.Context, k key, message Value) (Reply, error) {
 	return reply, err
 }
 
-func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, error) {
+func (n *Node) callPlace(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
 	request := wireCall(k, message)
-	request.Trace, request.Chain = TraceOf(ctx), chainOf(ctx)
+	request.Trace, request.Chain = worker.TraceOf(ctx), chainOf(ctx)
 	if err := checkCycle(request.Chain, k.Kind, k.ID); err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	p := n.members.view.Load().place(k.ID)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
@@ -39,13 +40,13 @@ func (n *Node) callPlace(ctx context.Context, k key, message Value) (Reply, erro
 		}
 		e, ok := errors.AsType[*wire.Error](err)
 		if !ok || !n.again(e) {
-			return Reply{}, err
+			return worker.Reply{}, err
 		}
 		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
 			if lostOnTheWay(e) || e.Code == wire.Apart {
-				return Reply{}, err // tells more than that time is up
+				return worker.Reply{}, err // tells more than that time is up
 			}
-			return Reply{}, endError(ctx.Err(), NotRun)
+			return worker.Reply{}, endError(ctx.Err(), wire.NotRun)
 		}
 		if e.Code == wire.NotOwner && !p.self {
 			p = n.settle(ctx, k.ID, p, e.Members)
@@ -61,7 +62,7 @@ const (
 )
 
 // callAt sends a message to the server at p, by way of another member if p cannot be reached.
-func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key, message Value) (Reply, error) {
+func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key, message worker.Value) (worker.Reply, error) {
 	if !p.self {
 		reply, err := n.ask(ctx, p, request)
 		if e, ok := errors.AsType[*wire.Error](err); ok && lostOnTheWay(e) && n.again(e) {
@@ -73,14 +74,14 @@ func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key
 	}
 	r, err := n.workersFor(k.Kind, true)
 	if err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	return r.await(ctx, k.ID, message, r.now())
 }
 
 // again reports whether a call that failed so may succeed elsewhere, or later.
 func (n *Node) again(e *wire.Error) bool {
-	if e.Outcome != NotRun || n.closing.Load() {
+	if e.Outcome != wire.NotRun || n.closing.Load() {
 		return false
 	}
 	if e.Code == wire.Apart { // if this node is not, it hears soon that the other one has left

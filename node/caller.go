@@ -3,12 +3,14 @@ package node
 import (
 	"context"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A caller is a waiter of this node's own program, which waits for the answer on its goroutine. It is used again.
 type caller struct {
 	waiter
-	reply    Reply // and err are set before answered
+	reply    worker.Reply // and err are set before answered
 	err      error
 	answered chan struct{} // of capacity 1
 	timer    *time.Timer   // for who has no deadline
@@ -17,7 +19,7 @@ type caller struct {
 func newCaller() *caller {
 	c := &caller{answered: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	c.timer.Stop()
-	c.done = func(reply Reply, err error) {
+	c.done = func(reply worker.Reply, err error) {
 		c.reply, c.err = reply, err
 		c.answered <- struct{}{}
 	}

@@ -1,14 +1,18 @@
 package node
 
-import "time"
+import (
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
 
 // sourceGrace is how long a source may go on after the end of its context before it counts as stuck.
 const sourceGrace = time.Second
 
 // workers describes up to limit live workers.
-func (r *registry) workers(limit int) []WorkerInfo {
+func (r *registry) workers(limit int) []worker.Info {
 	now := r.now()
-	var infos []WorkerInfo
+	var infos []worker.Info
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -25,8 +29,8 @@ func (r *registry) workers(limit int) []WorkerInfo {
 	return infos
 }
 
-func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, live bool) {
-	info = WorkerInfo{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: uint64(w.hits)}
+func (r *registry) infoLocked(w *entry, now time.Duration) (info worker.Info, live bool) {
+	info = worker.Info{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: uint64(w.hits)}
 	if m := w.mail; m != nil && m.busy {
 		info.Queue = m.waiting
 		return info, true
@@ -40,7 +44,7 @@ func (r *registry) infoLocked(w *worker, now time.Duration) (info WorkerInfo, li
 }
 
 // inspect describes the worker of id, if one lives.
-func (r *registry) inspect(id ID) (st workerStatus) {
+func (r *registry) inspect(id worker.ID) (st workerStatus) {
 	now := r.now()
 	s := r.shard(id)
 	s.mu.Lock()

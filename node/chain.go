@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -49,7 +50,7 @@ func withCause(ctx context.Context, c cause) context.Context {
 	return context.WithValue(ctx, causeKey{}, c)
 }
 
-// DeadlineOf returns when the caller of a [Server] gives up, for the context of its Call. That context itself ends at the
+// DeadlineOf returns when the caller of a [worker.Server] gives up, for the context of its Call. That context itself ends at the
 // kind's Timeout, so a server that has begun is not interrupted when its caller goes. It reports false if the
 // context is not that of a Call.
 func DeadlineOf(ctx context.Context) (deadline time.Time, ok bool) {
@@ -58,7 +59,7 @@ func DeadlineOf(ctx context.Context) (deadline time.Time, ok bool) {
 }
 
 // link is a worker in a chain. It has no line breaks.
-func link(kind string, id ID) string {
+func link(kind string, id worker.ID) string {
 	if kind == "" {
 		kind = DefaultKind
 	}
@@ -77,7 +78,7 @@ func lengthened(chain, link string) string {
 }
 
 // checkCycle returns an error if the worker of id waits for what is done in a chain.
-func checkCycle(chain, kind string, id ID) error {
+func checkCycle(chain, kind string, id worker.ID) error {
 	if chain == "" {
 		return nil
 	}
@@ -87,5 +88,5 @@ func checkCycle(chain, kind string, id ID) error {
 		return nil
 	}
 	text := strings.Join(append(links[i:], next), " → ")
-	return wire.Errorf(wire.CallCycle, NotRun, "%s; do without that call, or make it when this one has been answered", text)
+	return wire.Errorf(wire.CallCycle, wire.NotRun, "%s; do without that call, or make it when this one has been answered", text)
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -57,7 +58,7 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		}
 		if len(v.peers) == 1 {
 			if !n.awaitJoin(ctx) {
-				return endError(ctx.Err(), NotRun)
+				return endError(ctx.Err(), wire.NotRun)
 			}
 			if n.members.outranked.Load() {
 				return n.members.rank()
@@ -72,7 +73,7 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		select {
 		case <-v.roll.done:
 		case <-ctx.Done():
-			return endError(ctx.Err(), NotRun)
+			return endError(ctx.Err(), wire.NotRun)
 		}
 		for _, p := range slices.Concat(v.roll.holders[k], v.roll.unsure) {
 			if err := n.awaitRelease(ctx, v, p, k); err != nil {
@@ -141,9 +142,9 @@ func (n *Node) awaitJoin(ctx context.Context) bool {
 }
 
 // elsewhere is the answer to a call for an id that is another node's.
-func (n *Node) elsewhere(id ID) *wire.Error {
+func (n *Node) elsewhere(id worker.ID) *wire.Error {
 	v := n.members.view.Load()
-	return &wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: v.place(id).name.String() + " is", Members: v.gossip.Snapshot()}
+	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: v.place(id).name.String() + " is", Members: v.gossip.Snapshot()}
 }
 
 func (n *Node) callRoll(v *view) {
@@ -186,7 +187,7 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.
 			return nil
 		}
 		if !sleep(ctx, wait) {
-			e := endError(ctx.Err(), NotRun)
+			e := endError(ctx.Err(), wire.NotRun)
 			e.Text = p.name.String() + " still runs a call for id " + k.ID.String()
 			return e
 		}

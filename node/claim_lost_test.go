@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A sleeper is a server that sleeps for as long as its messages say. It tells if there are two.
@@ -18,13 +20,13 @@ func (s sleeper) Call(_ context.Context, millis int) (int, error) {
 	return millis, nil
 }
 
-func (s sleeper) Terminate(context.Context, EndReason) { s.live.Add(-1) }
+func (s sleeper) Terminate(context.Context, worker.EndReason) { s.live.Add(-1) }
 
 // TestSerialLostSession has a new owner lose its connection to the old one while that still runs a call. Both live, and a
 // moment later they are connected again.
 func TestSerialLostSession(t *testing.T) {
 	var live, twice atomic.Int32
-	kind := Kind{Serial: Serve(func(context.Context, ID) (sleeper, error) {
+	kind := worker.Kind{Serial: worker.Serve(func(context.Context, worker.ID) (sleeper, error) {
 		if live.Add(1) > 1 {
 			twice.Add(1)
 		}
@@ -35,7 +37,7 @@ func TestSerialLostSession(t *testing.T) {
 	var wg sync.WaitGroup
 	call := func(millis int) {
 		wg.Go(func() {
-			if _, err := Call[int](t.Context(), nodes[0].Family(""), IntID(id), millis); err != nil {
+			if _, err := Call[int](t.Context(), nodes[0].Family(""), worker.IntID(id), millis); err != nil {
 				t.Errorf("call for %d ms: %v (%v)", millis, err, OutcomeOf(err))
 			}
 		})
@@ -67,9 +69,9 @@ func TestSerialLostSession(t *testing.T) {
 // as it was slow. The member is asked for its servers all the same.
 func TestFailedIsDialled(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{Serial: Serve(func(context.Context, ID) (echoServer, error) { return echoServer{}, nil })})
+	nodes := startCluster(t, 2, worker.Kind{Serial: worker.Serve(func(context.Context, worker.ID) (echoServer, error) { return echoServer{}, nil })})
 	const id = 1 // of the second of two
-	if _, err := Call[int](t.Context(), nodes[0].Family(""), IntID(id), 1); err != nil {
+	if _, err := Call[int](t.Context(), nodes[0].Family(""), worker.IntID(id), 1); err != nil {
 		t.Fatal(err)
 	}
 	m := nodes[0].members
@@ -84,7 +86,7 @@ func TestFailedIsDialled(t *testing.T) {
 		runtime.Gosched() // the other one dials again in less than a millisecond
 	}
 	nodes[0].callRoll(v)
-	if holders := append(v.roll.unsure, v.roll.holders[key{"", IntID(id)}]...); !slices.Contains(holders, p) {
+	if holders := append(v.roll.unsure, v.roll.holders[key{"", worker.IntID(id)}]...); !slices.Contains(holders, p) {
 		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.text)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -27,8 +28,8 @@ type teller struct {
 	id int64
 }
 
-func (l *ledger) start(_ context.Context, id ID) (*teller, error) {
-	n := id.num
+func (l *ledger) start(_ context.Context, id worker.ID) (*teller, error) {
+	n := num(id)
 	if l.servers[n].Add(1) != 1 {
 		l.overlap.Add(1)
 	}
@@ -46,7 +47,7 @@ func (c *teller) Call(_ context.Context, add int) (int, error) {
 	return c.sum[c.id], nil
 }
 
-func (c *teller) Terminate(context.Context, EndReason) { c.servers[c.id].Add(-1) }
+func (c *teller) Terminate(context.Context, worker.EndReason) { c.servers[c.id].Add(-1) }
 
 // callAll has many callers, each at one of the nodes, add to random ids until stop, and checks the sums.
 func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during func()) (calls int) {
@@ -60,7 +61,7 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 			for !stop.Load() {
 				all := nodes()
 				n, id := all[i%len(all)], rand.Int64N(20)
-				if _, err := Call[int](t.Context(), n.Family(DefaultKind), IntID(id), 1); err != nil {
+				if _, err := Call[int](t.Context(), n.Family(DefaultKind), worker.IntID(id), 1); err != nil {
 					t.Errorf("call(%d) at %s: %v (%v)", id, n.Self(), err, OutcomeOf(err))
 					return
 				}
@@ -86,7 +87,7 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 // TestSerialCluster has 100 callers at three nodes call 20 ids, over many expiries.
 func TestSerialCluster(t *testing.T) {
 	var l ledger
-	nodes := startCluster(t, 3, Kind{Serial: Serve(l.start), TTL: 50 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Kind{Serial: worker.Serve(l.start), TTL: 50 * time.Millisecond})
 	n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(time.Second) })
 	if n < 200 {
 		t.Errorf("only %d calls", n)
@@ -98,7 +99,7 @@ func TestSerialMembersChange(t *testing.T) {
 	for round := range 3 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			var l ledger
-			kind := Kind{Serial: Serve(l.start), TTL: time.Second}
+			kind := worker.Kind{Serial: worker.Serve(l.start), TTL: time.Second}
 			nodes := startCluster(t, 2, kind)
 			host := nodes[0].addr.Host
 			l.callAll(t, 50, func() []*Node { return nodes }, func() {
@@ -128,33 +129,35 @@ func TestSerialMembersChange(t *testing.T) {
 
 // TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named, and never run on another node.
 func TestSerialCrash(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{Serial: func(_ context.Context, _ ID) (Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 3, worker.Kind{Serial: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	family := nodes[0].Family("")
-	reply, err := family.Call(t.Context(), IntID(1), IntValue(1))
+	reply, err := family.Call(t.Context(), worker.IntID(1), worker.IntValue(1))
 	if err != nil || reply.Node != nodes[1].Self() {
 		t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[1].Self())
 	}
 	crash(nodes[1])
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	reply, err = family.Call(ctx, IntID(1), IntValue(2))
-	if OutcomeOf(err) == Unknown && err != nil { // it was on its way when the connection ended, so it is this caller's to decide
-		reply, err = family.Call(ctx, IntID(1), IntValue(2))
+	reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
+	if OutcomeOf(err) == worker.OutcomeUnknown && err != nil { // it was on its way when the connection ended, so it is this caller's to decide
+		reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
 	}
-	if why, _ := family.Why(ctx, IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
+	if why, _ := family.Why(ctx, worker.IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
 		t.Errorf("%+v, %v; want an answer of %s", reply, err, why.StandIn)
 	}
 }
 
 type echoServer struct{}
 
-func (echoServer) Call(_ context.Context, message Value) (Value, error) { return message, nil }
+func (echoServer) Call(_ context.Context, message worker.Value) (worker.Value, error) {
+	return message, nil
+}
 
 // TestClaimAwaitsJoin claims an id on a node that is about to join others: the claim waits until the node has tried.
 func TestClaimAwaitsJoin(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(Kind{}), Joins: true})
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Joins: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,9 +165,9 @@ func TestClaimAwaitsJoin(t *testing.T) {
 	claim := func(d time.Duration) *wire.Error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		return n.claim(ctx, key{"", IntID(1)})
+		return n.claim(ctx, key{"", worker.IntID(1)})
 	}
-	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != NotRun {
+	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
 	}
 	if err := n.Join(t.Context(), n.Self()); err != nil {
@@ -177,12 +180,12 @@ func TestClaimAwaitsJoin(t *testing.T) {
 
 // TestClaimGivesUp has a roll-call take longer than a caller waits: the claim ends, and nothing has run.
 func TestClaimGivesUp(t *testing.T) {
-	n := startCluster(t, 2, Kind{})[0]
+	n := startCluster(t, 2, worker.Kind{})[0]
 	v := n.members.view.Load()
 	v.roll.once.Do(func() {}) // it has begun, and does not end
-	id := IntID(0)
+	id := worker.IntID(0)
 	if !v.place(id).self {
-		id = IntID(1)
+		id = worker.IntID(1)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -190,7 +193,7 @@ func TestClaimGivesUp(t *testing.T) {
 	go func() { over <- n.claim(ctx, key{DefaultKind, id}) }()
 	select {
 	case e := <-over:
-		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != NotRun {
+		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {
 			t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
 		}
 	case <-time.After(10 * time.Second):

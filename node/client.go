@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -31,7 +32,7 @@ type ClientConfig struct {
 // The client knows the members. When its node leaves or is lost, the client attaches to another member, and returns
 // to the node when that is a member again; [Client.Self] names the node that it is attached to now. A call that did not
 // run is made again at another member, so a node that leaves fails no call. A call that may have run is made again
-// only if it asks for a value and its kind is not Exclusive; otherwise it fails, as its [Outcome] says. While no
+// only if it asks for a value and its kind is not Exclusive; otherwise it fails, as its [worker.Outcome] says. While no
 // member can be reached, calls fail with [ErrUnreachable]. All of it takes from the time of the one call.
 //
 // A client that is Direct makes each Request, Refresh and [Family].Call at the node that is the place of the id, on a
@@ -72,7 +73,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	}
 	if client.addr.Name, err = ParseName(first.Peer().Name); err != nil {
 		first.Close()
-		return nil, wire.Errorf(wire.WrongName, NotRun, "%s: %v", client.at, err)
+		return nil, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", client.at, err)
 	}
 	client.session.Store(first)
 	client.ctx, client.cancel = context.WithCancel(context.Background())
@@ -98,49 +99,49 @@ func (c *Client) Close() error {
 }
 
 // Request is [Node.Request] as done by the node, or if the client is Direct by the owner of id: see [Client].
-func (c *Client) Request(ctx context.Context, id ID) (Reply, error) {
+func (c *Client) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return c.request(ctx, "", id, false)
 }
 
 // Refresh is [Node.Refresh] as done by the node, or if the client is Direct by the owner of id.
-func (c *Client) Refresh(ctx context.Context, id ID) (Reply, error) {
+func (c *Client) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return c.request(ctx, "", id, true)
 }
 
-func (c *Client) request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error) {
+func (c *Client) request(ctx context.Context, kind string, id worker.ID, fresh bool) (worker.Reply, error) {
 	request := wireRequest(kind, id)
 	request.Fresh = fresh
 	return c.ask(ctx, id, &request)
 }
 
-func (c *Client) call(ctx context.Context, k key, message Value) (Reply, error) {
+func (c *Client) call(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
 	request := wireCall(k, message)
 	return c.ask(ctx, k.ID, &request)
 }
 
-func (c *Client) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
-	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
+func (c *Client) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
+	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chainOf(ctx)
 	if err := checkCycle(request.Chain, request.Kind, id); err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	return c.direct.ask(ctx, id, request)
 }
 
-func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout time.Duration) (reply Reply, err error) {
+func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout time.Duration) (reply worker.Reply, err error) {
 	var r wire.Reply
 	if err := s.Call(ctx, request, timeout, &r); err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	setReply(&reply, &r)
 	return reply, nil
 }
 
 // RequestVia is [Node.RequestVia] as done by the node.
-func (c *Client) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+func (c *Client) RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error) {
 	return c.requestVia(ctx, via, "", id)
 }
 
-func (c *Client) requestVia(ctx context.Context, via, kind string, id ID) (reply Reply, err error) {
+func (c *Client) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
 	var r wire.Reply
 	err = c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: timeoutOf(ctx)}, &r)
 	setReply(&reply, &r)
@@ -148,7 +149,7 @@ func (c *Client) requestVia(ctx context.Context, via, kind string, id ID) (reply
 }
 
 // Owner is [Node.Owner] as seen by the node.
-func (c *Client) Owner(ctx context.Context, id ID) (owner string, err error) {
+func (c *Client) Owner(ctx context.Context, id worker.ID) (owner string, err error) {
 	err = c.do(ctx, opOwner, id, &owner)
 	return owner, err
 }
@@ -166,13 +167,13 @@ func (c *Client) Nodes(ctx context.Context) (list []NodeInfo, err error) {
 }
 
 // Workers is [Node.Workers] as seen by the node.
-func (c *Client) Workers(ctx context.Context) (list []WorkerInfo, err error) {
+func (c *Client) Workers(ctx context.Context) (list []worker.Info, err error) {
 	err = c.do(ctx, opWorkers, nil, boundedWorkers(&list))
 	return list, err
 }
 
 // Why is [Node.Why] as seen by the node.
-func (c *Client) Why(ctx context.Context, id ID) (e Explanation, err error) {
+func (c *Client) Why(ctx context.Context, id worker.ID) (e Explanation, err error) {
 	return c.why(ctx, key{ID: id})
 }
 
@@ -182,7 +183,7 @@ func (c *Client) why(ctx context.Context, k key) (e Explanation, err error) {
 }
 
 // Stop is [Node.Stop] as done by the node.
-func (c *Client) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+func (c *Client) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
 	return c.stop(ctx, key{ID: id})
 }
 
@@ -233,7 +234,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 		case m.Code == wire.BadRequest:
 			results[i].Err = errors.New(m.Text)
 		default:
-			results[i].Err = &wire.Error{Code: m.Code, Outcome: NotRun, Text: m.Text}
+			results[i].Err = &wire.Error{Code: m.Code, Outcome: wire.NotRun, Text: m.Text}
 		}
 	}
 	return results
@@ -244,7 +245,7 @@ func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 	defer cancel()
 	s := c.session.Load()
 	err := s.Do(ctx, op, args, result)
-	if OutcomeOf(err) != NotRun || s.Err() == nil {
+	if OutcomeOf(err) != worker.OutcomeNotRun || s.Err() == nil {
 		return err
 	}
 	deadline, _ := ctx.Deadline()
@@ -270,7 +271,7 @@ func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, c
 // timeoutOf returns the time until ctx's deadline, Forever at most, or the default one.
 func timeoutOf(ctx context.Context) time.Duration {
 	if d, ok := ctx.Deadline(); ok {
-		return min(time.Until(d), Forever)
+		return min(time.Until(d), worker.Forever)
 	}
 	return defaultTimeout
 }
@@ -279,7 +280,7 @@ func timeoutOf(ctx context.Context) time.Duration {
 type refuser struct{}
 
 func (refuser) ServeCall(c wire.Call) {
-	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: NotRun, Text: "this is a client"})
+	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: "this is a client"})
 }
 
 func (refuser) ServeOperation(context.Context, *wire.Session, wire.Op, func(any) error) (any, error) {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestClient(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -18,11 +20,11 @@ func TestClient(t *testing.T) {
 	awaitView(t, nodes...) // it is no member
 	for i := range int64(9) {
 		want := nodes[i%3].Self()
-		reply, err := c.Request(t.Context(), IntID(i))
+		reply, err := c.Request(t.Context(), worker.IntID(i))
 		if err != nil || reply.Node != want {
 			t.Errorf("request(%d) = %+v, %v; want an answer of %s", i, reply, err, want)
 		}
-		if owner, err := c.Owner(t.Context(), IntID(i)); err != nil || owner != want {
+		if owner, err := c.Owner(t.Context(), worker.IntID(i)); err != nil || owner != want {
 			t.Errorf("owner(%d) = %s, %v; want %s", i, owner, err, want)
 		}
 	}
@@ -31,7 +33,7 @@ func TestClient(t *testing.T) {
 		t.Errorf("members = %+v, %v", members, err)
 	}
 	workers, err := c.Workers(t.Context())
-	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != IntID(1) {
+	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != worker.IntID(1) {
 		t.Errorf("workers = %+v, %v", workers, err)
 	}
 	next := map[string]bool{}
@@ -59,7 +61,7 @@ func TestClient(t *testing.T) {
 
 // TestManyWorkers has more workers than are listed: the lists count the others.
 func TestManyWorkers(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{Source: constant, TTL: time.Hour})
+	nodes := startCluster(t, 2, worker.Kind{Source: constant, TTL: time.Hour})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +70,12 @@ func TestManyWorkers(t *testing.T) {
 	most := len(nodes) * maxWorkers
 	for i, step := range []int{most, most + 1, most + 1000} {
 		for id := range step {
-			if _, err := nodes[id%2].Request(t.Context(), IntID(int64(id))); err != nil {
+			if _, err := nodes[id%2].Request(t.Context(), worker.IntID(int64(id))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for what, test := range map[string]struct {
-			list  func(context.Context) ([]WorkerInfo, error)
+			list  func(context.Context) ([]worker.Info, error)
 			count int
 		}{"node": {nodes[1].Workers, most}, "client": {c.Workers, maxWorkers}} {
 			list, err := test.list(t.Context())
@@ -92,7 +94,7 @@ func TestManyWorkers(t *testing.T) {
 func TestClientMoves(t *testing.T) {
 	for _, how := range []string{"leaves", "crashes"} {
 		t.Run(how, func(t *testing.T) {
-			nodes := startCluster(t, 3, Kind{})
+			nodes := startCluster(t, 3, worker.Kind{})
 			c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 			if err != nil {
 				t.Fatal(err)
@@ -105,10 +107,10 @@ func TestClientMoves(t *testing.T) {
 			}
 			check := func(what string) {
 				t.Helper()
-				if _, err := c.Request(t.Context(), IntID(1)); err != nil {
+				if _, err := c.Request(t.Context(), worker.IntID(1)); err != nil {
 					t.Errorf("%s: request: %v", what, err)
 				}
-				if _, err := c.Members(t.Context()); err != nil && OutcomeOf(err) != Unknown {
+				if _, err := c.Members(t.Context()); err != nil && OutcomeOf(err) != worker.OutcomeUnknown {
 					t.Errorf("%s: members: %v", what, err)
 				}
 			}
@@ -120,7 +122,7 @@ func TestClientMoves(t *testing.T) {
 				return nil
 			})
 			check("elsewhere")
-			again := startNode(t, nodes[1].Self(), Kind{})
+			again := startNode(t, nodes[1].Self(), worker.Kind{})
 			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
 				time.Sleep(homeEvery)
 				if c.Self() == again.Self() {
@@ -144,7 +146,7 @@ func TestClientMoves(t *testing.T) {
 
 // TestClientAlone loses the only node there is: calls fail, until it is back.
 func TestClientAlone(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -152,19 +154,19 @@ func TestClientAlone(t *testing.T) {
 	defer c.Close()
 	crash(n)
 	<-c.session.Load().Done()
-	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun {
+	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 	}
-	startNode(t, n.Self(), Kind{})
+	startNode(t, n.Self(), worker.Kind{})
 	await(t, func() error {
-		_, err := c.Request(t.Context(), IntID(1))
+		_, err := c.Request(t.Context(), worker.IntID(1))
 		return err
 	})
 }
 
 // TestInspect looks at a cluster from a member and through a client: both tell the same.
 func TestInspect(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{Source: counter()})
+	nodes := startCluster(t, 3, worker.Kind{Source: counter()})
 	checkSessions(t, nodes)
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
@@ -172,17 +174,17 @@ func TestInspect(t *testing.T) {
 	}
 	defer client.Close()
 	type inspector interface {
-		Request(context.Context, ID) (Reply, error)
-		RequestVia(context.Context, string, ID) (Reply, error)
-		Refresh(context.Context, ID) (Reply, error)
-		Stop(context.Context, ID) (bool, error)
-		Why(context.Context, ID) (Explanation, error)
+		Request(context.Context, worker.ID) (worker.Reply, error)
+		RequestVia(context.Context, string, worker.ID) (worker.Reply, error)
+		Refresh(context.Context, worker.ID) (worker.Reply, error)
+		Stop(context.Context, worker.ID) (bool, error)
+		Why(context.Context, worker.ID) (Explanation, error)
 		Nodes(context.Context) ([]NodeInfo, error)
 		Ping(context.Context, string) (time.Duration, error)
 	}
 	ctx := t.Context()
 	for i, from := range []inspector{nodes[0], client} {
-		id := IntID(int64(3*i + 1)) // of the second node
+		id := worker.IntID(int64(3*i + 1)) // of the second node
 		owner := nodes[1].Self()
 		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
 			e.StandIn == "" || e.StandIn == owner || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
@@ -224,7 +226,7 @@ func TestInspect(t *testing.T) {
 	}
 	crash(nodes[1])
 	await(t, func() error {
-		e, err := nodes[0].Why(ctx, IntID(1))
+		e, err := nodes[0].Why(ctx, worker.IntID(1))
 		if err != nil || e.State != Failed || e.Asked == nodes[1].Self() {
 			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
 		}
@@ -237,7 +239,7 @@ func TestInspect(t *testing.T) {
 }
 
 func TestDisconnect(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	checkSessions(t, nodes)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
@@ -254,11 +256,11 @@ func TestDisconnect(t *testing.T) {
 // TestClientCancels has a client give up a call that its node has passed on.
 func TestClientCancels(t *testing.T) {
 	started, canceled := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
 		<-ctx.Done()
 		close(canceled)
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
@@ -268,14 +270,14 @@ func TestClientCancels(t *testing.T) {
 		<-started
 		c.Close()
 	}()
-	c.Request(t.Context(), IntID(1))
+	c.Request(t.Context(), worker.IntID(1))
 	<-canceled
 }
 
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
 	for _, no := range []bool{false, true} {
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), NoBusyPoll: no})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), NoBusyPoll: no})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,21 +10,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestCloseEndsCalls closes a node whose calls take longer than Close may: the callers learn that it closed, and that their calls
 // may have run.
 func TestCloseEndsCalls(t *testing.T) {
 	var running sync.WaitGroup
-	until := func(ctx context.Context) (Value, error) {
+	until := func(ctx context.Context) (worker.Value, error) {
 		running.Done()
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}
-	kinds := map[string]Kind{
-		"value": {Exclusive: true, Source: func(ctx context.Context, _ ID) (Value, error) { return until(ctx) }},
-		"server": {Serial: func(context.Context, ID) (Server, error) {
-			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return until(ctx) }), nil
+	kinds := map[string]worker.Kind{
+		"value": {Exclusive: true, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return until(ctx) }},
+		"server": {Serial: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) { return until(ctx) }), nil
 		}},
 	}
 	host := testHost()
@@ -43,16 +45,18 @@ func TestCloseEndsCalls(t *testing.T) {
 	awaitView(t, nodes...)
 	var callers sync.WaitGroup
 	for i, from := range nodes {
-		id := IntID(int64(2*i + 1)) // of the second node
+		id := worker.IntID(int64(2*i + 1)) // of the second node
 		running.Add(2)
-		for kind, ask := range map[string]func(context.Context, ID) (Reply, error){
-			"value":  from.Family("value").Request,
-			"server": func(ctx context.Context, id ID) (Reply, error) { return from.Family("server").Call(ctx, id, Value{}) },
+		for kind, ask := range map[string]func(context.Context, worker.ID) (worker.Reply, error){
+			"value": from.Family("value").Request,
+			"server": func(ctx context.Context, id worker.ID) (worker.Reply, error) {
+				return from.Family("server").Call(ctx, id, worker.Value{})
+			},
 		} {
 			callers.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if _, err := ask(ctx, id); !errors.Is(err, ErrClosed) || OutcomeOf(err) != Unknown {
+				if _, err := ask(ctx, id); !errors.Is(err, ErrClosed) || OutcomeOf(err) != worker.OutcomeUnknown {
 					t.Errorf("%s asked by %s: %v (%v), want %v, unknown", kind, from.Self(), err, OutcomeOf(err), ErrClosed)
 				}
 			})
@@ -74,10 +78,10 @@ func TestCloseWaits(t *testing.T) {
 	}
 	t.Parallel()
 	running := make(chan struct{})
-	n := startNode(t, "1@"+testHost(), Kind{Timeout: time.Minute, Source: func(ctx context.Context, _ ID) (Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Kind{Timeout: time.Minute, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(running)
 		sleep(ctx, drainTimeout+500*time.Millisecond)
-		return IntValue(1), ctx.Err()
+		return worker.IntValue(1), ctx.Err()
 	}})
 	go func() {
 		<-running
@@ -87,36 +91,38 @@ func TestCloseWaits(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if reply, err := n.Request(ctx, IntID(1)); err != nil {
+	if reply, err := n.Request(ctx, worker.IntID(1)); err != nil {
 		t.Errorf("%+v, %v", reply, err)
 	}
 }
 
 // TestClosedNode asks a closed node for a value that it has.
 func TestClosedNode(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour})
-	if _, err := n.Request(t.Context(), IntID(1)); err != nil {
+	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour})
+	if _, err := n.Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for name, ask := range map[string]func() error{
-		"Request":    func() error { _, err := n.Request(t.Context(), IntID(1)); return err },
-		"Refresh":    func() error { _, err := n.Refresh(t.Context(), IntID(1)); return err },
-		"Call":       func() error { _, err := n.Family("").Call(t.Context(), IntID(1), Value{}); return err },
-		"Invalidate": func() error { _, err := n.Invalidate(t.Context(), IntID(1)); return err },
+		"Request":    func() error { _, err := n.Request(t.Context(), worker.IntID(1)); return err },
+		"Refresh":    func() error { _, err := n.Refresh(t.Context(), worker.IntID(1)); return err },
+		"Call":       func() error { _, err := n.Family("").Call(t.Context(), worker.IntID(1), worker.Value{}); return err },
+		"Invalidate": func() error { _, err := n.Invalidate(t.Context(), worker.IntID(1)); return err },
 	} {
-		if err := ask(); !errors.Is(err, ErrClosed) || OutcomeOf(err) != NotRun {
+		if err := ask(); !errors.Is(err, ErrClosed) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("%s: %v, want %v", name, err, ErrClosed)
 		}
 	}
 }
 
 // A serverFunc is a server without state.
-type serverFunc func(context.Context, Value) (Value, error)
+type serverFunc func(context.Context, worker.Value) (worker.Value, error)
 
-func (f serverFunc) Call(ctx context.Context, message Value) (Value, error) { return f(ctx, message) }
+func (f serverFunc) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
+	return f(ctx, message)
+}
 
 // TestFlushTellsOfLost gives up a flush of no answers, and one of an answer on its way: only that is told.
 func TestFlushTellsOfLost(t *testing.T) {
@@ -125,7 +131,7 @@ func TestFlushTellsOfLost(t *testing.T) {
 		var mu sync.Mutex
 		var log bytes.Buffer
 		text := slog.NewTextHandler(lockedWriter{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug})
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(text)})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(text)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +141,7 @@ func TestFlushTellsOfLost(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			n.handover.owner = func(ID) (string, bool) { return "2@h", true }
+			n.handover.owner = func(worker.ID) (string, bool) { return "2@h", true }
 			n.handover.add(answers(0, 1, "1"))
 			cancel()
 		}

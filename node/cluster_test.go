@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/wire"
 	"go.uber.org/goleak"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // TestMain checks that Close waits for every goroutine, but for one: memberlist's Shutdown does not wait for a probe that it
@@ -51,7 +53,7 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func startNode(t testing.TB, name string, kind Kind) *Node {
+func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	t.Helper()
 	n, err := Start(Config{
 		Name: name, Cookie: testCookie, Default: orRandom(kind),
@@ -65,7 +67,7 @@ func startNode(t testing.TB, name string, kind Kind) *Node {
 }
 
 // startCluster starts nodes 1@ to size@ and connects them.
-func startCluster(t testing.TB, size int, kind Kind) []*Node {
+func startCluster(t testing.TB, size int, kind worker.Kind) []*Node {
 	t.Helper()
 	host := testHost()
 	var nodes []*Node
@@ -120,9 +122,9 @@ func await(t testing.TB, check func() error) {
 }
 
 func TestOwnersAgree(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	for i := range 10_000 {
-		id := IntID(int64(i - 5000))
+		id := worker.IntID(int64(i - 5000))
 		want, _ := nodes[0].Owner(t.Context(), id)
 		for _, n := range nodes[1:] {
 			if got, _ := n.Owner(t.Context(), id); got != want {
@@ -145,7 +147,7 @@ func TestEveryPairDials(t *testing.T) {
 		var nodes []*Node
 		var names []string
 		for i := range size {
-			nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), Kind{}))
+			nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), worker.Kind{}))
 			names = append(names, nodes[i].Self())
 		}
 		var wg sync.WaitGroup
@@ -195,8 +197,8 @@ func checkSessions(t *testing.T, nodes []*Node) {
 
 func TestConnectResults(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, Kind{})
-	startNode(t, "3@"+host, Kind{})
+	a := startNode(t, "1@"+host, worker.Kind{})
+	startNode(t, "3@"+host, worker.Kind{})
 	results := a.Connect(t.Context())
 	var got []string
 	for _, c := range results {
@@ -217,9 +219,9 @@ func TestConnectResults(t *testing.T) {
 
 // TestNameTaken starts a second node with a name that a live node has.
 func TestNameTaken(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	first := nodes[1]
-	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(Kind{})})
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(worker.Kind{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +237,8 @@ func TestNameTaken(t *testing.T) {
 
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
 func TestRoutingDisagrees(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(Kind{}), Routing: Rendezvous})
+	nodes := startCluster(t, 2, worker.Kind{})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +256,7 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{}), Routing: Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,9 +269,9 @@ func TestRendezvous(t *testing.T) {
 	awaitView(t, nodes...)
 	seen := map[string]bool{}
 	for i := range 100 {
-		want, _ := nodes[0].Owner(t.Context(), IntID(int64(i)))
+		want, _ := nodes[0].Owner(t.Context(), worker.IntID(int64(i)))
 		seen[want] = true
-		reply, err := nodes[i%3].Request(t.Context(), IntID(int64(i)))
+		reply, err := nodes[i%3].Request(t.Context(), worker.IntID(int64(i)))
 		if err != nil || reply.Node != want || reply.Degraded {
 			t.Fatalf("request(%d) = %+v, %v; want an answer of %s", i, reply, err, want)
 		}
@@ -282,12 +284,12 @@ func TestRendezvous(t *testing.T) {
 // TestCrashAndRestart loses an owner: at first each node answers its ids in its place, and marks them; once all know, one stand-in
 // does. Other ids do not move. When it is back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	checkSessions(t, nodes)
 	owner := nodes[1]
 	crash(owner)
 	for i := range int64(30) {
-		reply, err := nodes[0].Request(t.Context(), IntID(i))
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(i))
 		if err != nil {
 			t.Fatalf("request(%d) failed because another node died: %v", i, err)
 		}
@@ -298,8 +300,8 @@ func TestCrashAndRestart(t *testing.T) {
 	}
 	awaitFailed(t, owner.Self(), nodes[0], nodes[2])
 	for i := range int64(30) {
-		a, err := nodes[0].Request(t.Context(), IntID(i))
-		b, err2 := nodes[2].Request(t.Context(), IntID(i))
+		a, err := nodes[0].Request(t.Context(), worker.IntID(i))
+		b, err2 := nodes[2].Request(t.Context(), worker.IntID(i))
 		if err != nil || err2 != nil || a.Degraded || b.Degraded || a.Node != b.Node || a.Value != b.Value {
 			t.Errorf("request(%d) = %+v, %v and %+v, %v; want one answer of one node", i, a, err, b, err2)
 		}
@@ -307,9 +309,9 @@ func TestCrashAndRestart(t *testing.T) {
 			t.Errorf("request(%d) went to %s; its seat is %s", i, a.Node, seat)
 		}
 	}
-	back := startNode(t, owner.Self(), Kind{})
+	back := startNode(t, owner.Self(), worker.Kind{})
 	awaitView(t, nodes[0], back, nodes[2]) // they reconnect by themselves
-	reply, err := nodes[0].Request(t.Context(), IntID(1))
+	reply, err := nodes[0].Request(t.Context(), worker.IntID(1))
 	if err != nil || reply.Node != owner.Self() || reply.Degraded {
 		t.Errorf("request(1) = %+v, %v; want an answer of %s", reply, err, owner.Self())
 	}
@@ -351,21 +353,21 @@ func crash(n *Node) {
 }
 
 func TestLeave(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	start := time.Now()
 	nodes[1].Close(t.Context())
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("an idle node took %v to leave", took)
 	}
 	awaitView(t, nodes[0], nodes[2])
-	reply, err := nodes[0].Request(t.Context(), IntID(1)) // 1 mod 2: the second of two
+	reply, err := nodes[0].Request(t.Context(), worker.IntID(1)) // 1 mod 2: the second of two
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(1) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
-	if _, err := nodes[1].Request(t.Context(), IntID(0)); !errors.Is(err, ErrClosed) {
+	if _, err := nodes[1].Request(t.Context(), worker.IntID(0)); !errors.Is(err, ErrClosed) {
 		t.Errorf("request of a closed node = %v, want %v", err, ErrClosed)
 	}
-	back := startNode(t, nodes[1].Self(), Kind{})
+	back := startNode(t, nodes[1].Self(), worker.Kind{})
 	back.Connect(t.Context(), nodes[2].Self())
 	awaitView(t, nodes[0], back, nodes[2])
 }
@@ -373,14 +375,14 @@ func TestLeave(t *testing.T) {
 // TestLeaveFinishesCalls has a node leave while it runs a call for another one.
 func TestLeaveFinishesCalls(t *testing.T) {
 	started, finish := make(chan struct{}, 1), make(chan struct{})
-	nodes := startCluster(t, 2, Kind{Source: func(context.Context, ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
 		started <- struct{}{}
 		<-finish
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		reply, err := nodes[0].Request(t.Context(), IntID(1))
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(1))
 		if err != nil || reply.Node != nodes[1].Self() || reply.Degraded {
 			t.Errorf("request(1) = %+v, %v; want the answer of the node that leaves", reply, err)
 		}
@@ -395,18 +397,18 @@ func TestLeaveFinishesCalls(t *testing.T) {
 // TestNotOwner asks a node that does not own the id, as a caller does whose view is behind: it says so
 // and runs nothing, and the caller asks the owner.
 func TestNotOwner(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
 	p := a.members.sessions.peer(wrong.addr.Name)
-	request := wireRequest("", IntID(5))
+	request := wireRequest("", worker.IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
-	if !ok || e.Code != wire.NotOwner || e.Outcome != NotRun || len(e.Members) != 3 {
+	if !ok || e.Code != wire.NotOwner || e.Outcome != wire.NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	var reply Reply
-	_, err = a.retry(t.Context(), IntID(5), p, &request, err, 0, &reply)
+	var reply worker.Reply
+	_, err = a.retry(t.Context(), worker.IntID(5), p, &request, err, 0, &reply)
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
@@ -417,17 +419,17 @@ func TestNotOwner(t *testing.T) {
 
 // TestErrorsOfTheOwner has sources fail on another node.
 func TestErrorsOfTheOwner(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{Source: func(_ context.Context, id ID) (Value, error) {
-		if id == IntID(1) {
-			return Value{}, errors.New("no such tenant")
+	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(1) {
+			return worker.Value{}, errors.New("no such tenant")
 		}
 		panic("oh")
 	}})
-	_, err := nodes[0].Request(t.Context(), IntID(1))
-	if !errors.Is(err, ErrSource) || OutcomeOf(err) != Ran || !strings.Contains(err.Error(), nodes[1].Self()) {
+	_, err := nodes[0].Request(t.Context(), worker.IntID(1))
+	if !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), nodes[1].Self()) {
 		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrSource, nodes[1].Self())
 	}
-	if _, err = nodes[0].Request(t.Context(), IntID(3)); !errors.Is(err, ErrPanic) {
+	if _, err = nodes[0].Request(t.Context(), worker.IntID(3)); !errors.Is(err, ErrPanic) {
 		t.Errorf("request(3) = %v, want %v", err, ErrPanic)
 	}
 }
@@ -435,19 +437,19 @@ func TestErrorsOfTheOwner(t *testing.T) {
 // TestCancelReachesTheSource has a caller give up: the source on the owner is cancelled.
 func TestCancelReachesTheSource(t *testing.T) {
 	started, canceled := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
 		<-ctx.Done()
 		close(canceled)
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-started
 		cancel()
 	}()
-	_, err := nodes[0].Request(ctx, IntID(1))
-	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != Unknown {
+	_, err := nodes[0].Request(ctx, worker.IntID(1))
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown {
 		t.Errorf("request = %v, outcome %v; want canceled, unknown", err, OutcomeOf(err))
 	}
 	<-canceled
@@ -457,24 +459,24 @@ func TestCancelReachesTheSource(t *testing.T) {
 func TestExclusive(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
 		var nodes []*Node
-		source := func(_ context.Context, id ID) (Value, error) { return IntValue(1), nil }
+		source := func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }
 		started := make(chan struct{}, 1)
-		slow := func(ctx context.Context, id ID) (Value, error) {
+		slow := func(ctx context.Context, id worker.ID) (worker.Value, error) {
 			started <- struct{}{}
 			<-ctx.Done()
-			return Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}
 		host := testHost()
-		nodes = append(nodes, startNode(t, "1@"+host, Kind{Source: source, Exclusive: exclusive}))
-		nodes = append(nodes, startNode(t, "2@"+host, Kind{Source: slow, Exclusive: exclusive}))
+		nodes = append(nodes, startNode(t, "1@"+host, worker.Kind{Source: source, Exclusive: exclusive}))
+		nodes = append(nodes, startNode(t, "2@"+host, worker.Kind{Source: slow, Exclusive: exclusive}))
 		nodes[0].Connect(t.Context(), nodes[1].Self())
 		awaitView(t, nodes...)
 		go func() {
 			<-started
 			crash(nodes[1])
 		}()
-		reply, err := nodes[0].Request(t.Context(), IntID(1))
-		if exclusive && (err == nil || OutcomeOf(err) != Unknown) {
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(1))
+		if exclusive && (err == nil || OutcomeOf(err) != worker.OutcomeUnknown) {
 			t.Errorf("exclusive: %+v, %v; want an error with outcome unknown", reply, err)
 		}
 		if !exclusive && (err != nil || !reply.Degraded) {
@@ -485,11 +487,11 @@ func TestExclusive(t *testing.T) {
 
 func TestJoinKeepsTrying(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, Kind{})
+	a := startNode(t, "1@"+host, worker.Kind{})
 	joined := make(chan error)
 	go func() { joined <- a.Join(t.Context(), "2@"+host) }()
 	time.Sleep(200 * time.Millisecond) // some tries fail
-	b := startNode(t, "2@"+host, Kind{})
+	b := startNode(t, "2@"+host, worker.Kind{})
 	if err := <-joined; err != nil {
 		t.Fatal(err)
 	}
@@ -503,7 +505,7 @@ func TestJoinKeepsTrying(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	host := testHost()
-	startNode(t, "1@"+host, Kind{})
+	startNode(t, "1@"+host, worker.Kind{})
 	for _, test := range []struct {
 		config Config
 		want   string

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -17,10 +18,10 @@ import (
 // TestManySettle has hundreds of calls at once whose caller alone takes a member for failed: all get the answer of that, and the
 // session to who says so is none the worse.
 func TestManySettle(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a := nodes[0]
 	for id := range int64(3) {
-		if _, err := a.Request(t.Context(), IntID(id)); err != nil {
+		if _, err := a.Request(t.Context(), worker.IntID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -32,7 +33,7 @@ func TestManySettle(t *testing.T) {
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(3000) {
-		if id := IntID(3*i + 1); !odd.place(id).self {
+		if id := worker.IntID(3*i + 1); !odd.place(id).self {
 			wg.Go(func() {
 				if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Node != nodes[1].Self() {
 					bad.Add(1)
@@ -48,12 +49,12 @@ func TestManySettle(t *testing.T) {
 
 // TestManyOperations asks a peer for more operations at once than it serves: they wait for one another.
 func TestManyOperations(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(600) {
 		wg.Go(func() {
-			if _, err := nodes[0].Stop(t.Context(), IntID(2*i+1)); err != nil {
+			if _, err := nodes[0].Stop(t.Context(), worker.IntID(2*i+1)); err != nil {
 				bad.Add(1)
 			}
 		})
@@ -69,7 +70,7 @@ func TestManyOperations(t *testing.T) {
 func TestTwins(t *testing.T) {
 	host := testHost()
 	start := func(name string, port int) *Node {
-		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(Kind{})})
+		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(worker.Kind{})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,8 +112,8 @@ func TestTwins(t *testing.T) {
 // cluster that was split, as a service is that was moved to another machine.
 func TestTwinsAtOneAddress(t *testing.T) {
 	host := testHost()
-	a, first := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
-	c, second := startNode(t, "3@"+host, Kind{}), startNode(t, "2@"+host+":4999", Kind{})
+	a, first := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+	c, second := startNode(t, "3@"+host, worker.Kind{}), startNode(t, "2@"+host+":4999", worker.Kind{})
 	join := func(n, to *Node) {
 		t.Helper()
 		if err := n.Join(t.Context(), to.Self()); err != nil {
@@ -174,7 +175,7 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 	if err := n.Ready(t.Context()); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("Ready: %v, want %v", err, ErrNameTaken)
 	}
-	if err := n.claim(t.Context(), key{"", IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != NotRun {
+	if err := n.claim(t.Context(), key{"", worker.IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim: %v, want %v", err, ErrNameTaken)
 	}
 	if len(n.members.view.Load().peers) != 1 {
@@ -184,14 +185,14 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 
 // TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
 func TestDisconnectUnderLoad(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{TTL: 50 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Kind{TTL: 50 * time.Millisecond})
 	b := nodes[1]
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for k := range 8 {
 		wg.Go(func() {
 			for i := int64(k); !isClosed(stop); i += 8 {
-				b.Request(t.Context(), IntID(i))
+				b.Request(t.Context(), worker.IntID(i))
 			}
 		})
 	}
@@ -210,7 +211,7 @@ func TestDisconnectUnderLoad(t *testing.T) {
 
 // TestAnswerAfterLeaving has a node hear of the members that it asked for just when it has left them: it does not come back.
 func TestAnswerAfterLeaving(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	v := b.members.view.Load()
 	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
@@ -234,18 +235,18 @@ func TestAnswerAfterLeaving(t *testing.T) {
 // TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and what it has cached follows its ids.
 func TestDisconnectLosesNothing(t *testing.T) {
 	count, running := counter(), make(chan struct{})
-	slow := func(ctx context.Context, id ID) (Value, error) {
-		if id == IntID(4) {
+	slow := func(ctx context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(4) {
 			close(running)
 			sleep(ctx, 1500*time.Millisecond)
 		}
 		return count(ctx, id)
 	}
-	nodes := startCluster(t, 3, Kind{Source: slow, Exclusive: true, TTL: time.Hour})
+	nodes := startCluster(t, 3, worker.Kind{Source: slow, Exclusive: true, TTL: time.Hour})
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	values := map[int64]Value{}
+	values := map[int64]worker.Value{}
 	for i := int64(301); i < 361; i += 3 {
-		reply, err := a.Request(t.Context(), IntID(i))
+		reply, err := a.Request(t.Context(), worker.IntID(i))
 		if err != nil || reply.Node != b.Self() {
 			t.Fatal(reply, err)
 		}
@@ -253,7 +254,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if reply, err := a.Request(t.Context(), IntID(4)); err != nil {
+		if reply, err := a.Request(t.Context(), worker.IntID(4)); err != nil {
 			t.Errorf("the call that ran: %+v, %v", reply, err)
 		}
 	})
@@ -264,7 +265,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 	wg.Wait()
 	awaitView(t, a, c)
 	for i, v := range values {
-		if reply, err := a.Request(t.Context(), IntID(i)); err != nil || reply.Value != v {
+		if reply, err := a.Request(t.Context(), worker.IntID(i)); err != nil || reply.Value != v {
 			t.Errorf("request(%d) = %+v, %v; want %s", i, reply, err, v)
 		}
 	}
@@ -272,27 +273,27 @@ func TestDisconnectLosesNothing(t *testing.T) {
 
 // TestRefreshWhileLeaving refreshes a value on a node that has handed it over already: the new value follows.
 func TestRefreshWhileLeaving(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{TTL: time.Hour, Source: counter()})
+	nodes := startCluster(t, 3, worker.Kind{TTL: time.Hour, Source: counter()})
 	b := nodes[1]
-	if _, err := nodes[0].Request(t.Context(), IntID(1)); err != nil {
+	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	b.beginLeaving()
 	b.flush(t.Context())
-	fresh, err := nodes[0].Refresh(t.Context(), IntID(1))
+	fresh, err := nodes[0].Refresh(t.Context(), worker.IntID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Close(t.Context())
 	awaitView(t, nodes[0], nodes[2])
-	if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Value != fresh.Value {
+	if reply, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil || reply.Value != fresh.Value {
 		t.Errorf("%+v, %v; want %s", reply, err, fresh.Value)
 	}
 }
 
 // TestConnectAfterRestart connects to a node that was lost, and is back.
 func TestConnectAfterRestart(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	checkSessions(t, nodes)
 	crash(nodes[1])
 	await(t, func() error {
@@ -301,7 +302,7 @@ func TestConnectAfterRestart(t *testing.T) {
 		}
 		return nil
 	})
-	startNode(t, nodes[1].Self(), Kind{})
+	startNode(t, nodes[1].Self(), worker.Kind{})
 	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
 		t.Error(c[0].Err)
 	}
@@ -309,7 +310,7 @@ func TestConnectAfterRestart(t *testing.T) {
 
 // TestStrangersLeaveNothing has nodes open sessions that never get a seat: nothing of them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
-	a := startNode(t, "1@"+testHost(), Kind{})
+	a := startNode(t, "1@"+testHost(), worker.Kind{})
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +338,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 
 // TestJoinAfterClose closes a node that tries to join: it does not say that it has.
 func TestJoinAfterClose(t *testing.T) {
-	a := startNode(t, "1@"+testHost(), Kind{})
+	a := startNode(t, "1@"+testHost(), worker.Kind{})
 	time.AfterFunc(200*time.Millisecond, func() { a.Close(context.Background()) })
 	if err := a.Join(t.Context(), "9@"+a.addr.Host); !errors.Is(err, ErrClosed) {
 		t.Errorf("Join = %v, want %v", err, ErrClosed)

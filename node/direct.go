@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -46,7 +47,7 @@ func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Sess
 
 // ask asks the place of an id. With many calls in flight most of what one takes is to fetch its stack from memory, so what is rare
 // has functions of its own.
-func (d *direct) ask(ctx context.Context, id ID, request *wire.Request) (Reply, error) {
+func (d *direct) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
 	began, timeout := time.Now(), timeoutOf(ctx)
 	p, s := d.view.Load().place(id), d.home.Load()
 	if d.owners {
@@ -81,13 +82,13 @@ func (d *direct) byHome(p *peer) *wire.Session {
 
 // again makes a call once more, that failed on a session, if it did not run, or may run twice. It asks home, or while that cannot be
 // reached another node: these know the stand-ins, and what to answer in the end.
-func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Request, err error, until time.Time) (Reply, error) {
+func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Request, err error, until time.Time) (worker.Reply, error) {
 	var asked []*wire.Session
-	before := NotRun // what became of the call where it was made
+	before := wire.NotRun // what became of the call where it was made
 	for try := 1; ; try++ {
 		e, failed := retriable(err)
 		if e == nil || e.Code == wire.Apart && s == d.home.Load() {
-			return Reply{}, err // the client is to see the cluster as home does
+			return worker.Reply{}, err // the client is to see the cluster as home does
 		}
 		if failed {
 			d.age()
@@ -95,22 +96,22 @@ func (d *direct) again(ctx context.Context, s *wire.Session, request *wire.Reque
 		if failed && e.Code != wire.NotOwner { // who says that is well, and knows the owner the next time
 			asked = append(asked, s)
 		}
-		if e.Outcome == Unknown {
-			before = Unknown
+		if e.Outcome == wire.Unknown {
+			before = wire.Unknown
 		}
 		over := try > maxTries || d.ctx.Err() != nil || ctx.Err() != nil || !time.Now().Before(until)
-		if !failed || e.Outcome == Ran || e.Outcome == Unknown && d.once(request) {
-			return Reply{}, withOutcome(e, before)
+		if !failed || e.Outcome == wire.Ran || e.Outcome == wire.Unknown && d.once(request) {
+			return worker.Reply{}, withOutcome(e, before)
 		}
 		if over {
-			return Reply{}, withOutcome(late(ctx, until, e), before)
+			return worker.Reply{}, withOutcome(late(ctx, until, e), before)
 		}
 		next := d.next(ctx, asked, until)
 		if next == nil {
-			return Reply{}, withOutcome(late(ctx, until, e), before)
+			return worker.Reply{}, withOutcome(late(ctx, until, e), before)
 		}
 		s = next
-		var reply Reply
+		var reply worker.Reply
 		if reply, err = callOn(ctx, s, request, time.Until(until)); err == nil {
 			return reply, nil
 		}
@@ -133,8 +134,8 @@ func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
 }
 
 // withOutcome returns e as the error of a call that may have run before, or has not.
-func withOutcome(e *wire.Error, before Outcome) error {
-	if e.Outcome != NotRun || before == NotRun {
+func withOutcome(e *wire.Error, before wire.Outcome) error {
+	if e.Outcome != wire.NotRun || before == wire.NotRun {
 		return e
 	}
 	unknown := *e

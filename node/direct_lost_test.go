@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -23,7 +24,7 @@ func requestAll(t *testing.T, c *Client) (stop func()) {
 	for k := range int64(8) {
 		wg.Go(func() {
 			for i := k; !isClosed(end); i += 8 {
-				if _, err := c.Request(context.Background(), IntID(i%1000)); err != nil {
+				if _, err := c.Request(context.Background(), worker.IntID(i%1000)); err != nil {
 					bad.Add(1)
 					last.Store(err.Error())
 				}
@@ -43,12 +44,12 @@ func requestAll(t *testing.T, c *Client) (stop func()) {
 // TestDirectMembersChange has members join and leave under load, and die and come back: no request fails, and owners are asked again. A
 // node that crashes under load here would say that it leaves; TestBenchDirect kills one.
 func TestDirectMembersChange(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{TTL: 100 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Kind{TTL: 100 * time.Millisecond})
 	host := nodes[0].addr.Host
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	stop := requestAll(t, c)
-	joined := startNode(t, "4@"+host, Kind{})
+	joined := startNode(t, "4@"+host, worker.Kind{})
 	if err := joined.Join(t.Context(), nodes[2].Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestDirectMembersChange(t *testing.T) {
 	stop()
 	crash(nodes[2])
 	for i := range int64(60) {
-		if reply, err := c.Request(t.Context(), IntID(i)); err != nil {
+		if reply, err := c.Request(t.Context(), worker.IntID(i)); err != nil {
 			t.Errorf("request(%d) = %+v, %v", i, reply, err)
 		}
 	}
@@ -72,7 +73,7 @@ func TestDirectMembersChange(t *testing.T) {
 	await(t, func() error { // a stand-in answers for it, and is asked
 		before := passedOn(nodes[0])
 		for i := range int64(60) {
-			if reply, err := c.Request(t.Context(), IntID(i)); err != nil || reply.Degraded {
+			if reply, err := c.Request(t.Context(), worker.IntID(i)); err != nil || reply.Degraded {
 				return fmt.Errorf("request(%d) = %+v, %v", i, reply, err)
 			}
 		}
@@ -81,7 +82,7 @@ func TestDirectMembersChange(t *testing.T) {
 		}
 		return nil
 	})
-	back := startNode(t, nodes[2].Self(), Kind{})
+	back := startNode(t, nodes[2].Self(), worker.Kind{})
 	all[1] = back
 	awaitView(t, all...)
 	awaitDirect(t, c, all...)
@@ -89,7 +90,7 @@ func TestDirectMembersChange(t *testing.T) {
 
 // TestDirectSerialMoves sends messages while members come and go in an orderly way: none is lost or refused.
 func TestDirectSerialMoves(t *testing.T) {
-	kind := Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}
+	kind := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	nodes := startCluster(t, 2, kind)
 	c := attachDirect(t, nodes[0].Self())
 	end := make(chan struct{})
@@ -97,7 +98,7 @@ func TestDirectSerialMoves(t *testing.T) {
 	for k := range int64(8) {
 		wg.Go(func() {
 			for i := k; !isClosed(end); i += 8 {
-				if reply, err := c.Family("").Call(t.Context(), IntID(i%100), IntValue(i)); err != nil || reply.Value != IntValue(i) {
+				if reply, err := c.Family("").Call(t.Context(), worker.IntID(i%100), worker.IntValue(i)); err != nil || reply.Value != worker.IntValue(i) {
 					t.Errorf("call(%d) = %+v, %v", i, reply, err)
 				}
 			}
@@ -120,14 +121,14 @@ func TestDirectSerialMoves(t *testing.T) {
 // TestDirectHomeDies loses the node that the client is attached to: the others answer what they own, and what it owned. When it is
 // back it is home again.
 func TestDirectHomeDies(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	home := nodes[0]
 	c, fresh := attachDirect(t, home.Self()), attachDirect(t, home.Self())
 	awaitDirect(t, c, nodes...)
 	crash(home)
 	for _, c := range []*Client{c, fresh} { // of whom one has no session to the others yet
 		for i := range int64(30) {
-			reply, err := c.Request(t.Context(), IntID(i))
+			reply, err := c.Request(t.Context(), worker.IntID(i))
 			if err != nil || reply.Node == home.Self() || i%3 > 0 && (reply.Degraded || reply.Node != nodes[i%3].Self()) {
 				t.Fatalf("request(%d) without home = %+v, %v", i, reply, err)
 			}
@@ -137,7 +138,7 @@ func TestDirectHomeDies(t *testing.T) {
 	await(t, func() error { // a stand-in is asked at once
 		before := passedOn(nodes[1]) + passedOn(nodes[2])
 		for i := range int64(60) {
-			reply, err := c.Request(t.Context(), IntID(i))
+			reply, err := c.Request(t.Context(), worker.IntID(i))
 			if err != nil || reply.Degraded {
 				return fmt.Errorf("request(%d) = %+v, %v", i, reply, err)
 			}
@@ -150,14 +151,14 @@ func TestDirectHomeDies(t *testing.T) {
 	if _, err := c.Members(t.Context()); err != nil { // another member tells
 		t.Errorf("members without home: %v", err)
 	}
-	nodes[0] = startNode(t, home.Self(), Kind{})
+	nodes[0] = startNode(t, home.Self(), worker.Kind{})
 	awaitView(t, nodes...)
 	awaitDirect(t, c, nodes...)
 }
 
 // TestDirectAlone has a direct client lose the only node: it says so at once, and goes on when that is back.
 func TestDirectAlone(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	c := attachDirect(t, n.Self())
 	if err := checkDirect(t, c, n); err != nil {
 		t.Fatal(err)
@@ -165,12 +166,12 @@ func TestDirectAlone(t *testing.T) {
 	crash(n)
 	<-c.session.Load().Done()
 	start := time.Now()
-	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != NotRun || time.Since(start) > time.Second {
+	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun || time.Since(start) > time.Second {
 		t.Errorf("request without a node = %v after %v, want %v, not run", err, time.Since(start), ErrUnreachable)
 	}
-	startNode(t, n.Self(), Kind{})
+	startNode(t, n.Self(), worker.Kind{})
 	await(t, func() error {
-		_, err := c.Request(t.Context(), IntID(1))
+		_, err := c.Request(t.Context(), worker.IntID(1))
 		return err
 	})
 }
@@ -182,24 +183,24 @@ func TestDirectOnce(t *testing.T) {
 	for what, wantRuns := range map[string]int64{"shared": 2, "exclusive": 1, "serial": 1, "gone": 1} {
 		var runs atomic.Int64
 		started := make(chan struct{}, 2)
-		slow := func(ctx context.Context, _ ID) (Value, error) {
+		slow := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			runs.Add(1)
 			started <- struct{}{}
 			<-ctx.Done()
-			return Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}
-		quick := func(context.Context, ID) (Value, error) {
+		quick := func(context.Context, worker.ID) (worker.Value, error) {
 			runs.Add(1)
-			return IntValue(1), nil
+			return worker.IntValue(1), nil
 		}
-		kinds := func(source Source) map[string]Kind {
-			return map[string]Kind{
+		kinds := func(source worker.Source) map[string]worker.Kind {
+			return map[string]worker.Kind{
 				"shared": {Source: source}, "gone": {Source: source}, "exclusive": {Source: source, Exclusive: true},
-				"serial": {Serial: func(context.Context, ID) (Server, error) { return sourceServer(source), nil }},
+				"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return sourceServer(source), nil }},
 			}
 		}
-		nodes := []*Node{startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})}
-		for i, source := range []Source{quick, slow} {
+		nodes := []*Node{startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})}
+		for i, source := range []worker.Source{quick, slow} {
 			if err := nodes[i].SetKinds(kinds(source)); err != nil {
 				t.Fatal(err)
 			}
@@ -218,12 +219,12 @@ func TestDirectOnce(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // in which a stand-in would run it
 		var err error
 		if family := c.Family(what); what == "serial" {
-			_, err = family.Call(ctx, IntID(1), IntValue(1))
+			_, err = family.Call(ctx, worker.IntID(1), worker.IntValue(1))
 		} else {
-			_, err = family.Request(ctx, IntID(1))
+			_, err = family.Request(ctx, worker.IntID(1))
 		}
 		cancel()
-		if what == "shared" && err != nil || what != "shared" && (err == nil || OutcomeOf(err) != Unknown) {
+		if what == "shared" && err != nil || what != "shared" && (err == nil || OutcomeOf(err) != worker.OutcomeUnknown) {
 			t.Errorf("%s: %v, outcome %v", what, err, OutcomeOf(err))
 		}
 		if what == "gone" && !errors.Is(err, ErrUnknownKind) {
@@ -239,13 +240,15 @@ func TestDirectOnce(t *testing.T) {
 }
 
 // A sourceServer does for a message what a source does for a value.
-type sourceServer Source
+type sourceServer worker.Source
 
-func (s sourceServer) Call(ctx context.Context, _ Value) (Value, error) { return s(ctx, ID{}) }
+func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, error) {
+	return s(ctx, worker.ID{})
+}
 
 // TestDirectOutOfReach has one node be out of the client's reach, and one not answer it: home asks them, no call waits, and dials are few.
 func TestDirectOutOfReach(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	checkSessions(t, nodes)
 	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), TLSFiles{})
 	if err != nil {
@@ -264,7 +267,7 @@ func TestDirectOutOfReach(t *testing.T) {
 	for ; time.Now().Before(end); calls++ {
 		i := int64(calls) % 30
 		start := time.Now()
-		reply, err := c.Request(t.Context(), IntID(i))
+		reply, err := c.Request(t.Context(), worker.IntID(i))
 		if err != nil || reply.Node != nodes[i%3].Self() || reply.Degraded || time.Since(start) > time.Second {
 			t.Fatalf("request(%d) = %+v, %v after %v; want an answer of %s", i, reply, err, time.Since(start), nodes[i%3].Self())
 		}

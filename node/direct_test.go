@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -35,10 +36,10 @@ func passedOn(n *Node) (count uint64) {
 // checkDirect requests many ids. It returns an error unless owners answer, and none of these nodes was asked in place of one.
 func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
 	t.Helper()
-	var ids []ID
+	var ids []worker.ID
 	for i := range 60 {
 		for _, text := range []string{"%d", "-%d9", "tenant %d", "%d12345678901234567890"} {
-			id, err := ParseID(fmt.Sprintf(text, i))
+			id, err := worker.ParseID(fmt.Sprintf(text, i))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,8 +87,8 @@ func startRouted(t *testing.T, size int, routing Routing) (nodes []*Node) {
 	host := testHost()
 	for i := range size {
 		n, err := Start(Config{
-			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: orRandom(Kind{TTL: time.Hour}),
-			Kinds: map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}},
+			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: orRandom(worker.Kind{TTL: time.Hour}),
+			Kinds: map[string]worker.Kind{"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -113,11 +114,11 @@ func TestDirect(t *testing.T) {
 		}
 		before := passedOn(nodes[1])
 		for i := range int64(8) {
-			want, _ := nodes[0].Owner(t.Context(), IntID(i))
-			if reply, err := c.Refresh(t.Context(), IntID(i)); err != nil || reply.Node != want || reply.Cached {
+			want, _ := nodes[0].Owner(t.Context(), worker.IntID(i))
+			if reply, err := c.Refresh(t.Context(), worker.IntID(i)); err != nil || reply.Node != want || reply.Cached {
 				t.Errorf("%s: refresh(%d) = %+v, %v; want a new answer of %s", routing, i, reply, err, want)
 			}
-			reply, err := c.Family("serial").Call(t.Context(), IntID(i), BytesValue("hello"))
+			reply, err := c.Family("serial").Call(t.Context(), worker.IntID(i), worker.BytesValue("hello"))
 			if err != nil || reply.Node != want || reply.Value.String() != "hello" {
 				t.Errorf("%s: call(%d) = %+v, %v; want an answer of %s", routing, i, reply, err, want)
 			}
@@ -144,7 +145,7 @@ func TestDirect(t *testing.T) {
 
 // TestDirectRetires closes the session to a node that is not asked any more: it comes back when that is asked again.
 func TestDirectRetires(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	await(t, func() error {
@@ -180,7 +181,7 @@ func TestDirectParted(t *testing.T) {
 
 // TestDirectTakes tells a direct client views that it cannot be right about: it keeps the one that it has.
 func TestDirectTakes(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	c := attachDirect(t, nodes[0].Self())
 	old := c.direct.view.Load()
 	for what, m := range map[string]viewMessage{
@@ -207,7 +208,7 @@ func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.
 
 // TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.
 func TestDirectToOlderNode(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestDirectToOlderNode(t *testing.T) {
 	c := attachDirect(t, nodes[0].Self()+":"+port)
 	defer func() { (<-served).Close() }()
 	for i := range int64(30) {
-		if reply, err := c.Request(t.Context(), IntID(i)); err != nil || reply.Node != nodes[i%2].Self() {
+		if reply, err := c.Request(t.Context(), worker.IntID(i)); err != nil || reply.Node != nodes[i%2].Self() {
 			t.Errorf("request(%d) = %+v, %v", i, reply, err)
 		}
 	}
@@ -241,13 +242,13 @@ func TestDirectToOlderNode(t *testing.T) {
 func TestDirectClose(t *testing.T) {
 	var running, canceled sync.WaitGroup
 	var hang atomic.Bool
-	nodes := startCluster(t, 3, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 3, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		if hang.Load() {
 			running.Done()
 			defer canceled.Done()
 			<-ctx.Done()
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}})
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
@@ -258,7 +259,7 @@ func TestDirectClose(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range int64(calls) {
 		wg.Go(func() {
-			if _, err := c.Request(t.Context(), IntID(1000+i)); !errors.Is(err, ErrClosed) || OutcomeOf(err) != Unknown {
+			if _, err := c.Request(t.Context(), worker.IntID(1000+i)); !errors.Is(err, ErrClosed) || OutcomeOf(err) != worker.OutcomeUnknown {
 				t.Errorf("request(%d) = %v, want %v, unknown", i, err, ErrClosed)
 			}
 		})
@@ -272,7 +273,7 @@ func TestDirectClose(t *testing.T) {
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if _, err := c.Request(t.Context(), IntID(1)); !errors.Is(err, ErrClosed) {
+	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrClosed) {
 		t.Errorf("request of a client that is closed = %v, want %v", err, ErrClosed)
 	}
 }
@@ -281,7 +282,7 @@ func TestDirectClose(t *testing.T) {
 // found.
 func TestLate(t *testing.T) {
 	t.Parallel()
-	leaving, lost := &wire.Error{Code: wire.Leaving, Outcome: NotRun, Node: "1@a"}, &wire.Error{Code: wire.Unreachable, Outcome: NotRun}
+	leaving, lost := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: "1@a"}, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	soon := time.Now().Add(time.Hour)
@@ -296,7 +297,7 @@ func TestLate(t *testing.T) {
 		{t.Context(), time.Now(), leaving, wire.DeadlineExceeded},
 		{canceled, time.Now(), lost, wire.Unreachable},
 	} {
-		if err := late(test.ctx, test.until, test.err); !errors.Is(err, test.want) || err.Outcome != NotRun {
+		if err := late(test.ctx, test.until, test.err); !errors.Is(err, test.want) || err.Outcome != wire.NotRun {
 			t.Errorf("%v (%v), want %v", err, err.Outcome, test.want)
 		}
 	}
@@ -306,7 +307,7 @@ func TestLate(t *testing.T) {
 // The call has failed only when its time is up, and says so.
 func TestNextTakesItsTime(t *testing.T) {
 	t.Parallel()
-	n := startCluster(t, 1, Kind{})[0]
+	n := startCluster(t, 1, worker.Kind{})[0]
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -323,11 +324,11 @@ func TestNextTakesItsTime(t *testing.T) {
 	d.sessions.seat(other, silent.Addr().String(), 1, true)
 	d.view.Store(newView([]*peer{d.sessions.peer(c.addr.Name), other}, nil, Modulo))
 
-	request := wireRequest("", IntID(1))
-	leaving := &wire.Error{Code: wire.Leaving, Outcome: NotRun, Node: n.Self()}
+	request := wireRequest("", worker.IntID(1))
+	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}
 	until := time.Now().Add(200 * time.Millisecond)
 	_, err = d.again(t.Context(), c.session.Load(), &request, leaving, until)
-	if early := time.Until(until); early > 0 || !errors.Is(err, wire.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+	if early := time.Until(until); early > 0 || !errors.Is(err, wire.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("%v, %v before its time was up", err, early)
 	}
 }
@@ -336,7 +337,7 @@ func TestNextTakesItsTime(t *testing.T) {
 // asks the node to which it was attached at first.
 func TestNextIsFirstHome(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -37,42 +38,16 @@ var (
 	ErrApart error = wire.Apart
 )
 
-// An Outcome tells what became of a call that failed.
-type Outcome = wire.Outcome
-
-const (
-	Unknown = wire.Unknown // it may have run
-	NotRun  = wire.NotRun  // it did not run; it is safe to ask again
-	Ran     = wire.Ran     // it ran, and the error is its result
-)
-
-// NotBegun marks an error of a [Source], or of a [Server]'s Call, that came before anything
-// was done. The outcome of the call is [NotRun] instead of [Ran].
-func NotBegun(err error) error { return outcomeError{err, NotRun} }
-
-// MayHaveRun marks an error of a [Source], or of a [Server]'s Call, that leaves open whether
-// anything was done: a connection broke before the answer came, say. The outcome of the call
-// is [Unknown] instead of [Ran].
-func MayHaveRun(err error) error { return outcomeError{err, Unknown} }
-
-// An outcomeError is an error of a source that says what became of the run.
-type outcomeError struct {
-	error
-	outcome Outcome
-}
-
-func (e outcomeError) Unwrap() error { return e.error }
-
-// OutcomeOf returns the outcome that err carries, or Unknown.
-func OutcomeOf(err error) Outcome {
+// OutcomeOf returns the outcome that err carries, or [worker.OutcomeUnknown].
+func OutcomeOf(err error) worker.Outcome {
 	if e, ok := errors.AsType[*wire.Error](err); ok {
-		return e.Outcome
+		return worker.Outcome(e.Outcome)
 	}
-	return Unknown
+	return worker.OutcomeUnknown
 }
 
 // endError is the error of a call whose context has ended, and why.
-func endError(why error, o Outcome) *wire.Error {
+func endError(why error, o wire.Outcome) *wire.Error {
 	code := wire.Canceled
 	if errors.Is(why, context.DeadlineExceeded) {
 		code = wire.DeadlineExceeded

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // startTwo starts two nodes that are one cluster. Sources say whose id it is.
@@ -16,8 +17,8 @@ func startTwo(host string) (a, b *node.Node) {
 	for _, name := range []string{"1@" + host, "2@" + host} {
 		n, err := node.Start(node.Config{
 			Name: name, Cookie: []byte("a long secret that all nodes share"),
-			Default: node.Kind{TTL: time.Minute, Source: func(_ context.Context, id node.ID) (node.Value, error) {
-				return node.BytesValue("value of " + id.String()), nil
+			Default: worker.Kind{TTL: time.Minute, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+				return worker.BytesValue("value of " + id.String()), nil
 			}},
 		})
 		if err != nil {
@@ -38,13 +39,13 @@ func ExampleNode_Request() {
 	defer b.Close(ctx)
 	ctx, cancel := context.WithTimeout(ctx, time.Second) // 5 s without one
 	defer cancel()
-	reply, err := a.Request(ctx, node.IntID(7))
+	reply, err := a.Request(ctx, worker.IntID(7))
 	fmt.Println(reply.Value, "from", reply.Node, reply.Cached, err)
-	reply, err = b.Request(ctx, node.IntID(7))
+	reply, err = b.Request(ctx, worker.IntID(7))
 	fmt.Println(reply.Value, "from", reply.Node, reply.Cached, err)
-	reply, err = b.Refresh(ctx, node.IntID(7))
+	reply, err = b.Refresh(ctx, worker.IntID(7))
 	fmt.Println(reply.Value, "from", reply.Node, reply.Cached, err)
-	reply, err = a.RequestVia(ctx, "2@127.0.77.20", node.IntID(7)) // as b sees it
+	reply, err = a.RequestVia(ctx, "2@127.0.77.20", worker.IntID(7)) // as b sees it
 	fmt.Println(reply.Value, "from", reply.Node, reply.Cached, err)
 	// Output:
 	// value of 7 from 2@127.0.77.20 false <nil>
@@ -58,16 +59,16 @@ func ExampleNode_Why() {
 	a, b := startTwo("127.0.77.21")
 	defer a.Close(ctx)
 	defer b.Close(ctx)
-	e, err := a.Why(ctx, node.IntID(7))
+	e, err := a.Why(ctx, worker.IntID(7))
 	fmt.Println(e.Rule, e.Owner, e.State, e.StandIn, e.Live, err)
-	if _, err := a.Request(ctx, node.IntID(7)); err != nil {
+	if _, err := a.Request(ctx, worker.IntID(7)); err != nil {
 		log.Fatal(err)
 	}
-	e, err = a.Why(ctx, node.IntID(7))
+	e, err = a.Why(ctx, worker.IntID(7))
 	fmt.Println(e.Live, e.Worker.Hits, err)
-	stopped, err := a.Stop(ctx, node.IntID(7))
+	stopped, err := a.Stop(ctx, worker.IntID(7))
 	fmt.Println(stopped, err)
-	stopped, err = a.Stop(ctx, node.IntID(7))
+	stopped, err = a.Stop(ctx, worker.IntID(7))
 	fmt.Println(stopped, err)
 	// Output:
 	// 7 mod 2 = 1 2@127.0.77.21 alive 1@127.0.77.21 false <nil>
@@ -81,15 +82,15 @@ func ExampleNode_Invalidate() {
 	price := int64(10) // as a database has it
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.77.29", Cookie: []byte("a secret of the cluster"),
-		Default: node.Kind{TTL: time.Hour, Source: func(context.Context, node.ID) (node.Value, error) {
-			return node.IntValue(price), nil
+		Default: worker.Kind{TTL: time.Hour, Source: func(context.Context, worker.ID) (worker.Value, error) {
+			return worker.IntValue(price), nil
 		}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(ctx)
-	tea := node.IntID(7)
+	tea := worker.IntID(7)
 	before, _ := n.Request(ctx, tea)
 	price = 12 // the writer invalidates after it has written
 	had, err := n.Invalidate(ctx, tea)
@@ -132,7 +133,7 @@ func ExampleNode_Workers() {
 	defer a.Close(ctx)
 	defer b.Close(ctx)
 	for i := range int64(3) {
-		if _, err := a.Request(ctx, node.IntID(i)); err != nil {
+		if _, err := a.Request(ctx, worker.IntID(i)); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -157,7 +158,7 @@ func ExampleNode_Workers() {
 }
 
 func ExampleNode_Ready() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -176,12 +177,12 @@ func ExampleValueOf() {
 		Cents int `json:"cents"`
 	}
 	for _, x := range []any{7, "seven", price{1999}, []int{1, 2}} {
-		v, err := node.ValueOf(x)
+		v, err := worker.ValueOf(x)
 		fmt.Printf("%s %q %v\n", v, v.MediaType(), err)
 	}
-	p, err := node.As[price](node.MediaValue("application/json", `{"cents": 1999}`))
+	p, err := worker.As[price](worker.MediaValue("application/json", `{"cents": 1999}`))
 	fmt.Println(p.Cents, err)
-	_, err = node.As[int](node.BytesValue("seven"))
+	_, err = worker.As[int](worker.BytesValue("seven"))
 	fmt.Println(err != nil)
 	// Output:
 	// 7 "" <nil>
@@ -236,19 +237,19 @@ func ExampleNode_GoAlone() {
 	a, b := startTwo("127.0.77.25")
 	defer a.Close(ctx)
 	defer b.Close(ctx)
-	kinds := map[string]node.Kind{"echo": {Serial: node.Serve(func(context.Context, node.ID) (echo, error) { return echo{}, nil })}}
+	kinds := map[string]worker.Kind{"echo": {Serial: worker.Serve(func(context.Context, worker.ID) (echo, error) { return echo{}, nil })}}
 	if err := errors.Join(a.SetKinds(kinds), b.SetKinds(kinds)); err != nil {
 		log.Fatal(err)
 	}
 	if err := a.Disconnect(ctx, b.Self()); err != nil {
 		log.Fatal(err)
 	}
-	_, err := node.Call[string](ctx, b.Family("echo"), node.IntID(1), "hello")
+	_, err := node.Call[string](ctx, b.Family("echo"), worker.IntID(1), "hello")
 	fmt.Println(errors.Is(err, node.ErrApart), node.OutcomeOf(err))
 	if err := b.GoAlone(ctx); err != nil { // a and b have nothing to do with each other any more
 		log.Fatal(err)
 	}
-	fmt.Println(node.Call[string](ctx, b.Family("echo"), node.IntID(1), "hello"))
+	fmt.Println(node.Call[string](ctx, b.Family("echo"), worker.IntID(1), "hello"))
 	// Output:
 	// true not run
 	// hello <nil>

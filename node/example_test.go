@@ -12,18 +12,19 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // Three nodes of one cluster. In real life each is a process of its own.
 func Example() {
 	ctx := context.Background()
 	cookie := []byte("a long secret that all nodes share")
-	slow := func(_ context.Context, id node.ID) (node.Value, error) {
-		return node.BytesValue("price of " + id.String()), nil
+	slow := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		return worker.BytesValue("price of " + id.String()), nil
 	}
 	var first *node.Node
 	for _, name := range []string{"1@127.0.77.1", "2@127.0.77.1", "3@127.0.77.1"} {
-		n, err := node.Start(node.Config{Name: name, Cookie: cookie, Default: node.Kind{Source: slow, TTL: time.Minute}})
+		n, err := node.Start(node.Config{Name: name, Cookie: cookie, Default: worker.Kind{Source: slow, TTL: time.Minute}})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -34,12 +35,12 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	reply, err := first.Request(ctx, node.IntID(7))
+	reply, err := first.Request(ctx, worker.IntID(7))
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(reply.Value, "from", reply.Node, "cached:", reply.Cached)
-	reply, err = first.Request(ctx, node.IntID(7))
+	reply, err = first.Request(ctx, worker.IntID(7))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func Example() {
 }
 
 func ExampleStart() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func ExampleStart() {
 }
 
 func ExampleNode_Connect() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,15 +78,15 @@ func ExampleNode_Request_errors() {
 	ctx := context.Background()
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.77.4", Cookie: []byte("a long secret that all nodes share"),
-		Default: node.Kind{Source: func(context.Context, node.ID) (node.Value, error) {
-			return node.Value{}, errors.New("no such tenant")
+		Default: worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+			return worker.Value{}, errors.New("no such tenant")
 		}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(ctx)
-	_, err = n.Request(ctx, node.IntID(7))
+	_, err = n.Request(ctx, worker.IntID(7))
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, node.ErrSource), errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
 	// Output:
@@ -97,7 +98,7 @@ func ExampleNode_Request_errors() {
 func ExampleAttach() {
 	ctx := context.Background()
 	cookie := []byte("a long secret that all nodes share")
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.5", Cookie: cookie})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.5", Cookie: cookie})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func ExampleAttach() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Request(ctx, node.IntID(7)); err != nil {
+	if _, err := c.Request(ctx, worker.IntID(7)); err != nil {
 		log.Fatal(err)
 	}
 	workers, err := c.Workers(ctx)
@@ -131,11 +132,11 @@ func ExampleAttach_direct() {
 	}
 	defer c.Close()
 	for id := range int64(4) {
-		reply, err := c.Request(ctx, node.IntID(id))
+		reply, err := c.Request(ctx, worker.IntID(id))
 		fmt.Println(reply.Value, "from", reply.Node, err)
 	}
 	a.Close(ctx) // its value moves
-	reply, err := c.Request(ctx, node.IntID(2))
+	reply, err := c.Request(ctx, worker.IntID(2))
 	fmt.Println(reply.Value, "from", reply.Node, err)
 	// Output:
 	// value of 0 from 1@127.0.77.6 <nil>
@@ -147,8 +148,8 @@ func ExampleAttach_direct() {
 
 func ExampleParseID() {
 	for _, s := range []string{"7", "-7", "007", "tenant 7"} {
-		id, err := node.ParseID(s)
-		fmt.Println(id, id.IsInt(), id == node.IntID(7), err)
+		id, err := worker.ParseID(s)
+		fmt.Println(id, id.IsInt(), id == worker.IntID(7), err)
 	}
 	// Output:
 	// 7 true true <nil>
@@ -158,7 +159,7 @@ func ExampleParseID() {
 }
 
 func ExampleBigID() {
-	id, err := node.BigID(new(big.Int).Lsh(big.NewInt(1), 70))
+	id, err := worker.BigID(new(big.Int).Lsh(big.NewInt(1), 70))
 	fmt.Println(id, err)
 	// Output: 1180591620717411303424 <nil>
 }
@@ -206,7 +207,7 @@ func ExampleParseCookie() {
 }
 
 func ExampleIntValue() {
-	v := node.IntValue(454)
+	v := worker.IntValue(454)
 	n, ok := v.Int()
 	fmt.Println(v, n, ok)
 	// Output: 454 454 true
@@ -217,9 +218,9 @@ func ExampleNode_Family() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.9",
 		Cookie: []byte("a long secret that all nodes share"),
-		Kinds: map[string]node.Kind{
-			"price": {TTL: 30 * time.Second, Source: func(_ context.Context, id node.ID) (node.Value, error) {
-				return node.MediaValue("application/json", `{"price": `+id.String()+`}`), nil
+		Kinds: map[string]worker.Kind{
+			"price": {TTL: 30 * time.Second, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+				return worker.MediaValue("application/json", `{"price": `+id.String()+`}`), nil
 			}},
 		},
 	})
@@ -227,9 +228,9 @@ func ExampleNode_Family() {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
-	reply, err := n.Family("price").Request(context.Background(), node.IntID(7))
+	reply, err := n.Family("price").Request(context.Background(), worker.IntID(7))
 	fmt.Println(reply.Value, reply.Value.MediaType(), err)
-	_, err = n.Family("weather").Request(context.Background(), node.IntID(7))
+	_, err = n.Family("weather").Request(context.Background(), worker.IntID(7))
 	fmt.Println(errors.Is(err, node.ErrUnknownKind), err)
 	// Output:
 	// {"price": 7} application/json <nil>
@@ -238,14 +239,14 @@ func ExampleNode_Family() {
 
 // Kinds can change while the node runs, as from a configuration file that was edited.
 func ExampleNode_SetKinds() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
-	err = n.SetKinds(map[string]node.Kind{"price": {TTL: time.Minute, Source: node.RandomSource}})
+	err = n.SetKinds(map[string]worker.Kind{"price": {TTL: time.Minute, Source: worker.RandomSource}})
 	fmt.Println(err)
-	reply, err := n.Family("price").Request(context.Background(), node.IntID(7))
+	reply, err := n.Family("price").Request(context.Background(), worker.IntID(7))
 	fmt.Println(reply.TTL > 55*time.Second, err)
 	// Output:
 	// <nil>
@@ -257,8 +258,8 @@ func ExampleLoad() {
 	type price struct {
 		Cents int `json:"cents"`
 	}
-	find := func(_ context.Context, id node.ID) (price, error) { // in real life: ask the database
-		if id == node.IntID(0) {
+	find := func(_ context.Context, id worker.ID) (price, error) { // in real life: ask the database
+		if id == worker.IntID(0) {
 			return price{}, errors.New("not for sale")
 		}
 		return price{Cents: 1999}, nil
@@ -267,18 +268,18 @@ func ExampleLoad() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.11",
 		Cookie: []byte("a long secret that all nodes share"),
-		Kinds:  map[string]node.Kind{"price": {Source: node.Load(find), TTL: 30 * time.Second}},
+		Kinds:  map[string]worker.Kind{"price": {Source: worker.Load(find), TTL: 30 * time.Second}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(ctx)
 	prices := n.Family("price")
-	p, reply, err := node.Get[price](ctx, prices, node.IntID(7))
+	p, reply, err := node.Get[price](ctx, prices, worker.IntID(7))
 	fmt.Println(p.Cents, reply.Cached, err)
-	p, reply, err = node.Get[price](ctx, prices, node.IntID(7))
+	p, reply, err = node.Get[price](ctx, prices, worker.IntID(7))
 	fmt.Println(p.Cents, reply.Cached, err)
-	_, _, err = node.Get[price](ctx, prices, node.IntID(0))
+	_, _, err = node.Get[price](ctx, prices, worker.IntID(0))
 	fmt.Println(err)
 	// Output:
 	// 1999 false <nil>
@@ -290,7 +291,7 @@ func ExampleLoad() {
 // one thing after the other.
 type account struct{ balance int }
 
-func openAccount(_ context.Context, id node.ID) (*account, error) {
+func openAccount(_ context.Context, id worker.ID) (*account, error) {
 	fmt.Println("open the account of", id) // in real life: read it from the database
 	return &account{balance: 100}, nil
 }
@@ -310,7 +311,7 @@ func (a *account) Call(_ context.Context, t transfer) (balance int, err error) {
 	return a.balance, nil
 }
 
-func (a *account) Terminate(_ context.Context, why node.EndReason) {
+func (a *account) Terminate(_ context.Context, why worker.EndReason) {
 	fmt.Println("closed with", a.balance, "because:", why) // in real life: write what is not written yet
 }
 
@@ -319,13 +320,13 @@ func ExampleServe() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.12",
 		Cookie: []byte("a long secret that all nodes share"),
-		Kinds:  map[string]node.Kind{"account": {Serial: node.Serve(openAccount), TTL: time.Minute, FromUse: true}},
+		Kinds:  map[string]worker.Kind{"account": {Serial: worker.Serve(openAccount), TTL: time.Minute, FromUse: true}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(ctx)
-	accounts, tenant := n.Family("account"), node.IntID(7)
+	accounts, tenant := n.Family("account"), worker.IntID(7)
 	for _, amount := range []int{50, -120, -120} {
 		balance, err := node.Call[int](ctx, accounts, tenant, transfer{Amount: amount})
 		fmt.Println(balance, err)
@@ -345,7 +346,7 @@ func ExampleServe() {
 func ExampleNode_Join() {
 	ctx := context.Background()
 	start := func(name string) *node.Node {
-		n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
+		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -356,12 +357,12 @@ func ExampleNode_Join() {
 	if err := b.Join(ctx, "1@127.0.77.13"); err != nil {
 		log.Fatal(err)
 	}
-	owner, _ := b.Owner(ctx, node.IntID(7))
+	owner, _ := b.Owner(ctx, worker.IntID(7))
 	fmt.Println(owner)
 	if err := b.Close(ctx); err != nil {
 		log.Fatal(err)
 	}
-	owner, _ = a.Owner(ctx, node.IntID(7))
+	owner, _ = a.Owner(ctx, worker.IntID(7))
 	fmt.Println(owner)
 	// Output:
 	// 2@127.0.77.13
@@ -375,10 +376,10 @@ func ExampleOutcomeOf() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.14",
 		Cookie: []byte("a long secret that all nodes share"),
-		Default: node.Kind{Queue: 1, Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+		Default: worker.Kind{Queue: 1, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			close(busy)
 			<-ctx.Done()
-			return node.Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}},
 	})
 	if err != nil {
@@ -389,11 +390,11 @@ func ExampleOutcomeOf() {
 	defer cancel()
 	first := make(chan error)
 	go func() {
-		_, err := n.Request(slow, node.IntID(7))
+		_, err := n.Request(slow, worker.IntID(7))
 		first <- err
 	}()
 	<-busy
-	_, err = n.Request(ctx, node.IntID(7))
+	_, err = n.Request(ctx, worker.IntID(7))
 	fmt.Println(errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
 	err = <-first
 	fmt.Println(errors.Is(err, context.DeadlineExceeded), node.OutcomeOf(err))
@@ -406,28 +407,28 @@ func ExampleWithTrace() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.15",
 		Cookie: []byte("a long secret that all nodes share"),
-		Default: node.Kind{Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
-			return node.BytesValue("part of " + node.TraceOf(ctx)), nil
+		Default: worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+			return worker.BytesValue("part of " + worker.TraceOf(ctx)), nil
 		}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
-	ctx := node.WithTrace(context.Background(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-	reply, err := n.Request(ctx, node.IntID(7))
+	ctx := worker.WithTrace(context.Background(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	reply, err := n.Request(ctx, worker.IntID(7))
 	fmt.Println(reply.Value, err)
 	// Output: part of 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 <nil>
 }
 
 func ExampleNode_Stats() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
 	for range 3 {
-		if _, err := n.Request(context.Background(), node.IntID(7)); err != nil {
+		if _, err := n.Request(context.Background(), worker.IntID(7)); err != nil {
 			log.Fatal(err)
 		}
 	}

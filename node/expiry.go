@@ -22,10 +22,10 @@ type expiryHeap []expiryEntry
 
 type expiryEntry struct {
 	at time.Duration
-	w  *worker
+	w  *entry
 }
 
-func (h *expiryHeap) push(w *worker) {
+func (h *expiryHeap) push(w *entry) {
 	s := append(*h, expiryEntry{w.dies(), w})
 	i := len(s) - 1
 	for i > 0 && s[(i-1)/2].at > s[i].at {
@@ -36,7 +36,7 @@ func (h *expiryHeap) push(w *worker) {
 }
 
 // pop removes and returns the first worker.
-func (h *expiryHeap) pop() *worker {
+func (h *expiryHeap) pop() *entry {
 	s := *h
 	w := s[0].w
 	last := len(s) - 1
@@ -61,13 +61,13 @@ func (h *expiryHeap) pop() *worker {
 }
 
 // compact takes out what keep refuses.
-func (h *expiryHeap) compact(keep func(*worker) bool) {
+func (h *expiryHeap) compact(keep func(*entry) bool) {
 	*h = slices.DeleteFunc(*h, func(e expiryEntry) bool { return !keep(e.w) })
 	slices.SortFunc(*h, func(a, b expiryEntry) int { return cmp.Compare(a.at, b.at) }) // which is a heap
 }
 
 // expireLocked has w expire in its time. The heap is kept from growing with workers that are dropped before theirs.
-func (r *registry) expireLocked(s *shard, w *worker) {
+func (r *registry) expireLocked(s *shard, w *entry) {
 	if w.listed {
 		return
 	}
@@ -81,7 +81,7 @@ func (r *registry) expireLocked(s *shard, w *worker) {
 
 // compactLocked takes workers out of the heap that were dropped before their time.
 func (s *shard) compactLocked() {
-	s.expiry.compact(func(w *worker) bool {
+	s.expiry.compact(func(w *entry) bool {
 		w.listed = s.workers.get(w.id) == w
 		return w.listed
 	})

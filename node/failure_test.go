@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // TestLateIncarnationLeaves has a node crash, come back, meet only one of the others, and leave: none of
 // them keeps a seat for it, though one knew only of the incarnation that crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	old := b.members.hello().Incarnation
 	crash(b)
@@ -55,13 +56,13 @@ func TestSessionComesUp(t *testing.T) {
 	var degraded, total atomic.Int64
 	for range 20 {
 		host := testHost()
-		a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for _, n := range []*Node{a, b, a, b} {
 			wg.Go(func() {
 				for i := int64(0); !isClosed(stop); i++ {
-					reply, err := n.Request(t.Context(), IntID(i%2000))
+					reply, err := n.Request(t.Context(), worker.IntID(i%2000))
 					if total.Add(1); err != nil || reply.Degraded {
 						degraded.Add(1)
 					}
@@ -83,19 +84,19 @@ func TestSessionComesUp(t *testing.T) {
 // TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it takes no seat there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
 	running, finish := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, Kind{Source: func(context.Context, ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-finish
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}})
 	a, b := nodes[0], nodes[1]
 	var wg sync.WaitGroup
-	wg.Go(func() { b.Request(t.Context(), IntID(1)) })
+	wg.Go(func() { b.Request(t.Context(), worker.IntID(1)) })
 	<-running
 	crash(a)
 	wg.Go(func() { b.Close(t.Context()) }) // it waits for the source
 	time.Sleep(50 * time.Millisecond)
-	again := startNode(t, a.Self(), Kind{})
+	again := startNode(t, a.Self(), worker.Kind{})
 	time.Sleep(500 * time.Millisecond) // b tries to reach a
 	close(finish)
 	wg.Wait()
@@ -105,15 +106,15 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 // TestOutcomeWhenTheCallerCloses has the caller's node close while the owner runs the call: it may have run.
 func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := nodes[0].Request(t.Context(), IntID(1))
-		if err == nil || OutcomeOf(err) != Unknown {
+		_, err := nodes[0].Request(t.Context(), worker.IntID(1))
+		if err == nil || OutcomeOf(err) != worker.OutcomeUnknown {
 			t.Errorf("request = %v, outcome %v; want unknown", err, OutcomeOf(err))
 		}
 	})
@@ -130,13 +131,13 @@ func TestDefaultTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	a := startNode(t, "1@"+host, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	a := startNode(t, "1@"+host, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}})
 	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
 	start := time.Now()
-	_, err = a.Request(context.Background(), IntID(1))
+	_, err = a.Request(context.Background(), worker.IntID(1))
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > defaultTimeout+time.Second {
 		t.Errorf("request = %v after %v, want %v after 5 s", err, took, context.DeadlineExceeded)
 	}
@@ -145,10 +146,10 @@ func TestDefaultTimeout(t *testing.T) {
 // TestCloseFinishesRoutedCalls has the node of a client close while another one runs the client's call.
 func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		sleep(ctx, 300*time.Millisecond)
-		return IntValue(1), ctx.Err()
+		return worker.IntValue(1), ctx.Err()
 	}})
 	checkSessions(t, nodes)
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
@@ -158,7 +159,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 	defer c.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := c.Request(t.Context(), IntID(1)); err != nil {
+		if _, err := c.Request(t.Context(), worker.IntID(1)); err != nil {
 			t.Errorf("a call that ran was cut: %v", err)
 		}
 	})
@@ -170,13 +171,13 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 // TestCloseWithDeafSource closes a node whose source does not heed its context: Close says so, and returns.
 func TestCloseWithDeafSource(t *testing.T) {
 	running, release := make(chan struct{}), make(chan struct{})
-	n := startNode(t, "1@"+testHost(), Kind{Source: func(context.Context, ID) (Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-release
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}})
 	var wg sync.WaitGroup
-	wg.Go(func() { n.Request(t.Context(), IntID(1)) })
+	wg.Go(func() { n.Request(t.Context(), worker.IntID(1)) })
 	<-running
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -190,9 +191,9 @@ func TestCloseWithDeafSource(t *testing.T) {
 // TestOldAddress has a node come back on another port than the one that the others know: it is let in at once.
 func TestOldAddress(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, Kind{})
+	a := startNode(t, "1@"+host, worker.Kind{})
 	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
-	b := startNode(t, "2@"+host, Kind{})
+	b := startNode(t, "2@"+host, worker.Kind{})
 	if c := b.Connect(t.Context(), a.Self())[0]; c.Err != nil {
 		t.Fatal(c.Err)
 	}
@@ -201,7 +202,7 @@ func TestOldAddress(t *testing.T) {
 
 // TestHostileGossip has a peer tell nonsense: the members can still be told, and new nodes still join.
 func TestHostileGossip(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	long := strings.Repeat("x", 900<<10)
 	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
@@ -216,13 +217,13 @@ func TestHostileGossip(t *testing.T) {
 	}
 	var list []wire.Member
 	for i := range 3 * maxMembers {
-		list = append(list, wire.Member{Name: Name{"x" + IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
+		list = append(list, wire.Member{Name: Name{"x" + worker.IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
 	nodes[0].members.learn(nodes[0].members.swim(), list)
 	if n := len(nodes[0].members.swim().Snapshot()); n > 2*maxMembers {
 		t.Errorf("%d members are told", n)
 	}
-	third := startNode(t, "3@"+nodes[0].addr.Host, Kind{})
+	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Kind{})
 	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestHostileGossip(t *testing.T) {
 func TestSilentConnections(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +282,7 @@ func TestTwinsFarewell(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
 	for _, leaver := range []uint64{seated + 1, seated} {
-		n := startNode(t, "1@"+testHost(), Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Kind{})
 		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
 		l, err := wire.Listen(n.addr.Host+":0", n.members.creds, wire.Events{})
 		if err != nil {
@@ -294,7 +295,7 @@ func TestTwinsFarewell(t *testing.T) {
 				if err != nil {
 					return
 				}
-				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: NotRun, Members: []wire.Member{w}})
+				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Members: []wire.Member{w}})
 			}
 		}()
 		giveSeat(n, wire.Hello{Name: w.Name, Addr: l.Addr().String(), Incarnation: seated})
@@ -302,7 +303,7 @@ func TestTwinsFarewell(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request := wireRequest("", IntID(1))
+		request := wireRequest("", worker.IntID(1))
 		if _, err := n.sessionFor(t.Context(), n.members.view.Load().peer(name), &request); !errors.Is(err, ErrLeaving) {
 			t.Errorf("the session to a node that leaves: %v", err)
 		}
@@ -318,7 +319,7 @@ func TestTwinIsApart(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
 	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
-		n := startNode(t, "1@"+testHost(), Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Kind{})
 		m := n.members
 		w := wire.Member{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: seated}
 		giveSeat(n, wire.Hello{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation})
@@ -344,11 +345,11 @@ func TestWhyIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	n := startNode(t, "1@"+host, Kind{})
+	n := startNode(t, "1@"+host, worker.Kind{})
 	giveSeat(n, wire.Hello{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.Why(ctx, IntID(1)); !errors.Is(err, context.Canceled) {
+	if _, err := n.Why(ctx, worker.IntID(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("why = %v, want %v", err, context.Canceled)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // percentile returns the value below which a share of the durations lies. It sorts them.
@@ -89,20 +91,20 @@ func BenchmarkBehindLarge(b *testing.B) {
 }
 
 // textIDAt returns an id that is a string and belongs to another node.
-func textIDAt(b *testing.B, n *Node) ID {
+func textIDAt(b *testing.B, n *Node) worker.ID {
 	for i := range 100 {
-		id, err := ParseID(fmt.Sprintf("large %d", i))
+		id, err := worker.ParseID(fmt.Sprintf("large %d", i))
 		if err == nil && !n.members.view.Load().place(id).self {
 			return id
 		}
 	}
 	b.Fatal("no such id")
-	return ID{}
+	return worker.ID{}
 }
 
-func largeSource(_ context.Context, id ID) (Value, error) {
+func largeSource(_ context.Context, id worker.ID) (worker.Value, error) {
 	if id.IsInt() {
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	return BytesValue(strings.Repeat("x", 1<<20)), nil
+	return worker.BytesValue(strings.Repeat("x", 1<<20)), nil
 }

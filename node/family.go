@@ -1,26 +1,30 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/distproc/distproc/node/worker"
+)
 
 // A Family is the workers of one kind, wherever in the cluster they are. Its methods do what those of [Node] with the same names
 // do for the default kind, and may be called from any number of goroutines. A call for a kind that the node of its id does not
 // have fails with [ErrUnknownKind].
 //
-// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is serial ([Kind].Serial), and returns its
+// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is serial ([worker.Kind].Serial), and returns its
 // answer. Without a deadline in ctx it has 5 s. Messages for one id run one after another, in the order in which they came to its
 // node, and there is one server of an id at a time: while nodes join and leave, are killed and restarted, a server starts
 // only after every member that can be reached has said that it has none of that id. While the node of an id cannot be reached, calls for it
 // wait for it, or for the stand-in that all choose; no other node answers. Nodes that cannot reach each other, as a network that is
 // split has them, can have a server each, and one that was paused goes on with its message when it wakes. A message is
-// delivered at most once: if the error is not [NotRun], it is for the caller to know whether to send it again.
+// delivered at most once: if the error is not [worker.OutcomeNotRun], it is for the caller to know whether to send it again.
 type Family interface {
-	Request(ctx context.Context, id ID) (Reply, error)
-	RequestVia(ctx context.Context, via string, id ID) (Reply, error)
-	Refresh(ctx context.Context, id ID) (Reply, error)
-	Call(ctx context.Context, id ID, message Value) (Reply, error)
-	Stop(ctx context.Context, id ID) (stopped bool, err error)
-	Invalidate(ctx context.Context, id ID) (had bool, err error)
-	Why(ctx context.Context, id ID) (Explanation, error)
+	Request(ctx context.Context, id worker.ID) (worker.Reply, error)
+	RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error)
+	Refresh(ctx context.Context, id worker.ID) (worker.Reply, error)
+	Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error)
+	Stop(ctx context.Context, id worker.ID) (stopped bool, err error)
+	Invalidate(ctx context.Context, id worker.ID) (had bool, err error)
+	Why(ctx context.Context, id worker.ID) (Explanation, error)
 }
 
 // Family returns the workers of a kind.
@@ -32,9 +36,9 @@ func (c *Client) Family(kind string) Family { return family{c, kind} }
 // A family asks by way of a node or a client.
 type family struct {
 	via interface {
-		request(ctx context.Context, kind string, id ID, fresh bool) (Reply, error)
-		requestVia(ctx context.Context, via, kind string, id ID) (Reply, error)
-		call(ctx context.Context, k key, message Value) (Reply, error)
+		request(ctx context.Context, kind string, id worker.ID, fresh bool) (worker.Reply, error)
+		requestVia(ctx context.Context, via, kind string, id worker.ID) (worker.Reply, error)
+		call(ctx context.Context, k key, message worker.Value) (worker.Reply, error)
 		stop(ctx context.Context, k key) (bool, error)
 		invalidate(ctx context.Context, k key) (bool, error)
 		why(ctx context.Context, k key) (Explanation, error)
@@ -42,30 +46,30 @@ type family struct {
 	kind string
 }
 
-func (f family) Request(ctx context.Context, id ID) (Reply, error) {
+func (f family) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return f.via.request(ctx, f.kind, id, false)
 }
 
-func (f family) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+func (f family) RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error) {
 	return f.via.requestVia(ctx, via, f.kind, id)
 }
 
-func (f family) Refresh(ctx context.Context, id ID) (Reply, error) {
+func (f family) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return f.via.request(ctx, f.kind, id, true)
 }
 
-func (f family) Call(ctx context.Context, id ID, message Value) (Reply, error) {
+func (f family) Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
 	return f.via.call(ctx, key{f.kind, id}, message)
 }
 
-func (f family) Stop(ctx context.Context, id ID) (bool, error) {
+func (f family) Stop(ctx context.Context, id worker.ID) (bool, error) {
 	return f.via.stop(ctx, key{f.kind, id})
 }
 
-func (f family) Invalidate(ctx context.Context, id ID) (bool, error) {
+func (f family) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
 	return f.via.invalidate(ctx, key{f.kind, id})
 }
 
-func (f family) Why(ctx context.Context, id ID) (Explanation, error) {
+func (f family) Why(ctx context.Context, id worker.ID) (Explanation, error) {
 	return f.via.why(ctx, key{f.kind, id})
 }

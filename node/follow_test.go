@@ -7,22 +7,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // An ending server says why it ends.
-type ending struct{ why chan EndReason }
+type ending struct{ why chan worker.EndReason }
 
-func (e ending) Call(context.Context, Value) (Value, error) { return Value{}, nil }
-func (e ending) Terminate(_ context.Context, why EndReason) { e.why <- why }
+func (e ending) Call(context.Context, worker.Value) (worker.Value, error) { return worker.Value{}, nil }
+func (e ending) Terminate(_ context.Context, why worker.EndReason)        { e.why <- why }
 
 // TestFollowNewest starts a server under a view while the node still moves workers because of the view before,
 // in which the id was another node's: the server lives on.
 func TestFollowNewest(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), Kind{})
-	why := make(chan EndReason, 10)
-	kinds := map[string]Kind{"second": {TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }}, "third": orRandom(Kind{})}
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	why := make(chan worker.EndReason, 10)
+	kinds := map[string]worker.Kind{"second": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Kind{})}
 	if err := n.SetKinds(kinds); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestFollowNewest(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{DefaultKind, "third"} {
-		if _, err := n.Family(kind).Request(t.Context(), IntID(7)); err != nil {
+		if _, err := n.Family(kind).Request(t.Context(), worker.IntID(7)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +62,7 @@ func TestFollowNewest(t *testing.T) {
 	learn(wire.Alive, 2) // 7 is the other one's
 	<-stuck
 	learn(wire.Left, 1) // 7 is this node's
-	if _, err := n.Family("second").Call(t.Context(), IntID(7), Value{}); err != nil {
+	if _, err := n.Family("second").Call(t.Context(), worker.IntID(7), worker.Value{}); err != nil {
 		t.Error(err)
 	}
 	endScan()

@@ -8,12 +8,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestForever has kinds with the longest durations that there are: no sum of times overflows.
 func TestForever(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
-	for name, kind := range map[string]Kind{
+	for name, kind := range map[string]worker.Kind{
 		"from start": {TTL: longest},
 		"from use":   {TTL: longest, FromUse: true},
 		"jitter":     {TTL: longest, TTLJitter: 0.01},
@@ -22,9 +24,9 @@ func TestForever(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			count := counter()
-			kind.Source = func(ctx context.Context, id ID) (Value, error) {
+			kind.Source = func(ctx context.Context, id worker.ID) (worker.Value, error) {
 				if ctx.Err() != nil {
-					return Value{}, ctx.Err()
+					return worker.Value{}, ctx.Err()
 				}
 				return count(ctx, id)
 			}
@@ -33,7 +35,7 @@ func TestForever(t *testing.T) {
 				taken := takes(r)
 				expect(t, r, 7, "1", false)
 				time.Sleep(24 * time.Hour)
-				if reply := expect(t, r, 7, "1", true); reply.TTL < Forever/2 || reply.TTL > Forever || reply.Age != 24*time.Hour {
+				if reply := expect(t, r, 7, "1", true); reply.TTL < worker.Forever/2 || reply.TTL > worker.Forever || reply.Age != 24*time.Hour {
 					t.Errorf("%+v", reply)
 				}
 				if n := r.live(); n != 1 {
@@ -52,13 +54,13 @@ func TestForever(t *testing.T) {
 // TestForeverStale has a value be stale forever, and an error be cached forever.
 func TestForeverStale(t *testing.T) {
 	var fail atomic.Bool
-	source := func(context.Context, ID) (Value, error) {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if fail.Load() {
-			return Value{}, errors.New("down")
+			return worker.Value{}, errors.New("down")
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	kind := Kind{Source: source, TTL: time.Second, ServeStale: math.MaxInt64, CacheErrors: math.MaxInt64}
+	kind := worker.Kind{Source: source, TTL: time.Second, ServeStale: math.MaxInt64, CacheErrors: math.MaxInt64}
 	inBubble(t, kind, func(t *testing.T, r *registry) {
 		expect(t, r, 7, "1", false)
 		fail.Store(true)
@@ -70,7 +72,7 @@ func TestForeverStale(t *testing.T) {
 			synctest.Wait()
 		}
 		for range 3 {
-			if _, err := r.request(t.Context(), IntID(8)); !errors.Is(err, ErrSource) {
+			if _, err := r.request(t.Context(), worker.IntID(8)); !errors.Is(err, ErrSource) {
 				t.Error(err)
 			}
 			fail.Store(false) // the error stays
@@ -82,7 +84,7 @@ func TestForeverStale(t *testing.T) {
 // TestForeverSerial has a server that lives forever keep its state.
 func TestForeverSerial(t *testing.T) {
 	for _, fromUse := range []bool{false, true} {
-		inSerialBubble(t, Kind{TTL: math.MaxInt64, Timeout: math.MaxInt64, FromUse: fromUse}, func(t *testing.T, r *registry, d *diary) {
+		inSerialBubble(t, worker.Kind{TTL: math.MaxInt64, Timeout: math.MaxInt64, FromUse: fromUse}, func(t *testing.T, r *registry, d *diary) {
 			for _, want := range []string{"x.", "x.x.", "x.x.x."} {
 				tell(t, r, "7", "x", want)
 				time.Sleep(24 * time.Hour)
@@ -96,11 +98,11 @@ func TestForeverSerial(t *testing.T) {
 
 // TestForeverDeadline calls with a deadline that is as far away as can be.
 func TestForeverDeadline(t *testing.T) {
-	inSerialBubble(t, Kind{}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{}, func(t *testing.T, r *registry, _ *diary) {
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(math.MaxInt64))
 		defer cancel()
-		if _, err := r.await(ctx, IntID(7), BytesValue("x"), r.now()); err != nil {
+		if _, err := r.await(ctx, worker.IntID(7), worker.BytesValue("x"), r.now()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestGate compares a gate with a list: no more runs go on than its size, and they begin in order.
@@ -91,25 +93,27 @@ func (m *meter) run(ctx context.Context) error {
 	return nil
 }
 
-func (m *meter) Call(ctx context.Context, message Value) (Value, error) { return message, m.run(ctx) }
+func (m *meter) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
+	return message, m.run(ctx)
+}
 
 // A limitedKind lets 3 runs go on at a time.
 type limitedKind struct {
-	Kind
-	ask func(*registry, context.Context, ID) (Reply, error)
+	worker.Kind
+	ask func(*registry, context.Context, worker.ID) (worker.Reply, error)
 }
 
 // limited returns the two sorts of kinds, whose runs are those of m.
 func limited(m *meter) map[string]limitedKind {
 	return map[string]limitedKind{
 		"values": {
-			Kind{Source: func(ctx context.Context, _ ID) (Value, error) { return Value{}, m.run(ctx) }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
-			func(r *registry, ctx context.Context, id ID) (Reply, error) { return r.request(ctx, id) },
+			worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return worker.Value{}, m.run(ctx) }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
+			func(r *registry, ctx context.Context, id worker.ID) (worker.Reply, error) { return r.request(ctx, id) },
 		},
 		"servers": {
-			Kind{Serial: func(context.Context, ID) (Server, error) { return m, nil }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
-			func(r *registry, ctx context.Context, id ID) (Reply, error) {
-				return r.await(ctx, id, Value{}, r.now())
+			worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return m, nil }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
+			func(r *registry, ctx context.Context, id worker.ID) (worker.Reply, error) {
+				return r.await(ctx, id, worker.Value{}, r.now())
 			},
 		},
 	}
@@ -129,7 +133,7 @@ func TestConcurrency(t *testing.T) {
 				var wg sync.WaitGroup
 				for id := range 30 {
 					wg.Go(func() {
-						if _, err := k.ask(r, ctx, IntID(int64(id))); err != nil {
+						if _, err := k.ask(r, ctx, worker.IntID(int64(id))); err != nil {
 							t.Error(err)
 						}
 					})
@@ -171,8 +175,8 @@ func TestConcurrencyGivenUp(t *testing.T) {
 					wg.Go(func() {
 						ctx, cancel := context.WithTimeout(t.Context(), timeout)
 						defer cancel()
-						_, err := k.ask(r, ctx, IntID(int64(id)))
-						if timeout < time.Minute && (!errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun) {
+						_, err := k.ask(r, ctx, worker.IntID(int64(id)))
+						if timeout < time.Minute && (!errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun) {
 							t.Errorf("id %d: %v, %v", id, err, OutcomeOf(err))
 						}
 					})
@@ -187,7 +191,7 @@ func TestConcurrencyGivenUp(t *testing.T) {
 				if all := m.all.Load(); all != 3 {
 					t.Errorf("%d runs, want 3", all)
 				}
-				if _, err := k.ask(r, t.Context(), IntID(7)); err != nil {
+				if _, err := k.ask(r, t.Context(), worker.IntID(7)); err != nil {
 					t.Errorf("one of them again: %v", err)
 				}
 			})
@@ -202,7 +206,7 @@ func TestConcurrencyChanges(t *testing.T) {
 	inBubble(t, k.Kind, func(t *testing.T, r *registry) {
 		var wg sync.WaitGroup
 		for id := range 10 {
-			wg.Go(func() { _, _ = k.ask(r, t.Context(), IntID(int64(id))) })
+			wg.Go(func() { _, _ = k.ask(r, t.Context(), worker.IntID(int64(id))) })
 		}
 		synctest.Wait()
 		k.Concurrency = 8
@@ -232,7 +236,7 @@ func TestConcurrencyCloses(t *testing.T) {
 				outcomes := make(chan string, 30)
 				for id := range cap(outcomes) {
 					go func() {
-						_, err := k.ask(r, t.Context(), IntID(int64(id)))
+						_, err := k.ask(r, t.Context(), worker.IntID(int64(id)))
 						if err == nil {
 							outcomes <- "ok"
 						} else {

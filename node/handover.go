@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // What exceeds these limits is lost, and costs its new owner a load.
@@ -21,7 +23,7 @@ const (
 type handover struct {
 	// owner returns who owns an id now, or false if nobody can take its answer. It is asked again when the
 	// answer is sent, as the view may change while it waits.
-	owner func(ID) (dest string, ok bool)
+	owner func(worker.ID) (dest string, ok bool)
 	// send gives answers to their owner. It returns soon after ctx ends, at once if it has ended already.
 	send func(ctx context.Context, dest string, list []handedOver) error
 
@@ -51,7 +53,7 @@ func (v *volume) add(a *handedOver) { v.answers, v.bytes = v.answers+1, v.bytes+
 
 func (v *volume) sub(o volume) { v.answers, v.bytes = v.answers-o.answers, v.bytes-o.bytes }
 
-func newHandover(owner func(ID) (string, bool), send func(context.Context, string, []handedOver) error) *handover {
+func newHandover(owner func(worker.ID) (string, bool), send func(context.Context, string, []handedOver) error) *handover {
 	h := &handover{owner: owner, send: send, queues: map[string][]queued{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -53,7 +54,7 @@ func inPost(t *testing.T, test func(t *testing.T, h *handover, p *post)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &post{messages: map[string][][]handedOver{}, busy: map[string]bool{}}
-		h := newHandover(func(id ID) (string, bool) { return []string{"a", "b"}[id.num&1], true }, p.send)
+		h := newHandover(func(id worker.ID) (string, bool) { return []string{"a", "b"}[num(id)&1], true }, p.send)
 		test(t, h, p)
 		h.close()
 		if h.held != (volume{}) {
@@ -65,7 +66,7 @@ func inPost(t *testing.T, test func(t *testing.T, h *handover, p *post)) {
 // answers returns n answers of the ids that follow first.
 func answers(first, n int, data string) (list []handedOver) {
 	for i := range n {
-		list = append(list, handedOver{ID: IntID(int64(first + i)), Data: data, Age: time.Second, Left: time.Minute})
+		list = append(list, handedOver{ID: worker.IntID(int64(first + i)), Data: data, Age: time.Second, Left: time.Minute})
 	}
 	return list
 }
@@ -80,11 +81,10 @@ func (h *handover) check(t *testing.T, sent, lost uint64) {
 // TestHandOverMessages checks that messages are no larger than they may be, and fit the wire.
 func TestHandOverMessages(t *testing.T) {
 	inPost(t, func(t *testing.T, h *handover, p *post) {
-		long, _ := ParseID(strings.Repeat("i", MaxIDLen))
-		h.owner = func(id ID) (string, bool) {
-			return []string{"even", "odd", "long"}[id.num&1+int64(len(id.text))/MaxIDLen], true
+		long, _ := worker.ParseID(strings.Repeat("i", worker.MaxIDLen))
+		h.owner = func(id worker.ID) (string, bool) {
+			return []string{"even", "odd", "long"}[num(id)&1+int64(len(id.String()))/worker.MaxIDLen], true
 		}
-		long.num = 0 // even
 		p.took = time.Second
 		small, large := answers(0, 10_000, "1"), answers(0, 200, strings.Repeat("x", 20_000))
 		huge := handedOver{ID: long, Data: strings.Repeat("x", wire.MaxValue), Left: time.Hour}
@@ -120,11 +120,11 @@ func TestHandOverWaits(t *testing.T) {
 		p.took = time.Second
 		h.add(answers(0, 1, "1"))
 		synctest.Wait()
-		h.add([]handedOver{{ID: IntID(2), Age: time.Second, Left: time.Second}, {ID: IntID(4), Age: time.Second, Left: time.Second + 1}})
+		h.add([]handedOver{{ID: worker.IntID(2), Age: time.Second, Left: time.Second}, {ID: worker.IntID(4), Age: time.Second, Left: time.Second + 1}})
 		if err := h.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want := handedOver{ID: IntID(4), Age: 2 * time.Second, Left: 1}
+		want := handedOver{ID: worker.IntID(4), Age: 2 * time.Second, Left: 1}
 		if m := p.messages["a"]; len(m) != 2 || len(m[1]) != 1 || m[1][0] != want {
 			t.Errorf("sent %+v, want %+v last", m, want)
 		}
@@ -136,11 +136,11 @@ func TestHandOverWaits(t *testing.T) {
 func TestHandOverReroutes(t *testing.T) {
 	inPost(t, func(t *testing.T, h *handover, p *post) {
 		var moved atomic.Bool
-		h.owner = func(id ID) (string, bool) {
+		h.owner = func(id worker.ID) (string, bool) {
 			if !moved.Load() {
 				return "a", true
 			}
-			return "b", id.num < 5
+			return "b", num(id) < 5
 		}
 		p.took = time.Second
 		h.add(answers(0, 1, "1"))
@@ -242,13 +242,13 @@ type switchboard struct {
 	turn  atomic.Int64 // id n is of registry (n + turn) mod 2
 }
 
-func newSwitchboard(kinds [2]Kind, delay time.Duration) *switchboard {
+func newSwitchboard(kinds [2]worker.Kind, delay time.Duration) *switchboard {
 	b := &switchboard{}
 	for i := range b.regs {
 		b.regs[i] = testRegistry(kinds[i], fmt.Sprintf("%d@h", i+1), 1<<16)
 	}
 	for i, r := range b.regs {
-		owner := func(id ID) (string, bool) { return b.of(id).node, true }
+		owner := func(id worker.ID) (string, bool) { return b.of(id).node, true }
 		b.hands[i] = newHandover(owner, func(_ context.Context, dest string, list []handedOver) error {
 			time.Sleep(delay)
 			b.regs[slices.IndexFunc(b.regs[:], func(r *registry) bool { return r.node == dest })].adopt(list)
@@ -259,13 +259,13 @@ func newSwitchboard(kinds [2]Kind, delay time.Duration) *switchboard {
 	return b
 }
 
-func (b *switchboard) of(id ID) *registry { return b.regs[(id.num+b.turn.Load())&1] }
+func (b *switchboard) of(id worker.ID) *registry { return b.regs[(num(id)+b.turn.Load())&1] }
 
 // move gives every id to the other registry.
 func (b *switchboard) move() {
 	b.turn.Add(1)
 	for _, r := range b.regs {
-		r.retain(func(id ID) bool { return b.of(id) == r })
+		r.retain(func(id worker.ID) bool { return b.of(id) == r })
 	}
 }
 
@@ -302,17 +302,17 @@ func (b *switchboard) close(t *testing.T) {
 func TestSourceRunsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int64
-		slow := func(context.Context, ID) (Value, error) {
+		slow := func(context.Context, worker.ID) (worker.Value, error) {
 			time.Sleep(time.Second)
-			return IntValue(runs.Add(1)), nil
+			return worker.IntValue(runs.Add(1)), nil
 		}
-		kind := Kind{Source: slow, TTL: time.Minute}
-		b := newSwitchboard([2]Kind{kind, kind}, time.Millisecond)
+		kind := worker.Kind{Source: slow, TTL: time.Minute}
+		b := newSwitchboard([2]worker.Kind{kind, kind}, time.Millisecond)
 		ask := func() {
 			var wg sync.WaitGroup
 			for i := range int64(100) {
 				wg.Go(func() {
-					if _, err := b.of(IntID(i)).request(t.Context(), IntID(i)); err != nil {
+					if _, err := b.of(worker.IntID(i)).request(t.Context(), worker.IntID(i)); err != nil {
 						t.Error(err)
 					}
 				})
@@ -349,18 +349,18 @@ func TestSourceRunsOnce(t *testing.T) {
 func TestHandOverStorm(t *testing.T) {
 	const ids, ttl = 50, 3 * time.Millisecond
 	var runs atomic.Int64
-	var kinds [2]Kind
+	var kinds [2]worker.Kind
 	for i := range kinds {
 		var running [ids]atomic.Int32
-		kinds[i] = Kind{TTL: ttl, Source: func(_ context.Context, id ID) (Value, error) {
-			if running[id.num].Add(1) > 1 {
+		kinds[i] = worker.Kind{TTL: ttl, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			if running[num(id)].Add(1) > 1 {
 				t.Error("two runs of one id overlap in one registry")
 			}
-			defer running[id.num].Add(-1)
+			defer running[num(id)].Add(-1)
 			if rand.N(4) == 0 {
 				time.Sleep(rand.N(time.Millisecond))
 			}
-			return BytesValue(fmt.Sprintf("%d/%d", id.num, runs.Add(1))), nil
+			return worker.BytesValue(fmt.Sprintf("%d/%d", num(id), runs.Add(1))), nil
 		}}
 	}
 	b := newSwitchboard(kinds, 50*time.Microsecond)
@@ -368,7 +368,7 @@ func TestHandOverStorm(t *testing.T) {
 	for range 8 {
 		callers.Go(func() {
 			for range 5_000 {
-				id := IntID(rand.Int64N(ids))
+				id := worker.IntID(rand.Int64N(ids))
 				ctx, cancel := context.WithCancel(t.Context())
 				if rand.N(10) == 0 {
 					cancel() // loads are abandoned, too
@@ -417,10 +417,10 @@ func checkOnePlace(t *testing.T, b *switchboard) {
 			s := &r.shards[i]
 			s.mu.Lock()
 			for w := range s.workers.all() {
-				if values[w.value.data] {
+				if values[w.value.String()] {
 					t.Errorf("the value %s is in two places", w.value)
 				}
-				values[w.value.data] = w.value.data != "" // it loads
+				values[w.value.String()] = w.value.String() != "" // it loads
 			}
 			s.mu.Unlock()
 		}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -20,7 +21,7 @@ type health struct {
 	mu     sync.Mutex
 	misses int       // guarded by mu
 	since  time.Time // of the first miss; guarded by mu
-	first  ID        // of it; guarded by mu
+	first  worker.ID // of it; guarded by mu
 	others bool      // another id was missed, too; guarded by mu
 }
 
@@ -89,7 +90,7 @@ func (hs *healths) answered(kind string) {
 }
 
 // missed notes that a call ran into its deadline, and reports whether the peer is stuck from now on.
-func (hs *healths) missed(kind string, id ID, now time.Time) (h *health, stuck bool) {
+func (hs *healths) missed(kind string, id worker.ID, now time.Time) (h *health, stuck bool) {
 	h = hs.of(kind)
 	stuck = h.missed(id, now)
 	hs.mu.Lock() // answered may have looked before
@@ -128,7 +129,7 @@ func (h *health) reset() {
 }
 
 // missed notes that a call for id ran into its deadline, and reports whether the peer is stuck from now on.
-func (h *health) missed(id ID, now time.Time) (stuck bool) {
+func (h *health) missed(id worker.ID, now time.Time) (stuck bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.misses == 0 {

@@ -7,15 +7,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for that kind only.
 func TestStuckKind(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
-	kinds := map[string]Kind{"slow": {Timeout: 20 * time.Second, Source: func(ctx context.Context, _ ID) (Value, error) {
+	nodes := startCluster(t, 2, worker.Kind{})
+	kinds := map[string]worker.Kind{"slow": {Timeout: 20 * time.Second, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}}}
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
@@ -25,7 +26,7 @@ func TestStuckKind(t *testing.T) {
 	p := nodes[0].members.view.Load().peer(nodes[1].addr.Name)
 	for i := range int64(20) {
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		_, _ = nodes[0].Family("slow").Request(ctx, IntID(2*i+1))
+		_, _ = nodes[0].Family("slow").Request(ctx, worker.IntID(2*i+1))
 		cancel()
 		if p.health.stuck("slow") {
 			break
@@ -35,7 +36,7 @@ func TestStuckKind(t *testing.T) {
 		t.Errorf("stuck for slow %v, for the default kind %v, for any %v", p.health.stuck("slow"), p.health.stuck(""), p.health.anyStuck())
 	}
 	for i := range int64(10) {
-		if reply, err := nodes[0].Request(t.Context(), IntID(101+2*i)); err != nil || reply.Degraded {
+		if reply, err := nodes[0].Request(t.Context(), worker.IntID(101+2*i)); err != nil || reply.Degraded {
 			t.Errorf("%+v, %v: its owner is well", reply, err)
 		}
 	}
@@ -75,11 +76,11 @@ func TestJudge(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := pair.sessions.peer(pair.there)
-			p.health.missed("", IntID(1), time.Now())
+			p.health.missed("", worker.IntID(1), time.Now())
 			if c.former {
 				ws = nil
 			}
-			request := wireRequest("", IntID(3))
+			request := wireRequest("", worker.IntID(3))
 			pair.sessions.judge(p, ws, &request, c.err)
 			if h := p.health.of(""); h.misses != c.misses || p.health.doubt.Load() != c.doubted {
 				t.Errorf("%d misses, doubted %v; want %d, %v", h.misses, p.health.doubt.Load(), c.misses, c.doubted)
@@ -117,9 +118,9 @@ func TestTrials(t *testing.T) {
 	}
 	p := s.peer(pair.there)
 	for i := range int64(stuckMisses - 1) {
-		p.health.missed("", IntID(i), time.Now().Add(-stuckAfter))
+		p.health.missed("", worker.IntID(i), time.Now().Add(-stuckAfter))
 	}
-	request := wireRequest("", IntID(7))
+	request := wireRequest("", worker.IntID(7))
 	s.judge(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true})
 	for i := range 3 {
 		if !p.health.stuck("") {
@@ -144,7 +145,7 @@ func TestTrials(t *testing.T) {
 func TestManyKinds(t *testing.T) {
 	var hs healths
 	for i := range int64(10 * maxHealths) {
-		hs.of(IntID(i).String()).stuck.Store(true)
+		hs.of(worker.IntID(i).String()).stuck.Store(true)
 	}
 	hs.doubt.Store(true)
 	if n := len(hs.kinds); n > maxHealths+1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -39,7 +40,7 @@ func (r *registry) halt() {
 		s.mu.Lock()
 		for w := range s.workers.all() {
 			w.mail.claimed = false
-			r.endLocked(s, w, Closing)
+			r.endLocked(s, w, worker.Closing)
 		}
 		s.held = true
 		s.mu.Unlock()
@@ -61,7 +62,7 @@ func (r *registry) endServing() {
 }
 
 // serving returns the id of a worker that a goroutine serves, if there is any.
-func (r *registry) serving() (id ID, ok bool) {
+func (r *registry) serving() (id worker.ID, ok bool) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -119,6 +120,6 @@ func (r *registry) release() {
 		}
 		s.held = false
 		s.mu.Unlock()
-		r.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: NotRun})
+		r.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
 	}
 }

@@ -30,7 +30,7 @@ func (c *Client) attach(ctx context.Context, a Addr) (*wire.Session, error) {
 	}
 	if got := s.Peer().Name; a.Node != "" && got != a.Name.String() {
 		s.Close()
-		return nil, wire.Errorf(wire.WrongName, NotRun, "%s is %s", at, got)
+		return nil, wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", at, got)
 	}
 	return s, nil
 }

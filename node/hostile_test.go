@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -44,7 +45,7 @@ func giveSeat(n *Node, h wire.Hello) {
 // TestMillionElements has a peer send a message of a million empty elements, one byte each: it is
 // refused without making them.
 func TestMillionElements(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	hello := stranger(n, 1)
 	giveSeat(n, hello)
 	member, err := dialAs(t, n, hello)
@@ -68,7 +69,7 @@ func TestMillionElements(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := allocated()
 			err := c.s.Do(t.Context(), c.op, c.args, nil)
-			if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.BadRequest || e.Outcome != NotRun {
+			if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.BadRequest || e.Outcome != wire.NotRun {
 				t.Errorf("answer: %v", err)
 			}
 			if grown := allocated() - before; grown > 30<<20 {
@@ -90,7 +91,7 @@ type liar struct {
 func newLiar(elements int) liar {
 	return liar{answers: map[wire.Op]any{
 		opTell:    tellMessage{List: make([]wire.Member, elements)},
-		opWorkers: make([]WorkerInfo, elements),
+		opWorkers: make([]worker.Info, elements),
 		opRoll:    rollMessage{Held: make([]key, elements)},
 		opView:    viewMessage{Members: make([]wire.Member, elements)},
 		opMembers: make([]Member, elements),
@@ -109,7 +110,7 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 // TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty elements:
 // the answer is refused without making them.
 func TestManyElementsAnswered(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
@@ -193,7 +194,7 @@ func allocated() int {
 // TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
 // again when another one has gone.
 func TestManyClients(t *testing.T) {
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(Kind{}), MaxClients: 2})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), MaxClients: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestManyClients(t *testing.T) {
 
 // TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
 func TestManyStrangers(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	for i := range maxStrangers {
 		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
 			t.Fatal(err)
@@ -259,7 +260,7 @@ func TestRoutedBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.enter(1); !errors.Is(err, wire.Overloaded) || OutcomeOf(err) != NotRun {
+	if err := r.enter(1); !errors.Is(err, wire.Overloaded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("one byte too many: %v", err)
 	}
 	if err := r.enter(0); err != nil {

@@ -6,20 +6,22 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestIndex compares an index with a map of ids, with ids that meet in one chain.
 func TestIndex(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var x index
-		model := map[ID]*worker{}
-		out := []*worker{{id: IntID(1)}}
-		ids := []ID{IntID(1), IntID(2), mustID("a"), mustID("b")}
+		model := map[worker.ID]*entry{}
+		out := []*entry{{id: worker.IntID(1)}}
+		ids := []worker.ID{worker.IntID(1), worker.IntID(2), mustID("a"), mustID("b")}
 		// Integers that have the number of a string: what nobody can choose from outside.
-		ids = append(ids, IntID(int64(ids[2].number())), IntID(int64(ids[3].number())))
+		ids = append(ids, worker.IntID(int64(number(ids[2]))), worker.IntID(int64(number(ids[3]))))
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				w := &worker{id: rapid.SampledFrom(ids).Draw(t, "id")}
+				w := &entry{id: rapid.SampledFrom(ids).Draw(t, "id")}
 				if old := model[w.id]; old != nil {
 					out = append(out, old)
 				}
@@ -33,7 +35,7 @@ func TestIndex(t *testing.T) {
 			},
 			"remove one that is out": func(t *rapid.T) { x.remove(rapid.SampledFrom(out).Draw(t, "out")) },
 			"remove many": func(t *rapid.T) {
-				drop := rapid.SliceOfDistinct(rapid.SampledFrom(ids), func(id ID) ID { return id }).Draw(t, "drop")
+				drop := rapid.SliceOfDistinct(rapid.SampledFrom(ids), func(id worker.ID) worker.ID { return id }).Draw(t, "drop")
 				for w := range x.all() {
 					if slices.Contains(drop, w.id) {
 						x.remove(w)
@@ -67,12 +69,12 @@ func TestIndexInSteps(t *testing.T) {
 	t.Parallel()
 	const size = 10_000
 	var x index
-	workers := make([]*worker, size)
+	workers := make([]*entry, size)
 	for i := range workers {
-		workers[i] = &worker{id: IntID(int64(i))}
+		workers[i] = &entry{id: worker.IntID(int64(i))}
 		x.put(workers[i])
 	}
-	visited := map[*worker]bool{}
+	visited := map[*entry]bool{}
 	pauses := 0
 	pause := func() {
 		if pauses++; pauses != 3 {
@@ -85,7 +87,7 @@ func TestIndexInSteps(t *testing.T) {
 		}
 		x.shrink()
 		for i := range int64(size) {
-			x.put(&worker{id: IntID(-1 - i)})
+			x.put(&entry{id: worker.IntID(-1 - i)})
 		}
 	}
 	for w := range x.inSteps(32, pause) {
@@ -95,7 +97,7 @@ func TestIndexInSteps(t *testing.T) {
 		t.Errorf("shrunk %d times, %d pauses", x.shrunk, pauses)
 	}
 	for w := range x.all() {
-		if !visited[w] && w.id.num >= 0 {
+		if !visited[w] && num(w.id) >= 0 {
 			t.Fatalf("%v is left out", w.id)
 		}
 	}

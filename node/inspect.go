@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -36,7 +37,7 @@ type NodeInfo struct {
 // An Explanation tells where an id belongs and why, and what lives there. It is one account, which the shell
 // and every other way in give alike.
 type Explanation struct {
-	ID      ID
+	ID      worker.ID
 	Kind    string // "default", unless another one was asked for
 	Owner   string // the member whose seat the id belongs to
 	Rule    string // the calculation that chose it, such as "7 mod 3 = 1"
@@ -49,7 +50,7 @@ type Explanation struct {
 	Asked   string // the node that looked for the worker: the owner, its stand-in, or this node if it cannot reach them
 	Live    bool   // a worker lives there
 	Loading bool   // its source runs, or a message does
-	Worker  WorkerInfo
+	Worker  worker.Info
 	TTL     time.Duration // of the kind
 	Serial  bool          // the kind takes calls
 	Apart   bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
@@ -59,16 +60,16 @@ type Explanation struct {
 func (n *Node) member(name string) (*peer, error) {
 	a, err := ParseAddr(name)
 	if err != nil {
-		return nil, wire.Errorf(wire.BadRequest, NotRun, "%v", err)
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
 	}
 	if p := n.members.view.Load().peer(a.Name); p != nil {
 		return p, nil
 	}
-	return nil, wire.Errorf(wire.Unreachable, NotRun, "%s is no member; connect to it first", a.Name)
+	return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "%s is no member; connect to it first", a.Name)
 }
 
 // Owner returns the name of the member that owns id.
-func (n *Node) Owner(_ context.Context, id ID) (string, error) {
+func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
 	return n.members.view.Load().owner(id).name.String(), nil
 }
 
@@ -97,9 +98,9 @@ func (p *peer) state(failed bool) State {
 // Workers lists the live workers of all nodes that answer within 1 s, sorted by node and id. It lists at most
 // 1,000 of each node, of any ids; a client gets the first 1,000 of these. The sum of their LeftOut is the number of those
 // that are not listed.
-func (n *Node) Workers(ctx context.Context) ([]WorkerInfo, error) {
+func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	seats := n.members.view.Load().peers
-	lists := make([][]WorkerInfo, len(seats))
+	lists := make([][]worker.Info, len(seats))
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			lists[i] = n.workersHere()
@@ -130,8 +131,8 @@ func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.C
 	wg.Wait()
 }
 
-func sortWorkers(list []WorkerInfo) {
-	slices.SortFunc(list, func(a, b WorkerInfo) int {
+func sortWorkers(list []worker.Info) {
+	slices.SortFunc(list, func(a, b worker.Info) int {
 		x, _ := ParseName(a.Node) // their own nodes said who they are
 		y, _ := ParseName(b.Node)
 		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind))
@@ -205,7 +206,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 }
 
 // workersHere lists live workers of this node, and how many it leaves out.
-func (n *Node) workersHere() (list []WorkerInfo) {
+func (n *Node) workersHere() (list []worker.Info) {
 	live := 0
 	for _, r := range n.registries() {
 		list = append(list, r.workers(maxWorkers-len(list))...)
@@ -219,7 +220,7 @@ func (n *Node) workersHere() (list []WorkerInfo) {
 }
 
 // cutWorkers returns the first limit workers of a list. The last one of them counts the others.
-func cutWorkers(list []WorkerInfo, limit int) []WorkerInfo {
+func cutWorkers(list []worker.Info, limit int) []worker.Info {
 	if len(list) <= limit {
 		return list
 	}
@@ -241,11 +242,11 @@ func (n *Node) inspectHere(k key) workerStatus {
 type workerStatus struct {
 	Live, Loading bool
 	NoKind        bool // the node has no such kind
-	Worker        WorkerInfo
+	Worker        worker.Info
 }
 
 // Why explains where id belongs, and what lives there. It fails if the node that it asks has no such kind.
-func (n *Node) Why(ctx context.Context, id ID) (Explanation, error) {
+func (n *Node) Why(ctx context.Context, id worker.ID) (Explanation, error) {
 	return n.why(ctx, key{ID: id})
 }
 
@@ -291,7 +292,7 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 func (e *Explanation) take(s workerStatus) error {
 	e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker
 	if s.NoKind {
-		return wire.Errorf(wire.UnknownKind, NotRun, "%q, asked of %s", e.Kind, e.Asked)
+		return wire.Errorf(wire.UnknownKind, wire.NotRun, "%q, asked of %s", e.Kind, e.Asked)
 	}
 	return nil
 }

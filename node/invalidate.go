@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -16,31 +17,31 @@ import (
 
 // An outdated says which answers of a shard are too old to be adopted from another node.
 type outdated struct {
-	ids  map[ID]time.Duration // when each was invalidated, on the registry's clock
-	base time.Duration        // all ids are taken for invalidated then; 0 if they are not
+	ids  map[worker.ID]time.Duration // when each was invalidated, on the registry's clock
+	base time.Duration               // all ids are taken for invalidated then; 0 if they are not
 }
 
 const maxOutdated = 256 // ids of one shard; beyond that all ids of the shard count as invalidated
 
-func (o *outdated) add(id ID, now time.Duration) {
+func (o *outdated) add(id worker.ID, now time.Duration) {
 	if len(o.ids) >= maxOutdated {
 		o.base, o.ids = now, nil // which costs at most a load for each answer on its way
 	}
 	if o.ids == nil {
-		o.ids = map[ID]time.Duration{}
+		o.ids = map[worker.ID]time.Duration{}
 	}
 	o.ids[id] = now
 }
 
 // has reports whether an answer whose load began then is from before the invalidation of its id.
-func (o *outdated) has(id ID, began time.Duration) bool {
+func (o *outdated) has(id worker.ID, began time.Duration) bool {
 	at, ok := o.ids[id]
 	return (ok || o.base > 0) && began < max(at, o.base)
 }
 
 // invalidate drops the value of id and reports whether there was one, or a load. What loads is outdated: see
 // load.outdated.
-func (r *registry) invalidate(id ID) (had bool) {
+func (r *registry) invalidate(id worker.ID) (had bool) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,13 +56,13 @@ func (r *registry) invalidate(id ID) (had bool) {
 		return true
 	}
 	r.dropLocked(s, w)
-	w.value = Value{} // as the expiry heap has w for as long as it would have lived
+	w.value = worker.Value{} // as the expiry heap has w for as long as it would have lived
 	return w.dies() > now
 }
 
 // outdateLocked keeps what w loads from being stored, or given to later callers. A run that still waits for its turn
 // begins after the invalidation, so its value is good.
-func (r *registry) outdateLocked(w *worker) {
+func (r *registry) outdateLocked(w *entry) {
 	if w.load == inlineLoad { // which is not this worker's alone
 		w.load = &load{inline: true}
 	}
@@ -78,7 +79,7 @@ func (r *registry) outdateLocked(w *worker) {
 }
 
 // stop ends the worker of id, after its load if it is loading, and reports whether there was one.
-func (r *registry) stop(id ID) bool {
+func (r *registry) stop(id worker.ID) bool {
 	if !r.serial {
 		return r.invalidate(id)
 	}
@@ -87,13 +88,13 @@ func (r *registry) stop(id ID) bool {
 	defer s.mu.Unlock()
 	w := s.workers.get(id)
 	if w != nil {
-		r.endLocked(s, w, Stopped)
+		r.endLocked(s, w, worker.Stopped)
 	}
 	return w != nil
 }
 
 // current reports whether an answer of this node has not been invalidated since it began.
-func (r *registry) current(id ID, age time.Duration) bool {
+func (r *registry) current(id worker.ID, age time.Duration) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,12 +106,12 @@ func (r *registry) current(id ID, age time.Duration) bool {
 // called. Requests that waited before may get the value of the load that they waited for. Members that cannot be reached
 // keep what they have until it expires. It fails if that is the place of the id; then it can be called
 // again. Values of a client's HTTP cache are out of reach.
-func (n *Node) Invalidate(ctx context.Context, id ID) (had bool, err error) {
+func (n *Node) Invalidate(ctx context.Context, id worker.ID) (had bool, err error) {
 	return n.invalidate(ctx, key{ID: id})
 }
 
 // Invalidate is [Node.Invalidate] as done by the node.
-func (c *Client) Invalidate(ctx context.Context, id ID) (had bool, err error) {
+func (c *Client) Invalidate(ctx context.Context, id worker.ID) (had bool, err error) {
 	return c.invalidate(ctx, key{ID: id})
 }
 
@@ -163,14 +164,14 @@ func (n *Node) invalidateAt(ctx context.Context, p *peer, k key, place bool) (ha
 
 func (n *Node) invalidateHere(k key) (had bool, err error) {
 	if n.closing.Load() {
-		return false, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return false, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	r := n.registryOf(k.Kind)
 	switch {
 	case r == nil:
 		return false, unknownKind(k.Kind)
 	case r.serial:
-		return false, wire.Errorf(wire.BadRequest, NotRun, "kind %s is serial: it has no values to invalidate; stop ends a server", r.name)
+		return false, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s is serial: it has no values to invalidate; stop ends a server", r.name)
 	}
 	return r.invalidate(k.ID), nil
 }

@@ -9,23 +9,25 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A database is a source whose value changes. A load reads it when it begins, and takes a second.
 type database struct{ value atomic.Int64 }
 
-func (d *database) source(ctx context.Context, _ ID) (Value, error) {
+func (d *database) source(ctx context.Context, _ worker.ID) (worker.Value, error) {
 	v := d.value.Load()
 	sleep(ctx, time.Second)
-	return IntValue(v), ctx.Err()
+	return worker.IntValue(v), ctx.Err()
 }
 
 // TestReadYourWrites writes while a load runs, and makes the value be forgotten in each way.
 func TestReadYourWrites(t *testing.T) {
-	for name, forget := range map[string]func(*registry, ID) bool{"Stop": (*registry).stop, "Invalidate": (*registry).invalidate} {
+	for name, forget := range map[string]func(*registry, worker.ID) bool{"Stop": (*registry).stop, "Invalidate": (*registry).invalidate} {
 		t.Run(name, func(t *testing.T) {
 			var db database
-			inBubble(t, Kind{Source: db.source, TTL: time.Hour}, func(t *testing.T, r *registry) {
+			inBubble(t, worker.Kind{Source: db.source, TTL: time.Hour}, func(t *testing.T, r *registry) {
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					if reply := expect(t, r, 7, "0", false); reply.TTL != 0 {
@@ -34,7 +36,7 @@ func TestReadYourWrites(t *testing.T) {
 				})
 				time.Sleep(500 * time.Millisecond)
 				db.value.Store(1)
-				if !forget(r, IntID(7)) {
+				if !forget(r, worker.IntID(7)) {
 					t.Error("the load is not found")
 				}
 				for range 3 {
@@ -42,13 +44,13 @@ func TestReadYourWrites(t *testing.T) {
 				}
 				short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				if _, err := r.request(short, IntID(7)); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+				if _, err := r.request(short, worker.IntID(7)); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 					t.Errorf("a later caller that gives up: %v, %v", err, OutcomeOf(err))
 				}
 				wg.Wait()
 				expect(t, r, 7, "1", true)
 				db.value.Store(2)
-				if !forget(r, IntID(7)) || forget(r, IntID(7)) {
+				if !forget(r, worker.IntID(7)) || forget(r, worker.IntID(7)) {
 					t.Error("a value is not found, or is found twice")
 				}
 				expect(t, r, 7, "2", false)
@@ -64,14 +66,14 @@ func TestReadYourWrites(t *testing.T) {
 func TestInvalidateInline(t *testing.T) {
 	var runs atomic.Int64
 	var r *registry
-	source := func(context.Context, ID) (Value, error) {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		n := runs.Add(1)
-		if n == 1 && !r.invalidate(IntID(7)) {
+		if n == 1 && !r.invalidate(worker.IntID(7)) {
 			t.Error("the run is not found")
 		}
-		return IntValue(n), nil
+		return worker.IntValue(n), nil
 	}
-	r = testRegistry(Kind{Source: source, Inline: true, TTL: time.Hour}, "1@h", 100)
+	r = testRegistry(worker.Kind{Source: source, Inline: true, TTL: time.Hour}, "1@h", 100)
 	expect(t, r, 7, "1", false)
 	expect(t, r, 7, "2", false)
 	expect(t, r, 7, "2", true)
@@ -85,20 +87,20 @@ func TestInvalidateAbandoned(t *testing.T) {
 	for _, concurrency := range []int{0, 1} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
 			var db database
-			inBubble(t, Kind{Source: db.source, TTL: time.Hour, Concurrency: concurrency}, func(t *testing.T, r *registry) {
+			inBubble(t, worker.Kind{Source: db.source, TTL: time.Hour, Concurrency: concurrency}, func(t *testing.T, r *registry) {
 				var wg sync.WaitGroup
 				wg.Go(func() { expect(t, r, 8, "0", false) }) // takes the only turn, if there is one
 				synctest.Wait()
 				wg.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 					defer cancel()
-					if _, err := r.request(ctx, IntID(7)); !errors.Is(err, context.DeadlineExceeded) {
+					if _, err := r.request(ctx, worker.IntID(7)); !errors.Is(err, context.DeadlineExceeded) {
 						t.Error(err)
 					}
 				})
 				synctest.Wait()
 				db.value.Store(1)
-				r.invalidate(IntID(7))
+				r.invalidate(worker.IntID(7))
 				wg.Go(func() { expect(t, r, 7, "1", false) })
 				wg.Wait()
 				expect(t, r, 7, "1", true)
@@ -109,13 +111,13 @@ func TestInvalidateAbandoned(t *testing.T) {
 
 // TestInvalidateHandedOver has answers arrive that left another node before their ids were invalidated.
 func TestInvalidateHandedOver(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: time.Hour}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: time.Hour}, func(t *testing.T, r *registry) {
 		time.Sleep(time.Minute)
 		for i := range int64(maxOutdated * shardCount * 2) { // more than are known one by one
-			r.invalidate(IntID(i))
+			r.invalidate(worker.IntID(i))
 		}
 		old := func(id int64, age time.Duration) []handedOver {
-			return []handedOver{{ID: IntID(id), Data: "old", Age: age, Left: time.Minute}}
+			return []handedOver{{ID: worker.IntID(id), Data: "old", Age: age, Left: time.Minute}}
 		}
 		time.Sleep(time.Second)
 		for _, id := range []int64{0, maxOutdated * shardCount * 2} {
@@ -138,18 +140,18 @@ func TestInvalidateHandedOver(t *testing.T) {
 // TestInvalidateEverywhere invalidates from each member and client. Values that members other than the owner have
 // go as well.
 func TestInvalidateEverywhere(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{TTL: time.Hour, Source: counter()})
+	nodes := startCluster(t, 3, worker.Kind{TTL: time.Hour, Source: counter()})
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[2].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	id := IntID(1)
+	id := worker.IntID(1)
 	for name, via := range map[string]interface {
-		Invalidate(context.Context, ID) (bool, error)
-		Request(context.Context, ID) (Reply, error)
+		Invalidate(context.Context, worker.ID) (bool, error)
+		Request(context.Context, worker.ID) (worker.Reply, error)
 	}{"owner": nodes[1], "other": nodes[0], "client": client, "family": client.Family(DefaultKind)} {
-		id = IntID(id.num + 3) // the second's
+		id = worker.IntID(num(id) + 3) // the second's
 		before, err := via.Request(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)

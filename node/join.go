@@ -93,7 +93,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		}
 	}
 	if n.ctx.Err() != nil {
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	return errors.Join(why...) // nil if there is only this node itself
 }

@@ -5,14 +5,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestKindCheck gives fields values that make no sense. The error names the kind and the field, and the kinds of
 // a node that runs stay as they are.
 func TestKindCheck(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), Kind{})
-	for field, k := range map[string]Kind{
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	for field, k := range map[string]worker.Kind{
 		"TTL": {TTL: -1}, "ServeStale": {ServeStale: -1}, "Timeout": {Timeout: -time.Second}, "Queue": {Queue: -5},
 		"Concurrency": {Concurrency: -1}, "MaxBytes": {MaxBytes: -1}, "CacheErrors": {CacheErrors: math.MinInt64},
 		"TTLJitter": {TTLJitter: 7}, "TTLJitter ": {TTLJitter: -0.1}, "TTLJitter  ": {TTLJitter: math.NaN()},
@@ -24,9 +26,9 @@ func TestKindCheck(t *testing.T) {
 				t.Errorf("%+v: error %v, want %q", k, err, want)
 			}
 		}
-		says(n.SetKinds(map[string]Kind{"good": orRandom(Kind{}), "bad": k}), "bad")
-		says(n.SetKinds(map[string]Kind{DefaultKind: k}), DefaultKind)
-		for kind, c := range map[string]Config{"bad": {Kinds: map[string]Kind{"bad": k}}, DefaultKind: {Default: k}} {
+		says(n.SetKinds(map[string]worker.Kind{"good": orRandom(worker.Kind{}), "bad": k}), "bad")
+		says(n.SetKinds(map[string]worker.Kind{DefaultKind: k}), DefaultKind)
+		for kind, c := range map[string]Config{"bad": {Kinds: map[string]worker.Kind{"bad": k}}, DefaultKind: {Default: k}} {
 			c.Name, c.Cookie = "2@"+n.addr.Host, testCookie
 			_, err := Start(c)
 			says(err, kind)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -24,7 +26,7 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
 // it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, if a kind has not
 // exactly one of Source and Serial, or if a field makes no sense, such as a negative duration.
-func (n *Node) SetKinds(kinds map[string]Kind) error {
+func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
 		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
@@ -37,13 +39,13 @@ func (n *Node) SetKinds(kinds map[string]Kind) error {
 	return err
 }
 
-func (n *Node) setKinds(kinds map[string]Kind) error {
+func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 	for name, kind := range kinds {
 		if !kindPattern.MatchString(name) {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
 		}
-		if err := kind.check(name); err != nil {
-			return err
+		if err := kind.Validate(); err != nil {
+			return fmt.Errorf("kind %q: %w", name, err)
 		}
 	}
 	if k, ok := kinds[DefaultKind]; ok && n.registry.serial != (k.Serial != nil) {
@@ -52,7 +54,7 @@ func (n *Node) setKinds(kinds map[string]Kind) error {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
 	if n.leaving.Load() {
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	old := *n.kinds.Load()
 	byName := map[string]*registry{}
@@ -104,11 +106,11 @@ func (n *Node) retiring() []*registry {
 	return slices.Clone(n.retired)
 }
 
-func (n *Node) newRegistry(name string, kind Kind, room *room) *registry {
+func (n *Node) newRegistry(name string, kind worker.Kind, room *room) *registry {
 	r := newRegistry(name, kind, n.name, room, &n.values, n.log)
 	r.handOver, r.elsewhere = n.handover.add, n.elsewhere
 	r.stood = n.watch.stood
-	r.claim = func(ctx context.Context, id ID) *wire.Error { return n.claim(ctx, key{name, id}) }
+	r.claim = func(ctx context.Context, id worker.ID) *wire.Error { return n.claim(ctx, key{name, id}) }
 	return r
 }
 
@@ -147,9 +149,9 @@ func (n *Node) workersFor(kind string, call bool) (*registry, *wire.Error) {
 	case r == nil:
 		return nil, unknownKind(kind)
 	case r.serial && !call:
-		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s is serial: it takes calls, and has no values to request", r.name)
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s is serial: it takes calls, and has no values to request", r.name)
 	case call && !r.serial:
-		return nil, wire.Errorf(wire.BadRequest, NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.name)
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.name)
 	}
 	return r, nil
 }
@@ -157,9 +159,9 @@ func (n *Node) workersFor(kind string, call bool) (*registry, *wire.Error) {
 // unknownKind is the error of a call for a kind that this node does not have.
 func unknownKind(kind string) *wire.Error {
 	if kind == "" {
-		return wire.Errorf(wire.UnknownKind, NotRun, "this node has no default kind; name one of its kinds, or set Config.Default")
+		return wire.Errorf(wire.UnknownKind, wire.NotRun, "this node has no default kind; name one of its kinds, or set Config.Default")
 	}
-	return wire.Errorf(wire.UnknownKind, NotRun, "%q", kind)
+	return wire.Errorf(wire.UnknownKind, wire.NotRun, "%q", kind)
 }
 
 // patience is how long a call of that kind may have to wait for its source.
@@ -177,10 +179,16 @@ func (n *Node) definitions() map[string]string {
 	for _, r := range n.registries() {
 		digests[r.name] = ""
 		if d := r.kind.Load().Definition; d != "" {
-			digests[r.name] = strconv.FormatUint(hash64(d), 16)
+			digests[r.name] = digestOf(d)
 		}
 	}
 	return digests
+}
+
+func digestOf(definition string) string {
+	h := fnv.New64a()
+	h.Write([]byte(definition))
+	return strconv.FormatUint(h.Sum64(), 16)
 }
 
 // differing returns the names of the kinds that only one of two nodes has, or that they define differently.

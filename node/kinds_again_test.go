@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A turnstile is a source, and a factory, whose runs go on until it is opened. It counts runs, and those at a time.
@@ -16,18 +18,18 @@ type turnstile struct {
 	open                chan struct{}
 }
 
-func (s *turnstile) source(context.Context, ID) (Value, error) {
-	return s.Call(context.Background(), Value{})
+func (s *turnstile) source(context.Context, worker.ID) (worker.Value, error) {
+	return s.Call(context.Background(), worker.Value{})
 }
 
-func (s *turnstile) factory(context.Context, ID) (Server, error) { return s, nil }
+func (s *turnstile) factory(context.Context, worker.ID) (worker.Server, error) { return s, nil }
 
-func (s *turnstile) Call(context.Context, Value) (Value, error) {
+func (s *turnstile) Call(context.Context, worker.Value) (worker.Value, error) {
 	s.runs.Add(1)
 	s.most.Store(max(s.most.Load(), s.running.Add(1)))
 	defer s.running.Add(-1)
 	<-s.open
-	return IntValue(1), nil
+	return worker.IntValue(1), nil
 }
 
 // TestKindRemovedTwice removes and adds a kind again and again while its first run goes on. No other run of the
@@ -38,12 +40,12 @@ func TestKindRemovedTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			first := &turnstile{open: make(chan struct{})}
-			kind := Kind{Timeout: time.Minute, Source: first.source}
+			kind := worker.Kind{Timeout: time.Minute, Source: first.source}
 			if serial {
 				kind.Source, kind.Serial = nil, first.factory
 			}
-			n := startNode(t, "1@"+testHost(), Kind{})
-			set := func(k map[string]Kind) {
+			n := startNode(t, "1@"+testHost(), worker.Kind{})
+			set := func(k map[string]worker.Kind) {
 				t.Helper()
 				if err := n.SetKinds(k); err != nil {
 					t.Fatal(err)
@@ -53,13 +55,13 @@ func TestKindRemovedTwice(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), d)
 				defer cancel()
 				if serial {
-					_, err := n.Family("x").Call(ctx, IntID(7), Value{})
+					_, err := n.Family("x").Call(ctx, worker.IntID(7), worker.Value{})
 					return err
 				}
-				_, err := n.Family("x").Request(ctx, IntID(7))
+				_, err := n.Family("x").Request(ctx, worker.IntID(7))
 				return err
 			}
-			set(map[string]Kind{"x": kind})
+			set(map[string]worker.Kind{"x": kind})
 			var wg sync.WaitGroup
 			wg.Go(func() { _ = ask(time.Minute) })
 			await(t, func() error {
@@ -71,15 +73,15 @@ func TestKindRemovedTwice(t *testing.T) {
 			for range 3 {
 				set(nil)
 				kind.Timeout = 50 * time.Millisecond
-				set(map[string]Kind{"x": kind})
-				if err := ask(5 * time.Second); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+				set(map[string]worker.Kind{"x": kind})
+				if err := ask(5 * time.Second); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 					t.Errorf("while the first run goes on: %v, %v", err, OutcomeOf(err))
 				}
 			}
 			if runs := first.runs.Load(); runs != 1 {
 				t.Errorf("%d runs, want the first one alone", runs)
 			}
-			if serial && !n.holds(key{"x", IntID(7)}) {
+			if serial && !n.holds(key{"x", worker.IntID(7)}) {
 				t.Error("the node denies that it has a server")
 			}
 			close(first.open)
@@ -103,16 +105,16 @@ func TestKindRemovedTwice(t *testing.T) {
 // TestInlineAgain removes and adds a kind whose source runs inline: it does so afterwards, too.
 func TestInlineAgain(t *testing.T) {
 	t.Parallel()
-	before := testRegistry(Kind{}, "1@h", 100)
-	r := testRegistry(Kind{}, "1@h", 100)
+	before := testRegistry(worker.Kind{}, "1@h", 100)
+	r := testRegistry(worker.Kind{}, "1@h", 100)
 	r.before = before.over
-	if _, _, ran := r.runInline(IntID(7), "", "", time.Hour, 0); ran {
+	if _, _, ran := r.runInline(worker.IntID(7), "", "", time.Hour, 0); ran {
 		t.Error("a source runs while one of before may")
 	}
 	if err := before.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err, ran := r.runInline(IntID(7), "", "", time.Hour, 0); !ran || err != nil {
+	if _, err, ran := r.runInline(worker.IntID(7), "", "", time.Hour, 0); !ran || err != nil {
 		t.Errorf("ran inline: %v, %v", ran, err)
 	}
 	if err := r.close(t.Context()); err != nil {

@@ -11,16 +11,20 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestKinds has workers of two kinds for one id, in a cluster and through a client.
 func TestKinds(t *testing.T) {
-	say := func(what string) Source {
-		return func(_ context.Context, id ID) (Value, error) { return BytesValue(what + " " + id.String()), nil }
+	say := func(what string) worker.Source {
+		return func(_ context.Context, id worker.ID) (worker.Value, error) {
+			return worker.BytesValue(what + " " + id.String()), nil
+		}
 	}
-	nodes := startCluster(t, 3, Kind{Source: say("default")})
+	nodes := startCluster(t, 3, worker.Kind{Source: say("default")})
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]Kind{"price": {Source: say("price"), TTL: time.Hour}}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"price": {Source: say("price"), TTL: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,42 +35,42 @@ func TestKinds(t *testing.T) {
 	defer client.Close()
 	for i, prices := range []Family{nodes[0].Family("price"), client.Family("price")} {
 		for id := range int64(6) {
-			reply, err := prices.Request(t.Context(), IntID(id))
+			reply, err := prices.Request(t.Context(), worker.IntID(id))
 			if err != nil || reply.Value.String() != fmt.Sprint("price ", id) || reply.Cached != (i == 1) || reply.Node != nodes[id%3].Self() {
 				t.Errorf("price of %d: %+v, %v", id, reply, err)
 			}
 		}
-		if reply, err := prices.RequestVia(t.Context(), nodes[2].Self(), IntID(1)); err != nil || !reply.Cached || reply.Value.String() != "price 1" {
+		if reply, err := prices.RequestVia(t.Context(), nodes[2].Self(), worker.IntID(1)); err != nil || !reply.Cached || reply.Value.String() != "price 1" {
 			t.Errorf("by way of another node: %+v, %v", reply, err)
 		}
-		if e, err := prices.Why(t.Context(), IntID(1)); err != nil || e.Kind != "price" || !e.Live || e.TTL != time.Hour || e.Worker.Kind != "price" {
+		if e, err := prices.Why(t.Context(), worker.IntID(1)); err != nil || e.Kind != "price" || !e.Live || e.TTL != time.Hour || e.Worker.Kind != "price" {
 			t.Errorf("why: %+v, %v", e, err)
 		}
-		if reply, err := prices.Refresh(t.Context(), IntID(1)); err != nil || reply.Cached {
+		if reply, err := prices.Refresh(t.Context(), worker.IntID(1)); err != nil || reply.Cached {
 			t.Errorf("refresh: %+v, %v", reply, err)
 		}
 	}
-	if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Value.String() != "default 1" {
+	if reply, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil || reply.Value.String() != "default 1" {
 		t.Errorf("the default kind: %+v, %v", reply, err)
 	}
 	list, _ := nodes[0].Workers(t.Context())
 	var kinds []string
 	for _, w := range list {
-		if w.ID == IntID(1) {
+		if w.ID == worker.IntID(1) {
 			kinds = append(kinds, w.Kind)
 		}
 	}
 	if !slices.Equal(kinds, []string{"default", "price"}) {
 		t.Errorf("workers of 1: %v", kinds)
 	}
-	if stopped, err := nodes[2].Family("price").Stop(t.Context(), IntID(1)); err != nil || !stopped {
+	if stopped, err := nodes[2].Family("price").Stop(t.Context(), worker.IntID(1)); err != nil || !stopped {
 		t.Errorf("stop: %v, %v", stopped, err)
 	}
-	if e, err := nodes[2].Why(t.Context(), IntID(1)); err != nil || !e.Live {
+	if e, err := nodes[2].Why(t.Context(), worker.IntID(1)); err != nil || !e.Live {
 		t.Errorf("the worker of the default kind went with it: %+v, %v", e, err)
 	}
 	for _, ask := range []Family{nodes[1].Family("none"), nodes[2].Family("none"), client.Family("none")} {
-		if _, err := ask.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnknownKind) || OutcomeOf(err) != NotRun {
+		if _, err := ask.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnknownKind) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("a kind that nobody has: %v", err)
 		}
 	}
@@ -75,8 +79,8 @@ func TestKinds(t *testing.T) {
 // TestSetKinds changes a kind while its workers live: they live on as they were started, and the next ones by the new rules. One
 // that is left out is gone.
 func TestSetKinds(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{})
-	set := func(k map[string]Kind) {
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	set := func(k map[string]worker.Kind) {
 		t.Helper()
 		if err := n.SetKinds(k); err != nil {
 			t.Fatal(err)
@@ -85,41 +89,41 @@ func TestSetKinds(t *testing.T) {
 	family := n.Family("x")
 	ttl := func(id int64) time.Duration {
 		t.Helper()
-		reply, err := family.Request(t.Context(), IntID(id))
+		reply, err := family.Request(t.Context(), worker.IntID(id))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return reply.TTL
 	}
-	set(map[string]Kind{"x": {Source: RandomSource, TTL: time.Hour}})
+	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Hour}})
 	if got := ttl(1); got < 59*time.Minute {
 		t.Errorf("TTL %v, want an hour", got)
 	}
-	set(map[string]Kind{"x": {Source: RandomSource, TTL: time.Minute}, DefaultKind: {Source: RandomSource, TTL: time.Minute}})
+	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Minute}, DefaultKind: {Source: worker.RandomSource, TTL: time.Minute}})
 	if before, after := ttl(1), ttl(2); before < 59*time.Minute || after > time.Minute {
 		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", before, after)
 	}
-	if reply, _ := n.Request(t.Context(), IntID(1)); reply.TTL < 50*time.Second {
+	if reply, _ := n.Request(t.Context(), worker.IntID(1)); reply.TTL < 50*time.Second {
 		t.Errorf("TTL %v of the default kind, want a minute", reply.TTL)
 	}
 	set(nil)
-	if _, err := family.Request(t.Context(), IntID(1)); !errors.Is(err, ErrUnknownKind) {
+	if _, err := family.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnknownKind) {
 		t.Errorf("a kind that is gone: %v", err)
 	}
-	if err := n.SetKinds(map[string]Kind{"a b": {Source: RandomSource}}); err == nil {
+	if err := n.SetKinds(map[string]worker.Kind{"a b": {Source: worker.RandomSource}}); err == nil {
 		t.Error("a kind can be called \"a b\"")
 	}
 	n.Close(t.Context())
-	if err := n.SetKinds(map[string]Kind{"x": {Source: RandomSource}}); !errors.Is(err, ErrClosed) {
+	if err := n.SetKinds(map[string]worker.Kind{"x": {Source: worker.RandomSource}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("SetKinds of a closed node: %v", err)
 	}
 }
 
 // TestKindsMove hands answers of two kinds over to a node that joins.
 func TestKindsMove(t *testing.T) {
-	kinds := map[string]Kind{"x": {TTL: time.Hour, Source: counter()}}
-	nodes := startCluster(t, 1, Kind{TTL: time.Hour, Source: counter()})
-	second := startNode(t, "2@"+nodes[0].addr.Host, Kind{TTL: time.Hour, Source: counter()})
+	kinds := map[string]worker.Kind{"x": {TTL: time.Hour, Source: counter()}}
+	nodes := startCluster(t, 1, worker.Kind{TTL: time.Hour, Source: counter()})
+	second := startNode(t, "2@"+nodes[0].addr.Host, worker.Kind{TTL: time.Hour, Source: counter()})
 	for _, n := range []*Node{nodes[0], second} {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)
@@ -127,7 +131,7 @@ func TestKindsMove(t *testing.T) {
 	}
 	for id := range int64(20) {
 		for _, kind := range []string{"", "x"} {
-			if _, err := nodes[0].Family(kind).Request(t.Context(), IntID(id)); err != nil {
+			if _, err := nodes[0].Family(kind).Request(t.Context(), worker.IntID(id)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -151,16 +155,16 @@ func TestKindsDiffer(t *testing.T) {
 	host := testHost()
 	var mu sync.Mutex
 	var log bytes.Buffer
-	start := func(name string, kinds map[string]Kind) *Node {
-		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(Kind{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
+	start := func(name string, kinds map[string]worker.Kind) *Node {
+		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { crash(n) })
 		return n
 	}
-	a := start("1@"+host, map[string]Kind{"x": {Source: RandomSource, Definition: "one"}, "y": {Source: RandomSource, Definition: "same"}, "z": {Source: RandomSource}})
-	b := start("2@"+host, map[string]Kind{"x": {Source: RandomSource, Definition: "two"}, "y": {Source: RandomSource, Definition: "same"}})
+	a := start("1@"+host, map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "one"}, "y": {Source: worker.RandomSource, Definition: "same"}, "z": {Source: worker.RandomSource}})
+	b := start("2@"+host, map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "two"}, "y": {Source: worker.RandomSource, Definition: "same"}})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +180,7 @@ func TestKindsDiffer(t *testing.T) {
 			return nil
 		})
 	}
-	if _, err := a.Request(t.Context(), IntID(1)); err != nil {
+	if _, err := a.Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	said(`kinds="x, z"`, 2)
@@ -184,7 +188,7 @@ func TestKindsDiffer(t *testing.T) {
 	if err != nil || len(infos) != 2 || infos[0].Differs != nil || !slices.Equal(infos[1].Differs, []string{"x", "z"}) {
 		t.Errorf("nodes: %+v, %v", infos, err)
 	}
-	if err := a.SetKinds(map[string]Kind{"x": {Source: RandomSource, Definition: "two"}, "y": {Source: RandomSource, Definition: "same"}}); err != nil {
+	if err := a.SetKinds(map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "two"}, "y": {Source: worker.RandomSource, Definition: "same"}}); err != nil {
 		t.Fatal(err)
 	}
 	said("kinds agree again", 2) // both
@@ -192,13 +196,13 @@ func TestKindsDiffer(t *testing.T) {
 
 // TestKindWithoutSource forgets what answers, or gives two answers.
 func TestKindWithoutSource(t *testing.T) {
-	serial := func(context.Context, ID) (Server, error) { return echoServer{}, nil }
+	serial := func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }
 	for name, c := range map[string]Config{
-		"a kind without a source":    {Kinds: map[string]Kind{"price": {TTL: time.Minute}}},
-		"a kind with two":            {Kinds: map[string]Kind{"price": {Source: RandomSource, Serial: serial}}},
-		"the default kind without":   {Default: Kind{TTL: time.Minute}},
-		"the default kind with two":  {Default: Kind{Source: RandomSource, Serial: serial}},
-		"the default kind, by name,": {Kinds: map[string]Kind{DefaultKind: {}}},
+		"a kind without a source":    {Kinds: map[string]worker.Kind{"price": {TTL: time.Minute}}},
+		"a kind with two":            {Kinds: map[string]worker.Kind{"price": {Source: worker.RandomSource, Serial: serial}}},
+		"the default kind without":   {Default: worker.Kind{TTL: time.Minute}},
+		"the default kind with two":  {Default: worker.Kind{Source: worker.RandomSource, Serial: serial}},
+		"the default kind, by name,": {Kinds: map[string]worker.Kind{DefaultKind: {}}},
 	} {
 		c.Name, c.Cookie = "1@"+testHost(), testCookie
 		n, err := Start(c)
@@ -214,16 +218,16 @@ func TestKindWithoutSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close(t.Context())
-	if _, err := n.Request(t.Context(), IntID(7)); !errors.Is(err, ErrUnknownKind) || !strings.Contains(err.Error(), "Config.Default") {
+	if _, err := n.Request(t.Context(), worker.IntID(7)); !errors.Is(err, ErrUnknownKind) || !strings.Contains(err.Error(), "Config.Default") {
 		t.Errorf("no default kind: %v", err)
 	}
-	if err := n.SetKinds(map[string]Kind{"price": {}}); err == nil {
+	if err := n.SetKinds(map[string]worker.Kind{"price": {}}); err == nil {
 		t.Error("SetKinds takes a kind without a source")
 	}
-	if err := n.SetKinds(map[string]Kind{DefaultKind: {Source: RandomSource}}); err != nil {
+	if err := n.SetKinds(map[string]worker.Kind{DefaultKind: {Source: worker.RandomSource}}); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Request(t.Context(), IntID(7)); err != nil {
+	if _, err := n.Request(t.Context(), worker.IntID(7)); err != nil {
 		t.Errorf("with a default kind: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // startKnown starts a node that remembers members in dir.
@@ -26,7 +28,7 @@ func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
 func TestRestartFindsMembers(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
-	a, b := startKnown(t, "1@"+host, dir, testCookie), startNode(t, "2@"+host, Kind{})
+	a, b := startKnown(t, "1@"+host, dir, testCookie), startNode(t, "2@"+host, worker.Kind{})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +80,9 @@ func TestRestartFindsMembers(t *testing.T) {
 func TestRestartSeeksOften(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
-	serial := Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}
+	serial := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	start := func(name, dir string) *Node {
-		n, err := Start(Config{Name: name + "@" + host, Cookie: testCookie, StateDir: dir, Kinds: map[string]Kind{"s": serial}})
+		n, err := Start(Config{Name: name + "@" + host, Cookie: testCookie, StateDir: dir, Kinds: map[string]worker.Kind{"s": serial}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,9 +101,9 @@ func TestRestartSeeksOften(t *testing.T) {
 	if err := a.Join(t.Context()); err != nil { // as a program does that has no names to join
 		t.Fatal(err)
 	}
-	answered := make(chan Reply, 1)
+	answered := make(chan worker.Reply, 1)
 	go func() {
-		r, err := a.Family("s").Call(t.Context(), IntID(3), Value{})
+		r, err := a.Family("s").Call(t.Context(), worker.IntID(3), worker.Value{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -123,7 +125,7 @@ func TestRestartSeeksOften(t *testing.T) {
 // cluster: it has as much time anew.
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	n.knownBy.Store(int64(n.registry.now() + standstill))
 	n.watch.mu.Lock()
 	n.watch.last -= 2 * standstill
@@ -143,7 +145,7 @@ func TestRestartStopped(t *testing.T) {
 func TestJoinsAgain(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+	a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func TestJoinsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitView(t, b)
-	a = startNode(t, a.Self(), Kind{})
+	a = startNode(t, a.Self(), worker.Kind{})
 	await(t, func() error { // the session to the former start may not have ended
 		if b.joinAgain(); len(b.members.view.Load().peers) < 2 {
 			return errors.New("it does not join again")
@@ -165,7 +167,7 @@ func TestJoinsAgain(t *testing.T) {
 func TestKnownOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a := startNode(t, "1@"+host, Kind{})
+	a := startNode(t, "1@"+host, worker.Kind{})
 	startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
 	a.known.add([]Addr{{Name: Name{"2", host}}, {Name: Name{"9", host}}}, false)
 	for range maxRefusals {
@@ -183,7 +185,7 @@ func TestKnownFile(t *testing.T) {
 	many := strings.Repeat("2@127.0.0.1\n", maxKnownFile/10)
 	var names strings.Builder
 	for i := range 10 * maxKnown {
-		names.WriteString(Name{IntID(int64(i)).String(), "h"}.String() + "\n")
+		names.WriteString(Name{worker.IntID(int64(i)).String(), "h"}.String() + "\n")
 	}
 	for text, want := range map[string]int{"": 0, "2@127.0.0.1:4372\n3@[::1]:5\n": 2, "\x00\n": -1, "2@h\nnonsense": -1, many: -1, names.String(): maxKnown} {
 		dir := t.TempDir()
@@ -214,13 +216,13 @@ func TestKnownFile(t *testing.T) {
 func TestJoinResult(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+	a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
 	other := startKnown(t, "3@"+host, "", []byte("the cookie of another cluster"))
 	if err := b.Join(t.Context(), "9@"+host, b.Self(), other.Self(), a.Self()); err != nil {
 		t.Error(err)
 	}
 	awaitView(t, a, b)
-	c := startNode(t, "4@"+host, Kind{})
+	c := startNode(t, "4@"+host, worker.Kind{})
 	if err := c.Join(t.Context(), c.Self()); err != nil {
 		t.Error(err)
 	}
@@ -241,7 +243,7 @@ func TestJoinResult(t *testing.T) {
 // TestCloseWaitsForMembers closes a node that is just settling something about its members.
 func TestCloseWaitsForMembers(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	release, closed := make(chan struct{}), make(chan struct{})
 	n.members.wg.Go(func() { <-release })
 	go func() {
@@ -268,13 +270,13 @@ func TestUnwritableStateIsToldOnce(t *testing.T) {
 	}
 	var log safeBuffer
 	host := testHost()
-	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, StateDir: dir, Default: orRandom(Kind{}),
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, StateDir: dir, Default: orRandom(worker.Kind{}),
 		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { crash(n) })
-	other := startNode(t, "2@"+host, Kind{})
+	other := startNode(t, "2@"+host, worker.Kind{})
 	if err := n.Join(t.Context(), other.Self()); err != nil {
 		t.Fatal(err)
 	}

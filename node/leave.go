@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -32,7 +33,7 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 		return err
 	}
 	if p.self {
-		return wire.Errorf(wire.BadRequest, NotRun, "%s is this node itself; disconnect it from another node", name)
+		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is this node itself; disconnect it from another node", name)
 	}
 	ctx, cancel := withTimeout(ctx, partTimeout)
 	defer cancel()
@@ -41,7 +42,7 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	}
 	n.audit.note("member removed", by, "node", p.text)
 	if late := n.awaitAgreement(ctx); len(late) > 0 {
-		e := endError(ctx.Err(), Ran)
+		e := endError(ctx.Err(), wire.Ran)
 		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.text, strings.Join(late, ", "))
 		return e
 	}
@@ -73,7 +74,7 @@ func (m *members) remove(ctx context.Context, p *peer) error {
 		return nil
 	case lost:
 		e.Text += "; disconnect it again when nodes(detail=True) shows it as failed"
-	case ctx.Err() != nil && e.Outcome == Unknown:
+	case ctx.Err() != nil && e.Outcome == wire.Unknown:
 		e.Text = "its calls have not ended yet; it leaves when they have"
 	}
 	return e
@@ -122,7 +123,7 @@ func (n *Node) servePart(ctx context.Context) error {
 	case err := <-left:
 		return err
 	case <-ctx.Done():
-		return endError(ctx.Err(), Unknown)
+		return endError(ctx.Err(), wire.Unknown)
 	}
 }
 
@@ -147,9 +148,9 @@ func (n *Node) part(must bool) error {
 		return err
 	}
 	if !n.members.beginParting() {
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	n.retain(func(*registry, ID) bool { return false })
+	n.retain(func(*registry, worker.ID) bool { return false })
 	n.flush(n.ctx)
 	n.known.clear()
 	if err := n.members.part(); err != nil {
@@ -164,7 +165,7 @@ func (n *Node) freeze() ([]*registry, error) {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
 	if n.leaving.Load() {
-		return nil, &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	n.frozen = true
 	return append(slices.Clone(n.retired), n.registries()...), nil
@@ -191,7 +192,7 @@ func stillServing(registries []*registry) *wire.Error {
 			continue
 		}
 		if id, ok := r.serving(); ok {
-			return wire.Errorf(wire.DeadlineExceeded, NotRun,
+			return wire.Errorf(wire.DeadlineExceeded, wire.NotRun,
 				"a call for id %s of kind %s runs on after its time; disconnect the node again when that has ended", id, r.name)
 		}
 	}
@@ -222,7 +223,7 @@ func (m *members) part() error {
 	}
 	if !m.startAnew(g) {
 		g.Close()
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	m.refresh()
 	m.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -19,7 +20,7 @@ type load struct {
 	outdated  bool      // it began before the id was invalidated: its value is for waiters only
 	later     []*waiter // came after it was abandoned or outdated, and wait for the next run
 	turn      *entrance // that it waits for, or has waited for; nil if it began at once
-	stale     *worker   // whose value is given until the load ends, or it is too old; nil if there is none
+	stale     *entry    // whose value is given until the load ends, or it is too old; nil if there is none
 }
 
 // newLoad returns a load whose run has a context.
@@ -35,17 +36,17 @@ func newLoad(trace string, why cause, deadline time.Time) *load {
 // A waiter is a call that waits for a worker. Its done is called exactly once, without locks held, and
 // must not block: others wait for the same run.
 type waiter struct {
-	id       ID
-	message  Value         // to a server
-	trace    string        // what it is part of, for [TraceOf]
+	id       worker.ID
+	message  worker.Value  // to a server
+	trace    string        // what it is part of, for [worker.TraceOf]
 	chain    string        // of workers that wait for it: see chain.go
 	deadline time.Duration // on the registry's clock
-	done     func(Reply, error)
+	done     func(worker.Reply, error)
 
 	// Guarded by the lock of the id's shard:
-	worker   *worker // for which it waits
-	index    int     // in its waiters or later, or in all that its mailbox has had
-	isLater  bool    // it is among its load's later
+	worker   *entry // for which it waits
+	index    int    // in its waiters or later, or in all that its mailbox has had
+	isLater  bool   // it is among its load's later
 	canceled bool
 }
 
@@ -53,7 +54,7 @@ type waiter struct {
 var inlineLoad = &load{inline: true}
 
 // add lets a waiter wait for the load of w.
-func (w *worker) add(c *waiter) {
+func (w *entry) add(c *waiter) {
 	if w.load == inlineLoad {
 		w.load = &load{inline: true}
 	}
@@ -103,14 +104,14 @@ func (r *registry) withdraw(c *waiter, why error) {
 		s.mu.Unlock()
 		return
 	}
-	before := Unknown
+	before := wire.Unknown
 	if w.mail != nil {
 		if before = w.mail.remove(c); w.mail.waiting == 0 && r.gate.withdraw(w.mail.turn) {
 			close(w.mail.entered) // without its turn
 		}
 	} else {
 		if c.isLater || r.gate.holds(w.load.turn) {
-			before = NotRun
+			before = wire.NotRun
 		}
 		if w.load.remove(c); w.load.abandoned && r.gate.withdraw(w.load.turn) {
 			r.giveUpLocked(s, w)
@@ -118,11 +119,11 @@ func (r *registry) withdraw(c *waiter, why error) {
 	}
 	s.mu.Unlock()
 	r.room.leave(c)
-	c.done(Reply{}, endError(why, before))
+	c.done(worker.Reply{}, endError(why, before))
 }
 
 // startLocked starts the worker of id for those who wait.
-func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*waiter) *worker {
+func (r *registry) startLocked(s *shard, id worker.ID, now time.Duration, waiters []*waiter) *entry {
 	trace, chain := "", ""
 	if len(waiters) > 0 {
 		trace, chain = waiters[0].trace, waiters[0].chain
@@ -143,10 +144,10 @@ func (r *registry) startLocked(s *shard, id ID, now time.Duration, waiters []*wa
 
 // runInline starts the worker of id, if there is none, and runs its source at once, if that never blocks. Who runs it needs not
 // wait; others who come meanwhile do, on their goroutines.
-func (r *registry) runInline(id ID, trace, chain string, deadline, now time.Duration) (reply Reply, err error, ran bool) {
+func (r *registry) runInline(id worker.ID, trace, chain string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
 	kind := r.kind.Load()
 	if !kind.Inline || r.serial || !r.first() {
-		return Reply{}, nil, false
+		return worker.Reply{}, nil, false
 	}
 	s := r.shard(id)
 	s.mu.Lock()
@@ -156,25 +157,25 @@ func (r *registry) runInline(id ID, trace, chain string, deadline, now time.Dura
 	}
 	if w != nil || s.closed || deadline <= now {
 		s.mu.Unlock()
-		return Reply{}, nil, false
+		return worker.Reply{}, nil, false
 	}
 	w = r.loadLocked(s, id, kind, inlineLoad, now)
 	s.mu.Unlock()
 	defer r.wg.Done()
 	ctx := r.ctx
 	if trace != "" {
-		ctx = WithTrace(ctx, trace)
+		ctx = worker.WithTrace(ctx, trace)
 	}
 	if chain != "" {
 		ctx = withCause(ctx, cause{chain: chain, of: key{r.name, id}})
 	}
-	r.protect(ctx, kind.Source, id, func(v Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
+	r.protect(ctx, kind.Source, id, func(v worker.Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
 	return reply, err, true
 }
 
 // loadLocked adds a worker that loads, and counts its run.
-func (r *registry) loadLocked(s *shard, id ID, kind *Kind, l *load, now time.Duration) *worker {
-	w := &worker{id: id, kind: kind, started: now, load: l}
+func (r *registry) loadLocked(s *shard, id worker.ID, kind *worker.Kind, l *load, now time.Duration) *entry {
+	w := &entry{id: id, kind: kind, started: now, load: l}
 	s.workers.put(w)
 	s.beginLocked(w)
 	r.wg.Add(1)
@@ -182,7 +183,7 @@ func (r *registry) loadLocked(s *shard, id ID, kind *Kind, l *load, now time.Dur
 }
 
 // finish ends a load: the worker has its value, or is gone. It returns what it answers those who wait.
-func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *wire.Error) (Reply, error) {
+func (r *registry) finish(s *shard, w *entry, trace string, value worker.Value, err *wire.Error) (worker.Reply, error) {
 	now := r.now()
 	s.mu.Lock()
 	l, failure := w.load, err
@@ -197,7 +198,7 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	if l.inline {
 		s.answers++
 	}
-	reply := Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	reply := worker.Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	if l.outdated {
 		reply.TTL = 0 // nobody may keep it
 	}
@@ -217,15 +218,15 @@ func (r *registry) finish(s *shard, w *worker, trace string, value Value, err *w
 	}
 	answerAll(waiters, reply, err)
 	if err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	return reply, nil
 }
 
-func answerAll(waiters []*waiter, reply Reply, err *wire.Error) {
+func answerAll(waiters []*waiter, reply worker.Reply, err *wire.Error) {
 	for _, c := range waiters {
 		if err != nil {
-			c.done(Reply{}, err)
+			c.done(worker.Reply{}, err)
 		} else {
 			c.done(reply, nil)
 		}
@@ -237,7 +238,7 @@ const refreshPause = time.Second
 
 // settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
 // for another node.
-func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves []handedOver) {
+func (r *registry) settleLocked(s *shard, w *entry, now time.Duration) (moves []handedOver) {
 	unwanted, stale := w.load.abandoned || w.load.outdated, w.load.stale
 	w.load = nil
 	s.endRunLocked(w)
@@ -250,7 +251,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 		return nil
 	}
 	r.releaseLocked(stale)
-	w.expires = w.started + w.kind.life()
+	w.expires = w.started + life(w.kind)
 	if w.err != nil {
 		w.expires = now + w.kind.CacheErrors
 	} else if w.kind.FromUse {
@@ -271,7 +272,7 @@ func (r *registry) settleLocked(s *shard, w *worker, now time.Duration) (moves [
 
 // restartLocked starts a successor of w for the later callers whose deadline has not passed, and returns the
 // others with the error for them.
-func (r *registry) restartLocked(s *shard, w *worker, now time.Duration, later []*waiter) (refused []*waiter, why *wire.Error) {
+func (r *registry) restartLocked(s *shard, w *entry, now time.Duration, later []*waiter) (refused []*waiter, why *wire.Error) {
 	var live []*waiter
 	for _, c := range later {
 		c.worker = nil

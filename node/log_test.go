@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -63,7 +64,7 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 	host := testHost()
 	var nodes []*Node
 	for i := range 2 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(Kind{}), Logger: log})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: log})
 		if err != nil {
 			return err
 		}
@@ -80,14 +81,14 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 		return err
 	}
 	for i := range int64(3000) { // more than a queue holds
-		if _, err := client.Request(ctx, IntID(i)); err != nil {
+		if _, err := client.Request(ctx, worker.IntID(i)); err != nil {
 			return err
 		}
-		if _, err := b.Request(ctx, IntID(i)); err != nil {
+		if _, err := b.Request(ctx, worker.IntID(i)); err != nil {
 			return err
 		}
 	}
-	if _, err := client.Stop(ctx, IntID(0)); err != nil {
+	if _, err := client.Stop(ctx, worker.IntID(0)); err != nil {
 		return err
 	}
 	if infos, err := a.Nodes(ctx); err != nil || len(infos) != 2 || infos[1].Problem != "" {
@@ -109,17 +110,20 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 func TestPanicIsLogged(t *testing.T) {
 	var text safeBuffer
 	log, flush := boundedlog.New(slog.New(slog.NewTextHandler(&text, nil)))
-	divide := func(context.Context, ID) (Value, error) { panic("division by tenant") }
-	leave := func(context.Context, ID) (Value, error) { runtime.Goexit(); return Value{}, nil }
-	for name, kind := range map[string]Kind{
-		"panics":  {Source: divide},
-		"inline":  {Source: divide, Inline: true},
-		"leaves":  {Source: leave},
-		"factory": {Serial: func(ctx context.Context, id ID) (Server, error) { _, err := divide(ctx, id); return nil, err }},
-		"server":  {Serial: func(context.Context, ID) (Server, error) { return panickingServer{}, nil }},
+	divide := func(context.Context, worker.ID) (worker.Value, error) { panic("division by tenant") }
+	leave := func(context.Context, worker.ID) (worker.Value, error) { runtime.Goexit(); return worker.Value{}, nil }
+	for name, kind := range map[string]worker.Kind{
+		"panics": {Source: divide},
+		"inline": {Source: divide, Inline: true},
+		"leaves": {Source: leave},
+		"factory": {Serial: func(ctx context.Context, id worker.ID) (worker.Server, error) {
+			_, err := divide(ctx, id)
+			return nil, err
+		}},
+		"server": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return panickingServer{}, nil }},
 	} {
 		r := newRegistry(name, kind, "1@a", &room{size: 10}, new(values), log)
-		if _, err := r.await(t.Context(), IntID(7), Value{}, r.now()); !errors.Is(err, wire.Panicked) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.now()); !errors.Is(err, wire.Panicked) {
 			t.Errorf("%s: %v", name, err)
 		}
 		r.close(t.Context())
@@ -138,4 +142,4 @@ func TestPanicIsLogged(t *testing.T) {
 
 type panickingServer struct{}
 
-func (panickingServer) Call(context.Context, Value) (Value, error) { panic("a message") }
+func (panickingServer) Call(context.Context, worker.Value) (worker.Value, error) { panic("a message") }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // A worker of a serial kind has a mailbox instead of a value: messages come in, and one goroutine at a time gives them to
 // the server, one after another, and ends the server when its time has come. While there is nothing to do there is no
 // goroutine. All of a mailbox is guarded by the lock of its shard, but for server, which is that goroutine's.
 type mailbox struct {
-	server  Server
+	server  worker.Server
 	queue   []*waiter // in order; nil for one that was withdrawn
 	first   int       // number of queue[0]: waiters are numbered as they come
 	waiting int       // in the queue
@@ -25,7 +28,7 @@ type mailbox struct {
 	turn     *entrance          // that it waits for; nil if it does not
 	entered  chan struct{}      // closed when it waits no more
 	ending   bool               // the server shall end, for the reason why
-	why      EndReason
+	why      worker.EndReason
 }
 
 // doubt ends the server, and has it be found out again that no other node has one, if the process has stood still
@@ -36,12 +39,12 @@ func (m *mailbox) doubt(stood uint64) {
 	}
 	m.stood, m.claimed = stood, false
 	if m.server != nil && !m.ending {
-		m.ending, m.why = true, Moved
+		m.ending, m.why = true, worker.Moved
 	}
 }
 
 // add puts a waiter at the end of the queue.
-func (m *mailbox) add(w *worker, c *waiter) {
+func (m *mailbox) add(w *entry, c *waiter) {
 	c.worker, c.index = w, m.first+len(m.queue)
 	m.queue = append(m.queue, c)
 	m.waiting++
@@ -62,11 +65,11 @@ func (m *mailbox) next() *waiter {
 }
 
 // remove takes out a waiter that has given up, and returns what became of its message.
-func (m *mailbox) remove(c *waiter) (before Outcome) {
+func (m *mailbox) remove(c *waiter) (before wire.Outcome) {
 	c.worker = nil
 	if c == m.current {
 		m.current = nil // its message runs to the end: what the server holds must not be left half changed
-		return Unknown
+		return wire.Unknown
 	}
 	m.queue[c.index-m.first] = nil
 	m.waiting--
@@ -76,7 +79,7 @@ func (m *mailbox) remove(c *waiter) (before Outcome) {
 	if m.waiting == 0 && m.claiming {
 		m.cancel()
 	}
-	return NotRun
+	return wire.NotRun
 }
 
 // compact frees the places of those who have given up.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // Values take memory until their workers expire. Beyond a bound, the least recently used ones go
@@ -68,8 +70,11 @@ var defaultMaxMemory = sync.OnceValue(func() int64 {
 const workerBytes = 200
 
 // size is what w takes once it has a value, or an error.
-func (w *worker) size() int64 {
-	size := workerBytes + len(w.id.text) + len(w.value.data)
+func (w *entry) size() int64 {
+	size := workerBytes + w.value.Len()
+	if _, small := w.id.Int64(); !small {
+		size += len(w.id.String())
+	}
 	if w.err != nil {
 		size += len(w.err.Text)
 	}
@@ -77,7 +82,7 @@ func (w *worker) size() int64 {
 }
 
 // chargeLocked counts the value of w, which does not change until releaseLocked.
-func (r *registry) chargeLocked(w *worker) {
+func (r *registry) chargeLocked(w *entry) {
 	w.counted = true
 	r.memory.used.Add(w.size())
 	r.values.used.Add(w.size())
@@ -85,21 +90,21 @@ func (r *registry) chargeLocked(w *worker) {
 
 // releaseLocked undoes chargeLocked, and lets go of the value: the expiry heap has w for as long as it
 // would have lived. A worker that is not counted, or nil, changes nothing.
-func (r *registry) releaseLocked(w *worker) {
+func (r *registry) releaseLocked(w *entry) {
 	if w == nil || !w.counted {
 		return
 	}
 	w.counted = false
 	r.memory.used.Add(-w.size())
 	r.values.used.Add(-w.size())
-	w.value = Value{}
+	w.value = worker.Value{}
 }
 
 // useLocked notes that the value of w is used now, in milliseconds modulo 2^32.
-func (w *worker) useLocked(now time.Duration) { w.mark = uint32(now / time.Millisecond) }
+func (w *entry) useLocked(now time.Duration) { w.mark = uint32(now / time.Millisecond) }
 
 // idleLocked returns for how long the value of w has not been used, modulo 50 days.
-func (w *worker) idleLocked(now time.Duration) time.Duration {
+func (w *entry) idleLocked(now time.Duration) time.Duration {
 	return time.Duration(uint32(now/time.Millisecond)-w.mark) * time.Millisecond
 }
 
@@ -123,7 +128,7 @@ const (
 type sample struct {
 	r    *registry
 	s    *shard
-	w    *worker
+	w    *entry
 	idle time.Duration
 }
 
@@ -179,7 +184,7 @@ func search(kinds []*registry) (oldest sample) {
 }
 
 // evictableLocked reports whether w has a value, or an error, and is the worker of its id.
-func (w *worker) evictableLocked(s *shard) bool { return w.counted && s.workers.get(w.id) == w }
+func (w *entry) evictableLocked(s *shard) bool { return w.counted && s.workers.get(w.id) == w }
 
 // choose returns a worker at random: of a kind in proportion to what its values take.
 func choose(kinds []*registry) sample {
@@ -230,7 +235,7 @@ func (s *shard) tidyLocked() {
 		s.expiry = append(make(expiryHeap, 0, 2*n), s.expiry...)
 	}
 	if n := len(s.loading); cap(s.loading) > 4*n+tidyFrom {
-		s.loading = append(make([]*worker, 0, 2*n), s.loading...)
+		s.loading = append(make([]*entry, 0, 2*n), s.loading...)
 	}
 }
 

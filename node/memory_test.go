@@ -17,20 +17,24 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"pgregory.net/rapid"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // sized is a source of values of n bytes each.
-func sizedSource(n int) Source {
-	return func(context.Context, ID) (Value, error) { return BytesValue(strings.Repeat("x", n)), nil }
+func sizedSource(n int) worker.Source {
+	return func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.BytesValue(strings.Repeat("x", n)), nil
+	}
 }
 
 // TestMaxBytes asks for more than a kind may keep: what was used last stays, and the count is right.
 func TestMaxBytes(t *testing.T) {
 	const size, fit = 1000, 500
-	kind := Kind{Source: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
+	kind := worker.Kind{Source: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
 	inBubble(t, kind, func(t *testing.T, r *registry) {
-		ask := func(id int) Reply {
-			reply, err := r.request(t.Context(), IntID(int64(id)))
+		ask := func(id int) worker.Reply {
+			reply, err := r.request(t.Context(), worker.IntID(int64(id)))
 			if err != nil || len(reply.Value.String()) != size {
 				t.Fatalf("id %d: %d bytes, %v", id, len(reply.Value.String()), err)
 			}
@@ -55,7 +59,7 @@ func TestMaxBytes(t *testing.T) {
 		}
 		kept := 0
 		for id := range hot {
-			if r.inspect(IntID(int64(id))).Live {
+			if r.inspect(worker.IntID(int64(id))).Live {
 				kept++
 			}
 		}
@@ -64,7 +68,7 @@ func TestMaxBytes(t *testing.T) {
 		}
 		old := 0
 		for id := hot; id < fit; id++ {
-			if r.inspect(IntID(int64(id))).Live {
+			if r.inspect(worker.IntID(int64(id))).Live {
 				old++
 			}
 		}
@@ -79,33 +83,33 @@ func TestMaxMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, calls := new(values), &room{size: 100}
 		shared.limit.Store(20 << 20)
-		start := func(name string, kind Kind) *registry {
+		start := func(name string, kind worker.Kind) *registry {
 			r := newRegistry(name, kind, "1@h", calls, shared, slog.New(slog.DiscardHandler))
 			t.Cleanup(func() { r.close(context.Background()) })
 			return r
 		}
-		small := start("small", Kind{Source: sizedSource(100), TTL: time.Hour})
-		big := start("big", Kind{Source: sizedSource(1 << 20), TTL: time.Hour})
-		serial := start("serial", Kind{Serial: func(context.Context, ID) (Server, error) { return new(meter), nil }, TTL: time.Hour})
-		slow := start("slow", Kind{Source: func(ctx context.Context, _ ID) (Value, error) {
+		small := start("small", worker.Kind{Source: sizedSource(100), TTL: time.Hour})
+		big := start("big", worker.Kind{Source: sizedSource(1 << 20), TTL: time.Hour})
+		serial := start("serial", worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return new(meter), nil }, TTL: time.Hour})
+		slow := start("slow", worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			sleep(ctx, time.Minute)
-			return IntValue(1), nil
+			return worker.IntValue(1), nil
 		}, TTL: time.Hour, Timeout: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if _, err := serial.await(ctx, IntID(1), Value{}, serial.now()); err != nil {
+		if _, err := serial.await(ctx, worker.IntID(1), worker.Value{}, serial.now()); err != nil {
 			t.Fatal(err)
 		}
 		loaded := make(chan error)
-		go func() { _, err := slow.request(ctx, IntID(1)); loaded <- err }()
+		go func() { _, err := slow.request(ctx, worker.IntID(1)); loaded <- err }()
 		for id := range 50 {
-			if _, err := small.request(ctx, IntID(int64(id))); err != nil {
+			if _, err := small.request(ctx, worker.IntID(int64(id))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(time.Second)
 		for id := range 400 {
-			if _, err := big.request(ctx, IntID(int64(id))); err != nil {
+			if _, err := big.request(ctx, worker.IntID(int64(id))); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Millisecond)
@@ -136,15 +140,15 @@ func TestMemoryIsCounted(t *testing.T) {
 
 func doWithValues(t *rapid.T) {
 	var fail atomic.Bool
-	source := func(_ context.Context, id ID) (Value, error) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if fail.Load() {
-			return Value{}, fmt.Errorf("an error of some length about %s", id)
+			return worker.Value{}, fmt.Errorf("an error of some length about %s", id)
 		}
-		return BytesValue(strings.Repeat("x", rand.IntN(100))), nil
+		return worker.BytesValue(strings.Repeat("x", rand.IntN(100))), nil
 	}
-	r := testRegistry(Kind{Source: source, TTL: 4 * time.Millisecond, ServeStale: 2 * time.Millisecond, CacheErrors: time.Millisecond}, "1@h", 100)
+	r := testRegistry(worker.Kind{Source: source, TTL: 4 * time.Millisecond, ServeStale: 2 * time.Millisecond, CacheErrors: time.Millisecond}, "1@h", 100)
 	defer func() { r.close(context.Background()) }()
-	id := rapid.Custom(func(t *rapid.T) ID { return IntID(rapid.Int64Range(0, 3).Draw(t, "id")) })
+	id := rapid.Custom(func(t *rapid.T) worker.ID { return worker.IntID(rapid.Int64Range(0, 3).Draw(t, "id")) })
 	t.Repeat(map[string]func(*rapid.T){
 		"request":    func(t *rapid.T) { _, _ = r.request(context.Background(), id.Draw(t, "id")) },
 		"invalidate": func(t *rapid.T) { r.invalidate(id.Draw(t, "id")) },
@@ -152,7 +156,7 @@ func doWithValues(t *rapid.T) {
 		"wait":       func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 5).Draw(t, "ms")) * time.Millisecond) },
 		"retain": func(t *rapid.T) {
 			gone := id.Draw(t, "id")
-			r.retain(func(id ID) bool { return id != gone })
+			r.retain(func(id worker.ID) bool { return id != gone })
 		},
 		"adopt": func(t *rapid.T) {
 			r.adopt([]handedOver{{ID: id.Draw(t, "id"), Data: "adopted", Left: time.Second}})
@@ -205,12 +209,12 @@ func memoryOf(r *registry) (sum int64, evictable bool) {
 
 // TestMemoryComesBack lets many workers expire: what they took is free again.
 func TestMemoryComesBack(t *testing.T) {
-	r := testRegistry(Kind{TTL: time.Second}, "1@h", 100)
+	r := testRegistry(worker.Kind{TTL: time.Second}, "1@h", 100)
 	defer r.close(t.Context())
 	before := int64(heapInUse())
 	const many = 300_000
 	for id := range int64(many) {
-		if _, err := r.request(t.Context(), IntID(id)); err != nil {
+		if _, err := r.request(t.Context(), worker.IntID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,9 +234,9 @@ func TestMemoryComesBack(t *testing.T) {
 // TestIndexShrinks compares an index that gives back memory with one that does not.
 func TestIndexShrinks(t *testing.T) {
 	var x index
-	var all []*worker
+	var all []*entry
 	for i := range int64(1000) {
-		w := &worker{id: IntID(i)}
+		w := &entry{id: worker.IntID(i)}
 		all = append(all, w)
 		x.put(w)
 	}
@@ -260,9 +264,9 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 	shared, calls := new(values), &room{size: 100}
 	shared.limit.Store(30 << 20)
 	for range 3 {
-		r := newRegistry("x", Kind{Source: sizedSource(1 << 20), TTL: Forever}, "1@h", calls, shared, slog.New(slog.DiscardHandler))
+		r := newRegistry("x", worker.Kind{Source: sizedSource(1 << 20), TTL: worker.Forever}, "1@h", calls, shared, slog.New(slog.DiscardHandler))
 		for id := range int64(20) {
-			if _, err := r.request(t.Context(), IntID(id)); err != nil {
+			if _, err := r.request(t.Context(), worker.IntID(id)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -275,7 +279,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 		if used := shared.used.Load(); used != 0 {
 			t.Fatalf("%d bytes count for a kind that is gone", used)
 		}
-		if reply, err := r.request(t.Context(), IntID(1)); !errors.Is(err, ErrClosed) {
+		if reply, err := r.request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrClosed) {
 			t.Errorf("a value of a kind that is gone: %d bytes, %v", len(reply.Value.String()), err)
 		}
 	}
@@ -288,7 +292,7 @@ func TestGivenUpCallsGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *registry) {
 				wait := func() *waiter {
-					c := &waiter{id: IntID(1), deadline: r.now() + time.Hour, done: func(Reply, error) {}}
+					c := &waiter{id: worker.IntID(1), deadline: r.now() + time.Hour, done: func(worker.Reply, error) {}}
 					r.enqueue(c, r.now())
 					return c
 				}
@@ -321,20 +325,20 @@ func TestReplacedValuesGo(t *testing.T) {
 	const size, ids, rounds = 256 << 10, 8, 12
 	value := strings.Repeat("x", size)
 	var fails atomic.Bool
-	for name, replace := range map[string]func(r *registry, id ID){
-		"refresh": func(r *registry, id ID) {
+	for name, replace := range map[string]func(r *registry, id worker.ID){
+		"refresh": func(r *registry, id worker.ID) {
 			r.invalidate(id)
 			_, _ = r.request(context.Background(), id)
 		},
-		"adopt": func(r *registry, id ID) {
+		"adopt": func(r *registry, id worker.ID) {
 			r.adopt([]handedOver{{ID: id, Data: strings.Clone(value), Left: time.Hour}})
 		},
-		"stale": func(r *registry, id ID) {
+		"stale": func(r *registry, id worker.ID) {
 			_, _ = r.request(context.Background(), id)
 			time.Sleep(20 * time.Millisecond)
 			synctest.Wait()
 		},
-		"failing": func(r *registry, id ID) {
+		"failing": func(r *registry, id worker.ID) {
 			_, _ = r.request(context.Background(), id)
 			fails.Store(true)
 			time.Sleep(2 * time.Second)
@@ -343,27 +347,27 @@ func TestReplacedValuesGo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fails.Store(false)
-			kind := Kind{TTL: 10 * time.Millisecond, ServeStale: time.Hour, CacheErrors: time.Second}
+			kind := worker.Kind{TTL: 10 * time.Millisecond, ServeStale: time.Hour, CacheErrors: time.Second}
 			if name == "refresh" || name == "adopt" {
-				kind = Kind{TTL: time.Hour}
+				kind = worker.Kind{TTL: time.Hour}
 			}
-			kind.Source = func(context.Context, ID) (Value, error) {
+			kind.Source = func(context.Context, worker.ID) (worker.Value, error) {
 				if fails.Load() {
-					return Value{}, errors.New("down")
+					return worker.Value{}, errors.New("down")
 				}
-				return BytesValue(strings.Clone(value)), nil
+				return worker.BytesValue(strings.Clone(value)), nil
 			}
 			inBubble(t, kind, func(t *testing.T, r *registry) {
 				before := int64(heapInUse())
 				for range rounds {
 					for id := range int64(ids) {
-						replace(r, IntID(id))
+						replace(r, worker.IntID(id))
 					}
 				}
 				if held := int64(heapInUse()) - before; held > (ids+4)*size {
 					t.Errorf("%d values are held, want %d", held/size, ids)
 				}
-				listed := map[*worker]int{}
+				listed := map[*entry]int{}
 				for i := range r.shards {
 					for _, e := range r.shards[i].expiry {
 						if listed[e.w]++; listed[e.w] > 1 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestAnswersFollow has a node join, another leave, and a third crash and come back: what was cached moves with the ids, and
@@ -13,11 +15,11 @@ import (
 func TestAnswersFollow(t *testing.T) {
 	const ids = 60
 	runs := counter()
-	kind := Kind{TTL: time.Hour, Source: runs}
+	kind := worker.Kind{TTL: time.Hour, Source: runs}
 	nodes := startCluster(t, 2, kind)
-	ask := func(n *Node) (values []Value) {
+	ask := func(n *Node) (values []worker.Value) {
 		for i := range int64(ids) {
-			reply, err := n.Request(t.Context(), IntID(i))
+			reply, err := n.Request(t.Context(), worker.IntID(i))
 			if err != nil || reply.Degraded {
 				t.Fatalf("request(%d) = %+v, %v", i, reply, err)
 			}
@@ -48,7 +50,7 @@ func TestAnswersFollow(t *testing.T) {
 	}
 	awaitView(t, nodes[0], third)
 	same("after a node left", third)
-	reply, err := nodes[0].Request(t.Context(), IntID(0))
+	reply, err := nodes[0].Request(t.Context(), worker.IntID(0))
 	if err != nil || !reply.Cached || reply.Age <= 0 || reply.TTL >= time.Hour {
 		t.Errorf("%+v, %v; want the age of the first load", reply, err)
 	}
@@ -74,13 +76,13 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 
 // TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is handed to it.
 func TestStandInHandsBack(t *testing.T) {
-	kind := Kind{TTL: time.Hour, Source: counter()}
+	kind := worker.Kind{TTL: time.Hour, Source: counter()}
 	nodes := startCluster(t, 3, kind)
 	crash(nodes[1])
 	awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
-	values := map[int64]Value{}
+	values := map[int64]worker.Value{}
 	for i := int64(1); i < 30; i += 3 {
-		reply, err := nodes[0].Request(t.Context(), IntID(i))
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(i))
 		if err != nil || reply.Degraded {
 			t.Fatalf("request(%d) = %+v, %v", i, reply, err)
 		}
@@ -93,7 +95,7 @@ func TestStandInHandsBack(t *testing.T) {
 	awaitView(t, nodes[0], back, nodes[2])
 	awaitMoved(t, back, len(values), nodes[0], back, nodes[2])
 	for i, v := range values {
-		if reply, err := nodes[2].Request(t.Context(), IntID(i)); err != nil || reply.Value != v || reply.Node != back.Self() {
+		if reply, err := nodes[2].Request(t.Context(), worker.IntID(i)); err != nil || reply.Value != v || reply.Node != back.Self() {
 			t.Errorf("request(%d) = %+v, %v; want %s of %s", i, reply, err, v, back.Self())
 		}
 	}
@@ -104,7 +106,7 @@ func TestReapAfter(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	start := func(i int) *Node {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(Kind{}), ReapAfter: 2 * time.Second})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), ReapAfter: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -12,7 +13,7 @@ import (
 // A handedOver is an answer on its way to the node that owns its id now.
 type handedOver struct {
 	Kind  string
-	ID    ID
+	ID    worker.ID
 	Data  string // the value, as wire.Reply has it
 	IsInt bool
 	Type  string        // media type of the value
@@ -24,7 +25,9 @@ type handedOver struct {
 type handedOverShape struct{ IsInt bool }
 
 // size is about what an answer takes in memory, and at most what it takes on the wire.
-func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Data) + len(a.Type) + 64 }
+func (a *handedOver) size() int {
+	return len(a.Kind) + len(a.ID.String()) + len(a.Data) + len(a.Type) + 64
+}
 
 // retain takes out the workers whose ids keep refuses, and hands their answers over. A worker that is
 // loading goes when its load ends. A worker is taken out and its answer taken in one step, so the answer
@@ -32,14 +35,14 @@ func (a *handedOver) size() int { return len(a.Kind) + len(a.ID.text) + len(a.Da
 //
 // Keep is called under the lock of the id's shard, so that it can look at the newest view: no worker that
 // starts under a view is then refused by an older one.
-func (r *registry) retain(keep func(ID) bool) {
+func (r *registry) retain(keep func(worker.ID) bool) {
 	for i := range r.shards {
 		r.retainIn(&r.shards[i], keep)
 	}
 }
 
 // retainIn is retain for one shard. Calls to it wait for a step of its, not for all of it.
-func (r *registry) retainIn(s *shard, keep func(ID) bool) {
+func (r *registry) retainIn(s *shard, keep func(worker.ID) bool) {
 	var moves []handedOver
 	send := func() {
 		if len(moves) > 0 {
@@ -98,11 +101,11 @@ func (r *registry) leave() {
 }
 
 // takeLocked adds w's answer to moves, if it has one that another node can use.
-func (r *registry) takeLocked(moves []handedOver, w *worker, now time.Duration) []handedOver {
+func (r *registry) takeLocked(moves []handedOver, w *entry, now time.Duration) []handedOver {
 	if r.handOver == nil || w.err != nil || w.expires <= now {
 		return moves
 	}
-	return append(moves, handedOver{r.name, w.id, w.value.data, w.value.isInt(), w.value.MediaType(), now - w.started, w.expires - now})
+	return append(moves, handedOver{r.name, w.id, w.value.String(), w.value.IsInt(), w.value.MediaType(), now - w.started, w.expires - now})
 }
 
 // adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
@@ -119,7 +122,7 @@ func (r *registry) adopt(list []handedOver) (adopted int) {
 }
 
 func (r *registry) adoptOne(a *handedOver) bool {
-	age := max(0, min(a.Age, Forever))
+	age := max(0, min(a.Age, worker.Forever))
 	kind := r.kind.Load()
 	left := min(a.Left, kind.TTL)
 	if !kind.FromUse {
@@ -141,7 +144,7 @@ func (r *registry) adoptOne(a *handedOver) bool {
 	if old := s.workers.get(a.ID); old != nil {
 		r.dropLocked(s, old)
 	}
-	w := &worker{id: a.ID, kind: kind, started: now - age, expires: now + left, value: wireValue(a.Data, a.Type, a.IsInt)}
+	w := &entry{id: a.ID, kind: kind, started: now - age, expires: now + left, value: worker.RawValue(a.Data, a.Type, a.IsInt)}
 	w.useLocked(now)
 	s.workers.put(w)
 	r.chargeLocked(w)

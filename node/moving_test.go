@@ -13,12 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // everything and nothing are views in which this node owns all ids, or none.
-func everything(ID) bool { return true }
-func nothing(ID) bool    { return false }
+func everything(worker.ID) bool { return true }
+func nothing(worker.ID) bool    { return false }
 
 // takes lets r hand its answers over to a list.
 func takes(r *registry) (taken func() []handedOver) {
@@ -40,11 +41,11 @@ func takes(r *registry) (taken func() []handedOver) {
 
 // TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
 func TestAdopt(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
-		old := testRegistry(Kind{Source: RandomSource, TTL: 5 * time.Second}, "2@h", 100)
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
+		old := testRegistry(worker.Kind{Source: worker.RandomSource, TTL: 5 * time.Second}, "2@h", 100)
 		defer old.close(t.Context())
 		taken := takes(old)
-		reply, err := old.request(t.Context(), IntID(7))
+		reply, err := old.request(t.Context(), worker.IntID(7))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +56,7 @@ func TestAdopt(t *testing.T) {
 		}
 		old.retain(nothing)
 		list := taken()
-		want := handedOver{Kind: DefaultKind, ID: IntID(7), Data: reply.Value.String(), IsInt: true, Age: 2 * time.Second, Left: 3 * time.Second}
+		want := handedOver{Kind: DefaultKind, ID: worker.IntID(7), Data: reply.Value.String(), IsInt: true, Age: 2 * time.Second, Left: 3 * time.Second}
 		if len(list) != 1 || list[0] != want || old.live() != 0 {
 			t.Fatalf("handed over %+v, want %+v; %d live", list, want, old.live())
 		}
@@ -84,7 +85,7 @@ func TestAdopt(t *testing.T) {
 
 // TestAdoptFromUse hands over a worker that is older than the TTL, which counts from the last use.
 func TestAdoptFromUse(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry) {
 		taken := takes(r)
 		expect(t, r, 7, "1", false)
 		for range 3 {
@@ -106,8 +107,8 @@ func TestAdoptFromUse(t *testing.T) {
 
 // TestRetainInSteps takes many workers out of one shard: calls may come in between.
 func TestRetainInSteps(t *testing.T) {
-	inBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry) {
-		s, handedOvers, most := r.shard(IntID(0)), 0, 0
+	inBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry) {
+		s, handedOvers, most := r.shard(worker.IntID(0)), 0, 0
 		r.handOver = func(moves []handedOver) {
 			if !s.mu.TryLock() {
 				t.Error("answers are handed over with the shard's lock held")
@@ -117,7 +118,8 @@ func TestRetainInSteps(t *testing.T) {
 			handedOvers, most = handedOvers+len(moves), max(most, len(moves))
 		}
 		want := 0
-		for id := IntID(0); want < 10*atOnce; id.num++ {
+		for i := int64(0); want < 10*atOnce; i++ {
+			id := worker.IntID(i)
 			if r.shard(id) == s {
 				want++
 				r.request(t.Context(), id)
@@ -132,32 +134,32 @@ func TestRetainInSteps(t *testing.T) {
 
 // TestHandOverLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
 func TestHandOverLoading(t *testing.T) {
-	source := func(_ context.Context, id ID) (Value, error) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		if id == IntID(3) {
-			return Value{}, errors.New("no such tenant")
+		if id == worker.IntID(3) {
+			return worker.Value{}, errors.New("no such tenant")
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: source, TTL: 5 * time.Second, CacheErrors: time.Hour}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, TTL: 5 * time.Second, CacheErrors: time.Hour}, func(t *testing.T, r *registry) {
 		taken := takes(r)
 		var wg sync.WaitGroup
 		load := func(ids ...int64) {
 			for _, id := range ids {
-				wg.Go(func() { r.request(t.Context(), IntID(id)) })
+				wg.Go(func() { r.request(t.Context(), worker.IntID(id)) })
 			}
 			synctest.Wait()
 		}
 		load(1, 2, 3, 4)
 		r.retain(nothing)
-		r.retain(func(id ID) bool { return id == IntID(2) })
-		r.stop(IntID(4))
+		r.retain(func(id worker.ID) bool { return id == worker.IntID(2) })
+		r.stop(worker.IntID(4))
 		wg.Wait()
 		list := taken()
-		if len(list) != 1 || list[0] != (handedOver{DefaultKind, IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
+		if len(list) != 1 || list[0] != (handedOver{DefaultKind, worker.IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
 			t.Errorf("handed over %+v, want the answer of 1 only: 2 came back, 3 failed, 4 was stopped", list)
 		}
-		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != IntID(2) {
+		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != worker.IntID(2) {
 			t.Errorf("workers %+v, want that of 2", infos)
 		}
 		load(3)
@@ -166,7 +168,7 @@ func TestHandOverLoading(t *testing.T) {
 			t.Errorf("%d live, want a value and an error", n)
 		}
 		r.retain(nothing)
-		if list := taken(); len(list) != 1 || list[0].ID != IntID(2) || r.live() != 0 {
+		if list := taken(); len(list) != 1 || list[0].ID != worker.IntID(2) || r.live() != 0 {
 			t.Errorf("handed over %+v, want the answer of 2, and not the cached error", list)
 		}
 	})
@@ -174,15 +176,15 @@ func TestHandOverLoading(t *testing.T) {
 
 // TestStopOutlivesRetain stops a worker that loads: a change of the view does not revive it.
 func TestStopOutlivesRetain(t *testing.T) {
-	slow := func(context.Context, ID) (Value, error) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *registry) {
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 1, "1", false) })
 		synctest.Wait()
-		r.stop(IntID(1))
+		r.stop(worker.IntID(1))
 		r.retain(everything)
 		wg.Wait()
 		if n := r.live(); n != 0 {
@@ -195,21 +197,21 @@ func TestStopOutlivesRetain(t *testing.T) {
 // of the next run does.
 func TestHandOverAbandoned(t *testing.T) {
 	var runs atomic.Int64
-	deaf := func(context.Context, ID) (Value, error) {
+	deaf := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return IntValue(runs.Add(1)), nil
+		return worker.IntValue(runs.Add(1)), nil
 	}
-	inBubble(t, Kind{Source: deaf}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: deaf}, func(t *testing.T, r *registry) {
 		taken := takes(r)
 		for _, id := range []int64{1, 7} {
 			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			r.request(short, IntID(id))
+			r.request(short, worker.IntID(id))
 			cancel()
 		}
 		r.retain(nothing)
 		expect(t, r, 7, "3", false) // waits for the run that was cancelled, then for its own
 		list := taken()
-		if len(list) != 1 || list[0].ID != IntID(7) || list[0].Data != "3" {
+		if len(list) != 1 || list[0].ID != worker.IntID(7) || list[0].Data != "3" {
 			t.Errorf("handed over %+v, want that of 7's second run", list)
 		}
 		if n := r.live(); n != 0 {
@@ -220,7 +222,7 @@ func TestHandOverAbandoned(t *testing.T) {
 
 // TestExpiredStays asks to hand over what has expired but has not been swept, and adopts in its place.
 func TestExpiredStays(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: time.Second}, func(t *testing.T, r *registry) {
 		taken := takes(r)
 		expect(t, r, 7, "1", false)
 		expect(t, r, 8, "2", false)
@@ -228,11 +230,11 @@ func TestExpiredStays(t *testing.T) {
 		if n := r.live(); n != 2 {
 			t.Fatalf("%d live: swept already", n)
 		}
-		if n := r.adopt([]handedOver{{ID: IntID(7), Data: "new", Left: time.Second}}); n != 1 {
+		if n := r.adopt([]handedOver{{ID: worker.IntID(7), Data: "new", Left: time.Second}}); n != 1 {
 			t.Error("an expired worker is in the way")
 		}
 		expect(t, r, 7, "new", true)
-		r.retain(func(id ID) bool { return id == IntID(7) })
+		r.retain(func(id worker.ID) bool { return id == worker.IntID(7) })
 		if list := taken(); len(list) != 0 || r.live() != 1 {
 			t.Errorf("handed over %+v; %d live, want 1", list, r.live())
 		}
@@ -242,13 +244,13 @@ func TestExpiredStays(t *testing.T) {
 // TestAdoptRefuses has answers arrive that have no place, or lie.
 func TestAdoptRefuses(t *testing.T) {
 	release := make(chan struct{})
-	source := func(_ context.Context, id ID) (Value, error) {
-		if id == IntID(2) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(2) {
 			<-release
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	r := testRegistry(Kind{Source: source, TTL: time.Hour}, "1@h", 100)
+	r := testRegistry(worker.Kind{Source: source, TTL: time.Hour}, "1@h", 100)
 	expect(t, r, 1, "1", false)
 	var wg sync.WaitGroup
 	wg.Go(func() { expect(t, r, 2, "1", false) })
@@ -256,13 +258,13 @@ func TestAdoptRefuses(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for i, a := range []handedOver{
-		{ID: IntID(1), Data: "older than what lives", Left: time.Minute, Age: time.Minute},
-		{ID: IntID(2), Data: "loading", Left: time.Minute},
-		{ID: IntID(3), Data: "expired", Left: 0},
-		{ID: IntID(3), Data: "expired", Left: math.MinInt64},
-		{ID: IntID(3), Data: "too old", Left: time.Minute, Age: time.Hour},
-		{ID: IntID(3), Data: "too old", Left: math.MaxInt64, Age: math.MaxInt64},
-		{ID: IntID(3), Data: strings.Repeat("x", wire.MaxValue+1), Left: time.Minute},
+		{ID: worker.IntID(1), Data: "older than what lives", Left: time.Minute, Age: time.Minute},
+		{ID: worker.IntID(2), Data: "loading", Left: time.Minute},
+		{ID: worker.IntID(3), Data: "expired", Left: 0},
+		{ID: worker.IntID(3), Data: "expired", Left: math.MinInt64},
+		{ID: worker.IntID(3), Data: "too old", Left: time.Minute, Age: time.Hour},
+		{ID: worker.IntID(3), Data: "too old", Left: math.MaxInt64, Age: math.MaxInt64},
+		{ID: worker.IntID(3), Data: strings.Repeat("x", wire.MaxValue+1), Left: time.Minute},
 	} {
 		if r.adopt([]handedOver{a}) != 0 {
 			t.Errorf("%d, %.9s: adopted", i, a.Data)
@@ -272,26 +274,26 @@ func TestAdoptRefuses(t *testing.T) {
 		t.Error("empty answers adopted")
 	}
 	for i, a := range []handedOver{
-		{ID: IntID(10), Left: math.MaxInt64},
-		{ID: IntID(11), Left: math.MaxInt64, Age: math.MinInt64},
-		{ID: IntID(12), Left: math.MaxInt64, Age: time.Hour - time.Minute},
+		{ID: worker.IntID(10), Left: math.MaxInt64},
+		{ID: worker.IntID(11), Left: math.MaxInt64, Age: math.MinInt64},
+		{ID: worker.IntID(12), Left: math.MaxInt64, Age: time.Hour - time.Minute},
 	} {
 		if r.adopt([]handedOver{a}) != 1 {
 			t.Errorf("%d: not adopted", i)
 		}
-		var reply Reply
+		var reply worker.Reply
 		if ok := r.lookup(a.ID, r.now(), false, &reply); !ok || reply.TTL > time.Hour || reply.Age < 0 || reply.Age+reply.TTL > time.Hour {
 			t.Errorf("%d: %+v", i, reply)
 		}
 	}
-	r.adopt([]handedOver{{ID: IntID(10), Data: "younger", Left: time.Minute}})
-	var reply Reply
-	if ok := r.lookup(IntID(10), r.now(), false, &reply); !ok || reply.Value.String() != "younger" {
+	r.adopt([]handedOver{{ID: worker.IntID(10), Data: "younger", Left: time.Minute}})
+	var reply worker.Reply
+	if ok := r.lookup(worker.IntID(10), r.now(), false, &reply); !ok || reply.Value.String() != "younger" {
 		t.Errorf("a younger answer: %+v", reply)
 	}
 	var many []handedOver
 	for i := range maxHandedOver + 1 {
-		many = append(many, handedOver{ID: IntID(int64(1000 + i)), Left: time.Minute})
+		many = append(many, handedOver{ID: worker.IntID(int64(1000 + i)), Left: time.Minute})
 	}
 	if n := r.adopt(many); n != maxHandedOver {
 		t.Errorf("%d adopted of one message, limit %d", n, maxHandedOver)
@@ -301,19 +303,19 @@ func TestAdoptRefuses(t *testing.T) {
 	expect(t, r, 1, "1", true)
 	expect(t, r, 2, "1", true)
 	r.close(t.Context())
-	if r.adopt([]handedOver{{ID: IntID(4), Left: time.Minute}}) != 0 {
+	if r.adopt([]handedOver{{ID: worker.IntID(4), Left: time.Minute}}) != 0 {
 		t.Error("adopted after close")
 	}
 }
 
 // FuzzAdopt decodes what a peer sends, and adopts it.
 func FuzzAdopt(f *testing.F) {
-	text, _ := ParseID("text")
+	text, _ := worker.ParseID("text")
 	for _, list := range [][]handedOver{
 		nil,
-		{{ID: IntID(7), Data: "1", IsInt: true, Age: time.Second, Left: time.Second}},
+		{{ID: worker.IntID(7), Data: "1", IsInt: true, Age: time.Second, Left: time.Second}},
 		{{ID: text, Data: "x", Left: -1}, {Age: math.MinInt64, Left: math.MaxInt64}, {ID: text, Left: 1}},
-		{{ID: IntID(1), Age: math.MaxInt64, Left: time.Hour}, {ID: text, Left: 2 * time.Hour}},
+		{{ID: worker.IntID(1), Age: math.MaxInt64, Left: time.Hour}, {ID: text, Left: 2 * time.Hour}},
 	} {
 		var b bytes.Buffer
 		if err := gob.NewEncoder(&b).Encode(list); err != nil {
@@ -327,7 +329,7 @@ func FuzzAdopt(f *testing.F) {
 		if gob.NewDecoder(bytes.NewReader(b)).Decode(&list) != nil {
 			return
 		}
-		r := testRegistry(Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100)
+		r := testRegistry(worker.Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100)
 		taken := takes(r)
 		n := r.adopt(list)
 		r.retain(nothing)
@@ -336,7 +338,7 @@ func FuzzAdopt(f *testing.F) {
 			t.Errorf("%d of %d adopted, and %d handed on", n, len(list), len(moved))
 		}
 		for _, a := range moved {
-			if id, err := ParseID(a.ID.String()); err != nil || id != a.ID {
+			if id, err := worker.ParseID(a.ID.String()); err != nil || id != a.ID {
 				t.Errorf("id %q is %v, %v", a.ID, id, err)
 			}
 			if a.Left <= 0 || a.Left > time.Hour || a.Age < 0 || !fromUse && a.Age+a.Left > time.Hour {
@@ -350,26 +352,26 @@ func FuzzAdopt(f *testing.F) {
 // TestLeaveRegistry has a node leave: its answers are elsewhere, and it goes on answering.
 func TestLeaveRegistry(t *testing.T) {
 	var runs atomic.Int64
-	source := func(_ context.Context, id ID) (Value, error) {
-		if id == IntID(2) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(2) {
 			time.Sleep(time.Second)
 		}
-		return IntValue(runs.Add(1)), nil
+		return worker.IntValue(runs.Add(1)), nil
 	}
-	inBubble(t, Kind{Source: source}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source}, func(t *testing.T, r *registry) {
 		taken := takes(r)
 		expect(t, r, 1, "1", false)
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 2, "2", false) })
 		synctest.Wait()
 		r.leave()
-		if list := taken(); len(list) != 1 || list[0].ID != IntID(1) {
+		if list := taken(); len(list) != 1 || list[0].ID != worker.IntID(1) {
 			t.Errorf("handed over %+v, want the answer of 1", list)
 		}
 		expect(t, r, 1, "1", true)
 		wg.Wait()
 		expect(t, r, 3, "3", false)
-		if list := taken(); len(list) != 2 || list[0].ID != IntID(2) || list[1].ID != IntID(3) {
+		if list := taken(); len(list) != 2 || list[0].ID != worker.IntID(2) || list[1].ID != worker.IntID(3) {
 			t.Errorf("handed over %+v, want what was loaded since", list)
 		}
 		r.leave()
@@ -377,7 +379,7 @@ func TestLeaveRegistry(t *testing.T) {
 		if list := taken(); len(list) != 0 || r.live() != 0 {
 			t.Errorf("handed over again: %+v; %d live", list, r.live())
 		}
-		if r.adopt([]handedOver{{ID: IntID(4), Left: time.Second}}) != 0 {
+		if r.adopt([]handedOver{{ID: worker.IntID(4), Left: time.Second}}) != 0 {
 			t.Error("a leaving node adopts")
 		}
 	})
@@ -385,14 +387,14 @@ func TestLeaveRegistry(t *testing.T) {
 
 // TestStuck counts the sources that go on although their time is up.
 func TestStuck(t *testing.T) {
-	deaf := func(_ context.Context, id ID) (Value, error) {
-		if id == IntID(1) {
+	deaf := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(1) {
 			time.Sleep(10 * time.Second)
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *registry) {
-		go r.request(t.Context(), IntID(1))
+	inBubble(t, worker.Kind{Source: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *registry) {
+		go r.request(t.Context(), worker.IntID(1))
 		expect(t, r, 2, "1", false)
 		synctest.Wait()
 		for _, want := range []int{0, 0, 0, 0, 1} { // at 0 to 4 s; at 3 s it is just in time

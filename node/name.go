@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Name is the identity of a node, written NAME@HOST. It is comparable.
@@ -126,11 +128,9 @@ func (n Name) Compare(m Name) int {
 
 // decimal returns NAME's value if NAME is a canonical decimal below 2^63; 01 is not.
 func (n Name) decimal() (int64, bool) {
-	if strings.HasPrefix(n.Node, "-") || !canonicalDecimal(n.Node) {
-		return 0, false
-	}
-	d, err := strconv.ParseInt(n.Node, 10, 64)
-	return d, err == nil
+	id, err := worker.ParseID(n.Node)
+	d, ok := id.Int64()
+	return d, ok && err == nil && d >= 0
 }
 
 // HostPort returns the address to dial or to listen on.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestParseAddr(t *testing.T) {
@@ -72,7 +74,7 @@ func TestNameOrder(t *testing.T) {
 func TestOwner(t *testing.T) {
 	members := seatsOf([]Name{{"3", "h"}, {"1", "h"}, {"2", "h"}})
 	for s, want := range map[string]string{"1": "2@h", "2": "3@h", "3": "1@h", "4": "2@h", "0": "1@h", "-1": "3@h", "-3": "1@h"} {
-		id, _ := ParseID(s)
+		id, _ := worker.ParseID(s)
 		if got := members[Modulo.owner(id, members)].name.String(); got != want {
 			t.Errorf("owner of %s = %s, want %s", s, got, want)
 		}

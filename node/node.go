@@ -59,6 +59,7 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -77,23 +78,23 @@ const (
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
 type Config struct {
-	Name       string          // NAME@HOST, or NAME@HOST:PORT
-	Port       int             // to listen on, instead of the one that follows from the name
-	Cookie     []byte          // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
-	TLS        TLSFiles        // for mutual TLS in addition to the cookie
-	Default    Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
-	Kinds      map[string]Kind // of others, by name; see [Node.SetKinds]
-	Routing    Routing         // Modulo; the same on all nodes
-	Timing     Timing          // of failure detection; LAN
-	ReapAfter  time.Duration   // 10 min; a member that has failed for so long loses its seat
-	MaxWaiting int             // calls that may wait for workers on this node; 65,536
-	MaxClients int             // sessions of clients; 1,024
-	MaxMemory  int64           // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
-	Joins      bool            // Join is called as soon as the node has started: calls of serial kinds wait for what comes of it, 3 s at most
-	StateDir   string          // folder for the names of members, to find them after a restart; none
-	NoBusyPoll bool            // sleep until an answer comes, also while many come; see wire/poll.go
-	Logger     *slog.Logger    // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
-	Version    string          // of the program, for those who look
+	Name       string                 // NAME@HOST, or NAME@HOST:PORT
+	Port       int                    // to listen on, instead of the one that follows from the name
+	Cookie     []byte                 // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
+	TLS        TLSFiles               // for mutual TLS in addition to the cookie
+	Default    worker.Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
+	Kinds      map[string]worker.Kind // of others, by name; see [Node.SetKinds]
+	Routing    Routing                // Modulo; the same on all nodes
+	Timing     Timing                 // of failure detection; LAN
+	ReapAfter  time.Duration          // 10 min; a member that has failed for so long loses its seat
+	MaxWaiting int                    // calls that may wait for workers on this node; 65,536
+	MaxClients int                    // sessions of clients; 1,024
+	MaxMemory  int64                  // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
+	Joins      bool                   // Join is called as soon as the node has started: calls of serial kinds wait for what comes of it, 3 s at most
+	StateDir   string                 // folder for the names of members, to find them after a restart; none
+	NoBusyPoll bool                   // sleep until an answer comes, also while many come; see wire/poll.go
+	Logger     *slog.Logger           // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
+	Version    string                 // of the program, for those who look
 }
 
 // A Timing says how soon a crash is seen by all: a preset of the failure detector.
@@ -202,7 +203,7 @@ func Start(c Config) (*Node, error) {
 	n.values.limit.Store(cmp.Or(c.MaxMemory, defaultMaxMemory()))
 	n.handover = newHandover(n.heir, n.handOver)
 	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
-	n.probed = n.newRegistry(readyKind, Kind{TTL: 1, Source: RandomSource, Inline: true}, &room{size: maxProbes})
+	n.probed = n.newRegistry(readyKind, worker.Kind{TTL: 1, Source: worker.RandomSource, Inline: true}, &room{size: maxProbes})
 	if err := n.firstKinds(c); err != nil {
 		n.listener.Close()
 		n.cancel()
@@ -213,7 +214,7 @@ func Start(c Config) (*Node, error) {
 		self:      wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart:    func() { _ = n.part(true) }, // it has logged why it cannot
 		displaced: sync.OnceFunc(func() { close(n.displaced) }),
-		timing:    c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), Forever),
+		timing:    c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 	}
 	if n.known, err = readKnown(c.StateDir, addr); err != nil {
 		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
@@ -267,7 +268,7 @@ func (n *Node) firstKinds(c Config) error {
 	n.kinds.Store(&map[string]*registry{})
 	kinds := maps.Clone(c.Kinds)
 	if kinds == nil {
-		kinds = map[string]Kind{}
+		kinds = map[string]worker.Kind{}
 	}
 	if _, ok := kinds[DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
 		kinds[DefaultKind] = c.Default
@@ -320,7 +321,7 @@ func (n *Node) follow() {
 		case <-n.ctx.Done():
 			return
 		}
-		n.retain(func(r *registry, id ID) bool {
+		n.retain(func(r *registry, id worker.ID) bool {
 			p := n.members.view.Load().place(id)
 			return p.self || !r.serial && (p.lost.Load() || p.health.stuck(r.name))
 		})
@@ -328,16 +329,16 @@ func (n *Node) follow() {
 }
 
 // retain drops the workers of all kinds that keep refuses.
-func (n *Node) retain(keep func(*registry, ID) bool) {
+func (n *Node) retain(keep func(*registry, worker.ID) bool) {
 	n.retaining.Lock()
 	defer n.retaining.Unlock()
 	for _, r := range n.registries() {
-		r.retain(func(id ID) bool { return keep(r, id) })
+		r.retain(func(id worker.ID) bool { return keep(r, id) })
 	}
 }
 
 // heir returns who is to have the answer of id when it leaves this node.
-func (n *Node) heir(id ID) (name string, ok bool) {
+func (n *Node) heir(id worker.ID) (name string, ok bool) {
 	v := n.members.view.Load()
 	if n.leaving.Load() || n.members.parting() {
 		v = v.rest()
@@ -408,7 +409,7 @@ func (n *Node) accept() {
 			case wire.RoleMember, wire.RoleLink:
 				n.members.admit(n.ctx, in)
 			default:
-				why := wire.Errorf(wire.BadRequest, NotRun, "role %d", in.Hello.Role)
+				why := wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", in.Hello.Role)
 				n.refusals.note(in.RemoteAddr(), why)
 				in.Refuse(why)
 			}
@@ -419,7 +420,7 @@ func (n *Node) accept() {
 func (n *Node) admitClient(in *wire.Incoming) {
 	defer n.clients.Add(-1)
 	if n.clients.Add(1) > int64(n.maxClients) {
-		why := wire.Errorf(wire.Overloaded, NotRun, "the node has %d clients already; attach to another one, or raise --max-clients",
+		why := wire.Errorf(wire.Overloaded, wire.NotRun, "the node has %d clients already; attach to another one, or raise --max-clients",
 			n.maxClients)
 		n.refusals.note(in.RemoteAddr(), why)
 		in.Refuse(why)

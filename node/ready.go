@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -19,7 +20,7 @@ const readyName = "ready"
 // not ready, whatever its kinds: it is not in the cluster that its callers mean. See [Node.GoAlone].
 func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun, Text: "the node is leaving"}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}
 	}
 	if n.members.outranked.Load() {
 		return n.members.rank()
@@ -30,7 +31,7 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	id, ok := v.someID()
+	id, ok := v.ownInt()
 	if !ok {
 		return errors.New("the others take this node for failed")
 	}
@@ -40,16 +41,16 @@ func (n *Node) Ready(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id.num}, timeoutOf(ctx), new(wire.Reply))
+	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id}, timeoutOf(ctx), new(wire.Reply))
 	return err
 }
 
-// someID returns an id of which this node is the place.
-func (v *view) someID() (id ID, ok bool) {
-	for i := range 64 * len(v.peers) {
-		if id = IntID(int64(i)); v.place(id).self {
-			return id, true
+// ownInt returns an integer id of which this node is the place.
+func (v *view) ownInt() (id int64, ok bool) {
+	for i := range 64 * int64(len(v.peers)) {
+		if v.place(worker.IntID(i)).self {
+			return i, true
 		}
 	}
-	return id, false
+	return 0, false
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -104,7 +105,7 @@ func TestRegister(t *testing.T) {
 				p.since = p.since.Add(-dialTimeout)
 				s.mu.Unlock()
 			}
-			p.health.missed("", IntID(1), time.Now())
+			p.health.missed("", worker.IntID(1), time.Now())
 			want, other := second, first
 			if c.keepsFirst {
 				want, other = first, second

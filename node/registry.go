@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -17,8 +19,8 @@ import (
 // waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
 // a worker that is just dying.
 type registry struct {
-	name    string               // of the kind
-	kind    atomic.Pointer[Kind] // that new workers have
+	name    string                      // of the kind
+	kind    atomic.Pointer[worker.Kind] // that new workers have
 	node    string
 	room    *room   // for calls that wait
 	values  *values // of all kinds of the node
@@ -33,11 +35,11 @@ type registry struct {
 	shards  [shardCount]shard
 
 	// Set before use:
-	before    <-chan struct{}                       // over of the last kind that had the name; nil if there was none
-	handOver  func([]handedOver)                    // takes the answers that move to other nodes; nil: they are lost
-	claim     func(context.Context, ID) *wire.Error // returns when no other node has a server of the id
-	stood     func() uint64                         // how often other nodes may have taken this one's place, while it stood still
-	elsewhere func(ID) *wire.Error                  // tells who waits for a server that the id is another node's
+	before    <-chan struct{}                              // over of the last kind that had the name; nil if there was none
+	handOver  func([]handedOver)                           // takes the answers that move to other nodes; nil: they are lost
+	claim     func(context.Context, worker.ID) *wire.Error // returns when no other node has a server of the id
+	stood     func() uint64                                // how often other nodes may have taken this one's place, while it stood still
+	elsewhere func(worker.ID) *wire.Error                  // tells who waits for a server that the id is another node's
 
 	callers sync.Pool // of *caller
 	runners *runners
@@ -57,14 +59,14 @@ type room struct {
 
 func (r *room) enter(c *waiter) {
 	r.waiting.Add(1)
-	if n := len(c.message.data); n > 0 {
+	if n := c.message.Len(); n > 0 {
 		r.bytes.Add(int64(n))
 	}
 }
 
 func (r *room) leave(c *waiter) {
 	r.waiting.Add(-1)
-	if n := len(c.message.data); n > 0 {
+	if n := c.message.Len(); n > 0 {
 		r.bytes.Add(-int64(n))
 	}
 }
@@ -74,7 +76,7 @@ const shardCount = 64
 type shard struct {
 	mu      sync.Mutex
 	workers index      // guarded by mu
-	loading []*worker  // whose source runs; guarded by mu
+	loading []*entry   // whose source runs; guarded by mu
 	expiry  expiryHeap // guarded by mu
 	leaving bool       // answers go to other nodes, though they stay; guarded by mu
 	closed  bool       // no load starts any more; guarded by mu
@@ -87,13 +89,13 @@ type shard struct {
 	_       [64]byte   // keeps shards apart in the cache
 }
 
-func newRegistry(name string, kind Kind, node string, room *room, values *values, log *slog.Logger) *registry {
+func newRegistry(name string, kind worker.Kind, node string, room *room, values *values, log *slog.Logger) *registry {
 	r := &registry{
 		name: name, node: node, room: room, values: values, log: log, crashes: boundedlog.NewLimit(),
 		base: time.Now(), serial: kind.Serial != nil,
 	}
 	r.over = make(chan struct{})
-	r.claim = func(context.Context, ID) *wire.Error { return nil }
+	r.claim = func(context.Context, worker.ID) *wire.Error { return nil }
 	r.stood = func() uint64 { return 0 }
 	r.set(kind)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -105,8 +107,8 @@ func newRegistry(name string, kind Kind, node string, room *room, values *values
 }
 
 // set changes the kind. Workers that live go on as they were started.
-func (r *registry) set(kind Kind) {
-	kind = kind.withDefaults()
+func (r *registry) set(kind worker.Kind) {
+	kind = withDefaults(kind)
 	r.kind.Store(&kind)
 	r.gate.resize(kind.Concurrency)
 	r.memory.limit.Store(kind.MaxBytes)
@@ -132,21 +134,24 @@ func (r *registry) sleep(d time.Duration) {
 	r.sweep()
 }
 
-func (r *registry) shard(id ID) *shard { return &r.shards[id.hash()%shardCount] }
+// shard returns the shard of id, by Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
+func (r *registry) shard(id worker.ID) *shard {
+	return &r.shards[id.Hash()*0x9E3779B97F4A7C15>>32%shardCount]
+}
 
 // request answers from the worker of id, which it starts if there is none.
-func (r *registry) request(ctx context.Context, id ID) (Reply, error) {
+func (r *registry) request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	now := r.now()
-	var reply Reply
+	var reply worker.Reply
 	if r.lookup(id, now, false, &reply) {
 		return reply, nil
 	}
-	return r.await(ctx, id, Value{}, now)
+	return r.await(ctx, id, worker.Value{}, now)
 }
 
 // await waits for the worker of id, or for its server's answer to a message.
-func (r *registry) await(ctx context.Context, id ID, message Value, now time.Duration) (Reply, error) {
-	trace, chain, deadline := TraceOf(ctx), chainOf(ctx), now+timeoutOf(ctx)
+func (r *registry) await(ctx context.Context, id worker.ID, message worker.Value, now time.Duration) (worker.Reply, error) {
+	trace, chain, deadline := worker.TraceOf(ctx), chainOf(ctx), now+timeoutOf(ctx)
 	if reply, err, ran := r.runInline(id, trace, chain, deadline, now); ran {
 		return reply, err
 	}
@@ -155,13 +160,13 @@ func (r *registry) await(ctx context.Context, id ID, message Value, now time.Dur
 	r.enqueue(&c.waiter, now)
 	c.wait(ctx, r)
 	reply, err := c.reply, c.err
-	c.message, c.reply, c.err = Value{}, Reply{}, nil // they may be large
+	c.message, c.reply, c.err = worker.Value{}, worker.Reply{}, nil // they may be large
 	r.callers.Put(c)
 	return reply, err
 }
 
 // lookup answers at once, if the worker of id has its value now. Own requests are counted.
-func (r *registry) lookup(id ID, now time.Duration, own bool, reply *Reply) bool {
+func (r *registry) lookup(id worker.ID, now time.Duration, own bool, reply *worker.Reply) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	w := s.workers.get(id)
@@ -178,25 +183,25 @@ func (r *registry) lookup(id ID, now time.Duration, own bool, reply *Reply) bool
 	return true
 }
 
-func (r *registry) hitLocked(s *shard, w *worker, now time.Duration) Reply {
+func (r *registry) hitLocked(s *shard, w *entry, now time.Duration) worker.Reply {
 	s.answers++
 	w.hitLocked()
 	w.useLocked(now)
 	if w.kind.FromUse {
 		w.expires = now + w.kind.TTL
 	}
-	return Reply{Value: w.value, Node: r.node, Cached: true, Age: max(0, now-w.started), TTL: w.expires - now}
+	return worker.Reply{Value: w.value, Node: r.node, Cached: true, Age: max(0, now-w.started), TTL: w.expires - now}
 }
 
 // staleLocked is hitLocked for a value that is past its time.
-func (r *registry) staleLocked(s *shard, w *worker, now time.Duration) Reply {
+func (r *registry) staleLocked(s *shard, w *entry, now time.Duration) worker.Reply {
 	s.answers++
 	w.hitLocked()
-	return Reply{Value: w.value, Node: r.node, Cached: true, Stale: true, Age: now - w.started}
+	return worker.Reply{Value: w.value, Node: r.node, Cached: true, Stale: true, Age: now - w.started}
 }
 
 // renewLocked removes a worker that has expired and was not swept yet. If its value may be given as stale, a successor loads.
-func (r *registry) renewLocked(s *shard, w *worker, now time.Duration) (successor *worker) {
+func (r *registry) renewLocked(s *shard, w *entry, now time.Duration) (successor *entry) {
 	s.workers.remove(w)
 	s.expired++
 	if !w.usable(now) || s.closed {
@@ -223,7 +228,7 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 	switch {
 	case c.canceled:
 		s.mu.Unlock()
-		c.done(Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
+		c.done(worker.Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
 	case w.staleValue(now) != nil:
 		reply := r.staleLocked(s, w.staleValue(now), now)
 		s.mu.Unlock()
@@ -231,7 +236,7 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 		c.done(reply, nil)
 	case w != nil && w.load == nil && w.err != nil:
 		s.mu.Unlock()
-		c.done(Reply{}, w.err)
+		c.done(worker.Reply{}, w.err)
 	case w != nil && w.load == nil:
 		reply := r.hitLocked(s, w, now)
 		s.mu.Unlock()
@@ -241,13 +246,13 @@ func (r *registry) enqueue(c *waiter, now time.Duration) {
 		err := r.waitLocked(s, w, c, now)
 		s.mu.Unlock()
 		if err != nil {
-			c.done(Reply{}, err)
+			c.done(worker.Reply{}, err)
 		}
 	}
 }
 
 // waitLocked lets c wait for w, or for a new worker if w is nil.
-func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration) error {
+func (r *registry) waitLocked(s *shard, w *entry, c *waiter, now time.Duration) error {
 	switch {
 	case s.closed:
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
@@ -268,7 +273,7 @@ func (r *registry) waitLocked(s *shard, w *worker, c *waiter, now time.Duration)
 }
 
 // logRun logs what became of a run of the kind's source, or of its server.
-func (r *registry) logRun(id ID, trace string, took time.Duration, err *wire.Error) {
+func (r *registry) logRun(id worker.ID, trace string, took time.Duration, err *wire.Error) {
 	if !r.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
@@ -282,10 +287,10 @@ func (r *registry) logRun(id ID, trace string, took time.Duration, err *wire.Err
 	r.log.Debug("run", fields...)
 }
 
-func (r *registry) logReply(what string, id ID, reply *Reply) {
+func (r *registry) logReply(what string, id worker.ID, reply *worker.Reply) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		//nolint:sloglint // the words are the original's, and a line of this log shows what the shell does
-		r.log.Debug(what+" {"+clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())
+		r.log.Debug(what+" {"+text.Clip(reply.Value.String())+", "+reply.Node+"}", "id", id.String())
 	}
 }
 
@@ -368,7 +373,7 @@ func (r *registry) giveUpTurns(s *shard) (waiters []*waiter) {
 }
 
 // giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns those who wait.
-func (r *registry) giveUpLocked(s *shard, w *worker) (waiters []*waiter) {
+func (r *registry) giveUpLocked(s *shard, w *entry) (waiters []*waiter) {
 	waiters, w.load.waiters, w.load.abandoned = w.load.waiters, nil, true
 	for _, c := range waiters {
 		c.worker = nil

@@ -13,11 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // inBubble runs a test in a bubble of false time with a registry of one kind.
-func inBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry)) {
+func inBubble(t *testing.T, kind worker.Kind, test func(t *testing.T, r *registry)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := testRegistry(kind, "1@h", 100)
@@ -28,25 +29,25 @@ func inBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry)) {
 
 // TestAnswersAreCounted counts the answers that workers give: values, new and old, and errors.
 func TestAnswersAreCounted(t *testing.T) {
-	answer := func(id ID) (Value, error) {
-		if id == IntID(13) {
-			return Value{}, errors.New("13")
+	answer := func(id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(13) {
+			return worker.Value{}, errors.New("13")
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	source := func(_ context.Context, id ID) (Value, error) { return answer(id) }
-	for name, kind := range map[string]Kind{
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) { return answer(id) }
+	for name, kind := range map[string]worker.Kind{
 		"load":   {Source: source},
 		"inline": {Source: source, Inline: true},
-		"serial": {Serial: func(_ context.Context, id ID) (Server, error) {
-			return serverFunc(func(context.Context, Value) (Value, error) { return answer(id) }), nil
+		"serial": {Serial: func(_ context.Context, id worker.ID) (worker.Server, error) {
+			return serverFunc(func(context.Context, worker.Value) (worker.Value, error) { return answer(id) }), nil
 		}},
 	} {
 		kind.TTL = time.Hour
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *registry) {
 				for _, id := range []int64{1, 1, 13, 2, 13} {
-					_, _ = r.request(t.Context(), IntID(id))
+					_, _ = r.request(t.Context(), worker.IntID(id))
 				}
 				if _, answers, _ := r.count(); answers != 5 {
 					t.Errorf("%d answers, want 5", answers)
@@ -57,12 +58,12 @@ func TestAnswersAreCounted(t *testing.T) {
 }
 
 // blockingKinds are two kinds whose runs take until their contexts end.
-func blockingKinds() map[string]Kind {
-	block := func(ctx context.Context) (Value, error) { <-ctx.Done(); return Value{}, ctx.Err() }
-	return map[string]Kind{
-		"load": {Timeout: time.Hour, Source: func(ctx context.Context, _ ID) (Value, error) { return block(ctx) }},
-		"serial": {Timeout: time.Hour, Serial: func(context.Context, ID) (Server, error) {
-			return serverFunc(func(ctx context.Context, _ Value) (Value, error) { return block(ctx) }), nil
+func blockingKinds() map[string]worker.Kind {
+	block := func(ctx context.Context) (worker.Value, error) { <-ctx.Done(); return worker.Value{}, ctx.Err() }
+	return map[string]worker.Kind{
+		"load": {Timeout: time.Hour, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return block(ctx) }},
+		"serial": {Timeout: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) { return block(ctx) }), nil
 		}},
 	}
 }
@@ -73,7 +74,7 @@ func TestCallersHaveDeadlines(t *testing.T) {
 	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *registry) {
-				_, err := r.await(context.Background(), IntID(1), Value{}, r.now())
+				_, err := r.await(context.Background(), worker.IntID(1), worker.Value{}, r.now())
 				if took := r.now(); !errors.Is(err, context.DeadlineExceeded) || took != defaultTimeout {
 					t.Errorf("%v after %v, want a timeout after %v", err, took, defaultTimeout)
 				}
@@ -83,9 +84,9 @@ func TestCallersHaveDeadlines(t *testing.T) {
 }
 
 // counter is a source that counts its runs: the first value is 1.
-func counter() Source {
+func counter() worker.Source {
 	var runs atomic.Int64
-	return func(context.Context, ID) (Value, error) { return IntValue(runs.Add(1)), nil }
+	return func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(runs.Add(1)), nil }
 }
 
 func (r *registry) live() int {
@@ -94,9 +95,9 @@ func (r *registry) live() int {
 }
 
 // expect asks for an id and checks value and whether it was cached.
-func expect(t *testing.T, r *registry, id int64, value string, cached bool) Reply {
+func expect(t *testing.T, r *registry, id int64, value string, cached bool) worker.Reply {
 	t.Helper()
-	reply, err := r.request(t.Context(), IntID(id))
+	reply, err := r.request(t.Context(), worker.IntID(id))
 	if err != nil || reply.Value.String() != value || reply.Cached != cached || reply.Node != "1@h" {
 		t.Errorf("request(%d) = %+v, %v; want %s, cached %v", id, reply, err, value, cached)
 	}
@@ -104,7 +105,7 @@ func expect(t *testing.T, r *registry, id int64, value string, cached bool) Repl
 }
 
 func TestExpiry(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *registry) {
 		expect(t, r, 7, "1", false)
 		time.Sleep(4 * time.Second)
 		expect(t, r, 8, "2", false)
@@ -128,7 +129,7 @@ func TestExpiry(t *testing.T) {
 }
 
 func TestExpiryFromUse(t *testing.T) {
-	inBubble(t, Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry) {
 		expect(t, r, 7, "1", false)
 		for range 10 {
 			time.Sleep(4 * time.Second)
@@ -145,11 +146,11 @@ func TestExpiryFromUse(t *testing.T) {
 // TestSharedLoad has many callers ask at once: one run, one answer.
 func TestSharedLoad(t *testing.T) {
 	var runs atomic.Int32
-	slow := func(context.Context, ID) (Value, error) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return IntValue(int64(runs.Add(1))), nil
+		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *registry) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { expect(t, r, 7, "1", false) })
@@ -164,20 +165,20 @@ func TestSharedLoad(t *testing.T) {
 // TestCallersCancel has the callers of one load give up: the others keep it, the last one cancels it.
 func TestCallersCancel(t *testing.T) {
 	var canceled atomic.Bool
-	slow := func(ctx context.Context, _ ID) (Value, error) {
+	slow := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		select {
 		case <-time.After(time.Second):
-			return IntValue(1), nil
+			return worker.IntValue(1), nil
 		case <-ctx.Done():
 			canceled.Store(true)
-			return Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}
 	}
-	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *registry) {
 		first, cancelFirst := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, err := r.request(first, IntID(7)); !errors.Is(err, context.Canceled) {
+			if _, err := r.request(first, worker.IntID(7)); !errors.Is(err, context.Canceled) {
 				t.Errorf("first caller: %v", err)
 			}
 		})
@@ -193,8 +194,8 @@ func TestCallersCancel(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := r.request(ctx, IntID(8))
-		if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != Unknown {
+		_, err := r.request(ctx, worker.IntID(8))
+		if !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeUnknown {
 			t.Errorf("last caller: %v, %v", err, OutcomeOf(err))
 		}
 		synctest.Wait()
@@ -208,21 +209,21 @@ func TestCallersCancel(t *testing.T) {
 // begins when the first has ended.
 func TestRunsNeverOverlap(t *testing.T) {
 	var running, runs atomic.Int32
-	deaf := func(context.Context, ID) (Value, error) {
+	deaf := func(context.Context, worker.ID) (worker.Value, error) {
 		if running.Add(1) > 1 {
 			t.Error("two runs of one id overlap")
 		}
 		time.Sleep(time.Second)
 		running.Add(-1)
-		return IntValue(int64(runs.Add(1))), nil
+		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	inBubble(t, Kind{Source: deaf}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: deaf}, func(t *testing.T, r *registry) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		r.request(ctx, IntID(7))
+		r.request(ctx, worker.IntID(7))
 		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := r.request(short, IntID(7))
+		_, err := r.request(short, worker.IntID(7))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
@@ -232,26 +233,26 @@ func TestRunsNeverOverlap(t *testing.T) {
 
 func TestErrorsAndPanics(t *testing.T) {
 	fail := errors.New("no such tenant")
-	source := func(_ context.Context, id ID) (Value, error) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		switch id.String() {
 		case "1":
-			return Value{}, fail
+			return worker.Value{}, fail
 		case "2":
 			panic("division by tenant")
 		case "3":
 			runtime.Goexit()
 		case "4":
-			return BytesValue(strings.Repeat("x", wire.MaxValue+1)), nil
+			return worker.BytesValue(strings.Repeat("x", wire.MaxValue+1)), nil
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: source}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source}, func(t *testing.T, r *registry) {
 		for id, want := range map[int64]struct {
 			err  error
 			text string
 		}{1: {ErrSource, "no such tenant"}, 2: {ErrPanic, "division by tenant"}, 3: {ErrPanic, "goroutine"}, 4: {ErrSource, "limit"}} {
-			_, err := r.request(t.Context(), IntID(id))
-			if !errors.Is(err, want.err) || !strings.Contains(err.Error(), want.text) || OutcomeOf(err) != Ran {
+			_, err := r.request(t.Context(), worker.IntID(id))
+			if !errors.Is(err, want.err) || !strings.Contains(err.Error(), want.text) || OutcomeOf(err) != worker.OutcomeRan {
 				t.Errorf("request(%d) = %v, outcome %v; want %v: %s", id, err, OutcomeOf(err), want.err, want.text)
 			}
 		}
@@ -264,35 +265,35 @@ func TestErrorsAndPanics(t *testing.T) {
 
 func TestCachedErrors(t *testing.T) {
 	var runs atomic.Int32
-	source := func(context.Context, ID) (Value, error) {
-		return Value{}, fmt.Errorf("failure %d", runs.Add(1))
+	source := func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.Value{}, fmt.Errorf("failure %d", runs.Add(1))
 	}
-	inBubble(t, Kind{Source: source, CacheErrors: time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, CacheErrors: time.Second}, func(t *testing.T, r *registry) {
 		for range 3 {
-			if _, err := r.request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 1") {
+			if _, err := r.request(t.Context(), worker.IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 1") {
 				t.Errorf("request = %v, want the first failure", err)
 			}
 		}
 		time.Sleep(time.Second)
-		if _, err := r.request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 2") {
+		if _, err := r.request(t.Context(), worker.IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 2") {
 			t.Errorf("request = %v, want the second failure", err)
 		}
 	})
 }
 
 func TestOverload(t *testing.T) {
-	slow := func(context.Context, ID) (Value, error) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: slow, Queue: 10}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow, Queue: 10}, func(t *testing.T, r *registry) {
 		var overloaded, answered atomic.Int32
 		var wg sync.WaitGroup
 		ask := func(id int64) {
-			switch _, err := r.request(t.Context(), IntID(id)); {
+			switch _, err := r.request(t.Context(), worker.IntID(id)); {
 			case err == nil:
 				answered.Add(1)
-			case errors.Is(err, ErrOverloaded) && OutcomeOf(err) == NotRun:
+			case errors.Is(err, ErrOverloaded) && OutcomeOf(err) == worker.OutcomeNotRun:
 				overloaded.Add(1)
 			default:
 				t.Error(err)
@@ -316,13 +317,13 @@ func TestOverload(t *testing.T) {
 }
 
 func TestSourceTimeout(t *testing.T) {
-	slow := func(ctx context.Context, _ ID) (Value, error) {
+	slow := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}
-	inBubble(t, Kind{Source: slow, Timeout: time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow, Timeout: time.Second}, func(t *testing.T, r *registry) {
 		start := time.Now()
-		_, err := r.request(t.Context(), IntID(7))
+		_, err := r.request(t.Context(), worker.IntID(7))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("request = %v after %v", err, time.Since(start))
 		}
@@ -331,41 +332,41 @@ func TestSourceTimeout(t *testing.T) {
 
 // TestRetain moves ids away, one while it loads: its callers get their answer, and the worker goes.
 func TestRetain(t *testing.T) {
-	slow := func(context.Context, ID) (Value, error) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
-	inBubble(t, Kind{Source: slow}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *registry) {
 		expect(t, r, 1, "1", false)
 		expect(t, r, 2, "1", false)
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 3, "1", false) })
 		synctest.Wait()
-		r.retain(func(id ID) bool { return id == IntID(1) })
+		r.retain(func(id worker.ID) bool { return id == worker.IntID(1) })
 		wg.Wait()
-		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != IntID(1) {
+		if infos := r.workers(10); len(infos) != 1 || infos[0].ID != worker.IntID(1) {
 			t.Errorf("workers %+v, want only that of 1", infos)
 		}
 	})
 }
 
 func TestCloseRegistry(t *testing.T) {
-	slow := func(ctx context.Context, id ID) (Value, error) {
-		if id == IntID(1) {
+	slow := func(ctx context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(1) {
 			time.Sleep(time.Second)
-			return IntValue(1), nil
+			return worker.IntValue(1), nil
 		}
 		<-ctx.Done()
-		return Value{}, ctx.Err()
+		return worker.Value{}, ctx.Err()
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{Source: slow, Timeout: time.Hour}, "1@h", 100)
+		r := testRegistry(worker.Kind{Source: slow, Timeout: time.Hour}, "1@h", 100)
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 1, "1", false) })
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
-			if _, err := r.request(ctx, IntID(2)); err == nil {
+			if _, err := r.request(ctx, worker.IntID(2)); err == nil {
 				t.Error("a call that did not finish in time has an answer")
 			}
 		})
@@ -378,7 +379,7 @@ func TestCloseRegistry(t *testing.T) {
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("close took %v, want 3s", took)
 		}
-		if _, err := r.request(t.Context(), IntID(3)); !errors.Is(err, ErrClosed) || OutcomeOf(err) != NotRun {
+		if _, err := r.request(t.Context(), worker.IntID(3)); !errors.Is(err, ErrClosed) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("request after close = %v", err)
 		}
 	})
@@ -389,20 +390,20 @@ func TestCloseRegistry(t *testing.T) {
 func TestNoCallLostAtExpiry(t *testing.T) {
 	const ttl = 200 * time.Microsecond
 	var running, runs atomic.Int32
-	source := func(context.Context, ID) (Value, error) {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if running.Add(1) > 1 {
 			t.Error("two runs overlap")
 		}
 		defer running.Add(-1)
-		return IntValue(int64(runs.Add(1))), nil
+		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	r := testRegistry(Kind{Source: source, TTL: ttl}, "1@h", 1<<16)
+	r := testRegistry(worker.Kind{Source: source, TTL: ttl}, "1@h", 1<<16)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			last := int64(0)
 			for range 20_000 {
-				reply, err := r.request(t.Context(), IntID(7))
+				reply, err := r.request(t.Context(), worker.IntID(7))
 				if err != nil {
 					t.Errorf("a call is lost: %v", err)
 					return
@@ -428,17 +429,17 @@ func TestNoCallLostAtExpiry(t *testing.T) {
 
 // TestCompareBeforeDelete ends a load whose worker has a successor: the successor stays.
 func TestCompareBeforeDelete(t *testing.T) {
-	inBubble(t, Kind{Source: counter()}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: counter()}, func(t *testing.T, r *registry) {
 		expect(t, r, 7, "1", false)
-		s := r.shard(IntID(7))
+		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
-		old := &worker{id: IntID(7), kind: r.kind.Load(), load: &load{}}
+		old := &entry{id: worker.IntID(7), kind: r.kind.Load(), load: &load{}}
 		s.beginLocked(old)
 		s.mu.Unlock()
-		r.finish(s, old, "", Value{}, &wire.Error{Code: wire.SourceFailed})
+		r.finish(s, old, "", worker.Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
-		s.expiry.push(&worker{id: IntID(7), kind: r.kind.Load()}) // expired long ago
+		s.expiry.push(&entry{id: worker.IntID(7), kind: r.kind.Load()}) // expired long ago
 		s.mu.Unlock()
 		r.sweep()
 		expect(t, r, 7, "1", true)
@@ -448,7 +449,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 func TestExpiryHeap(t *testing.T) {
 	var h expiryHeap
 	for i := range 1000 {
-		h.push(&worker{kind: &Kind{}, expires: time.Duration(i * 7919 % 1000)})
+		h.push(&entry{kind: &worker.Kind{}, expires: time.Duration(i * 7919 % 1000)})
 	}
 	for i := range 1000 {
 		if w := h.pop(); w.expires != time.Duration(i) {
@@ -462,22 +463,22 @@ func TestExpiryHeap(t *testing.T) {
 
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
 // orRandom returns a kind that answers, if only with random numbers.
-func orRandom(k Kind) Kind {
+func orRandom(k worker.Kind) worker.Kind {
 	if k.Source == nil && k.Serial == nil {
-		k.Source, k.Inline = RandomSource, true
+		k.Source, k.Inline = worker.RandomSource, true
 	}
 	return k
 }
 
-func testRegistry(kind Kind, node string, waiting int64) *registry {
+func testRegistry(kind worker.Kind, node string, waiting int64) *registry {
 	return newRegistry(DefaultKind, orRandom(kind), node, &room{size: waiting}, new(values), slog.New(slog.DiscardHandler))
 }
 
 // TestClosedRegistryIsForgotten closes a registry whose worker lives on: no timer keeps it in memory.
 func TestClosedRegistryIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{Source: func(context.Context, ID) (Value, error) { return IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)
-		if _, err := r.request(t.Context(), IntID(1)); err != nil {
+		r := testRegistry(worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)
+		if _, err := r.request(t.Context(), worker.IntID(1)); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.close(t.Context()); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -50,7 +51,7 @@ func (r *relays) missed(began time.Time, err error) {
 	now := time.Now()
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
-	case ok && lostOnTheWay(e) && e.Outcome == NotRun:
+	case ok && lostOnTheWay(e) && e.Outcome == wire.NotRun:
 	case errors.Is(err, wire.DeadlineExceeded):
 		r.silent.CompareAndSwap(0, began.UnixNano())
 		if since := r.silent.Load(); since == 0 || now.UnixNano()-since < int64(relayTime) {
@@ -73,7 +74,7 @@ func (r *relays) reset() {
 
 // relay asks p by way of other members, the next one if the last one certainly did not reach p. It
 // reports whether there was one to ask; its error is a session's.
-func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply *Reply) (asked bool, err error) {
+func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply *worker.Reply) (asked bool, err error) {
 	began := time.Now()
 	if began.UnixNano()-p.relays.failed.Load() < int64(relayRest) {
 		return false, nil
@@ -94,11 +95,11 @@ func (n *Node) relay(ctx context.Context, p *peer, request *wire.Request, reply 
 		if err == nil {
 			reply.Via = by.text
 		}
-		if err == nil || OutcomeOf(err) == Ran {
+		if err == nil || OutcomeOf(err) == worker.OutcomeRan {
 			p.relays.answer(&by.text)
 			return true, err
 		}
-		if OutcomeOf(err) != NotRun {
+		if OutcomeOf(err) != worker.OutcomeNotRun {
 			break
 		}
 	}
@@ -140,7 +141,7 @@ func doubted(p *peer) int {
 // serveRelay asks the place of an id, which is p, for a member that cannot reach it.
 func (n *Node) serveRelay(c wire.Call, p *peer) {
 	if c.Peer().Role != wire.RoleMember {
-		c.Fail(wire.Errorf(wire.BadRequest, NotRun, "only members ask for a relay"))
+		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "only members ask for a relay"))
 		return
 	}
 	if err := n.routed.enter(len(c.Request.Data)); err != nil {
@@ -159,7 +160,7 @@ func (n *Node) serveRelay(c wire.Call, p *peer) {
 
 // passOn asks p itself, if that gives a sign of life. A request with little time left does not show
 // that p is out of reach.
-func (n *Node) passOn(ctx context.Context, p *peer, request wire.Request) (Reply, error) {
+func (n *Node) passOn(ctx context.Context, p *peer, request wire.Request) (worker.Reply, error) {
 	request.Relay = false
 	hurried := timeoutOf(ctx) < relayPing
 	ping, cancel := context.WithTimeout(ctx, relayPing)
@@ -171,12 +172,12 @@ func (n *Node) passOn(ctx context.Context, p *peer, request wire.Request) (Reply
 	if err == nil {
 		return n.ask(ctx, p, &request)
 	}
-	e := &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.text, Text: "out of reach from " + n.name}
+	e := &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.text, Text: "out of reach from " + n.name}
 	switch {
 	case errors.Is(err, wire.Leaving):
 		e.Code = wire.Leaving
 	case hurried && !p.lost.Load():
 		e.Code, e.Text = wire.DeadlineExceeded, "no sign of life in time"
 	}
-	return Reply{}, e
+	return worker.Reply{}, e
 }

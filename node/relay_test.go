@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // cutOff has a and b lose their session, and each dial of the other one fail, while the others reach both. It returns
 // b as a has it.
 func cutOff(a, b *Node) *peer {
-	failed := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, NotRun, "cut off")}
+	failed := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")}
 	close(failed.done)
 	there, here := setDial(b, a, failed), setDial(a, b, failed)
 	for _, p := range []*peer{there, here} {
@@ -44,29 +45,29 @@ func setDial(a, b *Node, d *dial) *peer {
 }
 
 // idAt returns an id that belongs to n.
-func idAt(t *testing.T, n *Node) ID {
+func idAt(t *testing.T, n *Node) worker.ID {
 	t.Helper()
 	for i := range int64(100) {
-		if n.members.view.Load().place(IntID(i)).self {
-			return IntID(i)
+		if n.members.view.Load().place(worker.IntID(i)).self {
+			return worker.IntID(i)
 		}
 	}
 	t.Fatal("no such id")
-	return ID{}
+	return worker.ID{}
 }
 
 // TestRelay has two nodes that cannot talk to each other, while a third one reaches both: requests and
 // calls for the other's ids pass through it.
 func TestRelay(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]Kind{"serial": {Serial: func(context.Context, ID) (Server, error) { return new(purse), nil }}}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return new(purse), nil }}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	id := idAt(t, b)
-	if _, err := a.Request(t.Context(), IntID(2)); err != nil { // so that there is a session to c
+	if _, err := a.Request(t.Context(), worker.IntID(2)); err != nil { // so that there is a session to c
 		t.Fatal(err)
 	}
 	for _, n := range []*Node{a, b, c} {
@@ -106,16 +107,16 @@ func TestRelay(t *testing.T) {
 // A purse adds up what it is sent.
 type purse struct{ sum int64 }
 
-func (a *purse) Call(_ context.Context, message Value) (Value, error) {
+func (a *purse) Call(_ context.Context, message worker.Value) (worker.Value, error) {
 	n, _ := message.Int()
 	a.sum += n
-	return IntValue(a.sum), nil
+	return worker.IntValue(a.sum), nil
 }
 
 // TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one, and the node
 // answers by itself, at once as long as that has just been tried.
 func TestRelayOnce(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	id := idAt(t, b)
 	for _, n := range []*Node{a, b} {
@@ -139,8 +140,8 @@ func TestRelayOnce(t *testing.T) {
 	p.relays.failed.Store(0)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	call := wireCall(key{"", id}, Value{})
-	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != NotRun || !errors.Is(err, ErrUnreachable) {
+	call := wireCall(key{"", id}, worker.Value{})
+	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
 	}
 }
@@ -148,7 +149,7 @@ func TestRelayOnce(t *testing.T) {
 // TestRelayNext has one of two other members not reach the owner of an id either, and no session to them: the one that does is
 // asked, always.
 func TestRelayNext(t *testing.T) {
-	nodes := startCluster(t, 4, Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 4, worker.Kind{Source: counter(), TTL: time.Minute})
 	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
 	id := idAt(t, b)
 	p := cutOff(a, b)
@@ -171,14 +172,14 @@ func TestRelayNext(t *testing.T) {
 // TestRelayToLeaver relays a request to a node that leaves: that is no farewell of the relay.
 func TestRelayToLeaver(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	name := nodes[1].addr.Name
 	p := nodes[0].members.view.Load().peer(name)
 	s, err := nodes[0].members.sessions.get(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaving := &wire.Error{Code: wire.Leaving, Outcome: NotRun}
+	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
 		if err := nodes[0].learn(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.view.Load().peer(name) == nil {
 			t.Errorf("%+v: %v, and the node that passed it on has no seat any more", relayed, err)
@@ -193,17 +194,17 @@ func TestRelayToLeaver(t *testing.T) {
 // TestRelayIsWell has requests by way of a relay fail for reasons that are not the relay's. The next
 // one still goes that way. A call that times out in a queue there says so.
 func TestRelayIsWell(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	begun, release := make(chan struct{}, 1), make(chan struct{})
 	end := sync.OnceFunc(func() { close(release) })
 	defer end()
-	kinds := map[string]Kind{
-		"failing": {Source: func(context.Context, ID) (Value, error) { return Value{}, errors.New("no") }},
-		"slow": {Source: func(ctx context.Context, _ ID) (Value, error) {
+	kinds := map[string]worker.Kind{
+		"failing": {Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.Value{}, errors.New("no") }},
+		"slow": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
-			return Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}},
-		"serial": {Serial: func(context.Context, ID) (Server, error) { return gatedServer{begun, release}, nil }},
+		"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return gatedServer{begun, release}, nil }},
 	}
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
@@ -225,7 +226,7 @@ func TestRelayIsWell(t *testing.T) {
 		}
 	}
 	check("nothing")
-	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrSource) || OutcomeOf(err) != Ran {
+	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan {
 		t.Errorf("a source that fails: %v", err)
 	}
 	check("a source's failure")
@@ -242,12 +243,12 @@ func TestRelayIsWell(t *testing.T) {
 	check("an unanswered call to the relay")
 	var first sync.WaitGroup
 	first.Go(func() {
-		if _, err := a.Family("serial").Call(t.Context(), id, Value{}); err != nil {
+		if _, err := a.Family("serial").Call(t.Context(), id, worker.Value{}); err != nil {
 			t.Error(err)
 		}
 	})
 	<-begun
-	if _, err := a.Family("serial").Call(hurry(), id, Value{}); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+	if _, err := a.Family("serial").Call(hurry(), id, worker.Value{}); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("a call in a queue: %v, %v", err, OutcomeOf(err))
 	}
 	end()
@@ -261,7 +262,7 @@ func TestRelayIsWell(t *testing.T) {
 // TestRelaysMissed has relays fail to answer.
 func TestRelaysMissed(t *testing.T) {
 	t.Parallel()
-	unreachable := &wire.Error{Code: wire.Unreachable, Outcome: NotRun}
+	unreachable := &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
 	late := &wire.Error{Code: wire.DeadlineExceeded}
 	for _, c := range []struct {
 		what   string
@@ -277,7 +278,7 @@ func TestRelaysMissed(t *testing.T) {
 		{"late, another one answered", -1, relayTime, late, false},
 		{"in a hurry", 0, relayTime / 50, late, false},
 		{"in a hurry, as all before", relayTime, relayTime / 50, late, true},
-		{"another owner", 0, 0, &wire.Error{Code: wire.NotOwner, Outcome: NotRun}, false},
+		{"another owner", 0, 0, &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}, false},
 		{"given up", 0, relayTime, &wire.Error{Code: wire.Canceled}, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -308,7 +309,7 @@ func TestRelaysMissed(t *testing.T) {
 // TestRelayInAHurry asks a relay that has no session to the owner yet. A request without the time to
 // make one does not show that the owner is out of reach.
 func TestRelayInAHurry(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{Source: counter()})
+	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
 	p := cutOff(c, b)
 	setDial(c, b, &dial{done: make(chan struct{})}) // without an answer
@@ -316,7 +317,7 @@ func TestRelayInAHurry(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	request := wireRequest("", idAt(t, b))
-	if _, err := c.passOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+	if _, err := c.passOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("%v, %v", err, OutcomeOf(err))
 	}
 }
@@ -324,15 +325,15 @@ func TestRelayInAHurry(t *testing.T) {
 // TestLateIsNotDegraded gives up a call while its owner is asked by way of another
 // member: no worker is started in place of the owner's, as nobody waits for its answer.
 func TestLateIsNotDegraded(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{Source: counter()})
+	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	id := idAt(t, b)
-	var reply Reply
+	var reply worker.Reply
 	request := wireRequest("", id)
-	err := c.aroundOrHere(ctx, id, cutOff(c, b), &request, Unknown, &reply)
-	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != Unknown || reply.Degraded || c.registry.has(id) {
+	err := c.aroundOrHere(ctx, id, cutOff(c, b), &request, wire.Unknown, &reply)
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.registry.has(id) {
 		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.has(id))
 	}
 }
@@ -340,7 +341,7 @@ func TestLateIsNotDegraded(t *testing.T) {
 // TestRelayOrder has a call to one of the members go unanswered: it is the last one to be asked for a relay.
 func TestRelayOrder(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 4, Kind{})
+	nodes := startCluster(t, 4, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	p := cutOff(a, b)
 	v := a.members.view.Load()

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // The benchmarks of this file measure requests from one process to others on this machine. Such times tell of the machine
@@ -76,7 +78,7 @@ func benchmarkClient(b *testing.B, size int, direct bool) {
 		b.Cleanup(func() { c.Close() })
 		clients = append(clients, c)
 		for i := range int64(1000) {
-			if _, err := c.Request(b.Context(), IntID(i)); err != nil {
+			if _, err := c.Request(b.Context(), worker.IntID(i)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -87,7 +89,7 @@ func benchmarkClient(b *testing.B, size int, direct bool) {
 	n := int64(len(clients))
 	together(b, 128, b.N, func() {
 		i := next.Add(1)
-		if _, err := clients[i%n].Request(context.Background(), IntID(i/n%1000)); err != nil {
+		if _, err := clients[i%n].Request(context.Background(), worker.IntID(i/n%1000)); err != nil {
 			b.Error(err)
 		}
 	})
@@ -124,11 +126,11 @@ func together(b *testing.B, callers, n int, f func()) time.Duration {
 
 // requestCached returns a function that requests one of 1,000 ids whose workers other nodes have.
 func requestCached(b *testing.B, n *Node) func() {
-	var ids []ID
+	var ids []worker.ID
 	for i := int64(0); len(ids) < 1000; i++ {
-		if !n.members.view.Load().place(IntID(i)).self {
-			ids = append(ids, IntID(i))
-			if _, err := n.Request(b.Context(), IntID(i)); err != nil {
+		if !n.members.view.Load().place(worker.IntID(i)).self {
+			ids = append(ids, worker.IntID(i))
+			if _, err := n.Request(b.Context(), worker.IntID(i)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -183,7 +185,7 @@ func servePeer(what string) error {
 	case "yamux":
 		name, err = listenYamuxEcho()
 	case "node", "large":
-		kind := Kind{TTL: time.Hour}
+		kind := worker.Kind{TTL: time.Hour}
 		if what == "large" {
 			kind.Source = largeSource
 		}

@@ -5,44 +5,45 @@ import (
 	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx the call has
 // 5 s. It does not fail because some node died: a worker of this node answers if the owner cannot be
-// reached, and Reply.Degraded says so. The error of a call that failed tells its [Outcome].
-func (n *Node) Request(ctx context.Context, id ID) (Reply, error) {
+// reached, and Reply.Degraded says so. The error of a call that failed tells its [wire.Outcome].
+func (n *Node) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return n.request(ctx, "", id, false)
 }
 
 // Refresh is [Node.Invalidate] at the place of the id, and Request: its value comes from a load that begins after
 // Refresh is called. Those who refresh an id at the same time share that load.
-func (n *Node) Refresh(ctx context.Context, id ID) (Reply, error) {
+func (n *Node) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return n.request(ctx, "", id, true)
 }
 
 // RequestVia is Request as seen from another node: that one finds the owner and asks it.
-func (n *Node) RequestVia(ctx context.Context, via string, id ID) (Reply, error) {
+func (n *Node) RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error) {
 	return n.requestVia(ctx, via, "", id)
 }
 
-func (n *Node) requestVia(ctx context.Context, via, kind string, id ID) (reply Reply, err error) {
+func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
 	p, err := n.member(via)
 	if err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	if p.self {
 		return n.request(ctx, kind, id, false)
 	}
 	began := n.registry.now()
 	request := wireRequest(kind, id)
-	request.Route, request.Trace, request.Chain = true, TraceOf(ctx), chainOf(ctx)
+	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chainOf(ctx)
 	reply, err = n.ask(ctx, p, &request)
 	n.noteRequest(ctx, kind, id, n.registry.now()-began, &reply, err)
 	return reply, err
 }
 
-func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (reply Reply, err error) {
+func (n *Node) request(ctx context.Context, kind string, id worker.ID, fresh bool) (reply worker.Reply, err error) {
 	err = n.requestInto(ctx, kind, id, fresh, &reply)
 	return reply, err
 }
@@ -50,9 +51,9 @@ func (n *Node) request(ctx context.Context, kind string, id ID, fresh bool) (rep
 // requestInto puts the answer into reply. With many calls in flight most of what one takes is to fetch its stack from memory, twice; so
 // from here to the session's Call frames are small, answers are not copied from one to the next, and what is rare has functions
 // of its own.
-func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) (err error) {
+func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh bool, reply *worker.Reply) (err error) {
 	if n.closing.Load() {
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
@@ -74,10 +75,10 @@ func (n *Node) requestInto(ctx context.Context, kind string, id ID, fresh bool, 
 
 // requestFrom asks another node, and whom it takes to get an answer. It reports how long that took; to read the clock twice for
 // each request would be a tenth of all that the caller does.
-func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fresh bool, reply *Reply) (took time.Duration, err error) {
+func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
 	setID(&request, kind, id)
-	request.Fresh, request.Trace, request.Chain = fresh, TraceOf(ctx), chainOf(ctx)
+	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chainOf(ctx)
 	if err := checkCycle(request.Chain, kind, id); err != nil {
 		return 0, err
 	}
@@ -95,7 +96,7 @@ func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id ID, fre
 }
 
 // dialFor is requestFrom for a node without a session, or one that may be stuck. To dial takes from the same 5 s.
-func (n *Node) dialFor(ctx context.Context, id ID, p *peer, request *wire.Request, reply *Reply) (took time.Duration, err error) {
+func (n *Node) dialFor(ctx context.Context, id worker.ID, p *peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	began := n.registry.now()
@@ -108,7 +109,7 @@ func (n *Node) dialFor(ctx context.Context, id ID, p *peer, request *wire.Reques
 }
 
 // here asks the worker of this node.
-func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *Reply) error {
+func (n *Node) here(ctx context.Context, kind string, id worker.ID, fresh bool, reply *worker.Reply) error {
 	r, e := n.workersFor(kind, false)
 	if e != nil {
 		return e
@@ -120,19 +121,19 @@ func (n *Node) here(ctx context.Context, kind string, id ID, fresh bool, reply *
 		r.invalidate(id)
 	}
 	var err error
-	*reply, err = r.await(ctx, id, Value{}, r.now())
+	*reply, err = r.await(ctx, id, worker.Value{}, r.now())
 	return err
 }
 
 // ask asks one other node.
-func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply Reply, err error) {
+func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply worker.Reply, err error) {
 	s, err := n.sessionFor(ctx, p, request)
 	if err != nil {
-		return Reply{}, err
+		return worker.Reply{}, err
 	}
 	var r wire.Reply
 	if err := s.Call(ctx, request, timeoutOf(ctx), &r); err != nil {
-		return Reply{}, n.learn(p, s, request, err)
+		return worker.Reply{}, n.learn(p, s, request, err)
 	}
 	if !ofOthers(request) {
 		p.health.answered(request.Kind)
@@ -151,7 +152,7 @@ func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (
 	}
 	if p.health.stuck(request.Kind) && !n.exclusive(request) {
 		p.health.of(request.Kind).tryNext(request)
-		return nil, &wire.Error{Code: wire.Unreachable, Outcome: NotRun, Node: p.name.String(), Text: "stuck"}
+		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String(), Text: "stuck"}
 	}
 	s, err := n.members.sessions.get(ctx, p)
 	if err != nil && n.members.leaves(p, err) {
@@ -175,7 +176,7 @@ func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error)
 
 // retry goes on after p has failed to answer, which took some time: it asks whom the view names now, and at the end answers itself. Without
 // a deadline in ctx the call has 5 s in all. It reports how long all of it took.
-func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request, err error, took time.Duration, reply *Reply) (time.Duration, error) {
+func (n *Node) retry(ctx context.Context, id worker.ID, p *peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
 	began := n.registry.now() - took
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -187,7 +188,7 @@ func (n *Node) retry(ctx context.Context, id ID, p *peer, request *wire.Request,
 }
 
 // tryOthers is retry with a deadline. It tries nothing once ctx has ended.
-func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Request, err error, reply *Reply) error {
+func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wire.Request, err error, reply *worker.Reply) error {
 	for try := 1; ; try++ {
 		next := p
 		e, again := retriable(err)
@@ -202,9 +203,9 @@ func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Requ
 			next = n.settle(ctx, id, p, e.Members)
 		case e.Code == wire.Leaving:
 			next = n.members.view.Load().place(id)
-		case e.Code == wire.Closed && e.Outcome == NotRun && !n.closing.Load():
+		case e.Code == wire.Closed && e.Outcome == wire.NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
-		case e.Outcome == NotRun || !n.exclusive(request):
+		case e.Outcome == wire.NotRun || !n.exclusive(request):
 			return n.aroundOrHere(ctx, id, p, request, e.Outcome, reply)
 		default:
 			return err
@@ -213,10 +214,10 @@ func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Requ
 			return n.here(ctx, request.Kind, id, request.Fresh, reply)
 		}
 		if try == maxTries {
-			return n.degraded(ctx, id, request, NotRun, reply)
+			return n.degraded(ctx, id, request, wire.NotRun, reply)
 		}
 		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return endError(ctx.Err(), NotRun)
+			return endError(ctx.Err(), wire.NotRun)
 		}
 		p = next
 		if *reply, err = n.ask(ctx, p, request); err == nil {
@@ -227,16 +228,16 @@ func (n *Node) tryOthers(ctx context.Context, id ID, p *peer, request *wire.Requ
 
 // aroundOrHere asks an owner that cannot be reached by way of another member, and if that fails answers
 // in its place. Before is what became of the call there.
-func (n *Node) aroundOrHere(ctx context.Context, id ID, p *peer, request *wire.Request, before Outcome, reply *Reply) error {
+func (n *Node) aroundOrHere(ctx context.Context, id worker.ID, p *peer, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {
 	asked, err := n.relay(ctx, p, request, reply)
 	if asked && err == nil {
 		return nil
 	}
-	if asked && OutcomeOf(err) != NotRun {
-		if n.exclusive(request) || OutcomeOf(err) == Ran {
+	if asked && OutcomeOf(err) != worker.OutcomeNotRun {
+		if n.exclusive(request) || OutcomeOf(err) == worker.OutcomeRan {
 			return err
 		}
-		before = Unknown
+		before = wire.Unknown
 	}
 	return n.degraded(ctx, id, request, before, reply)
 }
@@ -245,17 +246,17 @@ func (n *Node) aroundOrHere(ctx context.Context, id ID, p *peer, request *wire.R
 func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
 
 // degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
-func (n *Node) degraded(ctx context.Context, id ID, request *wire.Request, before Outcome, reply *Reply) error {
-	err := error(&wire.Error{Code: wire.Closed, Outcome: NotRun})
+func (n *Node) degraded(ctx context.Context, id worker.ID, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {
+	err := error(&wire.Error{Code: wire.Closed, Outcome: wire.NotRun})
 	switch {
 	case ctx.Err() != nil:
-		err = endError(ctx.Err(), NotRun) // nobody waits for a worker in place of the owner's
+		err = endError(ctx.Err(), wire.NotRun) // nobody waits for a worker in place of the owner's
 	case !n.closing.Load():
 		err = n.here(ctx, request.Kind, id, request.Fresh, reply)
 	}
-	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == NotRun && before != NotRun {
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == wire.NotRun && before != wire.NotRun {
 		unknown := *e
-		unknown.Outcome = Unknown // it may have run on the owner
+		unknown.Outcome = wire.Unknown // it may have run on the owner
 		err = &unknown
 	}
 	reply.Degraded = err == nil

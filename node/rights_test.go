@@ -8,23 +8,24 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // TestRights has nodes without a seat, and clients, ask what only members may.
 func TestRights(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour})
+	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour})
 	member, former, other := stranger(n, 1), stranger(n, 1), stranger(n, 2)
 	former.Incarnation++
 	gone := stranger(n, 3)
 	giveSeat(n, member)
 	n.members.learn(n.members.swim(), []wire.Member{{Name: gone.Name, Addr: gone.Addr, Incarnation: gone.Incarnation, State: wire.Left}})
-	if _, err := n.Request(t.Context(), IntID(8)); err != nil {
+	if _, err := n.Request(t.Context(), worker.IntID(8)); err != nil {
 		t.Fatal(err)
 	}
 	third := stranger(n, 4)
 	rumour := []wire.Member{{Name: third.Name, Addr: third.Addr, Incarnation: 1}}
-	value := []handedOver{{ID: IntID(10), Data: "x", Left: time.Hour}}
+	value := []handedOver{{ID: worker.IntID(10), Data: "x", Left: time.Hour}}
 	for _, c := range []struct {
 		what  string
 		hello wire.Hello
@@ -44,12 +45,12 @@ func TestRights(t *testing.T) {
 				t.Errorf("%s: what it tells of others counts", c.what)
 			}
 		}
-		for op, args := range map[wire.Op]any{opHandOver: value, opPart: nil, opStop: key{ID: IntID(8)}} {
+		for op, args := range map[wire.Op]any{opHandOver: value, opPart: nil, opStop: key{ID: worker.IntID(8)}} {
 			if op == opStop && client {
 				continue // clients have it as well
 			}
 			err := s.Do(t.Context(), op, args, nil)
-			if err == nil || !client && (OutcomeOf(err) != NotRun || !errors.Is(err, wire.BadRequest)) {
+			if err == nil || !client && (OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, wire.BadRequest)) {
 				t.Errorf("%s: operation %d: %v", c.what, op, err)
 			}
 		}

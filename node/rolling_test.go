@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // callers make requests and calls all the time, and count those that fail.
@@ -20,7 +22,7 @@ type callers struct {
 
 // start has four goroutines ask by way of a family of values, and four by way of one of servers.
 func (l *callers) start(t *testing.T, what string, values, servers Family) {
-	note := func(doing string, id ID, err error) {
+	note := func(doing string, id worker.ID, err error) {
 		l.calls.Add(1)
 		if err != nil && l.failed.Add(1) <= 20 {
 			t.Errorf("%s: %s(%s): %v (%v)", what, doing, id, err, OutcomeOf(err))
@@ -31,17 +33,17 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 		l.wg.Go(func() {
 			for i := k; !isClosed(l.end); i += 4 {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				_, err := values.Request(ctx, IntID(i%500))
+				_, err := values.Request(ctx, worker.IntID(i%500))
 				cancel()
-				note("request", IntID(i%500), err)
+				note("request", worker.IntID(i%500), err)
 			}
 		})
 		l.wg.Go(func() {
 			for i := k; !isClosed(l.end); i += 4 {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				_, err := servers.Call(ctx, IntID(i%50), IntValue(i))
+				_, err := servers.Call(ctx, worker.IntID(i%50), worker.IntValue(i))
 				cancel()
-				note("call", IntID(i%50), err)
+				note("call", worker.IntID(i%50), err)
 			}
 		})
 	}
@@ -50,9 +52,9 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 // TestRollingRestart restarts three nodes one after the other, each in an orderly way, while a member, a direct client and a
 // plain client call: no call fails.
 func TestRollingRestart(t *testing.T) {
-	kinds := map[string]Kind{
-		DefaultKind: {TTL: 50 * time.Millisecond, Source: RandomSource},
-		"echo":      {Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }},
+	kinds := map[string]worker.Kind{
+		DefaultKind: {TTL: 50 * time.Millisecond, Source: worker.RandomSource},
+		"echo":      {Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }},
 	}
 	host := testHost()
 	start := func(i int, join ...string) *Node {

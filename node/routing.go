@@ -2,7 +2,11 @@ package node
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
+
+	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Routing is the rule by which the cluster chooses the owner of an id. All nodes must have the same.
@@ -37,11 +41,19 @@ func (r Routing) String() string {
 	return "unknown"
 }
 
+// MarshalText returns the name of the routing.
+func (r Routing) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads modulo or rendezvous.
+func (r *Routing) UnmarshalText(name []byte) error {
+	return text.Parse(r, "routing", routingNames[:], name)
+}
+
 // owner returns the index of the seat that id belongs to. Seats are sorted by [Name.Compare], so all who
 // know the same members choose the same one.
-func (r Routing) owner(id ID, seats []seat) int {
+func (r Routing) owner(id worker.ID, seats []seat) int {
 	if r == Modulo {
-		return id.mod(len(seats))
+		return id.Mod(len(seats))
 	}
 	best, top := 0, uint64(0)
 	for i := range seats {
@@ -55,7 +67,7 @@ func (r Routing) owner(id ID, seats []seat) int {
 // place returns the index of the seat whose member answers for id: its owner, or while that has failed a
 // stand-in, the living member with the highest score for the id. So a crash moves the ids of one seat and no
 // others, all who see it choose the same places, and what falls to a stand-in is spread over all of them.
-func (r Routing) place(id ID, seats []seat) int {
+func (r Routing) place(id worker.ID, seats []seat) int {
 	owner := r.owner(id, seats)
 	if !seats[owner].failed {
 		return owner
@@ -68,7 +80,7 @@ func (r Routing) place(id ID, seats []seat) int {
 
 // standIn returns the index of the seat that stands in for the owner of id when that fails, and whether there
 // is one.
-func standIn(id ID, seats []seat, owner int) (index int, ok bool) {
+func standIn(id worker.ID, seats []seat, owner int) (index int, ok bool) {
 	top := uint64(0)
 	for i := range seats {
 		if i == owner || seats[i].failed {
@@ -82,14 +94,14 @@ func standIn(id ID, seats []seat, owner int) (index int, ok bool) {
 }
 
 // rule is the calculation that chose a seat, for people.
-func (r Routing) rule(id ID, n int) string {
+func (r Routing) rule(id worker.ID, n int) string {
 	switch {
 	case r == Rendezvous:
 		return fmt.Sprintf("highest of %d scores", n)
 	case id.IsInt():
-		return fmt.Sprintf("%s mod %d = %d", id, n, id.mod(n))
+		return fmt.Sprintf("%s mod %d = %d", id, n, id.Mod(n))
 	default:
-		return fmt.Sprintf("FNV-1a-64(%q) mod %d = %d", id.text, n, id.mod(n))
+		return fmt.Sprintf("FNV-1a-64(%q) mod %d = %d", id.String(), n, id.Mod(n))
 	}
 }
 
@@ -100,10 +112,23 @@ type seat struct {
 	failed bool   // its member cannot be reached: another one stands in for it
 }
 
-func seatOf(name Name) seat { return seat{name: name, hash: hash64(name.String())} }
+func seatOf(name Name) seat {
+	h := fnv.New64a()
+	h.Write([]byte(name.String()))
+	return seat{name: name, hash: h.Sum64()}
+}
 
-// score is how much the seat wants the id, by rendezvous hashing.
-func (s *seat) score(id ID) uint64 { return mix(uint64(id.num) ^ mix(s.hash+uint64(id.class))) }
+// score is how much the seat wants the id, by rendezvous hashing. Integers of at most 64 bits, other integers,
+// and strings have hashes of three classes.
+func (s *seat) score(id worker.ID) uint64 {
+	class := uint64(0)
+	if _, small := id.Int64(); !small {
+		if class = 2; id.IsInt() {
+			class = 1
+		}
+	}
+	return mix(id.Hash() ^ mix(s.hash+class))
+}
 
 // mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of x changes half of the bits.
 func mix(x uint64) uint64 {
@@ -130,7 +155,7 @@ func PlanChange(before, after []Name, sample int) []Plan {
 		p := Plan{Routing: Routing(r), IDs: sample}
 		load := make([]int, len(to))
 		for i := range sample {
-			id := IntID(int64(i))
+			id := worker.IntID(int64(i))
 			owner := p.Routing.owner(id, to)
 			if from[p.Routing.owner(id, from)] != to[owner] {
 				p.Moved++

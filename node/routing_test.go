@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 var anyName = rapid.Custom(func(t *rapid.T) Name {
@@ -17,8 +19,8 @@ var anyName = rapid.Custom(func(t *rapid.T) Name {
 	}
 })
 
-var anyID = rapid.Custom(func(t *rapid.T) ID {
-	id, err := ParseID(rapid.OneOf(rapid.StringMatching(`-?[1-9][0-9]{0,30}`), rapid.StringN(0, 20, 80)).Draw(t, "id"))
+var anyID = rapid.Custom(func(t *rapid.T) worker.ID {
+	id, err := worker.ParseID(rapid.OneOf(rapid.StringMatching(`-?[1-9][0-9]{0,30}`), rapid.StringN(0, 20, 80)).Draw(t, "id"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func TestLoadIsEven(t *testing.T) {
 			seats := seatsOf(names)
 			load := make([]int, n)
 			for i := range ids {
-				load[r.owner(IntID(int64(i)), seats)]++
+				load[r.owner(worker.IntID(int64(i)), seats)]++
 			}
 			even := float64(ids) / float64(n)
 			tolerance := even / 100
@@ -140,7 +142,7 @@ func TestStandInsShare(t *testing.T) {
 			seats[1].failed = true
 			load, moved := make([]int, n), 0
 			for i := range ids {
-				if id := IntID(int64(i)); r.owner(id, seats) == 1 {
+				if id := worker.IntID(int64(i)); r.owner(id, seats) == 1 {
 					load[r.place(id, seats)]++
 					moved++
 				}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/trace"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -21,7 +23,7 @@ const (
 type run struct {
 	r    *registry
 	s    *shard
-	w    *worker
+	w    *entry
 	late bool // it has waited for its turn
 }
 
@@ -41,14 +43,14 @@ func (j run) do() {
 	ctx := j.w.load.ctx
 	defer ctx.release()
 	if j.late && !j.begin() {
-		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, errAbandoned)
+		_, _ = j.r.finish(j.s, j.w, ctx.trace, worker.Value{}, errAbandoned)
 		return
 	}
 	if err := j.r.awaitBefore(ctx); err != nil {
-		_, _ = j.r.finish(j.s, j.w, ctx.trace, Value{}, err)
+		_, _ = j.r.finish(j.s, j.w, ctx.trace, worker.Value{}, err)
 		return
 	}
-	j.r.protect(ctx, j.w.kind.Source, j.w.id, func(v Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
+	j.r.protect(ctx, j.w.kind.Source, j.w.id, func(v worker.Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
 }
 
 // begin has the time of a run that has waited begin now. It reports whether anybody waits for it.
@@ -168,7 +170,7 @@ func (c *runContext) Err() error {
 
 // Value finds the trace, and what package context asks for when a context is derived from this one.
 func (c *runContext) Value(key any) any {
-	if key == (traceKey{}) && c.trace != "" {
+	if key == (trace.Key{}) && c.trace != "" {
 		return c.trace
 	}
 	if key == (causeKey{}) {
@@ -212,8 +214,8 @@ func (c *runContext) release() {
 
 // protect calls the source and passes its value or its error to then. A source that panics,
 // or ends its goroutine, fails with Panicked, and its stack is logged.
-func (r *registry) protect(ctx context.Context, source Source, id ID, then func(Value, *wire.Error)) {
-	var value Value
+func (r *registry) protect(ctx context.Context, source worker.Source, id worker.ID, then func(worker.Value, *wire.Error)) {
+	var value worker.Value
 	var failure *wire.Error
 	returned := false
 	defer func() {
@@ -225,8 +227,8 @@ func (r *registry) protect(ctx context.Context, source Source, id ID, then func(
 	v, err := source(ctx, id)
 	returned = true
 	switch {
-	case err == nil && len(v.data) > wire.MaxValue:
-		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", len(v.data), wire.MaxValue)
+	case err == nil && v.Len() > wire.MaxValue:
+		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", v.Len(), wire.MaxValue)
 	case err == nil:
 		value = v
 	default:
@@ -236,7 +238,7 @@ func (r *registry) protect(ctx context.Context, source Source, id ID, then func(
 
 // crashed logs the stack of a source that did not return, and returns the error for its
 // callers. It runs in the deferred call, so the stack still has the source's frames.
-func (r *registry) crashed(id ID, reason any) *wire.Error {
+func (r *registry) crashed(id worker.ID, reason any) *wire.Error {
 	e := &wire.Error{Code: wire.Panicked, Outcome: wire.Ran, Text: "the source ended its goroutine"}
 	if reason != nil {
 		e.Text = fmt.Sprint(reason)
@@ -251,16 +253,15 @@ func (r *registry) crashed(id ID, reason any) *wire.Error {
 }
 
 // failureOf returns the failure of a run whose source returned err. The outcome is Ran unless
-// the source marks err: see [NotBegun] and [MayHaveRun].
+// the source marks err: see [worker.NotRun] and [worker.MayHaveRun].
 func failureOf(ctx context.Context, err error) *wire.Error {
 	outcome := wire.Ran
-	if marked, ok := errors.AsType[outcomeError](err); ok {
-		outcome = marked.outcome
+	if marked, ok := errors.AsType[worker.Failure](err); ok {
+		outcome = wire.Outcome(marked.Outcome)
 	}
-	_, isMessage := errors.AsType[messageError](err)
 	switch {
-	case isMessage:
-		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: " + err.Error()}
+	case errors.Is(err, worker.ErrMessage):
+		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: err.Error()}
 	case ctx.Err() == context.Canceled && outcome != wire.NotRun: // nobody waits, or the node closes
 		return &wire.Error{Code: wire.Closed, Outcome: wire.Unknown, Text: "interrupted before the source had ended; ask again if it may run twice: " + err.Error()}
 	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:

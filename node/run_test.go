@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -25,8 +26,8 @@ func TestRunContext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := &runContext{deadline: time.Now().Add(time.Second), trace: traceparent}
 			look(c)
-			if d, ok := c.Deadline(); !ok || time.Until(d) != time.Second || c.Err() != nil || TraceOf(c) != traceparent || c.Value("another key") != nil {
-				t.Errorf("%s: deadline %v, err %v, trace %q", name, d, c.Err(), TraceOf(c))
+			if d, ok := c.Deadline(); !ok || time.Until(d) != time.Second || c.Err() != nil || worker.TraceOf(c) != traceparent || c.Value("another key") != nil {
+				t.Errorf("%s: deadline %v, err %v, trace %q", name, d, c.Err(), worker.TraceOf(c))
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
@@ -89,20 +90,20 @@ func TestFailureOutcome(t *testing.T) {
 		err  error
 		want wire.Error
 	}{
-		"plain":                  {t.Context(), cause, wire.Error{Code: wire.SourceFailed, Outcome: Ran, Text: "refused"}},
-		"not begun":              {t.Context(), NotBegun(cause), wire.Error{Code: wire.SourceFailed, Outcome: NotRun, Text: "refused"}},
-		"may have run":           {t.Context(), MayHaveRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: Unknown, Text: "refused"}},
-		"wrapped":                {t.Context(), fmt.Errorf("x: %w", NotBegun(cause)), wire.Error{Code: wire.SourceFailed, Outcome: NotRun, Text: "x: refused"}},
-		"too long":               {over, cause, wire.Error{Code: wire.DeadlineExceeded, Outcome: Ran, Text: "the source took too long: refused"}},
-		"too long, may have run": {over, MayHaveRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: Unknown, Text: "the source took too long: refused"}},
-		"too long, not begun":    {over, NotBegun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun, Text: "the source did not begin in time: refused"}},
-		"message":                {over, messageError{cause}, wire.Error{Code: wire.BadRequest, Outcome: NotRun, Text: "the message: refused"}},
+		"plain":                  {t.Context(), cause, wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: "refused"}},
+		"not begun":              {t.Context(), worker.NotRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: wire.NotRun, Text: "refused"}},
+		"may have run":           {t.Context(), worker.MayHaveRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: wire.Unknown, Text: "refused"}},
+		"wrapped":                {t.Context(), fmt.Errorf("x: %w", worker.NotRun(cause)), wire.Error{Code: wire.SourceFailed, Outcome: wire.NotRun, Text: "x: refused"}},
+		"too long":               {over, cause, wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: refused"}},
+		"too long, may have run": {over, worker.MayHaveRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, Text: "the source took too long: refused"}},
+		"too long, not begun":    {over, worker.NotRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun, Text: "the source did not begin in time: refused"}},
+		"message":                {over, fmt.Errorf("%w: %w", worker.ErrMessage, cause), wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: refused"}},
 	} {
 		if got := failureOf(c.ctx, c.err); !reflect.DeepEqual(*got, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	if !errors.Is(NotBegun(cause), cause) || !errors.Is(MayHaveRun(cause), cause) {
+	if !errors.Is(worker.NotRun(cause), cause) || !errors.Is(worker.MayHaveRun(cause), cause) {
 		t.Error("the marks hide their causes")
 	}
 }
@@ -117,18 +118,18 @@ func countRunners() int {
 // TestRunners has many sources run at once, and some end their goroutines: a few goroutines are kept, and used again.
 func TestRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{Source: func(_ context.Context, id ID) (Value, error) {
+		r := testRegistry(worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
 			time.Sleep(time.Second)
-			if id.num%10 == 0 {
+			if num(id)%10 == 0 {
 				runtime.Goexit()
 			}
-			return IntValue(id.num), nil
+			return worker.IntValue(num(id)), nil
 		}, TTL: time.Minute}, "1@h", 1000)
 		for round := range int64(3) {
 			var wg sync.WaitGroup
 			for i := range int64(100) {
 				wg.Go(func() {
-					_, err := r.request(t.Context(), IntID(1000*round+i))
+					_, err := r.request(t.Context(), worker.IntID(1000*round+i))
 					if (err != nil) != (i%10 == 0) {
 						t.Errorf("id %d: %v", i, err)
 					}
@@ -141,7 +142,7 @@ func TestRunners(t *testing.T) {
 			}
 		}
 		for i := range int64(100) { // one after the other
-			if _, err := r.request(t.Context(), IntID(5001+10*i)); err != nil {
+			if _, err := r.request(t.Context(), worker.IntID(5001+10*i)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -155,15 +156,15 @@ func TestRunners(t *testing.T) {
 func TestInline(t *testing.T) {
 	var r *registry
 	runs := 0
-	r = testRegistry(Kind{Inline: true, TTL: time.Hour, Source: func(_ context.Context, id ID) (Value, error) {
+	r = testRegistry(worker.Kind{Inline: true, TTL: time.Hour, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
 		runs++
-		if id == IntID(13) {
+		if id == worker.IntID(13) {
 			panic("13")
 		}
-		for id == IntID(7) && r.room.waiting.Load() == 0 { // until another one waits for it
+		for id == worker.IntID(7) && r.room.waiting.Load() == 0 { // until another one waits for it
 			time.Sleep(time.Millisecond)
 		}
-		if id == IntID(8) && runs == 2 {
+		if id == worker.IntID(8) && runs == 2 {
 			for r.room.waiting.Load() == 0 {
 				time.Sleep(time.Millisecond)
 			}
@@ -171,13 +172,13 @@ func TestInline(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		return IntValue(int64(runs)), nil
+		return worker.IntValue(int64(runs)), nil
 	}}, "1@h", 100)
 	defer r.close(context.Background())
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			if reply, err := r.request(t.Context(), IntID(7)); err != nil || reply.Value != IntValue(1) {
+			if reply, err := r.request(t.Context(), worker.IntID(7)); err != nil || reply.Value != worker.IntValue(1) {
 				t.Errorf("a run with two who wait: %v, %v", reply.Value, err)
 			}
 		})
@@ -187,7 +188,7 @@ func TestInline(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			if reply, err := r.request(ctx, IntID(8)); err == nil && (reply.Cached || reply.Value != IntValue(2)) {
+			if reply, err := r.request(ctx, worker.IntID(8)); err == nil && (reply.Cached || reply.Value != worker.IntValue(2)) {
 				t.Errorf("a run that somebody else does not wait for: %+v", reply)
 			} else if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
@@ -195,11 +196,11 @@ func TestInline(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if reply, err := r.request(t.Context(), IntID(8)); err != nil || !reply.Cached || reply.Value != IntValue(2) {
+	if reply, err := r.request(t.Context(), worker.IntID(8)); err != nil || !reply.Cached || reply.Value != worker.IntValue(2) {
 		t.Errorf("after a run that somebody else did not wait for: %+v, %v", reply, err)
 	}
 	for range 2 {
-		if _, err := r.request(t.Context(), IntID(13)); !errors.Is(err, wire.Panicked) {
+		if _, err := r.request(t.Context(), worker.IntID(13)); !errors.Is(err, wire.Panicked) {
 			t.Errorf("a panic: %v, want %v", err, wire.Panicked)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 const million = 1_000_000
@@ -14,7 +16,7 @@ const million = 1_000_000
 func fill(b *testing.B, r *registry, n int) {
 	b.Helper()
 	for i := range int64(n) {
-		if _, err := r.request(context.Background(), IntID(i)); err != nil {
+		if _, err := r.request(context.Background(), worker.IntID(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -28,12 +30,14 @@ func heapInUse() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-func constant(context.Context, ID) (Value, error) { return BytesValue("constant"), nil }
+func constant(context.Context, worker.ID) (worker.Value, error) {
+	return worker.BytesValue("constant"), nil
+}
 
 // BenchmarkLiveWorkers measures what a million live workers take.
 func BenchmarkLiveWorkers(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
 		before, goroutines := heapInUse(), runtime.NumGoroutine()
 		fill(b, r, million)
 		b.ReportMetric(float64(heapInUse()-before)/million, "B/worker")
@@ -45,12 +49,12 @@ func BenchmarkLiveWorkers(b *testing.B) {
 // BenchmarkRequestDuringExpiry measures requests while 100,000 of a million workers expire, and without that.
 func BenchmarkRequestDuringExpiry(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
 		fill(b, r, million)
 		quiet := p99(r, 300*time.Millisecond)
-		r.set(Kind{TTL: 2 * time.Second, Source: constant})
+		r.set(worker.Kind{TTL: 2 * time.Second, Source: constant})
 		for i := range int64(100_000) {
-			if _, err := r.request(context.Background(), IntID(million+i)); err != nil {
+			if _, err := r.request(context.Background(), worker.IntID(million+i)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -74,16 +78,16 @@ func BenchmarkRequestDuringExpiry(b *testing.B) {
 // live. It looks every millisecond or so.
 func BenchmarkExpiryLateness(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(Kind{TTL: time.Hour, Source: constant, Inline: true}, "1@h", 100)
+		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant, Inline: true}, "1@h", 100)
 		fill(b, r, million)
-		r.set(Kind{TTL: 2 * time.Second, TTLJitter: 0.5, Source: constant, Inline: true})
+		r.set(worker.Kind{TTL: 2 * time.Second, TTLJitter: 0.5, Source: constant, Inline: true})
 		const count = 100_000
 		var due []time.Duration
 		for i := range int64(count) {
-			if _, err := r.request(context.Background(), IntID(million+i)); err != nil {
+			if _, err := r.request(context.Background(), worker.IntID(million+i)); err != nil {
 				b.Fatal(err)
 			}
-			due = append(due, r.shard(IntID(million+i)).workers.get(IntID(million+i)).expires)
+			due = append(due, r.shard(worker.IntID(million+i)).workers.get(worker.IntID(million+i)).expires)
 		}
 		slices.Sort(due)
 		var late []time.Duration
@@ -105,7 +109,7 @@ func p99(r *registry, d time.Duration) time.Duration {
 	var took []time.Duration
 	for begin := time.Now(); time.Since(begin) < d; {
 		start := time.Now()
-		if _, err := r.request(context.Background(), IntID(int64(len(took)*7919%million))); err != nil {
+		if _, err := r.request(context.Background(), worker.IntID(int64(len(took)*7919%million))); err != nil {
 			panic(err)
 		}
 		took = append(took, time.Since(start))

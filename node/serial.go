@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -18,7 +19,7 @@ func (r *registry) post(c *waiter, now time.Duration) {
 	err := r.postLocked(s, c, now)
 	s.mu.Unlock()
 	if err != nil {
-		c.done(Reply{}, err)
+		c.done(worker.Reply{}, err)
 	}
 }
 
@@ -26,21 +27,21 @@ func (r *registry) postLocked(s *shard, c *waiter, now time.Duration) *wire.Erro
 	w := s.workers.get(c.id)
 	switch {
 	case c.canceled:
-		return &wire.Error{Code: wire.Canceled, Outcome: NotRun}
+		return &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun}
 	case s.closed:
-		return &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.deadline <= now:
-		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}
+		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	case w != nil && w.mail.waiting >= w.kind.Queue:
-		return wire.Errorf(wire.Overloaded, NotRun, "%d calls wait for id %s", w.mail.waiting, c.id)
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.mail.waiting, c.id)
 	case r.room.waiting.Load() >= r.room.size:
-		return wire.Errorf(wire.Overloaded, NotRun, "%d calls wait on this node", r.room.size)
-	case r.room.bytes.Load()+int64(len(c.message.data)) > maxMessages:
-		return wire.Errorf(wire.Overloaded, NotRun, "%d bytes of messages wait on this node", int64(maxMessages))
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
+	case r.room.bytes.Load()+int64(c.message.Len()) > maxMessages:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages wait on this node", int64(maxMessages))
 	}
 	r.room.enter(c)
 	if w == nil {
-		w = &worker{id: c.id, kind: r.kind.Load(), started: now, mail: &mailbox{}}
+		w = &entry{id: c.id, kind: r.kind.Load(), started: now, mail: &mailbox{}}
 		s.workers.put(w)
 	}
 	w.mail.add(w, c)
@@ -49,7 +50,7 @@ func (r *registry) postLocked(s *shard, c *waiter, now time.Duration) *wire.Erro
 }
 
 // serveLocked sees to it that a goroutine serves w.
-func (r *registry) serveLocked(s *shard, w *worker) {
+func (r *registry) serveLocked(s *shard, w *entry) {
 	if w.mail.busy || s.held {
 		return
 	}
@@ -59,7 +60,7 @@ func (r *registry) serveLocked(s *shard, w *worker) {
 }
 
 // endLocked has the server of w end as soon as it does nothing else.
-func (r *registry) endLocked(s *shard, w *worker, why EndReason) {
+func (r *registry) endLocked(s *shard, w *entry, why worker.EndReason) {
 	if m := w.mail; !m.ending {
 		m.ending, m.why = true, why
 	}
@@ -67,7 +68,7 @@ func (r *registry) endLocked(s *shard, w *worker, why EndReason) {
 }
 
 // serve does what there is to do for w, until it can rest.
-func (r *registry) serve(s *shard, w *worker) {
+func (r *registry) serve(s *shard, w *entry) {
 	rests, turn := false, false // turn: it is this one's turn to run a message
 	defer func() {
 		if turn {
@@ -98,13 +99,13 @@ func (r *registry) serve(s *shard, w *worker) {
 }
 
 // refuseLocked takes out the messages that shall not run, and why they do not.
-func (r *registry) refuseLocked(s *shard, w *worker) (refused []*waiter, why *wire.Error) {
+func (r *registry) refuseLocked(s *shard, w *entry) (refused []*waiter, why *wire.Error) {
 	m := w.mail
 	if w.moved {
 		return m.takeAll(), r.elsewhere(w.id)
 	}
 	if r.ctx.Err() != nil { // the registry has waited for long enough
-		return m.takeAll(), &wire.Error{Code: wire.Closed, Outcome: NotRun}
+		return m.takeAll(), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	for len(m.queue) > 0 && (m.queue[0] == nil || m.queue[0].deadline <= m.began) {
 		if m.queue[0] != nil {
@@ -114,19 +115,19 @@ func (r *registry) refuseLocked(s *shard, w *worker) (refused []*waiter, why *wi
 		m.queue = m.queue[1:]
 		m.first++
 	}
-	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}
+	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 }
 
 // refuse answers waiters that have been taken out, with why.
 func (r *registry) refuse(list []*waiter, why *wire.Error) {
 	for _, c := range list {
 		r.room.leave(c)
-		c.done(Reply{}, why)
+		c.done(worker.Reply{}, why)
 	}
 }
 
 // stepLocked returns what to do next for w, or nil if it rests.
-func (r *registry) stepLocked(s *shard, w *worker, turn *bool) func() {
+func (r *registry) stepLocked(s *shard, w *entry, turn *bool) func() {
 	m := w.mail
 	m.turn = nil
 	if m.server != nil {
@@ -155,7 +156,7 @@ func (r *registry) stepLocked(s *shard, w *worker, turn *bool) func() {
 	m.current, c.worker = c, w
 	message, trace := c.message, c.trace // c is the server's only for as long as it is m.current
 	why := cause{chain: c.chain, of: key{r.name, w.id}, deadline: r.when(c.deadline)}
-	ctx, cancel := context.WithTimeout(withCause(WithTrace(r.ctx, c.trace), why), w.kind.Timeout)
+	ctx, cancel := context.WithTimeout(withCause(worker.WithTrace(r.ctx, c.trace), why), w.kind.Timeout)
 	m.cancel = cancel
 	return func() {
 		defer func() {
@@ -168,22 +169,22 @@ func (r *registry) stepLocked(s *shard, w *worker, turn *bool) func() {
 }
 
 // endsLocked reports whether the server of w shall end now, and why.
-func (r *registry) endsLocked(s *shard, w *worker) (why EndReason, ends bool) {
+func (r *registry) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bool) {
 	switch m := w.mail; {
 	case m.ending:
 		return m.why, true
 	case w.moved:
-		return Moved, true
+		return worker.Moved, true
 	case s.held || s.closed && m.waiting == 0:
-		return Closing, true
+		return worker.Closing, true
 	case w.expires <= m.began:
-		return Expired, true
+		return worker.Expired, true
 	}
 	return 0, false
 }
 
 // restLocked leaves w without a goroutine: waiting for its time to end, or for its place to be settled, or gone.
-func (r *registry) restLocked(s *shard, w *worker) {
+func (r *registry) restLocked(s *shard, w *entry) {
 	m := w.mail
 	m.busy = false
 	s.endRunLocked(w)
@@ -196,7 +197,7 @@ func (r *registry) restLocked(s *shard, w *worker) {
 }
 
 // claimFor makes sure that no other node has a server of w's id. Those who wait learn if that fails.
-func (r *registry) claimFor(s *shard, w *worker) {
+func (r *registry) claimFor(s *shard, w *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 	defer cancel()
 	s.mu.Lock()
@@ -218,11 +219,11 @@ func (r *registry) claimFor(s *shard, w *worker) {
 }
 
 // deliver gives the server of w a message. It makes the server if there is none.
-func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter, message Value, trace string) {
+func (r *registry) deliver(ctx context.Context, s *shard, w *entry, c *waiter, message worker.Value, trace string) {
 	m := w.mail
 	had := m.server != nil
 	made := had
-	r.protect(ctx, func(ctx context.Context, id ID) (v Value, err error) {
+	r.protect(ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
 		if !made {
 			m.server, err = w.kind.Serial(ctx, id)
 			if made = err == nil && m.server != nil; !made {
@@ -230,7 +231,7 @@ func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter, 
 			}
 		}
 		return m.server.Call(ctx, message)
-	}, w.id, func(v Value, err *wire.Error) {
+	}, w.id, func(v worker.Value, err *wire.Error) {
 		if !made {
 			m.server = nil
 			err = notMade(err)
@@ -242,15 +243,15 @@ func (r *registry) deliver(ctx context.Context, s *shard, w *worker, c *waiter, 
 // notMade is the error of a message for which no server could be made.
 func notMade(err *wire.Error) *wire.Error {
 	if err == nil {
-		return wire.Errorf(wire.SourceFailed, NotRun, "the factory made no server")
+		return wire.Errorf(wire.SourceFailed, wire.NotRun, "the factory made no server")
 	}
 	e := *err
-	e.Outcome = NotRun
+	e.Outcome = wire.NotRun
 	return &e
 }
 
 // answered ends the run of a message, the first one of a server or another one.
-func (r *registry) answered(s *shard, w *worker, c *waiter, trace string, v Value, err *wire.Error, first bool) {
+func (r *registry) answered(s *shard, w *entry, c *waiter, trace string, v worker.Value, err *wire.Error, first bool) {
 	m := w.mail
 	s.mu.Lock()
 	now := r.now()
@@ -264,14 +265,14 @@ func (r *registry) answered(s *shard, w *worker, c *waiter, trace string, v Valu
 	w.hitLocked()
 	s.answers++
 	if err != nil && err.Code == wire.Panicked && m.server != nil {
-		m.ending, m.why = true, Crashed
+		m.ending, m.why = true, worker.Crashed
 	}
 	waits := m.current == c
 	m.current, m.cancel = nil, nil
 	if waits {
 		c.worker = nil
 	}
-	reply := Reply{Value: v, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	reply := worker.Reply{Value: v, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	r.tally.noteRun(took, err)
 	r.logRun(w.id, trace, took, err)
@@ -280,24 +281,24 @@ func (r *registry) answered(s *shard, w *worker, c *waiter, trace string, v Valu
 	}
 	r.room.leave(c)
 	if err != nil {
-		c.done(Reply{}, err)
+		c.done(worker.Reply{}, err)
 	} else {
 		c.done(reply, nil)
 	}
 }
 
 // terminate ends the server of w. What waits is for the next one.
-func (r *registry) terminate(s *shard, w *worker, why EndReason) {
-	if t, ok := w.mail.server.(Terminator); ok {
+func (r *registry) terminate(s *shard, w *entry, why worker.EndReason) {
+	if t, ok := w.mail.server.(worker.Terminator); ok {
 		ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 		defer cancel()
 		s.mu.Lock()
 		w.mail.cancel = cancel
 		s.mu.Unlock()
-		r.protect(ctx, func(ctx context.Context, _ ID) (Value, error) {
+		r.protect(ctx, func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			t.Terminate(ctx, why)
-			return Value{}, nil
-		}, w.id, func(_ Value, err *wire.Error) {
+			return worker.Value{}, nil
+		}, w.id, func(_ worker.Value, err *wire.Error) {
 			if err != nil {
 				r.log.Warn("a server did not end well", "kind", r.name, "id", w.id.String(), "why", err.Text)
 			}
@@ -308,18 +309,18 @@ func (r *registry) terminate(s *shard, w *worker, why EndReason) {
 	r.terminated(s, w, why)
 }
 
-func (r *registry) terminated(s *shard, w *worker, why EndReason) {
+func (r *registry) terminated(s *shard, w *entry, why worker.EndReason) {
 	s.mu.Lock()
 	w.mail.server, w.mail.cancel, w.mail.ending, w.hits = nil, nil, false, 0
 	w.kind = r.kind.Load()
-	if why == Expired {
+	if why == worker.Expired {
 		s.expired++
 	}
 	s.mu.Unlock()
 }
 
 // has reports whether a server of id lives here, or is about to.
-func (r *registry) has(id ID) bool {
+func (r *registry) has(id worker.ID) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()

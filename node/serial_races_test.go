@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -20,7 +21,7 @@ type watched struct {
 	d                time.Duration
 }
 
-func (s watched) Call(ctx context.Context, m Value) (Value, error) {
+func (s watched) Call(ctx context.Context, m worker.Value) (worker.Value, error) {
 	if s.running.Add(1) > 1 {
 		s.overlap.Add(1)
 	}
@@ -31,14 +32,14 @@ func (s watched) Call(ctx context.Context, m Value) (Value, error) {
 
 // TestSerialRefusedCallersGiveUp has many callers whose time is up just as the server comes to them.
 func TestSerialRefusedCallersGiveUp(t *testing.T) {
-	r := testRegistry(Kind{Serial: func(context.Context, ID) (Server, error) {
+	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{new(atomic.Int32), new(atomic.Int32), time.Millisecond}, nil
 	}}, "1@h", 10_000)
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		var wg sync.WaitGroup
 		for range 500 {
-			wg.Go(func() { _, _ = r.await(ctx, IntID(7), Value{}, r.now()) })
+			wg.Go(func() { _, _ = r.await(ctx, worker.IntID(7), worker.Value{}, r.now()) })
 		}
 		wg.Wait()
 		cancel()
@@ -53,11 +54,11 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 
 // TestSerialRefusedThenWithdrawn is the same without luck: a caller gives up after it was taken out, and before it is told.
 func TestSerialRefusedThenWithdrawn(t *testing.T) {
-	r := testRegistry(Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }}, "1@h", 100)
-	s := r.shard(IntID(7))
-	w := &worker{id: IntID(7), kind: r.kind.Load(), mail: &mailbox{busy: true}}
+	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
+	s := r.shard(worker.IntID(7))
+	w := &entry{id: worker.IntID(7), kind: r.kind.Load(), mail: &mailbox{busy: true}}
 	told := 0
-	c := &waiter{id: IntID(7), done: func(Reply, error) { told++ }}
+	c := &waiter{id: worker.IntID(7), done: func(worker.Reply, error) { told++ }}
 	r.room.enter(c)
 	w.mail.add(w, c)
 	s.mu.Lock()
@@ -73,9 +74,9 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 // TestSerialCallerUsedAgain has a caller give up while the server of its id is made, and call for another id, with the same waiter.
 func TestSerialCallerUsedAgain(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the pool gives back what it was given last
-	free := map[ID]chan struct{}{IntID(1): make(chan struct{}), IntID(2): make(chan struct{})}
-	making, got := make(chan ID, 2), make(chan string, 10)
-	r := testRegistry(Kind{TTL: time.Hour, Serial: func(_ context.Context, id ID) (Server, error) {
+	free := map[worker.ID]chan struct{}{worker.IntID(1): make(chan struct{}), worker.IntID(2): make(chan struct{})}
+	making, got := make(chan worker.ID, 2), make(chan string, 10)
+	r := testRegistry(worker.Kind{TTL: time.Hour, Serial: func(_ context.Context, id worker.ID) (worker.Server, error) {
 		making <- id
 		<-free[id]
 		return noting{id, got}, nil
@@ -84,19 +85,19 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	done := make(chan error, 2)
 	call := func(ctx context.Context, id int64, message string) {
 		go func() {
-			_, err := r.await(ctx, IntID(id), BytesValue(message), r.now())
+			_, err := r.await(ctx, worker.IntID(id), worker.BytesValue(message), r.now())
 			done <- err
 		}()
 		<-making
 	}
 	call(ctx, 1, "pay 1 from account 1")
 	cancel()
-	if err := <-done; OutcomeOf(err) != Unknown {
+	if err := <-done; OutcomeOf(err) != worker.OutcomeUnknown {
 		t.Error(err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	call(ctx, 2, "pay 1000 from account 2")
-	close(free[IntID(1)])
+	close(free[worker.IntID(1)])
 	if s := <-got; s != "1 got pay 1 from account 1" {
 		t.Errorf("server %s", s)
 	}
@@ -104,7 +105,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	close(free[IntID(2)])
+	close(free[worker.IntID(2)])
 	if s := <-got; s != "2 got pay 1000 from account 2" {
 		t.Errorf("server %s", s)
 	}
@@ -114,11 +115,11 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 }
 
 type noting struct {
-	id  ID
+	id  worker.ID
 	got chan string
 }
 
-func (s noting) Call(_ context.Context, m Value) (Value, error) {
+func (s noting) Call(_ context.Context, m worker.Value) (worker.Value, error) {
 	s.got <- s.id.String() + " got " + m.String()
 	return m, nil
 }
@@ -126,23 +127,23 @@ func (s noting) Call(_ context.Context, m Value) (Value, error) {
 // TestSerialQueueOfThoseWhoGaveUp has a great many callers give up while a message runs: they leave nothing behind, and those who
 // stay are answered in their order.
 func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
 		want := "sleep 1m."
-		r.enqueue(&waiter{id: IntID(7), message: BytesValue("sleep 1m"), deadline: r.now() + time.Hour, done: func(Reply, error) {}}, r.now())
+		r.enqueue(&waiter{id: worker.IntID(7), message: worker.BytesValue("sleep 1m"), deadline: r.now() + time.Hour, done: func(worker.Reply, error) {}}, r.now())
 		synctest.Wait()
 		for i := range 10_000 {
-			c := &waiter{id: IntID(7), deadline: r.now() + time.Hour, done: func(Reply, error) {}}
+			c := &waiter{id: worker.IntID(7), deadline: r.now() + time.Hour, done: func(worker.Reply, error) {}}
 			r.enqueue(c, r.now())
 			if i%1000 == 500 {
 				message := strings.Repeat("x", i)
 				want += message + "."
-				r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(Reply, error) {}}, r.now())
+				r.enqueue(&waiter{id: worker.IntID(7), message: worker.BytesValue(message), deadline: r.now() + time.Hour, done: func(worker.Reply, error) {}}, r.now())
 			}
 			r.withdraw(c, context.Canceled)
 		}
-		s := r.shard(IntID(7))
+		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
-		if n := len(s.workers.get(IntID(7)).mail.queue); n > 100 {
+		if n := len(s.workers.get(worker.IntID(7)).mail.queue); n > 100 {
 			t.Errorf("the queue has %d places for 10 who wait", n)
 		}
 		s.mu.Unlock()
@@ -154,16 +155,16 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 // TestSerialCloseWhileClaiming closes a registry that waits for the others.
 func TestSerialCloseWhileClaiming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }, Timeout: time.Hour}, "1@h", 100)
+		r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, Timeout: time.Hour}, "1@h", 100)
 		claims := 0
-		r.claim = func(ctx context.Context, _ ID) *wire.Error {
+		r.claim = func(ctx context.Context, _ worker.ID) *wire.Error {
 			claims++
 			<-ctx.Done()
-			return endError(ctx.Err(), NotRun)
+			return endError(ctx.Err(), wire.NotRun)
 		}
 		done := make(chan error, 1)
 		go func() {
-			_, err := r.await(t.Context(), IntID(7), Value{}, r.now())
+			_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.now())
 			done <- err
 		}()
 		synctest.Wait()
@@ -172,7 +173,7 @@ func TestSerialCloseWhileClaiming(t *testing.T) {
 		if err := r.close(ctx); err != nil || claims != 1 {
 			t.Errorf("close: %v, after %d claims", err, claims)
 		}
-		if err := <-done; OutcomeOf(err) != NotRun {
+		if err := <-done; OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Error(err)
 		}
 	})
@@ -181,7 +182,7 @@ func TestSerialCloseWhileClaiming(t *testing.T) {
 // TestSerialLeavesInTime closes a node while a call takes longer than that may: it is cancelled before the others are told.
 func TestSerialLeavesInTime(t *testing.T) {
 	var running, overlap atomic.Int32
-	nodes := startCluster(t, 2, Kind{Timeout: time.Minute, Serial: func(context.Context, ID) (Server, error) {
+	nodes := startCluster(t, 2, worker.Kind{Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{&running, &overlap, 3 * time.Second}, nil
 	}})
 	done := make(chan error, 2)
@@ -189,7 +190,7 @@ func TestSerialLeavesInTime(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			_, err := nodes[0].Family("").Call(ctx, IntID(1), Value{})
+			_, err := nodes[0].Family("").Call(ctx, worker.IntID(1), worker.Value{})
 			done <- err
 		}()
 		await(t, func() error {
@@ -218,12 +219,12 @@ func TestSerialLeavesInTime(t *testing.T) {
 func TestKindComesBack(t *testing.T) {
 	var running, overlap atomic.Int32
 	w := watched{&running, &overlap, 300 * time.Millisecond}
-	serial := Kind{Serial: func(context.Context, ID) (Server, error) { return w, nil }}
-	values := Kind{Source: func(ctx context.Context, _ ID) (Value, error) { return w.Call(ctx, Value{}) }}
-	for name, kinds := range map[string][]Kind{
+	serial := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return w, nil }}
+	values := worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return w.Call(ctx, worker.Value{}) }}
+	for name, kinds := range map[string][]worker.Kind{
 		"serial": {serial, serial}, "values": {values, values}, "values, then serial": {values, serial}, "serial, then values": {serial, values},
 	} {
-		n := startNode(t, "1@"+testHost(), Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Kind{})
 		var wg sync.WaitGroup
 		for i, k := range kinds {
 			if i > 0 && (k.Serial == nil) == (kinds[i-1].Serial == nil) {
@@ -231,15 +232,15 @@ func TestKindComesBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := n.SetKinds(map[string]Kind{"a": k}); err != nil {
+			if err := n.SetKinds(map[string]worker.Kind{"a": k}); err != nil {
 				t.Fatal(err)
 			}
 			wg.Go(func() {
 				var err error
 				if k.Serial != nil {
-					_, err = n.Family("a").Call(t.Context(), IntID(7), Value{})
+					_, err = n.Family("a").Call(t.Context(), worker.IntID(7), worker.Value{})
 				} else {
-					_, err = n.Family("a").Request(t.Context(), IntID(7))
+					_, err = n.Family("a").Request(t.Context(), worker.IntID(7))
 				}
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -265,16 +266,18 @@ func TestKindComesBack(t *testing.T) {
 
 // TestRefreshLeavesNothing loads a large value again and again, which lives for long.
 func TestRefreshLeavesNothing(t *testing.T) {
-	large := func(context.Context, ID) (Value, error) { return BytesValue(strings.Repeat("x", 1<<20)), nil }
-	r := testRegistry(Kind{Source: large, TTL: 24 * time.Hour}, "1@h", 100)
+	large := func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.BytesValue(strings.Repeat("x", 1<<20)), nil
+	}
+	r := testRegistry(worker.Kind{Source: large, TTL: 24 * time.Hour}, "1@h", 100)
 	before := heapInUse()
 	for range 500 {
-		r.invalidate(IntID(7))
-		if _, err := r.request(t.Context(), IntID(7)); err != nil {
+		r.invalidate(worker.IntID(7))
+		if _, err := r.request(t.Context(), worker.IntID(7)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(r.shard(IntID(7)).expiry); n > 100 {
+	if n := len(r.shard(worker.IntID(7)).expiry); n > 100 {
 		t.Errorf("the heap has %d entries for one worker", n)
 	}
 	if grown := int64(heapInUse()) - int64(before); grown > 20<<20 {

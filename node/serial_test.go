@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -39,11 +40,11 @@ func (d *diary) take() string {
 // A scribe is a server that appends its messages to what it holds. Some have it do something else.
 type scribe struct {
 	diary *diary
-	id    ID
+	id    worker.ID
 	held  string
 }
 
-func (d *diary) start(_ context.Context, id ID) (*scribe, error) {
+func (d *diary) start(_ context.Context, id worker.ID) (*scribe, error) {
 	d.note("start %s", id)
 	if id.String() == "none" {
 		return nil, errors.New("no such tenant")
@@ -76,36 +77,38 @@ func (s *scribe) Call(ctx context.Context, message string) (string, error) {
 	return s.held, nil
 }
 
-func (s *scribe) Terminate(_ context.Context, why EndReason) { s.diary.note("end %s %s", s.id, why) }
+func (s *scribe) Terminate(_ context.Context, why worker.EndReason) {
+	s.diary.note("end %s %s", s.id, why)
+}
 
 // inSerialBubble is inBubble for a serial kind, whose servers are scribes.
-func inSerialBubble(t *testing.T, kind Kind, test func(t *testing.T, r *registry, d *diary)) {
+func inSerialBubble(t *testing.T, kind worker.Kind, test func(t *testing.T, r *registry, d *diary)) {
 	t.Helper()
 	d := &diary{}
-	kind.Serial = Serve(d.start)
+	kind.Serial = worker.Serve(d.start)
 	inBubble(t, kind, func(t *testing.T, r *registry) { test(t, r, d) })
 }
 
 // tell sends a message and checks the answer.
 func tell(t *testing.T, r *registry, id, message, want string) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), BytesValue(message), r.now())
+	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.now())
 	if err != nil || reply.Value.String() != want || reply.Node != "1@h" || reply.Cached {
 		t.Errorf("call(%s, %q) = %+v, %v; want %q", id, message, reply, err, want)
 	}
 }
 
 // tellFails sends a message that fails.
-func tellFails(t *testing.T, r *registry, id, message string, want error, outcome Outcome) {
+func tellFails(t *testing.T, r *registry, id, message string, want error, outcome wire.Outcome) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), BytesValue(message), r.now())
-	if !errors.Is(err, want) || OutcomeOf(err) != outcome {
+	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.now())
+	if !errors.Is(err, want) || OutcomeOf(err) != worker.Outcome(outcome) {
 		t.Errorf("call(%s, %q) = %+v, %v (%v); want %v (%v)", id, message, reply, err, OutcomeOf(err), want, outcome)
 	}
 }
 
-func mustID(s string) ID {
-	id, err := ParseID(s)
+func mustID(s string) worker.ID {
+	id, err := worker.ParseID(s)
 	if err != nil {
 		panic(err)
 	}
@@ -121,7 +124,7 @@ func (d *diary) expect(t *testing.T, want string) {
 }
 
 func TestSerialExpiry(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: 5 * time.Second}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: 5 * time.Second}, func(t *testing.T, r *registry, d *diary) {
 		tell(t, r, "7", "a", "a.")
 		time.Sleep(4 * time.Second)
 		tell(t, r, "7", "b", "a.b.")
@@ -140,7 +143,7 @@ func TestSerialExpiry(t *testing.T) {
 
 // TestSerialExpiresWhileBusy has a server's time end while a message runs and another one waits: that is for the next server.
 func TestSerialExpiresWhileBusy(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Second}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Second}, func(t *testing.T, r *registry, d *diary) {
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 2s", "sleep 2s.") })
 		synctest.Wait()
@@ -151,7 +154,7 @@ func TestSerialExpiresWhileBusy(t *testing.T) {
 }
 
 func TestSerialExpiryFromUse(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *registry, d *diary) {
 		want := ""
 		for range 10 {
 			want += "a."
@@ -162,7 +165,7 @@ func TestSerialExpiryFromUse(t *testing.T) {
 			want += "a."
 			tell(t, r, "7", "a", want)
 		}
-		s := r.shard(IntID(7))
+		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
 		if n := len(s.expiry); n != 1 {
 			t.Errorf("the worker is %d times in the heap", n)
@@ -175,7 +178,7 @@ func TestSerialExpiryFromUse(t *testing.T) {
 
 // TestSerialOrder has many callers at once: messages run one after the other, in order, and share one server.
 func TestSerialOrder(t *testing.T) {
-	inSerialBubble(t, Kind{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
 		var wg sync.WaitGroup
 		want := "sleep 10ms."
 		wg.Go(func() { tell(t, r, "7", "sleep 10ms", "sleep 10ms.") })
@@ -193,22 +196,22 @@ func TestSerialOrder(t *testing.T) {
 }
 
 func TestSerialErrors(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: 3 * time.Second}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: 3 * time.Second}, func(t *testing.T, r *registry, d *diary) {
 		tell(t, r, "7", "a", "a.")
-		tellFails(t, r, "7", "fail", ErrSource, Ran)
+		tellFails(t, r, "7", "fail", ErrSource, wire.Ran)
 		tell(t, r, "7", "b", "a.b.") // an error is an answer
 		d.expect(t, "start 7")
-		tellFails(t, r, "7", "panic oops", ErrPanic, Ran)
+		tellFails(t, r, "7", "panic oops", ErrPanic, wire.Ran)
 		d.expect(t, "end 7 crashed")
 		tell(t, r, "7", "c", "c.")
-		tellFails(t, r, "7", "exit", ErrPanic, Ran)
+		tellFails(t, r, "7", "exit", ErrPanic, wire.Ran)
 		tell(t, r, "7", "d", "d.")
 		d.expect(t, "start 7; end 7 crashed; start 7")
-		tellFails(t, r, "7", "sleep 4s", context.DeadlineExceeded, Ran)
+		tellFails(t, r, "7", "sleep 4s", context.DeadlineExceeded, wire.Ran)
 		tell(t, r, "7", "e", "d.e.")
 		d.expect(t, "context deadline exceeded")
-		tellFails(t, r, "none", "a", ErrSource, NotRun)
-		tellFails(t, r, "none", "a", ErrSource, NotRun)
+		tellFails(t, r, "none", "a", ErrSource, wire.NotRun)
+		tellFails(t, r, "none", "a", ErrSource, wire.NotRun)
 		d.expect(t, "start none; start none")
 		if n := r.live(); n != 1 {
 			t.Errorf("%d workers, want that of 7", n)
@@ -218,13 +221,13 @@ func TestSerialErrors(t *testing.T) {
 
 // TestSerialGiveUp has callers give up: one whose message waits, one whose message runs.
 func TestSerialGiveUp(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
 		call := func(message string, after time.Duration) chan error {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(after, cancel)
 			done := make(chan error, 1)
 			go func() {
-				_, err := r.await(ctx, IntID(7), BytesValue(message), r.now())
+				_, err := r.await(ctx, worker.IntID(7), worker.BytesValue(message), r.now())
 				done <- err
 			}()
 			synctest.Wait()
@@ -235,8 +238,8 @@ func TestSerialGiveUp(t *testing.T) {
 		third := call("third", time.Hour)
 		for _, c := range []struct {
 			done    chan error
-			outcome Outcome
-		}{{second, NotRun}, {first, Unknown}} {
+			outcome worker.Outcome
+		}{{second, worker.OutcomeNotRun}, {first, worker.OutcomeUnknown}} {
 			if err := <-c.done; !errors.Is(err, context.Canceled) || OutcomeOf(err) != c.outcome {
 				t.Errorf("%v (%v), want canceled (%v)", err, OutcomeOf(err), c.outcome)
 			}
@@ -254,17 +257,17 @@ func TestSerialGiveUp(t *testing.T) {
 
 // TestSerialDeadlines has messages wait for longer than their callers do: they never run.
 func TestSerialDeadlines(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, _ *diary) {
 		answers := make(chan error, 3)
 		post := func(message string, deadline time.Duration) {
-			r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + deadline, done: func(_ Reply, err error) { answers <- err }}, r.now())
+			r.enqueue(&waiter{id: worker.IntID(7), message: worker.BytesValue(message), deadline: r.now() + deadline, done: func(_ worker.Reply, err error) { answers <- err }}, r.now())
 			synctest.Wait()
 		}
 		post("sleep 10s", time.Minute)
 		post("late", 9*time.Second) // and nobody withdraws it, as when a peer is paused
 		post("early", 11*time.Second)
 		for _, want := range []error{nil, context.DeadlineExceeded, nil} {
-			if err := <-answers; !errors.Is(err, want) || err != nil && OutcomeOf(err) != NotRun {
+			if err := <-answers; !errors.Is(err, want) || err != nil && OutcomeOf(err) != worker.OutcomeNotRun {
 				t.Errorf("%v, want %v", err, want)
 			}
 		}
@@ -273,10 +276,10 @@ func TestSerialDeadlines(t *testing.T) {
 }
 
 func TestSerialOverload(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *registry, _ *diary) {
 		post := func(id int64, message string) error {
 			var failed error
-			r.enqueue(&waiter{id: IntID(id), message: BytesValue(message), deadline: r.now() + time.Hour, done: func(_ Reply, err error) { failed = err }}, r.now())
+			r.enqueue(&waiter{id: worker.IntID(id), message: worker.BytesValue(message), deadline: r.now() + time.Hour, done: func(_ worker.Reply, err error) { failed = err }}, r.now())
 			synctest.Wait()
 			return failed
 		}
@@ -304,12 +307,12 @@ func TestSerialOverload(t *testing.T) {
 }
 
 func TestSerialStop(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
-		if r.stop(IntID(7)) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+		if r.stop(worker.IntID(7)) {
 			t.Error("a worker was stopped that never lived")
 		}
 		tell(t, r, "7", "a", "a.")
-		if !r.stop(IntID(7)) {
+		if !r.stop(worker.IntID(7)) {
 			t.Error("no worker was stopped")
 		}
 		d.expect(t, "start 7; end 7 stopped")
@@ -317,7 +320,7 @@ func TestSerialStop(t *testing.T) {
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
 		synctest.Wait()
 		wg.Go(func() { tell(t, r, "7", "b", "b.") })
-		r.stop(IntID(7))
+		r.stop(worker.IntID(7))
 		wg.Wait()
 		d.expect(t, "start 7; end 7 stopped; start 7")
 	})
@@ -325,22 +328,22 @@ func TestSerialStop(t *testing.T) {
 
 // TestSerialMoves has an id go to another node while a message runs and another one waits.
 func TestSerialMoves(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
-		r.elsewhere = func(ID) *wire.Error { return &wire.Error{Code: wire.NotOwner, Outcome: NotRun} }
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+		r.elsewhere = func(worker.ID) *wire.Error { return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun} }
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
 		synctest.Wait()
-		wg.Go(func() { tellFails(t, r, "7", "b", wire.NotOwner, NotRun) })
+		wg.Go(func() { tellFails(t, r, "7", "b", wire.NotOwner, wire.NotRun) })
 		synctest.Wait()
-		r.retain(func(ID) bool { return false })
+		r.retain(func(worker.ID) bool { return false })
 		d.expect(t, "start 8; start 7; end 8 moved")
-		if r.has(IntID(8)) || !r.has(IntID(7)) {
+		if r.has(worker.IntID(8)) || !r.has(worker.IntID(7)) {
 			t.Error("want that of 7 only, until its call has ended")
 		}
 		wg.Wait()
 		d.expect(t, "end 7 moved")
-		if r.has(IntID(7)) {
+		if r.has(worker.IntID(7)) {
 			t.Error("7 lives on")
 		}
 	})
@@ -348,12 +351,12 @@ func TestSerialMoves(t *testing.T) {
 
 // TestSerialMovesBack has an id go and come back while a message runs: the server stays.
 func TestSerialMovesBack(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
 		synctest.Wait()
-		r.retain(func(ID) bool { return false })
-		r.retain(func(ID) bool { return true })
+		r.retain(func(worker.ID) bool { return false })
+		r.retain(func(worker.ID) bool { return true })
 		wg.Wait()
 		tell(t, r, "7", "b", "sleep 1s.b.")
 		d.expect(t, "start 7")
@@ -362,10 +365,10 @@ func TestSerialMovesBack(t *testing.T) {
 
 // TestSerialClaim has the first message wait until the other nodes agree, and fail if they do not.
 func TestSerialClaim(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
 		claims := 0
 		var refusal *wire.Error
-		r.claim = func(ctx context.Context, id ID) *wire.Error {
+		r.claim = func(ctx context.Context, id worker.ID) *wire.Error {
 			claims++
 			d.note("claim %s", id)
 			select {
@@ -373,18 +376,18 @@ func TestSerialClaim(t *testing.T) {
 				return refusal
 			case <-ctx.Done():
 				d.note("%v", ctx.Err())
-				return endError(ctx.Err(), NotRun)
+				return endError(ctx.Err(), wire.NotRun)
 			}
 		}
 		tell(t, r, "7", "a", "a.")
 		tell(t, r, "7", "b", "a.b.")
 		d.expect(t, "claim 7; start 7")
-		refusal = &wire.Error{Code: wire.NotOwner, Outcome: NotRun}
-		tellFails(t, r, "8", "a", wire.NotOwner, NotRun)
+		refusal = &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
+		tellFails(t, r, "8", "a", wire.NotOwner, wire.NotRun)
 		d.expect(t, "claim 8")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		if _, err := r.await(ctx, IntID(9), Value{}, r.now()); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		if _, err := r.await(ctx, worker.IntID(9), worker.Value{}, r.now()); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Error(err)
 		}
 		d.expect(t, "claim 9; context canceled")
@@ -396,19 +399,19 @@ func TestSerialClaim(t *testing.T) {
 
 // TestSerialHold has a node stop serving: what runs ends, what comes waits, and is not run.
 func TestSerialHold(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *registry, d *diary) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
 		synctest.Wait()
-		wg.Go(func() { tellFails(t, r, "7", "b", wire.Leaving, NotRun) })
+		wg.Go(func() { tellFails(t, r, "7", "b", wire.Leaving, wire.NotRun) })
 		synctest.Wait()
 		start := time.Now()
 		r.hold(t.Context())
 		if took := time.Since(start); took < time.Second || took > 1100*time.Millisecond {
 			t.Errorf("held after %v", took)
 		}
-		wg.Go(func() { tellFails(t, r, "8", "c", wire.Leaving, NotRun) })
+		wg.Go(func() { tellFails(t, r, "8", "c", wire.Leaving, wire.NotRun) })
 		d.expect(t, "start 8; start 7; end 8 closing; end 7 closing")
 		r.release()
 		wg.Wait()
@@ -420,7 +423,7 @@ func TestSerialHold(t *testing.T) {
 func TestSerialClose(t *testing.T) {
 	d := &diary{}
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{TTL: time.Hour, Serial: Serve(d.start)}, "1@h", 100)
+		r := testRegistry(worker.Kind{TTL: time.Hour, Serial: worker.Serve(d.start)}, "1@h", 100)
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
@@ -431,30 +434,30 @@ func TestSerialClose(t *testing.T) {
 			t.Error(err)
 		}
 		wg.Wait()
-		tellFails(t, r, "7", "c", ErrClosed, NotRun)
+		tellFails(t, r, "7", "c", ErrClosed, wire.NotRun)
 		d.expect(t, "start 8; start 7; end 8 closing; end 7 closing")
 	})
 }
 
 // TestSerialCensus looks at a server that runs, and at one that rests.
 func TestSerialCensus(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Minute}, func(t *testing.T, r *registry, _ *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Minute}, func(t *testing.T, r *registry, _ *diary) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() { _, _ = r.await(t.Context(), IntID(7), BytesValue("sleep 2s"), r.now()) })
+			wg.Go(func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.BytesValue("sleep 2s"), r.now()) })
 		}
 		time.Sleep(time.Second)
 		list := r.workers(10)
-		slices.SortFunc(list, func(a, b WorkerInfo) int { return a.ID.Compare(b.ID) })
-		want := []WorkerInfo{
-			{Kind: "default", ID: IntID(7), Node: "1@h", Age: time.Second, Queue: 2},
-			{Kind: "default", ID: IntID(8), Node: "1@h", Age: time.Second, TTL: 59 * time.Second, Hits: 1},
+		slices.SortFunc(list, func(a, b worker.Info) int { return a.ID.Compare(b.ID) })
+		want := []worker.Info{
+			{Kind: "default", ID: worker.IntID(7), Node: "1@h", Age: time.Second, Queue: 2},
+			{Kind: "default", ID: worker.IntID(8), Node: "1@h", Age: time.Second, TTL: 59 * time.Second, Hits: 1},
 		}
 		if !slices.Equal(list, want) {
 			t.Errorf("workers = %+v, want %+v", list, want)
 		}
-		if st := r.inspect(IntID(7)); !st.Live || !st.Loading {
+		if st := r.inspect(worker.IntID(7)); !st.Live || !st.Loading {
 			t.Errorf("inspect(7) = %+v", st)
 		}
 		wg.Wait()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -46,7 +47,7 @@ type connectionMessage struct {
 // A key names a worker.
 type key struct {
 	Kind string // "" is the default one
-	ID   ID
+	ID   worker.ID
 }
 
 // A viewMessage is what a client has to know to find the place of an id as the node does.
@@ -61,54 +62,54 @@ type viewMessage struct {
 type viaMessage struct {
 	Via     string
 	Kind    string
-	ID      ID
+	ID      worker.ID
 	Timeout time.Duration
 }
 
-func wireRequest(kind string, id ID) (r wire.Request) {
+func wireRequest(kind string, id worker.ID) (r wire.Request) {
 	setID(&r, kind, id)
 	return r
 }
 
 // setID makes r, which is zero, one for the worker of id.
-func setID(r *wire.Request, kind string, id ID) {
+func setID(r *wire.Request, kind string, id worker.ID) {
 	r.Kind = kind
-	if id.class == classInt {
-		r.Num = id.num
+	if n, ok := id.Int64(); ok {
+		r.Num = n
 	} else {
-		r.Text, r.IsText = id.text, true
+		r.Text, r.IsText = id.String(), true
 	}
 }
 
-func wireCall(k key, message Value) wire.Request {
+func wireCall(k key, message worker.Value) wire.Request {
 	r := wireRequest(k.Kind, k.ID)
-	r.IsCall, r.Data, r.IsInt, r.Type = true, message.data, message.isInt(), message.MediaType()
+	r.IsCall, r.Data, r.IsInt, r.Type = true, message.String(), message.IsInt(), message.MediaType()
 	return r
 }
 
-func messageOf(r *wire.Request) Value { return wireValue(r.Data, r.Type, r.IsInt) }
+func messageOf(r *wire.Request) worker.Value { return worker.RawValue(r.Data, r.Type, r.IsInt) }
 
-func idOf(r *wire.Request) (ID, error) {
+func idOf(r *wire.Request) (worker.ID, error) {
 	if !r.IsText {
-		return IntID(r.Num), nil
+		return worker.IntID(r.Num), nil
 	}
-	return ParseID(r.Text)
+	return worker.ParseID(r.Text)
 }
 
 // setReply makes reply what crossed the wire.
-func setReply(reply *Reply, r *wire.Reply) {
-	reply.Value, reply.Node = wireValue(r.Data, r.Type, r.IsInt), r.Node
+func setReply(reply *worker.Reply, r *wire.Reply) {
+	reply.Value, reply.Node = worker.RawValue(r.Data, r.Type, r.IsInt), r.Node
 	reply.Cached, reply.Stale, reply.Degraded, reply.Via = r.Cached, r.Stale, r.Degraded, r.Via
 	reply.Age, reply.TTL = r.Age, r.TTL
 }
 
 // wireReply leaves out the node that answered if it is self, as the peer knows whom it asked.
-func wireReply(r Reply, self string) wire.Reply {
+func wireReply(r worker.Reply, self string) wire.Reply {
 	if r.Node == self {
 		r.Node = ""
 	}
 	return wire.Reply{
-		Data: r.Value.data, IsInt: r.Value.isInt(), Type: r.Value.MediaType(), Node: r.Node, Via: r.Via,
+		Data: r.Value.String(), IsInt: r.Value.IsInt(), Type: r.Value.MediaType(), Node: r.Node, Via: r.Via,
 		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }
@@ -118,10 +119,10 @@ func (n *Node) ServeCall(c wire.Call) {
 	id, err := idOf(&c.Request)
 	switch {
 	case err != nil:
-		c.Fail(wire.Errorf(wire.BadRequest, NotRun, "%v", err))
+		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err))
 		return
 	case n.closing.Load():
-		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: NotRun})
+		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
 		return
 	}
 	v := n.members.view.Load()
@@ -135,7 +136,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		if c.Request.Fresh {
 			r.invalidate(id)
 		}
-		var reply Reply
+		var reply worker.Reply
 		if r.lookup(id, r.read(c.Came), c.Request.Route, &reply) {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
@@ -155,7 +156,7 @@ func (n *Node) ServeCall(c wire.Call) {
 }
 
 // serveHere lets the call wait for this node's worker.
-func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
+func (n *Node) serveHere(c wire.Call, r *registry, id worker.ID) {
 	now := r.now()
 	if err := checkCycle(c.Request.Chain, r.name, id); err != nil {
 		c.Fail(err)
@@ -169,15 +170,15 @@ func (n *Node) serveHere(c wire.Call, r *registry, id ID) {
 	if r.serial {
 		w.message = messageOf(&c.Request)
 	}
-	w.done = func(reply Reply, err error) { n.served(c, r, id, reply, err) }
+	w.done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
 	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
 	r.enqueue(w, now)
 }
 
 // served answers c with what came of it here.
-func (n *Node) served(c wire.Call, r *registry, id ID, reply Reply, err error) {
+func (n *Node) served(c wire.Call, r *registry, id worker.ID, reply worker.Reply, err error) {
 	if c.Request.Route { // a client's, which this node makes for it
-		n.noteRequest(WithTrace(n.ctx, c.Request.Trace), r.name, id, time.Since(c.Came), &reply, err)
+		n.noteRequest(worker.WithTrace(n.ctx, c.Request.Trace), r.name, id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
 }
@@ -193,10 +194,10 @@ func (r *routed) enter(bytes int) error {
 	switch {
 	case calls > maxRouted:
 		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, NotRun, "%d calls of clients in progress", maxRouted)
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxRouted)
 	case bytes > 0 && sum > maxMessages:
 		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, NotRun, "%d bytes of messages of clients in progress", int64(maxMessages))
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(maxMessages))
 	}
 	return nil
 }
@@ -207,7 +208,7 @@ func (r *routed) leave(bytes int) {
 }
 
 // serveRouted asks the owner for a client.
-func (n *Node) serveRouted(c wire.Call, id ID) {
+func (n *Node) serveRouted(c wire.Call, id worker.ID) {
 	if err := n.routed.enter(len(c.Request.Data)); err != nil {
 		c.Fail(err)
 		return
@@ -217,8 +218,8 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))
 		defer cancel()
-		ctx := withCause(WithTrace(ctx, c.Request.Trace), cause{chain: c.Request.Chain})
-		var reply Reply
+		ctx := withCause(worker.WithTrace(ctx, c.Request.Trace), cause{chain: c.Request.Chain})
+		var reply worker.Reply
 		var err error
 		if c.Request.IsCall {
 			reply, err = n.call(ctx, key{c.Request.Kind, id}, messageOf(&c.Request))
@@ -229,7 +230,7 @@ func (n *Node) serveRouted(c wire.Call, id ID) {
 	})
 }
 
-func (n *Node) answer(c wire.Call, reply Reply, err error) {
+func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {
 	if err != nil {
 		c.Fail(err)
 		return
@@ -249,7 +250,7 @@ func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, 
 	case wire.RoleClient:
 		return n.serveClient(ctx, s, op, args)
 	}
-	return nil, wire.Errorf(wire.BadRequest, NotRun, "role %d", s.Peer().Role)
+	return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", s.Peer().Role)
 }
 
 // serveMember answers about this node; see rights.go.
@@ -328,7 +329,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case opAlone:
 		return nil, n.goAlone(actorOf(s))
 	case opOwner:
-		return with(args, func(id ID) (any, error) { return n.Owner(ctx, id) })
+		return with(args, func(id worker.ID) (any, error) { return n.Owner(ctx, id) })
 	case opMembers:
 		return n.Members(ctx)
 	case opNodes:
@@ -389,7 +390,7 @@ func (n *Node) serveView() viewMessage {
 
 func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {
 	if len(names) > maxConnect {
-		return nil, wire.Errorf(wire.BadRequest, NotRun, "%d names at once, limit %d", len(names), maxConnect)
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%d names at once, limit %d", len(names), maxConnect)
 	}
 	var list []connectionMessage
 	for _, c := range n.Connect(ctx, names...) {

@@ -10,16 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // TestSessionsOnDemand forms a cluster: there is no session that no request has asked for, and one that is idle goes again
 // without anybody taking the other for lost.
 func TestSessionsOnDemand(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a, b := nodes[0].members.sessions, nodes[1].members.sessions
 	toB, toA := a.peer(nodes[1].addr.Name), b.peer(nodes[0].addr.Name)
-	if _, err := nodes[0].Request(t.Context(), IntID(1)); err != nil {
+	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	if toB.session.Load() == nil || toA.session.Load() == nil {
@@ -37,7 +38,7 @@ func TestSessionsOnDemand(t *testing.T) {
 		t.Error("a retired session counts as a lost peer")
 	}
 	for range 10 { // and it comes back
-		if reply, err := nodes[0].Request(t.Context(), IntID(1)); err != nil || reply.Degraded {
+		if reply, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil || reply.Degraded {
 			t.Errorf("request(1) = %+v, %v", reply, err)
 		}
 	}
@@ -45,14 +46,14 @@ func TestSessionsOnDemand(t *testing.T) {
 
 // TestRetireUnderLoad retires sessions while calls run on them: no call notices.
 func TestRetireUnderLoad(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	var calls, bad atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			for !isClosed(stop) {
-				reply, err := nodes[i%2].Request(t.Context(), IntID(calls.Add(1)%100))
+				reply, err := nodes[i%2].Request(t.Context(), worker.IntID(calls.Add(1)%100))
 				if err != nil || reply.Degraded {
 					bad.Add(1)
 				}
@@ -82,18 +83,18 @@ func TestRetireUnderLoad(t *testing.T) {
 func TestStuckOwner(t *testing.T) {
 	host := testHost()
 	release := make(chan struct{})
-	deaf := func(context.Context, ID) (Value, error) {
+	deaf := func(context.Context, worker.ID) (worker.Value, error) {
 		<-release
-		return IntValue(2), nil
+		return worker.IntValue(2), nil
 	}
-	a := startNode(t, "1@"+host, Kind{Source: func(context.Context, ID) (Value, error) { return IntValue(1), nil }})
-	b := startNode(t, "2@"+host, Kind{Source: deaf})
+	a := startNode(t, "1@"+host, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
+	b := startNode(t, "2@"+host, worker.Kind{Source: deaf})
 	a.Connect(t.Context(), b.Self())
 	awaitView(t, a, b)
-	call := func(id int64) (Reply, error) {
+	call := func(id int64) (worker.Reply, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		return a.Request(ctx, IntID(id))
+		return a.Request(ctx, worker.IntID(id))
 	}
 	for i := range int64(3 * stuckMisses) { // one slow id is no stuck node
 		if _, err := call(1); !errors.Is(err, context.DeadlineExceeded) {
@@ -133,15 +134,15 @@ func TestStuckOwner(t *testing.T) {
 func TestSlowSourceIsNotStuck(t *testing.T) {
 	host := testHost()
 	var hanging atomic.Bool
-	source := func(ctx context.Context, _ ID) (Value, error) {
+	source := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		if hanging.Load() {
 			<-ctx.Done()
-			return Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}
 		sleep(ctx, 1200*time.Millisecond) // longer than between two trials
-		return IntValue(1), ctx.Err()
+		return worker.IntValue(1), ctx.Err()
 	}
-	kind := Kind{Source: source, Timeout: 10 * time.Second}
+	kind := worker.Kind{Source: source, Timeout: 10 * time.Second}
 	a, b := startNode(t, "1@"+host, kind), startNode(t, "2@"+host, kind)
 	a.Connect(t.Context(), b.Self())
 	awaitView(t, a, b)
@@ -149,7 +150,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 	p := a.members.view.Load().peer(b.addr.Name)
 	for i := int64(0); !p.health.stuck(""); i++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-		a.Request(ctx, IntID(3+2*i))
+		a.Request(ctx, worker.IntID(3+2*i))
 		cancel()
 		if i == 20 {
 			t.Fatal("it does not count as stuck")
@@ -167,14 +168,14 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 // TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
 // refused, unless nobody listens where the first one was.
 func TestPausedNameTaken(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	host := nodes[0].addr.Host
 	silent, err := net.Listen("tcp", host+":4399")
 	if err != nil {
 		t.Fatal(err)
 	}
 	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
-	second := startNode(t, "3@"+host, Kind{})
+	second := startNode(t, "3@"+host, worker.Kind{})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if err := second.members.connect(ctx, nodes[0].addr); !errors.Is(err, ErrNameTaken) {
@@ -189,7 +190,7 @@ func TestPausedNameTaken(t *testing.T) {
 
 // TestSettle has a caller and the stand-in differ about who has failed: the call is answered all the same.
 func TestSettle(t *testing.T) {
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	a := nodes[0]
 	v := a.members.view.Load()
 	failed := map[*peer]bool{v.peers[1]: true}
@@ -197,11 +198,11 @@ func TestSettle(t *testing.T) {
 		odd := newView(append([]*peer(nil), v.peers...), failed, Modulo) // a takes 2@ for failed, and nobody else does
 		odd.gossip = v.gossip
 		a.members.view.Store(odd)
-		reply, err := a.Request(t.Context(), IntID(3*i+1))
+		reply, err := a.Request(t.Context(), worker.IntID(3*i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stand := a.members.view.Load().place(IntID(3*i + 1)); !stand.self && (reply.Degraded || reply.Node != nodes[1].Self()) {
+		if stand := a.members.view.Load().place(worker.IntID(3*i + 1)); !stand.self && (reply.Degraded || reply.Node != nodes[1].Self()) {
 			t.Errorf("request(%d) = %+v, want the answer of %s, as %s says", 3*i+1, reply, nodes[1].Self(), stand.name)
 		}
 	}
@@ -210,7 +211,7 @@ func TestSettle(t *testing.T) {
 
 // TestFailedKeepsItsPeer loses the session to a member that has failed already: should it come back, it is the same one.
 func TestFailedKeepsItsPeer(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	checkSessions(t, nodes)
 	s, name := nodes[0].members.sessions, nodes[1].addr.Name
 	p := s.peer(name)
@@ -227,12 +228,12 @@ func TestFailedKeepsItsPeer(t *testing.T) {
 // TestClosedIsNotLost closes a session from this side: the peer is as well as it was.
 func TestClosedIsNotLost(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, Kind{})
+	nodes := startCluster(t, 2, worker.Kind{})
 	a, b := nodes[0], nodes[1]
 	if _, err := a.Ping(t.Context(), b.Self()); err != nil {
 		t.Fatal(err)
 	}
-	pending := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, NotRun, "cut off")}
+	pending := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")}
 	setDial(b, a, pending)
 	p := setDial(a, b, pending) // so that no other session comes
 	p.session.Load().Close()

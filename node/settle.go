@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -14,7 +15,7 @@ import (
 
 // settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
 // not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
-func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member) (next *peer) {
+func (n *Node) settle(ctx context.Context, id worker.ID, p *peer, members []wire.Member) (next *peer) {
 	v := n.members.view.Load()
 	if v.peer(p.name) != p {
 		return v.place(id) // this node has left p's cluster, or p this one's
@@ -36,7 +37,7 @@ func (n *Node) settle(ctx context.Context, id ID, p *peer, members []wire.Member
 
 // placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
 // such member.
-func (m *members) placeAmong(list []wire.Member, id ID) *peer {
+func (m *members) placeAmong(list []wire.Member, id worker.ID) *peer {
 	var seats []seat
 	for _, w := range list[:min(len(list), 2*maxMembers)] {
 		name, err := ParseName(w.Name)

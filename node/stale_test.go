@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestServeStale lets a value expire: it is given as stale while one refresh runs, and again when that has failed, until it is too
@@ -15,18 +17,18 @@ import (
 func TestServeStale(t *testing.T) {
 	var count atomic.Int64
 	var fail atomic.Bool
-	source := func(ctx context.Context, _ ID) (Value, error) {
+	source := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		run, failing := count.Add(1), fail.Load()
 		sleep(ctx, 300*time.Millisecond)
 		if failing {
-			return Value{}, errors.New("down")
+			return worker.Value{}, errors.New("down")
 		}
-		return IntValue(run), ctx.Err()
+		return worker.IntValue(run), ctx.Err()
 	}
-	inBubble(t, Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *registry) {
 		ask := func(want string, cached, stale bool) {
 			t.Helper()
-			reply, err := r.request(t.Context(), IntID(7))
+			reply, err := r.request(t.Context(), worker.IntID(7))
 			if err != nil || reply.Value.String() != want || reply.Cached != cached || reply.Stale != stale || stale && reply.TTL != 0 {
 				t.Fatalf("%v: %+v, %v; want %s, cached %v, stale %v", r.now(), reply, err, want, cached, stale)
 			}
@@ -62,7 +64,7 @@ func TestServeStale(t *testing.T) {
 			t.Errorf("workers: %+v", infos)
 		}
 		time.Sleep(11 * time.Second)
-		if _, err := r.request(t.Context(), IntID(7)); !errors.Is(err, ErrSource) {
+		if _, err := r.request(t.Context(), worker.IntID(7)); !errors.Is(err, ErrSource) {
 			t.Errorf("long after: %v, want %v", err, ErrSource)
 		}
 		time.Sleep(time.Second)
@@ -75,27 +77,27 @@ func TestServeStale(t *testing.T) {
 // TestRefreshStale asks for a fresh value while a stale one is given: it waits for the load.
 func TestRefreshStale(t *testing.T) {
 	count := counter()
-	source := func(ctx context.Context, id ID) (Value, error) {
+	source := func(ctx context.Context, id worker.ID) (worker.Value, error) {
 		sleep(ctx, 100*time.Millisecond)
 		return count(ctx, id)
 	}
-	inBubble(t, Kind{Source: source, TTL: time.Second, ServeStale: time.Minute}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: time.Minute}, func(t *testing.T, r *registry) {
 		expect(t, r, 7, "1", false)
 		time.Sleep(2 * time.Second)
-		if reply, err := r.request(t.Context(), IntID(7)); err != nil || !reply.Stale {
+		if reply, err := r.request(t.Context(), worker.IntID(7)); err != nil || !reply.Stale {
 			t.Errorf("%+v, %v; want a stale value", reply, err)
 		}
-		r.invalidate(IntID(7))
+		r.invalidate(worker.IntID(7))
 		expect(t, r, 7, "3", false) // the second run began before
 	})
 }
 
 // TestTTLJitter starts many workers at once: they do not expire at once, and none later than its TTL.
 func TestTTLJitter(t *testing.T) {
-	inBubble(t, Kind{TTL: 10 * time.Second, TTLJitter: 0.5}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{TTL: 10 * time.Second, TTLJitter: 0.5}, func(t *testing.T, r *registry) {
 		least, most := time.Hour, time.Duration(0)
 		for i := range int64(1000) {
-			reply, err := r.request(t.Context(), IntID(i))
+			reply, err := r.request(t.Context(), worker.IntID(i))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,15 +112,15 @@ func TestTTLJitter(t *testing.T) {
 // TestRefreshPause has refreshes fail for long: they pause as cache_errors says.
 func TestRefreshPause(t *testing.T) {
 	var runs atomic.Int64
-	source := func(context.Context, ID) (Value, error) {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if runs.Add(1) > 1 {
-			return Value{}, errors.New("down")
+			return worker.Value{}, errors.New("down")
 		}
-		return IntValue(1), nil
+		return worker.IntValue(1), nil
 	}
 	for _, inline := range []bool{false, true} {
 		runs.Store(0)
-		kind := Kind{Source: source, Inline: inline, TTL: time.Second, ServeStale: time.Minute, CacheErrors: 5 * time.Second}
+		kind := worker.Kind{Source: source, Inline: inline, TTL: time.Second, ServeStale: time.Minute, CacheErrors: 5 * time.Second}
 		inBubble(t, kind, func(t *testing.T, r *registry) {
 			expect(t, r, 7, "1", false)
 			time.Sleep(time.Second)
@@ -139,20 +141,20 @@ func TestRefreshPause(t *testing.T) {
 // is stale when it comes: usable for ServeStale, and only for those who wait without. Either way one run goes on at a time.
 func TestSlowerThanTTL(t *testing.T) {
 	var running, runs atomic.Int64
-	source := func(context.Context, ID) (Value, error) {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if running.Add(1) > 1 {
 			t.Error("two runs at a time")
 		}
 		defer running.Add(-1)
 		time.Sleep(2 * time.Second)
-		return IntValue(runs.Add(1)), nil
+		return worker.IntValue(runs.Add(1)), nil
 	}
 	together := func(t *testing.T, r *registry, want string, stale bool) {
 		t.Helper()
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				reply, err := r.request(t.Context(), IntID(7))
+				reply, err := r.request(t.Context(), worker.IntID(7))
 				if err != nil || reply.Value.String() != want || reply.Stale != stale || reply.TTL != 0 {
 					t.Errorf("%v: %+v, %v; want %s, stale %v", r.now(), reply, err, want, stale)
 				}
@@ -160,7 +162,7 @@ func TestSlowerThanTTL(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	inBubble(t, Kind{Source: source, TTL: time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, TTL: time.Second}, func(t *testing.T, r *registry) {
 		for _, want := range []string{"1", "2", "3"} {
 			together(t, r, want, false)
 		}
@@ -169,7 +171,7 @@ func TestSlowerThanTTL(t *testing.T) {
 		}
 	})
 	runs.Store(0)
-	inBubble(t, Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *registry) {
 		together(t, r, "1", false)
 		for _, want := range []string{"1", "2", "3"} {
 			together(t, r, want, true)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -53,11 +54,11 @@ func TestWatch(t *testing.T) {
 // where they are.
 func TestSuspended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)
+		r := testRegistry(worker.Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)
 		defer r.close(t.Context())
 		ask := func(cached bool, age time.Duration) {
 			t.Helper()
-			if reply, err := r.request(t.Context(), IntID(7)); err != nil || reply.Cached != cached || reply.Age != age {
+			if reply, err := r.request(t.Context(), worker.IntID(7)); err != nil || reply.Cached != cached || reply.Age != age {
 				t.Errorf("%+v, %v; want cached %v, age %v", reply, err, cached, age)
 			}
 		}
@@ -90,11 +91,11 @@ func TestBootTime(t *testing.T) {
 // TestSerialStandstill has the process stand still while messages wait: none of them runs before the id is claimed
 // again, by a server that starts anew, nor after its caller has given up.
 func TestSerialStandstill(t *testing.T) {
-	inSerialBubble(t, Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, d *diary) {
+	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, d *diary) {
 		var stood atomic.Uint64
 		r.stood = stood.Load
 		var other *wire.Error
-		r.claim = func(context.Context, ID) *wire.Error {
+		r.claim = func(context.Context, worker.ID) *wire.Error {
 			d.note("claim")
 			return other
 		}
@@ -105,7 +106,7 @@ func TestSerialStandstill(t *testing.T) {
 
 		post := func(message string, timeout time.Duration) <-chan error {
 			done := make(chan error, 1)
-			r.enqueue(&waiter{id: IntID(7), message: BytesValue(message), deadline: r.now() + timeout, done: func(_ Reply, err error) { done <- err }}, r.now())
+			r.enqueue(&waiter{id: worker.IntID(7), message: worker.BytesValue(message), deadline: r.now() + timeout, done: func(_ worker.Reply, err error) { done <- err }}, r.now())
 			synctest.Wait()
 			return done
 		}
@@ -116,7 +117,7 @@ func TestSerialStandstill(t *testing.T) {
 		if err := <-running; err != nil {
 			t.Error(err)
 		}
-		if err := <-late; !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+		if err := <-late; !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Error(err)
 		}
 		if err := <-live; err != nil {
@@ -126,7 +127,7 @@ func TestSerialStandstill(t *testing.T) {
 		tell(t, r, "7", "c", "live.c.")
 
 		stood.Add(1)
-		other = &wire.Error{Code: wire.NotOwner, Outcome: NotRun}
+		other = &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
 		if err := <-post("for another one", time.Minute); !errors.Is(err, wire.NotOwner) {
 			t.Error(err)
 		}
@@ -146,8 +147,8 @@ func standStill(n *Node) {
 func TestStandstillCallsRoll(t *testing.T) {
 	t.Parallel()
 	var made atomic.Int32
-	why := make(chan EndReason, 10)
-	nodes := startCluster(t, 2, Kind{TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) {
+	why := make(chan worker.EndReason, 10)
+	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		made.Add(1)
 		return ending{why}, nil
 	}})
@@ -155,19 +156,19 @@ func TestStandstillCallsRoll(t *testing.T) {
 	call := func(d time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		_, err := owner.Family("").Call(ctx, IntID(0), Value{})
+		_, err := owner.Family("").Call(ctx, worker.IntID(0), worker.Value{})
 		return err
 	}
 	if err := call(5 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	other.registry.claim = func(context.Context, ID) *wire.Error { return nil } // as if the owner had failed
-	await(t, func() error {                                                     // its view may still change, which ends the server
-		if _, err := other.registry.await(t.Context(), IntID(0), Value{}, other.registry.now()); err != nil {
+	other.registry.claim = func(context.Context, worker.ID) *wire.Error { return nil } // as if the owner had failed
+	await(t, func() error {                                                            // its view may still change, which ends the server
+		if _, err := other.registry.await(t.Context(), worker.IntID(0), worker.Value{}, other.registry.now()); err != nil {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
-		if !other.registry.has(IntID(0)) {
+		if !other.registry.has(worker.IntID(0)) {
 			return errors.New("the server has ended")
 		}
 		return nil
@@ -177,10 +178,10 @@ func TestStandstillCallsRoll(t *testing.T) {
 	}
 	before := made.Load()
 	standStill(owner)
-	if err := call(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != NotRun {
+	if err := call(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("while the other node has a server: %v, %v", err, OutcomeOf(err))
 	}
-	ended := func(want EndReason) {
+	ended := func(want worker.EndReason) {
 		t.Helper()
 		select {
 		case got := <-why:
@@ -191,9 +192,9 @@ func TestStandstillCallsRoll(t *testing.T) {
 			t.Errorf("the server has not ended: %v", want)
 		}
 	}
-	ended(Moved)
-	other.registry.stop(IntID(0))
-	ended(Stopped)
+	ended(worker.Moved)
+	other.registry.stop(worker.IntID(0))
+	ended(worker.Stopped)
 	if err := call(5 * time.Second); err != nil {
 		t.Error(err)
 	}
@@ -205,10 +206,10 @@ func TestStandstillCallsRoll(t *testing.T) {
 // TestStandstillAlone has a node without others stand still: nobody can have taken its place.
 func TestStandstillAlone(t *testing.T) {
 	t.Parallel()
-	why := make(chan EndReason, 10)
-	n := startNode(t, "1@"+testHost(), Kind{TTL: time.Hour, Serial: func(context.Context, ID) (Server, error) { return ending{why}, nil }})
+	why := make(chan worker.EndReason, 10)
+	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
 	for range 3 {
-		if _, err := n.Family("").Call(t.Context(), IntID(0), Value{}); err != nil {
+		if _, err := n.Family("").Call(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
 			t.Fatal(err)
 		}
 		standStill(n)

@@ -7,13 +7,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestStats follows the counts of two nodes through what happens to them.
 func TestStats(t *testing.T) {
 	const size = 200_000
-	large := func(context.Context, ID) (Value, error) { return BytesValue(strings.Repeat("x", size)), nil }
-	nodes := startCluster(t, 2, Kind{TTL: time.Hour, Source: large})
+	large := func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.BytesValue(strings.Repeat("x", size)), nil
+	}
+	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Source: large})
 	a, b := nodes[0], nodes[1]
 	checkMembers(t, map[State]int{Alive: 2}, a, b)
 	await(t, func() error { // that the session by which they have met is idle
@@ -28,7 +32,7 @@ func TestStats(t *testing.T) {
 	if beforeA.BytesIn == 0 || beforeA.BytesOut == 0 {
 		t.Errorf("the nodes have met without a byte: %+v", beforeA)
 	}
-	if _, err := a.Request(t.Context(), IntID(1)); err != nil { // of b
+	if _, err := a.Request(t.Context(), worker.IntID(1)); err != nil { // of b
 		t.Fatal(err)
 	}
 	if n := a.Stats().BytesIn - beforeA.BytesIn; n < size || n > 2*size {
@@ -77,8 +81,8 @@ func TestStats(t *testing.T) {
 
 // TestStatsOfCrash has a member fail: it keeps its seat.
 func TestStatsOfCrash(t *testing.T) {
-	nodes := startCluster(t, 2, Kind{})
-	if _, err := nodes[0].Request(t.Context(), IntID(1)); err != nil {
+	nodes := startCluster(t, 2, worker.Kind{})
+	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	crash(nodes[1])

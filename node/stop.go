@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // Stop ends the worker of id on its owner, or on this node if the owner is out of reach,
 // and reports whether one lived. A worker that loads first answers those who wait for it; later callers wait for
 // the next load. To make every member forget a value, see [Node.Invalidate].
-func (n *Node) Stop(ctx context.Context, id ID) (stopped bool, err error) {
+func (n *Node) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
 	return n.stop(ctx, key{ID: id})
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -38,7 +39,7 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 func TestClaimMeetsStrangers(t *testing.T) {
 	for _, former := range []bool{false, true} {
 		host := testHost()
-		n := startNode(t, "2@"+host, Kind{Serial: func(context.Context, ID) (Server, error) { return echoServer{}, nil }})
+		n := startNode(t, "2@"+host, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 		self := n.members.hello()
 		if former {
 			self.Incarnation--
@@ -58,7 +59,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		request := wireCall(key{ID: IntID(1)}, IntValue(1))
+		request := wireCall(key{ID: worker.IntID(1)}, worker.IntValue(1))
 		answered := make(chan error, 1)
 		go func() {
 			var r wire.Reply
@@ -86,7 +87,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 func TestMeetNewStart(t *testing.T) {
 	for _, link := range []bool{false, true} {
 		host := testHost()
-		a, b := startNode(t, "1@"+host, Kind{}), startNode(t, "2@"+host, Kind{})
+		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
 		m, w := a.members, b.members.hello()
 		m.learn(m.swim(), []wire.Member{{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation - 1}})
 		p := m.view.Load().peer(b.addr.Name)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -60,7 +61,7 @@ func (t *tally) noteRun(took time.Duration, err *wire.Error) {
 }
 
 // noteRequest counts and logs a request that was made at this node.
-func (n *Node) noteRequest(ctx context.Context, kind string, id ID, took time.Duration, reply *Reply, err error) {
+func (n *Node) noteRequest(ctx context.Context, kind string, id worker.ID, took time.Duration, reply *worker.Reply, err error) {
 	if r := n.registryOf(kind); r != nil {
 		r.tally.noteRequest(n.name, took, reply, err)
 	}
@@ -69,20 +70,20 @@ func (n *Node) noteRequest(ctx context.Context, kind string, id ID, took time.Du
 	}
 }
 
-func (n *Node) logRequest(ctx context.Context, kind string, id ID, took time.Duration, reply *Reply, err error) {
+func (n *Node) logRequest(ctx context.Context, kind string, id worker.ID, took time.Duration, reply *worker.Reply, err error) {
 	fields := []any{"kind", cmp.Or(kind, DefaultKind), "id", id.String(), "took", took}
 	if err != nil {
 		fields = append(fields, "err", err.Error(), "outcome", OutcomeOf(err).String())
 	} else {
 		fields = append(fields, "by", reply.Node, "cached", reply.Cached, "degraded", reply.Degraded)
 	}
-	if trace := TraceOf(ctx); trace != "" {
+	if trace := worker.TraceOf(ctx); trace != "" {
 		fields = append(fields, "trace", trace)
 	}
 	n.log.DebugContext(ctx, "request", fields...)
 }
 
-func (t *tally) noteRequest(self string, took time.Duration, reply *Reply, err error) {
+func (t *tally) noteRequest(self string, took time.Duration, reply *worker.Reply, err error) {
 	t.latency.observe(took)
 	switch {
 	case err != nil:
@@ -135,7 +136,7 @@ func (r *registry) stats() KindStats {
 }
 
 // waiting returns how many calls wait for w, which is loading or serving.
-func (w *worker) waiting() int {
+func (w *entry) waiting() int {
 	if w.mail != nil {
 		return w.mail.waiting
 	}

@@ -14,22 +14,23 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // TestKindStats follows the counts of a kind on two nodes through what its requests come to.
 func TestKindStats(t *testing.T) {
-	source := func(_ context.Context, id ID) (Value, error) {
-		if id.num < 0 {
-			return Value{}, errors.New("no such id")
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if num(id) < 0 {
+			return worker.Value{}, errors.New("no such id")
 		}
 		time.Sleep(3 * time.Millisecond)
-		return IntValue(id.num), nil
+		return worker.IntValue(num(id)), nil
 	}
-	nodes := startCluster(t, 2, Kind{TTL: time.Hour, Source: source})
+	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Source: source})
 	a, b := nodes[0], nodes[1]
 	for _, id := range []int64{0, 0, 0, 1, 1, -1, -2, -2} { // the even ones are a's
-		_, _ = a.Request(t.Context(), IntID(id))
+		_, _ = a.Request(t.Context(), worker.IntID(id))
 	}
 	check := func(n *Node, want string) {
 		t.Helper()
@@ -47,7 +48,7 @@ func TestKindStats(t *testing.T) {
 	}
 	defer client.Close()
 	for _, id := range []int64{0, 4, 1} { // which a has, has not yet, and gets from b
-		if _, err := client.Request(t.Context(), IntID(id)); err != nil {
+		if _, err := client.Request(t.Context(), worker.IntID(id)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -58,7 +59,7 @@ func TestKindStats(t *testing.T) {
 		t.Errorf("%+v: want 2 hits that took no time, and two loads of 3 ms", s)
 	}
 	crash(b)
-	if _, err := a.Request(t.Context(), IntID(3)); err != nil {
+	if _, err := a.Request(t.Context(), worker.IntID(3)); err != nil {
 		t.Fatal(err)
 	}
 	if s := a.Stats().Kinds[0]; s.Degraded != 1 && s.Local != 6 { // the latter if the crash was seen by then
@@ -75,14 +76,14 @@ func total(h Histogram) (n uint64) {
 
 // TestKindStatsNow counts what there is, and what has expired.
 func TestKindStatsNow(t *testing.T) {
-	slow := func(context.Context, ID) (Value, error) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
-		return Value{}, nil
+		return worker.Value{}, nil
 	}
-	inBubble(t, Kind{TTL: 2 * time.Second, Source: slow}, func(t *testing.T, r *registry) {
+	inBubble(t, worker.Kind{TTL: 2 * time.Second, Source: slow}, func(t *testing.T, r *registry) {
 		var wg sync.WaitGroup
 		for i := range 3 {
-			wg.Go(func() { _, _ = r.request(t.Context(), IntID(int64(i/2))) })
+			wg.Go(func() { _, _ = r.request(t.Context(), worker.IntID(int64(i/2))) })
 		}
 		synctest.Wait()
 		if s := r.stats(); s.Waiting != 3 || s.Workers != 2 || total(s.Loads) != 0 {
@@ -93,7 +94,7 @@ func TestKindStatsNow(t *testing.T) {
 			t.Errorf("%+v, want 2 loads of a second", s)
 		}
 		time.Sleep(time.Second)
-		_, _ = r.request(t.Context(), IntID(0)) // which meets it as it has just expired
+		_, _ = r.request(t.Context(), worker.IntID(0)) // which meets it as it has just expired
 		time.Sleep(3 * time.Second)
 		if s := r.stats(); s.Expired != 3 || s.Workers != 0 {
 			t.Errorf("%+v, want 3 expired", s)
@@ -120,9 +121,15 @@ const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 func TestTrace(t *testing.T) {
 	host := testHost()
 	seen := make(chan string, 10)
-	kinds := map[string]Kind{
-		"value":  {Source: func(ctx context.Context, _ ID) (Value, error) { seen <- TraceOf(ctx); return Value{}, nil }},
-		"serial": {Serial: func(ctx context.Context, _ ID) (Server, error) { seen <- TraceOf(ctx); return echoServer{}, nil }},
+	kinds := map[string]worker.Kind{
+		"value": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+			seen <- worker.TraceOf(ctx)
+			return worker.Value{}, nil
+		}},
+		"serial": {Serial: func(ctx context.Context, _ worker.ID) (worker.Server, error) {
+			seen <- worker.TraceOf(ctx)
+			return echoServer{}, nil
+		}},
 	}
 	logs := make([]safeBuffer, 2)
 	var nodes []*Node
@@ -150,19 +157,19 @@ func TestTrace(t *testing.T) {
 		"00-xyz", "ff" + traceparent[2:], strings.Replace(traceparent, "00f067aa0ba902b7", "0000000000000000", 1),
 		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", traceparent + "-1", strings.ToUpper(traceparent),
 	} {
-		if got := TraceOf(WithTrace(t.Context(), trace)); got != "" {
+		if got := worker.TraceOf(worker.WithTrace(t.Context(), trace)); got != "" {
 			t.Errorf("%q is a trace", got)
 		}
 	}
 	for trace, want := range map[string]string{traceparent: traceparent, "00-xyz": "", "": ""} {
-		ctx := WithTrace(t.Context(), trace)
-		if _, err := client.Family("value").Refresh(ctx, IntID(1)); err != nil {
+		ctx := worker.WithTrace(t.Context(), trace)
+		if _, err := client.Family("value").Refresh(ctx, worker.IntID(1)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Family("serial").Call(ctx, IntID(1), Value{}); err != nil {
+		if _, err := client.Family("serial").Call(ctx, worker.IntID(1), worker.Value{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := nodes[0].Family("serial").Stop(ctx, IntID(1)); err != nil {
+		if _, err := nodes[0].Family("serial").Stop(ctx, worker.IntID(1)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
@@ -209,30 +216,30 @@ func TestTyped(t *testing.T) {
 	roundTrip(t, uint32(7), "7")
 	roundTrip(t, uint64(1<<63), "9223372036854775808")
 	roundTrip(t, "seven", "seven")
-	roundTrip(t, BytesValue("seven"), "seven")
+	roundTrip(t, worker.BytesValue("seven"), "seven")
 	roundTrip(t, price{7}, `{"Cents":7}`)
 	roundTrip(t, 1.5, "1.5")
-	if v, _ := ValueOf([]byte("\x00")); v.String() != "\x00" {
+	if v, _ := worker.ValueOf([]byte("\x00")); v.String() != "\x00" {
 		t.Errorf("bytes = %q", v)
 	}
-	if v, _ := ValueOf(price{7}); v.MediaType() != "application/json" {
+	if v, _ := worker.ValueOf(price{7}); v.MediaType() != "application/json" {
 		t.Errorf("media type = %q", v.MediaType())
 	}
-	if b, err := As[[]byte](BytesValue("x")); string(b) != "x" || err != nil {
+	if b, err := worker.As[[]byte](worker.BytesValue("x")); string(b) != "x" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, err := As[price](BytesValue(strings.Repeat("seven", 100))); err == nil || len(err.Error()) > 200 {
+	if _, err := worker.As[price](worker.BytesValue(strings.Repeat("seven", 100))); err == nil || len(err.Error()) > 200 {
 		t.Errorf("As = %v, want a short error", err)
 	}
-	if _, err := ValueOf(func() {}); err == nil {
+	if _, err := worker.ValueOf(func() {}); err == nil {
 		t.Error("a function is a value")
 	}
 }
 
 func roundTrip[T comparable](t *testing.T, x T, text string) {
 	t.Helper()
-	v, err := ValueOf(x)
-	back, err2 := As[T](v)
+	v, err := worker.ValueOf(x)
+	back, err2 := worker.As[T](v)
 	if err != nil || err2 != nil || v.String() != text || back != x {
 		t.Errorf("%v became %q, %v and came back as %v, %v", x, v, err, back, err2)
 	}
@@ -241,41 +248,41 @@ func roundTrip[T comparable](t *testing.T, x T, text string) {
 // TestTypedKinds asks typed kinds: of a source, of a server, and of those whose answer is another type.
 func TestTypedKinds(t *testing.T) {
 	type price struct{ Cents int }
-	n := startNode(t, "1@"+testHost(), Kind{Source: Load(func(_ context.Context, id ID) (price, error) { return price{int(id.num)}, nil })})
-	if err := n.SetKinds(map[string]Kind{"serial": {Serial: Serve(func(context.Context, ID) (adder, error) { return adder{}, nil })}}); err != nil {
+	n := startNode(t, "1@"+testHost(), worker.Kind{Source: worker.Load(func(_ context.Context, id worker.ID) (price, error) { return price{int(num(id))}, nil })})
+	if err := n.SetKinds(map[string]worker.Kind{"serial": {Serial: worker.Serve(func(context.Context, worker.ID) (adder, error) { return adder{}, nil })}}); err != nil {
 		t.Fatal(err)
 	}
-	p, reply, err := Get[price](t.Context(), n.Family(""), IntID(7))
+	p, reply, err := Get[price](t.Context(), n.Family(""), worker.IntID(7))
 	if p.Cents != 7 || reply.Node != n.Self() || err != nil {
 		t.Errorf("Get = %v, %v, %v", p, reply, err)
 	}
-	if _, _, err := Get[int](t.Context(), n.Family(""), IntID(7)); err == nil {
+	if _, _, err := Get[int](t.Context(), n.Family(""), worker.IntID(7)); err == nil {
 		t.Error("a price is an int")
 	}
-	sum, err := Call[int](t.Context(), n.Family("serial"), IntID(7), []int{1, 2})
+	sum, err := Call[int](t.Context(), n.Family("serial"), worker.IntID(7), []int{1, 2})
 	if sum != 3 || err != nil {
 		t.Errorf("Call = %v, %v", sum, err)
 	}
-	if _, err := Call[int](t.Context(), n.Family("serial"), IntID(7), "no list"); !errors.Is(err, wire.BadRequest) || OutcomeOf(err) != NotRun {
+	if _, err := Call[int](t.Context(), n.Family("serial"), worker.IntID(7), "no list"); !errors.Is(err, wire.BadRequest) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("Call = %v (%v), want a bad request that did not run", err, OutcomeOf(err))
 	}
-	if _, err := n.Family("serial").Call(t.Context(), IntID(7), BytesValue(strings.Repeat(" ", wire.MaxValue+1))); !errors.Is(err, wire.BadRequest) {
+	if _, err := n.Family("serial").Call(t.Context(), worker.IntID(7), worker.BytesValue(strings.Repeat(" ", wire.MaxValue+1))); !errors.Is(err, wire.BadRequest) {
 		t.Errorf("Call with a large message = %v", err)
 	}
-	if _, err := Call[int](t.Context(), n.Family(""), IntID(7), 1); err == nil || !strings.Contains(err.Error(), "takes no calls") {
+	if _, err := Call[int](t.Context(), n.Family(""), worker.IntID(7), 1); err == nil || !strings.Contains(err.Error(), "takes no calls") {
 		t.Errorf("Call = %v", err)
 	}
-	if _, err := n.Family("serial").Request(t.Context(), IntID(7)); err == nil || !strings.Contains(err.Error(), "it takes calls") {
+	if _, err := n.Family("serial").Request(t.Context(), worker.IntID(7)); err == nil || !strings.Contains(err.Error(), "it takes calls") {
 		t.Errorf("Request = %v", err)
 	}
-	if _, err := Call[int](t.Context(), n.Family("serial"), IntID(7), func() {}); OutcomeOf(err) != NotRun || err == nil {
+	if _, err := Call[int](t.Context(), n.Family("serial"), worker.IntID(7), func() {}); OutcomeOf(err) != worker.OutcomeNotRun || err == nil {
 		t.Errorf("Call with a function = %v (%v)", err, OutcomeOf(err))
 	}
-	if _, err := Call[[]string](t.Context(), n.Family("serial"), IntID(7), []int{1}); OutcomeOf(err) != Ran {
+	if _, err := Call[[]string](t.Context(), n.Family("serial"), worker.IntID(7), []int{1}); OutcomeOf(err) != worker.OutcomeRan {
 		t.Errorf("Call with another answer = %v (%v)", err, OutcomeOf(err))
 	}
-	for name, outcome := range map[string]Outcome{"": NotRun, "none": NotRun} {
-		if _, err := n.Family(name).Call(t.Context(), IntID(7), Value{}); OutcomeOf(err) != outcome {
+	for name, outcome := range map[string]worker.Outcome{"": worker.OutcomeNotRun, "none": worker.OutcomeNotRun} {
+		if _, err := n.Family(name).Call(t.Context(), worker.IntID(7), worker.Value{}); OutcomeOf(err) != outcome {
 			t.Errorf("Call of %q: %v (%v)", name, err, OutcomeOf(err))
 		}
 	}

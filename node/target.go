@@ -48,7 +48,7 @@ func identify(ctx context.Context, a Addr, creds *wire.Credentials) (Addr, error
 	defer s.Close()
 	name, err := ParseName(s.Peer().Name)
 	if err != nil {
-		return Addr{}, wire.Errorf(wire.WrongName, NotRun, "%s: %v", a.HostPort(), err)
+		return Addr{}, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", a.HostPort(), err)
 	}
 	if said, err := addrOf(name, s.Peer().Addr); err == nil {
 		return said, nil

@@ -5,43 +5,45 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestMessageWithIDs sends a message that holds ids, values and enumerations, as a program does: all of them arrive.
 func TestMessageWithIDs(t *testing.T) {
 	type transfer struct {
-		To      ID
-		Amount  Value
-		ByID    map[ID]Value
+		To      worker.ID
+		Amount  worker.Value
+		ByID    map[worker.ID]worker.Value
 		State   State
-		Reason  EndReason
+		Reason  worker.EndReason
 		Routing Routing
 		Timing  Timing
-		Outcome Outcome
+		Outcome worker.Outcome
 	}
-	id := func(s string) ID {
-		v, err := ParseID(s)
+	id := func(s string) worker.ID {
+		v, err := worker.ParseID(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v
 	}
 	for _, to := range []string{"7", "-1", "tenant é", "", "\xff\x00", "base64:", "base64:YQ==", strings.Repeat("9", 100)} {
-		for _, v := range []Value{IntValue(1<<63 - 1), IntValue(-5), BytesValue("text \"x\""), BytesValue(""), BytesValue("\xff"), BytesValue("base64:!"),
-			MediaValue("application/json", `{"a":[1,2.5,null]}`), MediaValue("application/json", "1e400"), MediaValue("application/json", "null")} {
-			want := transfer{id(to), v, map[ID]Value{id(to): v}, Stuck, Crashed, Rendezvous, 2, Ran}
-			message, err := ValueOf(want)
+		for _, v := range []worker.Value{worker.IntValue(1<<63 - 1), worker.IntValue(-5), worker.BytesValue("text \"x\""), worker.BytesValue(""), worker.BytesValue("\xff"), worker.BytesValue("base64:!"),
+			worker.MediaValue("application/json", `{"a":[1,2.5,null]}`), worker.MediaValue("application/json", "1e400"), worker.MediaValue("application/json", "null")} {
+			want := transfer{id(to), v, map[worker.ID]worker.Value{id(to): v}, Stuck, worker.Crashed, Rendezvous, 2, worker.OutcomeRan}
+			message, err := worker.ValueOf(want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := As[transfer](message)
+			got, err := worker.As[transfer](message)
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s arrives as %+v, %v; want %+v", message, got, err, want)
 			}
 		}
 	}
 	for _, name := range []string{"State", "Reason", "Routing", "Timing", "Outcome"} {
-		if _, err := As[transfer](MediaValue("application/json", `{"`+name+`":"nonsense"}`)); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		if _, err := worker.As[transfer](worker.MediaValue("application/json", `{"`+name+`":"nonsense"}`)); err == nil || !strings.Contains(err.Error(), "nonsense") {
 			t.Errorf("%s nonsense: %v", name, err)
 		}
 	}
@@ -49,14 +51,14 @@ func TestMessageWithIDs(t *testing.T) {
 
 // TestValueJSON has the forms that are documented.
 func TestValueJSON(t *testing.T) {
-	for want, v := range map[string]Value{
-		`7`:                     IntValue(7),
-		`"seven"`:               BytesValue("seven"),
-		`"\u003cp\u003e"`:       MediaValue("text/html", "<p>"),
-		`"base64:/w=="`:         BytesValue("\xff"),
-		`{"a":1}`:               MediaValue("application/problem+json", `{"a":1}`),
-		`"{"`:                   MediaValue("application/json", `{`), // which it is not
-		`"base64:YmFzZTY0Og=="`: BytesValue("base64:"),
+	for want, v := range map[string]worker.Value{
+		`7`:                     worker.IntValue(7),
+		`"seven"`:               worker.BytesValue("seven"),
+		`"\u003cp\u003e"`:       worker.MediaValue("text/html", "<p>"),
+		`"base64:/w=="`:         worker.BytesValue("\xff"),
+		`{"a":1}`:               worker.MediaValue("application/problem+json", `{"a":1}`),
+		`"{"`:                   worker.MediaValue("application/json", `{`), // which it is not
+		`"base64:YmFzZTY0Og=="`: worker.BytesValue("base64:"),
 	} {
 		var b strings.Builder
 		e := json.NewEncoder(&b)
@@ -66,25 +68,25 @@ func TestValueJSON(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{`"base64:?"`} {
-		if err := json.Unmarshal([]byte(bad), new(Value)); err == nil {
+		if err := json.Unmarshal([]byte(bad), new(worker.Value)); err == nil {
 			t.Errorf("%s is a value", bad)
 		}
-		if err := json.Unmarshal([]byte(bad), new(ID)); err == nil {
+		if err := json.Unmarshal([]byte(bad), new(worker.ID)); err == nil {
 			t.Errorf("%s is an id", bad)
 		}
 	}
 	for _, number := range []string{"7", "-12345678901234567890"} {
-		var id ID
+		var id worker.ID
 		if err := json.Unmarshal([]byte(number), &id); err != nil || id.String() != number {
 			t.Errorf("the number %s is the id %s, %v", number, id, err)
 		}
 	}
 	for _, bad := range []string{"7.5", "true", "{}"} {
-		if err := json.Unmarshal([]byte(bad), new(ID)); err == nil {
+		if err := json.Unmarshal([]byte(bad), new(worker.ID)); err == nil {
 			t.Errorf("%s is an id", bad)
 		}
 	}
-	if err := json.Unmarshal([]byte(`"`+strings.Repeat("x", MaxIDLen+1)+`"`), new(ID)); err == nil {
+	if err := json.Unmarshal([]byte(`"`+strings.Repeat("x", worker.MaxIDLen+1)+`"`), new(worker.ID)); err == nil {
 		t.Error("an id of 257 bytes")
 	}
 }

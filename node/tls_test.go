@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // issue makes a certificate for the e-mail address, which is the name of a node, and its files. A CA
@@ -66,7 +68,7 @@ func TestVerifyName(t *testing.T) {
 	for _, name := range names {
 		_, _, f := issue(t, dir, name, ca, caKey)
 		f.VerifyName = true
-		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(Kind{}), TLS: f})
+		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), TLS: f})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A view is one snapshot of the cluster: who has a seat, in the order that every node computes, and who has
@@ -50,10 +51,10 @@ func newView(peers []*peer, failed map[*peer]bool, r Routing) *view {
 }
 
 // owner returns the member whose seat id belongs to.
-func (v *view) owner(id ID) *peer { return v.peers[v.routing.owner(id, v.seats)] }
+func (v *view) owner(id worker.ID) *peer { return v.peers[v.routing.owner(id, v.seats)] }
 
 // place returns the member that answers for id: its owner, or a stand-in while that has failed.
-func (v *view) place(id ID) *peer { return v.peers[v.routing.place(id, v.seats)] }
+func (v *view) place(id worker.ID) *peer { return v.peers[v.routing.place(id, v.seats)] }
 
 // peer returns the member of that name, or nil.
 func (v *view) peer(name Name) *peer {

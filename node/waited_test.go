@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A hall runs one thing at a time, a message or the source of an id, and notes what has begun. The first one ends
@@ -39,29 +41,29 @@ func (h *hall) has(what string) error {
 	return nil
 }
 
-func (h *hall) Call(_ context.Context, message Value) (Value, error) {
+func (h *hall) Call(_ context.Context, message worker.Value) (worker.Value, error) {
 	h.run(message.String())
 	return message, nil
 }
 
 // A hallCaller asks for thing n of a hall, each of which has a text of its own.
-type hallCaller func(ctx context.Context, f Family, n int) (Reply, error)
+type hallCaller func(ctx context.Context, f Family, n int) (worker.Reply, error)
 
-func hallID(n int) ID { return IntID(int64(1 + 3*n)) } // all of the second of three nodes
+func hallID(n int) worker.ID { return worker.IntID(int64(1 + 3*n)) } // all of the second of three nodes
 
 // kinds returns the kinds of the hall and how each is asked: messages wait for a server, or ids for their turn.
-func (h *hall) kinds() (map[string]Kind, map[string]hallCaller) {
-	return map[string]Kind{
-			"queue": {Timeout: time.Minute, Serial: func(context.Context, ID) (Server, error) { return h, nil }},
-			"gate": {Timeout: time.Minute, Concurrency: 1, Source: func(_ context.Context, id ID) (Value, error) {
+func (h *hall) kinds() (map[string]worker.Kind, map[string]hallCaller) {
+	return map[string]worker.Kind{
+			"queue": {Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) { return h, nil }},
+			"gate": {Timeout: time.Minute, Concurrency: 1, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
 				h.run(id.String())
-				return BytesValue(id.String()), nil
+				return worker.BytesValue(id.String()), nil
 			}},
 		}, map[string]hallCaller{
-			"queue": func(ctx context.Context, f Family, n int) (Reply, error) {
-				return f.Call(ctx, hallID(0), BytesValue(hallID(n).String()))
+			"queue": func(ctx context.Context, f Family, n int) (worker.Reply, error) {
+				return f.Call(ctx, hallID(0), worker.BytesValue(hallID(n).String()))
 			},
-			"gate": func(ctx context.Context, f Family, n int) (Reply, error) { return f.Request(ctx, hallID(n)) },
+			"gate": func(ctx context.Context, f Family, n int) (worker.Reply, error) { return f.Request(ctx, hallID(n)) },
 		}
 }
 
@@ -71,7 +73,7 @@ type viaFamily struct {
 	name string
 }
 
-func (f viaFamily) Request(ctx context.Context, id ID) (Reply, error) {
+func (f viaFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return f.RequestVia(ctx, f.name, id)
 }
 
@@ -80,7 +82,7 @@ func (f viaFamily) Request(ctx context.Context, id ID) (Reply, error) {
 func TestWaited(t *testing.T) {
 	var h hall
 	kinds, ask := h.kinds()
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)
@@ -159,7 +161,7 @@ func giveUpWaiting(ctx context.Context, name string, waiting *atomic.Int64, ask 
 		}
 		var failed error
 		for range batch {
-			if err := <-errs; !errors.Is(err, why) || OutcomeOf(err) != NotRun {
+			if err := <-errs; !errors.Is(err, why) || OutcomeOf(err) != worker.OutcomeNotRun {
 				failed = fmt.Errorf("%s: %v (%v), want %v (not run)", name, err, OutcomeOf(err), why)
 			}
 		}
@@ -178,7 +180,7 @@ func TestNotRunDidNotBegin(t *testing.T) {
 	h.open = make(chan struct{})
 	h.takes = 100 * time.Microsecond
 	close(h.open)
-	nodes := startCluster(t, 3, Kind{})
+	nodes := startCluster(t, 3, worker.Kind{})
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)

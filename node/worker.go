@@ -4,22 +4,23 @@ import (
 	"math"
 	"time"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
-// A worker is the one place for its id on this node. It is loading until its source has returned,
+// A entry is the one place for its id on this node. It is loading until its source has returned,
 // then it has a value, until it expires. It is no goroutine: only a running source has one. All of
 // it is guarded by the lock of its shard.
-type worker struct {
-	id      ID
-	kind    *Kind
+type entry struct {
+	id      worker.ID
+	kind    *worker.Kind
 	started time.Duration // on the registry's clock
 	expires time.Duration // when its value is given no more, or as stale only; meaningless while it loads
-	value   Value
+	value   worker.Value
 	err     *wire.Error // cached instead of a value, if the kind says so
 	load    *load       // nil once it has a value
 	mail    *mailbox    // of a serial kind, instead of value, err and load
-	next    *worker     // in its chain of the index
+	next    *entry      // in its chain of the index
 	hits    uint32      // as far as it can count
 	retry   uint32      // when a refresh may begin after one has failed, in pauseUnits; 0 if none has
 	mark    uint32      // its place in the shard's loading, while it is there; otherwise when its value was last used: see useLocked
@@ -29,13 +30,13 @@ type worker struct {
 }
 
 // beginLocked notes that something runs for w.
-func (s *shard) beginLocked(w *worker) {
+func (s *shard) beginLocked(w *entry) {
 	w.mark = uint32(len(s.loading))
 	s.loading = append(s.loading, w)
 }
 
 // endRunLocked notes that nothing runs for w any more.
-func (s *shard) endRunLocked(w *worker) {
+func (s *shard) endRunLocked(w *entry) {
 	last := len(s.loading) - 1
 	s.loading[w.mark] = s.loading[last]
 	s.loading[w.mark].mark = w.mark
@@ -44,7 +45,7 @@ func (s *shard) endRunLocked(w *worker) {
 }
 
 // turn returns what a worker that loads or serves waits for, or has waited for, before it runs; or nil.
-func (w *worker) turn() *entrance {
+func (w *entry) turn() *entrance {
 	if w.mail != nil {
 		return w.mail.turn
 	}
@@ -52,7 +53,7 @@ func (w *worker) turn() *entrance {
 }
 
 // dies returns when its value is given no more, not even as stale.
-func (w *worker) dies() time.Duration {
+func (w *entry) dies() time.Duration {
 	if w.err != nil {
 		return w.expires
 	}
@@ -60,12 +61,12 @@ func (w *worker) dies() time.Duration {
 }
 
 // due reports whether a call is to replace w, which may be nil. It is not due while a refresh must wait.
-func (w *worker) due(now time.Duration) bool {
+func (w *entry) due(now time.Duration) bool {
 	return w != nil && w.load == nil && w.expires <= now && !(w.usable(now) && w.pausesLocked(now))
 }
 
 // hitLocked counts a call that its value, or its server, has answered.
-func (w *worker) hitLocked() {
+func (w *entry) hitLocked() {
 	if w.hits < math.MaxUint32 {
 		w.hits++
 	}
@@ -77,18 +78,18 @@ const (
 )
 
 // pauseLocked has the next refresh wait, at most a week. Until then the value is given as stale.
-func (w *worker) pauseLocked(now, pause time.Duration) {
+func (w *entry) pauseLocked(now, pause time.Duration) {
 	w.retry = max(1, uint32((now+min(pause, maxPause))/pauseUnit))
 }
 
 // pausesLocked reports whether a refresh must still wait.
-func (w *worker) pausesLocked(now time.Duration) bool {
+func (w *entry) pausesLocked(now time.Duration) bool {
 	return w.retry != 0 && int32(w.retry-uint32(now/pauseUnit)) > 0
 }
 
 // staleValue returns the worker whose value is given as stale instead of that of w: the one that w is to replace, or
 // w itself while a refresh must wait. It is nil if there is none. W may be nil, and is not due.
-func (w *worker) staleValue(now time.Duration) *worker {
+func (w *entry) staleValue(now time.Duration) *entry {
 	switch {
 	case w == nil:
 		return nil
@@ -101,10 +102,10 @@ func (w *worker) staleValue(now time.Duration) *worker {
 }
 
 // usable reports whether its value may still be given as stale.
-func (w *worker) usable(now time.Duration) bool { return w != nil && w.err == nil && now < w.dies() }
+func (w *entry) usable(now time.Duration) bool { return w != nil && w.err == nil && now < w.dies() }
 
 // dropLocked removes w, but not its successor.
-func (r *registry) dropLocked(s *shard, w *worker) {
+func (r *registry) dropLocked(s *shard, w *entry) {
 	s.workers.remove(w)
 	r.releaseLocked(w)
 }

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // call sends a message to the worker of an id, or to those of many.
@@ -21,7 +22,7 @@ func (sh *Shell) call(r *request) (starlark.Value, error) {
 		return nil, fmt.Errorf("call: %w", err)
 	}
 	family := sh.cluster.Family(kind)
-	return sh.ask(r, ids, func(ctx context.Context, id node.ID) (node.Reply, error) {
+	return sh.ask(r, ids, func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		return family.Call(ctx, id, m)
 	})
 }
@@ -29,20 +30,20 @@ func (sh *Shell) call(r *request) (starlark.Value, error) {
 const jsonType = "application/json"
 
 // toMessage returns what crosses: nil is the message that was not given.
-func toMessage(v starlark.Value) (node.Value, error) {
+func toMessage(v starlark.Value) (worker.Value, error) {
 	switch v := v.(type) {
 	case nil, starlark.NoneType:
-		return node.Value{}, nil
+		return worker.Value{}, nil
 	case starlark.String:
-		return node.BytesValue(string(v)), nil
+		return worker.BytesValue(string(v)), nil
 	case starlark.Bytes:
-		return node.BytesValue(string(v)), nil
+		return worker.BytesValue(string(v)), nil
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {
-			return node.Value{}, errors.New("an int of more than 64 bits; send str(n), or [n] as JSON")
+			return worker.Value{}, errors.New("an int of more than 64 bits; send str(n), or [n] as JSON")
 		}
-		return node.IntValue(n), nil
+		return worker.IntValue(n), nil
 	case reply:
 		return v.Value, nil
 	case *record:
@@ -50,14 +51,14 @@ func toMessage(v starlark.Value) (node.Value, error) {
 		case reply:
 			return r.Value, nil
 		case lostReply:
-			return node.Value{}, errors.New("a reply that is an error has no value to send")
+			return worker.Value{}, errors.New("a reply that is an error has no value to send")
 		}
 	case *starlark.Dict, *starlark.List, starlark.Tuple, starlark.Bool, starlark.Float:
 		text, err := encodeJSON(v)
 		if err != nil {
-			return node.Value{}, fmt.Errorf("the message as JSON: %w", err)
+			return worker.Value{}, fmt.Errorf("the message as JSON: %w", err)
 		}
-		return node.MediaValue(jsonType, text), nil
+		return worker.MediaValue(jsonType, text), nil
 	}
-	return node.Value{}, fmt.Errorf("%s: a message is a string, bytes, an int, None, a reply, or what becomes JSON: a dict, list, tuple, bool or float", article(v))
+	return worker.Value{}, fmt.Errorf("%s: a message is a string, bytes, an int, None, a reply, or what becomes JSON: a dict, list, tuple, bool or float", article(v))
 }

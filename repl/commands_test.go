@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestCommands(t *testing.T) {
@@ -137,7 +138,7 @@ func TestCommandErrors(t *testing.T) {
 // A request of many ids asks them at the same time, but not without bound, and keeps their order.
 func TestRequestManyAtOnce(t *testing.T) {
 	var running, most atomic.Int64
-	c := &fakeCluster{request: func(ctx context.Context, id node.ID) (node.Reply, error) {
+	c := &fakeCluster{request: func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		most.Store(max(most.Load(), running.Add(1)))
 		defer running.Add(-1)
 		select {
@@ -146,11 +147,11 @@ func TestRequestManyAtOnce(t *testing.T) {
 		}
 		switch id.String() {
 		case "7":
-			return node.Reply{}, node.ErrOverloaded
+			return worker.Reply{}, node.ErrOverloaded
 		case "8":
 			panic("lost")
 		}
-		return node.Reply{Value: node.BytesValue("v" + id.String()), Node: "1@h"}, nil
+		return worker.Reply{Value: worker.BytesValue("v" + id.String()), Node: "1@h"}, nil
 	}}
 	start := time.Now()
 	out, errs, err := run(t, Config{Cluster: c}, "t = request(range(2000))\nprint([r.value for r in t] == ['v%d' % i if i not in (7, 8) else None for i in range(2000)])\nprint(t[7].error)\nprint(t[8].error)\nprint(t[9].error)")
@@ -168,10 +169,10 @@ func TestRequestManyAtOnce(t *testing.T) {
 
 func TestRequestManyEndsAtOnce(t *testing.T) {
 	asked := make(chan struct{}, maxIDs)
-	c := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+	c := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		asked <- struct{}{}
 		<-ctx.Done()
-		return node.Reply{}, ctx.Err()
+		return worker.Reply{}, ctx.Err()
 	}}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
@@ -190,9 +191,9 @@ func TestRequestManyEndsAtOnce(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	c := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+	c := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		<-ctx.Done()
-		return node.Reply{}, ctx.Err()
+		return worker.Reply{}, ctx.Err()
 	}}
 	for in, want := range map[string]string{
 		"request(1)":            "!<stdin>:2:8: request(1): context deadline exceeded (unknown)\n",
@@ -232,8 +233,8 @@ attributes  .capitalize`,
 			t.Errorf("%s:\n%s%s\nwant\n%s", in, out, errs, want)
 		}
 	}
-	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) {
-		return node.Reply{Value: node.IntValue(1), Node: "1@h", Cached: true, Degraded: true, TTL: time.Millisecond}, nil
+	c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) {
+		return worker.Reply{Value: worker.IntValue(1), Node: "1@h", Cached: true, Degraded: true, TTL: time.Millisecond}, nil
 	}}
 	out, _, _ := run(t, Config{Cluster: c}, "r = request(1)\nsleep(0.002)\ni(r)")
 	for _, want := range []string{"the worker had it already", "a worker of another node answered", "none: the worker has expired"} {

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // run feeds input to a shell without a terminal and returns what it wrote.
@@ -123,7 +125,7 @@ func TestErrors(t *testing.T) {
 
 func TestRequestErrorsTellTheOutcome(t *testing.T) {
 	for _, cause := range []error{node.ErrOverloaded, node.ErrSource, errors.New("broken\x1b[31m")} {
-		c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) { return node.Reply{}, cause }}
+		c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { return worker.Reply{}, cause }}
 		_, errs, err := run(t, Config{Cluster: c}, "request('a')")
 		outcome := "(" + node.OutcomeOf(cause).String() + ")"
 		if !strings.HasPrefix(errs, `<stdin>:1:8: request("a"): `) || !strings.HasSuffix(errs, " "+outcome+"\n") ||
@@ -134,8 +136,8 @@ func TestRequestErrorsTellTheOutcome(t *testing.T) {
 }
 
 func TestDegradedReply(t *testing.T) {
-	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) {
-		return node.Reply{Value: node.BytesValue("x\x1by"), Node: "1@127.0.0.1", Degraded: true}, nil
+	c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) {
+		return worker.Reply{Value: worker.BytesValue("x\x1by"), Node: "1@127.0.0.1", Degraded: true}, nil
 	}}
 	out, _, _ := run(t, Config{Cluster: c}, "request(1)\nrequest(1).degraded")
 	if want := "{\"x\\x1by\", 1@127.0.0.1, degraded}\nTrue\n"; out != want {
@@ -145,7 +147,7 @@ func TestDegradedReply(t *testing.T) {
 
 // A panic in a command is an error of the program, and no trace is shown.
 func TestPanicInCommand(t *testing.T) {
-	c := &fakeCluster{request: func(context.Context, node.ID) (node.Reply, error) { panic("lost") }}
+	c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { panic("lost") }}
 	_, errs, err := run(t, Config{Cluster: c}, "request(1)")
 	if want := "<stdin>:1:8: request: internal error: lost\n"; errs != want || err != ExitStatus(1) {
 		t.Errorf("%v, %q, want %q", err, errs, want)
@@ -215,9 +217,9 @@ distproc(1@127.0.0.1)4> x.node
 
 // What runs ends soon after its context, whether it computes or waits.
 func TestCancel(t *testing.T) {
-	waiting := &fakeCluster{request: func(ctx context.Context, _ node.ID) (node.Reply, error) {
+	waiting := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		<-ctx.Done()
-		return node.Reply{}, ctx.Err()
+		return worker.Reply{}, ctx.Err()
 	}}
 	for _, code := range []string{"sleep(3600)", "while True: pass", "request(1)"} {
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/repl"
 )
 
@@ -23,14 +24,14 @@ func (alone) Family(string) node.Family { return workers{} }
 // workers are those of every kind.
 type workers struct{ node.Family }
 
-func (workers) Request(context.Context, node.ID) (node.Reply, error) {
-	return node.Reply{Value: node.IntValue(454), Node: "1@127.0.0.1"}, nil
+func (workers) Request(context.Context, worker.ID) (worker.Reply, error) {
+	return worker.Reply{Value: worker.IntValue(454), Node: "1@127.0.0.1"}, nil
 }
-func (alone) Owner(context.Context, node.ID) (string, error) { return "1@127.0.0.1", nil }
+func (alone) Owner(context.Context, worker.ID) (string, error) { return "1@127.0.0.1", nil }
 func (alone) Members(context.Context) ([]node.Member, error) {
 	return []node.Member{{Name: "1@127.0.0.1"}}, nil
 }
-func (alone) Workers(context.Context) ([]node.WorkerInfo, error) { return nil, nil }
+func (alone) Workers(context.Context) ([]worker.Info, error) { return nil, nil }
 
 func ExampleShell_Run() {
 	sh := repl.New(repl.Config{

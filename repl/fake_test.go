@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -22,14 +23,14 @@ import (
 // node plus the number of workers before it.
 type fakeCluster struct {
 	mu      sync.Mutex
-	workers map[node.ID]int64 // guarded by mu
-	balance map[node.ID]int64 // guarded by mu; of the kind account
-	request func(ctx context.Context, id node.ID) (node.Reply, error)
+	workers map[worker.ID]int64 // guarded by mu
+	balance map[worker.ID]int64 // guarded by mu; of the kind account
+	request func(ctx context.Context, id worker.ID) (worker.Reply, error)
 	load    time.Duration // how long Nodes takes
 	apart   bool          // what the own node tells of itself
 }
 
-var crowdedID = node.IntID(1000) // behind whose worker are many that are not listed
+var crowdedID = worker.IntID(1000) // behind whose worker are many that are not listed
 
 // Family is the cluster itself: only calls depend on the kind.
 func (f *fakeCluster) Family(kind string) node.Family { return fakeFamily{f, kind} }
@@ -41,9 +42,9 @@ type fakeFamily struct {
 
 // Call reaches workers of these kinds: those of an account add up amounts and answer in the form of the message, those of an
 // echo answer the message, those of a type tell what it is, and the others fail.
-func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (node.Reply, error) {
+func (f fakeFamily) Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
 	owner, _ := f.Owner(ctx, id)
-	answer := node.Reply{Value: message, Node: owner, Age: time.Second, TTL: 4 * time.Second}
+	answer := worker.Reply{Value: message, Node: owner, Age: time.Second, TTL: 4 * time.Second}
 	switch f.kind {
 	case "echo":
 	case "type":
@@ -51,39 +52,39 @@ func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (n
 		if _, ok := message.Int(); ok {
 			what = "int"
 		}
-		answer.Value = node.BytesValue(what + ": " + message.String())
+		answer.Value = worker.BytesValue(what + ": " + message.String())
 	case "account":
 		return f.deposit(answer, id, message)
 	case "hang":
 		<-ctx.Done()
-		return node.Reply{}, ctx.Err()
+		return worker.Reply{}, ctx.Err()
 	case "panic":
 		panic("lost")
 	default:
-		return node.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, node.DefaultKind))
+		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, node.DefaultKind))
 	}
 	return answer, nil
 }
 
-func (f *fakeCluster) deposit(answer node.Reply, id node.ID, message node.Value) (node.Reply, error) {
+func (f *fakeCluster) deposit(answer worker.Reply, id worker.ID, message worker.Value) (worker.Reply, error) {
 	var order struct{ Amount int64 }
 	if message.MediaType() == "" {
 		order.Amount, _ = message.Int()
 	} else if err := json.Unmarshal([]byte(message.String()), &order); err != nil {
-		return node.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "%v", err)
+		return worker.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "%v", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.balance == nil {
-		f.balance = make(map[node.ID]int64)
+		f.balance = make(map[worker.ID]int64)
 	}
 	if f.balance[id]+order.Amount < 0 {
-		return node.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "only %d", f.balance[id])
+		return worker.Reply{}, wire.Errorf(wire.SourceFailed, wire.Ran, "only %d", f.balance[id])
 	}
 	f.balance[id] += order.Amount
-	answer.Value = node.IntValue(f.balance[id])
+	answer.Value = worker.IntValue(f.balance[id])
 	if t := message.MediaType(); t != "" {
-		answer.Value = node.MediaValue(t, fmt.Sprintf(`{"balance": %d}`, f.balance[id]))
+		answer.Value = worker.MediaValue(t, fmt.Sprintf(`{"balance": %d}`, f.balance[id]))
 	}
 	return answer, nil
 }
@@ -107,7 +108,7 @@ func (f *fakeCluster) Connect(_ context.Context, names ...string) []node.Connect
 	return out
 }
 
-func (f *fakeCluster) seat(id node.ID) int {
+func (f *fakeCluster) seat(id worker.ID) int {
 	var n int
 	if _, err := fmt.Sscan(id.String(), &n); err != nil {
 		n = len(id.String())
@@ -115,14 +116,14 @@ func (f *fakeCluster) seat(id node.ID) int {
 	return (n%3+3)%3 + 1
 }
 
-func (f *fakeCluster) Request(ctx context.Context, id node.ID) (node.Reply, error) {
+func (f *fakeCluster) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	if f.request != nil {
 		return f.request(ctx, id)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.workers == nil {
-		f.workers = make(map[node.ID]int64)
+		f.workers = make(map[worker.ID]int64)
 	}
 	v, cached := f.workers[id]
 	if !cached {
@@ -130,10 +131,10 @@ func (f *fakeCluster) Request(ctx context.Context, id node.ID) (node.Reply, erro
 		f.workers[id] = v
 	}
 	owner, _ := f.Owner(ctx, id)
-	return node.Reply{Value: node.IntValue(v), Node: owner, Cached: cached, Age: time.Second, TTL: 4 * time.Second}, nil
+	return worker.Reply{Value: worker.IntValue(v), Node: owner, Cached: cached, Age: time.Second, TTL: 4 * time.Second}, nil
 }
 
-func (f *fakeCluster) Owner(_ context.Context, id node.ID) (string, error) {
+func (f *fakeCluster) Owner(_ context.Context, id worker.ID) (string, error) {
 	return fmt.Sprintf("%d@127.0.0.1", f.seat(id)), nil
 }
 
@@ -144,13 +145,13 @@ func (f *fakeCluster) Members(context.Context) ([]node.Member, error) {
 	}, nil
 }
 
-func (f *fakeCluster) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
+func (f *fakeCluster) Workers(ctx context.Context) ([]worker.Info, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []node.WorkerInfo
+	var out []worker.Info
 	for id := range f.workers {
 		owner, _ := f.Owner(ctx, id)
-		w := node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12}
+		w := worker.Info{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12}
 		if id == crowdedID {
 			w.LeftOut = 4000
 		}
@@ -174,23 +175,23 @@ func (f *fakeCluster) GoAlone(context.Context) error {
 	return nil
 }
 
-func (f *fakeCluster) RequestVia(ctx context.Context, via string, id node.ID) (node.Reply, error) {
+func (f *fakeCluster) RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error) {
 	if strings.HasPrefix(via, "9") {
-		return node.Reply{}, node.ErrUnreachable
+		return worker.Reply{}, node.ErrUnreachable
 	}
 	r, err := f.Request(ctx, id)
 	r.Degraded = true // as seen from there
 	return r, err
 }
 
-func (f *fakeCluster) Refresh(ctx context.Context, id node.ID) (node.Reply, error) {
+func (f *fakeCluster) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	if _, err := f.Stop(ctx, id); err != nil {
-		return node.Reply{}, err
+		return worker.Reply{}, err
 	}
 	return f.Request(ctx, id)
 }
 
-func (f *fakeCluster) Stop(_ context.Context, id node.ID) (bool, error) {
+func (f *fakeCluster) Stop(_ context.Context, id worker.ID) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, lived := f.workers[id]
@@ -199,14 +200,14 @@ func (f *fakeCluster) Stop(_ context.Context, id node.ID) (bool, error) {
 }
 
 // Invalidate fails for the id "lost".
-func (f *fakeCluster) Invalidate(ctx context.Context, id node.ID) (bool, error) {
+func (f *fakeCluster) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
 	if id.String() == "lost" {
 		return false, node.ErrUnreachable
 	}
 	return f.Stop(ctx, id)
 }
 
-func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
+func (f *fakeCluster) Why(ctx context.Context, id worker.ID) (node.Explanation, error) {
 	owner, _ := f.Owner(ctx, id)
 	e := node.Explanation{
 		ID: id, Kind: "default", Owner: owner, Rule: fmt.Sprintf("%s mod 3 = %d", id, f.seat(id)-1), Index: f.seat(id) - 1,
@@ -218,7 +219,7 @@ func (f *fakeCluster) Why(ctx context.Context, id node.ID) (node.Explanation, er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, e.Live = f.workers[id]; e.Live {
-		e.Worker = node.WorkerInfo{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
+		e.Worker = worker.Info{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
 	}
 	return e, nil
 }

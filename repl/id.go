@@ -5,30 +5,31 @@ import (
 	"math/big"
 	"strings"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // id returns the only argument as an id.
-func (r *request) id() (node.ID, error) {
+func (r *request) id() (worker.ID, error) {
 	var v starlark.Value
 	if err := r.unpack("id", &v); err != nil {
-		return node.ID{}, err
+		return worker.ID{}, err
 	}
 	return r.toID(v)
 }
 
 // worker returns the id that the command has, and the kind, "" if none is given.
-func (r *request) worker() (id node.ID, kind string, err error) {
+func (r *request) worker() (id worker.ID, kind string, err error) {
 	var v starlark.Value
 	if err := r.unpack("id", &v, "kind?", &kind); err != nil {
-		return node.ID{}, "", err
+		return worker.ID{}, "", err
 	}
 	id, err = r.toID(v)
 	return id, kind, err
 }
 
-func (r *request) toID(v starlark.Value) (node.ID, error) {
+func (r *request) toID(v starlark.Value) (worker.ID, error) {
 	id, err := toID(v)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", r.name, err)
@@ -36,21 +37,21 @@ func (r *request) toID(v starlark.Value) (node.ID, error) {
 	return id, err
 }
 
-func toID(v starlark.Value) (node.ID, error) {
+func toID(v starlark.Value) (worker.ID, error) {
 	switch v := v.(type) {
 	case starlark.Int:
 		if n, ok := v.Int64(); ok {
-			return node.IntID(n), nil
+			return worker.IntID(n), nil
 		}
-		return node.BigID(v.BigInt())
+		return worker.BigID(v.BigInt())
 	case starlark.String:
-		return node.ParseID(string(v))
+		return worker.ParseID(string(v))
 	}
-	return node.ID{}, fmt.Errorf("%s: %w", article(v), node.ErrBadID)
+	return worker.ID{}, fmt.Errorf("%s: %w", article(v), worker.ErrBadID)
 }
 
 // idValue returns the value that toID reads.
-func idValue(id node.ID) starlark.Value {
+func idValue(id worker.ID) starlark.Value {
 	if id.IsInt() {
 		if n, ok := new(big.Int).SetString(id.String(), 10); ok {
 			return starlark.MakeBigInt(n)
@@ -59,7 +60,7 @@ func idValue(id node.ID) starlark.Value {
 	return starlark.String(id.String())
 }
 
-func quoteID(id node.ID) string { return idValue(id).String() }
+func quoteID(id worker.ID) string { return idValue(id).String() }
 
 // article returns a value's type for an error: "a float", "an int", "None".
 func article(v starlark.Value) string {

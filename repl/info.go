@@ -5,8 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
 )
 
 // info shows what a value is.

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
 )
 
 func (sh *Shell) nodes(r *request) (starlark.Value, error) {

@@ -20,8 +20,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Cluster is what the shell drives: a node of this process, or a session attached to a running
@@ -40,7 +42,7 @@ type Cluster interface {
 	// Family returns the workers of a kind; "" is the default one.
 	Family(kind string) node.Family
 	// Owner returns the node that has the id.
-	Owner(ctx context.Context, id node.ID) (string, error)
+	Owner(ctx context.Context, id worker.ID) (string, error)
 	// Members returns all members in order, the failed ones and the own node too.
 	Members(ctx context.Context) ([]node.Member, error)
 	// Nodes returns all members in order with what each tells of itself.
@@ -48,7 +50,7 @@ type Cluster interface {
 	// Ping measures a round trip to a node.
 	Ping(ctx context.Context, name string) (time.Duration, error)
 	// Workers returns the live workers of the cluster.
-	Workers(ctx context.Context) ([]node.WorkerInfo, error)
+	Workers(ctx context.Context) ([]worker.Info, error)
 }
 
 // Config says what a shell drives and where it reads and writes. Only Cluster is needed.

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A reply is a worker's answer as a Starlark value. It unpacks and compares as (value, node).
 type reply struct {
-	node.Reply
+	worker.Reply
 	at time.Time // when it came
 }
 

@@ -6,8 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 )
 
 // An asker asks the worker of an id.
-type asker func(context.Context, node.ID) (node.Reply, error)
+type asker func(context.Context, worker.ID) (worker.Reply, error)
 
 func (sh *Shell) request(r *request) (starlark.Value, error) {
 	var ids, via starlark.Value
@@ -32,7 +34,7 @@ func (sh *Shell) request(r *request) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sh.ask(r, ids, func(ctx context.Context, id node.ID) (node.Reply, error) {
+	return sh.ask(r, ids, func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		return family.RequestVia(ctx, name, id)
 	})
 }
@@ -55,14 +57,14 @@ func (sh *Shell) invalidate(r *request) (starlark.Value, error) {
 }
 
 // forget ends what lives for an id, or for many, and returns whether anything did.
-func (sh *Shell) forget(r *request, field string, forget func(node.Family, context.Context, node.ID) (bool, error)) (starlark.Value, error) {
+func (sh *Shell) forget(r *request, field string, forget func(node.Family, context.Context, worker.ID) (bool, error)) (starlark.Value, error) {
 	var v starlark.Value
 	var kind string
 	if err := r.unpack("id", &v, "kind?", &kind); err != nil {
 		return nil, err
 	}
 	family := sh.cluster.Family(kind)
-	bounded := func(ctx context.Context, id node.ID) (bool, error) {
+	bounded := func(ctx context.Context, id worker.ID) (bool, error) {
 		ctx, cancel := sh.bounded(ctx)
 		defer cancel()
 		return forget(family, ctx, id)
@@ -82,14 +84,14 @@ func (sh *Shell) forget(r *request, field string, forget func(node.Family, conte
 }
 
 // forgetMany is forget for many ids. What fails stands in the id's row.
-func (sh *Shell) forgetMany(r *request, many starlark.Iterable, field string, forget func(context.Context, node.ID) (bool, error)) (starlark.Value, error) {
+func (sh *Shell) forgetMany(r *request, many starlark.Iterable, field string, forget func(context.Context, worker.ID) (bool, error)) (starlark.Value, error) {
 	ids, err := r.manyIDs(many)
 	if err != nil {
 		return nil, err
 	}
 	fields := []string{"id", field, "error"}
 	t := &table{kind: "ids", header: fields, none: "no ids"}
-	return sh.fill(r.ctx, t, ids, func(ctx context.Context, id node.ID) *record {
+	return sh.fill(r.ctx, t, ids, func(ctx context.Context, id worker.ID) *record {
 		lived, err := forget(ctx, id)
 		row := starlark.Tuple{idValue(id), starlark.Bool(lived), starlark.None}
 		if err != nil {
@@ -122,10 +124,10 @@ func (sh *Shell) ask(r *request, v starlark.Value, ask asker) (starlark.Value, e
 	return reply{answer, time.Now()}, nil
 }
 
-func (r *request) manyIDs(many starlark.Iterable) ([]node.ID, error) {
+func (r *request) manyIDs(many starlark.Iterable) ([]worker.ID, error) {
 	iter := many.Iterate()
 	defer iter.Done()
-	var ids []node.ID
+	var ids []worker.ID
 	var v starlark.Value
 	for iter.Next(&v) {
 		if len(ids) == maxIDs {
@@ -143,13 +145,13 @@ func (r *request) manyIDs(many starlark.Iterable) ([]node.ID, error) {
 var replyFields = []string{"id", "value", "node", "cached", "degraded", "error"}
 
 // askMany asks for all ids at once. What fails stands in the id's row.
-func (sh *Shell) askMany(ctx context.Context, ids []node.ID, ask asker) (starlark.Value, error) {
+func (sh *Shell) askMany(ctx context.Context, ids []worker.ID, ask asker) (starlark.Value, error) {
 	t := &table{kind: "replies", header: replyFields, none: "no ids"}
-	return sh.fill(ctx, t, ids, func(ctx context.Context, id node.ID) *record { return sh.askOne(ctx, id, ask) })
+	return sh.fill(ctx, t, ids, func(ctx context.Context, id worker.ID) *record { return sh.askOne(ctx, id, ask) })
 }
 
 // fill makes a row of t for each id, many at a time.
-func (sh *Shell) fill(ctx context.Context, t *table, ids []node.ID, rowOf func(context.Context, node.ID) *record) (starlark.Value, error) {
+func (sh *Shell) fill(ctx context.Context, t *table, ids []worker.ID, rowOf func(context.Context, worker.ID) *record) (starlark.Value, error) {
 	t.rows = make([]*record, len(ids))
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -180,7 +182,7 @@ feed:
 }
 
 // askOne returns a row. A panic of the Cluster is the row's error, as one of another command is its.
-func (sh *Shell) askOne(ctx context.Context, id node.ID, ask asker) (row *record) {
+func (sh *Shell) askOne(ctx context.Context, id worker.ID, ask asker) (row *record) {
 	fail := func(err error) *record {
 		return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{
 			idValue(id), starlark.None, starlark.None, starlark.None, starlark.None, starlark.String(withOutcome(err)),

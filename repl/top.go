@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const topInterval = time.Second
@@ -19,7 +21,7 @@ type frame struct {
 	at      time.Time
 	nodes   []node.NodeInfo
 	rates   []float64
-	workers []node.WorkerInfo
+	workers []worker.Info
 	err     error
 }
 
@@ -112,7 +114,7 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 	}
 	f.rates = seen.update(f.nodes, time.Now())
 	f.workers, f.err = sh.cluster.Workers(ctx)
-	slices.SortStableFunc(f.workers, func(a, b node.WorkerInfo) int { return cmp.Compare(b.Hits, a.Hits) })
+	slices.SortStableFunc(f.workers, func(a, b worker.Info) int { return cmp.Compare(b.Hits, a.Hits) })
 	return f
 }
 
@@ -191,7 +193,7 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 	lines := []string{clip(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
 	for _, w := range shown {
 		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
-		if w.TTL > node.Forever/2 {
+		if w.TTL > worker.Forever/2 {
 			ttl = "forever"
 		}
 		text := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, clip(printable(w.ID.String()), id), name, w.Node,

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestTop(t *testing.T) {
@@ -82,7 +84,7 @@ func TestFrameFits(t *testing.T) {
 	f := frame{at: time.Unix(0, 0), rates: []float64{1e9, 0}}
 	f.nodes = []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}, Problem: strings.Repeat("lost ", 100)}}
 	for i := range 100 {
-		f.workers = append(f.workers, node.WorkerInfo{ID: node.IntID(int64(i)), Node: "1@h", Hits: uint64(1000 - i)})
+		f.workers = append(f.workers, worker.Info{ID: worker.IntID(int64(i)), Node: "1@h", Hits: uint64(1000 - i)})
 	}
 	for _, cols := range []int{1, 2, 20, 79, 200} {
 		for _, rows := range []int{1, 3, 24} {

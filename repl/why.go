@@ -5,8 +5,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func (sh *Shell) why(r *request) (starlark.Value, error) {
@@ -122,7 +124,7 @@ func orNone(s string) starlark.Value {
 // shortly rounds a duration to what a reader wants to know.
 func shortly(d time.Duration) string {
 	switch {
-	case d > node.Forever/2: // what is left of it, too
+	case d > worker.Forever/2: // what is left of it, too
 		return "forever"
 	case d >= time.Hour:
 		return d.Round(time.Minute).String()

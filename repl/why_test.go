@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestWhyOfSerialKinds tells of workers that take calls in other words: they have no value, and no other node answers for them.
 func TestWhyOfSerialKinds(t *testing.T) {
 	idle := node.Explanation{
-		ID: node.IntID(7), Kind: "account", Owner: "2@h", State: node.Alive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
-		Live: true, Worker: node.WorkerInfo{Hits: 3, TTL: time.Second},
+		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.Alive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
+		Live: true, Worker: worker.Info{Hits: 3, TTL: time.Second},
 	}
 	busy, none, lost, apart := idle, idle, idle, idle
 	apart.Live, apart.Apart, apart.StandIn = false, true, ""

@@ -15,11 +15,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distproc/distproc/cmd/distproc/bench"
-	"github.com/distproc/distproc/node"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"github.com/distproc/distproc/cmd/distproc/bench"
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const (
@@ -177,8 +179,8 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 func (b *benchFlags) ask(c *node.Client) bench.Ask {
 	switch family := c.Family(b.kind); {
 	case b.call:
-		message := node.BytesValue(b.message)
-		return func(ctx context.Context, id node.ID) (node.Reply, error) { return family.Call(ctx, id, message) }
+		message := worker.BytesValue(b.message)
+		return func(ctx context.Context, id worker.ID) (worker.Reply, error) { return family.Call(ctx, id, message) }
 	case b.kind != "":
 		return family.Request
 	default:

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
-	"github.com/distproc/distproc/node/source"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A configFile is what --config names: the kinds of workers, in TOML.
@@ -22,7 +23,7 @@ type configFile struct {
 	Kind map[string]kindConfig `toml:"kind"`
 }
 
-// A kindConfig is one [kind.NAME]. What is not given has the default of [node.Kind].
+// A kindConfig is one [kind.NAME]. What is not given has the default of [worker.Kind].
 type kindConfig struct {
 	Source      *string  `toml:"source"`
 	Serial      bool     `toml:"serial"`
@@ -44,10 +45,10 @@ func durationOf(v any) (time.Duration, error) {
 	switch n := v.(type) {
 	case string:
 		if n == "forever" {
-			return node.Forever, nil
+			return worker.Forever, nil
 		}
 		if d, err := time.ParseDuration(n); err == nil && d >= 0 {
-			return min(d, node.Forever), nil
+			return min(d, worker.Forever), nil
 		}
 	case int64, float64:
 		return 0, fmt.Errorf(`%v has no unit; for seconds write "%vs"`, n, n)
@@ -58,14 +59,14 @@ func durationOf(v any) (time.Duration, error) {
 const maxConfig = 1 << 20 // bytes of a file of kinds
 
 // parseKinds returns the kinds that a file describes, for a node of that name. Errors name the path.
-func parseKinds(data []byte, path, name string) (map[string]node.Kind, error) {
+func parseKinds(data []byte, path, name string) (map[string]worker.Kind, error) {
 	var c configFile
 	d := toml.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		return nil, configError(path, err)
 	}
-	kinds := map[string]node.Kind{}
+	kinds := map[string]worker.Kind{}
 	for kind, k := range c.Kind {
 		key, err := k.kind(kind, name, kinds)
 		if err != nil {
@@ -95,8 +96,8 @@ func configError(path string, err error) error {
 }
 
 // kind adds what k describes to kinds. If that makes no sense it returns the key that is wrong, too.
-func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key string, err error) {
-	var v node.Kind
+func (k *kindConfig) kind(kind, name string, kinds map[string]worker.Kind) (key string, err error) {
+	var v worker.Kind
 	if key, err = k.answerer(&v, source.Env{Kind: kind, Node: name}); err != nil {
 		return key, err
 	}
@@ -157,7 +158,7 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]node.Kind) (key st
 }
 
 // answerer sets what answers the calls of v. If that makes no sense it returns the key that is wrong, too.
-func (k *kindConfig) answerer(v *node.Kind, env source.Env) (key string, err error) {
+func (k *kindConfig) answerer(v *worker.Kind, env source.Env) (key string, err error) {
 	switch {
 	case k.Serial && k.Source == nil:
 		return "serial", errors.New(`messages need something that takes them: add source = "exec:PROGRAM ARGS…" or an http(s):// address`)

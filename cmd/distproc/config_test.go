@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // kindsOf returns the kinds of a file for node 2@127.0.0.1. Errors name the file config.toml.
-func kindsOf(t *testing.T, text string) (map[string]node.Kind, error) {
+func kindsOf(t *testing.T, text string) (map[string]worker.Kind, error) {
 	t.Helper()
 	return parseKinds([]byte(text), "config.toml", "2@127.0.0.1")
 }
@@ -50,7 +50,7 @@ idempotent = false
 	if not.Serial != nil || not.Source == nil || not.TTLJitter != 0.5 || not.ServeStale != time.Second || not.CacheErrors != 2*time.Second || !not.Exclusive {
 		t.Errorf("not: %+v", not)
 	}
-	id, err := node.ParseID("a b")
+	id, err := worker.ParseID("a b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ idempotent = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := server.Call(t.Context(), node.BytesValue("hello"))
+	v, err := server.Call(t.Context(), worker.BytesValue("hello"))
 	if want := "hello a b all 2@127.0.0.1"; err != nil || v.String() != want {
 		t.Errorf("%q, %v, want %q", v, err, want)
 	}
@@ -135,7 +135,7 @@ max_bytes = 1000
 		t.Fatal(err)
 	}
 	programs := 8 * runtime.GOMAXPROCS(0)
-	for name, want := range map[string]node.Kind{
+	for name, want := range map[string]worker.Kind{
 		"exec":   {Concurrency: programs},
 		"serial": {Concurrency: programs},
 		"more":   {},
@@ -150,16 +150,16 @@ max_bytes = 1000
 
 // TestConfigDurations writes durations in all ways, for every key that has one.
 func TestConfigDurations(t *testing.T) {
-	of := map[string]func(node.Kind) time.Duration{
-		"ttl":          func(k node.Kind) time.Duration { return k.TTL },
-		"timeout":      func(k node.Kind) time.Duration { return k.Timeout },
-		"serve_stale":  func(k node.Kind) time.Duration { return k.ServeStale },
-		"cache_errors": func(k node.Kind) time.Duration { return k.CacheErrors },
+	of := map[string]func(worker.Kind) time.Duration{
+		"ttl":          func(k worker.Kind) time.Duration { return k.TTL },
+		"timeout":      func(k worker.Kind) time.Duration { return k.Timeout },
+		"serve_stale":  func(k worker.Kind) time.Duration { return k.ServeStale },
+		"cache_errors": func(k worker.Kind) time.Duration { return k.CacheErrors },
 	}
 	const hint = ` is no duration; write it like "500ms", "30s" or "1h30m", or "forever"`
 	for key, get := range of {
 		for text, want := range map[string]time.Duration{
-			`"1h30m"`: 90 * time.Minute, `"forever"`: node.Forever, `"2562047h47m16.854775807s"`: node.Forever,
+			`"1h30m"`: 90 * time.Minute, `"forever"`: worker.Forever, `"2562047h47m16.854775807s"`: worker.Forever,
 		} {
 			kinds, err := kindsOf(t, "[kind.a]\nsource = 'random'\n"+key+" = "+text)
 			if err != nil || get(kinds["a"]) != want {

@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A duration is a flag, written as in a file of kinds: 30s, 1h30m or forever.
@@ -19,7 +19,7 @@ func (d *duration) Set(text string) error {
 }
 
 func (d *duration) String() string {
-	if time.Duration(*d) == node.Forever {
+	if time.Duration(*d) == worker.Forever {
 		return "forever"
 	}
 	return time.Duration(*d).String()

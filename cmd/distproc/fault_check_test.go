@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // The checker: a pure function from what happened to what was wrong with it.
@@ -144,7 +144,7 @@ func (h *history) excused(p *processHistory, c *callEntry) bool {
 
 // refused reports whether nothing listened where the call was to be made: the request did not run.
 func (c *callEntry) refused() bool {
-	return c.Outcome == node.NotRun && strings.Contains(c.Err, "connection refused")
+	return c.Outcome == worker.OutcomeNotRun && strings.Contains(c.Err, "connection refused")
 }
 
 // down reports whether a node left in s, or had left and was not there again. One that is to join another node opens

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // Faults by which somebody uses a node badly. The node must bear what nobody reads of its log, and what is no peer's
@@ -41,12 +42,12 @@ const (
 
 // large returns the kind. Its source takes a moment, so that all calls have come before the first values are there. What is
 // made at a time and what is kept is bounded by the kind's owner; what waits for a reader is for the node to bound.
-func large() node.Kind {
-	source := func(context.Context, node.ID) (node.Value, error) {
+func large() worker.Kind {
+	source := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(10 * time.Millisecond)
-		return node.BytesValue(strings.Repeat("x", largeBytes)), nil
+		return worker.BytesValue(strings.Repeat("x", largeBytes)), nil
 	}
-	return node.Kind{Source: source, TTL: 5 * time.Second, Concurrency: 16, MaxBytes: 32 << 20}
+	return worker.Kind{Source: source, TTL: 5 * time.Second, Concurrency: 16, MaxBytes: 32 << 20}
 }
 
 // misuse uses node i badly by a process of its own, for the length of the fault, and kills that with SIGKILL. A
@@ -110,7 +111,7 @@ func greed(ctx context.Context, name string) error {
 			id = int64(nodeNumber(name)-1) + i*faultNodes
 		}
 		go func() { // until the process is killed
-			_, _ = c.Family(largeKind).Request(ctx, node.IntID(id))
+			_, _ = c.Family(largeKind).Request(ctx, worker.IntID(id))
 			ready()
 		}()
 	}

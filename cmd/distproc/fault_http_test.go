@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A callerKind is what a client of the harness is; a node's own calls have none.
@@ -75,7 +76,7 @@ func (b *balancer) do(ctx context.Context, path, body string) (webAnswer, error)
 		}
 		return answer, e
 	}
-	return webAnswer{}, webError{err, node.NotRun}
+	return webAnswer{}, webError{err, worker.OutcomeNotRun}
 }
 
 // doHTTP makes a request. Its error has the outcome that the gateway tells; not run if no connection could be made.
@@ -91,7 +92,7 @@ func doHTTP(ctx context.Context, client *http.Client, url, body string) (webAnsw
 	resp, err := client.Do(req)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return webAnswer{}, webError{err, node.NotRun}
+			return webAnswer{}, webError{err, worker.OutcomeNotRun}
 		}
 		return webAnswer{}, err
 	}
@@ -102,8 +103,8 @@ func doHTTP(ctx context.Context, client *http.Client, url, body string) (webAnsw
 	}
 	var problem struct{ Detail, Outcome string }
 	_ = json.Unmarshal(answer, &problem) // what is no problem has no outcome
-	failed := webError{fmt.Errorf("%s: %s", resp.Status, answer), node.Unknown}
-	for _, o := range []node.Outcome{node.NotRun, node.Ran} {
+	failed := webError{fmt.Errorf("%s: %s", resp.Status, answer), worker.OutcomeUnknown}
+	for _, o := range []worker.Outcome{worker.OutcomeNotRun, worker.OutcomeRan} {
 		if problem.Outcome == o.String() {
 			failed.outcome = o
 		}
@@ -120,13 +121,13 @@ type webAnswer struct {
 // A webError is the error of a request over HTTP.
 type webError struct {
 	error
-	outcome node.Outcome
+	outcome worker.Outcome
 }
 
 func (e webError) Unwrap() error { return e.error }
 
 // outcomeOf is node.OutcomeOf that knows a webError, too.
-func outcomeOf(err error) node.Outcome {
+func outcomeOf(err error) worker.Outcome {
 	if e, ok := errors.AsType[webError](err); ok {
 		return e.outcome
 	}
@@ -153,23 +154,23 @@ func (r *recorder) browse(ctx context.Context, names []string) {
 
 // web makes requests and calls by do.
 func (r *recorder) web(ctx context.Context, c callEntry, rate int, do func(ctx context.Context, path, body string) (webAnswer, error)) {
-	request := func(ctx context.Context, id node.ID) (node.Reply, error) {
+	request := func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		return replyOf(do(ctx, "/v1/request/"+id.String(), ""))
 	}
-	send := func(ctx context.Context, id node.ID, message int64) (node.Reply, error) {
+	send := func(ctx context.Context, id worker.ID, message int64) (worker.Reply, error) {
 		answer, err := do(ctx, "/v1/call/"+serialKind+"/"+id.String(), strconv.FormatInt(message, 10))
 		if err != nil {
-			return node.Reply{}, err
+			return worker.Reply{}, err
 		}
 		value, err := strconv.ParseInt(string(answer.body), 10, 64)
-		return node.Reply{Value: node.IntValue(value), Node: answer.node}, err
+		return worker.Reply{Value: worker.IntValue(value), Node: answer.node}, err
 	}
 	r.wg.Go(func() { r.load(ctx, rate, faultIDs, r.ask(c, request)) })
 	r.wg.Go(func() { r.load(ctx, serialClientRate, serialIDs, r.sendBy(c, send)) })
 }
 
 // replyOf reads the answer to a request.
-func replyOf(answer webAnswer, err error) (reply node.Reply, _ error) {
+func replyOf(answer webAnswer, err error) (reply worker.Reply, _ error) {
 	if err != nil {
 		return reply, err
 	}
@@ -184,8 +185,8 @@ func replyOf(answer webAnswer, err error) (reply node.Reply, _ error) {
 		return reply, fmt.Errorf("%s: %w", answer.body, err)
 	}
 	value, err := a.Value.Int64()
-	return node.Reply{
-		Value: node.IntValue(value), Node: a.Node, Cached: a.Cached, Degraded: a.Degraded,
+	return worker.Reply{
+		Value: worker.IntValue(value), Node: a.Node, Cached: a.Cached, Degraded: a.Degraded,
 		Age: time.Duration(a.Age) * time.Millisecond,
 	}, err
 }

@@ -50,8 +50,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "expiry", finds: ruleAge, rest: lastRest,
-		old: `(w\.expires = w\.started \+ w\.kind\.life\(\)\n)`,
-		new: "$1\nif BROKEN { w.expires += 2*w.kind.life() }\n",
+		old: `(w\.expires = w\.started \+ life\(w\.kind\)\n)`,
+		new: "$1\nif BROKEN { w.expires += 2*life(w.kind) }\n",
 	},
 	{
 		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
@@ -72,7 +72,7 @@ var mutants = []mutant{
 	{
 		name: "unknown is not tried again", finds: ruleOnce, rest: lastRest,
 		plan: oneByOne(faultPause, 10, 3500*time.Millisecond, "idle"),
-		old:  `(if e\.Outcome != NotRun) (\|\| n\.closing\.Load\(\) \{)`,
+		old:  `(if e\.Outcome != wire\.NotRun) (\|\| n\.closing\.Load\(\) \{)`,
 		new:  "$1 && !BROKEN $2",
 	},
 	{
@@ -90,7 +90,7 @@ var mutants = []mutant{
 		name: "withdrawn", finds: ruleOutcome, rest: lastRest,
 		plan: oneByOne(faultPause, 8, 3*time.Second, "full"),
 		old:  `\n(\t*refused = append\(refused, m\.next\(\)\))\n`,
-		new:  "\nif BROKEN { c := m.queue[0]; c.deadline += 1<<40; go c.done(Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: NotRun}); break }\n$1\n",
+		new:  "\nif BROKEN { c := m.queue[0]; c.deadline += 1<<40; go c.done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break }\n$1\n",
 	},
 	{
 		name: "eviction", finds: ruleMemory, rest: lastRest,

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"github.com/spf13/pflag"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A node of the fault harness is this test binary under the name distproc-fault. It has the flags, signals, cookie
@@ -92,7 +94,7 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Default.Source = r.source
-	c.Kinds = map[string]node.Kind{serialKind: r.serial(), largeKind: large()}
+	c.Kinds = map[string]worker.Kind{serialKind: r.serial(), largeKind: large()}
 	kind, hasPrograms, err := programs(m.name)
 	if err != nil {
 		return err
@@ -176,10 +178,10 @@ func (r *recorder) attach(ctx context.Context, names []string) error {
 }
 
 // source works for 1 to 30 ms, and takes a moment to notice that nobody waits any more.
-func (r *recorder) source(ctx context.Context, id node.ID) (node.Value, error) {
+func (r *recorder) source(ctx context.Context, id worker.ID) (worker.Value, error) {
 	number, err := strconv.ParseInt(id.String(), 10, 64)
 	if err != nil {
-		return node.Value{}, err
+		return worker.Value{}, err
 	}
 	run := runEntry{Number: r.number.Add(1), ID: number, span: span{Begin: r.now()}}
 	r.write(entry{Run: &run})
@@ -191,10 +193,10 @@ func (r *recorder) source(ctx context.Context, id node.ID) (node.Value, error) {
 	}
 	run.End = r.now()
 	r.write(entry{Run: &run})
-	return node.IntValue(run.Number), err
+	return worker.IntValue(run.Number), err
 }
 
-type requester func(context.Context, node.ID) (node.Reply, error)
+type requester func(context.Context, worker.ID) (worker.Reply, error)
 
 // ask returns what requests the value of an id.
 func (r *recorder) ask(c callEntry, request requester) func(id int64) {
@@ -240,7 +242,7 @@ func (r *recorder) call(c callEntry, request requester) {
 		lost.End, lost.Err = r.now(), "no answer, and no error"
 		r.write(entry{Call: &lost})
 	})
-	reply, err := request(ctx, node.IntID(c.ID))
+	reply, err := request(ctx, worker.IntID(c.ID))
 	watch.Stop()
 	c.End = r.now()
 	if err != nil {

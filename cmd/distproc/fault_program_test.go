@@ -6,6 +6,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // The kind of a node of the harness whose servers are programs. When the node is killed, its programs must not go on
@@ -52,7 +53,7 @@ func hasFlock() bool {
 }
 
 // programs returns the kind, or false where there is no flock.
-func programs(nodeName string) (kind node.Kind, ok bool, err error) {
+func programs(nodeName string) (kind worker.Kind, ok bool, err error) {
 	if !hasFlock() {
 		return kind, false, nil
 	}
@@ -65,7 +66,7 @@ func programs(nodeName string) (kind node.Kind, ok bool, err error) {
 // programs record.
 func (r *recorder) sendToProgram(f node.Family) func(id int64) {
 	return func(id int64) {
-		_, _ = f.Call(context.Background(), node.IntID(id), node.IntValue(r.number.Add(1)))
+		_, _ = f.Call(context.Background(), worker.IntID(id), worker.IntValue(r.number.Add(1)))
 	}
 }
 

@@ -12,9 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // What a process of the fault harness puts on record: a file with a line for each entry. Each is one write, so
@@ -51,17 +53,17 @@ type runEntry struct {
 type callEntry struct {
 	ID int64
 	span
-	Via      int           `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
-	By       callerKind    `json:",omitempty"` // what the client is
-	Message  int64         `json:",omitempty"` // to a server; 0 for a request
-	Brief    bool          `json:",omitempty"` // the caller's patience is short
-	Err      string        `json:",omitempty"`
-	Outcome  node.Outcome  `json:",omitempty"` // of one that failed
-	Value    int64         `json:",omitempty"`
-	Node     int           `json:",omitempty"` // that answered
-	Age      time.Duration `json:",omitempty"`
-	Cached   bool          `json:",omitempty"`
-	Degraded bool          `json:",omitempty"`
+	Via      int            `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
+	By       callerKind     `json:",omitempty"` // what the client is
+	Message  int64          `json:",omitempty"` // to a server; 0 for a request
+	Brief    bool           `json:",omitempty"` // the caller's patience is short
+	Err      string         `json:",omitempty"`
+	Outcome  worker.Outcome `json:",omitempty"` // of one that failed
+	Value    int64          `json:",omitempty"`
+	Node     int            `json:",omitempty"` // that answered
+	Age      time.Duration  `json:",omitempty"`
+	Cached   bool           `json:",omitempty"`
+	Degraded bool           `json:",omitempty"`
 }
 
 // hurried reports whether a call failed only because its caller had no patience.
@@ -193,10 +195,10 @@ func viewOf(ctx context.Context, n *node.Node) string {
 	}
 	var b strings.Builder
 	for id := range int64(100) { // one of the first ids is its own, and is explained without a message
-		if owner, err := n.Owner(ctx, node.IntID(id)); err != nil || owner != n.Self() {
+		if owner, err := n.Owner(ctx, worker.IntID(id)); err != nil || owner != n.Self() {
 			continue
 		}
-		why, err := n.Why(ctx, node.IntID(id))
+		why, err := n.Why(ctx, worker.IntID(id))
 		if err != nil {
 			return err.Error()
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const second = time.Second
@@ -53,9 +53,9 @@ func goodHistory() *history {
 				Runs: map[int64]*runEntry{2<<32 + 1: {2<<32 + 1, 4, span{15 * second, 15*second + 20*time.Millisecond}, false}},
 				Calls: []callEntry{
 					{ID: 6, Message: 50, span: span{15 * second, 15*second + 11*time.Millisecond}, Value: 5, Node: 1},
-					{ID: 6, Message: 60, span: span{25 * second, 25*second + 11*time.Millisecond}, Err: "failed", Outcome: node.Ran},
-					{ID: 6, Message: 70, span: span{16 * second, 20 * second}, Err: "unreachable", Outcome: node.NotRun},
-					{ID: 6, Message: 80, span: span{25 * second, 25*second + 1}, Brief: true, Err: "deadline exceeded", Outcome: node.NotRun},
+					{ID: 6, Message: 60, span: span{25 * second, 25*second + 11*time.Millisecond}, Err: "failed", Outcome: worker.OutcomeRan},
+					{ID: 6, Message: 70, span: span{16 * second, 20 * second}, Err: "unreachable", Outcome: worker.OutcomeNotRun},
+					{ID: 6, Message: 80, span: span{25 * second, 25*second + 1}, Brief: true, Err: "deadline exceeded", Outcome: worker.OutcomeNotRun},
 				},
 				Servers: map[int64]*serverEntry{}, Served: map[int64]*servedEntry{},
 			},
@@ -227,7 +227,7 @@ func TestFaultRules(t *testing.T) {
 		{"a message is said to run that does not", func(h *history) { message(h, 1).Message = 61 }, []rule{ruleOutcome}},
 		{"a message runs of which nothing is known", func(h *history) {
 			run(h, 2, 9, 70, span{17 * second, 18 * second})
-			message(h, 2).Outcome = node.Unknown
+			message(h, 2).Outcome = worker.OutcomeUnknown
 		}, nil},
 		{"a message fails long after the fault", func(h *history) { message(h, 2).span = span{18 * second, 22*second + 1} }, []rule{ruleThrough}},
 		{"a message fails because a node leaves", func(h *history) { h.Faults[1].Kind = faultTerm }, []rule{ruleFailed, ruleThrough}},

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // What must hold for the serial kind: an id has one server, and a message runs once.
@@ -127,15 +127,15 @@ func (r *report) checkMessage(p *processHistory, c *callEntry) {
 	switch runs := r.served[c.Message]; {
 	case len(runs) > 1: // that has been told
 	case c.Err == "" && (len(runs) == 0 || !runs[0].answers(c)),
-		c.Err != "" && c.Outcome == node.NotRun && len(runs) > 0,
-		c.Err != "" && c.Outcome == node.Ran && (len(runs) == 0 || !runs[0].Failed):
+		c.Err != "" && c.Outcome == worker.OutcomeNotRun && len(runs) > 0,
+		c.Err != "" && c.Outcome == worker.OutcomeRan && (len(runs) == 0 || !runs[0].Failed):
 		r.violate(ruleOutcome, "%s; its runs: %+v", name(), runs)
 	}
 	if c.Err != "" {
 		r.MessageErrors[c.Outcome]++
 	}
 	took := c.End - c.Begin - c.shared(r.stopped[p.Node], r.stopped[max(c.Via, p.Node)])
-	failed := c.Err != "" && c.Outcome != node.Ran && !c.hurried()
+	failed := c.Err != "" && c.Outcome != worker.OutcomeRan && !c.hurried()
 	if h.excused(p, c) {
 		return
 	}

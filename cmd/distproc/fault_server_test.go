@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // The serial kind of a node of the harness: its servers put on record when they live and what they run. Each message is a
@@ -36,8 +37,8 @@ type servedEntry struct {
 }
 
 // serial returns the kind.
-func (r *recorder) serial() node.Kind {
-	return node.Kind{TTL: serialTTL, Serial: node.Serve(r.startServer)}
+func (r *recorder) serial() worker.Kind {
+	return worker.Kind{TTL: serialTTL, Serial: worker.Serve(r.startServer)}
 }
 
 type faultServer struct {
@@ -45,7 +46,7 @@ type faultServer struct {
 	life     serverEntry
 }
 
-func (r *recorder) startServer(_ context.Context, id node.ID) (*faultServer, error) {
+func (r *recorder) startServer(_ context.Context, id worker.ID) (*faultServer, error) {
 	number, err := strconv.ParseInt(id.String(), 10, 64)
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (s *faultServer) Call(ctx context.Context, message int64) (int64, error) {
 	return run.Number, nil
 }
 
-func (s *faultServer) Terminate(context.Context, node.EndReason) {
+func (s *faultServer) Terminate(context.Context, worker.EndReason) {
 	time.Sleep(rand.N(10 * time.Millisecond))
 	s.life.End = s.recorder.now()
 	s.recorder.write(entry{Server: &s.life})
@@ -96,17 +97,17 @@ func (s *faultServer) Terminate(context.Context, node.EndReason) {
 
 // send returns what sends a message of its own to the server of an id.
 func (r *recorder) send(c callEntry, f node.Family) func(id int64) {
-	return r.sendBy(c, func(ctx context.Context, id node.ID, message int64) (node.Reply, error) {
-		return f.Call(ctx, id, node.IntValue(message))
+	return r.sendBy(c, func(ctx context.Context, id worker.ID, message int64) (worker.Reply, error) {
+		return f.Call(ctx, id, worker.IntValue(message))
 	})
 }
 
-type sender func(ctx context.Context, id node.ID, message int64) (node.Reply, error)
+type sender func(ctx context.Context, id worker.ID, message int64) (worker.Reply, error)
 
 func (r *recorder) sendBy(c callEntry, send sender) func(id int64) {
 	return func(id int64) {
 		call := c
 		call.ID, call.Message = id, r.number.Add(1)
-		r.call(call, func(ctx context.Context, id node.ID) (node.Reply, error) { return send(ctx, id, call.Message) })
+		r.call(call, func(ctx context.Context, id worker.ID) (worker.Reply, error) { return send(ctx, id, call.Message) })
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestFaultRulesAlone breaks the rules of leave-takings, HTTP clients and faults that come alone.
@@ -25,7 +25,7 @@ func TestFaultRulesAlone(t *testing.T) {
 		h.Faults[1].Kind = faultTerm
 		h.Processes[1].Asked, h.Processes[1].Life.End = 10*second, 11*second
 		h.Processes[3].Calls[0] = callEntry{
-			ID: 4, Via: 2, By: webClient, span: span{11 * second, 11*second + 1}, Err: "connection refused", Outcome: node.NotRun,
+			ID: 4, Via: 2, By: webClient, span: span{11 * second, 11*second + 1}, Err: "connection refused", Outcome: worker.OutcomeNotRun,
 		}
 		return &h.Processes[3].Calls[0]
 	}

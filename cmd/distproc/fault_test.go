@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // The fault harness. TestFaults runs five real nodes under load, with faults that follow
@@ -119,7 +119,7 @@ func summary(modes []string, reports map[string]*report) string {
 	row("calls", func(r *report) any { return r.Calls })
 	row("failed at a live node", func(r *report) any { return r.Failed })
 	row("failed with their own node", func(r *report) any { return r.Excused })
-	for _, o := range []node.Outcome{node.NotRun, node.Unknown, node.Ran} {
+	for _, o := range []worker.Outcome{worker.OutcomeNotRun, worker.OutcomeUnknown, worker.OutcomeRan} {
 		row("failed, "+o.String(), func(r *report) any { return r.CallErrors[o] })
 	}
 	row("degraded", func(r *report) any { return r.Degraded })
@@ -154,7 +154,7 @@ func summary(modes []string, reports map[string]*report) string {
 	})
 	row("until the views agree, at most", func(r *report) any { return ms(r.Agreed) })
 	row("messages", func(r *report) any { return r.Messages })
-	for _, o := range []node.Outcome{node.NotRun, node.Unknown, node.Ran} {
+	for _, o := range []worker.Outcome{worker.OutcomeNotRun, worker.OutcomeUnknown, worker.OutcomeRan} {
 		row("messages failed, "+o.String(), func(r *report) any { return r.MessageErrors[o] })
 	}
 	row("messages failed after a fault, at most", func(r *report) any { return ms(r.Recovered) })

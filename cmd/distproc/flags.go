@@ -14,11 +14,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire/file"
-	"github.com/spf13/pflag"
 )
 
 // connection holds the flags of everything that talks to nodes.
@@ -88,7 +90,7 @@ type member struct {
 	logLevel  string
 	logFormat string
 	web       web
-	def       node.Kind // the default one
+	def       worker.Kind // the default one
 }
 
 func (m *member) register(f *pflag.FlagSet, level string) {
@@ -231,16 +233,16 @@ func nameOf(name string) string {
 }
 
 // defaultKind returns the kind of --source and --ttl.
-func (m *member) defaultKind() (node.Kind, error) {
+func (m *member) defaultKind() (worker.Kind, error) {
 	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
-	return node.Kind{
+	return worker.Kind{
 		TTL: time.Duration(m.ttl), Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
 		Definition: m.source + " " + m.ttl.String(),
 	}, err
 }
 
 // readKinds returns the kinds of --config, with the default one.
-func (m *member) readKinds() (map[string]node.Kind, error) {
+func (m *member) readKinds() (map[string]worker.Kind, error) {
 	if m.kinds == "" {
 		return nil, nil
 	}
@@ -256,12 +258,12 @@ func (m *member) readKinds() (map[string]node.Kind, error) {
 	return m.withDefault(kinds), nil
 }
 
-func (m *member) parseKinds(data []byte) (map[string]node.Kind, error) {
+func (m *member) parseKinds(data []byte) (map[string]worker.Kind, error) {
 	return parseKinds(data, m.kinds, nameOf(m.name))
 }
 
 // withDefault returns kinds with the default one, which is as the other flags say if the file lacks it.
-func (m *member) withDefault(kinds map[string]node.Kind) map[string]node.Kind {
+func (m *member) withDefault(kinds map[string]worker.Kind) map[string]worker.Kind {
 	all := maps.Clone(kinds)
 	if _, ok := all[node.DefaultKind]; !ok {
 		all[node.DefaultKind] = m.def
@@ -275,7 +277,7 @@ func (m *member) reload(ctx context.Context, n *node.Node, hangups <-chan struct
 		r := &reloader{
 			read:  func() ([]byte, error) { return file.Read(m.kinds, maxConfig) },
 			parse: m.parseKinds,
-			apply: func(kinds map[string]node.Kind) error { return n.SetKinds(m.withDefault(kinds)) },
+			apply: func(kinds map[string]worker.Kind) error { return n.SetKinds(m.withDefault(kinds)) },
 			kinds: m.inFile, log: log.With("file", m.kinds),
 		}
 		r.run(ctx, hangups)

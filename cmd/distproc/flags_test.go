@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"github.com/spf13/pflag"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestBusyPoll has the flag reach the node's configuration.
@@ -29,7 +30,7 @@ func TestBusyPoll(t *testing.T) {
 // TestForever has the flags that may be forever reach the node's configuration, and the help.
 func TestForever(t *testing.T) {
 	t.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
-	for text, want := range map[string]time.Duration{"forever": node.Forever, "2562047h": node.Forever, "1h30m": 90 * time.Minute} {
+	for text, want := range map[string]time.Duration{"forever": worker.Forever, "2562047h": worker.Forever, "1h30m": 90 * time.Minute} {
 		var m member
 		f := pflag.NewFlagSet("node", pflag.ContinueOnError)
 		m.register(f, "info")
@@ -40,7 +41,7 @@ func TestForever(t *testing.T) {
 		if err != nil || c.Default.TTL != want || c.ReapAfter != want {
 			t.Errorf("%s: TTL %s, ReapAfter %s, %v", text, c.Default.TTL, c.ReapAfter, err)
 		}
-		if got := f.Lookup("ttl").Value.String(); want == node.Forever && got != "forever" {
+		if got := f.Lookup("ttl").Value.String(); want == worker.Forever && got != "forever" {
 			t.Errorf("%s: shown as %s", text, got)
 		}
 	}

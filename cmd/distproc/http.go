@@ -10,10 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/gateway"
 	"github.com/distproc/distproc/node/metrics"
-	"github.com/spf13/pflag"
 )
 
 // web holds the flags of a node's HTTP gateway.

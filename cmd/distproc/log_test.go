@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // startLogging runs a node at level debug whose log goes to stderr, and returns a client
@@ -45,7 +46,7 @@ func use(t *testing.T, cmd *exec.Cmd, c *node.Client, requests int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for i := range requests {
-		if _, err := c.Request(ctx, node.IntID(i)); err != nil {
+		if _, err := c.Request(ctx, worker.IntID(i)); err != nil {
 			t.Fatalf("request %d: %v", i, err)
 		}
 	}
@@ -103,7 +104,7 @@ func TestStderrLate(t *testing.T) {
 	cmd, c := startLogging(t, w)
 	w.Close()
 	for i := range int64(10_000) {
-		if _, err := c.Request(t.Context(), node.IntID(i)); err != nil {
+		if _, err := c.Request(t.Context(), worker.IntID(i)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/distproc/distproc/node"
 )
 
 // TestMain puts this binary into the PATH as distproc.

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"github.com/distproc/distproc/node"
 	"github.com/spf13/cobra"
+
+	"github.com/distproc/distproc/node"
 )
 
 const maxPlanned = 10_000_000 // ids in a sample

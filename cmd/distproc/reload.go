@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const (
@@ -23,8 +23,8 @@ const (
 // that is wrong changes nothing.
 type reloader struct {
 	read  func() ([]byte, error)
-	parse func([]byte) (map[string]node.Kind, error)
-	apply func(map[string]node.Kind) error
+	parse func([]byte) (map[string]worker.Kind, error)
+	apply func(map[string]worker.Kind) error
 	kinds []string // names in the file that was applied last
 	log   *slog.Logger
 
@@ -59,7 +59,7 @@ func (r *reloader) run(ctx context.Context, hangups <-chan struct{}) {
 func (r *reloader) step() (done bool) {
 	r.reads++
 	data, err := r.read()
-	var kinds map[string]node.Kind
+	var kinds map[string]worker.Kind
 	if err == nil {
 		kinds, err = r.parse(data)
 	}
@@ -113,6 +113,6 @@ func (r *reloader) news(text string) bool {
 }
 
 // missing returns the names of kinds in the last file that are not in this one.
-func (r *reloader) missing(kinds map[string]node.Kind) []string {
+func (r *reloader) missing(kinds map[string]worker.Kind) []string {
 	return slices.DeleteFunc(slices.Clone(r.kinds), func(name string) bool { _, ok := kinds[name]; return ok })
 }

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A reloadTest is a reloader of a file that is a list of kinds, such as "a b". The file "half" is
@@ -39,17 +39,17 @@ func startReload(t *testing.T, file string) *reloadTest {
 			}
 			return []byte(text), nil
 		},
-		parse: func(data []byte) (map[string]node.Kind, error) {
+		parse: func(data []byte) (map[string]worker.Kind, error) {
 			if strings.Contains(string(data), "half") {
 				return nil, fmt.Errorf("file:1: %s", data)
 			}
-			kinds := map[string]node.Kind{}
+			kinds := map[string]worker.Kind{}
 			for name := range strings.FieldsSeq(string(data)) {
-				kinds[name] = node.Kind{}
+				kinds[name] = worker.Kind{}
 			}
 			return kinds, nil
 		},
-		apply: func(kinds map[string]node.Kind) error {
+		apply: func(kinds map[string]worker.Kind) error {
 			if _, ok := kinds["refused"]; ok {
 				return errors.New("refused")
 			}

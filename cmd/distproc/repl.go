@@ -11,11 +11,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/distproc/distproc/node"
-	"github.com/distproc/distproc/repl"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/repl"
 )
 
 // shellFlags are the flags of distproc repl besides those of a node.

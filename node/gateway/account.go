@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // owner tells who owns an id.
@@ -85,7 +86,7 @@ type jsonWorker struct {
 	Queue int    `json:"queue"`
 }
 
-func workerOf(w node.WorkerInfo) jsonWorker {
+func workerOf(w worker.Info) jsonWorker {
 	return jsonWorker{idOf(w.ID), w.Kind, w.Node, millis(w.Age), millis(w.TTL), w.Hits, w.Queue}
 }
 

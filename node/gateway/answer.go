@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const (
@@ -50,7 +50,7 @@ func (x *exchange) hold(size int) error {
 	}
 	if !x.gateway.answers.TryAcquire(int64(size)) {
 		p := overloadedProblem("clients read too slowly; ask for large answers one after the other, or later")
-		p.Outcome = node.Ran.String()
+		p.Outcome = worker.OutcomeRan.String()
 		return p
 	}
 	x.held = int64(size)
@@ -117,7 +117,7 @@ type jsonID struct {
 	Encoding string `json:"id_encoding,omitempty"`
 }
 
-func idOf(id node.ID) jsonID {
+func idOf(id worker.ID) jsonID {
 	text, encoding := textOf(id.String())
 	return jsonID{text, encoding}
 }
@@ -137,7 +137,7 @@ type jsonValue struct {
 	MediaType string `json:"media_type,omitempty"`
 }
 
-func valueOf(v node.Value) jsonValue {
+func valueOf(v worker.Value) jsonValue {
 	if n, ok := v.Int(); ok {
 		return jsonValue{Value: n}
 	}
@@ -156,7 +156,7 @@ func isJSON(mediaType string) bool {
 }
 
 // contentType returns that of a bare value. What is no media type as HTTP has them is not known.
-func contentType(v node.Value) string {
+func contentType(v worker.Value) string {
 	if t, parameters, err := mime.ParseMediaType(v.MediaType()); err == nil && strings.Contains(t, "/") {
 		if t = mime.FormatMediaType(t, parameters); t != "" {
 			return t
@@ -169,7 +169,7 @@ func contentType(v node.Value) string {
 }
 
 // bare writes the value of a reply as it is.
-func (x *exchange) bare(reply node.Reply) error {
+func (x *exchange) bare(reply worker.Reply) error {
 	h := x.Header()
 	h.Set("X-Distproc-Node", reply.Node)
 	h.Set("X-Distproc-Cached", strconv.FormatBool(reply.Cached))
@@ -186,7 +186,7 @@ func (x *exchange) bare(reply node.Reply) error {
 // freshness returns the Age and the max-age of a reply, in seconds. A cache takes it for fresh while max-age
 // exceeds Age and what has gone by since (RFC 9111, section 4.2): for the whole seconds that its worker has left, and not at all
 // if it is stale.
-func freshness(reply node.Reply) (age, maxAge int64) {
+func freshness(reply worker.Reply) (age, maxAge int64) {
 	age = int64(max(0, reply.Age) / time.Second)
 	if reply.Stale {
 		return age, 0

@@ -17,8 +17,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/distproc/distproc/node"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/distproc/distproc/node/worker"
 
 	"github.com/distproc/distproc/wire"
 )
@@ -322,7 +323,7 @@ func TestPlacesFor(t *testing.T) {
 // Clients who do not read share the value, hold little more, and are ended.
 func TestUnreadAnswers(t *testing.T) {
 	f := newFake()
-	f.reply = node.Reply{Value: node.BytesValue(strings.Repeat("x", 1<<20)), Node: "2@127.0.0.1"}
+	f.reply = worker.Reply{Value: worker.BytesValue(strings.Repeat("x", 1<<20)), Node: "2@127.0.0.1"}
 	runtime.GC()
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
@@ -358,7 +359,7 @@ func TestUnreadAnswers(t *testing.T) {
 // Large answers that clients leave unread are bounded in bytes.
 func TestAnswersAreBounded(t *testing.T) {
 	f := newFake()
-	f.reply = node.Reply{Value: node.BytesValue(strings.Repeat("x", 1<<20)), Node: "2@127.0.0.1"}
+	f.reply = worker.Reply{Value: worker.BytesValue(strings.Repeat("x", 1<<20)), Node: "2@127.0.0.1"}
 	g := newGateway(f)
 	for _, target := range []string{"/v1/value/7", "/v1/request/7"} {
 		g.answers = semaphore.NewWeighted(1 << 19)

@@ -13,17 +13,18 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/gateway"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func ExampleNew() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	price := func(_ context.Context, id node.ID) (node.Value, error) {
-		return node.BytesValue("price of " + id.String()), nil
+	price := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		return worker.BytesValue("price of " + id.String()), nil
 	}
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.78.9", Cookie: []byte("a long secret that all nodes share"),
-		Kinds: map[string]node.Kind{"price": {Source: price, TTL: time.Minute}},
+		Kinds: map[string]worker.Kind{"price": {Source: price, TTL: time.Minute}},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 var (
@@ -21,22 +22,22 @@ var (
 
 // A fake is a cluster that does as the test says, and notes what it was asked for.
 type fake struct {
-	reply   node.Reply
+	reply   worker.Reply
 	err     error
 	wait    bool // until the context ends
 	panics  any  // instead of an answer
 	nodes   []node.NodeInfo
-	workers []node.WorkerInfo
+	workers []worker.Info
 	why     node.Explanation
 
 	mu      sync.Mutex
 	asked   []string // METHOD kind id; guarded by mu, as some are asked at the same time
-	message node.Value
+	message worker.Value
 	ctx     context.Context
 	entered chan struct{} // closed when the first question is there, if not nil
 }
 
-func (f *fake) answer(ctx context.Context, what string) (node.Reply, error) {
+func (f *fake) answer(ctx context.Context, what string) (worker.Reply, error) {
 	f.mu.Lock()
 	f.asked, f.ctx = append(f.asked, what), ctx
 	f.mu.Unlock()
@@ -48,7 +49,7 @@ func (f *fake) answer(ctx context.Context, what string) (node.Reply, error) {
 	}
 	if f.wait {
 		<-ctx.Done()
-		return node.Reply{}, ctx.Err()
+		return worker.Reply{}, ctx.Err()
 	}
 	return f.reply, f.err
 }
@@ -62,7 +63,7 @@ func (f *fake) count() int {
 
 func (f *fake) Family(kind string) node.Family { return fakeFamily{f, cmp.Or(kind, "-")} }
 
-func (f *fake) Owner(ctx context.Context, id node.ID) (string, error) {
+func (f *fake) Owner(ctx context.Context, id worker.ID) (string, error) {
 	r, err := f.answer(ctx, "owner "+id.String())
 	return r.Node, err
 }
@@ -72,7 +73,7 @@ func (f *fake) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 	return f.nodes, err
 }
 
-func (f *fake) Workers(ctx context.Context) ([]node.WorkerInfo, error) {
+func (f *fake) Workers(ctx context.Context) ([]worker.Info, error) {
 	_, err := f.answer(ctx, "workers")
 	return f.workers, err
 }
@@ -82,52 +83,52 @@ type fakeFamily struct {
 	kind string
 }
 
-func (f fakeFamily) Request(ctx context.Context, id node.ID) (node.Reply, error) {
+func (f fakeFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return f.answer(ctx, "request "+f.kind+" "+id.String())
 }
 
-func (f fakeFamily) Refresh(ctx context.Context, id node.ID) (node.Reply, error) {
+func (f fakeFamily) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return f.answer(ctx, "refresh "+f.kind+" "+id.String())
 }
 
-func (f fakeFamily) Call(ctx context.Context, id node.ID, message node.Value) (node.Reply, error) {
+func (f fakeFamily) Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
 	f.mu.Lock()
 	f.message = message
 	f.mu.Unlock()
 	return f.answer(ctx, "call "+f.kind+" "+id.String())
 }
 
-func (f fakeFamily) Why(ctx context.Context, id node.ID) (node.Explanation, error) {
+func (f fakeFamily) Why(ctx context.Context, id worker.ID) (node.Explanation, error) {
 	_, err := f.answer(ctx, "why "+f.kind+" "+id.String())
 	return f.why, err
 }
 
-func (f fakeFamily) Invalidate(ctx context.Context, id node.ID) (bool, error) {
+func (f fakeFamily) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
 	_, err := f.answer(ctx, "invalidate "+f.kind+" "+id.String())
-	return err == nil && id != node.IntID(8), err
+	return err == nil && id != worker.IntID(8), err
 }
 
-func (f fakeFamily) RequestVia(context.Context, string, node.ID) (node.Reply, error) {
+func (f fakeFamily) RequestVia(context.Context, string, worker.ID) (worker.Reply, error) {
 	panic("not of HTTP")
 }
 
-func (f fakeFamily) Stop(context.Context, node.ID) (bool, error) { panic("not of HTTP") }
+func (f fakeFamily) Stop(context.Context, worker.ID) (bool, error) { panic("not of HTTP") }
 
 // newFake returns one that has something to tell for every endpoint.
 func newFake() *fake {
-	worker := node.WorkerInfo{Kind: "price", ID: node.IntID(7), Node: "2@127.0.0.1", Age: time.Second, TTL: 4 * time.Second, Hits: 3, Queue: 1}
-	other := worker
-	other.Kind, other.ID, other.LeftOut = "default", node.IntID(8), 5000
+	live := worker.Info{Kind: "price", ID: worker.IntID(7), Node: "2@127.0.0.1", Age: time.Second, TTL: 4 * time.Second, Hits: 3, Queue: 1}
+	other := live
+	other.Kind, other.ID, other.LeftOut = "default", worker.IntID(8), 5000
 	return &fake{
-		reply: node.Reply{Value: node.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
+		reply: worker.Reply{Value: worker.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
 		nodes: []node.NodeInfo{
 			{Member: node.Member{Name: "1@127.0.0.1", Addr: "127.0.0.1:4371", Incarnation: 1<<64 - 1}, Uptime: time.Minute, Version: "v1", Memory: 1 << 20, Goroutines: 9},
 			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Stuck: 1},
 			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.Failed}, Problem: "out of\nreach"},
 		},
-		workers: []node.WorkerInfo{worker, other},
-		why: node.Explanation{ID: node.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,
-			State: node.Stuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: worker, TTL: 5 * time.Second},
+		workers: []worker.Info{live, other},
+		why: node.Explanation{ID: worker.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,
+			State: node.Stuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
 	}
 }
 

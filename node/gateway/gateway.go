@@ -32,19 +32,21 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/distproc/distproc/node"
-	"github.com/distproc/distproc/node/boundedlog"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Cluster is the node that answers, a [node.Node] or a [node.Client]. Its methods are called from many goroutines, and return
 // soon after ctx ends.
 type Cluster interface {
 	Family(kind string) node.Family
-	Owner(ctx context.Context, id node.ID) (string, error)
+	Owner(ctx context.Context, id worker.ID) (string, error)
 	Nodes(ctx context.Context) ([]node.NodeInfo, error)
-	Workers(ctx context.Context) ([]node.WorkerInfo, error)
+	Workers(ctx context.Context) ([]worker.Info, error)
 }
 
 // Config says what a gateway serves, and to whom. The zero value of all but Cluster means the default.
@@ -142,8 +144,8 @@ func (g *Gateway) serve(x *exchange) error {
 		defer cancel()
 	}
 	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
-		ctx = node.WithTrace(ctx, trace[0])
-		x.trace = node.TraceOf(ctx)
+		ctx = worker.WithTrace(ctx, trace[0])
+		x.trace = worker.TraceOf(ctx)
 	}
 	return x.route.handle(g, ctx, x)
 }

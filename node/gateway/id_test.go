@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 var hostileIDs = []string{
@@ -22,7 +22,7 @@ var hostileIDs = []string{
 func arrives(t *testing.T, path, id string) {
 	t.Helper()
 	f := newFake()
-	f.why.ID, _ = node.ParseID(id)
+	f.why.ID, _ = worker.ParseID(id)
 	for _, prefix := range []string{"/v1/request/", "/v1/value/", "/v1/owner/", "/v1/why/", "/v1/call/price/"} {
 		method := http.MethodGet
 		if strings.Contains(prefix, "call") {
@@ -53,9 +53,9 @@ func arrives(t *testing.T, path, id string) {
 	}
 }
 
-func (*fake) id(t *testing.T, s string) node.ID {
+func (*fake) id(t *testing.T, s string) worker.ID {
 	t.Helper()
-	id, err := node.ParseID(s)
+	id, err := worker.ParseID(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func FuzzID(f *testing.F) {
 		}
 		io.Copy(io.Discard, res.Body) // so that the connection is used again
 		res.Body.Close()
-		if id == "" || len(id) > node.MaxIDLen {
+		if id == "" || len(id) > worker.MaxIDLen {
 			if res.StatusCode != 400 || fake.asked != nil {
 				t.Fatalf("%q: status %d, asked %q", id, res.StatusCode, fake.asked)
 			}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/distproc/distproc/node"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 const invalidatedAtOnce = 16 // ids of one request
@@ -27,9 +29,9 @@ func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
 // invalidateMany is invalidate for the ids of the query. It fails if one of them does; the others may have been
 // invalidated then. The size of a request's header bounds their number.
 func (g *Gateway) invalidateMany(ctx context.Context, x *exchange) error {
-	var ids []node.ID
+	var ids []worker.ID
 	for _, text := range x.query["id"] {
-		id, err := node.ParseID(text)
+		id, err := worker.ParseID(text)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -34,6 +33,6 @@ func TestInvalidate(t *testing.T) {
 		}
 	}
 	f := newFake()
-	f.err = &wire.Error{Code: wire.Unreachable, Outcome: node.NotRun}
+	f.err = &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
 	wantProblem(t, ask(t, newGateway(f), httptest.NewRequest(http.MethodDelete, "/v1/value?id=7&id=8", nil)), 503, "unreachable")
 }

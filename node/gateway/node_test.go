@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 var errPrice = errors.New("no price for that")
@@ -26,25 +27,25 @@ func (s *sum) Call(_ context.Context, n int) (int, error) {
 // startNodes starts a cluster of two.
 func startNodes(t *testing.T) (first, second *node.Node) {
 	t.Helper()
-	kinds := map[string]node.Kind{
-		"price": {TTL: time.Minute, Source: func(_ context.Context, id node.ID) (node.Value, error) {
+	kinds := map[string]worker.Kind{
+		"price": {TTL: time.Minute, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
 			switch id.String() {
 			case "none":
-				return node.Value{}, errPrice
+				return worker.Value{}, errPrice
 			case "panic":
 				panic("boom")
 			}
-			return node.MediaValue("application/json", `{"price":"`+id.String()+`"}`), nil
+			return worker.MediaValue("application/json", `{"price":"`+id.String()+`"}`), nil
 		}},
-		"slow": {Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+		"slow": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
-			return node.Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}},
-		"one": {Concurrency: 1, Timeout: time.Minute, Source: func(ctx context.Context, _ node.ID) (node.Value, error) {
+		"one": {Concurrency: 1, Timeout: time.Minute, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
-			return node.Value{}, ctx.Err()
+			return worker.Value{}, ctx.Err()
 		}},
-		"sum": {Serial: node.Serve(func(context.Context, node.ID) (*sum, error) { return &sum{}, nil })},
+		"sum": {Serial: worker.Serve(func(context.Context, worker.ID) (*sum, error) { return &sum{}, nil })},
 	}
 	var nodes []*node.Node
 	for _, name := range []string{"1@127.0.0.1", "2@127.0.0.1"} {
@@ -53,7 +54,7 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 			t.Fatal(err)
 		}
 		l.Close()
-		n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
+		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +162,7 @@ func TestWaitedOfNodes(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = second.Family("one").Request(ctx, node.IntID(1))
+		_, _ = second.Family("one").Request(ctx, worker.IntID(1))
 	}()
 	defer func() { cancel(); <-ended }()
 	for tries := 1; ; tries++ { // until the first one runs, and the owner is fast enough to say so

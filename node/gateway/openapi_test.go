@@ -14,11 +14,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/distproc/distproc/node"
-	"github.com/distproc/distproc/wire"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // A description is openapi.json, and which of its responses answers have had.
@@ -212,15 +213,15 @@ func TestEveryResponse(t *testing.T) {
 			case "403":
 				r.Header.Set("Sec-Fetch-Site", "cross-site")
 			case "404":
-				f.err, c.Metrics = wire.Errorf(wire.UnknownKind, node.NotRun, "%q", "price"), nil
+				f.err, c.Metrics = wire.Errorf(wire.UnknownKind, wire.NotRun, "%q", "price"), nil
 			case "421":
 				c.LoopbackOnly, r.Host = true, "evil.example"
 			case "500":
 				f.panics = "boom"
 			case "502":
-				f.err = wire.Errorf(wire.SourceFailed, node.Ran, "exit status 3")
+				f.err = wire.Errorf(wire.SourceFailed, wire.Ran, "exit status 3")
 			case "503":
-				f.err = wire.Errorf(wire.Overloaded, node.NotRun, "4096 calls wait")
+				f.err = wire.Errorf(wire.Overloaded, wire.NotRun, "4096 calls wait")
 				if rt.pattern == "/metrics" || rt.pattern == "/v1/openapi.json" { // they do not ask the cluster
 					r = r.WithContext(withConn(r.Context(), &conn{of: newConns(nil, 0, nil), spare: true}))
 				}
@@ -269,26 +270,26 @@ func TestProblemOf(t *testing.T) {
 		outcome, code    string
 		detail, in, node string
 	}{
-		{err: &wire.Error{Code: wire.Overloaded, Outcome: node.NotRun, Node: "2@h", Text: "4096 calls wait"}, status: 503, outcome: "not run", code: "overloaded", detail: "overloaded: 4096 calls wait", node: "2@h"},
-		{err: wire.Errorf(wire.SourceFailed, node.Ran, "exit\nstatus 3"), status: 502, outcome: "ran", code: "source-failed", detail: "source failed: exit status 3"},
-		{err: wire.Errorf(wire.Panicked, node.Ran, "nil map"), status: 502, outcome: "ran", code: "worker-panicked", detail: "worker panicked: nil map"},
+		{err: &wire.Error{Code: wire.Overloaded, Outcome: wire.NotRun, Node: "2@h", Text: "4096 calls wait"}, status: 503, outcome: "not run", code: "overloaded", detail: "overloaded: 4096 calls wait", node: "2@h"},
+		{err: wire.Errorf(wire.SourceFailed, wire.Ran, "exit\nstatus 3"), status: 502, outcome: "ran", code: "source-failed", detail: "source failed: exit status 3"},
+		{err: wire.Errorf(wire.Panicked, wire.Ran, "nil map"), status: 502, outcome: "ran", code: "worker-panicked", detail: "worker panicked: nil map"},
 		{err: &wire.Error{Code: wire.Unreachable}, status: 503, outcome: "unknown", code: "unreachable", detail: "unreachable"},
-		{err: &wire.Error{Code: wire.Closed, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "closed", detail: "closed"},
-		{err: &wire.Error{Code: wire.Leaving, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "leaving-the-cluster", detail: "leaving the cluster"},
-		{err: &wire.Error{Code: wire.Apart, Outcome: node.NotRun, Node: "2@h", Text: "it was disconnected"}, status: 503, outcome: "not run", code: "apart-from-the-cluster", detail: "apart from the cluster: it was disconnected", node: "2@h"},
-		{err: &wire.Error{Code: wire.NotOwner, Outcome: node.NotRun}, status: 503, outcome: "not run", code: "not-the-owner", detail: "not the owner"},
+		{err: &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}, status: 503, outcome: "not run", code: "closed", detail: "closed"},
+		{err: &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}, status: 503, outcome: "not run", code: "leaving-the-cluster", detail: "leaving the cluster"},
+		{err: &wire.Error{Code: wire.Apart, Outcome: wire.NotRun, Node: "2@h", Text: "it was disconnected"}, status: 503, outcome: "not run", code: "apart-from-the-cluster", detail: "apart from the cluster: it was disconnected", node: "2@h"},
+		{err: &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}, status: 503, outcome: "not run", code: "not-the-owner", detail: "not the owner"},
 		{err: &wire.Error{Code: wire.Canceled}, status: 503, outcome: "unknown", code: "canceled", detail: "canceled"},
-		{err: &wire.Error{Code: wire.DeadlineExceeded, Outcome: node.NotRun}, status: 504, outcome: "not run", code: "deadline-exceeded", detail: "deadline exceeded"},
+		{err: &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}, status: 504, outcome: "not run", code: "deadline-exceeded", detail: "deadline exceeded"},
 		{err: context.DeadlineExceeded, status: 504, outcome: "unknown", code: "deadline-exceeded", detail: "deadline exceeded"},
-		{err: wire.Errorf(wire.BadRequest, node.NotRun, "kind price takes calls"), status: 400, outcome: "not run", code: "bad-request", detail: "bad request: kind price takes calls"},
-		{err: wire.Errorf(wire.UnknownKind, node.NotRun, `"price"`), status: 404, outcome: "not run", code: "unknown-kind", detail: `unknown kind: "price"`},
-		{err: wire.Errorf(wire.Internal, node.Unknown, "bug"), status: 500, outcome: "unknown", code: "internal-error", detail: "internal error: bug"},
-		{err: &wire.Error{Code: wire.WrongCookie, Outcome: node.NotRun}, status: 502, outcome: "not run", code: "wrong-cookie", detail: "wrong cookie"},
-		{err: &wire.Error{Code: wire.Disagreement, Outcome: node.NotRun}, status: 502, outcome: "not run", code: "nodes-disagree", detail: "nodes disagree"},
-		{err: &wire.Error{Code: 999, Outcome: node.Ran}, status: 502, outcome: "ran", code: "unknown-error", detail: "error 999 (of a newer version)"},
+		{err: wire.Errorf(wire.BadRequest, wire.NotRun, "kind price takes calls"), status: 400, outcome: "not run", code: "bad-request", detail: "bad request: kind price takes calls"},
+		{err: wire.Errorf(wire.UnknownKind, wire.NotRun, `"price"`), status: 404, outcome: "not run", code: "unknown-kind", detail: `unknown kind: "price"`},
+		{err: wire.Errorf(wire.Internal, wire.Unknown, "bug"), status: 500, outcome: "unknown", code: "internal-error", detail: "internal error: bug"},
+		{err: &wire.Error{Code: wire.WrongCookie, Outcome: wire.NotRun}, status: 502, outcome: "not run", code: "wrong-cookie", detail: "wrong cookie"},
+		{err: &wire.Error{Code: wire.Disagreement, Outcome: wire.NotRun}, status: 502, outcome: "not run", code: "nodes-disagree", detail: "nodes disagree"},
+		{err: &wire.Error{Code: 999, Outcome: wire.Ran}, status: 502, outcome: "ran", code: "unknown-error", detail: "error 999 (of a newer version)"},
 		{err: wire.Overloaded, status: 503, outcome: "unknown", code: "overloaded", detail: "overloaded: overloaded"},
 		{err: errors.New("what\x00\xff"), status: 500, outcome: "unknown", code: "internal-error", detail: "internal error: what \uFFFD"},
-		{err: node.ErrBadID, status: 400, outcome: "not run", detail: node.ErrBadID.Error()},
+		{err: worker.ErrBadID, status: 400, outcome: "not run", detail: worker.ErrBadID.Error()},
 	} {
 		p := problemOf(c.err)
 		if p.Status != c.status || p.Outcome != c.outcome || p.Code != c.code || p.Detail != c.detail || p.Node != c.node {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -54,14 +54,14 @@ func problemOf(err error) *problem {
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
 	case ok:
-	case errors.Is(err, node.ErrBadID):
+	case errors.Is(err, worker.ErrBadID):
 		return badID("%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		e = &wire.Error{Code: wire.DeadlineExceeded}
 	case errors.Is(err, context.Canceled):
 		e = &wire.Error{Code: wire.Canceled}
 	default:
-		e = wire.Errorf(wire.Internal, node.Unknown, "%v", err)
+		e = wire.Errorf(wire.Internal, wire.Unknown, "%v", err)
 		if code, ok := errors.AsType[wire.Code](err); ok {
 			e.Code = code
 		}
@@ -92,7 +92,7 @@ func newProblem(status int, title, format string, args ...any) *problem {
 	return &problem{
 		Type:   typePrefix + strings.ReplaceAll(strings.ToLower(title), " ", "-"),
 		Title:  strings.ToUpper(title[:1]) + title[1:],
-		Status: status, Detail: clip(fmt.Sprintf(format, args...)), Outcome: node.NotRun.String(),
+		Status: status, Detail: clip(fmt.Sprintf(format, args...)), Outcome: worker.OutcomeNotRun.String(),
 		header: make(http.Header),
 	}
 }
@@ -128,7 +128,7 @@ func methodProblem(method string, allowed []string) *problem {
 
 // overloadedProblem is that of a gateway which holds as much as it may.
 func overloadedProblem(format string, args ...any) *problem {
-	return clusterProblem(wire.Errorf(wire.Overloaded, node.NotRun, format, args...))
+	return clusterProblem(wire.Errorf(wire.Overloaded, wire.NotRun, format, args...))
 }
 
 func tooLarge() *problem {
@@ -137,7 +137,7 @@ func tooLarge() *problem {
 
 func panicProblem() *problem {
 	p := newProblem(http.StatusInternalServerError, wire.Internal.Error(), "the gateway failed; its log says more")
-	p.Outcome = node.Unknown.String()
+	p.Outcome = worker.OutcomeUnknown.String()
 	return p
 }
 

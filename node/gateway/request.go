@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -79,22 +80,22 @@ func (g *Gateway) call(ctx context.Context, x *exchange) error {
 }
 
 // message reads the body.
-func (x *exchange) message() (node.Value, error) {
+func (x *exchange) message() (worker.Value, error) {
 	mediaType := x.r.Header.Get("Content-Type")
 	t, _, err := mime.ParseMediaType(mediaType)
 	if mediaType != "" && (err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType) {
-		return node.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
+		return worker.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
 			clipped(mediaType), maxMediaType)
 	}
 	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return node.Value{}, badRequest("content encoding %s: send the message as it is", clipped(coding))
+		return worker.Value{}, badRequest("content encoding %s: send the message as it is", clipped(coding))
 	}
 	if x.r.ContentLength > wire.MaxValue {
-		return node.Value{}, tooLarge()
+		return worker.Value{}, tooLarge()
 	}
 	body, err := x.body()
 	if err != nil {
-		return node.Value{}, err
+		return worker.Value{}, err
 	}
-	return node.MediaValue(mediaType, body), nil
+	return worker.MediaValue(mediaType, body), nil
 }

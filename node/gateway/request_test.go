@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -42,18 +42,18 @@ func TestRequest(t *testing.T) {
 }
 
 func TestValuesInJSON(t *testing.T) {
-	for want, v := range map[string]node.Value{
-		`"value":-9223372036854775808`:       node.IntValue(-1 << 63),
-		`"value":"<b>\n"`:                    node.BytesValue("<b>\n"),
-		`"value":""`:                         node.BytesValue(""),
-		`"value":"/wA=","encoding":"base64"`: node.BytesValue("\xff\x00"),
-		`"value":{"a":[1,null]},"media_type":"application/json"`:        node.MediaValue("application/json", `{"a": [1, null]}`),
-		`"value":null,"media_type":"application/problem+json"`:          node.MediaValue("application/problem+json", ` null`),
-		`"value":{"a":1},"media_type":"Application/JSON; a=b"`:          node.MediaValue("Application/JSON; a=b", `{"a":1}`),
-		`"value":"{","media_type":"application/json"`:                   node.MediaValue("application/json", `{`),
-		`"value":"1 2","media_type":"application/json"`:                 node.MediaValue("application/json", `1 2`),
-		`"value":"5","media_type":"text/plain"`:                         node.MediaValue("text/plain", `5`),
-		`"value":"Iv8i","encoding":"base64","media_type":"a/json+json"`: node.MediaValue("a/json+json", "\"\xff\""),
+	for want, v := range map[string]worker.Value{
+		`"value":-9223372036854775808`:       worker.IntValue(-1 << 63),
+		`"value":"<b>\n"`:                    worker.BytesValue("<b>\n"),
+		`"value":""`:                         worker.BytesValue(""),
+		`"value":"/wA=","encoding":"base64"`: worker.BytesValue("\xff\x00"),
+		`"value":{"a":[1,null]},"media_type":"application/json"`:        worker.MediaValue("application/json", `{"a": [1, null]}`),
+		`"value":null,"media_type":"application/problem+json"`:          worker.MediaValue("application/problem+json", ` null`),
+		`"value":{"a":1},"media_type":"Application/JSON; a=b"`:          worker.MediaValue("Application/JSON; a=b", `{"a":1}`),
+		`"value":"{","media_type":"application/json"`:                   worker.MediaValue("application/json", `{`),
+		`"value":"1 2","media_type":"application/json"`:                 worker.MediaValue("application/json", `1 2`),
+		`"value":"5","media_type":"text/plain"`:                         worker.MediaValue("text/plain", `5`),
+		`"value":"Iv8i","encoding":"base64","media_type":"a/json+json"`: worker.MediaValue("a/json+json", "\"\xff\""),
 	} {
 		f := newFake()
 		f.reply.Value = v
@@ -65,20 +65,20 @@ func TestValuesInJSON(t *testing.T) {
 
 func TestBareValues(t *testing.T) {
 	for _, c := range []struct {
-		v    node.Value
+		v    worker.Value
 		want string
 	}{
-		{node.IntValue(-5), "text/plain; charset=utf-8"},
-		{node.BytesValue("Ωmega\n"), "text/plain; charset=utf-8"},
-		{node.BytesValue(""), "text/plain; charset=utf-8"},
-		{node.BytesValue("\xff\x00"), "application/octet-stream"},
-		{node.MediaValue("text/html", "<script>alert(1)</script>"), "text/html"},
-		{node.MediaValue("Text/HTML;Charset=UTF-8", "<p>"), "text/html; charset=UTF-8"},
-		{node.MediaValue("application/json", "{"), "application/json"},
-		{node.MediaValue("text/plain\r\nSet-Cookie: a=b", "x"), "text/plain; charset=utf-8"},
-		{node.MediaValue(`text; a="/"`, "x"), "text/plain; charset=utf-8"},
-		{node.MediaValue("a b/c", "x"), "text/plain; charset=utf-8"},
-		{node.MediaValue("/", "\xff"), "application/octet-stream"},
+		{worker.IntValue(-5), "text/plain; charset=utf-8"},
+		{worker.BytesValue("Ωmega\n"), "text/plain; charset=utf-8"},
+		{worker.BytesValue(""), "text/plain; charset=utf-8"},
+		{worker.BytesValue("\xff\x00"), "application/octet-stream"},
+		{worker.MediaValue("text/html", "<script>alert(1)</script>"), "text/html"},
+		{worker.MediaValue("Text/HTML;Charset=UTF-8", "<p>"), "text/html; charset=UTF-8"},
+		{worker.MediaValue("application/json", "{"), "application/json"},
+		{worker.MediaValue("text/plain\r\nSet-Cookie: a=b", "x"), "text/plain; charset=utf-8"},
+		{worker.MediaValue(`text; a="/"`, "x"), "text/plain; charset=utf-8"},
+		{worker.MediaValue("a b/c", "x"), "text/plain; charset=utf-8"},
+		{worker.MediaValue("/", "\xff"), "application/octet-stream"},
 	} {
 		f := newFake()
 		f.reply.Value = c.v
@@ -125,7 +125,7 @@ func TestFreshness(t *testing.T) {
 
 func TestCall(t *testing.T) {
 	f := newFake()
-	f.reply.Value = node.MediaValue("application/json", `{"n":1}`)
+	f.reply.Value = worker.MediaValue("application/json", `{"n":1}`)
 	r := httptest.NewRequest("POST", "/v1/call/price/a%2Fb", strings.NewReader(`{"add":1}`))
 	r.Header.Set("Content-Type", "application/json; x=Y")
 	if res := ask(t, newGateway(f), r); res.body != `{"n":1}` || f.asked[0] != "call price a/b" {
@@ -135,7 +135,7 @@ func TestCall(t *testing.T) {
 		t.Errorf("message %q of type %q", f.message, f.message.MediaType())
 	}
 	post(t, newGateway(f), "/v1/call/price/7", "")
-	if f.message != node.BytesValue("") {
+	if f.message != worker.BytesValue("") {
 		t.Errorf("message %q of type %q", f.message, f.message.MediaType())
 	}
 
@@ -237,7 +237,7 @@ func TestPathsAndMethods(t *testing.T) {
 func TestHead(t *testing.T) {
 	f := newFake()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
-	for _, err := range []error{nil, wire.Errorf(wire.Overloaded, node.NotRun, "full")} {
+	for _, err := range []error{nil, wire.Errorf(wire.Overloaded, wire.NotRun, "full")} {
 		f.err = err
 		for _, rt := range routes {
 			if rt.body || rt.remove {
@@ -263,8 +263,8 @@ func TestTrace(t *testing.T) {
 		f := newFake()
 		r := httptest.NewRequest("GET", "/v1/request/7", nil)
 		r.Header["Traceparent"] = c.headers
-		if ask(t, newGateway(f), r); node.TraceOf(f.ctx) != c.want {
-			t.Errorf("%q: trace %q", c.headers, node.TraceOf(f.ctx))
+		if ask(t, newGateway(f), r); worker.TraceOf(f.ctx) != c.want {
+			t.Errorf("%q: trace %q", c.headers, worker.TraceOf(f.ctx))
 		}
 	}
 }

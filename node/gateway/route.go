@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -55,7 +55,7 @@ type exchange struct {
 	held    int64  // of gateway.answers
 
 	query   url.Values
-	id      node.ID
+	id      worker.ID
 	idText  string // for logs
 	kind    string // "" is the default
 	timeout time.Duration
@@ -140,7 +140,7 @@ func (x *exchange) take(vars map[string]string) (err error) {
 		if text == "" {
 			return badID("the path has no id; the empty id cannot be asked for over HTTP")
 		}
-		if x.id, err = node.ParseID(text); err != nil {
+		if x.id, err = worker.ParseID(text); err != nil {
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func kindNamed(name string) (string, error) {
 	if kindPattern.MatchString(name) {
 		return name, nil
 	}
-	return "", wire.Errorf(wire.UnknownKind, node.NotRun, "%s: a name is 1 to 64 letters, digits, _ or -", clipped(name))
+	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is 1 to 64 letters, digits, _ or -", clipped(name))
 }
 
 // pattern returns the path for logs.

@@ -13,11 +13,12 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/metrics"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A node with its metrics where Prometheus looks for them.
 func ExampleHandler() {
-	n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: "1@127.0.78.1", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.78.1", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func ExampleHandler() {
 func ExampleNewCollector() {
 	registry := prometheus.NewRegistry()
 	for _, name := range []string{"1@127.0.78.2", "2@127.0.78.2"} {
-		n, err := node.Start(node.Config{Default: node.Kind{Source: node.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
+		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func ExampleParse_exec() {
@@ -16,7 +16,7 @@ func ExampleParse_exec() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	id, err := node.ParseID("$(touch x);a|b&")
+	id, err := worker.ParseID("$(touch x);a|b&")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func ExampleParse_http() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	id, err := node.ParseID("tea/green")
+	id, err := worker.ParseID("tea/green")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func ExampleParseSerial() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	id, err := node.ParseID("acme")
+	id, err := worker.ParseID("acme")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func ExampleParseSerial() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	answer, err := server.Call(context.Background(), node.BytesValue("a message"))
+	answer, err := server.Call(context.Background(), worker.BytesValue("a message"))
 	fmt.Println(answer, err)
 	// Output: acme got a message <nil>
 }

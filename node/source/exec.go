@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -70,13 +70,13 @@ func notStarted(err error) error {
 }
 
 // run implements [runner]. The message is the input of the program, which need not read it.
-func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
+func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error) {
 	arg := id.String()
 	if strings.Contains(arg, "\x00") {
-		return node.Value{}, node.NotBegun(fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg))
+		return worker.Value{}, worker.NotRun(fmt.Errorf("%s: not run: a program cannot be given the NUL byte in id %q", p.words[0], arg))
 	}
 	if err := p.awaitEarlier(ctx); err != nil {
-		return node.Value{}, node.NotBegun(fmt.Errorf("%s: %w", p.words[0], err))
+		return worker.Value{}, worker.NotRun(fmt.Errorf("%s: %w", p.words[0], err))
 	}
 	running, kill := context.WithCancel(ctx)
 	defer kill()
@@ -99,9 +99,9 @@ func (p *program) run(ctx context.Context, id node.ID, message *node.Value) (nod
 		if line := firstLine(stderr.data); line != "" {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
-		return node.Value{}, fmt.Errorf("%s: %w", p.words[0], err)
+		return worker.Value{}, fmt.Errorf("%s: %w", p.words[0], err)
 	}
-	return node.BytesValue(string(stdout.value())), nil
+	return worker.BytesValue(string(stdout.value())), nil
 }
 
 // awaitEarlier makes sure, once, that programs of an earlier process of the node have ended:
@@ -141,7 +141,7 @@ var withheld = []string{
 }
 
 // environ returns the environment of a run.
-func (p *program) environ(ctx context.Context, id string, message *node.Value) []string {
+func (p *program) environ(ctx context.Context, id string, message *worker.Value) []string {
 	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return slices.Contains(withheld, name)
@@ -151,7 +151,7 @@ func (p *program) environ(ctx context.Context, id string, message *node.Value) [
 	if message != nil && message.MediaType() != "" {
 		env = append(env, "DISTPROC_MEDIA_TYPE="+message.MediaType())
 	}
-	if trace := node.TraceOf(ctx); trace != "" {
+	if trace := worker.TraceOf(ctx); trace != "" {
 		env = append(env, "TRACEPARENT="+trace)
 	}
 	return env
@@ -166,9 +166,9 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && cmd.Process == nil:
-		return node.NotBegun(fmt.Errorf("not started: %w", ctx.Err()))
+		return worker.NotRun(fmt.Errorf("not started: %w", ctx.Err()))
 	case cmd.Process == nil:
-		return node.NotBegun(notStarted(err))
+		return worker.NotRun(notStarted(err))
 	case ctx.Err() != nil:
 		return fmt.Errorf("killed: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -18,21 +18,21 @@ func TestExecCall(t *testing.T) {
 	most := strings.Repeat("\x00", wire.MaxValue)
 	for _, c := range []struct {
 		spec    string
-		message node.Value
+		message worker.Value
 		want    string
 	}{
-		{"exec:cat", node.Value{}, ""},
-		{"exec:cat", node.BytesValue("hello"), "hello"},
-		{"exec:cat", node.BytesValue("two\nlines\n"), "two\nlines"},
-		{"exec:cat", node.BytesValue("$(touch x)\xff\x00\r"), "$(touch x)\xff\x00\r"},
-		{"exec:cat", node.BytesValue(most), most},
-		{"exec:cat", node.IntValue(-42), "-42"},
-		{`exec:sh -c 'echo "$1 $(cat)"' sh {id}`, node.BytesValue("{id}"), "a b {id}"},
+		{"exec:cat", worker.Value{}, ""},
+		{"exec:cat", worker.BytesValue("hello"), "hello"},
+		{"exec:cat", worker.BytesValue("two\nlines\n"), "two\nlines"},
+		{"exec:cat", worker.BytesValue("$(touch x)\xff\x00\r"), "$(touch x)\xff\x00\r"},
+		{"exec:cat", worker.BytesValue(most), most},
+		{"exec:cat", worker.IntValue(-42), "-42"},
+		{`exec:sh -c 'echo "$1 $(cat)"' sh {id}`, worker.BytesValue("{id}"), "a b {id}"},
 		// What is not read is nobody's loss.
-		{"exec:true", node.BytesValue(most), ""},
-		{"exec:echo done", node.BytesValue("x"), "done"},
-		{"exec:head -c 3", node.BytesValue("abc" + most[3:]), "abc"},
-		{"exec:sh -c 'exec <&-; echo done'", node.BytesValue(most), "done"},
+		{"exec:true", worker.BytesValue(most), ""},
+		{"exec:echo done", worker.BytesValue("x"), "done"},
+		{"exec:head -c 3", worker.BytesValue("abc" + most[3:]), "abc"},
+		{"exec:sh -c 'exec <&-; echo done'", worker.BytesValue(most), "done"},
 	} {
 		v, err := call(t, c.spec, "a b", c.message)
 		if err != nil || v.String() != c.want {
@@ -45,14 +45,14 @@ func TestExecCall(t *testing.T) {
 		"exec:sh -c 'cat - /dev/zero'":                     "sh: killed: it printed more than the 1048576 bytes that a value may have",
 		"exec:sh -c 'head -c 1048579 /dev/zero; sleep 60'": "sh: killed: it printed more than the 1048576 bytes that a value may have",
 	} {
-		if v, err := call(t, spec, "7", node.BytesValue(most)); err == nil || err.Error() != want {
+		if v, err := call(t, spec, "7", worker.BytesValue(most)); err == nil || err.Error() != want {
 			t.Errorf("%s: %.100q, error %q, want %q", spec, v, err, want)
 		}
 	}
-	if _, err := call(t, "exec:cat", "a\x00b", node.BytesValue("x")); err == nil || !strings.Contains(err.Error(), "cat: not run: ") {
+	if _, err := call(t, "exec:cat", "a\x00b", worker.BytesValue("x")); err == nil || !strings.Contains(err.Error(), "cat: not run: ") {
 		t.Error("an id with a NUL byte:", err)
 	}
-	if _, err := call(t, "exec:cat", "7", node.MediaValue("text/\x00", "x")); err == nil || !strings.Contains(err.Error(), "NUL") {
+	if _, err := call(t, "exec:cat", "7", worker.MediaValue("text/\x00", "x")); err == nil || !strings.Contains(err.Error(), "NUL") {
 		t.Error("a media type with a NUL byte:", err)
 	}
 }
@@ -66,7 +66,7 @@ func TestExecCallsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, message := range []string{"one", "two"} {
-			if v, err := server.Call(t.Context(), node.BytesValue(message)); err != nil || v.String() != id+": "+message {
+			if v, err := server.Call(t.Context(), worker.BytesValue(message)); err != nil || v.String() != id+": "+message {
 				t.Errorf("%s to %s: %q, %v", message, id, v, err)
 			}
 		}
@@ -83,10 +83,10 @@ func TestExecRunEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, typed, number := node.BytesValue("x"), node.MediaValue("application/json; a=b", "{}"), node.IntValue(7)
+	bare, typed, number := worker.BytesValue("x"), worker.MediaValue("application/json; a=b", "{}"), worker.IntValue(7)
 	for _, c := range []struct {
 		name, trace string
-		message     *node.Value
+		message     *worker.Value
 		want        []string // of those that are not always there
 	}{
 		{"value", "", nil, nil},
@@ -96,7 +96,7 @@ func TestExecRunEnvironment(t *testing.T) {
 		{"message with a type", "", &typed, []string{"DISTPROC_MEDIA_TYPE=application/json; a=b"}},
 		{"message in a trace", trace, &typed, []string{"DISTPROC_MEDIA_TYPE=application/json; a=b", "TRACEPARENT=" + trace}},
 	} {
-		v, err := r.run(node.WithTrace(t.Context(), c.trace), mustID(t, "a b"), c.message)
+		v, err := r.run(worker.WithTrace(t.Context(), c.trace), mustID(t, "a b"), c.message)
 		if err != nil {
 			t.Fatal(c.name, err)
 		}
@@ -127,7 +127,7 @@ func TestExecCallEnds(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		_, err := server.Call(ctx, node.BytesValue(strings.Repeat("x", wire.MaxValue)))
+		_, err := server.Call(ctx, worker.BytesValue(strings.Repeat("x", wire.MaxValue)))
 		done <- err
 	}()
 	if line, err := l.next(t); line != "ready" {
@@ -140,7 +140,7 @@ func TestExecCallEnds(t *testing.T) {
 	if line, err := l.next(t); err != io.EOF {
 		t.Error(line, err)
 	}
-	if _, err := server.Call(ctx, node.BytesValue("x")); err == nil || err.Error() != "sh: not started: context canceled" {
+	if _, err := server.Call(ctx, worker.BytesValue("x")); err == nil || err.Error() != "sh: not started: context canceled" {
 		t.Error(err)
 	}
 }
@@ -149,7 +149,7 @@ func TestExecCallEnds(t *testing.T) {
 func TestExecCallEndKillsBackground(t *testing.T) {
 	l := newLifeline(t)
 	_, err := call(t, `exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`, "7",
-		node.BytesValue(strings.Repeat("x", wire.MaxValue)))
+		worker.BytesValue(strings.Repeat("x", wire.MaxValue)))
 	if err == nil || !strings.Contains(err.Error(), "left a process in the background that holds its input") {
 		t.Error(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -165,15 +165,15 @@ func TestExecOutcome(t *testing.T) {
 	private := newTestNode(t, "exec:"+dir+"/private", time.Minute)
 	os.Remove(dir + "/gone")
 	os.Chmod(dir+"/private", 0)
-	gone.checkOutcome("7", node.NotRun, "no such file")
-	private.checkOutcome("7", node.NotRun, "make it executable")
-	newTestNode(t, "exec:"+dir+"/shebang", time.Minute).checkOutcome("7", node.NotRun, "no such file")
-	newTestNode(t, "exec:echo {id}", time.Minute).checkOutcome("a\x00b", node.NotRun, "NUL")
-	newTestNode(t, "exec:false", time.Minute).checkOutcome("7", node.Ran, "exit status 1")
-	newTestNode(t, "exec:yes", time.Minute).checkOutcome("7", node.Ran, "printed more")
-	newTestNode(t, "exec:sleep 60", 50*time.Millisecond).checkOutcome("7", node.Ran, "killed: context deadline exceeded")
+	gone.checkOutcome("7", worker.OutcomeNotRun, "no such file")
+	private.checkOutcome("7", worker.OutcomeNotRun, "make it executable")
+	newTestNode(t, "exec:"+dir+"/shebang", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no such file")
+	newTestNode(t, "exec:echo {id}", time.Minute).checkOutcome("a\x00b", worker.OutcomeNotRun, "NUL")
+	newTestNode(t, "exec:false", time.Minute).checkOutcome("7", worker.OutcomeRan, "exit status 1")
+	newTestNode(t, "exec:yes", time.Minute).checkOutcome("7", worker.OutcomeRan, "printed more")
+	newTestNode(t, "exec:sleep 60", 50*time.Millisecond).checkOutcome("7", worker.OutcomeRan, "killed: context deadline exceeded")
 	// Time is over before the program starts.
-	newTestNode(t, "exec:sleep 60", time.Nanosecond).checkOutcome("7", node.NotRun, "not started")
+	newTestNode(t, "exec:sleep 60", time.Nanosecond).checkOutcome("7", worker.OutcomeNotRun, "not started")
 }
 
 // A program for which the process lacks files has not begun.
@@ -189,7 +189,7 @@ func TestExecOutOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
-	source.checkOutcome("7", node.NotRun, "raise the limits")
+	source.checkOutcome("7", worker.OutcomeNotRun, "raise the limits")
 }
 
 // Runs of all kinds leave no zombies and no open files.

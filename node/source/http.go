@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -92,47 +92,47 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // run is that of [runner].
-func (e *endpoint) run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error) {
+func (e *endpoint) run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error) {
 	v, err := e.ask(ctx, id.String(), message)
 	switch {
 	case err == nil:
 		return v, nil
 	case message == nil:
-		return node.Value{}, fmt.Errorf("get from %s: %w", e.host, plain(err))
+		return worker.Value{}, fmt.Errorf("get from %s: %w", e.host, plain(err))
 	}
-	return node.Value{}, fmt.Errorf("post to %s: %w", e.host, plain(err))
+	return worker.Value{}, fmt.Errorf("post to %s: %w", e.host, plain(err))
 }
 
-func (e *endpoint) ask(ctx context.Context, id string, message *node.Value) (node.Value, error) {
+func (e *endpoint) ask(ctx context.Context, id string, message *worker.Value) (worker.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	req, err := e.request(ctx, id, message)
 	if err != nil {
-		return node.Value{}, err
+		return worker.Value{}, err
 	}
 	resp, err := e.client.Do(req)
 	if err != nil {
-		return node.Value{}, err
+		return worker.Value{}, err
 	}
 	defer resp.Body.Close()
 	switch code := resp.StatusCode; {
 	case code == http.StatusNoContent || code == http.StatusResetContent:
-		return node.Value{}, nil
+		return worker.Value{}, nil
 	case code >= 200 && code < 300:
 		return read(resp)
 	}
 	defer time.AfterFunc(refusalDelay, cancel).Stop()
-	return node.Value{}, refusal(resp)
+	return worker.Value{}, refusal(resp)
 }
 
 // request returns a GET, or a POST of the message if there is one.
-func (e *endpoint) request(ctx context.Context, id string, message *node.Value) (*http.Request, error) {
+func (e *endpoint) request(ctx context.Context, id string, message *worker.Value) (*http.Request, error) {
 	addr, err := e.address.with(id)
 	if err != nil {
-		return nil, node.NotBegun(err)
+		return nil, worker.NotRun(err)
 	}
 	header := e.header.Clone()
-	if trace := node.TraceOf(ctx); trace != "" {
+	if trace := worker.TraceOf(ctx); trace != "" {
 		header.Set("Traceparent", trace)
 	}
 	method, body := http.MethodGet, io.Reader(nil)
@@ -142,14 +142,14 @@ func (e *endpoint) request(ctx context.Context, id string, message *node.Value) 
 	}
 	req, err := http.NewRequestWithContext(ctx, method, addr, body)
 	if err != nil {
-		return nil, node.NotBegun(err)
+		return nil, worker.NotRun(err)
 	}
 	req.Header = header
 	return req, nil
 }
 
 // contentType returns the media type of a message, or one that fits its bytes.
-func contentType(message node.Value) string {
+func contentType(message worker.Value) string {
 	switch {
 	case message.MediaType() != "":
 		return message.MediaType()
@@ -160,19 +160,19 @@ func contentType(message node.Value) string {
 }
 
 // read makes a value of a body.
-func read(resp *http.Response) (node.Value, error) {
+func read(resp *http.Response) (worker.Value, error) {
 	body, err := decoded(resp)
 	if err != nil {
-		return node.Value{}, err
+		return worker.Value{}, err
 	}
 	data, err := io.ReadAll(io.LimitReader(body, wire.MaxValue+1))
 	if err != nil && !errors.Is(err, errTooLong) {
-		return node.Value{}, fmt.Errorf("read the body: %w", err)
+		return worker.Value{}, fmt.Errorf("read the body: %w", err)
 	}
 	if err != nil || len(data) > wire.MaxValue {
-		return node.Value{}, errTooLong
+		return worker.Value{}, errTooLong
 	}
-	return node.MediaValue(resp.Header.Get("Content-Type"), string(data)), nil
+	return worker.MediaValue(resp.Header.Get("Content-Type"), string(data)), nil
 }
 
 // refusal returns the error of an answer that is no value.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -26,17 +26,17 @@ func TestHTTPCall(t *testing.T) {
 	})
 	const text = "text/plain; charset=utf-8"
 	for _, c := range []struct {
-		message   node.Value
+		message   worker.Value
 		mediaType string
 	}{
-		{node.BytesValue("hello\n"), text},
-		{node.BytesValue("é"), text},
-		{node.BytesValue(""), text},
-		{node.IntValue(-42), text},
-		{node.BytesValue("\xff\x00"), "application/octet-stream"},
-		{node.MediaValue("application/json; a=b", "{}"), "application/json; a=b"},
-		{node.MediaValue("image/png", "\xff"), "image/png"},
-		{node.BytesValue(strings.Repeat("x", wire.MaxValue)), text},
+		{worker.BytesValue("hello\n"), text},
+		{worker.BytesValue("é"), text},
+		{worker.BytesValue(""), text},
+		{worker.IntValue(-42), text},
+		{worker.BytesValue("\xff\x00"), "application/octet-stream"},
+		{worker.MediaValue("application/json; a=b", "{}"), "application/json; a=b"},
+		{worker.MediaValue("image/png", "\xff"), "image/png"},
+		{worker.BytesValue(strings.Repeat("x", wire.MaxValue)), text},
 	} {
 		v, err := call(t, s.URL+"/tenants/{id}?of={id}", "a/b c", c.message)
 		if err != nil || v.String() != "[1]\n" || v.MediaType() != "application/json" {
@@ -60,11 +60,11 @@ func TestHTTPCall(t *testing.T) {
 		t.Errorf("for a value: %s of type %q with %q, %v", seen.Method, seen.Header["Content-Type"], body, err)
 	}
 	seen = nil
-	_, err := call(t, s.URL, "7", node.MediaValue("text/plain\r\nX-Evil: 1", "x"))
+	_, err := call(t, s.URL, "7", worker.MediaValue("text/plain\r\nX-Evil: 1", "x"))
 	if err == nil || !strings.Contains(err.Error(), "Content-Type") || seen != nil {
 		t.Errorf("a media type of two lines: %v, %v", err, seen)
 	}
-	if _, err := call(t, s.URL+"/{id}", "..", node.BytesValue("x")); err == nil || !strings.Contains(err.Error(), "not asked") || seen != nil {
+	if _, err := call(t, s.URL+"/{id}", "..", worker.BytesValue("x")); err == nil || !strings.Contains(err.Error(), "not asked") || seen != nil {
 		t.Errorf("dots: %v, %v", err, seen)
 	}
 }
@@ -82,9 +82,9 @@ func TestHTTPTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, message := range []*node.Value{nil, {}} {
+	for _, message := range []*worker.Value{nil, {}} {
 		for _, want := range []string{trace, ""} {
-			if _, err := e.run(node.WithTrace(t.Context(), want), mustID(t, "7"), message); err != nil {
+			if _, err := e.run(worker.WithTrace(t.Context(), want), mustID(t, "7"), message); err != nil {
 				t.Fatal(err)
 			}
 			if len(seen) > 1 || (len(seen) == 1) != (want != "") || strings.Join(seen, "") != want {
@@ -104,7 +104,7 @@ func TestHTTPCallStatus(t *testing.T) {
 		}
 	})
 	for id, want := range map[string]string{"200": "so it is\n", "202": "so it is\n", "204": ""} {
-		if v, err := call(t, s.URL+"/{id}", id, node.BytesValue(strings.Repeat("x", wire.MaxValue))); err != nil || v.String() != want {
+		if v, err := call(t, s.URL+"/{id}", id, worker.BytesValue(strings.Repeat("x", wire.MaxValue))); err != nil || v.String() != want {
 			t.Errorf("%s: %q, %v, want %q", id, v, err, want)
 		}
 	}
@@ -112,7 +112,7 @@ func TestHTTPCallStatus(t *testing.T) {
 		"304": "status 304 Not Modified", "307": "status 307 Temporary Redirect: so it is", // it names no address
 		"413": "status 413 Request Entity Too Large: so it is", "500": "status 500 Internal Server Error: so it is",
 	} {
-		_, err := call(t, s.URL+"/{id}", id, node.BytesValue(strings.Repeat("x", wire.MaxValue)))
+		_, err := call(t, s.URL+"/{id}", id, worker.BytesValue(strings.Repeat("x", wire.MaxValue)))
 		if want = "post to " + s.Listener.Addr().String() + ": " + want; err == nil || err.Error() != want {
 			t.Errorf("%s: error %q, want %q", id, err, want)
 		}
@@ -160,7 +160,7 @@ func TestHTTPCallRedirect(t *testing.T) {
 		{"303-303-other", "redirect to another host refused: " + other.URL, []string{"GET /303-other  []"}},
 	} {
 		asked = nil
-		v, err := call(t, s.URL+"/{id}", c.id, node.MediaValue("application/json", "{}"))
+		v, err := call(t, s.URL+"/{id}", c.id, worker.MediaValue("application/json", "{}"))
 		if c.err == "" && (err != nil || v.String() != "there") || c.err != "" && (err == nil || !strings.Contains(err.Error(), ": "+c.err)) {
 			t.Errorf("%s: %q, %v, want %q", c.id, v, err, c.err)
 		}
@@ -170,7 +170,7 @@ func TestHTTPCallRedirect(t *testing.T) {
 		}
 	}
 	asked = nil
-	if _, err := call(t, s.URL+"/{id}", "loop", node.Value{}); err == nil || !strings.Contains(err.Error(), "more than 10 redirects") || len(asked) != 11 {
+	if _, err := call(t, s.URL+"/{id}", "loop", worker.Value{}); err == nil || !strings.Contains(err.Error(), "more than 10 redirects") || len(asked) != 11 {
 		t.Error(len(asked), err)
 	}
 }
@@ -189,12 +189,12 @@ func TestHTTPCallIsSentOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	message := node.BytesValue(" x")
+	message := worker.BytesValue(" x")
 	for _, c := range []struct {
-		message *node.Value
+		message *worker.Value
 		want    string
 	}{
-		{nil, "GET GET GET"}, {&message, "POST x POST x"}, {&node.Value{}, "POST POST"},
+		{nil, "GET GET GET"}, {&message, "POST x POST x"}, {&worker.Value{}, "POST POST"},
 	} {
 		if _, err := e.run(t.Context(), mustID(t, "there"), c.message); err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestHTTPCallEnds(t *testing.T) {
 		}
 		cancel()
 	}()
-	if _, err := server.Call(ctx, node.BytesValue(string(message))); !errors.Is(err, context.Canceled) {
+	if _, err := server.Call(ctx, worker.BytesValue(string(message))); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	<-gone // the server has heard

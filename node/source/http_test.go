@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -104,7 +104,7 @@ func TestHTTPStatus(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"204", "205"} {
-		if v, err := load(t, s.URL+"/{id}?type=text/plain", id); err != nil || v != (node.Value{}) {
+		if v, err := load(t, s.URL+"/{id}?type=text/plain", id); err != nil || v != (worker.Value{}) {
 			t.Errorf("%s: %q of type %q, %v", id, v, v.MediaType(), err)
 		}
 	}

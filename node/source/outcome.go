@@ -5,11 +5,11 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
-// An outcomeTransport marks the errors of requests by how far they came: see [node.NotBegun]
-// and [node.MayHaveRun].
+// An outcomeTransport marks the errors of requests by how far they came: see [worker.NotRun]
+// and [worker.MayHaveRun].
 type outcomeTransport struct{ http.RoundTripper }
 
 func (t outcomeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -31,9 +31,9 @@ func (t outcomeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err == nil || isTaken(req):
 		return resp, err
 	case sent.Load() || connected.Load() && ctx.Err() != nil: // HTTP/2 may send it right after the end of ctx
-		return nil, node.MayHaveRun(err)
+		return nil, worker.MayHaveRun(err)
 	}
-	return nil, node.NotBegun(err)
+	return nil, worker.NotRun(err)
 }
 
 // isTaken reports whether req asks for the answer to a message that a server has taken.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A request that no server can have received has not run.
@@ -21,16 +22,16 @@ func TestHTTPNotBegun(t *testing.T) {
 	s := httptest.NewServer(nil)
 	refused := s.URL
 	s.Close()
-	newTestNode(t, refused, time.Minute).checkOutcome("7", node.NotRun, "refused")
-	newTestNode(t, "http://no-such-host.invalid/", time.Minute).checkOutcome("7", node.NotRun, "no-such-host.invalid")
-	newTestNode(t, refused+"/{id}", time.Minute).checkOutcome("..", node.NotRun, "not asked")
-	newTestNode(t, refused, time.Nanosecond).checkOutcome("7", node.NotRun, "the source did not begin in time")
+	newTestNode(t, refused, time.Minute).checkOutcome("7", worker.OutcomeNotRun, "refused")
+	newTestNode(t, "http://no-such-host.invalid/", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no-such-host.invalid")
+	newTestNode(t, refused+"/{id}", time.Minute).checkOutcome("..", worker.OutcomeNotRun, "not asked")
+	newTestNode(t, refused, time.Nanosecond).checkOutcome("7", worker.OutcomeNotRun, "the source did not begin in time")
 
 	secure := httptest.NewUnstartedServer(nil)
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it is told of a bad certificate
 	secure.StartTLS()
 	defer secure.Close()
-	newTestNode(t, secure.URL, time.Minute).checkOutcome("7", node.NotRun, "certificate")
+	newTestNode(t, secure.URL, time.Minute).checkOutcome("7", worker.OutcomeNotRun, "certificate")
 
 	// It neither speaks TLS nor hangs up.
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +39,7 @@ func TestHTTPNotBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	newTestNode(t, "https://"+silent.Addr().String(), 50*time.Millisecond).checkOutcome("7", node.NotRun, "did not begin in time")
+	newTestNode(t, "https://"+silent.Addr().String(), 50*time.Millisecond).checkOutcome("7", worker.OutcomeNotRun, "did not begin in time")
 }
 
 func TestHTTPProxyFails(t *testing.T) {
@@ -51,7 +52,7 @@ func TestHTTPProxyFails(t *testing.T) {
 	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
 	e.client.Transport = outcomeTransport{transport}
 	n := newTestNodeOf(t, e, time.Minute)
-	n.checkOutcome("7", node.NotRun, "Bad Gateway")
+	n.checkOutcome("7", worker.OutcomeNotRun, "Bad Gateway")
 }
 
 // A request that was sent but not answered may have run.
@@ -63,8 +64,8 @@ func TestHTTPMayHaveRun(t *testing.T) {
 		}
 		<-r.Context().Done()
 	})
-	newTestNode(t, s.URL+"/{id}", time.Minute).checkOutcome("gone", node.Unknown, "EOF")
-	newTestNode(t, s.URL+"/{id}", 50*time.Millisecond).checkOutcome("slow", node.Unknown, "took too long")
+	newTestNode(t, s.URL+"/{id}", time.Minute).checkOutcome("gone", worker.OutcomeUnknown, "EOF")
+	newTestNode(t, s.URL+"/{id}", 50*time.Millisecond).checkOutcome("slow", worker.OutcomeUnknown, "took too long")
 }
 
 // A request that was answered has run.
@@ -82,9 +83,9 @@ func TestHTTPRan(t *testing.T) {
 		}
 	})
 	n := newTestNode(t, s.URL+"/{id}", time.Minute)
-	n.checkOutcome("short", node.Ran, "unexpected EOF")
-	n.checkOutcome("error", node.Ran, "status 503")
-	n.checkOutcome("elsewhere", node.Ran, "another host")
+	n.checkOutcome("short", worker.OutcomeRan, "unexpected EOF")
+	n.checkOutcome("error", worker.OutcomeRan, "status 503")
+	n.checkOutcome("elsewhere", worker.OutcomeRan, "another host")
 }
 
 // A redirect says whether the server has taken the message.
@@ -102,8 +103,8 @@ func TestHTTPRedirectOutcome(t *testing.T) {
 		w.WriteHeader(code)
 	})
 	n := newTestNode(t, s.URL+"/{id}", time.Minute)
-	for id, want := range map[string]node.Outcome{"307": node.Unknown, "303": node.Ran} {
-		_, err := n.Family("serial").Call(t.Context(), mustID(t, id), node.BytesValue("x"))
+	for id, want := range map[string]worker.Outcome{"307": worker.OutcomeUnknown, "303": worker.OutcomeRan} {
+		_, err := n.Family("serial").Call(t.Context(), mustID(t, id), worker.BytesValue("x"))
 		if err == nil || node.OutcomeOf(err) != want {
 			t.Errorf("%s: %v, outcome %v, want %v", id, err, node.OutcomeOf(err), want)
 		}
@@ -124,14 +125,14 @@ func TestOutcomeOfRetries(t *testing.T) {
 		steps  string // of the transport: get a connection, write a header
 		want   func(error) error
 	}{
-		{t.Context(), "GET", "", node.NotBegun},
-		{t.Context(), "GET", "c", node.NotBegun},
-		{t.Context(), "GET", "cw", node.MayHaveRun},
-		{t.Context(), "GET", "cwc", node.MayHaveRun},
-		{t.Context(), "POST", "cwc", node.NotBegun},
-		{t.Context(), "POST", "cwcw", node.MayHaveRun},
-		{ended, "POST", "", node.NotBegun},
-		{ended, "POST", "c", node.MayHaveRun},
+		{t.Context(), "GET", "", worker.NotRun},
+		{t.Context(), "GET", "c", worker.NotRun},
+		{t.Context(), "GET", "cw", worker.MayHaveRun},
+		{t.Context(), "GET", "cwc", worker.MayHaveRun},
+		{t.Context(), "POST", "cwc", worker.NotRun},
+		{t.Context(), "POST", "cwcw", worker.MayHaveRun},
+		{ended, "POST", "", worker.NotRun},
+		{ended, "POST", "c", worker.MayHaveRun},
 	} {
 		req, err := http.NewRequestWithContext(c.ctx, c.method, "http://h/", nil)
 		if err != nil {

@@ -3,7 +3,7 @@
 //
 // The path of one run: [Parse] reads the line once and reports its mistakes, so that a run fails
 // only for what the id or the outside world does. A worker of a [node.Node] calls the
-// [node.Source] with its id. For "exec:" the id replaces {id} in the words that words.go split
+// [worker.Source] with its id. For "exec:" the id replaces {id} in the words that words.go split
 // and code.go checked, exec.go starts the program and kills what is left of it at the end
 // (group_unix.go), and the output is the value. For "http://" and "https://" the id goes,
 // escaped, into an address that cannot lead elsewhere (address.go), http.go asks that,
@@ -32,7 +32,7 @@
 //
 // A program without a slash in its name is looked up in PATH. It has the node's environment
 // without DISTPROC_COOKIE, and also DISTPROC_ID, DISTPROC_KIND and DISTPROC_NODE. If the request
-// has a traceparent (see [node.TraceOf]) that is TRACEPARENT; the node's own TRACEPARENT and
+// has a traceparent (see [worker.TraceOf]) that is TRACEPARENT; the node's own TRACEPARENT and
 // TRACESTATE are not passed on. Its standard input is empty. Its output, up to 1 MiB, is the
 // value, without the newline at the end. If its exit status is not 0 the run fails with the
 // first line of its standard error.
@@ -74,7 +74,7 @@
 //
 // # Outcomes
 //
-// A run that fails has one of three outcomes: see [node.Outcome]. It has not run if the program
+// A run that fails has one of three outcomes: see [worker.Outcome]. It has not run if the program
 // could not be started, or if no server can have got the request: no address was found, the
 // connection or its TLS failed, or the context ended before. It is unknown if the request was
 // sent and the answer did not come. Everything else ran: a program that was started, also if it
@@ -113,7 +113,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // An Env is for whom a source runs. Programs and servers are told.
@@ -128,14 +128,14 @@ const placeholder = "{id}"
 // A runner is a program or an endpoint. It may run any number of times at once, and has nothing to close.
 type runner interface {
 	// run gets the value of an id, or the answer to a message if that is not nil.
-	run(ctx context.Context, id node.ID, message *node.Value) (node.Value, error)
+	run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error)
 }
 
 // Parse returns the source that spec describes: "random", "exec:PROGRAM ARGS…" or an http(s) address. The source may
 // run any number of times at once, and has nothing to close. A program that is not there is an error of Parse, too.
-func Parse(spec string, env Env) (node.Source, error) {
+func Parse(spec string, env Env) (worker.Source, error) {
 	if IsInline(spec) {
-		return node.RandomSource, nil
+		return worker.RandomSource, nil
 	}
 	r, err := parse(spec, env, "say random, exec:PROGRAM ARGS… or an http(s):// address")
 	if err != nil {
@@ -144,15 +144,15 @@ func Parse(spec string, env Env) (node.Source, error) {
 	return sourceOf(r), nil
 }
 
-func sourceOf(r runner) node.Source {
-	return func(ctx context.Context, id node.ID) (node.Value, error) { return r.run(ctx, id, nil) }
+func sourceOf(r runner) worker.Source {
+	return func(ctx context.Context, id worker.ID) (worker.Value, error) { return r.run(ctx, id, nil) }
 }
 
-// IsInline reports whether the source that spec describes never blocks, as [node.Kind].Inline wants it: "random".
+// IsInline reports whether the source that spec describes never blocks, as [worker.Kind].Inline wants it: "random".
 func IsInline(spec string) bool { return spec == "random" }
 
 // Concurrency returns how many runs of the source that spec describes should go on at a time, for
-// [node.Kind].Concurrency: 8 programs for each core, and no limit, which is 0, for others.
+// [worker.Kind].Concurrency: 8 programs for each core, and no limit, which is 0, for others.
 func Concurrency(spec string) int {
 	if strings.HasPrefix(spec, "exec:") {
 		return 8 * runtime.GOMAXPROCS(0)
@@ -162,7 +162,7 @@ func Concurrency(spec string) int {
 
 // ParseSerial returns the factory, for a serial kind, of servers that run what spec describes with each message:
 // "exec:PROGRAM ARGS…" or an http(s) address. The rest is as for [Parse].
-func ParseSerial(spec string, env Env) (node.Factory, error) {
+func ParseSerial(spec string, env Env) (worker.Factory, error) {
 	r, err := parse(spec, env, "that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address")
 	if err != nil {
 		return nil, err
@@ -170,18 +170,18 @@ func ParseSerial(spec string, env Env) (node.Factory, error) {
 	return factoryOf(r), nil
 }
 
-func factoryOf(r runner) node.Factory {
-	return func(_ context.Context, id node.ID) (node.Server, error) { return worker{r, id}, nil }
+func factoryOf(r runner) worker.Factory {
+	return func(_ context.Context, id worker.ID) (worker.Server, error) { return caller{r, id}, nil }
 }
 
-// A worker is the [node.Server] of an id. It holds nothing from one message to the next.
-type worker struct {
+// A caller is the [worker.Server] of an id. It holds nothing from one message to the next.
+type caller struct {
 	runner runner
-	id     node.ID
+	id     worker.ID
 }
 
 // Call runs the program, or asks the server, with the message.
-func (w worker) Call(ctx context.Context, message node.Value) (node.Value, error) {
+func (w caller) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
 	return w.runner.run(ctx, w.id, &message)
 }
 

@@ -10,13 +10,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testEnv = Env{Kind: "price", Node: "2@127.0.0.1"}
 
-func mustParse(t *testing.T, spec string) node.Source {
+func mustParse(t *testing.T, spec string) worker.Source {
 	t.Helper()
 	source, err := Parse(spec, testEnv)
 	if err != nil {
@@ -25,9 +26,9 @@ func mustParse(t *testing.T, spec string) node.Source {
 	return source
 }
 
-func mustID(t *testing.T, s string) node.ID {
+func mustID(t *testing.T, s string) worker.ID {
 	t.Helper()
-	id, err := node.ParseID(s)
+	id, err := worker.ParseID(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +36,12 @@ func mustID(t *testing.T, s string) node.ID {
 }
 
 // load runs a source once.
-func load(t *testing.T, spec, id string) (node.Value, error) {
+func load(t *testing.T, spec, id string) (worker.Value, error) {
 	t.Helper()
 	return mustParse(t, spec)(t.Context(), mustID(t, id))
 }
 
-func mustParseSerial(t *testing.T, spec string) node.Factory {
+func mustParseSerial(t *testing.T, spec string) worker.Factory {
 	t.Helper()
 	factory, err := ParseSerial(spec, testEnv)
 	if err != nil {
@@ -50,7 +51,7 @@ func mustParseSerial(t *testing.T, spec string) node.Factory {
 }
 
 // call sends one message.
-func call(t *testing.T, spec, id string, message node.Value) (node.Value, error) {
+func call(t *testing.T, spec, id string, message worker.Value) (worker.Value, error) {
 	t.Helper()
 	server, err := mustParseSerial(t, spec)(t.Context(), mustID(t, id))
 	if err != nil {
@@ -107,7 +108,7 @@ func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 	l.Close()
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"),
-		Kinds: map[string]node.Kind{
+		Kinds: map[string]worker.Kind{
 			"value":  {Source: sourceOf(r), Timeout: timeout},
 			"serial": {Serial: factoryOf(r), Timeout: timeout},
 		},
@@ -120,10 +121,10 @@ func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 }
 
 // checkOutcome expects both kinds to fail with an outcome and a text.
-func (n testNode) checkOutcome(id string, want node.Outcome, text string) {
+func (n testNode) checkOutcome(id string, want worker.Outcome, text string) {
 	n.t.Helper()
 	_, valueErr := n.Family("value").Request(n.t.Context(), mustID(n.t, id))
-	_, serialErr := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), node.BytesValue("x"))
+	_, serialErr := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), worker.BytesValue("x"))
 	for kind, err := range map[string]error{"value": valueErr, "serial": serialErr} {
 		if err == nil || node.OutcomeOf(err) != want || !strings.Contains(err.Error(), text) {
 			n.t.Errorf("%s of %s: %v, outcome %v, want %v and %q", kind, id, err, node.OutcomeOf(err), want, text)

@@ -16,13 +16,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // An Ask makes one request, and returns when it is answered or ctx ends. It must obey the deadline of ctx by itself, as ctx does
 // not end by then, and must not keep ctx, whose deadline is another one in the next request. The requests of a caller run at the
 // same time if there is a Batch.
-type Ask func(ctx context.Context, id node.ID) (node.Reply, error)
+type Ask func(ctx context.Context, id worker.ID) (worker.Reply, error)
 
 // A Config says what load to make. Fields without a note must be positive.
 type Config struct {

@@ -11,18 +11,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // taking returns an Ask that takes some time, or until ctx ends.
 func taking(d time.Duration) Ask {
-	return func(ctx context.Context, _ node.ID) (node.Reply, error) {
+	return func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		select {
 		case <-time.After(d):
-			return node.Reply{}, nil
+			return worker.Reply{}, nil
 		case <-ctx.Done():
-			return node.Reply{}, &wire.Error{Code: wire.Canceled}
+			return worker.Reply{}, &wire.Error{Code: wire.Canceled}
 		}
 	}
 }
@@ -30,12 +30,12 @@ func taking(d time.Duration) Ask {
 // stalling returns an Ask that takes 100 µs, but answers nobody from a second after now until another one later.
 func stalling() Ask {
 	stall := time.Now().Add(time.Second)
-	return func(context.Context, node.ID) (node.Reply, error) {
+	return func(context.Context, worker.ID) (worker.Reply, error) {
 		if now := time.Now(); !now.Before(stall) {
 			time.Sleep(stall.Add(time.Second).Sub(now))
 		}
 		time.Sleep(100 * time.Microsecond)
-		return node.Reply{}, nil
+		return worker.Reply{}, nil
 	}
 }
 
@@ -112,11 +112,11 @@ func TestOpenLoopIsDueInTime(t *testing.T) {
 		var mu sync.Mutex
 		var made []time.Duration
 		began := time.Now()
-		c := config(func(context.Context, node.ID) (node.Reply, error) {
+		c := config(func(context.Context, worker.ID) (worker.Reply, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			made = append(made, time.Since(began))
-			return node.Reply{}, nil
+			return worker.Reply{}, nil
 		})
 		c.Concurrency, c.Batch, c.Rate, c.Requests = 3, 2, 10, 7
 		r := Run(t.Context(), c)
@@ -141,14 +141,14 @@ func TestRequestsAreExact(t *testing.T) {
 			var asked [2]atomic.Int64
 			var now, most atomic.Int64
 			for i := range asked {
-				c.Asks = append(c.Asks, func(context.Context, node.ID) (node.Reply, error) {
+				c.Asks = append(c.Asks, func(context.Context, worker.ID) (worker.Reply, error) {
 					asked[i].Add(1)
 					if n := now.Add(1); n > most.Load() {
 						most.Store(n)
 					}
 					time.Sleep(time.Millisecond)
 					now.Add(-1)
-					return node.Reply{Cached: true, Degraded: i == 0}, nil
+					return worker.Reply{Cached: true, Degraded: i == 0}, nil
 				})
 			}
 			c.IDs, c.Timeout, c.timers = 10, time.Second, true
@@ -171,9 +171,9 @@ func TestRequestsAreExact(t *testing.T) {
 func TestBatchEndsWithItsLastAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
-		c := config(func(context.Context, node.ID) (node.Reply, error) {
+		c := config(func(context.Context, worker.ID) (worker.Reply, error) {
 			time.Sleep(time.Duration(1+3*(n.Add(1)%2)) * time.Second)
-			return node.Reply{}, nil
+			return worker.Reply{}, nil
 		})
 		c.Batch, c.Requests = 2, 60
 		r := Run(t.Context(), c)
@@ -215,13 +215,13 @@ func TestInterrupt(t *testing.T) {
 
 // TestRefusedCallerPauses has a node that refuses: a caller of the closed loop does not ask it without a pause.
 func TestRefusedCallerPauses(t *testing.T) {
-	for outcome, want := range map[node.Outcome]int64{node.NotRun: 100, node.Ran: 1000} {
+	for outcome, want := range map[worker.Outcome]int64{worker.OutcomeNotRun: 100, worker.OutcomeRan: 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			c := config(func(context.Context, node.ID) (node.Reply, error) {
-				if outcome == node.Ran {
+			c := config(func(context.Context, worker.ID) (worker.Reply, error) {
+				if outcome == worker.OutcomeRan {
 					time.Sleep(time.Millisecond)
 				}
-				return node.Reply{}, &wire.Error{Code: wire.Overloaded, Outcome: outcome}
+				return worker.Reply{}, &wire.Error{Code: wire.Overloaded, Outcome: wire.Outcome(outcome)}
 			})
 			c.Duration = time.Second
 			if r := Run(t.Context(), c); r.Requests != want || r.Errors() != want {
@@ -235,12 +235,12 @@ func TestRefusedCallerPauses(t *testing.T) {
 func TestEachRequestHasItsDeadline(t *testing.T) {
 	for _, rate := range []float64{0, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			c := config(func(ctx context.Context, _ node.ID) (node.Reply, error) {
+			c := config(func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 				if at, ok := ctx.Deadline(); !ok || time.Until(at) != 700*time.Millisecond {
 					t.Errorf("rate %g: deadline in %v, %v", rate, time.Until(at), ok)
 				}
 				time.Sleep(10 * time.Millisecond)
-				return node.Reply{}, ctx.Err()
+				return worker.Reply{}, ctx.Err()
 			})
 			c.Timeout, c.Requests, c.Batch, c.Rate = 700*time.Millisecond, 10, 2, rate
 			if r := Run(t.Context(), c); r.Errors() != 0 || r.Requests != 10 {
@@ -288,9 +288,9 @@ func TestOpenLoopIsPunctual(t *testing.T) {
 func TestOpenLoopEndsWhileItWaits(t *testing.T) {
 	for _, timers := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
-		c := config(func(context.Context, node.ID) (node.Reply, error) {
+		c := config(func(context.Context, worker.ID) (worker.Reply, error) {
 			time.AfterFunc(20*time.Millisecond, cancel)
-			return node.Reply{}, nil
+			return worker.Reply{}, nil
 		})
 		c.Concurrency, c.Rate, c.timers = 10, 1e-3, timers
 		if r := Run(ctx, c); r.Requests != 1 || r.Unsent != 0 || r.Elapsed > 10*time.Second {
@@ -299,7 +299,7 @@ func TestOpenLoopEndsWhileItWaits(t *testing.T) {
 	}
 }
 
-func noop(context.Context, node.ID) (node.Reply, error) { return node.Reply{}, nil }
+func noop(context.Context, worker.ID) (worker.Reply, error) { return worker.Reply{}, nil }
 
 func TestTurnAllocatesNothing(t *testing.T) {
 	c := config(noop)

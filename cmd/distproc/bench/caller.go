@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A caller takes one turn after the other. It makes the first request of a turn itself; each of the others has a goroutine.
 type caller struct {
 	*run
-	id        func() node.ID
+	id        func() worker.ID
 	lanes     []lane
 	pending   sync.WaitGroup // the requests of the turn, but the first
 	tally     tally
@@ -26,7 +27,7 @@ type lane struct {
 	ask  Ask
 	ctx  deadline
 	wake chan struct{} // a request is there to be made
-	id   node.ID
+	id   worker.ID
 	due  time.Duration // or notDue
 	answer
 }
@@ -35,7 +36,7 @@ type lane struct {
 type answer struct {
 	at    time.Duration // when it came
 	took  time.Duration
-	reply node.Reply
+	reply worker.Reply
 	err   error
 }
 
@@ -164,7 +165,7 @@ func (c *caller) note(lanes []lane) (refused bool) {
 			continue
 		}
 		c.tally.note(a)
-		refused = refused || a.err != nil && node.OutcomeOf(a.err) == node.NotRun
+		refused = refused || a.err != nil && node.OutcomeOf(a.err) == worker.OutcomeNotRun
 		if c.tally.full() || c.at-c.tally.flushed > flushEvery {
 			c.flush()
 		}

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // About is what a report says of a run besides its Config.
@@ -156,7 +156,7 @@ func (r *Result) WriteJSON(w io.Writer, c Config, about About) error {
 		Requests: r.Requests, Seconds: r.Elapsed.Seconds(), PerSecond: tenths(r.PerSecond()), MeanUS: micros(r.Latency.Mean()),
 		P50US: micros(r.quantile(50)), P90US: micros(r.quantile(90)), P99US: micros(r.quantile(99)), P999US: micros(r.quantile(99.9)), MaxUS: micros(r.quantile(100)),
 		Cached: r.Cached, Degraded: r.Degraded, Errors: r.Errors(), ErrorsByCode: map[string]int64{},
-		ErrorsByOutcome: map[string]int64{node.NotRun.String(): 0, node.Ran.String(): 0, node.Unknown.String(): 0},
+		ErrorsByOutcome: map[string]int64{worker.OutcomeNotRun.String(): 0, worker.OutcomeRan.String(): 0, worker.OutcomeUnknown.String(): 0},
 		Unanswered:      r.Unanswered, Unsent: r.Unsent, Interrupted: r.Interrupted, Nodes: about.Nodes, Kind: about.Kind, Call: about.Call,
 		Concurrency: c.Concurrency, Batch: c.Batch, Rate: c.Rate, IDs: c.IDs, Zipf: c.Zipf, Seed: c.Seed, TimeoutSeconds: c.Timeout.Seconds(),
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -19,14 +19,14 @@ func known() *Result {
 	r.Elapsed = 2500 * time.Millisecond
 	var tallies [2]tally
 	for i := range 1000 {
-		a := answer{took: time.Duration(i+1) * time.Millisecond, reply: node.Reply{Cached: i < 900 || i >= 960, Degraded: i < 12}} // an error counts as an error only
+		a := answer{took: time.Duration(i+1) * time.Millisecond, reply: worker.Reply{Cached: i < 900 || i >= 960, Degraded: i < 12}} // an error counts as an error only
 		switch {
 		case i >= 998:
 			a.err = context.DeadlineExceeded
 		case i >= 990:
-			a.err = &wire.Error{Code: wire.SourceFailed, Outcome: node.Ran, Node: "2@a", Text: fmt.Sprint("try ", i)}
+			a.err = &wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Node: "2@a", Text: fmt.Sprint("try ", i)}
 		case i >= 960:
-			a.err = &wire.Error{Code: wire.Unreachable, Outcome: node.NotRun}
+			a.err = &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
 		}
 		t := &tallies[i%2]
 		if t.full() {
@@ -53,7 +53,7 @@ func TestSummary(t *testing.T) {
 			t.Errorf("p%g %v, want %v and 0.1 %% at most", percent, got, want)
 		}
 	}
-	if f := r.Failures[Failure{wire.SourceFailed, node.Ran}]; f.Count != 8 || f.Example != "2@a: source failed: try 990" {
+	if f := r.Failures[Failure{wire.SourceFailed, worker.OutcomeRan}]; f.Count != 8 || f.Example != "2@a: source failed: try 990" {
 		t.Errorf("%+v", f)
 	}
 	var huge tally

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -29,7 +31,7 @@ type Result struct {
 // A Failure is a way to fail.
 type Failure struct {
 	Code    wire.Code
-	Outcome node.Outcome
+	Outcome worker.Outcome
 }
 
 // Failed is how many requests failed in one way, and what one of them said.

@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"cmp"
@@ -79,6 +79,14 @@ func (id *ID) UnmarshalBinary(b []byte) (err error) {
 	return err
 }
 
+// Int64 returns the integer, if the id is one that fits.
+func (id ID) Int64() (n int64, ok bool) {
+	if id.class != classInt {
+		return 0, false
+	}
+	return id.num, true
+}
+
 // IsInt reports whether the id is an integer.
 func (id ID) IsInt() bool { return id.class != classText }
 
@@ -104,9 +112,9 @@ func (id ID) big() *big.Int {
 	return n
 }
 
-// mod places the id among n seats: an integer by Euclidean modulo (-1 mod 3 = 2), a string by its
-// 64-bit FNV-1a hash. n must be positive.
-func (id ID) mod(n int) int {
+// Mod returns the id modulo n, from 0 to n-1: of an integer the Euclidean modulo (-1 mod 3 = 2), of a
+// string its 64-bit FNV-1a hash modulo n. N must be positive.
+func (id ID) Mod(n int) int {
 	switch id.class {
 	case classInt:
 		m := id.num % int64(n)
@@ -122,8 +130,9 @@ func (id ID) mod(n int) int {
 	}
 }
 
-// hash spreads ids over the shards of a registry.
-func (id ID) hash() uint64 { return uint64(id.num) * 0x9E3779B97F4A7C15 >> 32 }
+// Hash returns an integer of at most 64 bits as it is, and of any other id the 64-bit FNV-1a hash of its
+// text.
+func (id ID) Hash() uint64 { return uint64(id.num) }
 
 func hash64(s string) uint64 {
 	h := fnv.New64a()

@@ -1,8 +1,8 @@
-package node
+package worker
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -39,23 +39,14 @@ type Kind struct {
 // times do not overflow.
 const Forever = 100 * 365 * 24 * time.Hour
 
-// withDefaults returns k with the defaults of zero fields, and with durations of at most Forever.
-func (k Kind) withDefaults() Kind {
-	k.TTL = min(cmp.Or(k.TTL, 5*time.Second), Forever)
-	k.Timeout = min(cmp.Or(k.Timeout, defaultTimeout), Forever)
-	k.ServeStale, k.CacheErrors = min(k.ServeStale, Forever), min(k.CacheErrors, Forever)
-	k.Queue = cmp.Or(k.Queue, 4096)
-	return k
-}
-
-// check returns an error that names the kind if it is not clear what answers its calls, or if a field has a
-// value that makes no sense.
-func (k *Kind) check(name string) error {
+// Validate returns an error if it is not clear what answers the calls of the kind, or if a field has a value that makes no
+// sense.
+func (k Kind) Validate() error {
 	switch {
 	case k.Source == nil && k.Serial == nil:
-		return fmt.Errorf("kind %q has no Source, and no Serial: set what answers its calls, such as RandomSource for a trial", name)
+		return errors.New("it has no Source, and no Serial: set what answers its calls, such as RandomSource for a trial")
 	case k.Source != nil && k.Serial != nil:
-		return fmt.Errorf("kind %q has a Source and Serial: it has either values to request or servers to call, so leave one out", name)
+		return errors.New("it has a Source and Serial: it has either values to request or servers to call, so leave one out")
 	}
 	for _, f := range []struct {
 		name  string
@@ -73,17 +64,8 @@ func (k *Kind) check(name string) error {
 		{"CacheErrors", k.CacheErrors, k.CacheErrors < 0, "0 means that no error is kept"},
 	} {
 		if f.wrong {
-			return fmt.Errorf("kind %q: %s must not be %v: %s", name, f.name, f.value, f.rule)
+			return fmt.Errorf("%s must not be %v: %s", f.name, f.value, f.rule)
 		}
 	}
 	return nil
-}
-
-// life is how long a new worker has its value.
-func (k *Kind) life() time.Duration {
-	if k.TTLJitter <= 0 {
-		return max(1, k.TTL)
-	}
-	lack := min(k.TTLJitter, 1) * rand.Float64()
-	return max(1, k.TTL-time.Duration(lack*float64(k.TTL)))
 }

@@ -1,0 +1,29 @@
+package worker
+
+import "time"
+
+// A Reply is a worker's answer.
+type Reply struct {
+	Value    Value
+	Node     string        // the node whose worker answered
+	Via      string        // the member that passed the request on, as this node cannot reach Node; empty if it was asked directly
+	Cached   bool          // the worker had the value already
+	Stale    bool          // the value is past its TTL, and being loaded anew: see Kind.ServeStale
+	Degraded bool          // the owner could not be reached: a worker of another node answered
+	Age      time.Duration // since the worker started
+	TTL      time.Duration // until the worker expires
+}
+
+// Info describes a live worker.
+type Info struct {
+	Kind  string
+	ID    ID
+	Node  string
+	Age   time.Duration // since the worker started
+	TTL   time.Duration // until it expires; 0 while it loads
+	Hits  uint64        // calls answered from its value, or by its server
+	Queue int           // calls that wait for it
+
+	// LeftOut is the number of live workers, about, that a list leaves out behind this one. See [node.Node.Workers].
+	LeftOut int
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -197,7 +198,7 @@ func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
 	}
 	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
 	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Incarnation != other.Incarnation {
-		if !sleep(ctx, 200*time.Millisecond) {
+		if !clock.Sleep(ctx, 200*time.Millisecond) {
 			return
 		}
 	}
@@ -275,7 +276,7 @@ func soon(ctx context.Context, found func() bool) bool {
 		if found() {
 			return true
 		}
-		if !sleep(ctx, pause) {
+		if !clock.Sleep(ctx, pause) {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -31,7 +32,7 @@ func TestDrain(t *testing.T) {
 			n := nodes[i%2]
 			for !stop.Load() {
 				id := rand.Int64N(20)
-				_, err := Call[int](t.Context(), n.Family(DefaultKind), worker.IntID(id), 1)
+				_, err := Call[int](t.Context(), n.Family(worker.DefaultKind), worker.IntID(id), 1)
 				switch {
 				case err == nil:
 					added[id].Add(1)
@@ -124,7 +125,7 @@ func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 		return gatedServer{begun, release}, nil
 	}})
 	t.Cleanup(func() {
-		if !isDone(release) {
+		if !clock.IsDone(release) {
 			close(release)
 		}
 	})
@@ -159,7 +160,7 @@ func TestDisconnectWaits(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "leaves when they have") {
 		t.Errorf("with little time: %v", err)
 	}
-	kind := b.registryOf("").kind.Load()
+	kind := b.registryOf("").Kind()
 	for _, n := range nodes {
 		if err := n.SetKinds(map[string]worker.Kind{"late": *kind}); err != nil {
 			t.Fatal(err)
@@ -439,7 +440,7 @@ func TestFormerPeers(t *testing.T) {
 		return nil
 	})
 	var reply worker.Reply
-	if _, err := a.requestFrom(t.Context(), p, DefaultKind, worker.IntID(1), false, &reply); err != nil || reply.Node != a.name {
+	if _, err := a.requestFrom(t.Context(), p, worker.DefaultKind, worker.IntID(1), false, &reply); err != nil || reply.Node != a.name {
 		t.Errorf("a call that was about to ask a former peer: %v, answered by %q, want %s", err, reply.Node, a.name)
 	}
 	if c := a.Connect(t.Context(), b.Self()); c[0].Err != nil {

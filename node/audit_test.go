@@ -43,10 +43,10 @@ func TestAudit(t *testing.T) {
 		}
 	}
 	stop := func(via interface {
-		stop(ctx context.Context, k key) (bool, error)
+		stop(ctx context.Context, k worker.Key) (bool, error)
 	}, id int64, want bool) {
 		t.Helper()
-		if stopped, err := via.stop(t.Context(), key{ID: worker.IntID(id)}); err != nil || stopped != want {
+		if stopped, err := via.stop(t.Context(), worker.Key{ID: worker.IntID(id)}); err != nil || stopped != want {
 			t.Errorf("stop %d: %v, %v", id, stopped, err)
 		}
 	}

@@ -33,34 +33,6 @@ func BenchmarkRequestLocalParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkStartWorker measures a request that starts a worker, with up to 100,000 others alive: with the source that comes with distproc,
-// which the caller runs, and with one that has a goroutine of its own.
-func BenchmarkStartWorker(b *testing.B) {
-	for name, kind := range map[string]worker.Kind{"inline": {}, "goroutine": {Source: worker.RandomSource}} {
-		kind.TTL = time.Hour
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			const most = 100_000
-			var r *registry
-			for i := range int64(b.N) {
-				if i%most == 0 {
-					b.StopTimer()
-					if r != nil {
-						r.close(b.Context())
-					}
-					r = testRegistry(kind, "1@h", 100)
-					b.StartTimer()
-				}
-				if _, err := r.request(b.Context(), worker.IntID(i)); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.StopTimer()
-			r.close(b.Context())
-		})
-	}
-}
-
 // startQuiet starts a cluster that logs nothing and whose workers do not expire meanwhile.
 func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()

@@ -5,31 +5,33 @@ import (
 	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // call sends a message to the server of an id. Unlike a request it is never answered by another node than the one that is the
 // place of the id: while that cannot be reached, call waits for it to come back, or for the view to name a stand-in.
-func (n *Node) call(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
+func (n *Node) call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
 	if message.Len() > wire.MaxValue { // on this node as well as on others
 		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "message of %d bytes, limit %d", message.Len(), wire.MaxValue)
 	}
 	if n.closing.Load() {
 		return worker.Reply{}, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	began := n.registry.now()
-	ctx, cancel := withDefaultTimeout(ctx)
+	began := n.now()
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	reply, err := n.callPlace(ctx, k, message)
-	n.noteRequest(ctx, k.Kind, k.ID, n.registry.now()-began, &reply, err)
+	n.noteRequest(ctx, k.Kind, k.ID, n.now()-began, &reply, err)
 	return reply, err
 }
 
-func (n *Node) callPlace(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
+func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
 	request := wireCall(k, message)
-	request.Trace, request.Chain = worker.TraceOf(ctx), chainOf(ctx)
-	if err := checkCycle(request.Chain, k.Kind, k.ID); err != nil {
+	request.Trace, request.Chain = worker.TraceOf(ctx), chain.Of(ctx)
+	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
 		return worker.Reply{}, err
 	}
 	p := n.members.view.Load().place(k.ID)
@@ -42,11 +44,11 @@ func (n *Node) callPlace(ctx context.Context, k key, message worker.Value) (work
 		if !ok || !n.again(e) {
 			return worker.Reply{}, err
 		}
-		if wait > firstWait && !sleep(ctx, wait) || ctx.Err() != nil {
+		if wait > firstWait && !clock.Sleep(ctx, wait) || ctx.Err() != nil {
 			if lostOnTheWay(e) || e.Code == wire.Apart {
 				return worker.Reply{}, err // tells more than that time is up
 			}
-			return worker.Reply{}, endError(ctx.Err(), wire.NotRun)
+			return worker.Reply{}, wire.Ended(ctx.Err(), wire.NotRun)
 		}
 		if e.Code == wire.NotOwner && !p.self {
 			p = n.settle(ctx, k.ID, p, e.Members)
@@ -62,7 +64,7 @@ const (
 )
 
 // callAt sends a message to the server at p, by way of another member if p cannot be reached.
-func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key, message worker.Value) (worker.Reply, error) {
+func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k worker.Key, message worker.Value) (worker.Reply, error) {
 	if !p.self {
 		reply, err := n.ask(ctx, p, request)
 		if e, ok := errors.AsType[*wire.Error](err); ok && lostOnTheWay(e) && n.again(e) {
@@ -76,7 +78,7 @@ func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k key
 	if err != nil {
 		return worker.Reply{}, err
 	}
-	return r.await(ctx, k.ID, message, r.now())
+	return r.Await(ctx, k.ID, message)
 }
 
 // again reports whether a call that failed so may succeed elsewhere, or later.

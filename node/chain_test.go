@@ -93,31 +93,6 @@ func TestCallCycle(t *testing.T) {
 	}
 }
 
-// TestChain bounds chains, and finds circles among their last workers.
-func TestChain(t *testing.T) {
-	chain := ""
-	for i := range 100 {
-		chain = lengthened(chain, link("k", worker.IntID(int64(i))))
-	}
-	if n := strings.Count(chain, "\n") + 1; n != maxChain {
-		t.Errorf("%d workers, want %d", n, maxChain)
-	}
-	err := checkCycle(chain, "k", worker.IntID(99))
-	if !errors.Is(err, ErrCallCycle) || OutcomeOf(err) != worker.OutcomeNotRun {
-		t.Error(err)
-	}
-	for _, id := range []int64{0, 100} {
-		if err := checkCycle(chain, "k", worker.IntID(id)); err != nil {
-			t.Error(err)
-		}
-	}
-	odd, _ := worker.ParseID(strings.Repeat("\n", worker.MaxIDLen))
-	chain = lengthened(lengthened(chain, link("", odd)), link("", odd))
-	if len(chain) > maxChainBytes || checkCycle(chain, DefaultKind, odd) == nil || checkCycle(chain, "other", odd) != nil {
-		t.Errorf("a chain of %d bytes: %q", len(chain), chain)
-	}
-}
-
 // TestDeadlineOf has a server learn when its callers, here and elsewhere, give up.
 func TestDeadlineOf(t *testing.T) {
 	kind := worker.Kind{Timeout: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -24,8 +25,8 @@ type rollCall struct {
 	done chan struct{}
 
 	// Set before done is closed:
-	holders map[key][]*peer // who had a server that is another node's
-	unsure  []*peer         // who saw the members differently, or had too many servers to tell: asked for each id
+	holders map[worker.Key][]*peer // who had a server that is another node's
+	unsure  []*peer                // who saw the members differently, or had too many servers to tell: asked for each id
 }
 
 func newRollCall() *rollCall { return &rollCall{done: make(chan struct{})} }
@@ -38,13 +39,13 @@ const (
 // A rollMessage is a member's answer to a roll-call.
 type rollMessage struct {
 	Epoch uint64 // of its view
-	Held  []key
+	Held  []worker.Key
 	More  bool // than those
 }
 
 // claim waits until no other node has a server of k. It fails if k is another node's, if this node is
 // apart, or when ctx ends.
-func (n *Node) claim(ctx context.Context, k key) *wire.Error {
+func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	for {
 		v := n.members.view.Load()
 		if !v.place(k.ID).self {
@@ -58,7 +59,7 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		}
 		if len(v.peers) == 1 {
 			if !n.awaitJoin(ctx) {
-				return endError(ctx.Err(), wire.NotRun)
+				return wire.Ended(ctx.Err(), wire.NotRun)
 			}
 			if n.members.outranked.Load() {
 				return n.members.rank()
@@ -73,7 +74,7 @@ func (n *Node) claim(ctx context.Context, k key) *wire.Error {
 		select {
 		case <-v.roll.done:
 		case <-ctx.Done():
-			return endError(ctx.Err(), wire.NotRun)
+			return wire.Ended(ctx.Err(), wire.NotRun)
 		}
 		for _, p := range slices.Concat(v.roll.holders[k], v.roll.unsure) {
 			if err := n.awaitRelease(ctx, v, p, k); err != nil {
@@ -107,34 +108,32 @@ func (n *Node) stoodStill() bool {
 	return true
 }
 
-// slept has the workers' time go on by that for which the machine was suspended. It takes no lock that is held
-// while servers end, as one of them may call it.
-func (n *Node) slept(d time.Duration) {
+// suspended has the clocks of the node and its workers go on by the time for which the machine was suspended.
+// It takes no lock that is held while servers end, because a server that ends may call it.
+func (n *Node) suspended(d time.Duration) {
+	n.slept.Add(int64(d))
 	for _, r := range n.registries() {
-		r.sleep(d)
-	}
-	if n.registryOf(DefaultKind) != n.registry {
-		n.registry.sleep(d) // its clock is the node's
+		r.Suspended(d)
 	}
 }
 
 // putOffClaims has claims wait for rollTime, or until this node knows another one or by
 // is 0. A node that is restarted knows nobody at first, while the members of its cluster
 // may know it and route calls to it.
-func (n *Node) putOffClaims(by *atomic.Int64) { by.Store(int64(n.registry.now() + rollTime)) }
+func (n *Node) putOffClaims(by *atomic.Int64) { by.Store(int64(n.now() + rollTime)) }
 
 // seeksCluster reports whether this node knows nobody, and may soon find the cluster that
 // it is to join.
 func (n *Node) seeksCluster() bool {
 	n.watch.stood() // the time in which this process stood still does not count
-	return len(n.members.view.Load().peers) == 1 && int64(n.registry.now()) < max(n.joinsBy.Load(), n.knownBy.Load())
+	return len(n.members.view.Load().peers) == 1 && int64(n.now()) < max(n.joinsBy.Load(), n.knownBy.Load())
 }
 
 // awaitJoin waits while this node seeks its cluster, and is not refused by it because of
 // its name. It reports false if ctx ends before.
 func (n *Node) awaitJoin(ctx context.Context) bool {
 	for n.seeksCluster() && !n.members.outranked.Load() {
-		if !sleep(ctx, firstWait) {
+		if !clock.Sleep(ctx, firstWait) {
 			return false
 		}
 	}
@@ -164,7 +163,7 @@ func (n *Node) callRoll(v *view) {
 	}
 	wg.Wait()
 	roll := v.roll
-	roll.holders = map[key][]*peer{}
+	roll.holders = map[worker.Key][]*peer{}
 	for i, p := range v.peers {
 		if !asked[i] {
 			continue
@@ -181,13 +180,13 @@ func (n *Node) callRoll(v *view) {
 }
 
 // awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
-func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.Error {
+func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k worker.Key) *wire.Error {
 	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
 		if held := n.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
 			return nil
 		}
-		if !sleep(ctx, wait) {
-			e := endError(ctx.Err(), wire.NotRun)
+		if !clock.Sleep(ctx, wait) {
+			e := wire.Ended(ctx.Err(), wire.NotRun)
 			e.Text = p.name.String() + " still runs a call for id " + k.ID.String()
 			return e
 		}
@@ -196,7 +195,7 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k key) *wire.
 }
 
 // heldBy reports whether p says that it has a server of k.
-func (n *Node) heldBy(ctx context.Context, v *view, p *peer, k key) (held bool) {
+func (n *Node) heldBy(ctx context.Context, v *view, p *peer, k worker.Key) (held bool) {
 	ctx, cancel := context.WithTimeout(ctx, rollTime)
 	defer cancel()
 	return n.insist(ctx, v, p, opHolds, k, &held) == nil && held
@@ -211,7 +210,7 @@ func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, a
 			err = s.Do(ctx, op, args, answer)
 			leaves = errors.Is(err, wire.Leaving)
 		}
-		if err == nil || leaves || v.failed(p) || n.members.view.Load().roll != v.roll || !sleep(ctx, wait) {
+		if err == nil || leaves || v.failed(p) || n.members.view.Load().roll != v.roll || !clock.Sleep(ctx, wait) {
 			return err
 		}
 	}
@@ -228,34 +227,20 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 	}
 	answer := rollMessage{Epoch: v.epoch}
 	for _, r := range append(n.retiring(), n.registries()...) {
-		if r.serial {
-			answer.add(r, v)
+		if r.Serial() {
+			held, more := r.NotKept(func(id worker.ID) bool { return v.place(id).self }, maxHeld-len(answer.Held))
+			for _, id := range held {
+				answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
+			}
+			answer.More = answer.More || more
 		}
 	}
 	return answer, nil
 }
 
-// add adds the servers of r whose ids are not this node's.
-func (m *rollMessage) add(r *registry, v *view) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for w := range s.workers.all() {
-			if v.place(w.id).self {
-				continue
-			}
-			if m.More = len(m.Held) == maxHeld; m.More {
-				break
-			}
-			m.Held = append(m.Held, key{r.name, w.id})
-		}
-		s.mu.Unlock()
-	}
-}
-
-func (n *Node) holds(k key) bool {
+func (n *Node) holds(k worker.Key) bool {
 	for _, r := range append(n.retiring(), n.registryOf(k.Kind)) {
-		if r != nil && r.name == k.Kind && r.serial && r.has(k.ID) {
+		if r != nil && r.Name() == k.Kind && r.Serial() && r.Has(k.ID) {
 			return true
 		}
 	}

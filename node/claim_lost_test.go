@@ -86,7 +86,7 @@ func TestFailedIsDialled(t *testing.T) {
 		runtime.Gosched() // the other one dials again in less than a millisecond
 	}
 	nodes[0].callRoll(v)
-	if holders := append(v.roll.unsure, v.roll.holders[key{"", worker.IntID(id)}]...); !slices.Contains(holders, p) {
+	if holders := append(v.roll.unsure, v.roll.holders[worker.Key{ID: worker.IntID(id)}]...); !slices.Contains(holders, p) {
 		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.text)
 	}
 }

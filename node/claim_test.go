@@ -61,7 +61,7 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 			for !stop.Load() {
 				all := nodes()
 				n, id := all[i%len(all)], rand.Int64N(20)
-				if _, err := Call[int](t.Context(), n.Family(DefaultKind), worker.IntID(id), 1); err != nil {
+				if _, err := Call[int](t.Context(), n.Family(worker.DefaultKind), worker.IntID(id), 1); err != nil {
 					t.Errorf("call(%d) at %s: %v (%v)", id, n.Self(), err, OutcomeOf(err))
 					return
 				}
@@ -165,7 +165,7 @@ func TestClaimAwaitsJoin(t *testing.T) {
 	claim := func(d time.Duration) *wire.Error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		return n.claim(ctx, key{"", worker.IntID(1)})
+		return n.claim(ctx, worker.Key{Kind: "", ID: worker.IntID(1)})
 	}
 	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
@@ -190,7 +190,7 @@ func TestClaimGivesUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	over := make(chan *wire.Error, 1)
-	go func() { over <- n.claim(ctx, key{DefaultKind, id}) }()
+	go func() { over <- n.claim(ctx, worker.Key{Kind: worker.DefaultKind, ID: id}) }()
 	select {
 	case e := <-over:
 		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -114,14 +116,14 @@ func (c *Client) request(ctx context.Context, kind string, id worker.ID, fresh b
 	return c.ask(ctx, id, &request)
 }
 
-func (c *Client) call(ctx context.Context, k key, message worker.Value) (worker.Reply, error) {
+func (c *Client) call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
 	request := wireCall(k, message)
 	return c.ask(ctx, k.ID, &request)
 }
 
 func (c *Client) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
-	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chainOf(ctx)
-	if err := checkCycle(request.Chain, request.Kind, id); err != nil {
+	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
+	if err := chain.Check(request.Chain, request.Kind, id); err != nil {
 		return worker.Reply{}, err
 	}
 	return c.direct.ask(ctx, id, request)
@@ -143,7 +145,7 @@ func (c *Client) RequestVia(ctx context.Context, via string, id worker.ID) (work
 
 func (c *Client) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
 	var r wire.Reply
-	err = c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: timeoutOf(ctx)}, &r)
+	err = c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: clock.Left(ctx)}, &r)
 	setReply(&reply, &r)
 	return reply, err
 }
@@ -174,20 +176,20 @@ func (c *Client) Workers(ctx context.Context) (list []worker.Info, err error) {
 
 // Why is [Node.Why] as seen by the node.
 func (c *Client) Why(ctx context.Context, id worker.ID) (e Explanation, err error) {
-	return c.why(ctx, key{ID: id})
+	return c.why(ctx, worker.Key{ID: id})
 }
 
-func (c *Client) why(ctx context.Context, k key) (e Explanation, err error) {
+func (c *Client) why(ctx context.Context, k worker.Key) (e Explanation, err error) {
 	err = c.do(ctx, opWhy, k, &e)
 	return e, err
 }
 
 // Stop is [Node.Stop] as done by the node.
 func (c *Client) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
-	return c.stop(ctx, key{ID: id})
+	return c.stop(ctx, worker.Key{ID: id})
 }
 
-func (c *Client) stop(ctx context.Context, k key) (stopped bool, err error) {
+func (c *Client) stop(ctx context.Context, k worker.Key) (stopped bool, err error) {
 	err = c.do(ctx, opStop, k, &stopped)
 	return stopped, err
 }
@@ -200,7 +202,7 @@ func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err 
 
 // Disconnect is [Node.Disconnect] as done by the node.
 func (c *Client) Disconnect(ctx context.Context, name string) error {
-	ctx, cancel := withTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
+	ctx, cancel := clock.WithTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
 	defer cancel()
 	return c.do(ctx, opDisconnect, name, nil)
 }
@@ -241,7 +243,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 }
 
 func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
-	ctx, cancel := withDefaultTimeout(ctx)
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	s := c.session.Load()
 	err := s.Do(ctx, op, args, result)
@@ -253,27 +255,6 @@ func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 		return next.Do(ctx, op, args, result)
 	}
 	return err
-}
-
-// withDefaultTimeout gives a call's ctx a deadline if it has none.
-func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return withTimeout(ctx, defaultTimeout)
-}
-
-// withTimeout gives ctx a deadline if it has none.
-func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, timeout)
-}
-
-// timeoutOf returns the time until ctx's deadline, Forever at most, or the default one.
-func timeoutOf(ctx context.Context) time.Duration {
-	if d, ok := ctx.Deadline(); ok {
-		return min(time.Until(d), worker.Forever)
-	}
-	return defaultTimeout
 }
 
 // refuser answers what a node asks of a client: nothing.

@@ -59,6 +59,10 @@ func TestClient(t *testing.T) {
 	}
 }
 
+func constant(context.Context, worker.ID) (worker.Value, error) {
+	return worker.BytesValue("constant"), nil
+}
+
 // TestManyWorkers has more workers than are listed: the lists count the others.
 func TestManyWorkers(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{Source: constant, TTL: time.Hour})

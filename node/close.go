@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/registry"
 )
 
 // Close leaves the cluster: the node takes no more calls, tells the others, waits for its running calls, and stops. The
@@ -14,7 +17,7 @@ import (
 // context has ended. It may be called more than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
-		ctx, cancel := withTimeout(ctx, drainTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		registries := n.beginLeaving()
 		n.hold(ctx, append(n.retiring(), registries...))
@@ -24,10 +27,10 @@ func (n *Node) Close(ctx context.Context) error {
 		n.members.leave()
 		n.drainRouted(ctx)
 		for _, r := range append(registries, n.probed) {
-			n.closeErr = errors.Join(n.closeErr, r.close(ctx))
+			n.closeErr = errors.Join(n.closeErr, r.Close(ctx))
 		}
 		n.flush(ctx)
-		n.handover.close()
+		n.handover.Close()
 		n.cancel()
 		n.listener.Close()
 		n.members.close()
@@ -38,7 +41,7 @@ func (n *Node) Close(ctx context.Context) error {
 }
 
 // beginLeaving hands over what is cached, and keeps the kinds from changing.
-func (n *Node) beginLeaving() []*registry {
+func (n *Node) beginLeaving() []*registry.Registry {
 	n.kindsMu.Lock()
 	n.leaving.Store(true)
 	n.kindsMu.Unlock()
@@ -47,7 +50,7 @@ func (n *Node) beginLeaving() []*registry {
 		registries = append(registries, n.registry) // without a default kind
 	}
 	for _, r := range registries {
-		r.leave()
+		r.Leave()
 	}
 	return registries
 }
@@ -62,10 +65,10 @@ func (n *Node) sayGoodbye() {
 }
 
 // hold ends the servers of serial kinds before another node may start theirs.
-func (n *Node) hold(ctx context.Context, registries []*registry) {
+func (n *Node) hold(ctx context.Context, registries []*registry.Registry) {
 	var wg sync.WaitGroup
 	for _, r := range registries {
-		wg.Go(func() { r.hold(ctx) })
+		wg.Go(func() { r.Quiesce(ctx) })
 	}
 	wg.Wait()
 }
@@ -74,13 +77,13 @@ func (n *Node) hold(ctx context.Context, registries []*registry) {
 func (n *Node) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	if n.handover.flush(ctx) != nil {
+	if n.handover.Flush(ctx) != nil {
 		n.log.Debug("not all answers were handed over")
 	}
 }
 
 // drainRouted waits for the calls of clients to other nodes.
 func (n *Node) drainRouted(ctx context.Context) {
-	for n.routed.calls.Load() > 0 && sleep(ctx, 5*time.Millisecond) {
+	for n.routed.calls.Load() > 0 && clock.Sleep(ctx, 5*time.Millisecond) {
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -80,7 +83,7 @@ func TestCloseWaits(t *testing.T) {
 	running := make(chan struct{})
 	n := startNode(t, "1@"+testHost(), worker.Kind{Timeout: time.Minute, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(running)
-		sleep(ctx, drainTimeout+500*time.Millisecond)
+		clock.Sleep(ctx, drainTimeout+500*time.Millisecond)
 		return worker.IntValue(1), ctx.Err()
 	}})
 	go func() {
@@ -137,12 +140,9 @@ func TestFlushTellsOfLost(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		if lost {
-			n.handover.send = func(ctx context.Context, _ string, _ []handedOver) error {
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			n.handover.owner = func(worker.ID) (string, bool) { return "2@h", true }
-			n.handover.add(answers(0, 1, "1"))
+			n.handover.Close()
+			n.handover = handoff.New(slowPost{})
+			n.handover.Add([]registry.Answer{{ID: worker.IntID(1), Data: "1", Left: time.Minute}})
 			cancel()
 		}
 		n.flush(ctx)
@@ -152,4 +152,14 @@ func TestFlushTellsOfLost(t *testing.T) {
 			t.Errorf("answers are lost: %v, told: %v", lost, told)
 		}
 	}
+}
+
+// A slowPost sends no answer as long as it may.
+type slowPost struct{}
+
+func (slowPost) Target(worker.ID) (string, bool) { return "2@h", true }
+
+func (slowPost) Send(ctx context.Context, _ string, _ []registry.Answer) error {
+	<-ctx.Done()
+	return ctx.Err()
 }

@@ -335,7 +335,7 @@ func awaitFailed(t testing.TB, name string, nodes ...*Node) {
 func crash(n *Node) {
 	n.closeOnce.Do(func() {
 		n.closing.Store(true)
-		n.handover.close()
+		n.handover.Close()
 		n.cancel()
 		n.listener.Close()
 		n.members.close()
@@ -345,7 +345,7 @@ func crash(n *Node) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		for _, r := range append(n.registries(), n.probed) {
-			r.close(ctx)
+			r.Close(ctx)
 		}
 	})
 	n.wg.Wait()
@@ -412,7 +412,7 @@ func TestNotOwner(t *testing.T) {
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
-	if n := wrong.registry.live(); n != 0 {
+	if n := live(wrong.registry); n != 0 {
 		t.Errorf("%s has %d workers", wrong.Self(), n)
 	}
 }

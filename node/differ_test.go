@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -175,7 +176,7 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 	if err := n.Ready(t.Context()); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("Ready: %v, want %v", err, ErrNameTaken)
 	}
-	if err := n.claim(t.Context(), key{"", worker.IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != wire.NotRun {
+	if err := n.claim(t.Context(), worker.Key{Kind: "", ID: worker.IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim: %v, want %v", err, ErrNameTaken)
 	}
 	if len(n.members.view.Load().peers) != 1 {
@@ -238,7 +239,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 	slow := func(ctx context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(4) {
 			close(running)
-			sleep(ctx, 1500*time.Millisecond)
+			clock.Sleep(ctx, 1500*time.Millisecond)
 		}
 		return count(ctx, id)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -48,7 +49,7 @@ func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Sess
 // ask asks the place of an id. With many calls in flight most of what one takes is to fetch its stack from memory, so what is rare
 // has functions of its own.
 func (d *direct) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
-	began, timeout := time.Now(), timeoutOf(ctx)
+	began, timeout := time.Now(), clock.Left(ctx)
 	p, s := d.view.Load().place(id), d.home.Load()
 	if d.owners {
 		s = d.sessionTo(p)
@@ -128,7 +129,7 @@ func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
 	if why == nil || lostOnTheWay(e) { // which tells more than that time is up
 		return e
 	}
-	late := endError(why, e.Outcome)
+	late := wire.Ended(why, e.Outcome)
 	late.Text = e.Error()
 	return late
 }
@@ -145,7 +146,7 @@ func withOutcome(e *wire.Error, before wire.Outcome) error {
 
 // once reports whether a request must not be made again if it may have run. That is said of a kind that home does not have, too.
 func (d *direct) once(request *wire.Request) bool {
-	exclusive, known := (*d.kinds.Load())[cmp.Or(request.Kind, DefaultKind)]
+	exclusive, known := (*d.kinds.Load())[cmp.Or(request.Kind, worker.DefaultKind)]
 	return request.IsCall || exclusive || !known
 }
 
@@ -205,7 +206,7 @@ func (d *direct) age() {
 // follow fetches the view when it may be old, until the client is closed.
 func (d *direct) follow() {
 	pause := firstFetch
-	for sleep(d.ctx, pause) {
+	for clock.Sleep(d.ctx, pause) {
 		select {
 		case <-d.aged:
 			pause = min(2*pause, lastFetch)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 
 	"github.com/distproc/distproc/node/worker"
@@ -44,13 +43,4 @@ func OutcomeOf(err error) worker.Outcome {
 		return worker.Outcome(e.Outcome)
 	}
 	return worker.OutcomeUnknown
-}
-
-// endError is the error of a call whose context has ended, and why.
-func endError(why error, o wire.Outcome) *wire.Error {
-	code := wire.Canceled
-	if errors.Is(why, context.DeadlineExceeded) {
-		code = wire.DeadlineExceeded
-	}
-	return &wire.Error{Code: code, Outcome: o}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -138,7 +139,7 @@ func TestDefaultTimeout(t *testing.T) {
 	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
 	start := time.Now()
 	_, err = a.Request(context.Background(), worker.IntID(1))
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > defaultTimeout+time.Second {
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > worker.DefaultTimeout+time.Second {
 		t.Errorf("request = %v after %v, want %v after 5 s", err, took, context.DeadlineExceeded)
 	}
 }
@@ -148,7 +149,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
-		sleep(ctx, 300*time.Millisecond)
+		clock.Sleep(ctx, 300*time.Millisecond)
 		return worker.IntValue(1), ctx.Err()
 	}})
 	checkSessions(t, nodes)

@@ -38,10 +38,10 @@ type family struct {
 	via interface {
 		request(ctx context.Context, kind string, id worker.ID, fresh bool) (worker.Reply, error)
 		requestVia(ctx context.Context, via, kind string, id worker.ID) (worker.Reply, error)
-		call(ctx context.Context, k key, message worker.Value) (worker.Reply, error)
-		stop(ctx context.Context, k key) (bool, error)
-		invalidate(ctx context.Context, k key) (bool, error)
-		why(ctx context.Context, k key) (Explanation, error)
+		call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error)
+		stop(ctx context.Context, k worker.Key) (bool, error)
+		invalidate(ctx context.Context, k worker.Key) (bool, error)
+		why(ctx context.Context, k worker.Key) (Explanation, error)
 	}
 	kind string
 }
@@ -59,17 +59,17 @@ func (f family) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error)
 }
 
 func (f family) Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
-	return f.via.call(ctx, key{f.kind, id}, message)
+	return f.via.call(ctx, worker.Key{Kind: f.kind, ID: id}, message)
 }
 
 func (f family) Stop(ctx context.Context, id worker.ID) (bool, error) {
-	return f.via.stop(ctx, key{f.kind, id})
+	return f.via.stop(ctx, worker.Key{Kind: f.kind, ID: id})
 }
 
 func (f family) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
-	return f.via.invalidate(ctx, key{f.kind, id})
+	return f.via.invalidate(ctx, worker.Key{Kind: f.kind, ID: id})
 }
 
 func (f family) Why(ctx context.Context, id worker.ID) (Explanation, error) {
-	return f.via.why(ctx, key{f.kind, id})
+	return f.via.why(ctx, worker.Key{Kind: f.kind, ID: id})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -23,26 +24,27 @@ func TestFollowNewest(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	why := make(chan worker.EndReason, 10)
-	kinds := map[string]worker.Kind{"second": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Kind{})}
-	if err := n.SetKinds(kinds); err != nil {
-		t.Fatal(err)
-	}
-	// Kinds are gone through by name: "default" holds up the scan for the view before, and "third" the next scan.
+	kinds := map[string]worker.Kind{"first": orRandom(worker.Kind{}), "second": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Kind{})}
+	// Kinds are gone through by name: "first" holds up the scan for the view before, and "third" the next scan.
 	stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
 	t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed
-	n.registry.handOver = func([]handedOver) {
-		close(stuck)
-		<-release
-	}
-	n.registryOf("third").handOver = func([]handedOver) {
+	n.host = slowHost{n.host, func(kind string) {
+		if kind == "first" {
+			close(stuck)
+			<-release
+			return
+		}
 		select {
 		case <-stuck:
 			<-late
-		default: // the scan of the node's start is under way, and has gone through "default" already
+		default: // the scan of the node's start is under way, and has gone through "first" already
 		}
+	}}
+	if err := n.SetKinds(kinds); err != nil {
+		t.Fatal(err)
 	}
-	for _, kind := range []string{DefaultKind, "third"} {
+	for _, kind := range []string{"first", "third"} {
 		if _, err := n.Family(kind).Request(t.Context(), worker.IntID(7)); err != nil {
 			t.Fatal(err)
 		}
@@ -74,3 +76,11 @@ func TestFollowNewest(t *testing.T) {
 	endLate()
 	learning.Wait()
 }
+
+// A slowHost waits before it takes answers of a kind.
+type slowHost struct {
+	registry.Host
+	wait func(kind string)
+}
+
+func (h slowHost) HandOver(list []registry.Answer) { h.wait(list[0].Kind) }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -38,7 +39,7 @@ const maxHealths = 1000
 
 // of returns the health of a kind.
 func (hs *healths) of(kind string) *health {
-	kind = cmp.Or(kind, DefaultKind)
+	kind = cmp.Or(kind, worker.DefaultKind)
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	h := hs.kinds[kind]
@@ -157,7 +158,7 @@ func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err e
 		if !stuck {
 			return
 		}
-		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String(), "kind", cmp.Or(request.Kind, DefaultKind))
+		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String(), "kind", cmp.Or(request.Kind, worker.DefaultKind))
 		h.tryNext(request)
 		s.mu.Lock()
 		if !s.ended {
@@ -180,7 +181,7 @@ func (h *health) tryNext(request *wire.Request) {
 
 // try asks a peer that is stuck for what failed over, now and then, until it answers or the session is not in use any more.
 func (s *sessions) try(p *peer, h *health, ws *wire.Session) {
-	for h.stuck.Load() && sleep(s.ctx, trialEvery) {
+	for h.stuck.Load() && clock.Sleep(s.ctx, trialEvery) {
 		if p.session.Load() != ws {
 			h.reset() // what it is worth shows on the next session
 			break

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -77,7 +78,7 @@ func (c *Client) move(old *wire.Session) {
 				return
 			}
 		}
-		if !sleep(c.ctx, retry/2+rand.N(retry)) {
+		if !clock.Sleep(c.ctx, retry/2+rand.N(retry)) {
 			return
 		}
 	}
@@ -124,14 +125,14 @@ func (c *Client) replace(old, s *wire.Session) {
 		return
 	}
 	c.wg.Go(func() {
-		for _, busy := old.Used(); busy && sleep(c.ctx, linger) && old.Err() == nil; _, busy = old.Used() {
+		for _, busy := old.Used(); busy && clock.Sleep(c.ctx, linger) && old.Err() == nil; _, busy = old.Used() {
 		}
 		old.Close()
 	})
 }
 
 // ended reports whether a session takes no calls any more.
-func ended(s *wire.Session) bool { return s.Err() != nil || isDone(s.Leaving()) }
+func ended(s *wire.Session) bool { return s.Err() != nil || clock.IsDone(s.Leaving()) }
 
 // retriable reports whether a call that failed may succeed at another node.
 func retriable(err error) (e *wire.Error, ok bool) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -42,6 +43,8 @@ func giveSeat(n *Node, h wire.Hello) {
 	n.members.learn(n.members.swim(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
 }
 
+const million = 1_000_000
+
 // TestMillionElements has a peer send a message of a million empty elements, one byte each: it is
 // refused without making them.
 func TestMillionElements(t *testing.T) {
@@ -63,7 +66,7 @@ func TestMillionElements(t *testing.T) {
 		args any
 	}{
 		{"tell", member, opTell, tellMessage{List: make([]wire.Member, million)}},
-		{"hand over", member, opHandOver, make([]handedOver, million)},
+		{"hand over", member, opHandOver, make([]registry.Answer, million)},
 		{"connect", client, opConnect, make([]string, million)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,7 +95,7 @@ func newLiar(elements int) liar {
 	return liar{answers: map[wire.Op]any{
 		opTell:    tellMessage{List: make([]wire.Member, elements)},
 		opWorkers: make([]worker.Info, elements),
-		opRoll:    rollMessage{Held: make([]key, elements)},
+		opRoll:    rollMessage{Held: make([]worker.Key, elements)},
 		opView:    viewMessage{Members: make([]wire.Member, elements)},
 		opMembers: make([]Member, elements),
 		opNodes:   make([]NodeInfo, elements),
@@ -255,7 +258,7 @@ func TestManyStrangers(t *testing.T) {
 // TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
 func TestRoutedBytes(t *testing.T) {
 	var r routed
-	for range maxMessages / wire.MaxValue {
+	for range registry.MaxMessages / wire.MaxValue {
 		if err := r.enter(wire.MaxValue); err != nil {
 			t.Fatal(err)
 		}

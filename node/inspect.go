@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -181,12 +183,12 @@ func (n *Node) info() NodeInfo {
 	metrics.Read(heap)
 	live, answers, stuck, evicted := 0, uint64(0), 0, uint64(0)
 	for _, r := range n.registries() {
-		l, a, e := r.count()
-		live, answers, stuck, evicted = live+l, answers+a, stuck+r.stuck(), evicted+e
+		l, a, e := r.Count()
+		live, answers, stuck, evicted = live+l, answers+a, stuck+r.Stuck(), evicted+e
 	}
 	return NodeInfo{
-		Values: n.values.used.Load(), MaxValues: n.values.limit.Load(), Evicted: evicted,
-		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.registry.now(), Version: n.version,
+		Values: n.values.Used(), MaxValues: n.values.Limit(), Evicted: evicted,
+		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 		Apart: n.members.staysApart(),
 	}
@@ -209,8 +211,8 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 func (n *Node) workersHere() (list []worker.Info) {
 	live := 0
 	for _, r := range n.registries() {
-		list = append(list, r.workers(maxWorkers-len(list))...)
-		count, _, _ := r.count()
+		list = append(list, r.Workers(maxWorkers-len(list))...)
+		count, _, _ := r.Count()
 		live += count
 	}
 	if len(list) == maxWorkers {
@@ -230,38 +232,31 @@ func cutWorkers(list []worker.Info, limit int) []worker.Info {
 	return list[:limit]
 }
 
-func (n *Node) inspectHere(k key) workerStatus {
+func (n *Node) inspectHere(k worker.Key) registry.Status {
 	r := n.registryOf(k.Kind)
 	if r == nil {
-		return workerStatus{NoKind: true}
+		return registry.Status{NoKind: true}
 	}
-	return r.inspect(k.ID)
-}
-
-// A workerStatus is what a node knows of the worker of an id.
-type workerStatus struct {
-	Live, Loading bool
-	NoKind        bool // the node has no such kind
-	Worker        worker.Info
+	return r.Inspect(k.ID)
 }
 
 // Why explains where id belongs, and what lives there. It fails if the node that it asks has no such kind.
 func (n *Node) Why(ctx context.Context, id worker.ID) (Explanation, error) {
-	return n.why(ctx, key{ID: id})
+	return n.why(ctx, worker.Key{ID: id})
 }
 
-func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
+func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	id := k.ID
 	v := n.members.view.Load()
 	owner := v.routing.owner(id, v.seats)
 	p, place := v.peers[owner], v.place(id)
 	e := Explanation{
-		ID: id, Kind: cmp.Or(k.Kind, DefaultKind), Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
+		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
 		Index: owner, Members: len(v.seats), Epoch: v.epoch, State: p.state(v.seats[owner].failed),
 		Asked: n.name, Apart: v.apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
-		e.TTL, e.Serial = r.kind.Load().TTL, r.serial
+		e.TTL, e.Serial = r.Kind().TTL, r.Serial()
 	}
 	if by := p.relays.by.Load(); by != nil {
 		e.Via = *by
@@ -269,12 +264,12 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 	if i, ok := standIn(id, v.seats, owner); ok {
 		e.StandIn = v.peers[i].name.String()
 	}
-	ctx, cancel := withDefaultTimeout(ctx)
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	if !place.self {
 		s, err := n.members.sessions.get(ctx, place)
 		if err == nil {
-			var status workerStatus
+			var status registry.Status
 			if err = s.Do(ctx, opInspect, k, &status); err != nil {
 				return e, err
 			}
@@ -289,7 +284,7 @@ func (n *Node) why(ctx context.Context, k key) (Explanation, error) {
 	return e, e.take(n.inspectHere(k))
 }
 
-func (e *Explanation) take(s workerStatus) error {
+func (e *Explanation) take(s registry.Status) error {
 	e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker
 	if s.NoKind {
 		return wire.Errorf(wire.UnknownKind, wire.NotRun, "%q, asked of %s", e.Kind, e.Asked)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -124,7 +125,7 @@ func (n *Node) join(ctx context.Context, a Addr) error {
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
-		sleep(ctx, retry/2+rand.N(retry))
+		clock.Sleep(ctx, retry/2+rand.N(retry))
 	}
 	return fmt.Errorf("cannot join %s: %w: %w", a.target(), cmp.Or(ctx.Err(), n.ctx.Err()), last)
 }

@@ -27,8 +27,8 @@ func TestKindCheck(t *testing.T) {
 			}
 		}
 		says(n.SetKinds(map[string]worker.Kind{"good": orRandom(worker.Kind{}), "bad": k}), "bad")
-		says(n.SetKinds(map[string]worker.Kind{DefaultKind: k}), DefaultKind)
-		for kind, c := range map[string]Config{"bad": {Kinds: map[string]worker.Kind{"bad": k}}, DefaultKind: {Default: k}} {
+		says(n.SetKinds(map[string]worker.Kind{worker.DefaultKind: k}), worker.DefaultKind)
+		for kind, c := range map[string]Config{"bad": {Kinds: map[string]worker.Kind{"bad": k}}, worker.DefaultKind: {Default: k}} {
 			c.Name, c.Cookie = "2@"+n.addr.Host, testCookie
 			_, err := Start(c)
 			says(err, kind)

@@ -13,12 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-// DefaultKind is the name of the kind that [Node.Request] asks.
-const DefaultKind = "default"
 
 var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
@@ -48,7 +46,7 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 			return fmt.Errorf("kind %q: %w", name, err)
 		}
 	}
-	if k, ok := kinds[DefaultKind]; ok && n.registry.serial != (k.Serial != nil) {
+	if k, ok := kinds[worker.DefaultKind]; ok && n.registry.Serial() != (k.Serial != nil) {
 		return errors.New("the default kind cannot become serial, or cease to be, while the node runs")
 	}
 	n.kindsMu.Lock()
@@ -57,25 +55,26 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	old := *n.kinds.Load()
-	byName := map[string]*registry{}
-	if r, ok := old[DefaultKind]; ok {
-		byName[DefaultKind] = r // it stays
+	byName := map[string]*registry.Registry{}
+	if r, ok := old[worker.DefaultKind]; ok {
+		byName[worker.DefaultKind] = r // it stays
 	}
 	for name, kind := range kinds {
 		r := old[name]
-		if name == DefaultKind {
+		if name == worker.DefaultKind {
 			r = n.registry
 		}
-		if r == nil || r.serial != (kind.Serial != nil) {
-			r = n.newRegistry(name, kind, n.registry.room)
+		if r == nil || r.Serial() != (kind.Serial != nil) {
+			var over <-chan struct{}
 			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
-				r.before = before.over
+				over = before.Over()
 			}
+			r = n.newRegistry(name, kind, n.admission, over)
 			if n.frozen {
-				r.halt()
+				r.Halt()
 			}
 		} else {
-			r.set(kind)
+			r.SetKind(kind)
 		}
 		byName[name] = r
 	}
@@ -90,9 +89,9 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 }
 
 // lastRetiredLocked returns the registry of the last kind of that name that is no more, or nil.
-func (n *Node) lastRetiredLocked(name string) *registry {
+func (n *Node) lastRetiredLocked(name string) *registry.Registry {
 	for _, r := range slices.Backward(n.retired) {
-		if r.name == name {
+		if r.Name() == name {
 			return r
 		}
 	}
@@ -100,58 +99,73 @@ func (n *Node) lastRetiredLocked(name string) *registry {
 }
 
 // retiring returns the registries of kinds that are no more, but whose workers may still run.
-func (n *Node) retiring() []*registry {
+func (n *Node) retiring() []*registry.Registry {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
 	return slices.Clone(n.retired)
 }
 
-func (n *Node) newRegistry(name string, kind worker.Kind, room *room) *registry {
-	r := newRegistry(name, kind, n.name, room, &n.values, n.log)
-	r.handOver, r.elsewhere = n.handover.add, n.elsewhere
-	r.stood = n.watch.stood
-	r.claim = func(ctx context.Context, id worker.ID) *wire.Error { return n.claim(ctx, key{name, id}) }
-	return r
+func (n *Node) newRegistry(name string, kind worker.Kind, room *registry.Admission, before <-chan struct{}) *registry.Registry {
+	return registry.New(registry.Config{
+		Name: name, Kind: kind, Node: n.name, Host: n.host, Room: room, Values: &n.values, Before: before, Logger: n.log,
+	})
 }
 
+// A host is a node as its registries and its queue of answers know it.
+type host struct{ n *Node }
+
+func (h host) HandOver(list []registry.Answer) { h.n.handover.Add(list) }
+
+func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
+
+func (h host) Send(ctx context.Context, dest string, list []registry.Answer) error {
+	return h.n.handOver(ctx, dest, list)
+}
+
+func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claim(ctx, k) }
+
+func (h host) Standstills() uint64 { return h.n.watch.stood() }
+
+func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
+
 // retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
-func (n *Node) retireKind(r *registry) {
-	if err := r.close(n.ctx); err != nil {
-		n.log.Warn("removed kind still has running workers", "kind", r.name, "why", err)
+func (n *Node) retireKind(r *registry.Registry) {
+	if err := r.Close(n.ctx); err != nil {
+		n.log.Warn("removed kind still has running workers", "kind", r.Name(), "why", err)
 		return
 	}
 	select {
-	case <-r.over:
+	case <-r.Over():
 	case <-n.ctx.Done():
 	}
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	n.retired = slices.DeleteFunc(n.retired, func(old *registry) bool { return old == r })
+	n.retired = slices.DeleteFunc(n.retired, func(old *registry.Registry) bool { return old == r })
 }
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.
-func (n *Node) registryOf(kind string) *registry {
+func (n *Node) registryOf(kind string) *registry.Registry {
 	if kind == readyKind {
 		return n.probed
 	}
-	return (*n.kinds.Load())[cmp.Or(kind, DefaultKind)]
+	return (*n.kinds.Load())[cmp.Or(kind, worker.DefaultKind)]
 }
 
 // registries returns those of all kinds, by name.
-func (n *Node) registries() []*registry {
-	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry) int { return cmp.Compare(a.name, b.name) })
+func (n *Node) registries() []*registry.Registry {
+	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
 // workersFor returns the workers of a kind that this node has, if they take calls or have values, as is asked.
-func (n *Node) workersFor(kind string, call bool) (*registry, *wire.Error) {
+func (n *Node) workersFor(kind string, call bool) (*registry.Registry, *wire.Error) {
 	r := n.registryOf(kind)
 	switch {
 	case r == nil:
 		return nil, unknownKind(kind)
-	case r.serial && !call:
-		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s is serial: it takes calls, and has no values to request", r.name)
-	case call && !r.serial:
-		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.name)
+	case r.Serial() && !call:
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s is serial: it takes calls, and has no values to request", r.Name())
+	case call && !r.Serial():
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s has values to request: it is not serial, and takes no calls", r.Name())
 	}
 	return r, nil
 }
@@ -166,9 +180,9 @@ func unknownKind(kind string) *wire.Error {
 
 // patience is how long a call of that kind may have to wait for its source.
 func (n *Node) patience(kind string) time.Duration {
-	timeout := defaultTimeout
+	timeout := worker.DefaultTimeout
 	if r := n.registryOf(kind); r != nil {
-		timeout = max(timeout, r.kind.Load().Timeout)
+		timeout = max(timeout, r.Kind().Timeout)
 	}
 	return timeout + time.Second
 }
@@ -177,9 +191,9 @@ func (n *Node) patience(kind string) time.Duration {
 func (n *Node) definitions() map[string]string {
 	digests := map[string]string{}
 	for _, r := range n.registries() {
-		digests[r.name] = ""
-		if d := r.kind.Load().Definition; d != "" {
-			digests[r.name] = digestOf(d)
+		digests[r.Name()] = ""
+		if d := r.Kind().Definition; d != "" {
+			digests[r.Name()] = digestOf(d)
 		}
 	}
 	return digests
@@ -230,5 +244,5 @@ func (n *Node) compareKinds(ctx context.Context, p *peer, ws *wire.Session) {
 // exclusive reports whether a request must not be answered elsewhere if it may have run.
 func (n *Node) exclusive(request *wire.Request) bool {
 	r := n.registryOf(request.Kind)
-	return request.IsCall || r != nil && r.kind.Load().Exclusive
+	return request.IsCall || r != nil && r.Kind().Exclusive
 }

@@ -81,7 +81,7 @@ func TestKindRemovedTwice(t *testing.T) {
 			if runs := first.runs.Load(); runs != 1 {
 				t.Errorf("%d runs, want the first one alone", runs)
 			}
-			if serial && !n.holds(key{"x", worker.IntID(7)}) {
+			if serial && !n.holds(worker.Key{Kind: "x", ID: worker.IntID(7)}) {
 				t.Error("the node denies that it has a server")
 			}
 			close(first.open)
@@ -99,25 +99,5 @@ func TestKindRemovedTwice(t *testing.T) {
 				return nil
 			})
 		})
-	}
-}
-
-// TestInlineAgain removes and adds a kind whose source runs inline: it does so afterwards, too.
-func TestInlineAgain(t *testing.T) {
-	t.Parallel()
-	before := testRegistry(worker.Kind{}, "1@h", 100)
-	r := testRegistry(worker.Kind{}, "1@h", 100)
-	r.before = before.over
-	if _, _, ran := r.runInline(worker.IntID(7), "", "", time.Hour, 0); ran {
-		t.Error("a source runs while one of before may")
-	}
-	if err := before.close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err, ran := r.runInline(worker.IntID(7), "", "", time.Hour, 0); !ran || err != nil {
-		t.Errorf("ran inline: %v, %v", ran, err)
-	}
-	if err := r.close(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

@@ -99,7 +99,7 @@ func TestSetKinds(t *testing.T) {
 	if got := ttl(1); got < 59*time.Minute {
 		t.Errorf("TTL %v, want an hour", got)
 	}
-	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Minute}, DefaultKind: {Source: worker.RandomSource, TTL: time.Minute}})
+	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Minute}, worker.DefaultKind: {Source: worker.RandomSource, TTL: time.Minute}})
 	if before, after := ttl(1), ttl(2); before < 59*time.Minute || after > time.Minute {
 		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", before, after)
 	}
@@ -141,8 +141,8 @@ func TestKindsMove(t *testing.T) {
 	}
 	await(t, func() error {
 		for _, r := range second.registries() {
-			if live := r.live(); live != 10 {
-				return fmt.Errorf("%d workers of %s", live, r.name)
+			if live := live(r); live != 10 {
+				return fmt.Errorf("%d workers of %s", live, r.Name())
 			}
 		}
 		return nil
@@ -202,7 +202,7 @@ func TestKindWithoutSource(t *testing.T) {
 		"a kind with two":            {Kinds: map[string]worker.Kind{"price": {Source: worker.RandomSource, Serial: serial}}},
 		"the default kind without":   {Default: worker.Kind{TTL: time.Minute}},
 		"the default kind with two":  {Default: worker.Kind{Source: worker.RandomSource, Serial: serial}},
-		"the default kind, by name,": {Kinds: map[string]worker.Kind{DefaultKind: {}}},
+		"the default kind, by name,": {Kinds: map[string]worker.Kind{worker.DefaultKind: {}}},
 	} {
 		c.Name, c.Cookie = "1@"+testHost(), testCookie
 		n, err := Start(c)
@@ -224,7 +224,7 @@ func TestKindWithoutSource(t *testing.T) {
 	if err := n.SetKinds(map[string]worker.Kind{"price": {}}); err == nil {
 		t.Error("SetKinds takes a kind without a source")
 	}
-	if err := n.SetKinds(map[string]worker.Kind{DefaultKind: {Source: worker.RandomSource}}); err != nil {
+	if err := n.SetKinds(map[string]worker.Kind{worker.DefaultKind: {Source: worker.RandomSource}}); err != nil {
 		t.Error(err)
 	}
 	if _, err := n.Request(t.Context(), worker.IntID(7)); err != nil {

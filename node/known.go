@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/file"
 )
@@ -222,7 +223,7 @@ func (n *Node) keepJoining() {
 		select {
 		case <-n.known.changed:
 			timer.Stop()
-			if !sleep(n.ctx, saveAfter) {
+			if !clock.Sleep(n.ctx, saveAfter) {
 				return
 			}
 			n.remember()
@@ -241,7 +242,7 @@ func (n *Node) keepJoining() {
 func (n *Node) findCluster() {
 	for retry := firstRetry; n.seeksCluster(); retry = min(2*retry, lastRetry) {
 		n.tryKnown(nil)
-		if n.seeksCluster() && !sleep(n.ctx, retry/2+rand.N(retry)) {
+		if n.seeksCluster() && !clock.Sleep(n.ctx, retry/2+rand.N(retry)) {
 			return
 		}
 	}

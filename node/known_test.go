@@ -126,12 +126,12 @@ func TestRestartSeeksOften(t *testing.T) {
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	n.knownBy.Store(int64(n.registry.now() + standstill))
+	n.knownBy.Store(int64(n.now() + standstill))
 	n.watch.mu.Lock()
 	n.watch.last -= 2 * standstill
 	n.watch.seen.Add(-int64(2 * standstill))
 	n.watch.mu.Unlock()
-	if !n.seeksCluster() || n.knownBy.Load() < int64(n.registry.now()+rollTime/2) {
+	if !n.seeksCluster() || n.knownBy.Load() < int64(n.now()+rollTime/2) {
 		t.Error("the time in which it stood still counts")
 	}
 	n.knownBy.Store(0)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -35,14 +37,14 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	if p.self {
 		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is this node itself; disconnect it from another node", name)
 	}
-	ctx, cancel := withTimeout(ctx, partTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, partTimeout)
 	defer cancel()
 	if err := n.members.remove(ctx, p); err != nil {
 		return err
 	}
 	n.audit.note("member removed", by, "node", p.text)
 	if late := n.awaitAgreement(ctx); len(late) > 0 {
-		e := endError(ctx.Err(), wire.Ran)
+		e := wire.Ended(ctx.Err(), wire.Ran)
 		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.text, strings.Join(late, ", "))
 		return e
 	}
@@ -109,7 +111,7 @@ func (n *Node) agreesWith(ctx context.Context, p *peer) bool {
 		if n.insist(ctx, v, p, opRoll, v.epoch, &theirs) == nil && theirs.Epoch == v.epoch {
 			return true
 		}
-		if !sleep(ctx, wait) {
+		if !clock.Sleep(ctx, wait) {
 			return false
 		}
 	}
@@ -123,7 +125,7 @@ func (n *Node) servePart(ctx context.Context) error {
 	case err := <-left:
 		return err
 	case <-ctx.Done():
-		return endError(ctx.Err(), wire.Unknown)
+		return wire.Ended(ctx.Err(), wire.Unknown)
 	}
 }
 
@@ -144,24 +146,24 @@ func (n *Node) part(must bool) error {
 	n.hold(ctx, registries)
 	if err := stillServing(registries); err != nil && !must {
 		n.log.Warn("cannot leave the cluster", "why", err.Text)
-		n.thaw(registries, (*registry).resume)
+		n.thaw(registries, (*registry.Registry).Resume)
 		return err
 	}
 	if !n.members.beginParting() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	n.retain(func(*registry, worker.ID) bool { return false })
+	n.retain(func(*registry.Registry, worker.ID) bool { return false })
 	n.flush(n.ctx)
 	n.known.clear()
 	if err := n.members.part(); err != nil {
 		return err // and holds all servers: others may have theirs
 	}
-	n.thaw(registries, (*registry).release)
+	n.thaw(registries, (*registry.Registry).Release)
 	return nil
 }
 
 // freeze returns the registries of all kinds, and has those of new ones be held until thaw.
-func (n *Node) freeze() ([]*registry, error) {
+func (n *Node) freeze() ([]*registry.Registry, error) {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
 	if n.leaving.Load() {
@@ -172,7 +174,7 @@ func (n *Node) freeze() ([]*registry, error) {
 }
 
 // thaw calls end with the registries that are held, new ones included. Those of a node that closes stay held.
-func (n *Node) thaw(registries []*registry, end func(*registry)) {
+func (n *Node) thaw(registries []*registry.Registry, end func(*registry.Registry)) {
 	n.kindsMu.Lock()
 	n.frozen = false
 	leaving := n.leaving.Load()
@@ -186,14 +188,14 @@ func (n *Node) thaw(registries []*registry, end func(*registry)) {
 }
 
 // stillServing returns an error that names a server of these registries that has not ended, or nil.
-func stillServing(registries []*registry) *wire.Error {
+func stillServing(registries []*registry.Registry) *wire.Error {
 	for _, r := range registries {
-		if !r.serial {
+		if !r.Serial() {
 			continue
 		}
-		if id, ok := r.serving(); ok {
+		if id, ok := r.Serving(); ok {
 			return wire.Errorf(wire.DeadlineExceeded, wire.NotRun,
-				"a call for id %s of kind %s runs on after its time; disconnect the node again when that has ended", id, r.name)
+				"a call for id %s of kind %s runs on after its time; disconnect the node again when that has ended", id, r.Name())
 		}
 	}
 	return nil

@@ -60,11 +60,11 @@ func TestAnswersFollow(t *testing.T) {
 func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 	t.Helper()
 	await(t, func() error {
-		if live := n.registry.live(); live < least {
-			return fmt.Errorf("%s has %d workers, want %d", n.Self(), live, least)
+		if workers := live(n.registry); workers < least {
+			return fmt.Errorf("%s has %d workers, want %d", n.Self(), workers, least)
 		}
 		for _, n := range all {
-			for _, w := range n.registry.workers(maxWorkers) {
+			for _, w := range n.registry.Workers(maxWorkers) {
 				if !n.members.view.Load().place(w.ID).self {
 					return errors.New(n.Self() + " still has a worker that belongs elsewhere")
 				}

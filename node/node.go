@@ -59,12 +59,13 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 const (
-	defaultTimeout = 5 * time.Second        // of a call whose context has no deadline
 	drainTimeout   = 5 * time.Second        // that running calls have when the node closes, unless its program says otherwise
 	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
 	connectTimeout = time.Second            // of one name in Connect
@@ -121,25 +122,29 @@ func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
 
 // A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
 type Node struct {
-	addr     Addr
-	name     string // addr.Name as a string
-	version  string
-	log      *slog.Logger // bounded
-	flushLog func()
-	members  *members
-	registry *registry                            // of the default kind, whether there is one or not; its clock is the node's
-	kinds    atomic.Pointer[map[string]*registry] // of all kinds, by name
-	kindsMu  sync.Mutex                           // held while kinds change
-	retired  []*registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
-	frozen   bool                                 // part holds all registries, new ones included; guarded by kindsMu
-	parting  sync.Mutex                           // held by part
-	probed   *registry                            // what Ready asks
-	values   values
-	handover *handover
-	known    *known
-	listener *wire.Listener
-	refusals *refusals
-	audit    *audit
+	addr      Addr
+	name      string // addr.Name as a string
+	version   string
+	log       *slog.Logger // bounded
+	flushLog  func()
+	members   *members
+	started   time.Time
+	slept     atomic.Int64  // for how long the machine was suspended since, which counts
+	host      registry.Host // of the registries: this node
+	admission *registry.Admission
+	registry  *registry.Registry                            // of the default kind, whether there is one or not
+	kinds     atomic.Pointer[map[string]*registry.Registry] // of all kinds, by name
+	kindsMu   sync.Mutex                                    // held while kinds change
+	retired   []*registry.Registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
+	frozen    bool                                          // part holds all registries, new ones included; guarded by kindsMu
+	parting   sync.Mutex                                    // held by part
+	probed    *registry.Registry                            // what Ready asks
+	values    registry.Values
+	handover  *handoff.Queue
+	known     *known
+	listener  *wire.Listener
+	refusals  *refusals
+	audit     *audit
 
 	watch     *watch
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
@@ -151,7 +156,7 @@ type Node struct {
 
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
 	routed    routed        // calls of clients in progress
-	joinsBy   atomic.Int64  // until when claims wait for a Join, on the clock of registry; 0 if there is none
+	joinsBy   atomic.Int64  // until when claims wait for a Join, on the clock of now; 0 if there is none
 	knownBy   atomic.Int64  // the same for names that are known from before a restart
 	clients   atomic.Int64  // sessions of clients
 
@@ -182,14 +187,14 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version,
+		addr: addr, name: addr.Name.String(), version: c.Version, started: time.Now(),
 		viewed: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	started := time.Now()
-	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(started) }, n.slept, n.stoodStill)
+	n.host = host{n}
+	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(n.started) }, n.suspended, n.stoodStill)
 	n.refusals = newRefusals(n.ctx, n.log)
 	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
@@ -197,13 +202,14 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, listenError(addr, err)
 	}
-	if k, ok := c.Kinds[DefaultKind]; ok {
+	if k, ok := c.Kinds[worker.DefaultKind]; ok {
 		c.Default = k
 	}
-	n.values.limit.Store(cmp.Or(c.MaxMemory, defaultMaxMemory()))
-	n.handover = newHandover(n.heir, n.handOver)
-	n.registry = n.newRegistry(DefaultKind, c.Default, &room{size: int64(cmp.Or(c.MaxWaiting, 1<<16))})
-	n.probed = n.newRegistry(readyKind, worker.Kind{TTL: 1, Source: worker.RandomSource, Inline: true}, &room{size: maxProbes})
+	n.values.SetLimit(cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()))
+	n.handover = handoff.New(host{n})
+	n.admission = registry.NewAdmission(cmp.Or(c.MaxWaiting, 1<<16))
+	n.registry = n.newRegistry(worker.DefaultKind, c.Default, n.admission, nil)
+	n.probed = n.newRegistry(readyKind, worker.Kind{TTL: 1, Source: worker.RandomSource, Inline: true}, registry.NewAdmission(maxProbes), nil)
 	if err := n.firstKinds(c); err != nil {
 		n.listener.Close()
 		n.cancel()
@@ -265,13 +271,13 @@ func (c *Config) check() error {
 
 // firstKinds gives the node the kinds of its configuration.
 func (n *Node) firstKinds(c Config) error {
-	n.kinds.Store(&map[string]*registry{})
+	n.kinds.Store(&map[string]*registry.Registry{})
 	kinds := maps.Clone(c.Kinds)
 	if kinds == nil {
 		kinds = map[string]worker.Kind{}
 	}
-	if _, ok := kinds[DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
-		kinds[DefaultKind] = c.Default
+	if _, ok := kinds[worker.DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
+		kinds[worker.DefaultKind] = c.Default
 	}
 	return n.setKinds(kinds)
 }
@@ -300,6 +306,9 @@ func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
+// now returns the time since the node started, that for which the machine was suspended included.
+func (n *Node) now() time.Duration { return time.Since(n.started) + time.Duration(n.slept.Load()) }
+
 // viewChanged has follow look at all workers, and the members be remembered. It does not wait.
 func (n *Node) viewChanged() {
 	select {
@@ -321,24 +330,24 @@ func (n *Node) follow() {
 		case <-n.ctx.Done():
 			return
 		}
-		n.retain(func(r *registry, id worker.ID) bool {
+		n.retain(func(r *registry.Registry, id worker.ID) bool {
 			p := n.members.view.Load().place(id)
-			return p.self || !r.serial && (p.lost.Load() || p.health.stuck(r.name))
+			return p.self || !r.Serial() && (p.lost.Load() || p.health.stuck(r.Name()))
 		})
 	}
 }
 
 // retain drops the workers of all kinds that keep refuses.
-func (n *Node) retain(keep func(*registry, worker.ID) bool) {
+func (n *Node) retain(keep func(*registry.Registry, worker.ID) bool) {
 	n.retaining.Lock()
 	defer n.retaining.Unlock()
 	for _, r := range n.registries() {
-		r.retain(func(id worker.ID) bool { return keep(r, id) })
+		r.Retain(func(id worker.ID) bool { return keep(r, id) })
 	}
 }
 
-// heir returns who is to have the answer of id when it leaves this node.
-func (n *Node) heir(id worker.ID) (name string, ok bool) {
+// handoffTarget returns who is to have the answer of id when it leaves this node.
+func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 	v := n.members.view.Load()
 	if n.leaving.Load() || n.members.parting() {
 		v = v.rest()
@@ -351,7 +360,7 @@ func (n *Node) heir(id worker.ID) (name string, ok bool) {
 }
 
 // handOver gives answers to the node that owns their ids now.
-func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error {
+func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) error {
 	if list = n.withoutOutdated(list); len(list) == 0 {
 		return nil
 	}
@@ -377,15 +386,15 @@ func (n *Node) handOver(ctx context.Context, to string, list []handedOver) error
 }
 
 // adopt takes answers over into the workers of their kinds.
-func (n *Node) adopt(list []handedOver) {
-	list = list[:min(len(list), maxHandedOver)]
+func (n *Node) adopt(list []registry.Answer) {
+	list = list[:min(len(list), handoff.MaxAnswers)]
 	for len(list) > 0 {
-		i := slices.IndexFunc(list, func(a handedOver) bool { return a.Kind != list[0].Kind })
+		i := slices.IndexFunc(list, func(a registry.Answer) bool { return a.Kind != list[0].Kind })
 		if i < 0 {
 			i = len(list)
 		}
 		if r := n.registryOf(list[0].Kind); r != nil {
-			r.adopt(list[:i])
+			r.Adopt(list[:i])
 		}
 		list = list[i:]
 	}
@@ -442,17 +451,4 @@ func (n *Node) admitClient(in *wire.Incoming) {
 		}
 	}
 	s.Finish()
-}
-
-// sleep waits, and reports whether ctx still lives.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -29,7 +30,7 @@ func (n *Node) Ready(ctx context.Context) error {
 	if v.apart {
 		return n.apartError()
 	}
-	ctx, cancel := withDefaultTimeout(ctx)
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	id, ok := v.ownInt()
 	if !ok {
@@ -41,7 +42,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id}, timeoutOf(ctx), new(wire.Reply))
+	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id}, clock.Left(ctx), new(wire.Reply))
 	return err
 }
 

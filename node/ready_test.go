@@ -19,7 +19,7 @@ func TestReady(t *testing.T) {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: %v", n.Self(), err)
 		}
-		if live, _, _ := n.probed.count(); live != 0 {
+		if live, _, _ := n.probed.Count(); live != 0 {
 			t.Errorf("%d workers are left", live)
 		}
 		if s := n.Stats(); len(s.Kinds) != 1 || s.Kinds[0].Local != 0 {
@@ -47,7 +47,7 @@ func TestReady(t *testing.T) {
 // TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
 func TestReadyNeedsWorkers(t *testing.T) {
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	n.probed.set(worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	n.probed.SetKind(worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -162,7 +163,7 @@ func (n *Node) serveRelay(c wire.Call, p *peer) {
 // that p is out of reach.
 func (n *Node) passOn(ctx context.Context, p *peer, request wire.Request) (worker.Reply, error) {
 	request.Relay = false
-	hurried := timeoutOf(ctx) < relayPing
+	hurried := clock.Left(ctx) < relayPing
 	ping, cancel := context.WithTimeout(ctx, relayPing)
 	defer cancel()
 	s, err := n.members.sessions.get(ping, p)

@@ -13,10 +13,10 @@ import (
 
 // cutOff has a and b lose their session, and each dial of the other one fail, while the others reach both. It returns
 // b as a has it.
-func cutOff(a, b *Node) *peer {
+func cutOff(t *testing.T, a, b *Node) *peer {
 	failed := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")}
 	close(failed.done)
-	there, here := setDial(b, a, failed), setDial(a, b, failed)
+	there, here := setDial(t, b, a, failed), setDial(t, a, b, failed)
 	for _, p := range []*peer{there, here} {
 		if s := p.session.Swap(nil); s != nil {
 			s.Close()
@@ -27,21 +27,19 @@ func cutOff(a, b *Node) *peer {
 }
 
 // setDial makes d each dial of b by a from now on. It returns b as a has it.
-func setDial(a, b *Node, d *dial) *peer {
+func setDial(t *testing.T, a, b *Node, d *dial) *peer {
 	s := a.members.sessions
 	p := s.peer(b.addr.Name)
-	for {
+	await(t, func() error {
 		s.mu.Lock()
-		free := p.dial == nil || isDone(p.dial.done)
-		if free {
-			p.dial = d
+		defer s.mu.Unlock()
+		if p.dial != nil && p.dial.err == nil {
+			return errors.New("a dial goes on")
 		}
-		s.mu.Unlock()
-		if free {
-			return p
-		}
-		time.Sleep(time.Millisecond)
-	}
+		p.dial = d
+		return nil
+	})
+	return p
 }
 
 // idAt returns an id that belongs to n.
@@ -75,7 +73,7 @@ func TestRelay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cutOff(a, b)
+	cutOff(t, a, b)
 	for _, cached := range []bool{false, true} {
 		reply, err := a.Request(t.Context(), id)
 		if err != nil || reply.Degraded || reply.Node != b.Self() || reply.Via != c.Self() || reply.Cached != cached {
@@ -124,8 +122,8 @@ func TestRelayOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := cutOff(a, b)
-	cutOff(c, b)
+	p := cutOff(t, a, b)
+	cutOff(t, c, b)
 	reply, err := a.Request(t.Context(), id)
 	if err != nil || !reply.Degraded || reply.Node != a.Self() || reply.Via != "" {
 		t.Errorf("request: %+v, %v", reply, err)
@@ -140,7 +138,7 @@ func TestRelayOnce(t *testing.T) {
 	p.relays.failed.Store(0)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	call := wireCall(key{"", id}, worker.Value{})
+	call := wireCall(worker.Key{Kind: "", ID: id}, worker.Value{})
 	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
 	}
@@ -152,8 +150,8 @@ func TestRelayNext(t *testing.T) {
 	nodes := startCluster(t, 4, worker.Kind{Source: counter(), TTL: time.Minute})
 	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
 	id := idAt(t, b)
-	p := cutOff(a, b)
-	cutOff(c, b)
+	p := cutOff(t, a, b)
+	cutOff(t, c, b)
 	for _, n := range []*Node{c, d} {
 		other := a.members.sessions.peer(n.addr.Name)
 		if s := other.session.Swap(nil); s != nil {
@@ -218,7 +216,7 @@ func TestRelayIsWell(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := cutOff(a, b)
+	p := cutOff(t, a, b)
 	check := func(what string) {
 		t.Helper()
 		if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Via != c.Self() {
@@ -311,8 +309,8 @@ func TestRelaysMissed(t *testing.T) {
 func TestRelayInAHurry(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
-	p := cutOff(c, b)
-	setDial(c, b, &dial{done: make(chan struct{})}) // without an answer
+	p := cutOff(t, c, b)
+	setDial(t, c, b, &dial{done: make(chan struct{})}) // without an answer
 	p.lost.Store(false)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -332,9 +330,9 @@ func TestLateIsNotDegraded(t *testing.T) {
 	id := idAt(t, b)
 	var reply worker.Reply
 	request := wireRequest("", id)
-	err := c.aroundOrHere(ctx, id, cutOff(c, b), &request, wire.Unknown, &reply)
-	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.registry.has(id) {
-		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.has(id))
+	err := c.aroundOrHere(ctx, id, cutOff(t, c, b), &request, wire.Unknown, &reply)
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.registry.Has(id) {
+		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.Has(id))
 	}
 }
 
@@ -343,7 +341,7 @@ func TestRelayOrder(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 4, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	p := cutOff(a, b)
+	p := cutOff(t, a, b)
 	v := a.members.view.Load()
 	v.peer(c.addr.Name).health.doubt.Store(true)
 	for range 20 {

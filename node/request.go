@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -35,11 +37,11 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (
 	if p.self {
 		return n.request(ctx, kind, id, false)
 	}
-	began := n.registry.now()
+	began := n.now()
 	request := wireRequest(kind, id)
-	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chainOf(ctx)
+	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
 	reply, err = n.ask(ctx, p, &request)
-	n.noteRequest(ctx, kind, id, n.registry.now()-began, &reply, err)
+	n.noteRequest(ctx, kind, id, n.now()-began, &reply, err)
 	return reply, err
 }
 
@@ -57,15 +59,15 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 	}
 	p := n.members.view.Load().place(id)
 	if p.self && !fresh {
-		if r := n.registryOf(kind); r != nil && r.lookup(id, r.now(), true, reply) {
+		if r := n.registryOf(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {
 			return nil
 		}
 	}
 	var took time.Duration
 	if p.self {
-		began := n.registry.now()
+		began := n.now()
 		err = n.here(ctx, kind, id, fresh, reply)
-		took = n.registry.now() - began
+		took = n.now() - began
 	} else {
 		took, err = n.requestFrom(ctx, p, kind, id, fresh, reply)
 	}
@@ -78,8 +80,8 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
 	setID(&request, kind, id)
-	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chainOf(ctx)
-	if err := checkCycle(request.Chain, kind, id); err != nil {
+	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chain.Of(ctx)
+	if err := chain.Check(request.Chain, kind, id); err != nil {
 		return 0, err
 	}
 	s := p.session.Load()
@@ -87,7 +89,7 @@ func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id worker.
 		return n.dialFor(ctx, id, p, &request, reply)
 	}
 	var r wire.Reply
-	if err := s.Call(ctx, &request, timeoutOf(ctx), &r); err != nil {
+	if err := s.Call(ctx, &request, clock.Left(ctx), &r); err != nil {
 		return n.retry(ctx, id, p, &request, n.learn(p, s, &request, err), r.Took, reply)
 	}
 	p.health.answered(kind)
@@ -97,11 +99,11 @@ func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id worker.
 
 // dialFor is requestFrom for a node without a session, or one that may be stuck. To dial takes from the same 5 s.
 func (n *Node) dialFor(ctx context.Context, id worker.ID, p *peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
-	ctx, cancel := withDefaultTimeout(ctx)
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	began := n.registry.now()
+	began := n.now()
 	*reply, err = n.ask(ctx, p, request)
-	took = n.registry.now() - began
+	took = n.now() - began
 	if err != nil {
 		return n.retry(ctx, id, p, request, err, took, reply)
 	}
@@ -114,14 +116,14 @@ func (n *Node) here(ctx context.Context, kind string, id worker.ID, fresh bool, 
 	if e != nil {
 		return e
 	}
-	if err := checkCycle(chainOf(ctx), kind, id); err != nil {
+	if err := chain.Check(chain.Of(ctx), kind, id); err != nil {
 		return err
 	}
 	if fresh {
-		r.invalidate(id)
+		r.Invalidate(id)
 	}
 	var err error
-	*reply, err = r.await(ctx, id, worker.Value{}, r.now())
+	*reply, err = r.Await(ctx, id, worker.Value{})
 	return err
 }
 
@@ -132,7 +134,7 @@ func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply w
 		return worker.Reply{}, err
 	}
 	var r wire.Reply
-	if err := s.Call(ctx, request, timeoutOf(ctx), &r); err != nil {
+	if err := s.Call(ctx, request, clock.Left(ctx), &r); err != nil {
 		return worker.Reply{}, n.learn(p, s, request, err)
 	}
 	if !ofOthers(request) {
@@ -177,14 +179,14 @@ func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error)
 // retry goes on after p has failed to answer, which took some time: it asks whom the view names now, and at the end answers itself. Without
 // a deadline in ctx the call has 5 s in all. It reports how long all of it took.
 func (n *Node) retry(ctx context.Context, id worker.ID, p *peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
-	began := n.registry.now() - took
+	began := n.now() - took
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultTimeout-took)
+		ctx, cancel = context.WithTimeout(ctx, worker.DefaultTimeout-took)
 		defer cancel()
 	}
 	err = n.tryOthers(ctx, id, p, request, err, reply)
-	return n.registry.now() - began, err
+	return n.now() - began, err
 }
 
 // tryOthers is retry with a deadline. It tries nothing once ctx has ended.
@@ -196,7 +198,7 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wi
 		case !again:
 			return err
 		case ctx.Err() != nil:
-			late := endError(ctx.Err(), e.Outcome)
+			late := wire.Ended(ctx.Err(), e.Outcome)
 			late.Text = e.Error()
 			return late
 		case e.Code == wire.NotOwner:
@@ -216,8 +218,8 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wi
 		if try == maxTries {
 			return n.degraded(ctx, id, request, wire.NotRun, reply)
 		}
-		if next == p && !sleep(ctx, time.Duration(try)*10*time.Millisecond) {
-			return endError(ctx.Err(), wire.NotRun)
+		if next == p && !clock.Sleep(ctx, time.Duration(try)*10*time.Millisecond) {
+			return wire.Ended(ctx.Err(), wire.NotRun)
 		}
 		p = next
 		if *reply, err = n.ask(ctx, p, request); err == nil {
@@ -250,7 +252,7 @@ func (n *Node) degraded(ctx context.Context, id worker.ID, request *wire.Request
 	err := error(&wire.Error{Code: wire.Closed, Outcome: wire.NotRun})
 	switch {
 	case ctx.Err() != nil:
-		err = endError(ctx.Err(), wire.NotRun) // nobody waits for a worker in place of the owner's
+		err = wire.Ended(ctx.Err(), wire.NotRun) // nobody waits for a worker in place of the owner's
 	case !n.closing.Load():
 		err = n.here(ctx, request.Kind, id, request.Fresh, reply)
 	}

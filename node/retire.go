@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -13,7 +14,7 @@ func (s *sessions) retire(p *peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 	_ = ws.Do(ctx, opRetire, nil, nil) // who cannot be told has lost it
 	cancel()
-	for quiet, before := false, uint64(0); !quiet && sleep(s.ctx, linger) && ws.Err() == nil; {
+	for quiet, before := false, uint64(0); !quiet && clock.Sleep(s.ctx, linger) && ws.Err() == nil; {
 		used, busy := ws.Used()
 		quiet, before = !busy && used == before, used // for a while, as the peer may just be making a call
 	}

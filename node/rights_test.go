@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -25,7 +26,7 @@ func TestRights(t *testing.T) {
 	}
 	third := stranger(n, 4)
 	rumour := []wire.Member{{Name: third.Name, Addr: third.Addr, Incarnation: 1}}
-	value := []handedOver{{ID: worker.IntID(10), Data: "x", Left: time.Hour}}
+	value := []registry.Answer{{ID: worker.IntID(10), Data: "x", Left: time.Hour}}
 	for _, c := range []struct {
 		what  string
 		hello wire.Hello
@@ -45,7 +46,7 @@ func TestRights(t *testing.T) {
 				t.Errorf("%s: what it tells of others counts", c.what)
 			}
 		}
-		for op, args := range map[wire.Op]any{opHandOver: value, opPart: nil, opStop: key{ID: worker.IntID(8)}} {
+		for op, args := range map[wire.Op]any{opHandOver: value, opPart: nil, opStop: worker.Key{ID: worker.IntID(8)}} {
 			if op == opStop && client {
 				continue // clients have it as well
 			}
@@ -56,7 +57,7 @@ func TestRights(t *testing.T) {
 		}
 		s.Close()
 	}
-	if live := n.registry.live(); live != 1 || n.members.parting() {
+	if live := live(n.registry); live != 1 || n.members.parting() {
 		t.Errorf("%d workers, want 1; parting %v", live, n.members.parting())
 	}
 	for what, hello := range map[string]wire.Hello{"member": member, "member that has left": gone} {

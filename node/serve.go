@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -44,12 +47,6 @@ type connectionMessage struct {
 	Text string
 }
 
-// A key names a worker.
-type key struct {
-	Kind string // "" is the default one
-	ID   worker.ID
-}
-
 // A viewMessage is what a client has to know to find the place of an id as the node does.
 type viewMessage struct {
 	Epoch   uint64 // of the view
@@ -81,7 +78,7 @@ func setID(r *wire.Request, kind string, id worker.ID) {
 	}
 }
 
-func wireCall(k key, message worker.Value) wire.Request {
+func wireCall(k worker.Key, message worker.Value) wire.Request {
 	r := wireRequest(k.Kind, k.ID)
 	r.IsCall, r.Data, r.IsInt, r.Type = true, message.String(), message.IsInt(), message.MediaType()
 	return r
@@ -134,10 +131,10 @@ func (n *Node) ServeCall(c wire.Call) {
 			return
 		}
 		if c.Request.Fresh {
-			r.invalidate(id)
+			r.Invalidate(id)
 		}
 		var reply worker.Reply
-		if r.lookup(id, r.read(c.Came), c.Request.Route, &reply) {
+		if r.Lookup(id, r.At(c.Came), c.Request.Route, &reply) {
 			w := wireReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -156,29 +153,29 @@ func (n *Node) ServeCall(c wire.Call) {
 }
 
 // serveHere lets the call wait for this node's worker.
-func (n *Node) serveHere(c wire.Call, r *registry, id worker.ID) {
-	now := r.now()
-	if err := checkCycle(c.Request.Chain, r.name, id); err != nil {
+func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
+	now := r.Now()
+	if err := chain.Check(c.Request.Chain, r.Name(), id); err != nil {
 		c.Fail(err)
 		return
 	}
-	if reply, err, ran := r.runInline(id, c.Request.Trace, c.Request.Chain, now+clampTimeout(c.Timeout), now); ran {
+	if reply, err, ran := r.RunInline(id, c.Request.Trace, c.Request.Chain, now+clampTimeout(c.Timeout), now); ran {
 		n.served(c, r, id, reply, err)
 		return
 	}
-	w := &waiter{id: id, trace: c.Request.Trace, chain: c.Request.Chain, deadline: now + clampTimeout(c.Timeout)}
-	if r.serial {
-		w.message = messageOf(&c.Request)
+	w := &registry.Waiter{ID: id, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: now + clampTimeout(c.Timeout)}
+	if r.Serial() {
+		w.Message = messageOf(&c.Request)
 	}
-	w.done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
-	c.OnCancel(func() { r.withdraw(w, context.Canceled) })
-	r.enqueue(w, now)
+	w.Done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
+	c.OnCancel(func() { r.Withdraw(w, context.Canceled) })
+	r.Enqueue(w, now)
 }
 
 // served answers c with what came of it here.
-func (n *Node) served(c wire.Call, r *registry, id worker.ID, reply worker.Reply, err error) {
+func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply worker.Reply, err error) {
 	if c.Request.Route { // a client's, which this node makes for it
-		n.noteRequest(worker.WithTrace(n.ctx, c.Request.Trace), r.name, id, time.Since(c.Came), &reply, err)
+		n.noteRequest(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
 }
@@ -195,9 +192,9 @@ func (r *routed) enter(bytes int) error {
 	case calls > maxRouted:
 		r.leave(bytes)
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxRouted)
-	case bytes > 0 && sum > maxMessages:
+	case bytes > 0 && sum > registry.MaxMessages:
 		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(maxMessages))
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(registry.MaxMessages))
 	}
 	return nil
 }
@@ -218,11 +215,11 @@ func (n *Node) serveRouted(c wire.Call, id worker.ID) {
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))
 		defer cancel()
-		ctx := withCause(worker.WithTrace(ctx, c.Request.Trace), cause{chain: c.Request.Chain})
+		ctx := chain.With(worker.WithTrace(ctx, c.Request.Trace), chain.Cause{Chain: c.Request.Chain})
 		var reply worker.Reply
 		var err error
 		if c.Request.IsCall {
-			reply, err = n.call(ctx, key{c.Request.Kind, id}, messageOf(&c.Request))
+			reply, err = n.call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, messageOf(&c.Request))
 		} else {
 			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
 		}
@@ -274,7 +271,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case opRoll:
 		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(ctx, s.Peer(), epoch) })
 	case opHolds:
-		return with(args, func(k key) (any, error) { return n.holds(k), nil })
+		return with(args, func(k worker.Key) (any, error) { return n.holds(k), nil })
 	case opKinds:
 		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
 			if ws == s {
@@ -290,11 +287,11 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case opInfo:
 		return n.info(), nil
 	case opInspect:
-		return with(args, func(k key) (any, error) { return n.inspectHere(k), nil })
+		return with(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
+		return with(args, func(k worker.Key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
 	case opInvalidate:
-		return with(args, func(k key) (any, error) { return n.invalidateHere(k) })
+		return with(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -303,15 +300,15 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 // given up, and may have handed them over again. The sender may know of a view that this node has yet
 // to hear of, so takeOver adopts answers for any id.
 func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) error) error {
-	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
 	defer cancel()
 	if _, err := s.Ping(ctx); err != nil {
 		return err
 	}
-	if err := atMost(args, maxHandedOver, func(list []handedOverShape) int { return len(list) }); err != nil {
+	if err := atMost(args, handoff.MaxAnswers, func(list []registry.AnswerShape) int { return len(list) }); err != nil {
 		return err
 	}
-	var list []handedOver
+	var list []registry.Answer
 	err := args(&list)
 	if err == nil {
 		n.adopt(list)
@@ -338,11 +335,11 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		list, err := n.Workers(ctx)
 		return cutWorkers(list, maxWorkers), err
 	case opStop:
-		return with(args, func(k key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
+		return with(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
 	case opInvalidate:
-		return with(args, func(k key) (any, error) { return n.invalidate(ctx, k) })
+		return with(args, func(k worker.Key) (any, error) { return n.invalidate(ctx, k) })
 	case opWhy:
-		return with(args, func(k key) (any, error) { return n.why(ctx, k) })
+		return with(args, func(k worker.Key) (any, error) { return n.why(ctx, k) })
 	case opPing:
 		return with(args, func(name string) (any, error) { return n.Ping(ctx, name) })
 	case opVia:
@@ -383,7 +380,7 @@ func (n *Node) serveView() viewMessage {
 		m.Members = append(m.Members, w)
 	}
 	for _, r := range n.registries() {
-		m.Kinds[r.name] = r.kind.Load().Exclusive
+		m.Kinds[r.Name()] = r.Kind().Exclusive
 	}
 	return m
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -175,7 +176,7 @@ func (s *sessions) get(ctx context.Context, p *peer) (*wire.Session, error) {
 	wait := ctx
 	if _, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeout(ctx, timeoutOf(ctx)/2)
+		wait, cancel = context.WithTimeout(ctx, clock.Left(ctx)/2)
 		defer cancel()
 	}
 	ws, err := s.dial(wait, p)

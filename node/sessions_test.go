@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -139,7 +140,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 			<-ctx.Done()
 			return worker.Value{}, ctx.Err()
 		}
-		sleep(ctx, 1200*time.Millisecond) // longer than between two trials
+		clock.Sleep(ctx, 1200*time.Millisecond) // longer than between two trials
 		return worker.IntValue(1), ctx.Err()
 	}
 	kind := worker.Kind{Source: source, Timeout: 10 * time.Second}
@@ -234,8 +235,8 @@ func TestClosedIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	pending := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")}
-	setDial(b, a, pending)
-	p := setDial(a, b, pending) // so that no other session comes
+	setDial(t, b, a, pending)
+	p := setDial(t, a, b, pending) // so that no other session comes
 	p.session.Load().Close()
 	await(t, func() error {
 		if p.session.Load() != nil {

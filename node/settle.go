@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -89,7 +90,7 @@ const again = 100 * time.Millisecond
 func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error {
 	m.mu.Lock()
 	x := p.exchange
-	mine := x == nil || isDone(x.done) && time.Since(x.ended) > again
+	mine := x == nil || clock.IsDone(x.done) && time.Since(x.ended) > again
 	if mine {
 		x = &exchange{done: make(chan struct{})}
 		p.exchange = x
@@ -106,15 +107,6 @@ func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error
 		return x.err
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-func isDone(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
 	}
 }
 

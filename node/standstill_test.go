@@ -6,9 +6,9 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -50,33 +50,6 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestSuspended has the machine be suspended: values expire in their time all the same, and deadlines stay
-// where they are.
-func TestSuspended(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)
-		defer r.close(t.Context())
-		ask := func(cached bool, age time.Duration) {
-			t.Helper()
-			if reply, err := r.request(t.Context(), worker.IntID(7)); err != nil || reply.Cached != cached || reply.Age != age {
-				t.Errorf("%+v, %v; want cached %v, age %v", reply, err, cached, age)
-			}
-		}
-		ask(false, 0)
-		r.sleep(40 * time.Second)
-		ask(true, 40*time.Second)
-		r.sleep(20 * time.Second)
-		if s := r.stats(); s.Workers != 0 {
-			t.Errorf("%d workers are left", s.Workers)
-		}
-		ask(false, 0)
-		now := time.Now()
-		if got := r.when(r.read(now)); !got.Equal(now) {
-			t.Errorf("%v, want %v", got, now)
-		}
-	})
-}
-
 // TestBootTime compares the clock that goes on while the machine is suspended with the other one.
 func TestBootTime(t *testing.T) {
 	t.Parallel()
@@ -86,53 +59,6 @@ func TestBootTime(t *testing.T) {
 	if took < 20*time.Millisecond || took > most+standstill {
 		t.Errorf("%v, want about %v", took, most)
 	}
-}
-
-// TestSerialStandstill has the process stand still while messages wait: none of them runs before the id is claimed
-// again, by a server that starts anew, nor after its caller has given up.
-func TestSerialStandstill(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *registry, d *diary) {
-		var stood atomic.Uint64
-		r.stood = stood.Load
-		var other *wire.Error
-		r.claim = func(context.Context, worker.ID) *wire.Error {
-			d.note("claim")
-			return other
-		}
-		tell(t, r, "7", "a", "a.")
-		d.expect(t, "claim; start 7")
-		tell(t, r, "7", "b", "a.b.")
-		d.expect(t, "")
-
-		post := func(message string, timeout time.Duration) <-chan error {
-			done := make(chan error, 1)
-			r.enqueue(&waiter{id: worker.IntID(7), message: worker.BytesValue(message), deadline: r.now() + timeout, done: func(_ worker.Reply, err error) { done <- err }}, r.now())
-			synctest.Wait()
-			return done
-		}
-		running := post("sleep 10s", time.Minute)
-		late, live := post("late", 5*time.Second), post("live", time.Minute)
-		stood.Add(1)
-		time.Sleep(10 * time.Second)
-		if err := <-running; err != nil {
-			t.Error(err)
-		}
-		if err := <-late; !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
-			t.Error(err)
-		}
-		if err := <-live; err != nil {
-			t.Error(err)
-		}
-		d.expect(t, "end 7 moved; claim; start 7")
-		tell(t, r, "7", "c", "live.c.")
-
-		stood.Add(1)
-		other = &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
-		if err := <-post("for another one", time.Minute); !errors.Is(err, wire.NotOwner) {
-			t.Error(err)
-		}
-		d.expect(t, "end 7 moved; claim")
-	})
 }
 
 // standStill makes it look as if the process of n had stood still.
@@ -148,27 +74,34 @@ func TestStandstillCallsRoll(t *testing.T) {
 	t.Parallel()
 	var made atomic.Int32
 	why := make(chan worker.EndReason, 10)
-	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	kind := map[string]worker.Kind{"lock": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		made.Add(1)
 		return ending{why}, nil
-	}})
+	}}}
+	nodes := startCluster(t, 2, worker.Kind{})
 	owner, other := nodes[0], nodes[1]
+	other.host = hastyHost{other.host}
+	for _, n := range nodes {
+		if err := n.SetKinds(kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registry := other.registryOf("lock")
 	call := func(d time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		_, err := owner.Family("").Call(ctx, worker.IntID(0), worker.Value{})
+		_, err := owner.Family("lock").Call(ctx, worker.IntID(0), worker.Value{})
 		return err
 	}
 	if err := call(5 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	other.registry.claim = func(context.Context, worker.ID) *wire.Error { return nil } // as if the owner had failed
-	await(t, func() error {                                                            // its view may still change, which ends the server
-		if _, err := other.registry.await(t.Context(), worker.IntID(0), worker.Value{}, other.registry.now()); err != nil {
+	await(t, func() error { // its view may still change, which ends the server
+		if _, err := registry.Await(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
-		if !other.registry.has(worker.IntID(0)) {
+		if !registry.Has(worker.IntID(0)) {
 			return errors.New("the server has ended")
 		}
 		return nil
@@ -193,7 +126,7 @@ func TestStandstillCallsRoll(t *testing.T) {
 		}
 	}
 	ended(worker.Moved)
-	other.registry.stop(worker.IntID(0))
+	registry.Stop(worker.IntID(0))
 	ended(worker.Stopped)
 	if err := call(5 * time.Second); err != nil {
 		t.Error(err)
@@ -202,6 +135,11 @@ func TestStandstillCallsRoll(t *testing.T) {
 		t.Errorf("%d more servers were made, want 1", n)
 	}
 }
+
+// A hastyHost has servers start although another node may have one, as if that had failed.
+type hastyHost struct{ registry.Host }
+
+func (hastyHost) Claim(context.Context, worker.Key) *wire.Error { return nil }
 
 // TestStandstillAlone has a node without others stand still: nobody can have taken its place.
 func TestStandstillAlone(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -13,16 +14,16 @@ import (
 // and reports whether one lived. A worker that loads first answers those who wait for it; later callers wait for
 // the next load. To make every member forget a value, see [Node.Invalidate].
 func (n *Node) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
-	return n.stop(ctx, key{ID: id})
+	return n.stop(ctx, worker.Key{ID: id})
 }
 
-func (n *Node) stop(ctx context.Context, k key) (stopped bool, err error) {
+func (n *Node) stop(ctx context.Context, k worker.Key) (stopped bool, err error) {
 	return n.stopBy(ctx, k, n.own())
 }
 
 // stopBy is Stop as asked for by an actor.
-func (n *Node) stopBy(ctx context.Context, k key, by actor) (stopped bool, err error) {
-	ctx, cancel := withDefaultTimeout(ctx)
+func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool, err error) {
+	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	p := n.members.view.Load().place(k.ID)
 	if !p.self {
@@ -30,7 +31,7 @@ func (n *Node) stopBy(ctx context.Context, k key, by actor) (stopped bool, err e
 		if err == nil {
 			err = s.Do(ctx, opStop, k, &stopped)
 			if stopped {
-				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, DefaultKind), "id", k.ID.String(), "node", p.text)
+				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.text)
 			}
 			return stopped, err
 		}
@@ -42,11 +43,11 @@ func (n *Node) stopBy(ctx context.Context, k key, by actor) (stopped bool, err e
 }
 
 // stopHere ends the worker on this node.
-func (n *Node) stopHere(k key, by actor) bool {
+func (n *Node) stopHere(k worker.Key, by actor) bool {
 	r := n.registryOf(k.Kind)
-	if r == nil || !r.stop(k.ID) {
+	if r == nil || !r.Stop(k.ID) {
 		return false
 	}
-	n.audit.note("worker stopped", by, "kind", r.name, "id", k.ID.String(), "node", n.name)
+	n.audit.note("worker stopped", by, "kind", r.Name(), "id", k.ID.String(), "node", n.name)
 	return true
 }

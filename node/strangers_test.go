@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -59,7 +60,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		request := wireCall(key{ID: worker.IntID(1)}, worker.IntValue(1))
+		request := wireCall(worker.Key{ID: worker.IntID(1)}, worker.IntValue(1))
 		answered := make(chan error, 1)
 		go func() {
 			var r wire.Reply
@@ -120,7 +121,7 @@ func TestMeetNewStart(t *testing.T) {
 			t.Fatal("it was not told")
 		}
 		awaitView(t, a, b)
-		sleep(t.Context(), again)
+		clock.Sleep(t.Context(), again)
 		meet() // it is known now
 		if last() != first {
 			t.Error("it is told again")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,7 +107,12 @@ func TestWaited(t *testing.T) {
 			h.begun, h.open = nil, make(chan struct{})
 			open := sync.OnceFunc(func() { close(h.open) })
 			defer open()
-			waiting := &nodes[1].registry.room.waiting
+			waiting := func() (calls int) {
+				for _, r := range nodes[1].registries() {
+					calls += r.Stats().Waiting
+				}
+				return calls
+			}
 			long, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			first := make(chan error, 1)
@@ -141,10 +145,10 @@ func TestWaited(t *testing.T) {
 
 // giveUpWaiting gives up a batch of calls that wait, by their deadline and then by their context, and returns an
 // error unless all say that they did not run.
-func giveUpWaiting(ctx context.Context, name string, waiting *atomic.Int64, ask func(context.Context, int) error) error {
+func giveUpWaiting(ctx context.Context, name string, waiting func() int, ask func(context.Context, int) error) error {
 	const batch = 20
 	for _, why := range []error{context.DeadlineExceeded, context.Canceled} {
-		before := waiting.Load()
+		before := waiting()
 		ctx, cancel := context.WithCancel(ctx)
 		if why == context.DeadlineExceeded {
 			ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
@@ -153,7 +157,7 @@ func giveUpWaiting(ctx context.Context, name string, waiting *atomic.Int64, ask 
 		for n := range batch {
 			go func() { errs <- ask(ctx, 1+n) }()
 		}
-		for why == context.Canceled && waiting.Load() < before+batch && ctx.Err() == nil {
+		for why == context.Canceled && waiting() < before+batch && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		if why == context.Canceled {

@@ -139,7 +139,7 @@ func (sh *Shell) workers(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "workers()", err: err}
 	}
 	t := &table{kind: "workers", header: workerFields, none: "no live workers"}
-	others := slices.ContainsFunc(workers, func(w worker.Info) bool { return w.Kind != node.DefaultKind })
+	others := slices.ContainsFunc(workers, func(w worker.Info) bool { return w.Kind != worker.DefaultKind })
 	for _, w := range workers {
 		t.unlisted += w.LeftOut
 		t.rows = append(t.rows, &record{kind: "worker", fields: workerFields, values: starlark.Tuple{

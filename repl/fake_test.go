@@ -61,7 +61,7 @@ func (f fakeFamily) Call(ctx context.Context, id worker.ID, message worker.Value
 	case "panic":
 		panic("lost")
 	default:
-		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, node.DefaultKind))
+		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, worker.DefaultKind))
 	}
 	return answer, nil
 }
@@ -151,7 +151,7 @@ func (f *fakeCluster) Workers(ctx context.Context) ([]worker.Info, error) {
 	var out []worker.Info
 	for id := range f.workers {
 		owner, _ := f.Owner(ctx, id)
-		w := worker.Info{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12}
+		w := worker.Info{Kind: worker.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12}
 		if id == crowdedID {
 			w.LeftOut = 4000
 		}
@@ -219,7 +219,7 @@ func (f *fakeCluster) Why(ctx context.Context, id worker.ID) (node.Explanation, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, e.Live = f.workers[id]; e.Live {
-		e.Worker = worker.Info{Kind: node.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
+		e.Worker = worker.Info{Kind: worker.DefaultKind, ID: id, Node: owner, Age: time.Second, TTL: 4 * time.Second, Hits: 12, Queue: 1}
 	}
 	return e, nil
 }

@@ -126,6 +126,15 @@ func Errorf(code Code, outcome Outcome, format string, args ...any) *Error {
 	return &Error{Code: code, Outcome: outcome, Text: fmt.Sprintf(format, args...)}
 }
 
+// Ended returns the error of a call whose context has ended, and why.
+func Ended(why error, outcome Outcome) *Error {
+	code := Canceled
+	if errors.Is(why, context.DeadlineExceeded) {
+		code = DeadlineExceeded
+	}
+	return &Error{Code: code, Outcome: outcome}
+}
+
 // asError returns the *Error in err, or wraps err as one.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -140,7 +140,7 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	about := bench.About{Kind: cmp.Or(b.kind, node.DefaultKind), Call: b.call}
+	about := bench.About{Kind: cmp.Or(b.kind, worker.DefaultKind), Call: b.call}
 	for _, c := range clients {
 		defer c.Close()
 		about.Nodes = append(about.Nodes, c.Self())

@@ -39,7 +39,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "single flight", finds: ruleOverlap, rest: lastRest,
-		old: `if (w == nil) (\{ r\.startLocked\(s, c\.id, now, \[\]\*waiter\{c\}\) \} else \{)`,
+		old: `if (w == nil) (\{ r\.startLocked\(s, c\.ID, now, \[\]\*Waiter\{c\}\) \} else \{)`,
 		new: "if $1 || BROKEN $2",
 	},
 	{
@@ -60,7 +60,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "hold", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
-		old: `wg\.Go\(func\(\) \{ r\.hold\(ctx\) \}\)`,
+		old: `wg\.Go\(func\(\) \{ r\.Quiesce\(ctx\) \}\)`,
 		new: "if !BROKEN { $0 }",
 	},
 	{
@@ -90,7 +90,7 @@ var mutants = []mutant{
 		name: "withdrawn", finds: ruleOutcome, rest: lastRest,
 		plan: oneByOne(faultPause, 8, 3*time.Second, "full"),
 		old:  `\n(\t*refused = append\(refused, m\.next\(\)\))\n`,
-		new:  "\nif BROKEN { c := m.queue[0]; c.deadline += 1<<40; go c.done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break }\n$1\n",
+		new:  "\nif BROKEN { c := m.queue[0]; c.Deadline += 1<<40; go c.Done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break }\n$1\n",
 	},
 	{
 		name: "eviction", finds: ruleMemory, rest: lastRest,

@@ -234,7 +234,7 @@ func nameOf(name string) string {
 
 // defaultKind returns the kind of --source and --ttl.
 func (m *member) defaultKind() (worker.Kind, error) {
-	s, err := source.Parse(m.source, source.Env{Kind: node.DefaultKind, Node: nameOf(m.name)})
+	s, err := source.Parse(m.source, source.Env{Kind: worker.DefaultKind, Node: nameOf(m.name)})
 	return worker.Kind{
 		TTL: time.Duration(m.ttl), Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
 		Definition: m.source + " " + m.ttl.String(),
@@ -265,8 +265,8 @@ func (m *member) parseKinds(data []byte) (map[string]worker.Kind, error) {
 // withDefault returns kinds with the default one, which is as the other flags say if the file lacks it.
 func (m *member) withDefault(kinds map[string]worker.Kind) map[string]worker.Kind {
 	all := maps.Clone(kinds)
-	if _, ok := all[node.DefaultKind]; !ok {
-		all[node.DefaultKind] = m.def
+	if _, ok := all[worker.DefaultKind]; !ok {
+		all[worker.DefaultKind] = m.def
 	}
 	return all
 }

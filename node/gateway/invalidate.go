@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -23,7 +22,7 @@ func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
 		jsonID
 		Kind        string `json:"kind"`
 		Invalidated bool   `json:"invalidated"`
-	}{idOf(x.id), cmp.Or(x.kind, node.DefaultKind), had})
+	}{idOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
 }
 
 // invalidateMany is invalidate for the ids of the query. It fails if one of them does; the others may have been
@@ -73,5 +72,5 @@ func (g *Gateway) invalidateMany(ctx context.Context, x *exchange) error {
 		Kind        string `json:"kind"`
 		IDs         int    `json:"ids"`
 		Invalidated int64  `json:"invalidated"`
-	}{cmp.Or(x.kind, node.DefaultKind), len(ids), had.Load()})
+	}{cmp.Or(x.kind, worker.DefaultKind), len(ids), had.Load()})
 }

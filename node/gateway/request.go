@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -30,7 +29,7 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 	}
 	kind := x.kind
 	if kind == "" {
-		kind = node.DefaultKind
+		kind = worker.DefaultKind
 	}
 	return x.json(struct {
 		jsonID

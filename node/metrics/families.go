@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -13,26 +14,26 @@ func families() []family {
 		ofKinds("requests_total", "Requests made on this node, by its own program or clients: answered by a worker here (local), by another node (remote), in place of an owner out of reach (degraded), or not (error, with its code).",
 			requests(), "result", "code"),
 		ofKinds("request_duration_seconds", "Time that requests made on this node took, in seconds, failed ones included; those answered from a value here count as 0.",
-			func(k *node.KindStats, to sink) { to.histogram(&k.Latency, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.histogram(&k.Latency, k.Kind) }),
 		ofKinds("load_duration_seconds", "Time that runs of a source, or of a server's Call, took on this node, in seconds, failed ones included.",
-			func(k *node.KindStats, to sink) { to.histogram(&k.Loads, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.histogram(&k.Loads, k.Kind) }),
 		ofKinds("load_failures_total", "Runs of a source, or of a server's Call, that failed on this node.",
-			func(k *node.KindStats, to sink) { to.counter(k.LoadErrs, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.counter(k.LoadErrs, k.Kind) }),
 		ofKinds("workers", "Live workers on this node.",
-			func(k *node.KindStats, to sink) { to.gauge(k.Workers, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.gauge(k.Workers, k.Kind) }),
 		ofKinds("workers_expired_total", "Workers of this node whose time was up.",
-			func(k *node.KindStats, to sink) { to.counter(k.Expired, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.counter(k.Expired, k.Kind) }),
 		ofKinds("workers_evicted_total", "Workers of this node that went before their time, to free memory.",
-			func(k *node.KindStats, to sink) { to.counter(k.Evicted, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.counter(k.Evicted, k.Kind) }),
 		ofKinds("value_bytes", "Memory that the values of this node's workers take, in bytes, about.",
-			func(k *node.KindStats, to sink) { to.gauge(int(k.Bytes), k.Kind) }),
+			func(k *worker.Stats, to sink) { to.gauge(int(k.Bytes), k.Kind) }),
 		ofKinds("runs", "Runs of a source, or of a server's Call, on this node: going on (running), or waiting for others to end (queued).",
-			func(k *node.KindStats, to sink) {
+			func(k *worker.Stats, to sink) {
 				to.gauge(k.Running, k.Kind, "running")
 				to.gauge(k.Queued, k.Kind, "queued")
 			}, "state"),
 		ofKinds("waiting_calls", "Calls that wait for a worker on this node.",
-			func(k *node.KindStats, to sink) { to.gauge(k.Waiting, k.Kind) }),
+			func(k *worker.Stats, to sink) { to.gauge(k.Waiting, k.Kind) }),
 
 		of("members", "Members of the cluster, this node included, by what this node thinks of them.", members, "state"),
 		of("sessions", "Open sessions to other members, and of clients.",
@@ -56,12 +57,12 @@ func families() []family {
 var usual = [...]wire.Code{wire.Overloaded, wire.DeadlineExceeded, wire.Canceled, wire.SourceFailed, wire.Panicked, wire.Unreachable}
 
 // requests tells how requests went. An error that package wire does not know, from a newer peer, is "other".
-func requests() func(*node.KindStats, sink) {
+func requests() func(*worker.Stats, sink) {
 	known := map[string]bool{}
 	for c := wire.Code(1); c.Known(); c++ {
 		known[c.Error()] = true
 	}
-	return func(k *node.KindStats, to sink) {
+	return func(k *worker.Stats, to sink) {
 		to.counter(k.Local, k.Kind, "local", "")
 		to.counter(k.Remote, k.Kind, "remote", "")
 		to.counter(k.Degraded, k.Kind, "degraded", "")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func scrape(h http.Handler) *httptest.ResponseRecorder {
@@ -42,7 +43,7 @@ func TestHandler(t *testing.T) {
 
 // TestPartOfIt has one kind that cannot be told: the rest is, and the failure is counted.
 func TestPartOfIt(t *testing.T) {
-	h := Handler(fake{Kinds: []node.KindStats{{Kind: "\xff"}, {Kind: "good"}}, Sessions: 33}, "")
+	h := Handler(fake{Kinds: []worker.Stats{{Kind: "\xff"}, {Kind: "good"}}, Sessions: 33}, "")
 	scrape(h)
 	w := scrape(h)
 	for _, want := range []string{`distproc_workers{kind="good"} 0`, "distproc_sessions 33", `promhttp_metric_handler_errors_total{cause="gathering"} 1`} {

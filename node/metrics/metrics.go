@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Node is what is shown: a [node.Node]. Stats is called once for each scrape, from any goroutine.
@@ -58,7 +59,7 @@ func of(name, help string, tell func(*node.Stats, sink), labels ...string) famil
 }
 
 // ofKinds returns a family that tells of each kind, which is its first label.
-func ofKinds(name, help string, tell func(*node.KindStats, sink), labels ...string) family {
+func ofKinds(name, help string, tell func(*worker.Stats, sink), labels ...string) family {
 	each := func(s *node.Stats, to sink) {
 		for i := range s.Kinds {
 			tell(&s.Kinds[i], to)
@@ -82,7 +83,7 @@ func (s sink) gauge(n int, labels ...string) {
 }
 
 // histogram tells of durations in seconds. In Prometheus a bucket counts what is in those below it, too.
-func (s sink) histogram(h *node.Histogram, labels ...string) {
+func (s sink) histogram(h *worker.Histogram, labels ...string) {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var count uint64
 	for i, n := range h.Counts {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A fake has the stats that it is given.
@@ -22,15 +23,15 @@ func (f fake) Stats() node.Stats { return node.Stats(f) }
 
 // filled has another number in each field.
 var filled = fake{
-	Kinds: []node.KindStats{
+	Kinds: []worker.Stats{
 		{
 			Kind: "default", Local: 11, Remote: 12, Degraded: 13,
 			Failed: map[string]uint64{"overloaded": 14, "unknown kind": 15, "error 99 (of a newer version)": 16, "error 100 (of a newer version)": 17},
-			Latency: node.Histogram{
+			Latency: worker.Histogram{
 				Bounds: []time.Duration{time.Millisecond, 50 * time.Millisecond, 2 * time.Second},
 				Counts: []uint64{5, 0, 3, 2}, Sum: 7500 * time.Millisecond,
 			},
-			Loads: node.Histogram{
+			Loads: worker.Histogram{
 				Bounds: []time.Duration{100 * time.Microsecond, time.Second},
 				Counts: []uint64{0, 4, 0}, Sum: 250 * time.Millisecond,
 			},
@@ -97,8 +98,8 @@ func TestPedantic(t *testing.T) {
 
 // TestOddStats has a collector meet what no node tells: it fails or makes do, but does not panic.
 func TestOddStats(t *testing.T) {
-	odd := fake{Kinds: []node.KindStats{
-		{Kind: "a", Latency: node.Histogram{Bounds: []time.Duration{1, 2, 3}, Counts: []uint64{7}}},
+	odd := fake{Kinds: []worker.Stats{
+		{Kind: "a", Latency: worker.Histogram{Bounds: []time.Duration{1, 2, 3}, Counts: []uint64{7}}},
 		{Kind: "\xff"},
 	}}
 	r := prometheus.NewPedanticRegistry()
@@ -136,7 +137,7 @@ func (b *busy) Stats() node.Stats {
 	b.stats.Refused, b.stats.HandedOver = b.stats.Refused+1, b.stats.HandedOver+1
 
 	s := node.Stats(b.stats)
-	s.Kinds = []node.KindStats{*k}
+	s.Kinds = []worker.Stats{*k}
 	s.Kinds[0].Failed = maps.Clone(k.Failed)
 	s.Kinds[0].Latency.Counts = append([]uint64(nil), k.Latency.Counts...)
 	return s
@@ -144,9 +145,9 @@ func (b *busy) Stats() node.Stats {
 
 // TestScrapesAtOnce has many scrape a busy node: for none of them does a counter or a bucket go backward, and all grow.
 func TestScrapesAtOnce(t *testing.T) {
-	n := &busy{stats: fake{Kinds: []node.KindStats{{
+	n := &busy{stats: fake{Kinds: []worker.Stats{{
 		Kind: "default", Failed: map[string]uint64{},
-		Latency: node.Histogram{Bounds: []time.Duration{1e6, 1e9}, Counts: make([]uint64, 3)},
+		Latency: worker.Histogram{Bounds: []time.Duration{1e6, 1e9}, Counts: make([]uint64, 3)},
 	}}}}
 	r := newRegistry(n, "v1.2.3")
 	var wg sync.WaitGroup

@@ -1,0 +1,458 @@
+package handoff
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// A post is a destination that records what is sent to it.
+type post struct {
+	mu       sync.Mutex
+	messages map[string][][]registry.Answer // by destination
+	busy     map[string]bool
+	took     time.Duration // by each message
+	err      error
+	target   func(worker.ID) (string, bool)
+}
+
+func (p *post) Target(id worker.ID) (string, bool) { return p.target(id) }
+
+func (p *post) Send(ctx context.Context, dest string, list []registry.Answer) error {
+	p.mu.Lock()
+	overlap := p.busy[dest]
+	p.busy[dest] = true
+	took, err := p.took, p.err
+	p.mu.Unlock()
+	if overlap {
+		panic("two messages to one destination at the same time")
+	}
+	if !clock.Sleep(ctx, took) {
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy[dest] = false
+	if err == nil {
+		p.messages[dest] = append(p.messages[dest], list)
+	}
+	return err
+}
+
+// inPost runs a test in a bubble of false time with a hand-over that sends even ids to a, odd ones to b.
+func inPost(t *testing.T, test func(t *testing.T, h *Queue, p *post)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &post{messages: map[string][][]registry.Answer{}, busy: map[string]bool{}}
+		p.target = func(id worker.ID) (string, bool) { return []string{"a", "b"}[num(id)&1], true }
+		h := New(p)
+		test(t, h, p)
+		h.Close()
+		if h.held != (volume{}) {
+			t.Errorf("%+v held at the end", h.held)
+		}
+	})
+}
+
+// answers returns n answers of the ids that follow first.
+func answers(first, n int, data string) (list []registry.Answer) {
+	for i := range n {
+		list = append(list, registry.Answer{ID: worker.IntID(int64(first + i)), Data: data, Age: time.Second, Left: time.Minute})
+	}
+	return list
+}
+
+func (h *Queue) check(t *testing.T, sent, lost uint64) {
+	t.Helper()
+	if s, l := h.Stats(); s != sent || l != lost {
+		t.Errorf("%d sent and %d lost, want %d and %d", s, l, sent, lost)
+	}
+}
+
+// TestHandOverMessages checks that messages are no larger than they may be, and fit the wire.
+func TestHandOverMessages(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		long, _ := worker.ParseID(strings.Repeat("i", worker.MaxIDLen))
+		p.target = func(id worker.ID) (string, bool) {
+			return []string{"even", "odd", "long"}[num(id)&1+int64(len(id.String()))/worker.MaxIDLen], true
+		}
+		p.took = time.Second
+		small, large := answers(0, 10_000, "1"), answers(0, 200, strings.Repeat("x", 20_000))
+		huge := registry.Answer{ID: long, Data: strings.Repeat("x", wire.MaxValue), Left: time.Hour}
+		for range 3 {
+			h.Add([]registry.Answer{huge})
+		}
+		h.Add(small)
+		h.Add(large)
+		if err := h.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.check(t, 10_203, 0)
+		for dest, messages := range p.messages {
+			for i, list := range messages {
+				var b bytes.Buffer
+				if err := gob.NewEncoder(&b).Encode(list); err != nil {
+					t.Fatal(err)
+				}
+				if len(list) > MaxAnswers || b.Len() > handOverBytes+1000 && len(list) > 1 || b.Len() > wire.MaxMessage-1000 {
+					t.Errorf("message %d to %s has %d answers and %d bytes", i, dest, len(list), b.Len())
+				}
+			}
+		}
+		if n := len(p.messages["even"]); n != 5 {
+			t.Errorf("%d messages for 5,000 small answers and 2 MB of large ones, want 5", n)
+		}
+	})
+}
+
+// TestHandOverWaits has answers wait for a message that takes a second: they are older by then, and some expire.
+func TestHandOverWaits(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		p.took = time.Second
+		h.Add(answers(0, 1, "1"))
+		synctest.Wait()
+		h.Add([]registry.Answer{{ID: worker.IntID(2), Age: time.Second, Left: time.Second}, {ID: worker.IntID(4), Age: time.Second, Left: time.Second + 1}})
+		if err := h.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := registry.Answer{ID: worker.IntID(4), Age: 2 * time.Second, Left: 1}
+		if m := p.messages["a"]; len(m) != 2 || len(m[1]) != 1 || m[1][0] != want {
+			t.Errorf("sent %+v, want %+v last", m, want)
+		}
+		h.check(t, 2, 0)
+	})
+}
+
+// TestHandOverReroutes changes the view while answers wait: they go where they belong then, or are lost.
+func TestHandOverReroutes(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		var moved atomic.Bool
+		p.target = func(id worker.ID) (string, bool) {
+			if !moved.Load() {
+				return "a", true
+			}
+			return "b", num(id) < 5
+		}
+		p.took = time.Second
+		h.Add(answers(0, 1, "1"))
+		synctest.Wait()
+		h.Add(answers(1, 6, "1"))
+		moved.Store(true)
+		time.Sleep(time.Second / 2)
+		h.Add(answers(7, 1, "1"))
+		if err := h.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := p.messages["a"], p.messages["b"]; len(a) != 1 || len(b) != 1 || len(b[0]) != 4 || b[0][0].Age != 2*time.Second {
+			t.Errorf("sent %+v", p.messages)
+		}
+		h.check(t, 5, 3)
+	})
+}
+
+// TestHandOverGivesUp has a destination that takes nothing: each message is given up after 2 s, and the other
+// destination is served at once.
+func TestHandOverGivesUp(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		p.took = time.Hour
+		h.Add(answers(0, 1, "1"))
+		synctest.Wait()
+		p.took = 0
+		h.Add(answers(1, 1, "1"))
+		synctest.Wait()
+		h.check(t, 1, 0)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("flush = %v while a message is being sent", err)
+		}
+		if err := h.Flush(t.Context()); err != nil || time.Since(start) != registry.AnswerTimeout {
+			t.Errorf("flush = %v after %v", err, time.Since(start))
+		}
+		p.err = errors.New("refused")
+		h.Add(answers(0, 10, "1"))
+		h.Flush(t.Context())
+		h.check(t, 1, 11)
+	})
+}
+
+// TestHandOverOverflows gives more than may wait.
+func TestHandOverOverflows(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		p.took = time.Second
+		h.Add(answers(0, handOverQueue, ""))
+		synctest.Wait() // two messages are on their way, and still count
+		h.Add(answers(0, 5, ""))
+		h.check(t, 0, 5)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		h.Add(answers(0, 2*MaxAnswers+7, ""))
+		h.check(t, 2*MaxAnswers, 12)
+		p.mu.Lock()
+		p.took = 0
+		p.mu.Unlock()
+		h.Flush(t.Context())
+		h.check(t, handOverQueue+2*MaxAnswers, 12)
+
+		p.took = time.Second
+		value := strings.Repeat("x", 1<<20) // one in memory
+		h.Add(answers(0, 70, value))
+		h.check(t, handOverQueue+2*MaxAnswers, 12+7)
+	})
+}
+
+// TestHandOverCloses closes while a message is being sent and more wait.
+func TestHandOverCloses(t *testing.T) {
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		if err := h.Flush(t.Context()); err != nil {
+			t.Errorf("flush = %v of nothing", err)
+		}
+		p.took = time.Hour
+		h.Add(answers(0, 2*MaxAnswers+2, "1"))
+		synctest.Wait()
+		h.Add(answers(0, 3, "1"))
+		start := time.Now()
+		h.Close()
+		h.Close()
+		if time.Since(start) != 0 {
+			t.Errorf("close took %v", time.Since(start))
+		}
+		h.Add(answers(0, 4, "1"))
+		h.check(t, 0, 2*MaxAnswers+2+3+4)
+		if err := h.Flush(t.Context()); err != nil {
+			t.Errorf("flush = %v after close", err)
+		}
+	})
+}
+
+// A switchboard is two registries and a queue from each. It says who of them owns an id.
+type switchboard struct {
+	regs  [2]*registry.Registry
+	hands [2]*Queue
+	turn  atomic.Int64 // id n is of registry (n + turn) mod 2
+	delay time.Duration
+}
+
+func newSwitchboard(kinds [2]worker.Kind, delay time.Duration) *switchboard {
+	b := &switchboard{delay: delay}
+	for i := range b.regs {
+		b.hands[i] = New(b)
+		b.regs[i] = registry.New(registry.Config{
+			Name: worker.DefaultKind, Kind: kinds[i], Node: strconv.Itoa(i), Host: side{hands: b.hands[i]}, Room: registry.NewAdmission(1 << 16), Values: new(registry.Values),
+			Logger: slog.New(slog.DiscardHandler),
+		})
+	}
+	return b
+}
+
+func (b *switchboard) Target(id worker.ID) (string, bool) {
+	return strconv.FormatInt(b.side(id), 10), true
+}
+
+func (b *switchboard) Send(_ context.Context, dest string, list []registry.Answer) error {
+	time.Sleep(b.delay)
+	i, err := strconv.Atoi(dest)
+	if err == nil {
+		b.regs[i].Adopt(list)
+	}
+	return err
+}
+
+// A side is the host of one registry.
+type side struct {
+	registry.Host
+	hands *Queue
+}
+
+func (s side) HandOver(list []registry.Answer) { s.hands.Add(list) }
+
+func (b *switchboard) side(id worker.ID) int64 { return (num(id) + b.turn.Load()) & 1 }
+
+// request asks the registry of id.
+func (b *switchboard) request(ctx context.Context, id worker.ID) (reply worker.Reply, err error) {
+	r := b.of(id)
+	if r.Lookup(id, r.At(time.Now()), false, &reply) {
+		return reply, nil
+	}
+	return r.Await(ctx, id, worker.Value{})
+}
+
+func (b *switchboard) of(id worker.ID) *registry.Registry { return b.regs[b.side(id)] }
+
+// move gives every id to the other registry.
+func (b *switchboard) move() {
+	b.turn.Add(1)
+	for _, r := range b.regs {
+		r.Retain(func(id worker.ID) bool { return b.of(id) == r })
+	}
+}
+
+func (b *switchboard) flush(t *testing.T) {
+	t.Helper()
+	for _, h := range b.hands {
+		if err := h.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// close checks that nobody waits when all is over.
+func (b *switchboard) close(t *testing.T) {
+	for i, r := range b.regs {
+		b.hands[i].Close()
+		r.Close(t.Context())
+		if st := r.Stats(); st.Waiting != 0 || st.Running != 0 || st.Queued != 0 || st.Workers != 0 {
+			t.Errorf("at the end: %+v", st)
+		}
+		if n := r.Stuck(); n != 0 {
+			t.Errorf("%d loads stuck at the end", n)
+		}
+	}
+}
+
+// TestSourceRunsOnce moves 100 ids of a slow source to and fro: it runs once for each, also for those that move
+// while they load.
+func TestSourceRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int64
+		slow := func(context.Context, worker.ID) (worker.Value, error) {
+			time.Sleep(time.Second)
+			return worker.IntValue(runs.Add(1)), nil
+		}
+		kind := worker.Kind{Source: slow, TTL: time.Minute}
+		b := newSwitchboard([2]worker.Kind{kind, kind}, time.Millisecond)
+		ask := func() {
+			var wg sync.WaitGroup
+			for i := range int64(100) {
+				wg.Go(func() {
+					if _, err := b.request(t.Context(), worker.IntID(i)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		time.AfterFunc(time.Second/2, b.move) // while they load
+		for range 10 {
+			ask()
+			b.flush(t)
+			b.move()
+			b.flush(t)
+		}
+		if n := runs.Load(); n != 100 {
+			t.Errorf("%d runs, want 100", n)
+		}
+		sent := uint64(0)
+		for _, h := range b.hands {
+			n, lost := h.Stats()
+			sent += n
+			if lost != 0 {
+				t.Errorf("%d lost", lost)
+			}
+		}
+		if sent != 1100 {
+			t.Errorf("%d sent, want 1100", sent)
+		}
+		b.close(t)
+	})
+}
+
+// TestHandOverStorm calls two registries while ids move between them all the time and workers expire: every call is
+// answered, the runs of one id in one registry do not overlap, and what a run produced is in one place at most.
+func TestHandOverStorm(t *testing.T) {
+	const ids, ttl = 50, 3 * time.Millisecond
+	var runs atomic.Int64
+	var kinds [2]worker.Kind
+	for i := range kinds {
+		var running [ids]atomic.Int32
+		kinds[i] = worker.Kind{TTL: ttl, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			if running[num(id)].Add(1) > 1 {
+				t.Error("two runs of one id overlap in one registry")
+			}
+			defer running[num(id)].Add(-1)
+			if rand.N(4) == 0 {
+				time.Sleep(rand.N(time.Millisecond))
+			}
+			return worker.BytesValue(fmt.Sprintf("%d/%d", num(id), runs.Add(1))), nil
+		}}
+	}
+	b := newSwitchboard(kinds, 50*time.Microsecond)
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 5_000 {
+				id := worker.IntID(rand.Int64N(ids))
+				ctx, cancel := context.WithCancel(t.Context())
+				if rand.N(10) == 0 {
+					cancel() // loads are abandoned, too
+				}
+				reply, err := b.request(ctx, id)
+				gaveUp := ctx.Err() != nil && errors.Is(err, context.Canceled)
+				cancel()
+				switch {
+				case err != nil && !gaveUp:
+					t.Errorf("a call is lost: %v", err)
+				case err == nil && !strings.HasPrefix(reply.Value.String(), id.String()+"/"):
+					t.Errorf("request(%v) = %q", id, reply.Value)
+				case reply.Cached && reply.Age >= ttl:
+					t.Errorf("a cached answer is %v old", reply.Age)
+				}
+			}
+		})
+	}
+	stop := make(chan struct{})
+	var mover sync.WaitGroup
+	moves := 0
+	mover.Go(func() {
+		for ; !clock.IsDone(stop); moves++ {
+			b.move()
+			time.Sleep(rand.N(time.Millisecond))
+		}
+	})
+	callers.Wait()
+	close(stop)
+	mover.Wait()
+	b.flush(t)
+	checkOnePlace(t, b)
+	sent, _ := b.hands[0].Stats()
+	t.Logf("%d runs, %d moves, %d answers handed over one way", runs.Load(), moves, sent)
+	if runs.Load() < 100 || moves < 10 || sent < 100 {
+		t.Error("not much of a storm")
+	}
+	b.close(t)
+}
+
+// checkOnePlace looks for one run's value in both registries.
+func checkOnePlace(t *testing.T, b *switchboard) {
+	seen := map[string]bool{}
+	for _, r := range b.regs {
+		for _, w := range r.Workers(math.MaxInt) {
+			var reply worker.Reply
+			if !r.Lookup(w.ID, r.At(time.Now()), false, &reply) {
+				continue // it loads
+			}
+			if seen[reply.Value.String()] {
+				t.Errorf("the value %s is in two places", reply.Value)
+			}
+			seen[reply.Value.String()] = true
+		}
+	}
+}

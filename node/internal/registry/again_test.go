@@ -1,0 +1,28 @@
+package registry
+
+import (
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// TestInlineAgain removes and adds a kind whose source runs inline: it does so afterwards, too.
+func TestInlineAgain(t *testing.T) {
+	t.Parallel()
+	before := testRegistry(worker.Kind{}, "1@h", 100)
+	r := testRegistry(worker.Kind{}, "1@h", 100)
+	r.before = before.over
+	if _, _, ran := r.RunInline(worker.IntID(7), "", "", time.Hour, 0); ran {
+		t.Error("a source runs while one of before may")
+	}
+	if err := before.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err, ran := r.RunInline(worker.IntID(7), "", "", time.Hour, 0); !ran || err != nil {
+		t.Errorf("ran inline: %v, %v", ran, err)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

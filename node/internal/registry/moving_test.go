@@ -1,0 +1,404 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// everything and nothing are views in which this node owns all ids, or none.
+func everything(worker.ID) bool { return true }
+func nothing(worker.ID) bool    { return false }
+
+// takes lets r hand its answers over to a list.
+func takes(r *Registry) (taken func() []Answer) {
+	var mu sync.Mutex
+	var list []Answer
+	hostOf(r).handOver = func(moves []Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, moves...)
+	}
+	return func() []Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		l := list
+		list = nil
+		return l
+	}
+}
+
+// TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
+func TestAdopt(t *testing.T) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
+		old := testRegistry(worker.Kind{Source: worker.RandomSource, TTL: 5 * time.Second}, "2@h", 100)
+		defer old.Close(t.Context())
+		taken := takes(old)
+		reply, err := old.request(t.Context(), worker.IntID(7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		old.Retain(everything)
+		if list := taken(); len(list) != 0 || old.live() != 1 {
+			t.Fatalf("handed over %+v, though the id stays; %d live", list, old.live())
+		}
+		old.Retain(nothing)
+		list := taken()
+		want := Answer{Kind: worker.DefaultKind, ID: worker.IntID(7), Data: reply.Value.String(), IsInt: true, Age: 2 * time.Second, Left: 3 * time.Second}
+		if len(list) != 1 || list[0] != want || old.live() != 0 {
+			t.Fatalf("handed over %+v, want %+v; %d live", list, want, old.live())
+		}
+		if n := r.Adopt(list); n != 1 {
+			t.Fatalf("%d adopted", n)
+		}
+		if _, answers, _ := r.Count(); answers != 0 {
+			t.Errorf("%d answers counted before the first call", answers)
+		}
+		time.Sleep(time.Second)
+		reply = expect(t, r, 7, want.Data, true)
+		if reply.Age != 3*time.Second || reply.TTL != 2*time.Second {
+			t.Errorf("age %v, TTL %v; want 3s and 2s", reply.Age, reply.TTL)
+		}
+		time.Sleep(2*time.Second + 2*coalesce)
+		if n := r.live(); n != 0 { // nobody asked for it
+			t.Errorf("%d workers live after the adopted one has expired", n)
+		}
+		r.Adopt([]Answer{want})
+		time.Sleep(3*time.Second - 1)
+		expect(t, r, 7, want.Data, true)
+		time.Sleep(time.Nanosecond)
+		expect(t, r, 7, "1", false)
+	})
+}
+
+// TestAdoptFromUse hands over a worker that is older than the TTL, which counts from the last use.
+func TestAdoptFromUse(t *testing.T) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *Registry) {
+		taken := takes(r)
+		expect(t, r, 7, "1", false)
+		for range 3 {
+			time.Sleep(4 * time.Second)
+			expect(t, r, 7, "1", true)
+		}
+		time.Sleep(time.Second)
+		r.Retain(nothing)
+		list := taken()
+		if len(list) != 1 || list[0].Age != 13*time.Second || list[0].Left != 4*time.Second {
+			t.Fatalf("handed over %+v", list)
+		}
+		r.Adopt(list)
+		if reply := expect(t, r, 7, "1", true); reply.Age != 13*time.Second || reply.TTL != 5*time.Second {
+			t.Errorf("age %v, TTL %v; want 13s and 5s", reply.Age, reply.TTL)
+		}
+	})
+}
+
+// TestRetainInSteps takes many workers out of one shard: calls may come in between.
+func TestRetainInSteps(t *testing.T) {
+	inBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry) {
+		s, handedOvers, most := r.shard(worker.IntID(0)), 0, 0
+		hostOf(r).handOver = func(moves []Answer) {
+			if !s.mu.TryLock() {
+				t.Error("answers are handed over with the shard's lock held")
+				return
+			}
+			s.mu.Unlock()
+			handedOvers, most = handedOvers+len(moves), max(most, len(moves))
+		}
+		want := 0
+		for i := int64(0); want < 10*atOnce; i++ {
+			id := worker.IntID(i)
+			if r.shard(id) == s {
+				want++
+				r.request(t.Context(), id)
+			}
+		}
+		r.Retain(nothing)
+		if handedOvers != want || most > 2*atOnce {
+			t.Errorf("%d of %d handed over, %d at a time, want about %d", handedOvers, want, most, atOnce)
+		}
+	})
+}
+
+// TestHandOverLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
+func TestHandOverLoading(t *testing.T) {
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		time.Sleep(time.Second)
+		if id == worker.IntID(3) {
+			return worker.Value{}, errors.New("no such tenant")
+		}
+		return worker.IntValue(1), nil
+	}
+	inBubble(t, worker.Kind{Source: source, TTL: 5 * time.Second, CacheErrors: time.Hour}, func(t *testing.T, r *Registry) {
+		taken := takes(r)
+		var wg sync.WaitGroup
+		load := func(ids ...int64) {
+			for _, id := range ids {
+				wg.Go(func() { r.request(t.Context(), worker.IntID(id)) })
+			}
+			synctest.Wait()
+		}
+		load(1, 2, 3, 4)
+		r.Retain(nothing)
+		r.Retain(func(id worker.ID) bool { return id == worker.IntID(2) })
+		r.Stop(worker.IntID(4))
+		wg.Wait()
+		list := taken()
+		if len(list) != 1 || list[0] != (Answer{worker.DefaultKind, worker.IntID(1), "1", true, "", time.Second, 4 * time.Second}) {
+			t.Errorf("handed over %+v, want the answer of 1 only: 2 came back, 3 failed, 4 was stopped", list)
+		}
+		if infos := r.Workers(10); len(infos) != 1 || infos[0].ID != worker.IntID(2) {
+			t.Errorf("workers %+v, want that of 2", infos)
+		}
+		load(3)
+		wg.Wait()
+		if n := r.live(); n != 2 {
+			t.Errorf("%d live, want a value and an error", n)
+		}
+		r.Retain(nothing)
+		if list := taken(); len(list) != 1 || list[0].ID != worker.IntID(2) || r.live() != 0 {
+			t.Errorf("handed over %+v, want the answer of 2, and not the cached error", list)
+		}
+	})
+}
+
+// TestStopOutlivesRetain stops a worker that loads: a change of the view does not revive it.
+func TestStopOutlivesRetain(t *testing.T) {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
+		time.Sleep(time.Second)
+		return worker.IntValue(1), nil
+	}
+	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *Registry) {
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, r, 1, "1", false) })
+		synctest.Wait()
+		r.Stop(worker.IntID(1))
+		r.Retain(everything)
+		wg.Wait()
+		if n := r.live(); n != 0 {
+			t.Errorf("%d live", n)
+		}
+	})
+}
+
+// TestHandOverAbandoned cancels a run whose source goes on, and moves its id: its answer moves nowhere, and that
+// of the next run does.
+func TestHandOverAbandoned(t *testing.T) {
+	var runs atomic.Int64
+	deaf := func(context.Context, worker.ID) (worker.Value, error) {
+		time.Sleep(time.Second)
+		return worker.IntValue(runs.Add(1)), nil
+	}
+	inBubble(t, worker.Kind{Source: deaf}, func(t *testing.T, r *Registry) {
+		taken := takes(r)
+		for _, id := range []int64{1, 7} {
+			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			r.request(short, worker.IntID(id))
+			cancel()
+		}
+		r.Retain(nothing)
+		expect(t, r, 7, "3", false) // waits for the run that was cancelled, then for its own
+		list := taken()
+		if len(list) != 1 || list[0].ID != worker.IntID(7) || list[0].Data != "3" {
+			t.Errorf("handed over %+v, want that of 7's second run", list)
+		}
+		if n := r.live(); n != 0 {
+			t.Errorf("%d live", n)
+		}
+	})
+}
+
+// TestExpiredStays asks to hand over what has expired but has not been swept, and adopts in its place.
+func TestExpiredStays(t *testing.T) {
+	inBubble(t, worker.Kind{Source: counter(), TTL: time.Second}, func(t *testing.T, r *Registry) {
+		taken := takes(r)
+		expect(t, r, 7, "1", false)
+		expect(t, r, 8, "2", false)
+		time.Sleep(time.Second)
+		if n := r.live(); n != 2 {
+			t.Fatalf("%d live: swept already", n)
+		}
+		if n := r.Adopt([]Answer{{ID: worker.IntID(7), Data: "new", Left: time.Second}}); n != 1 {
+			t.Error("an expired worker is in the way")
+		}
+		expect(t, r, 7, "new", true)
+		r.Retain(func(id worker.ID) bool { return id == worker.IntID(7) })
+		if list := taken(); len(list) != 0 || r.live() != 1 {
+			t.Errorf("handed over %+v; %d live, want 1", list, r.live())
+		}
+	})
+}
+
+// TestAdoptRefuses has answers arrive that have no place, or lie.
+func TestAdoptRefuses(t *testing.T) {
+	release := make(chan struct{})
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(2) {
+			<-release
+		}
+		return worker.IntValue(1), nil
+	}
+	r := testRegistry(worker.Kind{Source: source, TTL: time.Hour}, "1@h", 100)
+	expect(t, r, 1, "1", false)
+	var wg sync.WaitGroup
+	wg.Go(func() { expect(t, r, 2, "1", false) })
+	for r.live() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	for i, a := range []Answer{
+		{ID: worker.IntID(1), Data: "older than what lives", Left: time.Minute, Age: time.Minute},
+		{ID: worker.IntID(2), Data: "loading", Left: time.Minute},
+		{ID: worker.IntID(3), Data: "expired", Left: 0},
+		{ID: worker.IntID(3), Data: "expired", Left: math.MinInt64},
+		{ID: worker.IntID(3), Data: "too old", Left: time.Minute, Age: time.Hour},
+		{ID: worker.IntID(3), Data: "too old", Left: math.MaxInt64, Age: math.MaxInt64},
+		{ID: worker.IntID(3), Data: strings.Repeat("x", wire.MaxValue+1), Left: time.Minute},
+	} {
+		if r.Adopt([]Answer{a}) != 0 {
+			t.Errorf("%d, %.9s: adopted", i, a.Data)
+		}
+	}
+	if n := r.Adopt(make([]Answer, 1000)); n != 0 || r.Adopt(nil) != 0 {
+		t.Error("empty answers adopted")
+	}
+	for i, a := range []Answer{
+		{ID: worker.IntID(10), Left: math.MaxInt64},
+		{ID: worker.IntID(11), Left: math.MaxInt64, Age: math.MinInt64},
+		{ID: worker.IntID(12), Left: math.MaxInt64, Age: time.Hour - time.Minute},
+	} {
+		if r.Adopt([]Answer{a}) != 1 {
+			t.Errorf("%d: not adopted", i)
+		}
+		var reply worker.Reply
+		if ok := r.Lookup(a.ID, r.Now(), false, &reply); !ok || reply.TTL > time.Hour || reply.Age < 0 || reply.Age+reply.TTL > time.Hour {
+			t.Errorf("%d: %+v", i, reply)
+		}
+	}
+	r.Adopt([]Answer{{ID: worker.IntID(10), Data: "younger", Left: time.Minute}})
+	var reply worker.Reply
+	if ok := r.Lookup(worker.IntID(10), r.Now(), false, &reply); !ok || reply.Value.String() != "younger" {
+		t.Errorf("a younger answer: %+v", reply)
+	}
+	close(release)
+	wg.Wait()
+	expect(t, r, 1, "1", true)
+	expect(t, r, 2, "1", true)
+	r.Close(t.Context())
+	if r.Adopt([]Answer{{ID: worker.IntID(4), Left: time.Minute}}) != 0 {
+		t.Error("adopted after close")
+	}
+}
+
+// FuzzAdopt decodes what a peer sends, and adopts it.
+func FuzzAdopt(f *testing.F) {
+	text, _ := worker.ParseID("text")
+	for _, list := range [][]Answer{
+		nil,
+		{{ID: worker.IntID(7), Data: "1", IsInt: true, Age: time.Second, Left: time.Second}},
+		{{ID: text, Data: "x", Left: -1}, {Age: math.MinInt64, Left: math.MaxInt64}, {ID: text, Left: 1}},
+		{{ID: worker.IntID(1), Age: math.MaxInt64, Left: time.Hour}, {ID: text, Left: 2 * time.Hour}},
+	} {
+		var b bytes.Buffer
+		if err := gob.NewEncoder(&b).Encode(list); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes(), false)
+		f.Add(b.Bytes(), true)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, fromUse bool) {
+		var list []Answer
+		if gob.NewDecoder(bytes.NewReader(b)).Decode(&list) != nil {
+			return
+		}
+		r := testRegistry(worker.Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100)
+		taken := takes(r)
+		n := r.Adopt(list)
+		r.Retain(nothing)
+		moved := taken()
+		if len(moved) > n || n > len(list) {
+			t.Errorf("%d of %d adopted, and %d handed on", n, len(list), len(moved))
+		}
+		for _, a := range moved {
+			if id, err := worker.ParseID(a.ID.String()); err != nil || id != a.ID {
+				t.Errorf("id %q is %v, %v", a.ID, id, err)
+			}
+			if a.Left <= 0 || a.Left > time.Hour || a.Age < 0 || !fromUse && a.Age+a.Left > time.Hour {
+				t.Errorf("age %v, left %v", a.Age, a.Left)
+			}
+		}
+		r.Close(context.Background())
+	})
+}
+
+// TestLeaveRegistry has a node leave: its answers are elsewhere, and it goes on answering.
+func TestLeaveRegistry(t *testing.T) {
+	var runs atomic.Int64
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(2) {
+			time.Sleep(time.Second)
+		}
+		return worker.IntValue(runs.Add(1)), nil
+	}
+	inBubble(t, worker.Kind{Source: source}, func(t *testing.T, r *Registry) {
+		taken := takes(r)
+		expect(t, r, 1, "1", false)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, r, 2, "2", false) })
+		synctest.Wait()
+		r.Leave()
+		if list := taken(); len(list) != 1 || list[0].ID != worker.IntID(1) {
+			t.Errorf("handed over %+v, want the answer of 1", list)
+		}
+		expect(t, r, 1, "1", true)
+		wg.Wait()
+		expect(t, r, 3, "3", false)
+		if list := taken(); len(list) != 2 || list[0].ID != worker.IntID(2) || list[1].ID != worker.IntID(3) {
+			t.Errorf("handed over %+v, want what was loaded since", list)
+		}
+		r.Leave()
+		r.Retain(nothing)
+		if list := taken(); len(list) != 0 || r.live() != 0 {
+			t.Errorf("handed over again: %+v; %d live", list, r.live())
+		}
+		if r.Adopt([]Answer{{ID: worker.IntID(4), Left: time.Second}}) != 0 {
+			t.Error("a leaving node adopts")
+		}
+	})
+}
+
+// TestStuck counts the sources that go on although their time is up.
+func TestStuck(t *testing.T) {
+	deaf := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(1) {
+			time.Sleep(10 * time.Second)
+		}
+		return worker.IntValue(1), nil
+	}
+	inBubble(t, worker.Kind{Source: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *Registry) {
+		go r.request(t.Context(), worker.IntID(1))
+		expect(t, r, 2, "1", false)
+		synctest.Wait()
+		for _, want := range []int{0, 0, 0, 0, 1} { // at 0 to 4 s; at 3 s it is just in time
+			if n := r.Stuck(); n != want {
+				t.Errorf("%d stuck after %v, want %d", n, r.Now(), want)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5*time.Second + 1)
+		if n := r.Stuck(); n != 0 {
+			t.Errorf("%d stuck at the end", n)
+		}
+	})
+}

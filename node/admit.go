@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -44,20 +45,20 @@ func (m *members) admit(ctx context.Context, in *wire.Incoming) {
 }
 
 // identify reads who a newcomer says that it is.
-func (m *members) identify(h wire.Hello) (Name, string, *wire.Error) {
-	name, err := ParseName(h.Name)
+func (m *members) identify(h wire.Hello) (placement.Name, string, *wire.Error) {
+	name, err := placement.ParseName(h.Name)
 	if err != nil {
-		return Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
+		return placement.Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
 	}
-	addr, err := addrOf(name, h.Addr)
+	addr, err := placement.AddrOf(name, h.Addr)
 	if err != nil {
-		return Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "address %.100q: %v", h.Addr, err)
+		return placement.Name{}, "", wire.Errorf(wire.BadRequest, wire.NotRun, "address %.100q: %v", h.Addr, err)
 	}
 	return name, addr.HostPort(), nil
 }
 
 // refusal returns why a newcomer is not let in, or nil.
-func (m *members) refusal(ctx context.Context, name Name, addr string, h wire.Hello) *wire.Error {
+func (m *members) refusal(ctx context.Context, name placement.Name, addr string, h wire.Hello) *wire.Error {
 	self := m.hello()
 	if name == m.name {
 		return taken(wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation})
@@ -159,7 +160,7 @@ func (m *members) lives(ctx context.Context, w wire.Member, alive bool) bool {
 func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 	v := m.view.Load()
 	for _, w := range list {
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil || w.State != wire.Alive || !validMember(w.Name, w.Addr) {
 			continue
 		}

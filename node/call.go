@@ -34,7 +34,7 @@ func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value
 	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
 		return worker.Reply{}, err
 	}
-	p := n.members.view.Load().place(k.ID)
+	p := n.members.view.Load().acting(k.ID)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		reply, err := n.callAt(ctx, p, &request, k, message)
 		if err == nil {
@@ -53,7 +53,7 @@ func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value
 		if e.Code == wire.NotOwner && !p.self {
 			p = n.settle(ctx, k.ID, p, e.Members)
 		} else {
-			p = n.members.view.Load().place(k.ID)
+			p = n.members.view.Load().acting(k.ID)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -48,7 +49,7 @@ type rollMessage struct {
 func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	for {
 		v := n.members.view.Load()
-		if !v.place(k.ID).self {
+		if !v.acting(k.ID).self {
 			return n.elsewhere(k.ID)
 		}
 		if len(v.peers) == 1 && n.members.outranked.Load() {
@@ -143,7 +144,7 @@ func (n *Node) awaitJoin(ctx context.Context) bool {
 // elsewhere is the answer to a call for an id that is another node's.
 func (n *Node) elsewhere(id worker.ID) *wire.Error {
 	v := n.members.view.Load()
-	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: v.place(id).name.String() + " is", Members: v.gossip.Snapshot()}
+	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: v.acting(id).name.String() + " is", Members: v.gossip.Snapshot()}
 }
 
 func (n *Node) callRoll(v *view) {
@@ -154,11 +155,11 @@ func (n *Node) callRoll(v *view) {
 	var wg sync.WaitGroup
 	for i, p := range v.peers {
 		// A member that has failed may live, if all that is known is that its session broke.
-		if p.self || v.seats[i].failed && p.session.Load() == nil && p.refused.Load() {
+		if p.self || v.ring.Slot(i).Failed && p.session.Load() == nil && p.refused.Load() {
 			continue
 		}
 		wg.Go(func() {
-			asked[i] = n.insist(ctx, v, p, opRoll, v.epoch, boundedRoll(&answers[i])) == nil
+			asked[i] = n.insist(ctx, v, p, opRoll, v.ring.Epoch(), boundedRoll(&answers[i])) == nil
 		})
 	}
 	wg.Wait()
@@ -168,7 +169,7 @@ func (n *Node) callRoll(v *view) {
 		if !asked[i] {
 			continue
 		}
-		if answers[i].Epoch != v.epoch || answers[i].More {
+		if answers[i].Epoch != v.ring.Epoch() || answers[i].More {
 			roll.unsure = append(roll.unsure, p)
 			continue
 		}
@@ -219,16 +220,16 @@ func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, a
 // serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.
 func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (any, error) {
 	v := n.members.view.Load()
-	if name, err := ParseName(from.Name); err == nil && v.epoch != epoch {
+	if name, err := placement.ParseName(from.Name); err == nil && v.ring.Epoch() != epoch {
 		if p := v.peer(name); p != nil {
 			_ = n.members.exchange(ctx, v.gossip, p) // the epoch in the answer shows whether it has helped
 		}
 		v = n.members.view.Load()
 	}
-	answer := rollMessage{Epoch: v.epoch}
+	answer := rollMessage{Epoch: v.ring.Epoch()}
 	for _, r := range append(n.retiring(), n.registries()...) {
 		if r.Serial() {
-			held, more := r.NotKept(func(id worker.ID) bool { return v.place(id).self }, maxHeld-len(answer.Held))
+			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).self }, maxHeld-len(answer.Held))
 			for _, id := range held {
 				answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
 			}

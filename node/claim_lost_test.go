@@ -77,7 +77,7 @@ func TestFailedIsDialled(t *testing.T) {
 	m := nodes[0].members
 	p := m.sessions.peer(nodes[1].addr.Name)
 	now := m.view.Load()
-	v := newView(slices.Clone(now.peers), map[*peer]bool{p: true}, now.routing)
+	v := newView(slices.Clone(now.peers), map[*peer]bool{p: true}, m.routing)
 	v.gossip, v.roll = now.gossip, newRollCall()
 
 	lost := p.session.Load()

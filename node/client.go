@@ -14,6 +14,7 @@ import (
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -44,8 +45,8 @@ type ClientConfig struct {
 // holds calls up until its session ends, after 3 s, or until their deadlines; and an owner that answers pings but
 // no calls does so for as long as that lasts, because a client does not take nodes for stuck.
 type Client struct {
-	addr    Addr   // of the node, by its name
-	at      string // where it is dialled, host:port
+	addr    placement.Addr // of the node, by its name
+	at      string         // where it is dialled, host:port
 	creds   *wire.Credentials
 	log     *slog.Logger // bounded
 	flush   func()       // of log
@@ -73,7 +74,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if client.addr.Name, err = ParseName(first.Peer().Name); err != nil {
+	if client.addr.Name, err = placement.ParseName(first.Peer().Name); err != nil {
 		first.Close()
 		return nil, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", client.at, err)
 	}

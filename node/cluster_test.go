@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -238,7 +239,7 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
 func TestRoutingDisagrees(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: Rendezvous})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: placement.Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: placement.Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +321,7 @@ func TestCrashAndRestart(t *testing.T) {
 // awaitFailed waits until the cluster takes a member for failed, as these nodes see it.
 func awaitFailed(t testing.TB, name string, nodes ...*Node) {
 	t.Helper()
-	lost, _ := ParseName(name)
+	lost, _ := placement.ParseName(name)
 	for _, n := range nodes {
 		await(t, func() error {
 			if v := n.members.view.Load(); v.failed(v.peer(lost)) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -27,14 +28,14 @@ func TestManySettle(t *testing.T) {
 		}
 	}
 	v := a.members.view.Load()
-	odd := newView(append([]*peer(nil), v.peers...), map[*peer]bool{v.peers[1]: true}, Modulo)
+	odd := newView(append([]*peer(nil), v.peers...), map[*peer]bool{v.peers[1]: true}, placement.Modulo)
 	odd.gossip = v.gossip
 	a.members.view.Store(odd)
 	session := v.peers[2].session.Load()
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(3000) {
-		if id := worker.IntID(3*i + 1); !odd.place(id).self {
+		if id := worker.IntID(3*i + 1); !odd.acting(id).self {
 			wg.Go(func() {
 				if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Node != nodes[1].Self() {
 					bad.Add(1)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -35,12 +36,12 @@ const (
 )
 
 // newDirect begins with the view as home has it, or until that can be told with home alone.
-func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
+func newDirect(ctx context.Context, home placement.Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
 	d := &direct{ctx: ctx, home: session, aged: make(chan struct{}, 1)}
 	hello := clientHello()
 	d.sessions = newSessions(home, func() wire.Hello { return hello }, creds, refuser{}, log, d.age)
 	d.sessions.met = func(context.Context, *peer, *wire.Session) {}
-	d.view.Store(newView([]*peer{d.sessions.peer(home)}, nil, Modulo))
+	d.view.Store(newView([]*peer{d.sessions.peer(home)}, nil, placement.Modulo))
 	d.kinds.Store(&map[string]bool{})
 	d.fetch()
 	return d
@@ -50,7 +51,7 @@ func newDirect(ctx context.Context, home Name, session *atomic.Pointer[wire.Sess
 // has functions of its own.
 func (d *direct) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
 	began, timeout := time.Now(), clock.Left(ctx)
-	p, s := d.view.Load().place(id), d.home.Load()
+	p, s := d.view.Load().acting(id), d.home.Load()
 	if d.owners {
 		s = d.sessionTo(p)
 	}
@@ -165,7 +166,7 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 		v := d.view.Load()
 		for _, i := range rand.Perm(len(v.peers)) {
 			p := v.peers[i]
-			if v.seats[i].failed || p.lost.Load() || p.text == d.home.Load().Peer().Name {
+			if v.ring.Slot(i).Failed || p.lost.Load() || p.text == d.home.Load().Peer().Name {
 				continue
 			}
 			// A node that does not answer must leave time for the others.
@@ -240,7 +241,7 @@ func (d *direct) take(m viewMessage) (news bool) {
 	var peers []*peer
 	seated, failed := map[*peer]bool{}, map[*peer]bool{}
 	for _, w := range m.Members {
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			return false
 		}
@@ -248,12 +249,12 @@ func (d *direct) take(m viewMessage) (news bool) {
 		peers = append(peers, p)
 		seated[p], failed[p] = true, w.State != wire.Alive
 	}
-	routing, err := ParseRouting(m.Routing)
+	routing, err := placement.ParseRouting(m.Routing)
 	if err != nil || len(peers) == 0 {
 		return false
 	}
 	v := newView(slices.Clone(peers), failed, routing)
-	if v.epoch != m.Epoch {
+	if v.ring.Epoch() != m.Epoch {
 		return false
 	}
 	for i, w := range m.Members {
@@ -262,5 +263,5 @@ func (d *direct) take(m viewMessage) (news bool) {
 	d.kinds.Store(&m.Kinds)
 	old := d.view.Swap(v)
 	d.sessions.retain(seated)
-	return v.epoch != old.epoch
+	return v.ring.Epoch() != old.ring.Epoch()
 }

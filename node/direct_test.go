@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -82,7 +83,7 @@ func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
 }
 
 // startRouted starts a cluster with that routing, which has a serial kind, too.
-func startRouted(t *testing.T, size int, routing Routing) (nodes []*Node) {
+func startRouted(t *testing.T, size int, routing placement.Routing) (nodes []*Node) {
 	t.Helper()
 	host := testHost()
 	for i := range size {
@@ -105,7 +106,7 @@ func startRouted(t *testing.T, size int, routing Routing) (nodes []*Node) {
 
 // TestDirect asks owners, of all sorts of ids and for all that a client can ask them.
 func TestDirect(t *testing.T) {
-	for _, routing := range []Routing{Modulo, Rendezvous} {
+	for _, routing := range []placement.Routing{placement.Modulo, placement.Rendezvous} {
 		nodes := startRouted(t, 4, routing)
 		c := attachDirect(t, nodes[1].Self())
 		awaitDirect(t, c, nodes...)
@@ -169,7 +170,7 @@ func TestDirectRetires(t *testing.T) {
 // TestDirectParted has a member leave the cluster and stay up alone: the client does not go on asking it. No other ids move, so
 // nothing but a look at the view tells.
 func TestDirectParted(t *testing.T) {
-	nodes := startRouted(t, 3, Rendezvous)
+	nodes := startRouted(t, 3, placement.Rendezvous)
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
@@ -320,9 +321,9 @@ func TestNextTakesItsTime(t *testing.T) {
 	defer silent.Close()
 	d := newDirect(t.Context(), c.addr.Name, &c.session, c.creds, c.log) // nothing fetches its view
 	defer d.sessions.close()
-	other := d.sessions.peer(Name{Node: "2", Host: c.addr.Name.Host})
+	other := d.sessions.peer(placement.Name{Node: "2", Host: c.addr.Name.Host})
 	d.sessions.seat(other, silent.Addr().String(), 1, true)
-	d.view.Store(newView([]*peer{d.sessions.peer(c.addr.Name), other}, nil, Modulo))
+	d.view.Store(newView([]*peer{d.sessions.peer(c.addr.Name), other}, nil, placement.Modulo))
 
 	request := wireRequest("", worker.IntID(1))
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -195,15 +196,15 @@ func ExampleValueOf() {
 
 // What it would mean to add a fourth node to three.
 func ExamplePlanChange() {
-	var before []node.Name
+	var before []placement.Name
 	for _, s := range []string{"1@a", "2@b", "3@c", "4@d"} {
-		n, err := node.ParseName(s)
+		n, err := placement.ParseName(s)
 		if err != nil {
 			log.Fatal(err)
 		}
 		before = append(before, n)
 	}
-	for _, p := range node.PlanChange(before[:3], before, 12_000) {
+	for _, p := range placement.PlanChange(before[:3], before, 12_000) {
 		fmt.Println(p.Routing, "moves", 100*p.Moved/p.IDs, "%")
 	}
 	// Output:
@@ -212,9 +213,9 @@ func ExamplePlanChange() {
 }
 
 func ExampleParseRouting() {
-	r, err := node.ParseRouting("rendezvous")
-	fmt.Println(r == node.Rendezvous, err)
-	_, err = node.ParseRouting("random")
+	r, err := placement.ParseRouting("rendezvous")
+	fmt.Println(r == placement.Rendezvous, err)
+	_, err = placement.ParseRouting("random")
 	fmt.Println(err)
 	// Output:
 	// true <nil>

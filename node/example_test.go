@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -166,7 +167,7 @@ func ExampleBigID() {
 
 func ExampleParseAddr() {
 	for _, s := range []string{"2@127.0.0.1", "web@[::1]", "2@db.example.com:5000"} {
-		a, err := node.ParseAddr(s)
+		a, err := placement.ParseAddr(s)
 		fmt.Println(a.Name, a.HostPort(), err)
 	}
 	// Output:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -28,7 +29,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := wire.Hello{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, Routing: Modulo.String()}
+	back := wire.Hello{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, Routing: placement.Modulo.String()}
 	s, err := wire.Dial(t.Context(), a.Addr(), creds, back, refuser{})
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +219,7 @@ func TestHostileGossip(t *testing.T) {
 	}
 	var list []wire.Member
 	for i := range 3 * maxMembers {
-		list = append(list, wire.Member{Name: Name{"x" + worker.IntID(int64(i)).String(), "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
+		list = append(list, wire.Member{Name: placement.Name{Node: "x" + worker.IntID(int64(i)).String(), Host: "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
 	nodes[0].members.learn(nodes[0].members.swim(), list)
 	if n := len(nodes[0].members.swim().Snapshot()); n > 2*maxMembers {
@@ -300,7 +301,7 @@ func TestTwinsFarewell(t *testing.T) {
 			}
 		}()
 		giveSeat(n, wire.Hello{Name: w.Name, Addr: l.Addr().String(), Incarnation: seated})
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,7 +325,7 @@ func TestTwinIsApart(t *testing.T) {
 		m := n.members
 		w := wire.Member{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: seated}
 		giveSeat(n, wire.Hello{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation})
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -49,10 +50,10 @@ func TestFollowNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	name := Name{Node: "2", Host: n.addr.Host}
+	name := placement.Name{Node: "2", Host: n.addr.Host}
 	var learning sync.WaitGroup
 	learn := func(state wire.MemberState, members int) {
-		member := wire.Member{Name: name.String(), Addr: Addr{Name: name}.HostPort(), Incarnation: 1, State: state}
+		member := wire.Member{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: state}
 		learning.Go(func() { n.members.learn(n.members.view.Load().gossip, []wire.Member{member}) })
 		await(t, func() error {
 			if got := len(n.members.view.Load().peers); got != members {

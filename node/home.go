@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // attach dials a node, whichever is there if a has no name.
-func (c *Client) attach(ctx context.Context, a Addr) (*wire.Session, error) {
+func (c *Client) attach(ctx context.Context, a placement.Addr) (*wire.Session, error) {
 	at := a.HostPort()
 	if a.Name == c.addr.Name {
 		at = c.at
@@ -85,11 +86,11 @@ func (c *Client) move(old *wire.Session) {
 }
 
 // choices returns the nodes to attach to: the first one, and then the members in any order.
-func (c *Client) choices() []Addr {
-	list := []Addr{c.addr}
+func (c *Client) choices() []placement.Addr {
+	list := []placement.Addr{c.addr}
 	for _, p := range c.direct.view.Load().peers {
 		w := c.direct.sessions.seated(p)
-		if a, err := addrOf(p.name, w.Addr); err == nil && p.name != c.addr.Name {
+		if a, err := placement.AddrOf(p.name, w.Addr); err == nil && p.name != c.addr.Name {
 			list = append(list, a)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -31,10 +32,10 @@ func dialAs(t *testing.T, n *Node, hello wire.Hello) (*wire.Session, error) {
 
 // stranger is the hello of a node that is no member of n's cluster.
 func stranger(n *Node, number int) wire.Hello {
-	name := Name{Node: fmt.Sprintf("stranger%d", number), Host: n.addr.Host}
+	name := placement.Name{Node: fmt.Sprintf("stranger%d", number), Host: n.addr.Host}
 	return wire.Hello{
-		Name: name.String(), Addr: Addr{Name: name, Port: 20000 + number}.HostPort(),
-		Incarnation: 1, Role: wire.RoleMember, Routing: Modulo.String(),
+		Name: name.String(), Addr: placement.Addr{Name: name, Port: 20000 + number}.HostPort(),
+		Incarnation: 1, Role: wire.RoleMember, Routing: placement.Modulo.String(),
 	}
 }
 
@@ -132,7 +133,7 @@ func TestManyElementsAnswered(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return s.Do(t.Context(), opRoll, v.epoch, boundedRoll(new(rollMessage)))
+			return s.Do(t.Context(), opRoll, v.ring.Epoch(), boundedRoll(new(rollMessage)))
 		},
 		"workers": func() error {
 			list, err := n.Workers(t.Context())

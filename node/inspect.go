@@ -12,6 +12,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -60,7 +61,7 @@ type Explanation struct {
 
 // member returns the member of that name.
 func (n *Node) member(name string) (*peer, error) {
-	a, err := ParseAddr(name)
+	a, err := placement.ParseAddr(name)
 	if err != nil {
 		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
 	}
@@ -81,7 +82,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	var list []Member
 	for i, p := range v.peers {
 		w := n.members.sessions.seated(p)
-		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: p.state(v.seats[i].failed)})
+		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: p.state(v.ring.Slot(i).Failed)})
 	}
 	return list, nil
 }
@@ -135,8 +136,8 @@ func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.C
 
 func sortWorkers(list []worker.Info) {
 	slices.SortFunc(list, func(a, b worker.Info) int {
-		x, _ := ParseName(a.Node) // their own nodes said who they are
-		y, _ := ParseName(b.Node)
+		x, _ := placement.ParseName(a.Node) // their own nodes said who they are
+		y, _ := placement.ParseName(b.Node)
 		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind))
 	})
 }
@@ -248,11 +249,11 @@ func (n *Node) Why(ctx context.Context, id worker.ID) (Explanation, error) {
 func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	id := k.ID
 	v := n.members.view.Load()
-	owner := v.routing.owner(id, v.seats)
-	p, place := v.peers[owner], v.place(id)
+	owner := v.ring.Owner(id)
+	p, place := v.peers[owner], v.acting(id)
 	e := Explanation{
-		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.name.String(), Rule: v.routing.rule(id, len(v.seats)),
-		Index: owner, Members: len(v.seats), Epoch: v.epoch, State: p.state(v.seats[owner].failed),
+		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.name.String(), Rule: v.ring.Rule(id),
+		Index: owner, Members: v.ring.Len(), Epoch: v.ring.Epoch(), State: p.state(v.ring.Slot(owner).Failed),
 		Asked: n.name, Apart: v.apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
@@ -261,7 +262,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	if by := p.relays.by.Load(); by != nil {
 		e.Via = *by
 	}
-	if i, ok := standIn(id, v.seats, owner); ok {
+	if i, ok := v.ring.Fallback(id); ok {
 		e.StandIn = v.peers[i].name.String()
 	}
 	ctx, cancel := clock.WithDefault(ctx)
@@ -279,7 +280,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err
 		}
-		e.State = p.state(v.seats[owner].failed)
+		e.State = p.state(v.ring.Slot(owner).Failed)
 	}
 	return e, e.take(n.inspectHere(k))
 }

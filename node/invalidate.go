@@ -39,11 +39,11 @@ func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err erro
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	v := n.members.view.Load()
-	place := v.place(k.ID)
+	place := v.acting(k.ID)
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards had
 	for i, p := range v.peers {
-		if p != place && !p.self && v.seats[i].failed {
+		if p != place && !p.self && v.ring.Slot(i).Failed {
 			continue
 		}
 		wg.Go(func() {

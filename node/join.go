@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -20,7 +21,7 @@ import (
 func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 	if len(names) == 0 {
 		for i := range knownNames {
-			names = append(names, Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
+			names = append(names, placement.Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
@@ -53,7 +54,7 @@ func (n *Node) connect(ctx context.Context, name string) error {
 // with [ErrCookie], [ErrDisagreement] or [ErrNameTaken]. The error tells the last reason of each name. A reason is
 // logged when it is not the one of the last try.
 func (n *Node) Join(ctx context.Context, names ...string) error {
-	var addrs, unnamed []Addr
+	var addrs, unnamed []placement.Addr
 	for _, name := range names {
 		a, err := parseTarget(name)
 		if err != nil {
@@ -61,7 +62,7 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 		}
 		switch a.Name {
 		case n.addr.Name:
-		case Name{Host: a.Host}:
+		case placement.Name{Host: a.Host}:
 			unnamed = append(unnamed, a)
 		default:
 			addrs = append(addrs, a)
@@ -104,7 +105,7 @@ var errSelf = errors.New("this is the node itself")
 
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good. It returns
 // errSelf as it is.
-func (n *Node) join(ctx context.Context, a Addr) error {
+func (n *Node) join(ctx context.Context, a placement.Addr) error {
 	last, refusals := error(nil), 0
 	for retry := firstRetry; ctx.Err() == nil && n.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -117,21 +118,21 @@ func (n *Node) join(ctx context.Context, a Addr) error {
 		if !isRefusal(err) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {
-			return fmt.Errorf("cannot join %s: %w", a.target(), err)
+			return fmt.Errorf("cannot join %s: %w", targetText(a), err)
 		}
 		if ctx.Err() == nil && (last == nil || err.Error() != last.Error()) {
-			n.log.Warn("cannot join, will try again", "node", a.target(), "why", err.Error())
+			n.log.Warn("cannot join, will try again", "node", targetText(a), "why", err.Error())
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
 		clock.Sleep(ctx, retry/2+rand.N(retry))
 	}
-	return fmt.Errorf("cannot join %s: %w: %w", a.target(), cmp.Or(ctx.Err(), n.ctx.Err()), last)
+	return fmt.Errorf("cannot join %s: %w: %w", targetText(a), cmp.Or(ctx.Err(), n.ctx.Err()), last)
 }
 
 // joinOnce tries to join the cluster of the node at a, which has a name from when the node has said it.
-func (n *Node) joinOnce(ctx context.Context, a *Addr) error {
+func (n *Node) joinOnce(ctx context.Context, a *placement.Addr) error {
 	if a.Node == "" {
 		named, err := identify(ctx, *a, n.members.creds)
 		switch {
@@ -141,7 +142,7 @@ func (n *Node) joinOnce(ctx context.Context, a *Addr) error {
 			return errSelf
 		}
 		*a = named
-		n.known.add([]Addr{named}, true)
+		n.known.add([]placement.Addr{named}, true)
 	}
 	return n.members.connect(ctx, *a)
 }

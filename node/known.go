@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/file"
 )
@@ -50,7 +51,7 @@ type known struct {
 
 // A knownName is one to try again.
 type knownName struct {
-	addr     Addr
+	addr     placement.Addr
 	refusals int       // in a row
 	seen     time.Time // or when it was added
 	asked    bool      // a Join named it: it is never forgotten
@@ -58,12 +59,12 @@ type knownName struct {
 }
 
 // readKnown reads the file of the node at self in a folder.
-func readKnown(dir string, self Addr) (*known, error) {
+func readKnown(dir string, self placement.Addr) (*known, error) {
 	k := &known{names: map[string]*knownName{}, changed: make(chan struct{}, 1)}
 	if dir == "" {
 		return k, nil
 	}
-	k.path = filepath.Join(dir, self.text(), "members")
+	k.path = filepath.Join(dir, addrText(self), "members")
 	data, err := file.Read(k.path, maxKnownFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -71,9 +72,9 @@ func readKnown(dir string, self Addr) (*known, error) {
 	if err != nil {
 		return k, err
 	}
-	var list []Addr
+	var list []placement.Addr
 	for line := range strings.Lines(string(data)) {
-		a, err := ParseAddr(strings.TrimSuffix(line, "\n"))
+		a, err := placement.ParseAddr(strings.TrimSuffix(line, "\n"))
 		if err != nil {
 			return k, err
 		}
@@ -83,24 +84,24 @@ func readKnown(dir string, self Addr) (*known, error) {
 	return k, nil
 }
 
-// text returns NAME@HOST:PORT.
-func (a Addr) text() string {
+// addrText returns NAME@HOST:PORT.
+func addrText(a placement.Addr) string {
 	_, port, _ := net.SplitHostPort(a.HostPort())
 	return a.Name.String() + ":" + port
 }
 
 // add adds names, as many as there is room for.
-func (k *known) add(list []Addr, asked bool) {
+func (k *known) add(list []placement.Addr, asked bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, a := range list {
-		n := k.names[a.text()]
+		n := k.names[addrText(a)]
 		if n == nil {
 			if len(k.names) >= maxKnown {
 				continue
 			}
 			n = &knownName{addr: a}
-			k.names[a.text()] = n
+			k.names[addrText(a)] = n
 		}
 		n.seen, n.refusals, n.asked, n.member = time.Now(), 0, n.asked || asked, n.member || !asked
 	}
@@ -127,10 +128,10 @@ func (k *known) clear() {
 }
 
 // judge notes what became of a try.
-func (k *known) judge(a Addr, err error) {
+func (k *known) judge(a placement.Addr, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := k.names[a.text()]
+	n := k.names[addrText(a)]
 	if n == nil {
 		return
 	}
@@ -141,12 +142,12 @@ func (k *known) judge(a Addr, err error) {
 		n.refusals++
 	}
 	if !n.asked && (n.refusals >= maxRefusals || time.Since(n.seen) > unseenFor) {
-		delete(k.names, a.text())
+		delete(k.names, addrText(a))
 	}
 }
 
 // missing returns some of the names that have no seat in v, in random order.
-func (k *known) missing(v *view) (list []Addr) {
+func (k *known) missing(v *view) (list []placement.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, n := range k.names {
@@ -196,9 +197,9 @@ func isRefusal(err error) bool {
 // remember adds the members to the known names.
 func (n *Node) remember() {
 	v := n.members.view.Load()
-	var list []Addr
+	var list []placement.Addr
 	for _, p := range v.peers {
-		if a, err := addrOf(p.name, n.members.sessions.seated(p).Addr); err == nil && !p.self {
+		if a, err := placement.AddrOf(p.name, n.members.sessions.seated(p).Addr); err == nil && !p.self {
 			list = append(list, a)
 		}
 	}
@@ -255,7 +256,7 @@ func (n *Node) joinAgain() { n.tryKnown(n.known.judge) }
 
 // tryKnown tries to join the known names that have no seat. It calls judge, if that is
 // not nil, with the result of each.
-func (n *Node) tryKnown(judge func(Addr, error)) {
+func (n *Node) tryKnown(judge func(placement.Addr, error)) {
 	list := n.known.missing(n.members.view.Load())
 	if len(list) == 0 || n.members.parting() {
 		return
@@ -279,7 +280,7 @@ func (n *Node) tryKnown(judge func(Addr, error)) {
 }
 
 // rejoin joins the cluster of the node at a, unless that stays apart.
-func (m *members) rejoin(ctx context.Context, a Addr) error {
+func (m *members) rejoin(ctx context.Context, a placement.Addr) error {
 	p := m.sessions.peer(a.Name)
 	m.sessions.introduce(p, a.HostPort())
 	ws, err := m.sessions.dial(ctx, p) // not one of its own: the peer would call on that, too

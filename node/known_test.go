@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -47,7 +48,7 @@ func TestRestartFindsMembers(t *testing.T) {
 	awaitView(t, a, b)
 
 	// A disconnected node forgets them, and nodes that knew its name do not join it.
-	b.known.add([]Addr{a.addr}, true)
+	b.known.add([]placement.Addr{a.addr}, true)
 	if err := b.Disconnect(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +90,11 @@ func TestRestartSeeksOften(t *testing.T) {
 		t.Cleanup(func() { crash(n) })
 		return n
 	}
-	k, err := readKnown(dir, Addr{Name: Name{"1", host}})
+	k, err := readKnown(dir, placement.Addr{Name: placement.Name{Node: "1", Host: host}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.add([]Addr{{Name: Name{"2", host}}}, false)
+	k.add([]placement.Addr{{Name: placement.Name{Node: "2", Host: host}}}, false)
 	if err := k.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestKnownOfAnotherCluster(t *testing.T) {
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Kind{})
 	startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
-	a.known.add([]Addr{{Name: Name{"2", host}}, {Name: Name{"9", host}}}, false)
+	a.known.add([]placement.Addr{{Name: placement.Name{Node: "2", Host: host}}, {Name: placement.Name{Node: "9", Host: host}}}, false)
 	for range maxRefusals {
 		a.joinAgain()
 	}
@@ -181,11 +182,11 @@ func TestKnownOfAnotherCluster(t *testing.T) {
 // TestKnownFile reads files that no node has written, and writes where none can be.
 func TestKnownFile(t *testing.T) {
 	t.Parallel()
-	self, _ := ParseAddr("1@127.0.0.1")
+	self, _ := placement.ParseAddr("1@127.0.0.1")
 	many := strings.Repeat("2@127.0.0.1\n", maxKnownFile/10)
 	var names strings.Builder
 	for i := range 10 * maxKnown {
-		names.WriteString(Name{worker.IntID(int64(i)).String(), "h"}.String() + "\n")
+		names.WriteString(placement.Name{Node: worker.IntID(int64(i)).String(), Host: "h"}.String() + "\n")
 	}
 	for text, want := range map[string]int{"": 0, "2@127.0.0.1:4372\n3@[::1]:5\n": 2, "\x00\n": -1, "2@h\nnonsense": -1, many: -1, names.String(): maxKnown} {
 		dir := t.TempDir()

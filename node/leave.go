@@ -108,7 +108,7 @@ func (n *Node) agreesWith(ctx context.Context, p *peer) bool {
 			return true
 		}
 		var theirs rollMessage // of serveRoll, which settles a difference first
-		if n.insist(ctx, v, p, opRoll, v.epoch, &theirs) == nil && theirs.Epoch == v.epoch {
+		if n.insist(ctx, v, p, opRoll, v.ring.Epoch(), &theirs) == nil && theirs.Epoch == v.ring.Epoch() {
 			return true
 		}
 		if !clock.Sleep(ctx, wait) {

@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
 // members makes the view: gossip tells who has a seat and who of them has failed, and each change makes another
 // view of it. It also decides who is let in.
 type members struct {
-	name    Name
-	routing Routing
+	name    placement.Name
+	routing placement.Routing
 	creds   *wire.Credentials
 	log     *slog.Logger
 	changed func()                // called after the view or what can be reached of it has changed
@@ -77,11 +78,11 @@ func (m *members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
 }
 
 func validMember(name, addr string) bool {
-	n, err := ParseName(name)
+	n, err := placement.ParseName(name)
 	if err != nil || n.String() != name {
 		return false
 	}
-	a, err := addrOf(n, addr)
+	a, err := placement.AddrOf(n, addr)
 	return err == nil && a.HostPort() == addr
 }
 
@@ -90,7 +91,7 @@ func (m *members) hello() wire.Hello {
 	h := m.self
 	m.mu.Unlock()
 	if v := m.view.Load(); v != nil {
-		h.Epoch = v.epoch
+		h.Epoch = v.ring.Epoch()
 	}
 	return h
 }
@@ -114,7 +115,7 @@ func (m *members) refresh() {
 		return
 	}
 	for _, w := range g.Members() {
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			continue // it was checked when it came in
 		}
@@ -125,7 +126,7 @@ func (m *members) refresh() {
 	}
 	v, old := newView(peers, failed, m.routing), m.view.Load()
 	v.gossip, v.apart = g, apart
-	if old != nil && old.epoch == v.epoch {
+	if old != nil && old.ring.Epoch() == v.ring.Epoch() {
 		v.roll = old.roll
 	}
 	m.view.Store(v)
@@ -185,7 +186,7 @@ func (m *members) left(w wire.Member) {
 }
 
 // connect joins the cluster of the node at a.
-func (m *members) connect(ctx context.Context, a Addr) error {
+func (m *members) connect(ctx context.Context, a placement.Addr) error {
 	if a.Name == m.name {
 		return nil
 	}
@@ -226,7 +227,7 @@ func (m *members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 // meet settles with a member who is one if it has started anew: it may know nobody, and answers pings
 // as if it were the former start.
 func (m *members) meet(h wire.Hello) {
-	name, err := ParseName(h.Name)
+	name, err := placement.ParseName(h.Name)
 	v := m.view.Load()
 	if err != nil || v == nil {
 		return

@@ -1,7 +1,7 @@
 // Package node runs one node of a cluster in which every id has one place.
 //
 // The path of one request: [Node.Request] takes a snapshot of the view, in which
-// [Routing], a pure function, finds the place of the id: the member whose seat it belongs
+// [placement.Routing], a pure function, finds the place of the id: the member whose seat it belongs
 // to, or a stand-in while that has failed. If that is this node, its registry finds the
 // live worker of the id or starts one, and the worker answers, at once if it has its
 // value. If it is another node, the call crosses in a batch of the session to it
@@ -61,6 +61,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -85,7 +86,7 @@ type Config struct {
 	TLS        TLSFiles               // for mutual TLS in addition to the cookie
 	Default    worker.Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
 	Kinds      map[string]worker.Kind // of others, by name; see [Node.SetKinds]
-	Routing    Routing                // Modulo; the same on all nodes
+	Routing    placement.Routing      // Modulo; the same on all nodes
 	Timing     Timing                 // of failure detection; LAN
 	ReapAfter  time.Duration          // 10 min; a member that has failed for so long loses its seat
 	MaxWaiting int                    // calls that may wait for workers on this node; 65,536
@@ -122,7 +123,7 @@ func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
 
 // A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
 type Node struct {
-	addr      Addr
+	addr      placement.Addr
 	name      string // addr.Name as a string
 	version   string
 	log       *slog.Logger // bounded
@@ -170,7 +171,7 @@ type Node struct {
 
 // Start starts a node: it listens, and is a cluster of one until it connects or is connected to.
 func Start(c Config) (*Node, error) {
-	addr, err := ParseAddr(c.Name)
+	addr, err := placement.ParseAddr(c.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +283,7 @@ func (n *Node) firstKinds(c Config) error {
 	return n.setKinds(kinds)
 }
 
-func listenError(addr Addr, err error) error {
+func listenError(addr placement.Addr, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
 	}
@@ -331,7 +332,7 @@ func (n *Node) follow() {
 			return
 		}
 		n.retain(func(r *registry.Registry, id worker.ID) bool {
-			p := n.members.view.Load().place(id)
+			p := n.members.view.Load().acting(id)
 			return p.self || !r.Serial() && (p.lost.Load() || p.health.stuck(r.Name()))
 		})
 	}
@@ -355,7 +356,7 @@ func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 	if len(v.peers) == 0 {
 		return "", false
 	}
-	p := v.place(id)
+	p := v.acting(id)
 	return p.name.String(), p.self || !p.lost.Load() && !p.health.anyStuck()
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -14,7 +15,7 @@ import (
 // A pair holds the sessions of one of two nodes, and makes more between the two.
 type pair struct {
 	t           *testing.T
-	here, there Name
+	here, there placement.Name
 	sessions    *sessions
 	creds       *wire.Credentials
 	listener    *wire.Listener
@@ -28,7 +29,7 @@ func newPair(t *testing.T, here, there string) *pair {
 		t.Fatal(err)
 	}
 	host := testHost()
-	p := &pair{t: t, here: Name{here, host}, there: Name{there, host}, creds: creds, handler: refuser{}}
+	p := &pair{t: t, here: placement.Name{Node: here, Host: host}, there: placement.Name{Node: there, Host: host}, creds: creds, handler: refuser{}}
 	if p.listener, err = wire.Listen(host+":0", creds, wire.Events{}); err != nil {
 		t.Fatal(err)
 	}

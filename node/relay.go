@@ -117,7 +117,7 @@ func (n *Node) relaysTo(p *peer) []*peer {
 	}
 	var others []*peer
 	for i, other := range v.peers {
-		if other != p && !other.self && !v.seats[i].failed && !other.lost.Load() && !other.health.anyStuck() {
+		if other != p && !other.self && !v.ring.Slot(i).Failed && !other.lost.Load() && !other.health.anyStuck() {
 			others = append(others, other)
 		}
 	}

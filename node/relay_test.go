@@ -46,7 +46,7 @@ func setDial(t *testing.T, a, b *Node, d *dial) *peer {
 func idAt(t *testing.T, n *Node) worker.ID {
 	t.Helper()
 	for i := range int64(100) {
-		if n.members.view.Load().place(worker.IntID(i)).self {
+		if n.members.view.Load().acting(worker.IntID(i)).self {
 			return worker.IntID(i)
 		}
 	}

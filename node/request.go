@@ -57,7 +57,7 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 	if n.closing.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	p := n.members.view.Load().place(id)
+	p := n.members.view.Load().acting(id)
 	if p.self && !fresh {
 		if r := n.registryOf(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {
 			return nil
@@ -204,7 +204,7 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wi
 		case e.Code == wire.NotOwner:
 			next = n.settle(ctx, id, p, e.Members)
 		case e.Code == wire.Leaving:
-			next = n.members.view.Load().place(id)
+			next = n.members.view.Load().acting(id)
 		case e.Code == wire.Closed && e.Outcome == wire.NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
 		case e.Outcome == wire.NotRun || !n.exclusive(request):

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -24,7 +25,7 @@ func (s *sessions) retire(p *peer, ws *wire.Session) {
 
 // retired takes ws out of use, as its peer has done.
 func (s *sessions) retired(ws *wire.Session) {
-	name, err := ParseName(ws.Peer().Name)
+	name, err := placement.ParseName(ws.Peer().Name)
 	if err != nil {
 		return
 	}

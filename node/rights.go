@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -58,7 +59,7 @@ func (m *members) isMember(h wire.Hello) bool {
 
 // hasSeat reports whether the start of a node that h tells of has a seat.
 func (m *members) hasSeat(h wire.Hello) bool {
-	name, err := ParseName(h.Name)
+	name, err := placement.ParseName(h.Name)
 	if err != nil {
 		return false
 	}

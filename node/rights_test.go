@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -42,7 +43,7 @@ func TestRights(t *testing.T) {
 			if err := s.Do(t.Context(), opTell, tellMessage{List: rumour}, nil); err != nil {
 				t.Error(c.what, err)
 			}
-			if n.members.view.Load().peer(Name{"stranger4", n.addr.Host}) != nil {
+			if n.members.view.Load().peer(placement.Name{Node: "stranger4", Host: n.addr.Host}) != nil {
 				t.Errorf("%s: what it tells of others counts", c.what)
 			}
 		}

@@ -123,7 +123,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		return
 	}
 	v := n.members.view.Load()
-	place := v.place(id)
+	place := v.acting(id)
 	if place.self {
 		r, err := n.workersFor(c.Request.Kind, c.Request.IsCall)
 		if err != nil {
@@ -371,10 +371,10 @@ func (n *Node) serveVia(ctx context.Context, m viaMessage) (any, error) {
 
 func (n *Node) serveView() viewMessage {
 	v := n.members.view.Load()
-	m := viewMessage{Epoch: v.epoch, Routing: v.routing.String(), Kinds: map[string]bool{}}
+	m := viewMessage{Epoch: v.ring.Epoch(), Routing: v.ring.Routing().String(), Kinds: map[string]bool{}}
 	for i, p := range v.peers {
 		w := n.members.sessions.seated(p)
-		if v.seats[i].failed {
+		if v.ring.Slot(i).Failed {
 			w.State = wire.Failed
 		}
 		m.Members = append(m.Members, w)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -16,7 +17,7 @@ import (
 // has long been idle. While a peer cannot be reached it is dialled again and again, so that requests to it fail over
 // at once and return to it when it is back.
 type sessions struct {
-	name  Name // this node's
+	name  placement.Name // this node's
 	hello func() wire.Hello
 	creds *wire.Credentials
 	serve wire.Handler
@@ -32,13 +33,13 @@ type sessions struct {
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
-	peers map[Name]*peer // guarded by mu
-	ended bool           // no session comes in any more; guarded by mu
+	peers map[placement.Name]*peer // guarded by mu
+	ended bool                     // no session comes in any more; guarded by mu
 }
 
 // A peer is a member as this node reaches it.
 type peer struct {
-	name     Name
+	name     placement.Name
 	text     string // of the name
 	self     bool
 	session  atomic.Pointer[wire.Session] // nil if there is none
@@ -78,10 +79,10 @@ const (
 	lastRetry   = 2 * time.Second
 )
 
-func newSessions(name Name, hello func() wire.Hello, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *sessions {
+func newSessions(name placement.Name, hello func() wire.Hello, creds *wire.Credentials, serve wire.Handler, log *slog.Logger, moved func()) *sessions {
 	s := &sessions{
 		name: name, hello: hello, creds: creds, serve: serve, log: log, moved: moved,
-		peers: map[Name]*peer{}, failed: func(error) {},
+		peers: map[placement.Name]*peer{}, failed: func(error) {},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.closeIdle)
@@ -89,13 +90,13 @@ func newSessions(name Name, hello func() wire.Hello, creds *wire.Credentials, se
 }
 
 // peer returns the peer of that name.
-func (s *sessions) peer(name Name) *peer {
+func (s *sessions) peer(name placement.Name) *peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peerLocked(name)
 }
 
-func (s *sessions) peerLocked(name Name) *peer {
+func (s *sessions) peerLocked(name placement.Name) *peer {
 	p := s.peers[name]
 	if p == nil {
 		p = &peer{name: name, text: name.String(), self: name == s.name, again: make(chan struct{}, 1)}
@@ -274,7 +275,7 @@ func (s *sessions) run(p *peer, d *dial, addr string) {
 // same process already, the newer one is kept, as a peer that dials again has lost its session. If both
 // sides have dialled at the same moment, both keep the one that the smaller name dialled. The other ends
 // when its calls have.
-func (s *sessions) register(ws *wire.Session, name Name) (*wire.Session, error) {
+func (s *sessions) register(ws *wire.Session, name placement.Name) (*wire.Session, error) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -196,14 +197,14 @@ func TestSettle(t *testing.T) {
 	v := a.members.view.Load()
 	failed := map[*peer]bool{v.peers[1]: true}
 	for i := range int64(9) {
-		odd := newView(append([]*peer(nil), v.peers...), failed, Modulo) // a takes 2@ for failed, and nobody else does
+		odd := newView(append([]*peer(nil), v.peers...), failed, placement.Modulo) // a takes 2@ for failed, and nobody else does
 		odd.gossip = v.gossip
 		a.members.view.Store(odd)
 		reply, err := a.Request(t.Context(), worker.IntID(3*i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stand := a.members.view.Load().place(worker.IntID(3*i + 1)); !stand.self && (reply.Degraded || reply.Node != nodes[1].Self()) {
+		if stand := a.members.view.Load().acting(worker.IntID(3*i + 1)); !stand.self && (reply.Degraded || reply.Node != nodes[1].Self()) {
 			t.Errorf("request(%d) = %+v, want the answer of %s, as %s says", 3*i+1, reply, nodes[1].Self(), stand.name)
 		}
 	}

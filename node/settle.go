@@ -8,6 +8,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -19,14 +20,14 @@ import (
 func (n *Node) settle(ctx context.Context, id worker.ID, p *peer, members []wire.Member) (next *peer) {
 	v := n.members.view.Load()
 	if v.peer(p.name) != p {
-		return v.place(id) // this node has left p's cluster, or p this one's
+		return v.acting(id) // this node has left p's cluster, or p this one's
 	}
 	n.members.learn(v.gossip, members)
-	if next = n.members.view.Load().place(id); next != p {
+	if next = n.members.view.Load().acting(id); next != p {
 		return next
 	}
 	if !p.lost.Load() && n.members.exchange(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
-		if next = n.members.view.Load().place(id); next != p {
+		if next = n.members.view.Load().acting(id); next != p {
 			return next
 		}
 	}
@@ -39,21 +40,19 @@ func (n *Node) settle(ctx context.Context, id worker.ID, p *peer, members []wire
 // placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
 // such member.
 func (m *members) placeAmong(list []wire.Member, id worker.ID) *peer {
-	var seats []seat
+	var slots []placement.Slot
 	for _, w := range list[:min(len(list), 2*maxMembers)] {
-		name, err := ParseName(w.Name)
+		name, err := placement.ParseName(w.Name)
 		if err != nil || w.State == wire.Left || w.State == wire.Reaped {
 			continue
 		}
-		s := seatOf(name)
-		s.failed = w.State == wire.Failed
-		seats = append(seats, s)
+		slots = append(slots, placement.Slot{Name: name, Failed: w.State == wire.Failed})
 	}
-	if len(seats) == 0 {
+	if len(slots) == 0 {
 		return nil
 	}
-	slices.SortFunc(seats, func(a, b seat) int { return a.name.Compare(b.name) })
-	return m.view.Load().peer(seats[m.routing.place(id, seats)].name)
+	ring := placement.NewRing(m.routing, slots)
+	return m.view.Load().peer(ring.Slot(ring.Acting(id)).Name)
 }
 
 // A tellMessage is what two nodes exchange to settle who is a member. The list is left out if the digests show that
@@ -190,7 +189,7 @@ func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
 
 // exchangeWith is exchange for g itself, which has just reached w.
 func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
-	name, err := ParseName(w.Name)
+	name, err := placement.ParseName(w.Name)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (n *Node) stop(ctx context.Context, k worker.Key) (stopped bool, err error)
 func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	p := n.members.view.Load().place(k.ID)
+	p := n.members.view.Load().acting(k.ID)
 	if !p.self {
 		s, err := n.members.sessions.get(ctx, p)
 		if err == nil {

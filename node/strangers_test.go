@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -45,7 +46,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 		if former {
 			self.Incarnation--
 		}
-		hello := wire.Hello{Name: "1@" + host, Addr: host + ":4371", Incarnation: 1, Role: wire.RoleMember, Routing: Modulo.String()}
+		hello := wire.Hello{Name: "1@" + host, Addr: host + ":4371", Incarnation: 1, Role: wire.RoleMember, Routing: placement.Modulo.String()}
 		f := &fakeMember{asked: make(chan struct{}, 1), list: []wire.Member{
 			{Name: hello.Name, Addr: hello.Addr, Incarnation: 1},
 			{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -16,20 +17,20 @@ func CheckAddr(text string) error {
 }
 
 // parseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see identify.
-func parseTarget(text string) (Addr, error) {
+func parseTarget(text string) (placement.Addr, error) {
 	if strings.Contains(text, "@") {
-		return ParseAddr(text)
+		return placement.ParseAddr(text)
 	}
-	if a, err := ParseAddr("x@" + text); err == nil && a.Port != 0 {
+	if a, err := placement.ParseAddr("x@" + text); err == nil && a.Port != 0 {
 		a.Node = ""
 		return a, nil
 	}
-	_, err := ParseAddr(text)
-	return Addr{}, fmt.Errorf("%w, or HOST:PORT", err)
+	_, err := placement.ParseAddr(text)
+	return placement.Addr{}, fmt.Errorf("%w, or HOST:PORT", err)
 }
 
-// target returns the text that names a in messages.
-func (a Addr) target() string {
+// targetText returns the text that names a in messages.
+func targetText(a placement.Addr) string {
 	if a.Node == "" {
 		return a.HostPort()
 	}
@@ -37,21 +38,21 @@ func (a Addr) target() string {
 }
 
 // identify returns a with a name. If a has none, it dials a and takes the name and the port that the node there says.
-func identify(ctx context.Context, a Addr, creds *wire.Credentials) (Addr, error) {
+func identify(ctx context.Context, a placement.Addr, creds *wire.Credentials) (placement.Addr, error) {
 	if a.Node != "" {
 		return a, nil
 	}
 	s, err := wire.Dial(ctx, a.HostPort(), creds, clientHello(), refuser{})
 	if err != nil {
-		return Addr{}, err
+		return placement.Addr{}, err
 	}
 	defer s.Close()
-	name, err := ParseName(s.Peer().Name)
+	name, err := placement.ParseName(s.Peer().Name)
 	if err != nil {
-		return Addr{}, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", a.HostPort(), err)
+		return placement.Addr{}, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", a.HostPort(), err)
 	}
-	if said, err := addrOf(name, s.Peer().Addr); err == nil {
+	if said, err := placement.AddrOf(name, s.Peer().Addr); err == nil {
 		return said, nil
 	}
-	return Addr{Name: name, Port: a.Port}, nil
+	return placement.Addr{Name: name, Port: a.Port}, nil
 }

@@ -6,17 +6,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 func TestParseTarget(t *testing.T) {
-	for text, want := range map[string]Addr{
-		"1@h":            {Name: Name{"1", "h"}},
-		"1@h:5":          {Name: Name{"1", "h"}, Port: 5},
-		"h:5":            {Name: Name{"", "h"}, Port: 5},
-		"[::1]:5":        {Name: Name{"", "::1"}, Port: 5},
-		"127.0.0.1:4371": {Name: Name{"", "127.0.0.1"}, Port: 4371},
+	for text, want := range map[string]placement.Addr{
+		"1@h":            {Name: placement.Name{Node: "1", Host: "h"}},
+		"1@h:5":          {Name: placement.Name{Node: "1", Host: "h"}, Port: 5},
+		"h:5":            {Name: placement.Name{Node: "", Host: "h"}, Port: 5},
+		"[::1]:5":        {Name: placement.Name{Node: "", Host: "::1"}, Port: 5},
+		"127.0.0.1:4371": {Name: placement.Name{Node: "", Host: "127.0.0.1"}, Port: 4371},
 	} {
 		if got, err := parseTarget(text); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
@@ -38,8 +39,8 @@ func TestHostPort(t *testing.T) {
 	}
 	awaitView(t, a, b)
 	b.known.mu.Lock()
-	if n := b.known.names[a.addr.text()]; n == nil || !n.asked {
-		t.Errorf("%v are known, want %s as asked for", b.known.names, a.addr.text())
+	if n := b.known.names[addrText(a.addr)]; n == nil || !n.asked {
+		t.Errorf("%v are known, want %s as asked for", b.known.names, addrText(a.addr))
 	}
 	b.known.mu.Unlock()
 	if err := a.Join(t.Context(), a.Addr()); err != nil {

@@ -1,21 +1,19 @@
 package node
 
 import (
-	"hash/fnv"
 	"slices"
 	"sync"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
 // A view is one snapshot of the cluster: who has a seat, in the order that every node computes, and who has
 // failed. It never changes; a change of the members makes another view.
 type view struct {
-	peers   []*peer // sorted by name, this node included
-	seats   []seat  // of the peers, in the same order
-	routing Routing
-	epoch   uint64 // the same for the same seats and routing
+	peers []*peer         // sorted by name, this node included
+	ring  *placement.Ring // of the peers, in the same order
 
 	// apart is set while this node starts no server of a serial kind: see apart.go.
 	apart bool
@@ -29,21 +27,13 @@ type view struct {
 }
 
 // newView returns the view of these members. Failed are those that cannot be reached.
-func newView(peers []*peer, failed map[*peer]bool, r Routing) *view {
+func newView(peers []*peer, failed map[*peer]bool, r placement.Routing) *view {
 	slices.SortFunc(peers, func(a, b *peer) int { return a.name.Compare(b.name) })
-	v := &view{peers: peers, routing: r, roll: newRollCall()}
-	h := fnv.New64a()
-	h.Write([]byte{byte(r)})
-	for _, p := range peers {
-		s := seatOf(p.name)
-		h.Write([]byte(p.name.String()))
-		if s.failed = failed[p]; s.failed {
-			h.Write([]byte(" failed"))
-		}
-		h.Write([]byte{'\n'})
-		v.seats = append(v.seats, s)
+	slots := make([]placement.Slot, len(peers))
+	for i, p := range peers {
+		slots[i] = placement.Slot{Name: p.name, Failed: failed[p]}
 	}
-	v.epoch = h.Sum64()
+	v := &view{peers: peers, ring: placement.NewRing(r, slots), roll: newRollCall()}
 	v.rest = sync.OnceValue(func() *view {
 		return newView(slices.DeleteFunc(slices.Clone(peers), func(p *peer) bool { return p.self }), failed, r)
 	})
@@ -51,14 +41,14 @@ func newView(peers []*peer, failed map[*peer]bool, r Routing) *view {
 }
 
 // owner returns the member whose seat id belongs to.
-func (v *view) owner(id worker.ID) *peer { return v.peers[v.routing.owner(id, v.seats)] }
+func (v *view) owner(id worker.ID) *peer { return v.peers[v.ring.Owner(id)] }
 
-// place returns the member that answers for id: its owner, or a stand-in while that has failed.
-func (v *view) place(id worker.ID) *peer { return v.peers[v.routing.place(id, v.seats)] }
+// acting returns the member that answers for id: its owner, or a stand-in while that has failed.
+func (v *view) acting(id worker.ID) *peer { return v.peers[v.ring.Acting(id)] }
 
 // peer returns the member of that name, or nil.
-func (v *view) peer(name Name) *peer {
-	i, ok := slices.BinarySearchFunc(v.peers, name, func(p *peer, name Name) int { return p.name.Compare(name) })
+func (v *view) peer(name placement.Name) *peer {
+	i, ok := slices.BinarySearchFunc(v.peers, name, func(p *peer, name placement.Name) int { return p.name.Compare(name) })
 	if !ok {
 		return nil
 	}
@@ -68,5 +58,5 @@ func (v *view) peer(name Name) *peer {
 // failed reports whether p has a seat and has failed.
 func (v *view) failed(p *peer) bool {
 	i := slices.Index(v.peers, p)
-	return i >= 0 && v.seats[i].failed
+	return i >= 0 && v.ring.Slot(i).Failed
 }

@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -103,7 +104,7 @@ func (r *request) toNode(v starlark.Value) (string, error) {
 	if !ok {
 		return "", fmt.Errorf(`%s: %s is no name; a name is a string such as "2@127.0.0.1"`, r.name, article(v))
 	}
-	if _, err := node.ParseAddr(name); err != nil {
+	if _, err := placement.ParseAddr(name); err != nil {
 		return "", fmt.Errorf("%s: %w", r.name, err)
 	}
 	return name, nil

@@ -7,7 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 )
 
 // info shows what a value is.
@@ -90,7 +90,7 @@ func (sh *Shell) sayPlace(a *account, r *request, v starlark.Value) {
 				return
 			}
 		}
-		if _, err := node.ParseAddr(s); err == nil {
+		if _, err := placement.ParseAddr(s); err == nil {
 			a.say("node", "the name of a node, but of none that is known")
 		}
 		return

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -121,7 +122,7 @@ func greed(ctx context.Context, name string) error {
 
 // flood opens connections to a node and keeps them for as long as the node does.
 func flood(ctx context.Context, name, how string) error {
-	addr, err := node.ParseAddr(name)
+	addr, err := placement.ParseAddr(name)
 	if err != nil {
 		return err
 	}

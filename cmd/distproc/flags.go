@@ -18,6 +18,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire/file"
@@ -102,7 +103,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.Var(&m.ttl, "ttl", "how long a worker lives, and its answer with it; or forever")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
 	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; at SIGHUP it is read again, and applied when it has been the same for a second")
-	f.StringVar(&m.routing, "routing", node.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
+	f.StringVar(&m.routing, "routing", placement.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
 	f.Var(&m.reapAfter, "reap-after", "how long a member that has failed keeps its seat; or forever")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
@@ -180,7 +181,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.port < 0 || m.port > 65535 {
 		return c, "", usagef("--port %d: a port is a number from 1 to 65535", m.port)
 	}
-	if _, err := node.ParseAddr(m.name); err != nil {
+	if _, err := placement.ParseAddr(m.name); err != nil {
 		return c, "", usageError{err}
 	}
 	for _, name := range m.join {
@@ -191,7 +192,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if err := m.check(); err != nil {
 		return c, "", err
 	}
-	routing, err := node.ParseRouting(m.routing)
+	routing, err := placement.ParseRouting(m.routing)
 	if err != nil {
 		return c, "", usageError{err}
 	}
@@ -228,7 +229,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 
 // nameOf is a node's name without the port.
 func nameOf(name string) string {
-	a, _ := node.ParseAddr(name) // it has been checked
+	a, _ := placement.ParseAddr(name) // it has been checked
 	return a.Name.String()
 }
 
@@ -298,7 +299,7 @@ func (m *member) parseTiming() (node.Timing, error) {
 	if m.timing != "" {
 		return node.ParseTiming(m.timing)
 	}
-	addr, err := node.ParseAddr(m.name)
+	addr, err := placement.ParseAddr(m.name)
 	if ip := net.ParseIP(addr.Host); err == nil && (ip.IsLoopback() || addr.Host == "localhost") {
 		return node.ParseTiming("local")
 	}

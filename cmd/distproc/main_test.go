@@ -19,7 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 )
 
 // TestMain puts this binary into the PATH as distproc.
@@ -163,7 +163,7 @@ func startNode(t *testing.T, name string, args ...string) *process {
 
 func (p *process) awaitPort(name string) {
 	p.t.Helper()
-	addr, err := node.ParseAddr(name)
+	addr, err := placement.ParseAddr(name)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 )
 
 const maxPlanned = 10_000_000 // ids in a sample
@@ -37,7 +37,7 @@ func planCommand() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintf(w, "routing\tids moved, of %d\tshare\tlargest share of a node\n", ids)
-			for _, p := range node.PlanChange(before, after, ids) {
+			for _, p := range placement.PlanChange(before, after, ids) {
 				fmt.Fprintf(w, "%s\t%d\t%.1f %%\t%.1f %%\n", p.Routing, p.Moved, percent(p.Moved, ids), percent(p.Largest, ids))
 			}
 			return w.Flush()
@@ -53,10 +53,10 @@ func planCommand() *cobra.Command {
 
 func percent(part, whole int) float64 { return 100 * float64(part) / float64(whole) }
 
-func parseNames(names []string) ([]node.Name, error) {
-	var parsed []node.Name
+func parseNames(names []string) ([]placement.Name, error) {
+	var parsed []placement.Name
 	for _, s := range names {
-		a, err := node.ParseAddr(s)
+		a, err := placement.ParseAddr(s)
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -66,7 +66,7 @@ func parseNames(names []string) ([]node.Name, error) {
 }
 
 // planned returns the members after the change.
-func planned(before []node.Name, add, remove []string) ([]node.Name, error) {
+func planned(before []placement.Name, add, remove []string) ([]placement.Name, error) {
 	more, err := parseNames(add)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func planned(before []node.Name, add, remove []string) ([]node.Name, error) {
 			return nil, usagef("--remove %s: it is not among --nodes", n)
 		}
 	}
-	after := slices.DeleteFunc(slices.Concat(before, more), func(n node.Name) bool { return slices.Contains(gone, n) })
+	after := slices.DeleteFunc(slices.Concat(before, more), func(n placement.Name) bool { return slices.Contains(gone, n) })
 	if len(after) == 0 {
 		return nil, usagef("--remove leaves no node")
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/placement"
 )
 
 // documents are the README files of the repository, each beside the code that it is
@@ -219,7 +219,7 @@ func named(flag, line string) string {
 
 // nodeOf returns the address of the node that a command line starts, and of its gateway.
 func nodeOf(t *testing.T, line string) (addrs []string) {
-	a, err := node.ParseAddr(named("--name", line))
+	a, err := placement.ParseAddr(named("--name", line))
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}

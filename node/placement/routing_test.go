@@ -1,4 +1,4 @@
-package node
+package placement
 
 import (
 	"fmt"
@@ -33,23 +33,23 @@ func TestOwnersAgreeProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 1, 12, rapid.ID[Name]).Draw(t, "names")
 		r := Routing(rapid.IntRange(0, 1).Draw(t, "routing"))
-		view := func(names []Name) *view {
-			var peers []*peer
+		ring := func(names []Name) *Ring {
+			var slots []Slot
 			for _, n := range names {
-				peers = append(peers, &peer{name: n})
+				slots = append(slots, Slot{Name: n})
 			}
-			return newView(peers, nil, r)
+			return NewRing(r, slots)
 		}
-		a := view(names)
+		a := ring(names)
 		shuffled := slices.Clone(names)
 		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		b := view(shuffled)
-		if a.epoch != b.epoch {
-			t.Fatalf("epochs %d and %d of the same members", a.epoch, b.epoch)
+		b := ring(shuffled)
+		if a.Epoch() != b.Epoch() {
+			t.Fatalf("epochs %d and %d of the same members", a.Epoch(), b.Epoch())
 		}
 		for range 20 {
 			id := anyID.Draw(t, "id")
-			if x, y := a.owner(id).name, b.owner(id).name; x != y {
+			if x, y := a.Slot(a.Owner(id)).Name, b.Slot(b.Owner(id)).Name; x != y {
 				t.Fatalf("owner of %s: %s and %s", id, x, y)
 			}
 		}
@@ -61,12 +61,12 @@ func TestRendezvousMovesLittle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
 		newcomer := names[0]
-		before, after := seatsOf(names[1:]), seatsOf(names)
+		before, after := ringOf(Rendezvous, names[1:]), ringOf(Rendezvous, names)
 		for range 50 {
 			id := anyID.Draw(t, "id")
-			old, now := before[Rendezvous.owner(id, before)], after[Rendezvous.owner(id, after)]
-			if now != old && now.name != newcomer {
-				t.Fatalf("%s moved from %s to %s when %s joined", id, old.name, now.name, newcomer)
+			old, now := before.Slot(before.Owner(id)), after.Slot(after.Owner(id))
+			if now != old && now.Name != newcomer {
+				t.Fatalf("%s moved from %s to %s when %s joined", id, old.Name, now.Name, newcomer)
 			}
 		}
 	})
@@ -82,10 +82,10 @@ func TestLoadIsEven(t *testing.T) {
 			for i := range n {
 				names = append(names, Name{fmt.Sprint(i + 1), "127.0.0.1"})
 			}
-			seats := seatsOf(names)
+			ring := ringOf(r, names)
 			load := make([]int, n)
 			for i := range ids {
-				load[r.owner(worker.IntID(int64(i)), seats)]++
+				load[ring.Owner(worker.IntID(int64(i)))]++
 			}
 			even := float64(ids) / float64(n)
 			tolerance := even / 100
@@ -107,23 +107,24 @@ func TestCrashMovesOneSeat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
 		r := Routing(rapid.IntRange(0, 1).Draw(t, "routing"))
-		seats := seatsOf(names)
-		for i := range seats { // some have failed before
-			seats[i].failed = rapid.IntRange(0, 4).Draw(t, "failed") == 0
+		slots := ringOf(r, names).slots
+		for i := range slots { // some have failed before
+			slots[i].Failed = rapid.IntRange(0, 4).Draw(t, "failed") == 0
 		}
-		lost := rapid.IntRange(0, len(seats)-1).Draw(t, "lost")
-		seats[lost].failed = false
-		after := slices.Clone(seats)
-		after[lost].failed = true
-		alive := slices.IndexFunc(after, func(s seat) bool { return !s.failed }) >= 0
+		lost := rapid.IntRange(0, len(slots)-1).Draw(t, "lost")
+		slots[lost].Failed = false
+		before := NewRing(r, slots)
+		slots[lost].Failed = true
+		after := NewRing(r, slots)
+		alive := slices.IndexFunc(slots, func(s Slot) bool { return !s.Failed }) >= 0
 		for range 50 {
 			id := anyID.Draw(t, "id")
-			old, now := r.place(id, seats), r.place(id, after)
+			old, now := before.Acting(id), after.Acting(id)
 			switch {
 			case old != lost && now != old:
-				t.Fatalf("%s moved from %s to %s when %s failed", id, seats[old].name, seats[now].name, seats[lost].name)
-			case old == lost && alive && after[now].failed:
-				t.Fatalf("%s went to %s, which has failed", id, seats[now].name)
+				t.Fatalf("%s moved from %s to %s when %s failed", id, slots[old].Name, slots[now].Name, slots[lost].Name)
+			case old == lost && alive && after.Slot(now).Failed:
+				t.Fatalf("%s went to %s, which has failed", id, slots[now].Name)
 			}
 		}
 	})
@@ -138,12 +139,13 @@ func TestStandInsShare(t *testing.T) {
 			for i := range n {
 				names = append(names, Name{fmt.Sprint(i + 1), "127.0.0.1"})
 			}
-			seats := seatsOf(names)
-			seats[1].failed = true
+			slots := ringOf(r, names).slots
+			slots[1].Failed = true
+			ring := NewRing(r, slots)
 			load, moved := make([]int, n), 0
 			for i := range ids {
-				if id := worker.IntID(int64(i)); r.owner(id, seats) == 1 {
-					load[r.place(id, seats)]++
+				if id := worker.IntID(int64(i)); ring.Owner(id) == 1 {
+					load[ring.Acting(id)]++
 					moved++
 				}
 			}

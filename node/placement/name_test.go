@@ -1,4 +1,4 @@
-package node
+package placement
 
 import (
 	"math/rand/v2"
@@ -72,10 +72,10 @@ func TestNameOrder(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
-	members := seatsOf([]Name{{"3", "h"}, {"1", "h"}, {"2", "h"}})
+	members := ringOf(Modulo, []Name{{"3", "h"}, {"1", "h"}, {"2", "h"}})
 	for s, want := range map[string]string{"1": "2@h", "2": "3@h", "3": "1@h", "4": "2@h", "0": "1@h", "-1": "3@h", "-3": "1@h"} {
 		id, _ := worker.ParseID(s)
-		if got := members[Modulo.owner(id, members)].name.String(); got != want {
+		if got := members.Slot(members.Owner(id)).Name.String(); got != want {
 			t.Errorf("owner of %s = %s, want %s", s, got, want)
 		}
 	}
@@ -96,7 +96,7 @@ func FuzzParseAddr(f *testing.F) {
 		if again, err := ParseName(a.Name.String()); err != nil || again != a.Name {
 			t.Errorf("%q is %+v, which is written %s and read as %+v, %v", s, a, a.Name, again, err)
 		}
-		if again, err := addrOf(a.Name, a.HostPort()); err != nil || again.HostPort() != a.HostPort() {
+		if again, err := AddrOf(a.Name, a.HostPort()); err != nil || again.HostPort() != a.HostPort() {
 			t.Errorf("%q listens on %s, which is read as %+v, %v", s, a.HostPort(), again, err)
 		}
 	})

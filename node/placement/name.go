@@ -1,4 +1,4 @@
-package node
+package placement
 
 import (
 	"cmp"
@@ -142,8 +142,8 @@ func (a Addr) HostPort() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(port))
 }
 
-// addrOf reads where a peer says that name listens, host:port. The host is the name's.
-func addrOf(name Name, hostPort string) (Addr, error) {
+// AddrOf reads where a peer says that name listens, host:port. The host is the name's.
+func AddrOf(name Name, hostPort string) (Addr, error) {
 	_, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
 		return Addr{}, err

@@ -105,28 +105,11 @@ func (n *Node) retiring() []*registry.Registry {
 	return slices.Clone(n.retired)
 }
 
-func (n *Node) newRegistry(name string, kind worker.Kind, room *registry.Admission, before <-chan struct{}) *registry.Registry {
+func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Admission, before <-chan struct{}) *registry.Registry {
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: n.name, Host: n.host, Room: room, Values: &n.values, Before: before, Logger: n.log,
+		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values, Before: before, Logger: n.log,
 	})
 }
-
-// A host is a node as its registries and its queue of answers know it.
-type host struct{ n *Node }
-
-func (h host) HandOver(list []registry.Answer) { h.n.handover.Add(list) }
-
-func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
-
-func (h host) Send(ctx context.Context, dest string, list []registry.Answer) error {
-	return h.n.handOver(ctx, dest, list)
-}
-
-func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claim(ctx, k) }
-
-func (h host) Standstills() uint64 { return h.n.watch.stood() }
-
-func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
 
 // retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
 func (n *Node) retireKind(r *registry.Registry) {

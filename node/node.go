@@ -1,38 +1,46 @@
 // Package node runs one node of a cluster in which every id has one place.
 //
-// The path of one request: [Node.Request] takes a snapshot of the view, in which
-// [placement.Routing], a pure function, finds the place of the id: the member whose seat it belongs
-// to, or a stand-in while that has failed. If that is this node, its registry finds the
-// live worker of the id or starts one, and the worker answers, at once if it has its
-// value. If it is another node, the call crosses in a batch of the session to it
-// ([wire.Session.Call]) and meets that node's registry; that node never forwards, it
-// answers NotOwner with its view if it disagrees. If the place cannot be reached, another
-// member may pass the request on, once (relay.go); otherwise a worker of this node
-// answers instead and the reply says so.
+// The path of one request: [Node.Request] takes a snapshot of the view, whose
+// [placement.Ring] finds the member that acts for the id: its owner, or a fallback while
+// that has failed. If that is this node, its registry finds the live worker of the id or
+// starts one, and the worker answers, at once if it has its value. If it is another node,
+// the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
+// node's registry; that node never forwards, it answers NotOwner with its view if it
+// disagrees. If the acting member cannot be reached, another member may pass the request
+// on, once (relay.go); otherwise a worker of this node answers instead and the reply says
+// so.
 //
 // A call ([Family].Call) brings a message to the server of an id, of a kind that is
-// serial, and takes the same way, except that nobody but the place of the id answers it:
+// serial, and takes the same way, except that nobody but the acting member answers it:
 // call.go waits for that instead. Before a server starts, claim.go makes sure that no
 // other node still has one.
 //
-// The parts: request.go is that path, and settle.go what follows when two nodes differ
-// about the members. routing.go and view.go decide who owns. members.go makes the view of
-// what package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come
-// and go, apart.go is what a node may do that was disconnected, known.go has them find
-// each other again, and rights.go says what a node without a seat may ask. sessions.go,
+// The rooms, each of which knows those above it in this list only:
+//
+//   - node/internal/text and trace: texts for people and JSON, and the trace of a call
+//   - node/worker: ids, values, replies, what a kind of worker is, and outcomes of calls
+//   - node/placement: names of nodes, and which of them owns an id
+//   - node/internal/clock and chain: deadlines of calls, and calls that would wait for
+//     themselves
+//   - node/internal/registry: the workers of one kind on this node
+//   - node/internal/handoff: cached answers on their way to the new owners of their ids
+//   - node/gossip: who is alive
+//   - node: all that joins them, in the files below
+//
+// request.go is the path of a request, and settle.go what follows when two nodes differ
+// about the members. view.go has the ring of a view, and members.go makes views of what
+// package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come and
+// go, apart.go is what a node may do that was disconnected, known.go has them find each
+// other again, and rights.go says what a node without a seat may ask. sessions.go,
 // redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
-// peer. registry.go, index.go, worker.go, kind.go and expiry.go hold the workers of a
-// kind; load.go and run.go are how they get their values, for the waiters of caller.go
-// and of peers; serial.go, mailbox.go and hold.go have servers in their place, whose Go
-// side is server.go; kinds.go and family.go tell the kinds apart, typed.go gives them
-// types, moving.go and handover.go bring answers to where their ids go, and census.go
-// counts workers. audit.go logs who did what. invalidate.go has values forgotten.
-// serve.go answers peers, bounded.go keeps their answers short, and refusals.go logs
-// those that are turned away; inspect.go and stop.go answer people, stats.go and tally.go
-// machines, ready.go and trace.go those who watch. text.go writes ids and values as text.
-// chain.go finds calls that would wait for themselves, and home.go keeps a client
-// attached. client.go is the way in of a console, which is no member, and direct.go has
-// such a client ask the owners itself.
+// peer. kinds.go has the registry of each kind, and host.go is what registries and the
+// handoff queue know of the node; family.go tells the kinds apart for callers, and
+// typed.go gives them types. standstill.go notices that the process stood still. serve.go
+// answers peers, bounded.go keeps their answers short, and refusals.go logs those that
+// are turned away; inspect.go and stop.go answer people, stats.go and note.go machines,
+// ready.go those who watch, and audit.go logs who did what. invalidate.go has values
+// forgotten. home.go keeps a client attached, client.go is the way in of a console, which
+// is no member, and direct.go has such a client ask the owners itself.
 //
 // Around it: package source makes sources of configuration, package gateway answers HTTP,
 // package metrics publishes Stats, and package boundedlog keeps the log from holding up
@@ -130,8 +138,8 @@ type Node struct {
 	flushLog  func()
 	members   *members
 	started   time.Time
-	slept     atomic.Int64  // for how long the machine was suspended since, which counts
-	host      registry.Host // of the registries: this node
+	slept     atomic.Int64  // for how long the machine was suspended since; now counts it
+	host      registry.Host // of the registries: this node; tests put another one before it
 	admission *registry.Admission
 	registry  *registry.Registry                            // of the default kind, whether there is one or not
 	kinds     atomic.Pointer[map[string]*registry.Registry] // of all kinds, by name
@@ -345,45 +353,6 @@ func (n *Node) retain(keep func(*registry.Registry, worker.ID) bool) {
 	for _, r := range n.registries() {
 		r.Retain(func(id worker.ID) bool { return keep(r, id) })
 	}
-}
-
-// handoffTarget returns who is to have the answer of id when it leaves this node.
-func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
-	v := n.members.view.Load()
-	if n.leaving.Load() || n.members.parting() {
-		v = v.rest()
-	}
-	if len(v.peers) == 0 {
-		return "", false
-	}
-	p := v.acting(id)
-	return p.name.String(), p.self || !p.lost.Load() && !p.health.anyStuck()
-}
-
-// handOver gives answers to the node that owns their ids now.
-func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) error {
-	if list = n.withoutOutdated(list); len(list) == 0 {
-		return nil
-	}
-	if to == n.name { // the ids are back before their answers have gone
-		n.adopt(list)
-		return nil
-	}
-	p, err := n.member(to)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	s, err := n.members.sessions.get(ctx, p)
-	if err != nil {
-		return err
-	}
-	if dialing := time.Since(start); dialing > time.Millisecond {
-		for i := range list {
-			list[i].Age, list[i].Left = list[i].Age+dialing, list[i].Left-dialing
-		}
-	}
-	return s.Do(ctx, opHandOver, list, nil)
 }
 
 // adopt takes answers over into the workers of their kinds.

@@ -156,3 +156,13 @@ func TestStandstillAlone(t *testing.T) {
 		t.Errorf("the server ended: %v", <-why)
 	}
 }
+
+// TestSuspendedClocks has the machine be suspended: the clocks of the node and of its workers go on by that.
+func TestSuspendedClocks(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n.suspended(time.Hour)
+	if up, workers := n.now(), n.registry.Now(); up < time.Hour || workers < time.Hour {
+		t.Errorf("the node's clock is at %v, its workers' at %v; want more than 1h", up, workers)
+	}
+}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -47,47 +46,5 @@ func TestMessageWithIDs(t *testing.T) {
 		if _, err := worker.As[transfer](worker.MediaValue("application/json", `{"`+name+`":"nonsense"}`)); err == nil || !strings.Contains(err.Error(), "nonsense") {
 			t.Errorf("%s nonsense: %v", name, err)
 		}
-	}
-}
-
-// TestValueJSON has the forms that are documented.
-func TestValueJSON(t *testing.T) {
-	for want, v := range map[string]worker.Value{
-		`7`:                     worker.IntValue(7),
-		`"seven"`:               worker.BytesValue("seven"),
-		`"\u003cp\u003e"`:       worker.MediaValue("text/html", "<p>"),
-		`"base64:/w=="`:         worker.BytesValue("\xff"),
-		`{"a":1}`:               worker.MediaValue("application/problem+json", `{"a":1}`),
-		`"{"`:                   worker.MediaValue("application/json", `{`), // which it is not
-		`"base64:YmFzZTY0Og=="`: worker.BytesValue("base64:"),
-	} {
-		var b strings.Builder
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil || b.String() != want+"\n" {
-			t.Errorf("%s is written %s, %v; want %s", v, b.String(), err, want)
-		}
-	}
-	for _, bad := range []string{`"base64:?"`} {
-		if err := json.Unmarshal([]byte(bad), new(worker.Value)); err == nil {
-			t.Errorf("%s is a value", bad)
-		}
-		if err := json.Unmarshal([]byte(bad), new(worker.ID)); err == nil {
-			t.Errorf("%s is an id", bad)
-		}
-	}
-	for _, number := range []string{"7", "-12345678901234567890"} {
-		var id worker.ID
-		if err := json.Unmarshal([]byte(number), &id); err != nil || id.String() != number {
-			t.Errorf("the number %s is the id %s, %v", number, id, err)
-		}
-	}
-	for _, bad := range []string{"7.5", "true", "{}"} {
-		if err := json.Unmarshal([]byte(bad), new(worker.ID)); err == nil {
-			t.Errorf("%s is an id", bad)
-		}
-	}
-	if err := json.Unmarshal([]byte(`"`+strings.Repeat("x", worker.MaxIDLen+1)+`"`), new(worker.ID)); err == nil {
-		t.Error("an id of 257 bytes")
 	}
 }

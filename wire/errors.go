@@ -166,17 +166,3 @@ func clip(s string, limit int) string {
 		return ' '
 	}, s)
 }
-
-// MarshalText returns the name of the outcome.
-func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
-// UnmarshalText reads unknown, not run or ran.
-func (o *Outcome) UnmarshalText(text []byte) error {
-	for known := Unknown; known <= Ran; known++ {
-		if known.String() == string(text) {
-			*o = known
-			return nil
-		}
-	}
-	return fmt.Errorf("outcome %q: say unknown, not run or ran", clip(string(text), maxLogText))
-}

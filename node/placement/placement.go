@@ -1,3 +1,15 @@
+// Package placement decides which member of a cluster owns an id, and which one acts for it while the
+// owner has failed. Its functions are pure: there is no I/O, no clock and no state in it.
+//
+// A [Ring] holds the members in the order of [Name.Compare], and [Ring.Acting] is what a request asks
+// of it.
+//
+// Invariants:
+//
+//   - Nodes that know the same members, in the same states and with the same [Routing], find the same
+//     acting member for every id, and have rings of the same [Ring.Epoch].
+//   - The failure of a member moves the ids of its slot and no others.
+//   - A port is no part of who a node is: it changes the place of no id.
 package placement
 
 import (
@@ -16,8 +28,7 @@ type Slot struct {
 	hash uint64 // FNV-1a-64 of the name
 }
 
-// A Ring holds the members in the order that every node computes, and tells which of them acts for an id. It never
-// changes. All nodes that know the same members choose the same one.
+// A Ring holds the members in the order that every node computes. It never changes.
 type Ring struct {
 	routing Routing
 	slots   []Slot
@@ -111,8 +122,8 @@ func (r *Ring) Rule(id worker.ID) string {
 	}
 }
 
-// score is how much the slot wants the id, by rendezvous hashing. Integers of at most 64 bits, other integers, and
-// strings have hashes of three classes.
+// score returns the score of the slot for the id, by rendezvous hashing. Integers of at most 64 bits,
+// other integers, and strings are three classes, whose hashes are told apart.
 func (s *Slot) score(id worker.ID) uint64 {
 	class := uint64(0)
 	if _, small := id.Int64(); !small {

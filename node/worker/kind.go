@@ -35,23 +35,6 @@ type Kind struct {
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 
-// DefaultKind is the name of the kind that is meant if a call names none.
-const DefaultKind = "default"
-
-// DefaultTimeout is the time that a call has whose context has no deadline, and that a source has unless its kind says
-// otherwise.
-const DefaultTimeout = 5 * time.Second
-
-// A Key names a worker.
-type Key struct {
-	Kind string // "" is [DefaultKind]
-	ID   ID
-}
-
-// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it, so that sums of
-// times do not overflow.
-const Forever = 100 * 365 * 24 * time.Hour
-
 // Validate returns an error if it is not clear what answers the calls of the kind, or if a field has a value that makes no
 // sense.
 func (k Kind) Validate() error {

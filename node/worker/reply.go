@@ -13,17 +13,3 @@ type Reply struct {
 	Age      time.Duration // since the worker started
 	TTL      time.Duration // until the worker expires
 }
-
-// Info describes a live worker.
-type Info struct {
-	Kind  string
-	ID    ID
-	Node  string
-	Age   time.Duration // since the worker started
-	TTL   time.Duration // until it expires; 0 while it loads
-	Hits  uint64        // calls answered from its value, or by its server
-	Queue int           // calls that wait for it
-
-	// LeftOut is the number of live workers, about, that a list leaves out behind this one. See [node.Node.Workers].
-	LeftOut int
-}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Load returns the source that a function of Go is. What it returns becomes a value as [ValueOf] says; [node.Get] turns it back.
+// Load returns the source that a function of Go is. What it returns becomes a value as [ValueOf] says; node.Get turns it back.
 func Load[T any](load func(ctx context.Context, id ID) (T, error)) Source {
 	return func(ctx context.Context, id ID) (Value, error) {
 		v, err := load(ctx, id)
@@ -39,7 +39,7 @@ type typedServer[M, R any] struct {
 }
 
 // ErrMessage is what a [Server] wraps to refuse a message that makes no sense to it. The call fails with
-// [node.ErrBadRequest], and has not run.
+// node.ErrBadRequest, and has not run.
 var ErrMessage = errors.New("the message")
 
 func (s typedServer[M, R]) Call(ctx context.Context, message Value) (Value, error) {

@@ -1,4 +1,9 @@
 // Package chain finds calls that would wait for themselves.
+//
+// A server that calls its own id would wait for itself, and so would a source that requests the value
+// that it is to load. So the context of a run carries the chain of workers that wait for it, the first
+// one first, and [Check] refuses a call to one of them. The chain crosses to other nodes with each call.
+// It is bounded: what is longer loses its beginning, so that a very long cycle ends by its deadline.
 package chain
 
 import (
@@ -11,10 +16,6 @@ import (
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-// A server that calls its own id would wait for itself, and so would a source that asks for the value that it is to
-// load. So the context of a run carries the chain of workers that wait for it, the first one first, and a call for one of
-// them fails. The chain crosses to other nodes with each call.
 
 const (
 	maxChain      = 16      // workers; the last ones are kept

@@ -1,4 +1,5 @@
-// Package clock has the times of calls: what is left of them, and pauses that end with them.
+// Package clock has the deadlines of calls: the default one, the time that is left, and pauses that
+// end with the call.
 package clock
 
 import (

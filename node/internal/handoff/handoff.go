@@ -1,3 +1,15 @@
+// Package handoff sends the cached answers of ids that belong to another node now to that node,
+// so that a change of the members costs no load for each of them.
+//
+// [Queue.Add] sorts answers by their new owner. A goroutine for each owner sends them, a bounded
+// batch at a time, and looks again for the owner of each before it sends it.
+//
+// Invariants:
+//
+//   - An answer is in one place: the caller of Add keeps nothing of it, and it is sent at most once.
+//   - An answer gets older while it waits, and is dropped when its time is over.
+//   - The queue holds a bounded number of answers and of bytes. What exceeds these limits is lost,
+//     and costs its new owner a load.
 package handoff
 
 import (
@@ -12,14 +24,14 @@ import (
 
 // What exceeds these limits is lost, and costs its new owner a load.
 const (
-	MaxAnswers     = 4096      // answers in one message
-	handOverBytes  = 512 << 10 // in one message; an answer larger than this travels alone
-	handOverQueue  = 1 << 16   // answers that wait to be sent, or are being sent
-	handOverMemory = 64 << 20  // bytes of these
+	MaxAnswers    = 4096      // answers in one message
+	maxBytes      = 512 << 10 // in one message; an answer larger than this travels alone
+	maxQueue      = 1 << 16   // answers that wait to be sent, or are being sent
+	maxQueueBytes = 64 << 20  // bytes of these
 )
 
-// A Queue sends answers that leave this node to those that own their ids now, in messages of limited size,
-// one at a time to each node. It never blocks who gives it answers; what it cannot send it counts as lost.
+// A Queue sends answers to the nodes that own their ids now, in messages of limited size, one at a
+// time to each node. Add never blocks. What cannot be sent is counted as lost.
 type Queue struct {
 	host Host
 
@@ -49,7 +61,7 @@ func (v *volume) add(a *registry.Answer) { v.answers, v.bytes = v.answers+1, v.b
 
 func (v *volume) sub(o volume) { v.answers, v.bytes = v.answers-o.answers, v.bytes-o.bytes }
 
-// A Host is the node around a queue. No locks are held when its methods are called.
+// A Host is the node around a queue, which calls its methods without holding locks.
 type Host interface {
 	// Target returns the node that owns an id now, or false if no node can take its answer. It is asked again when
 	// the answer is sent, because the view may change while it waits.
@@ -59,7 +71,7 @@ type Host interface {
 	Send(ctx context.Context, dest string, list []registry.Answer) error
 }
 
-// New returns an empty queue, which is to be closed.
+// New returns an empty queue. The caller closes it.
 func New(host Host) *Queue {
 	h := &Queue{host: host, queues: map[string][]queued{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -85,7 +97,7 @@ func (h *Queue) queue(list []queued) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, q := range list {
-		full := h.held.answers >= handOverQueue || h.held.bytes+q.Size() > handOverMemory
+		full := h.held.answers >= maxQueue || h.held.bytes+q.Size() > maxQueueBytes
 		if !known[i] || full || h.closed {
 			h.lost++
 			continue
@@ -122,7 +134,7 @@ func (h *Queue) take(dest string) (batch []queued) {
 		return nil
 	}
 	n, bytes := 0, 0
-	for n < min(len(waiting), MaxAnswers) && (n == 0 || bytes+waiting[n].Size() <= handOverBytes) {
+	for n < min(len(waiting), MaxAnswers) && (n == 0 || bytes+waiting[n].Size() <= maxBytes) {
 		bytes += waiting[n].Size()
 		n++
 	}

@@ -111,7 +111,7 @@ func TestHandOverMessages(t *testing.T) {
 				if err := gob.NewEncoder(&b).Encode(list); err != nil {
 					t.Fatal(err)
 				}
-				if len(list) > MaxAnswers || b.Len() > handOverBytes+1000 && len(list) > 1 || b.Len() > wire.MaxMessage-1000 {
+				if len(list) > MaxAnswers || b.Len() > maxBytes+1000 && len(list) > 1 || b.Len() > wire.MaxMessage-1000 {
 					t.Errorf("message %d to %s has %d answers and %d bytes", i, dest, len(list), b.Len())
 				}
 			}
@@ -198,7 +198,7 @@ func TestHandOverGivesUp(t *testing.T) {
 func TestHandOverOverflows(t *testing.T) {
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		p.took = time.Second
-		h.Add(answers(0, handOverQueue, ""))
+		h.Add(answers(0, maxQueue, ""))
 		synctest.Wait() // two messages are on their way, and still count
 		h.Add(answers(0, 5, ""))
 		h.check(t, 0, 5)
@@ -210,12 +210,12 @@ func TestHandOverOverflows(t *testing.T) {
 		p.took = 0
 		p.mu.Unlock()
 		h.Flush(t.Context())
-		h.check(t, handOverQueue+2*MaxAnswers, 12)
+		h.check(t, maxQueue+2*MaxAnswers, 12)
 
 		p.took = time.Second
 		value := strings.Repeat("x", 1<<20) // one in memory
 		h.Add(answers(0, 70, value))
-		h.check(t, handOverQueue+2*MaxAnswers, 12+7)
+		h.check(t, maxQueue+2*MaxAnswers, 12+7)
 	})
 }
 
@@ -256,7 +256,7 @@ func newSwitchboard(kinds [2]worker.Kind, delay time.Duration) *switchboard {
 	for i := range b.regs {
 		b.hands[i] = New(b)
 		b.regs[i] = registry.New(registry.Config{
-			Name: worker.DefaultKind, Kind: kinds[i], Node: strconv.Itoa(i), Host: side{hands: b.hands[i]}, Room: registry.NewAdmission(1 << 16), Values: new(registry.Values),
+			Name: worker.DefaultKind, Kind: kinds[i], Node: strconv.Itoa(i), Host: side{hands: b.hands[i]}, Admission: registry.NewAdmission(1 << 16), Values: new(registry.Values),
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -455,4 +455,10 @@ func checkOnePlace(t *testing.T, b *switchboard) {
 			seen[reply.Value.String()] = true
 		}
 	}
+}
+
+// num returns the integer of an id that is one.
+func num(id worker.ID) int64 {
+	n, _ := id.Int64()
+	return n
 }

@@ -99,3 +99,9 @@ func outcomeOf(err error) worker.Outcome {
 	}
 	return worker.OutcomeUnknown
 }
+
+// num returns the integer of an id that is one.
+func num(id worker.ID) int64 {
+	n, _ := id.Int64()
+	return n
+}

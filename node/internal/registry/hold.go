@@ -9,10 +9,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A node that leaves ends its servers before it tells the others, so that no two nodes have one of the same id.
-
-// Quiesce halts the registry, and returns when all servers have ended. What goes on when ctx ends is told
-// so, and has another second.
+// Quiesce halts the registry and returns when all servers have ended. When ctx ends it cancels the messages that still
+// run, which have another second. A node that leaves calls it before the others are told, so that no two nodes have a
+// server of one id.
 func (r *Registry) Quiesce(ctx context.Context) {
 	if !r.serial {
 		return
@@ -83,7 +82,7 @@ func (r *Registry) isServing() bool {
 	return ok
 }
 
-// Resume has messages run again, those that hold has kept waiting first.
+// Resume has messages run again, those that Quiesce has kept waiting first.
 func (r *Registry) Resume() {
 	if !r.serial {
 		return
@@ -102,7 +101,8 @@ func (r *Registry) Resume() {
 	}
 }
 
-// Release answers what hold has kept waiting: it is for another node. Then messages run again, unless the registry is closed.
+// Release refuses what Quiesce has kept waiting, because it is for another node. Then messages run again, unless the
+// registry is closed.
 func (r *Registry) Release() {
 	if !r.serial {
 		return

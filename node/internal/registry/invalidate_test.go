@@ -55,7 +55,7 @@ func TestReadYourWrites(t *testing.T) {
 					t.Error("a value is not found, or is found twice")
 				}
 				expect(t, r, 7, "2", false)
-				if n := r.room.waiting.Load(); n != 0 {
+				if n := r.admission.waiting.Load(); n != 0 {
 					t.Errorf("%d calls wait", n)
 				}
 			})

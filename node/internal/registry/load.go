@@ -119,7 +119,7 @@ func (r *Registry) Withdraw(c *Waiter, why error) {
 		}
 	}
 	s.mu.Unlock()
-	r.room.leave(c)
+	r.admission.leave(c)
 	c.Done(worker.Reply{}, wire.Ended(why, before))
 }
 
@@ -143,8 +143,8 @@ func (r *Registry) startLocked(s *shard, id worker.ID, now time.Duration, waiter
 	return w
 }
 
-// RunInline starts the worker of id, if there is none, and runs its source at once, if that never blocks. Who runs it needs not
-// wait; others who come meanwhile do, on their goroutines.
+// RunInline starts the worker of id, if there is none, and runs its source on the caller's goroutine, if the kind says
+// that it never blocks. Ran is false if it did neither. Other callers that come meanwhile wait for the worker.
 func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
 	kind := r.kind.Load()
 	if !kind.Inline || r.serial || !r.first() {
@@ -205,7 +205,7 @@ func (r *Registry) finish(s *shard, w *entry, trace string, value worker.Value, 
 	}
 	s.mu.Unlock()
 	r.makeRoom()
-	r.room.waiting.Add(-int64(len(waiters)))
+	r.admission.waiting.Add(-int64(len(waiters)))
 	r.refuse(refused, why)
 	if failure != errAbandoned && failure != errHeldUp { // else nothing has run
 		r.tally.noteRun(now-w.started, failure)

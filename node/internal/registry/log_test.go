@@ -30,7 +30,7 @@ func TestPanicIsLogged(t *testing.T) {
 		}},
 		"server": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return panickingServer{}, nil }},
 	} {
-		r := New(Config{Name: name, Kind: kind, Node: "1@a", Host: &fakeHost{}, Room: &Admission{size: 10}, Values: new(Values), Logger: log})
+		r := New(Config{Name: name, Kind: kind, Node: "1@a", Host: &fakeHost{}, Admission: &Admission{size: 10}, Values: new(Values), Logger: log})
 		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); !errors.Is(err, wire.Panicked) {
 			t.Errorf("%s: %v", name, err)
 		}

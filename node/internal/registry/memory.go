@@ -62,9 +62,11 @@ func (v *Values) list() []*Registry {
 	return slices.Clone(v.kinds)
 }
 
-// DefaultMaxMemory is a quarter of what the process may have: of its cgroup's limit, or of the
-// machine's memory. It is 0 if neither can be found out.
-var DefaultMaxMemory = sync.OnceValue(func() int64 {
+// DefaultMaxMemory returns a quarter of the memory that the process may have: of its cgroup's limit,
+// or of the machine's memory. It is 0 if neither can be found out.
+func DefaultMaxMemory() int64 { return quarterOfMemory() }
+
+var quarterOfMemory = sync.OnceValue(func() int64 {
 	most, err := memlimit.FromCgroup()
 	if total, e := memlimit.FromSystem(); e == nil && (err != nil || total < most) {
 		most, err = total, nil
@@ -78,12 +80,17 @@ var DefaultMaxMemory = sync.OnceValue(func() int64 {
 // workerBytes is about what a worker takes beside its id and its value.
 const workerBytes = 200
 
+// textLen returns the length of the text that an id keeps. An integer of at most 64 bits keeps none.
+func textLen(id worker.ID) int {
+	if _, small := id.Int64(); small {
+		return 0
+	}
+	return len(id.String())
+}
+
 // size is what w takes once it has a value, or an error.
 func (w *entry) size() int64 {
-	size := workerBytes + w.value.Len()
-	if _, small := w.id.Int64(); !small {
-		size += len(w.id.String())
-	}
+	size := workerBytes + textLen(w.id) + w.value.Len()
 	if w.err != nil {
 		size += len(w.err.Text)
 	}

@@ -13,7 +13,7 @@ import (
 // AnswerTimeout is how long an answer may be on its way.
 const AnswerTimeout = 2 * time.Second
 
-// A Answer is an answer on its way to the node that owns its id now.
+// An Answer is an answer on its way to the node that owns its id now.
 type Answer struct {
 	Kind  string
 	ID    worker.ID
@@ -29,7 +29,7 @@ type AnswerShape struct{ IsInt bool }
 
 // Size is about what an answer takes in memory, and at most what it takes on the wire.
 func (a *Answer) Size() int {
-	return len(a.Kind) + len(a.ID.String()) + len(a.Data) + len(a.Type) + 64
+	return len(a.Kind) + textLen(a.ID) + len(a.Data) + len(a.Type) + 64
 }
 
 // Retain takes out the workers whose ids keep refuses, and hands their answers over. A worker that is
@@ -44,7 +44,7 @@ func (r *Registry) Retain(keep func(worker.ID) bool) {
 	}
 }
 
-// retainIn is retain for one shard. Calls to it wait for a step of its, not for all of it.
+// retainIn is Retain for one shard. Calls to it wait for a step of its, not for all of it.
 func (r *Registry) retainIn(s *shard, keep func(worker.ID) bool) {
 	var moves []Answer
 	send := func() {
@@ -79,11 +79,11 @@ func (r *Registry) retainIn(s *shard, keep func(worker.ID) bool) {
 	send()
 }
 
-// Leave hands over all answers, those of loads that end later included. Unlike with retain they stay here as
+// Leave hands over all answers, those of loads that end later included. Unlike with Retain they stay here as
 // well: until the others have heard that this node leaves they go on asking it.
 func (r *Registry) Leave() {
 	if r.serial {
-		return // see hold
+		return // see Quiesce
 	}
 	for i := range r.shards {
 		s := &r.shards[i]

@@ -1,3 +1,24 @@
+// Package registry holds the workers of one kind on one node: at most one for an id.
+//
+// A table of shards (index.go) finds the worker of an id: [Registry.Lookup] returns a value that is
+// there, [Registry.Enqueue] lets a call wait for one, and [Registry.Await] does so for a goroutine of
+// this node. Two machines use that table. The cache (load.go, run.go) runs a source once for all the
+// calls that wait, and keeps the value until it expires (expiry.go), is invalidated (invalidate.go) or
+// memory is short (memory.go). The actor (serial.go, mailbox.go) runs a server instead, which takes
+// messages one after the other; hold.go quiesces the servers of a node that leaves. gate.go bounds the
+// runs that go on at a time, and admission.go the calls that wait. moving.go gives away the answers of
+// ids that have another owner, and adopts those of other nodes. census.go lists the workers, and
+// tally.go counts.
+//
+// Invariants:
+//
+//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard, so no call is
+//     lost to a worker that is just ending.
+//   - A worker is removed only if it still is the worker of its id.
+//   - Runs of one id never overlap, here or by a successor of the kind: see Config.Before.
+//   - The value of a run that began before an invalidation is not kept, and no later call gets it.
+//   - No lock is held while a source, a server or a method of the [Host] runs.
+//   - Calls that wait, their messages and the values in memory are bounded.
 package registry
 
 import (
@@ -21,20 +42,20 @@ import (
 // waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
 // a worker that is just dying.
 type Registry struct {
-	name    string                      // of the kind
-	kind    atomic.Pointer[worker.Kind] // that new workers have
-	node    string
-	room    *Admission // for calls that wait
-	values  *Values    // of all kinds of the node
-	memory  memory     // of this kind's values
-	gate    gate       // for runs
-	log     *slog.Logger
-	crashes *boundedlog.Limit // of lines with stacks
-	base    time.Time         // of the registry's clock
-	slept   atomic.Int64      // for how long the machine was suspended since, which counts
-	serial  bool              // its workers have mailboxes instead of values
-	tally   tally
-	shards  [shardCount]shard
+	name      string                      // of the kind
+	kind      atomic.Pointer[worker.Kind] // that new workers have
+	node      string
+	admission *Admission // for calls that wait
+	values    *Values    // of all kinds of the node
+	memory    memory     // of this kind's values
+	gate      gate       // for runs
+	log       *slog.Logger
+	crashes   *boundedlog.Limit // of lines with stacks
+	base      time.Time         // of the registry's clock
+	slept     atomic.Int64      // for how long the machine was suspended since, which counts
+	serial    bool              // its workers have mailboxes instead of values
+	tally     tally
+	shards    [shardCount]shard
 
 	before <-chan struct{} // over of the last kind that had the name; nil if there was none
 	host   Host
@@ -46,30 +67,6 @@ type Registry struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	sweeper sweeper
-}
-
-// A Admission is how many calls may wait for workers on a node, and how many do.
-type Admission struct {
-	size    int64
-	waiting atomic.Int64
-	bytes   atomic.Int64 // of their messages
-}
-
-// NewAdmission returns room for so many calls.
-func NewAdmission(calls int) *Admission { return &Admission{size: int64(calls)} }
-
-func (r *Admission) enter(c *Waiter) {
-	r.waiting.Add(1)
-	if n := c.Message.Len(); n > 0 {
-		r.bytes.Add(int64(n))
-	}
-}
-
-func (r *Admission) leave(c *Waiter) {
-	r.waiting.Add(-1)
-	if n := c.Message.Len(); n > 0 {
-		r.bytes.Add(-int64(n))
-	}
 }
 
 const shardCount = 64
@@ -88,49 +85,6 @@ type shard struct {
 	expired uint64     // workers, since the start; guarded by mu
 	evicted uint64     // workers that went before their time to free memory; guarded by mu
 	_       [64]byte   // keeps shards apart in the cache
-}
-
-// A Host is the node around a registry. No locks are held when its methods are called.
-type Host interface {
-	// HandOver takes the answers of workers whose ids are another node's now. It does not block.
-	HandOver([]Answer)
-
-	// Claim returns when no other node has a server of the key, or why that cannot be.
-	Claim(context.Context, worker.Key) *wire.Error
-
-	// Standstills returns how often other nodes may have taken this one's place, because its process stood still.
-	Standstills() uint64
-
-	// NotOwner returns the error of a call for an id that is another node's.
-	NotOwner(worker.ID) *wire.Error
-}
-
-// A Config says what a registry is.
-type Config struct {
-	Name   string // of the kind
-	Kind   worker.Kind
-	Node   string // NAME@HOST
-	Host   Host
-	Room   *Admission      // of all kinds of the node, or some
-	Values *Values         // of all kinds of the node
-	Before <-chan struct{} // Over of the last kind that had the name; nil if there was none
-	Logger *slog.Logger    // it never blocks
-}
-
-// New returns a registry, which is to be closed.
-func New(c Config) *Registry {
-	r := &Registry{
-		name: c.Name, node: c.Node, host: c.Host, room: c.Room, values: c.Values, before: c.Before, log: c.Logger,
-		crashes: boundedlog.NewLimit(), base: time.Now(), serial: c.Kind.Serial != nil,
-	}
-	r.over = make(chan struct{})
-	r.SetKind(c.Kind)
-	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.sweeper.r = r
-	r.runners = newRunners()
-	r.callers.New = func() any { return newCaller() }
-	r.values.add(r)
-	return r
 }
 
 // SetKind changes the kind. Workers that live go on as they were started.
@@ -162,7 +116,7 @@ func (r *Registry) At(t time.Time) time.Duration {
 	return t.Sub(r.base) + time.Duration(r.slept.Load())
 }
 
-// when is the inverse of read.
+// when is the inverse of At.
 func (r *Registry) when(at time.Duration) time.Time {
 	return r.base.Add(at - time.Duration(r.slept.Load()))
 }
@@ -296,10 +250,10 @@ func (r *Registry) waitLocked(s *shard, w *entry, c *Waiter, now time.Duration) 
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	case w != nil && w.load.waiting() >= w.kind.Queue:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.load.waiting(), c.ID)
-	case r.room.waiting.Load() >= r.room.size:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
+	case r.admission.waiting.Load() >= r.admission.size:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.admission.size)
 	}
-	r.room.enter(c)
+	r.admission.enter(c)
 	if w == nil {
 		r.startLocked(s, c.ID, now, []*Waiter{c})
 	} else {

@@ -209,8 +209,8 @@ func TestCallersCancel(t *testing.T) {
 			t.Errorf("last caller: %v, %v", err, outcomeOf(err))
 		}
 		synctest.Wait()
-		if !canceled.Load() || r.live() != 1 || r.room.waiting.Load() != 0 {
-			t.Errorf("the load that nobody waits for: canceled %v, workers %d, waiting %d", canceled.Load(), r.live(), r.room.waiting.Load())
+		if !canceled.Load() || r.live() != 1 || r.admission.waiting.Load() != 0 {
+			t.Errorf("the load that nobody waits for: canceled %v, workers %d, waiting %d", canceled.Load(), r.live(), r.admission.waiting.Load())
 		}
 	})
 }
@@ -320,7 +320,7 @@ func TestOverload(t *testing.T) {
 		if overloaded.Load() != 5 || answered.Load() != 110 {
 			t.Errorf("%d overloaded, %d answered; want 5 and 110", overloaded.Load(), answered.Load())
 		}
-		if n := r.room.waiting.Load(); n != 0 {
+		if n := r.admission.waiting.Load(); n != 0 {
 			t.Errorf("%d waiting at the end", n)
 		}
 	})
@@ -482,7 +482,7 @@ func orRandom(k worker.Kind) worker.Kind {
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
 func testRegistry(kind worker.Kind, node string, waiting int64) *Registry {
 	return New(Config{
-		Name: worker.DefaultKind, Kind: orRandom(kind), Node: node, Host: &fakeHost{}, Room: &Admission{size: waiting}, Values: new(Values),
+		Name: worker.DefaultKind, Kind: orRandom(kind), Node: node, Host: &fakeHost{}, Admission: &Admission{size: waiting}, Values: new(Values),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

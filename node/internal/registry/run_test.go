@@ -162,14 +162,14 @@ func TestInline(t *testing.T) {
 		if id == worker.IntID(13) {
 			panic("13")
 		}
-		for id == worker.IntID(7) && r.room.waiting.Load() == 0 { // until another one waits for it
+		for id == worker.IntID(7) && r.admission.waiting.Load() == 0 { // until another one waits for it
 			time.Sleep(time.Millisecond)
 		}
 		if id == worker.IntID(8) && runs == 2 {
-			for r.room.waiting.Load() == 0 {
+			for r.admission.waiting.Load() == 0 {
 				time.Sleep(time.Millisecond)
 			}
-			for r.room.waiting.Load() > 0 { // until it has gone again
+			for r.admission.waiting.Load() > 0 { // until it has gone again
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -210,5 +210,16 @@ func TestInline(t *testing.T) {
 	}
 	if n := r.runners.idle.Load(); n != 0 {
 		t.Errorf("%d goroutines were started", n)
+	}
+}
+
+// TestOutcomes has those of package worker and of the wire be the same numbers and names.
+func TestOutcomes(t *testing.T) {
+	for o, on := range map[worker.Outcome]wire.Outcome{
+		worker.OutcomeUnknown: wire.Unknown, worker.OutcomeNotRun: wire.NotRun, worker.OutcomeRan: wire.Ran,
+	} {
+		if wire.Outcome(o) != on || o.String() != on.String() {
+			t.Errorf("%d (%s) is %d (%s) on the wire", o, o, on, on)
+		}
 	}
 }

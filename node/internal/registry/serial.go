@@ -35,12 +35,12 @@ func (r *Registry) postLocked(s *shard, c *Waiter, now time.Duration) *wire.Erro
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
 	case w != nil && w.mail.waiting >= w.kind.Queue:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.mail.waiting, c.ID)
-	case r.room.waiting.Load() >= r.room.size:
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.room.size)
-	case r.room.bytes.Load()+int64(c.Message.Len()) > MaxMessages:
+	case r.admission.waiting.Load() >= r.admission.size:
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.admission.size)
+	case r.admission.bytes.Load()+int64(c.Message.Len()) > MaxMessages:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages wait on this node", int64(MaxMessages))
 	}
-	r.room.enter(c)
+	r.admission.enter(c)
 	if w == nil {
 		w = &entry{id: c.ID, kind: r.kind.Load(), started: now, mail: &mailbox{}}
 		s.workers.put(w)
@@ -122,7 +122,7 @@ func (r *Registry) refuseLocked(s *shard, w *entry) (refused []*Waiter, why *wir
 // refuse answers waiters that have been taken out, with why.
 func (r *Registry) refuse(list []*Waiter, why *wire.Error) {
 	for _, c := range list {
-		r.room.leave(c)
+		r.admission.leave(c)
 		c.Done(worker.Reply{}, why)
 	}
 }
@@ -280,7 +280,7 @@ func (r *Registry) answered(s *shard, w *entry, c *Waiter, trace string, v worke
 	if !waits {
 		return
 	}
-	r.room.leave(c)
+	r.admission.leave(c)
 	if err != nil {
 		c.Done(worker.Reply{}, err)
 	} else {

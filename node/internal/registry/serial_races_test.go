@@ -32,7 +32,7 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := r.room.waiting.Load(); n != 0 {
+	if n := r.admission.waiting.Load(); n != 0 {
 		t.Errorf("%d wait", n)
 	}
 }
@@ -44,15 +44,15 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	w := &entry{id: worker.IntID(7), kind: r.kind.Load(), mail: &mailbox{busy: true}}
 	told := 0
 	c := &Waiter{ID: worker.IntID(7), Done: func(worker.Reply, error) { told++ }}
-	r.room.enter(c)
+	r.admission.enter(c)
 	w.mail.add(w, c)
 	s.mu.Lock()
 	refused, why := r.refuseLocked(s, w) // its deadline, 0, has passed
 	s.mu.Unlock()
 	r.Withdraw(c, context.DeadlineExceeded)
 	r.refuse(refused, why)
-	if told != 1 || r.room.waiting.Load() != 0 {
-		t.Errorf("told %d times, %d wait", told, r.room.waiting.Load())
+	if told != 1 || r.admission.waiting.Load() != 0 {
+		t.Errorf("told %d times, %d wait", told, r.admission.waiting.Load())
 	}
 }
 

@@ -189,7 +189,7 @@ func TestSerialOrder(t *testing.T) {
 			wg.Go(func() { tell(t, r, "7", message, want) })
 		}
 		wg.Wait()
-		if n := r.room.waiting.Load() + r.room.bytes.Load(); n != 0 {
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
 			t.Errorf("the room still holds %d", n)
 		}
 	})
@@ -249,7 +249,7 @@ func TestSerialGiveUp(t *testing.T) {
 		}
 		d.expect(t, "start 7")
 		tell(t, r, "7", "end", "sleep 4s.third.end.") // what has begun runs to its end
-		if n := r.room.waiting.Load() + r.room.bytes.Load(); n != 0 {
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
 			t.Errorf("the room still holds %d", n)
 		}
 	})
@@ -291,7 +291,7 @@ func TestSerialOverload(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		large := "ignore " + strings.Repeat("x", wire.MaxValue-len("ignore "))
 		for i := range int64(MaxMessages / wire.MaxValue) {
-			r.room.size = MaxMessages
+			r.admission.size = MaxMessages
 			if err := post(10+i/2, large); err != nil {
 				t.Fatalf("message %d: %v", i, err)
 			}
@@ -300,7 +300,7 @@ func TestSerialOverload(t *testing.T) {
 			t.Errorf("one more: %v", err)
 		}
 		time.Sleep(10 * time.Second)
-		if n := r.room.waiting.Load() + r.room.bytes.Load(); n != 0 {
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
 			t.Errorf("the room still holds %d", n)
 		}
 	})

@@ -1,3 +1,5 @@
+// Package text writes and reads short texts for people and for JSON: beginnings of long texts, and
+// the names of enumerations.
 package text
 
 import (
@@ -10,7 +12,7 @@ import (
 // Quote quotes the beginning of a text.
 func Quote(s string) string { return strconv.Quote(Clip(s)) }
 
-// Clip is the beginning of a text.
+// Clip returns the beginning of a text.
 func Clip(s string) string {
 	const limit = 60
 	if len(s) > limit {
@@ -19,7 +21,8 @@ func Clip(s string) string {
 	return s
 }
 
-// Parse sets v to the constant of that name. Names are in the order of the constants.
+// Parse sets v to the constant that has a name. Names are in the order of the constants, and what is
+// their type in the error of one that is not among them.
 func Parse[T ~uint8](v *T, what string, names []string, name []byte) error {
 	i := slices.Index(names, string(name))
 	if i < 0 {

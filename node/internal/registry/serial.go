@@ -92,6 +92,9 @@ func (r *Registry) serve(s *shard, w *entry) {
 			rests = true
 		}
 		s.mu.Unlock()
+		if len(refused) > 0 && why == nil {
+			why = r.host.NotOwner(w.id)
+		}
 		r.refuse(refused, why)
 		if do != nil {
 			do()
@@ -99,11 +102,11 @@ func (r *Registry) serve(s *shard, w *entry) {
 	}
 }
 
-// refuseLocked takes out the messages that shall not run, and why they do not.
+// refuseLocked takes out the messages that must not run and returns why not: nil if the id is another node's.
 func (r *Registry) refuseLocked(s *shard, w *entry) (refused []*Waiter, why *wire.Error) {
 	m := w.mail
 	if w.moved {
-		return m.takeAll(), r.host.NotOwner(w.id)
+		return m.takeAll(), nil
 	}
 	if r.ctx.Err() != nil { // the registry has waited for long enough
 		return m.takeAll(), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}

@@ -329,7 +329,14 @@ func TestSerialStop(t *testing.T) {
 // TestSerialMoves has an id go to another node while a message runs and another one waits.
 func TestSerialMoves(t *testing.T) {
 	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
-		hostOf(r).notOwner = func(worker.ID) *wire.Error { return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun} }
+		hostOf(r).notOwner = func(id worker.ID) *wire.Error {
+			if mu := &r.shard(id).mu; mu.TryLock() {
+				mu.Unlock()
+			} else {
+				t.Error("the host is called under a lock")
+			}
+			return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
+		}
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })

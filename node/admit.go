@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -34,10 +35,10 @@ func (m *members) admit(ctx context.Context, in *wire.Incoming) {
 		}
 		return
 	}
-	ws, err := in.Accept(m.hello(), m.sessions.serve)
+	ws, err := in.Accept(m.hello(), m.serve)
 	if err == nil {
-		m.sessions.introduce(m.sessions.peer(name), addr)
-		_, err = m.sessions.register(ws, name)
+		m.pool.Introduce(m.pool.Peer(name), addr)
+		_, err = m.pool.Register(ws, name)
 	}
 	if err != nil {
 		m.log.Debug("session dropped", "node", h.Name, "err", err)
@@ -78,12 +79,12 @@ func (m *members) refusal(ctx context.Context, name placement.Name, addr string,
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", maxMembers)
 	}
 	if p == nil {
-		if h.Role == wire.RoleMember && m.sessions.strangers() >= maxStrangers {
+		if h.Role == wire.RoleMember && m.pool.Strangers() >= maxStrangers {
 			return wire.Errorf(wire.Overloaded, wire.NotRun, "%d nodes that are no members are connected; try again", maxStrangers)
 		}
 		return nil
 	}
-	old := m.sessions.seated(p)
+	old := m.pool.Seated(p)
 	if old.Addr == addr {
 		if other := m.otherAnswers(ctx, p, h); other != 0 {
 			return taken(wire.Member{Name: old.Name, Addr: old.Addr, Incarnation: other})
@@ -99,8 +100,8 @@ func (m *members) refusal(ctx context.Context, name placement.Name, addr string,
 // otherAnswers returns the incarnation of another start of p than that of h that answers on a session to this node,
 // or 0. The address may lead to either, as that of a service does that was moved to another machine, and gossip may
 // tell of either.
-func (m *members) otherAnswers(ctx context.Context, p *peer, h wire.Hello) uint64 {
-	ws := p.session.Load()
+func (m *members) otherAnswers(ctx context.Context, p *peers.Peer, h wire.Hello) uint64 {
+	ws := p.Session()
 	if ws == nil || ws.Err() != nil || ws.Peer().Incarnation == h.Incarnation {
 		return 0
 	}
@@ -124,12 +125,12 @@ func (m *members) leaving() *wire.Error {
 
 // leaves reports whether a dial of p failed with err because p leaves its cluster. Another
 // process may have p's name and address, and leave.
-func (m *members) leaves(p *peer, err error) bool {
+func (m *members) leaves(p *peers.Peer, err error) bool {
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.Leaving || len(e.Members) != 1 {
 		return false
 	}
-	w, seat := e.Members[0], m.sessions.seated(p)
+	w, seat := e.Members[0], m.pool.Seated(p)
 	return w.Name == seat.Name && w.Incarnation == seat.Incarnation
 }
 
@@ -168,7 +169,7 @@ func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 		if p == nil || v.failed(p) {
 			continue
 		}
-		known := m.sessions.seated(p)
+		known := m.pool.Seated(p)
 		if known.Incarnation == w.Incarnation || known.Addr == w.Addr && known.Incarnation < w.Incarnation {
 			continue // of two at one address, it is the later one that is told
 		}
@@ -182,23 +183,23 @@ func (m *members) findTwins(g *gossip.Gossip, list []wire.Member) {
 }
 
 // tellTwin tells p of another node with its name. If p is this node itself it may have to give way.
-func (m *members) tellTwin(g *gossip.Gossip, p *peer, other wire.Member) {
-	if p.self {
+func (m *members) tellTwin(g *gossip.Gossip, p *peers.Peer, other wire.Member) {
+	if p.Self {
 		m.giveWay(other, false)
 		return
 	}
-	ctx, cancel := context.WithTimeout(m.sessions.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(m.pool.Context(), 10*time.Second)
 	defer cancel()
-	ws, err := m.sessions.get(ctx, p)
+	ws, err := m.pool.Get(ctx, p)
 	if err != nil {
 		return // the next one that hears of it tells it
 	}
 	_ = ws.Do(ctx, opTell, tellMessage{List: []wire.Member{other}}, nil) // as above
-	if m.sessions.seated(p).Incarnation < other.Incarnation {
+	if m.pool.Seated(p).Incarnation < other.Incarnation {
 		return
 	}
 	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
-	for m.view.Load().peer(p.name) == p && m.sessions.seated(p).Incarnation != other.Incarnation {
+	for m.view.Load().peer(p.Name) == p && m.pool.Seated(p).Incarnation != other.Incarnation {
 		if !clock.Sleep(ctx, 200*time.Millisecond) {
 			return
 		}
@@ -269,7 +270,7 @@ const maxAsked = 8
 // session to another process of that name then; this node cannot look for it at an address that is its own.
 //
 // It asks again for a while, as the node may not know that member yet.
-func (m *members) isRefused() bool { return soon(m.sessions.ctx, m.isRefusedNow) }
+func (m *members) isRefused() bool { return soon(m.pool.Context(), m.isRefusedNow) }
 
 // soon reports whether found returns true within about two seconds. It gives up when ctx ends.
 func soon(ctx context.Context, found func() bool) bool {
@@ -285,7 +286,7 @@ func soon(ctx context.Context, found func() bool) bool {
 }
 
 func (m *members) isRefusedNow() bool {
-	ctx, cancel := context.WithTimeout(m.sessions.ctx, 2*m.patience()) // the member waits for an answer, too
+	ctx, cancel := context.WithTimeout(m.pool.Context(), 2*m.patience()) // the member waits for an answer, too
 	defer cancel()
 	asked, refused := 0, make(chan bool, maxAsked)
 	for _, w := range m.swim().Members() {

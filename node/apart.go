@@ -46,13 +46,13 @@ func (m *members) tellReunited(g *gossip.Gossip) {
 	v, told := m.view.Load(), 0
 	var wg sync.WaitGroup
 	for _, p := range v.peers {
-		if p.self || v.failed(p) || told == maxMet {
+		if p.Self || v.failed(p) || told == maxMet {
 			continue
 		}
 		told++
 		wg.Go(func() {
-			if err := m.exchangeNow(m.sessions.ctx, g, p); err != nil {
-				m.log.Debug("cannot tell a member that this node is not apart", "node", p.text, "why", err)
+			if err := m.exchangeNow(m.pool.Context(), g, p); err != nil {
+				m.log.Debug("cannot tell a member that this node is not apart", "node", p.Text, "why", err)
 			}
 		})
 	}

@@ -357,7 +357,7 @@ func TestPartedSessions(t *testing.T) {
 	if !errors.Is(err, wire.Leaving) || !a.members.staysApart() || len(a.members.view.Load().peers) != 1 {
 		t.Errorf("%v; apart: %t", err, a.members.staysApart())
 	}
-	if _, err := a.members.sessions.register(late, b.addr.Name); !errors.Is(err, wire.Leaving) || late.Err() == nil {
+	if _, err := a.members.pool.Register(late, b.addr.Name); !errors.Is(err, wire.Leaving) || late.Err() == nil {
 		t.Errorf("a session from before it left: %v, %v", err, late.Err())
 	}
 }
@@ -365,7 +365,7 @@ func TestPartedSessions(t *testing.T) {
 // session returns the session to another node.
 func (n *Node) session(t *testing.T, to *Node) *wire.Session {
 	t.Helper()
-	s, err := n.members.sessions.dial(t.Context(), n.members.sessions.peer(to.addr.Name))
+	s, err := n.members.pool.Dial(t.Context(), n.members.pool.Peer(to.addr.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +393,7 @@ func TestDirectApart(t *testing.T) {
 		return c.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1))
 	}
 	await(t, func() error {
-		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.sessions.peer(nodes[1].addr.Name).session.Load() == nil {
+		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.pool.Peer(nodes[1].addr.Name).Session() == nil {
 			return fmt.Errorf("%+v, %w", reply, err)
 		}
 		return nil
@@ -430,11 +430,11 @@ func TestFormerPeers(t *testing.T) {
 	if err := a.part(true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.members.sessions.dial(t.Context(), p); !errors.Is(err, ErrLeaving) {
+	if _, err := a.members.pool.Dial(t.Context(), p); !errors.Is(err, ErrLeaving) {
 		t.Errorf("dial of a peer of the cluster that it has left: %v, want %v", err, ErrLeaving)
 	}
 	await(t, func() error {
-		if p.session.Load() != nil {
+		if p.Session() != nil {
 			return errors.New("the session to a former peer is still there")
 		}
 		return nil

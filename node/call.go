@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -45,12 +46,12 @@ func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value
 			return worker.Reply{}, err
 		}
 		if wait > firstWait && !clock.Sleep(ctx, wait) || ctx.Err() != nil {
-			if lostOnTheWay(e) || e.Code == wire.Apart {
+			if e.Lost() || e.Code == wire.Apart {
 				return worker.Reply{}, err // tells more than that time is up
 			}
 			return worker.Reply{}, wire.Ended(ctx.Err(), wire.NotRun)
 		}
-		if e.Code == wire.NotOwner && !p.self {
+		if e.Code == wire.NotOwner && !p.Self {
 			p = n.settle(ctx, k.ID, p, e.Members)
 		} else {
 			p = n.members.view.Load().acting(k.ID)
@@ -64,10 +65,10 @@ const (
 )
 
 // callAt sends a message to the server at p, by way of another member if p cannot be reached.
-func (n *Node) callAt(ctx context.Context, p *peer, request *wire.Request, k worker.Key, message worker.Value) (worker.Reply, error) {
-	if !p.self {
+func (n *Node) callAt(ctx context.Context, p *peers.Peer, request *wire.Request, k worker.Key, message worker.Value) (worker.Reply, error) {
+	if !p.Self {
 		reply, err := n.ask(ctx, p, request)
-		if e, ok := errors.AsType[*wire.Error](err); ok && lostOnTheWay(e) && n.again(e) {
+		if e, ok := errors.AsType[*wire.Error](err); ok && e.Lost() && n.again(e) {
 			if asked, failed := n.relay(ctx, p, request, &reply); asked {
 				return reply, failed
 			}
@@ -89,5 +90,5 @@ func (n *Node) again(e *wire.Error) bool {
 	if e.Code == wire.Apart { // if this node is not, it hears soon that the other one has left
 		return !n.members.staysApart()
 	}
-	return e.Code == wire.NotOwner || e.Code == wire.Leaving || lostOnTheWay(e)
+	return e.Code == wire.NotOwner || e.Code == wire.Leaving || e.Lost()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -26,8 +27,8 @@ type rollCall struct {
 	done chan struct{}
 
 	// Set before done is closed:
-	holders map[worker.Key][]*peer // who had a server that is another node's
-	unsure  []*peer                // who saw the members differently, or had too many servers to tell: asked for each id
+	holders map[worker.Key][]*peers.Peer // who had a server that is another node's
+	unsure  []*peers.Peer                // who saw the members differently, or had too many servers to tell: asked for each id
 }
 
 func newRollCall() *rollCall { return &rollCall{done: make(chan struct{})} }
@@ -49,7 +50,7 @@ type rollMessage struct {
 func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	for {
 		v := n.members.view.Load()
-		if !v.acting(k.ID).self {
+		if !v.acting(k.ID).Self {
 			return n.elsewhere(k.ID)
 		}
 		if len(v.peers) == 1 && n.members.outranked.Load() {
@@ -144,7 +145,7 @@ func (n *Node) awaitJoin(ctx context.Context) bool {
 // elsewhere is the answer to a call for an id that is another node's.
 func (n *Node) elsewhere(id worker.ID) *wire.Error {
 	v := n.members.view.Load()
-	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: v.acting(id).name.String() + " is", Members: v.gossip.Snapshot()}
+	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: v.acting(id).Name.String() + " is", Members: v.gossip.Snapshot()}
 }
 
 func (n *Node) callRoll(v *view) {
@@ -155,7 +156,7 @@ func (n *Node) callRoll(v *view) {
 	var wg sync.WaitGroup
 	for i, p := range v.peers {
 		// A member that has failed may live, if all that is known is that its session broke.
-		if p.self || v.ring.Slot(i).Failed && p.session.Load() == nil && p.refused.Load() {
+		if p.Self || v.ring.Slot(i).Failed && p.Session() == nil && p.Refused() {
 			continue
 		}
 		wg.Go(func() {
@@ -164,7 +165,7 @@ func (n *Node) callRoll(v *view) {
 	}
 	wg.Wait()
 	roll := v.roll
-	roll.holders = map[worker.Key][]*peer{}
+	roll.holders = map[worker.Key][]*peers.Peer{}
 	for i, p := range v.peers {
 		if !asked[i] {
 			continue
@@ -181,14 +182,14 @@ func (n *Node) callRoll(v *view) {
 }
 
 // awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
-func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k worker.Key) *wire.Error {
+func (n *Node) awaitRelease(ctx context.Context, v *view, p *peers.Peer, k worker.Key) *wire.Error {
 	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
 		if held := n.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
 			return nil
 		}
 		if !clock.Sleep(ctx, wait) {
 			e := wire.Ended(ctx.Err(), wire.NotRun)
-			e.Text = p.name.String() + " still runs a call for id " + k.ID.String()
+			e.Text = p.Name.String() + " still runs a call for id " + k.ID.String()
 			return e
 		}
 	}
@@ -196,16 +197,16 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peer, k worker.Key)
 }
 
 // heldBy reports whether p says that it has a server of k.
-func (n *Node) heldBy(ctx context.Context, v *view, p *peer, k worker.Key) (held bool) {
+func (n *Node) heldBy(ctx context.Context, v *view, p *peers.Peer, k worker.Key) (held bool) {
 	ctx, cancel := context.WithTimeout(ctx, rollTime)
 	defer cancel()
 	return n.insist(ctx, v, p, opHolds, k, &held) == nil && held
 }
 
 // insist asks p, again if the connection breaks or cannot be made: a member that the cluster does not take for failed may live.
-func (n *Node) insist(ctx context.Context, v *view, p *peer, op wire.Op, args, answer any) error {
+func (n *Node) insist(ctx context.Context, v *view, p *peers.Peer, op wire.Op, args, answer any) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		s, err := n.members.sessions.dial(ctx, p)
+		s, err := n.members.pool.Dial(ctx, p)
 		leaves := err != nil && n.members.leaves(p, err)
 		if err == nil {
 			err = s.Do(ctx, op, args, answer)
@@ -229,7 +230,7 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 	answer := rollMessage{Epoch: v.ring.Epoch()}
 	for _, r := range append(n.retiring(), n.registries()...) {
 		if r.Serial() {
-			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).self }, maxHeld-len(answer.Held))
+			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).Self }, maxHeld-len(answer.Held))
 			for _, id := range held {
 				answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
 			}

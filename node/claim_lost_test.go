@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -52,8 +53,8 @@ func TestSerialLostSession(t *testing.T) {
 	call(1)
 	time.Sleep(300 * time.Millisecond)
 	for range 100 {
-		for p, s := range nodes[1].members.sessions.live() {
-			if p.name == n3.addr.Name {
+		for p, s := range nodes[1].members.pool.Live() {
+			if p.Name == n3.addr.Name {
 				s.Shut()
 			}
 		}
@@ -75,18 +76,18 @@ func TestFailedIsDialled(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := nodes[0].members
-	p := m.sessions.peer(nodes[1].addr.Name)
+	p := m.pool.Peer(nodes[1].addr.Name)
 	now := m.view.Load()
-	v := newView(slices.Clone(now.peers), map[*peer]bool{p: true}, m.routing)
+	v := newView(slices.Clone(now.peers), map[*peers.Peer]bool{p: true}, m.routing)
 	v.gossip, v.roll = now.gossip, newRollCall()
 
-	lost := p.session.Load()
+	lost := p.Session()
 	lost.Shut()
-	for p.session.Load() == lost {
+	for p.Session() == lost {
 		runtime.Gosched() // the other one dials again in less than a millisecond
 	}
 	nodes[0].callRoll(v)
 	if holders := append(v.roll.unsure, v.roll.holders[worker.Key{ID: worker.IntID(id)}]...); !slices.Contains(holders, p) {
-		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.text)
+		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.Text)
 	}
 }

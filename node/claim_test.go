@@ -184,7 +184,7 @@ func TestClaimGivesUp(t *testing.T) {
 	v := n.members.view.Load()
 	v.roll.once.Do(func() {}) // it has begun, and does not end
 	id := worker.IntID(0)
-	if !v.acting(id).self {
+	if !v.acting(id).Self {
 		id = worker.IntID(1)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -95,7 +95,7 @@ func clientHello() wire.Hello {
 // called more than once.
 func (c *Client) Close() error {
 	c.cancel()
-	c.direct.sessions.close()
+	c.direct.pool.Close()
 	c.wg.Wait()
 	c.flush()
 	return nil

@@ -59,7 +59,7 @@ func (n *Node) beginLeaving() []*registry.Registry {
 // make all others elsewhere.
 func (n *Node) sayGoodbye() {
 	close(n.left)
-	for _, ws := range n.members.sessions.live() {
+	for _, ws := range n.members.pool.Live() {
 		ws.Goodbye()
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -57,7 +58,7 @@ func (l testLog) Write(p []byte) (int, error) {
 func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	t.Helper()
 	n, err := Start(Config{
-		Name: name, Cookie: testCookie, Default: orRandom(kind),
+		Name: name, Cookie: testCookie, Default: orRandom(kind), dialer: cuttable,
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
 	})
 	if err != nil {
@@ -65,6 +66,50 @@ func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	}
 	t.Cleanup(func() { crash(n) })
 	return n
+}
+
+// cuts are the sessions that cannot be made: a dial fails, or if the value is true gets no answer.
+var cuts sync.Map // of cut to bool
+
+type cut struct{ from, to string } // a node's name, and an address
+
+// cuttable has dials heed the cuts.
+func cuttable(dial peers.Dialer) peers.Dialer {
+	return func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
+		silent, ok := cuts.Load(cut{hello.Name, addr})
+		if !ok {
+			return dial(ctx, addr, hello)
+		}
+		if silent.(bool) {
+			<-ctx.Done()
+		}
+		return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")
+	}
+}
+
+// cutDials has each dial of one of two nodes by the other one fail, or get no answer.
+func cutDials(a, b *Node, silent bool) {
+	cuts.Store(cut{a.name, b.addr.HostPort()}, silent)
+	cuts.Store(cut{b.name, a.addr.HostPort()}, silent)
+}
+
+// cutOff has two nodes lose their session for good, while others reach both. It returns b as a has it.
+func cutOff(t *testing.T, a, b *Node) *peers.Peer {
+	t.Helper()
+	cutDials(a, b, false)
+	lose := func(n, other *Node) *peers.Peer {
+		p := n.members.pool.Peer(other.addr.Name)
+		await(t, func() error {
+			if s, err := n.members.pool.Dial(t.Context(), p); err == nil {
+				s.Close()
+				return errors.New("there is a session yet")
+			}
+			return nil
+		})
+		return p
+	}
+	lose(b, a)
+	return lose(a, b)
 }
 
 // startCluster starts nodes 1@ to size@ and connects them.
@@ -182,7 +227,7 @@ func checkSessions(t *testing.T, nodes []*Node) {
 		}
 	}
 	wg.Wait()
-	session := func(from, to *Node) *wire.Session { return from.members.sessions.peer(to.addr.Name).session.Load() }
+	session := func(from, to *Node) *wire.Session { return from.members.pool.Peer(to.addr.Name).Session() }
 	for i, a := range nodes {
 		for _, b := range nodes[i+1:] {
 			await(t, func() error {
@@ -401,7 +446,7 @@ func TestNotOwner(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
-	p := a.members.sessions.peer(wrong.addr.Name)
+	p := a.members.pool.Peer(wrong.addr.Name)
 	request := wireRequest("", worker.IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -28,14 +29,14 @@ func TestManySettle(t *testing.T) {
 		}
 	}
 	v := a.members.view.Load()
-	odd := newView(append([]*peer(nil), v.peers...), map[*peer]bool{v.peers[1]: true}, placement.Modulo)
+	odd := newView(append([]*peers.Peer(nil), v.peers...), map[*peers.Peer]bool{v.peers[1]: true}, placement.Modulo)
 	odd.gossip = v.gossip
 	a.members.view.Store(odd)
-	session := v.peers[2].session.Load()
+	session := v.peers[2].Session()
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(3000) {
-		if id := worker.IntID(3*i + 1); !odd.acting(id).self {
+		if id := worker.IntID(3*i + 1); !odd.acting(id).Self {
 			wg.Go(func() {
 				if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Node != nodes[1].Self() {
 					bad.Add(1)
@@ -101,7 +102,7 @@ func TestTwins(t *testing.T) {
 	for _, n := range []*Node{a, c} {
 		await(t, func() error { // nobody takes the second's farewell for the first's
 			p := n.members.view.Load().peer(first.addr.Name)
-			if p == nil || n.members.sessions.seated(p).Addr != first.Addr() {
+			if p == nil || n.members.pool.Seated(p).Addr != first.Addr() {
 				return fmt.Errorf("%s does not know %s at %s", n.Self(), first.Self(), first.Addr())
 			}
 			return nil
@@ -145,7 +146,7 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	for _, n := range []*Node{a, c} {
 		await(t, func() error {
 			p := n.members.view.Load().peer(first.addr.Name)
-			if p == nil || n.members.sessions.seated(p).Incarnation != want {
+			if p == nil || n.members.pool.Seated(p).Incarnation != want {
 				return fmt.Errorf("%s does not know the first %s", n.Self(), first.Self())
 			}
 			return nil
@@ -329,9 +330,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 		s.Close()
 	}
 	await(t, func() error {
-		a.members.sessions.mu.Lock()
-		defer a.members.sessions.mu.Unlock()
-		if n := len(a.members.sessions.peers); n > 1 {
+		if n := a.members.pool.Len(); n > 1 {
 			return fmt.Errorf("%d peers are kept, 1 has a seat", n)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -20,13 +21,13 @@ import (
 // call or the node cannot be reached from here, is asked by way of home. Whoever is asked finds the owner if the view
 // is old by then, so that costs a hop and no error.
 type direct struct {
-	ctx      context.Context // ends with Close
-	home     *atomic.Pointer[wire.Session]
-	owners   bool      // ask the owners; otherwise home asks them
-	sessions *sessions // to the others; the first home is its self
-	view     atomic.Pointer[view]
-	kinds    atomic.Pointer[map[string]bool] // whether each is exclusive, as home has it
-	aged     chan struct{}                   // of capacity 1: the view may be old
+	ctx    context.Context // ends with Close
+	home   *atomic.Pointer[wire.Session]
+	owners bool        // ask the owners; otherwise home asks them
+	pool   *peers.Pool // to the others; the first home is its self
+	view   atomic.Pointer[view]
+	kinds  atomic.Pointer[map[string]bool] // whether each is exclusive, as home has it
+	aged   chan struct{}                   // of capacity 1: the view may be old
 }
 
 const (
@@ -38,14 +39,27 @@ const (
 // newDirect begins with the view as home has it, or until that can be told with home alone.
 func newDirect(ctx context.Context, home placement.Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
 	d := &direct{ctx: ctx, home: session, aged: make(chan struct{}, 1)}
-	hello := clientHello()
-	d.sessions = newSessions(home, func() wire.Hello { return hello }, creds, refuser{}, log, d.age)
-	d.sessions.met = func(context.Context, *peer, *wire.Session) {}
-	d.view.Store(newView([]*peer{d.sessions.peer(home)}, nil, placement.Modulo))
+	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
+		return wire.Dial(ctx, addr, creds, hello, refuser{})
+	}
+	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: opRetire, Logger: log}, clientHost{d, clientHello()})
+	d.view.Store(newView([]*peers.Peer{d.pool.Peer(home)}, nil, placement.Modulo))
 	d.kinds.Store(&map[string]bool{})
 	d.fetch()
 	return d
 }
+
+// A clientHost is a client as its pool of sessions knows it.
+type clientHost struct {
+	d     *direct
+	hello wire.Hello
+}
+
+func (h clientHost) Hello() wire.Hello                               { return h.hello }
+func (h clientHost) Changed()                                        { h.d.age() }
+func (h clientHost) Met(context.Context, *peers.Peer, *wire.Session) {}
+func (h clientHost) DialFailed(error)                                {}
+func (h clientHost) Patience(string) time.Duration                   { return worker.DefaultTimeout }
 
 // ask asks the place of an id. With many calls in flight most of what one takes is to fetch its stack from memory, so what is rare
 // has functions of its own.
@@ -59,15 +73,15 @@ func (d *direct) ask(ctx context.Context, id worker.ID, request *wire.Request) (
 	if err != nil {
 		return d.again(ctx, s, request, err, began.Add(timeout))
 	}
-	if d.owners && reply.Node != p.text {
+	if d.owners && reply.Node != p.Text {
 		d.age()
 	}
 	return reply, nil
 }
 
 // sessionTo returns the session to p, or while there is none to home.
-func (d *direct) sessionTo(p *peer) *wire.Session {
-	if s := p.session.Load(); s != nil {
+func (d *direct) sessionTo(p *peers.Peer) *wire.Session {
+	if s := p.Session(); s != nil {
 		return s
 	}
 	return d.byHome(p)
@@ -75,9 +89,9 @@ func (d *direct) sessionTo(p *peer) *wire.Session {
 
 // byHome returns the session to home for a call to p, and sees to it that p is dialled unless it was lost: then it is dialled
 // already, now and then.
-func (d *direct) byHome(p *peer) *wire.Session {
-	if !p.self && !p.lost.Load() {
-		d.sessions.begin(p)
+func (d *direct) byHome(p *peers.Peer) *wire.Session {
+	if !p.Self && !p.Lost() {
+		d.pool.Begin(p)
 	}
 	return d.home.Load()
 }
@@ -127,7 +141,7 @@ func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
 	if why == nil && !time.Now().Before(until) {
 		why = context.DeadlineExceeded
 	}
-	if why == nil || lostOnTheWay(e) { // which tells more than that time is up
+	if why == nil || e.Lost() { // which tells more than that time is up
 		return e
 	}
 	late := wire.Ended(why, e.Outcome)
@@ -166,12 +180,12 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 		v := d.view.Load()
 		for _, i := range rand.Perm(len(v.peers)) {
 			p := v.peers[i]
-			if v.ring.Slot(i).Failed || p.lost.Load() || p.text == d.home.Load().Peer().Name {
+			if v.ring.Slot(i).Failed || p.Lost() || p.Text == d.home.Load().Peer().Name {
 				continue
 			}
 			// A node that does not answer must leave time for the others.
 			wait, cancel := context.WithTimeout(ctx, time.Until(until)/2)
-			s, err := d.sessions.dial(wait, p)
+			s, err := d.pool.Dial(wait, p)
 			slow = slow || err != nil && wait.Err() != nil
 			cancel()
 			if err == nil && !slices.Contains(asked, s) {
@@ -185,7 +199,7 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 // up returns the sessions that there are: that to home first, and those to the members in any order.
 func (d *direct) up() (list []*wire.Session) {
 	for _, p := range d.view.Load().peers {
-		if s := p.session.Load(); s != nil && !ended(s) {
+		if s := p.Session(); s != nil && !ended(s) {
 			list = append(list, s)
 		}
 	}
@@ -238,30 +252,30 @@ func (d *direct) fetch() (news bool) {
 
 // take takes a view in, unless this is another program than the one that made it, and comes to another one.
 func (d *direct) take(m viewMessage) (news bool) {
-	var peers []*peer
-	seated, failed := map[*peer]bool{}, map[*peer]bool{}
+	var list []*peers.Peer
+	seated, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
 	for _, w := range m.Members {
 		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			return false
 		}
-		p := d.sessions.peer(name)
-		peers = append(peers, p)
+		p := d.pool.Peer(name)
+		list = append(list, p)
 		seated[p], failed[p] = true, w.State != wire.Alive
 	}
 	routing, err := placement.ParseRouting(m.Routing)
-	if err != nil || len(peers) == 0 {
+	if err != nil || len(list) == 0 {
 		return false
 	}
-	v := newView(slices.Clone(peers), failed, routing)
+	v := newView(slices.Clone(list), failed, routing)
 	if v.ring.Epoch() != m.Epoch {
 		return false
 	}
 	for i, w := range m.Members {
-		d.sessions.seat(peers[i], w.Addr, w.Incarnation, w.State == wire.Alive)
+		d.pool.Seat(list[i], w.Addr, w.Incarnation, w.State == wire.Alive)
 	}
 	d.kinds.Store(&m.Kinds)
 	old := d.view.Swap(v)
-	d.sessions.retain(seated)
+	d.pool.Retain(seated)
 	return v.ring.Epoch() != old.ring.Epoch()
 }

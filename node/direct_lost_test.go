@@ -260,9 +260,11 @@ func TestDirectOutOfReach(t *testing.T) {
 	}
 	defer silent.Close()
 	c := attachDirect(t, nodes[0].Self())
-	s := c.direct.sessions
-	s.creds = wrong // with which 2@ refuses it
-	s.introduce(s.peer(nodes[2].addr.Name), silent.Addr().String())
+	s := c.direct.pool
+	s.Config.Dial = func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
+		return wire.Dial(ctx, addr, wrong, hello, refuser{}) // 2@ refuses it
+	}
+	s.Introduce(s.Peer(nodes[2].addr.Name), silent.Addr().String())
 	calls, end := 0, time.Now().Add(1500*time.Millisecond)
 	for ; time.Now().Before(end); calls++ {
 		i := int64(calls) % 30

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -150,7 +151,7 @@ func TestDirectRetires(t *testing.T) {
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	await(t, func() error {
-		c.direct.sessions.retireIdle()
+		c.direct.pool.RetireIdle()
 		if n := nodes[1].clients.Load(); n != 0 {
 			return fmt.Errorf("%d sessions of an idle client", n)
 		}
@@ -161,8 +162,8 @@ func TestDirectRetires(t *testing.T) {
 	}
 	stop := requestAll(t, c)
 	awaitDirect(t, c, nodes...)
-	p := c.direct.sessions.peer(nodes[1].addr.Name)
-	c.direct.sessions.retire(p, p.session.Load()) // while it is in use
+	p := c.direct.pool.Peer(nodes[1].addr.Name)
+	c.direct.pool.Retire(p, p.Session()) // while it is in use
 	awaitDirect(t, c, nodes...)
 	stop()
 }
@@ -320,10 +321,10 @@ func TestNextTakesItsTime(t *testing.T) {
 	}
 	defer silent.Close()
 	d := newDirect(t.Context(), c.addr.Name, &c.session, c.creds, c.log) // nothing fetches its view
-	defer d.sessions.close()
-	other := d.sessions.peer(placement.Name{Node: "2", Host: c.addr.Name.Host})
-	d.sessions.seat(other, silent.Addr().String(), 1, true)
-	d.view.Store(newView([]*peer{d.sessions.peer(c.addr.Name), other}, nil, placement.Modulo))
+	defer d.pool.Close()
+	other := d.pool.Peer(placement.Name{Node: "2", Host: c.addr.Name.Host})
+	d.pool.Seat(other, silent.Addr().String(), 1, true)
+	d.view.Store(newView([]*peers.Peer{d.pool.Peer(c.addr.Name), other}, nil, placement.Modulo))
 
 	request := wireRequest("", worker.IntID(1))
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}

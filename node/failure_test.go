@@ -40,7 +40,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	}
 	s.Close()
 	awaitView(t, a, c)
-	a.members.exchange(t.Context(), a.members.swim(), a.members.sessions.peer(c.addr.Name))
+	a.members.exchange(t.Context(), a.members.swim(), a.members.pool.Peer(c.addr.Name))
 	awaitView(t, a, c) // it does not come back, either
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	attachTime = time.Second     // to attach to another node, or to find out that the first one is back
 	homeEvery  = 2 * time.Second // between two attempts to go back
+	linger     = time.Second     // that a session without calls is kept, for one that was about to be made
 )
 
 // attach dials a node, whichever is there if a has no name.
@@ -89,8 +90,8 @@ func (c *Client) move(old *wire.Session) {
 func (c *Client) choices() []placement.Addr {
 	list := []placement.Addr{c.addr}
 	for _, p := range c.direct.view.Load().peers {
-		w := c.direct.sessions.seated(p)
-		if a, err := placement.AddrOf(p.name, w.Addr); err == nil && p.name != c.addr.Name {
+		w := c.direct.pool.Seated(p)
+		if a, err := placement.AddrOf(p.Name, w.Addr); err == nil && p.Name != c.addr.Name {
 			list = append(list, a)
 		}
 	}
@@ -138,5 +139,5 @@ func ended(s *wire.Session) bool { return s.Err() != nil || clock.IsDone(s.Leavi
 // retriable reports whether a call that failed may succeed at another node.
 func retriable(err error) (e *wire.Error, ok bool) {
 	e, ok = errors.AsType[*wire.Error](err)
-	return e, ok && (lostOnTheWay(e) || e.Code == wire.Leaving || e.Code == wire.NotOwner || e.Code == wire.Apart)
+	return e, ok && (e.Lost() || e.Code == wire.Leaving || e.Code == wire.NotOwner || e.Code == wire.Apart)
 }

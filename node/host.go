@@ -4,12 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
-// A host is a node as its registries and its handoff queue know it.
+// A host is a node as its registries, its handoff queue and its pool of sessions know it.
 type host struct{ n *Node }
 
 func (h host) HandOver(list []registry.Answer) { h.n.handover.Add(list) }
@@ -24,6 +25,19 @@ func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.
 
 func (h host) Standstills() uint64 { return h.n.watch.stood() }
 
+func (h host) Hello() wire.Hello { return h.n.members.hello() }
+
+func (h host) Changed() { h.n.viewChanged() }
+
+func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) {
+	h.n.members.meet(s.Peer())
+	h.n.compareKinds(ctx, p, s)
+}
+
+func (h host) DialFailed(err error) { h.n.members.heed(err) }
+
+func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
+
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
 
 // handoffTarget returns the node that takes the answer of id when the answer leaves this one, and whether it can.
@@ -36,7 +50,7 @@ func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 		return "", false
 	}
 	p := v.acting(id)
-	return p.name.String(), p.self || !p.lost.Load() && !p.health.anyStuck()
+	return p.Name.String(), p.Self || !p.Lost() && !p.AnyStuck()
 }
 
 // handOver gives answers to the node that owns their ids now.
@@ -53,7 +67,7 @@ func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) 
 		return err
 	}
 	start := time.Now()
-	s, err := n.members.sessions.get(ctx, p)
+	s, err := n.members.pool.Get(ctx, p)
 	if err != nil {
 		return err
 	}

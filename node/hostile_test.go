@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -120,7 +121,7 @@ func TestManyElementsAnswered(t *testing.T) {
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
 	giveSeat(n, hello)
 	v := n.members.view.Load()
-	p := v.peers[slices.IndexFunc(v.peers, func(p *peer) bool { return !p.self })]
+	p := v.peers[slices.IndexFunc(v.peers, func(p *peers.Peer) bool { return !p.Self })]
 	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func TestManyElementsAnswered(t *testing.T) {
 	for name, ask := range map[string]func() error{
 		"settle": func() error { return n.members.exchangeNow(t.Context(), v.gossip, p) },
 		"roll": func() error {
-			s, err := n.members.sessions.dial(t.Context(), p)
+			s, err := n.members.pool.Dial(t.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -241,7 +242,7 @@ func TestManyStrangers(t *testing.T) {
 		}
 	}
 	await(t, func() error { // the last one is just being let in
-		if got := n.members.sessions.strangers(); got != maxStrangers {
+		if got := n.members.pool.Strangers(); got != maxStrangers {
 			return fmt.Errorf("%d strangers, want %d", got, maxStrangers)
 		}
 		return nil

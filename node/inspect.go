@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -60,7 +61,7 @@ type Explanation struct {
 }
 
 // member returns the member of that name.
-func (n *Node) member(name string) (*peer, error) {
+func (n *Node) member(name string) (*peers.Peer, error) {
 	a, err := placement.ParseAddr(name)
 	if err != nil {
 		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
@@ -73,7 +74,7 @@ func (n *Node) member(name string) (*peer, error) {
 
 // Owner returns the name of the member that owns id.
 func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
-	return n.members.view.Load().owner(id).name.String(), nil
+	return n.members.view.Load().owner(id).Name.String(), nil
 }
 
 // Members returns the members, sorted, this node included. Those that have failed have seats too.
@@ -81,18 +82,18 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	v := n.members.view.Load()
 	var list []Member
 	for i, p := range v.peers {
-		w := n.members.sessions.seated(p)
-		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: p.state(v.ring.Slot(i).Failed)})
+		w := n.members.pool.Seated(p)
+		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.ring.Slot(i).Failed)})
 	}
 	return list, nil
 }
 
-// state is what this node thinks of p, which has failed or not as the cluster sees it.
-func (p *peer) state(failed bool) State {
+// stateOf returns what this node thinks of p. Failed says what the cluster thinks.
+func stateOf(p *peers.Peer, failed bool) State {
 	switch {
-	case failed || p.lost.Load():
+	case failed || p.Lost():
 		return Failed
-	case p.health.anyStuck():
+	case p.AnyStuck():
 		return Stuck
 	}
 	return Alive
@@ -108,7 +109,7 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 		if s == nil {
 			lists[i] = n.workersHere()
 		} else if err := s.Do(ctx, opWorkers, nil, boundedWorkers(&lists[i])); err != nil {
-			n.log.Debug("cannot list workers", "node", seats[i].name.String(), "err", err)
+			n.log.Debug("cannot list workers", "node", seats[i].Name.String(), "err", err)
 		}
 	})
 	all := slices.Concat(lists...)
@@ -118,15 +119,15 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 
 // askAll calls ask for all seats at once, with the session, or nil for this node, and waits for at most 1 s. Who is
 // out of reach is left out.
-func (n *Node) askAll(ctx context.Context, seats []*peer, ask func(ctx context.Context, i int, s *wire.Session)) {
+func (n *Node) askAll(ctx context.Context, seats []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, p := range seats {
 		wg.Go(func() {
-			if p.self {
+			if p.Self {
 				ask(ctx, i, nil)
-			} else if s, err := n.members.sessions.get(ctx, p); err == nil {
+			} else if s, err := n.members.pool.Get(ctx, p); err == nil {
 				ask(ctx, i, s)
 			}
 		})
@@ -170,7 +171,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	})
 	for i, p := range seats {
 		for _, m := range members {
-			if m.Name == p.name.String() {
+			if m.Name == p.Name.String() {
 				infos[i].Member = m
 			}
 		}
@@ -198,10 +199,10 @@ func (n *Node) info() NodeInfo {
 // Ping measures a round trip to a member.
 func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	p, err := n.member(name)
-	if err != nil || p.self {
+	if err != nil || p.Self {
 		return 0, err
 	}
-	s, err := n.members.sessions.get(ctx, p)
+	s, err := n.members.pool.Get(ctx, p)
 	if err != nil {
 		return 0, err
 	}
@@ -252,35 +253,35 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	owner := v.ring.Owner(id)
 	p, place := v.peers[owner], v.acting(id)
 	e := Explanation{
-		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.name.String(), Rule: v.ring.Rule(id),
-		Index: owner, Members: v.ring.Len(), Epoch: v.ring.Epoch(), State: p.state(v.ring.Slot(owner).Failed),
+		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.Name.String(), Rule: v.ring.Rule(id),
+		Index: owner, Members: v.ring.Len(), Epoch: v.ring.Epoch(), State: stateOf(p, v.ring.Slot(owner).Failed),
 		Asked: n.name, Apart: v.apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
 		e.TTL, e.Serial = r.Kind().TTL, r.Serial()
 	}
-	if by := p.relays.by.Load(); by != nil {
+	if by := p.Relays.Last(); by != nil {
 		e.Via = *by
 	}
 	if i, ok := v.ring.Fallback(id); ok {
-		e.StandIn = v.peers[i].name.String()
+		e.StandIn = v.peers[i].Name.String()
 	}
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	if !place.self {
-		s, err := n.members.sessions.get(ctx, place)
+	if !place.Self {
+		s, err := n.members.pool.Get(ctx, place)
 		if err == nil {
 			var status registry.Status
 			if err = s.Do(ctx, opInspect, k, &status); err != nil {
 				return e, err
 			}
-			e.Asked = place.name.String()
+			e.Asked = place.Name.String()
 			return e, e.take(status)
 		}
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err
 		}
-		e.State = p.state(v.ring.Slot(owner).Failed)
+		e.State = stateOf(p, v.ring.Slot(owner).Failed)
 	}
 	return e, e.take(n.inspectHere(k))
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -43,7 +44,7 @@ func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err erro
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards had
 	for i, p := range v.peers {
-		if p != place && !p.self && v.ring.Slot(i).Failed {
+		if p != place && !p.Self && v.ring.Slot(i).Failed {
 			continue
 		}
 		wg.Go(func() {
@@ -61,8 +62,8 @@ func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err erro
 }
 
 // invalidateAt invalidates on one member. Members other than the place of the id have 1 s.
-func (n *Node) invalidateAt(ctx context.Context, p *peer, k worker.Key, place bool) (had bool, err error) {
-	if p.self {
+func (n *Node) invalidateAt(ctx context.Context, p *peers.Peer, k worker.Key, place bool) (had bool, err error) {
+	if p.Self {
 		return n.invalidateHere(k)
 	}
 	if !place {
@@ -70,7 +71,7 @@ func (n *Node) invalidateAt(ctx context.Context, p *peer, k worker.Key, place bo
 		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 	}
-	s, err := n.members.sessions.get(ctx, p)
+	s, err := n.members.pool.Get(ctx, p)
 	if err == nil {
 		err = s.Do(ctx, opInvalidate, k, &had)
 	}

@@ -103,6 +103,12 @@ func (n *Node) Join(ctx context.Context, names ...string) error {
 // errSelf is the error of joining the node itself.
 var errSelf = errors.New("this is the node itself")
 
+// Pauses between two attempts to join a cluster, or to attach to a node.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 2 * time.Second
+)
+
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good. It returns
 // errSelf as it is.
 func (n *Node) join(ctx context.Context, a placement.Addr) error {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -27,7 +28,7 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
-		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
+		n.members.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			n.compareKinds(ctx, p, ws)
 			ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 			defer cancel()
@@ -205,7 +206,7 @@ func differing(a, b map[string]string) (names []string) {
 }
 
 // compareKinds asks a peer what its kinds are, and logs it if they are not this node's. What was said is not said again.
-func (n *Node) compareKinds(ctx context.Context, p *peer, ws *wire.Session) {
+func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 	defer cancel()
 	var info NodeInfo
@@ -214,13 +215,12 @@ func (n *Node) compareKinds(ctx context.Context, p *peer, ws *wire.Session) {
 	}
 	names := differing(n.definitions(), info.Kinds)
 	text := strings.Join(names, ", ")
-	if last := p.differs.Swap(&text); last != nil && *last == text || last == nil && text == "" {
-		return
-	}
 	if text == "" {
-		n.log.Info("kinds agree again", "node", p.name.String())
-	} else {
-		n.log.Warn("kinds differ; all nodes should have the same --config", "node", p.name.String(), "kinds", text)
+		if _, differed := n.differing.LoadAndDelete(p.Name); differed {
+			n.log.Info("kinds agree again", "node", p.Text)
+		}
+	} else if last, _ := n.differing.Swap(p.Name, text); last != text {
+		n.log.Warn("kinds differ; all nodes should have the same --config", "node", p.Text, "kinds", text)
 	}
 }
 

@@ -199,7 +199,7 @@ func (n *Node) remember() {
 	v := n.members.view.Load()
 	var list []placement.Addr
 	for _, p := range v.peers {
-		if a, err := placement.AddrOf(p.name, n.members.sessions.seated(p).Addr); err == nil && !p.self {
+		if a, err := placement.AddrOf(p.Name, n.members.pool.Seated(p).Addr); err == nil && !p.Self {
 			list = append(list, a)
 		}
 	}
@@ -281,9 +281,9 @@ func (n *Node) tryKnown(judge func(placement.Addr, error)) {
 
 // rejoin joins the cluster of the node at a, unless that stays apart.
 func (m *members) rejoin(ctx context.Context, a placement.Addr) error {
-	p := m.sessions.peer(a.Name)
-	m.sessions.introduce(p, a.HostPort())
-	ws, err := m.sessions.dial(ctx, p) // not one of its own: the peer would call on that, too
+	p := m.pool.Peer(a.Name)
+	m.pool.Introduce(p, a.HostPort())
+	ws, err := m.pool.Dial(ctx, p) // not one of its own: the peer would call on that, too
 	if err != nil {
 		return err
 	}

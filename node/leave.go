@@ -11,6 +11,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -34,7 +35,7 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	if err != nil {
 		return err
 	}
-	if p.self {
+	if p.Self {
 		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is this node itself; disconnect it from another node", name)
 	}
 	ctx, cancel := clock.WithTimeout(ctx, partTimeout)
@@ -42,10 +43,10 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	if err := n.members.remove(ctx, p); err != nil {
 		return err
 	}
-	n.audit.note("member removed", by, "node", p.text)
+	n.audit.note("member removed", by, "node", p.Text)
 	if late := n.awaitAgreement(ctx); len(late) > 0 {
 		e := wire.Ended(ctx.Err(), wire.Ran)
-		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.text, strings.Join(late, ", "))
+		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.Text, strings.Join(late, ", "))
 		return e
 	}
 	return nil
@@ -53,9 +54,9 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 
 // remove takes the seat of a member. If the member lives, remove asks it to leave the
 // cluster; it stays up, apart.
-func (m *members) remove(ctx context.Context, p *peer) error {
-	w := m.sessions.seated(p) // before it leaves: later it may be back
-	ws, err := m.sessions.get(ctx, p)
+func (m *members) remove(ctx context.Context, p *peers.Peer) error {
+	w := m.pool.Seated(p) // before it leaves: later it may be back
+	ws, err := m.pool.Get(ctx, p)
 	if err == nil {
 		err = ws.Do(ctx, opPart, nil, nil)
 	}
@@ -67,9 +68,9 @@ func (m *members) remove(ctx context.Context, p *peer) error {
 	if !ok {
 		return err
 	}
-	switch lost := lostOnTheWay(e); {
+	switch lost := e.Lost(); {
 	case lost && m.view.Load().failed(p):
-		if err := m.swim().Remove(p.name.String()); err != nil {
+		if err := m.swim().Remove(p.Name.String()); err != nil {
 			return err
 		}
 		m.refresh()
@@ -89,22 +90,22 @@ func (n *Node) awaitAgreement(ctx context.Context) (late []string) {
 	agreed := make([]bool, len(peers))
 	var wg sync.WaitGroup
 	for i, p := range peers {
-		wg.Go(func() { agreed[i] = p.self || n.agreesWith(ctx, p) })
+		wg.Go(func() { agreed[i] = p.Self || n.agreesWith(ctx, p) })
 	}
 	wg.Wait()
 	for i, p := range peers {
 		if !agreed[i] {
-			late = append(late, p.text)
+			late = append(late, p.Text)
 		}
 	}
 	return late
 }
 
 // agreesWith waits until p has published the view that this node has, or p is lost, or ctx ends.
-func (n *Node) agreesWith(ctx context.Context, p *peer) bool {
+func (n *Node) agreesWith(ctx context.Context, p *peers.Peer) bool {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		v := n.members.view.Load()
-		if v.peer(p.name) != p || v.failed(p) {
+		if v.peer(p.Name) != p || v.failed(p) {
 			return true
 		}
 		var theirs rollMessage // of serveRoll, which settles a difference first
@@ -217,7 +218,7 @@ func (m *members) part() error {
 	m.former, m.self.Incarnation = m.self.Incarnation, uint64(time.Now().UnixNano())
 	self := m.self
 	m.mu.Unlock()
-	m.sessions.leave()
+	m.pool.Leave()
 	g, err := m.newGossip(self)
 	if err != nil {
 		m.log.Error("left the cluster, and cannot be a member any more; start the node again", "err", err)
@@ -245,7 +246,7 @@ func (m *members) startAnew(g *gossip.Gossip) bool {
 		m.gossip, m.apart = g, true
 	}
 	m.mu.Unlock()
-	m.sessions.leave() // again, as a view that was just being made has given peers their former seats
+	m.pool.Leave() // again, as a view that was just being made has given peers their former seats
 	return !ended
 }
 
@@ -263,7 +264,7 @@ func (m *members) leave() {
 	h := m.hello()
 	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
 	var telling sync.WaitGroup
-	for _, ws := range m.sessions.live() {
+	for _, ws := range m.pool.Live() {
 		telling.Go(func() { _ = ws.Do(ctx, opTell, farewell, nil) }) // who misses it hears it by gossip
 	}
 	m.swim().Leave(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -20,6 +21,7 @@ type members struct {
 	name    placement.Name
 	routing placement.Routing
 	creds   *wire.Credentials
+	serve   wire.Handler // of what members ask
 	log     *slog.Logger
 	changed func()                // called after the view or what can be reached of it has changed
 	refused func(net.Addr, error) // called with every newcomer that is turned away
@@ -28,21 +30,22 @@ type members struct {
 	outranked atomic.Bool // an older node has this node's name; this one leaves the cluster, or is not let in
 	displaced func()      // called after this node has left for that reason; may be called again
 
-	sessions *sessions
-	timing   gossip.Timing
-	reap     time.Duration
-	view     atomic.Pointer[view]
-	making   sync.Mutex // held while a view is made
-	wg       sync.WaitGroup
+	pool   *peers.Pool
+	timing gossip.Timing
+	reap   time.Duration
+	view   atomic.Pointer[view]
+	making sync.Mutex // held while a view is made
+	wg     sync.WaitGroup
 
-	mu     sync.Mutex
-	self   wire.Hello     // guarded by mu
-	gossip *gossip.Gossip // guarded by mu
-	twins  time.Time      // when one of two nodes of one name was last told of the other; guarded by mu
-	parts  bool           // this node is leaving the cluster, to be one of its own; guarded by mu
-	apart  bool           // this node has left so, and no member that it has met since is not apart; guarded by mu
-	former uint64         // the incarnation before this node left its cluster; guarded by mu
-	ended  bool           // guarded by mu
+	mu        sync.Mutex
+	self      wire.Hello                // guarded by mu
+	gossip    *gossip.Gossip            // guarded by mu
+	exchanges map[*peers.Peer]*exchange // guarded by mu
+	twins     time.Time                 // when one of two nodes of one name was last told of the other; guarded by mu
+	parts     bool                      // this node is leaving the cluster, to be one of its own; guarded by mu
+	apart     bool                      // this node has left so, and no member that it has met since is not apart; guarded by mu
+	former    uint64                    // the incarnation before this node left its cluster; guarded by mu
+	ended     bool                      // guarded by mu
 }
 
 const (
@@ -105,8 +108,8 @@ func (m *members) swim() *gossip.Gossip {
 // refresh makes the view of the members as they are now.
 func (m *members) refresh() {
 	m.making.Lock()
-	seated, failed := map[*peer]bool{}, map[*peer]bool{}
-	var peers []*peer
+	seated, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
+	var peers []*peers.Peer
 	m.mu.Lock()
 	g, apart := m.gossip, m.apart
 	m.mu.Unlock()
@@ -119,8 +122,8 @@ func (m *members) refresh() {
 		if err != nil {
 			continue // it was checked when it came in
 		}
-		p := m.sessions.peer(name)
-		m.sessions.seat(p, w.Addr, w.Incarnation, w.State == wire.Alive)
+		p := m.pool.Peer(name)
+		m.pool.Seat(p, w.Addr, w.Incarnation, w.State == wire.Alive)
 		seated[p], failed[p] = true, w.State != wire.Alive
 		peers = append(peers, p)
 	}
@@ -130,7 +133,7 @@ func (m *members) refresh() {
 		v.roll = old.roll
 	}
 	m.view.Store(v)
-	m.sessions.retain(seated)
+	m.pool.Retain(seated)
 	m.making.Unlock()
 	if old != nil && !m.parting() {
 		m.logGone(old, seated)
@@ -139,7 +142,7 @@ func (m *members) refresh() {
 }
 
 // logGone tells of those that had a seat in the old view.
-func (m *members) logGone(old *view, seated map[*peer]bool) {
+func (m *members) logGone(old *view, seated map[*peers.Peer]bool) {
 	var states map[string]wire.MemberState
 	for _, p := range old.peers {
 		if seated[p] {
@@ -151,10 +154,10 @@ func (m *members) logGone(old *view, seated map[*peer]bool) {
 				states[w.Name] = w.State
 			}
 		}
-		if states[p.name.String()] == wire.Reaped {
-			m.log.Warn("node given up", "node", p.name.String(), "lost_for", m.reap)
+		if states[p.Name.String()] == wire.Reaped {
+			m.log.Warn("node given up", "node", p.Name.String(), "lost_for", m.reap)
 		} else {
-			m.log.Info("node left", "node", p.name.String())
+			m.log.Info("node left", "node", p.Name.String())
 		}
 	}
 }
@@ -233,14 +236,14 @@ func (m *members) meet(h wire.Hello) {
 		return
 	}
 	p := v.peer(name)
-	if p == nil || p.self || m.sessions.seated(p).Incarnation >= h.Incarnation {
+	if p == nil || p.Self || m.pool.Seated(p).Incarnation >= h.Incarnation {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.ended && !m.parts {
 		m.wg.Go(func() {
-			if err := m.exchange(m.sessions.ctx, v.gossip, p); err != nil {
+			if err := m.exchange(m.pool.Context(), v.gossip, p); err != nil {
 				m.log.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)
 			}
 		})
@@ -255,5 +258,5 @@ func (m *members) close() {
 	m.mu.Unlock()
 	g.Close()
 	m.wg.Wait()
-	m.sessions.close()
+	m.pool.Close()
 }

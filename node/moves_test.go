@@ -65,7 +65,7 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 		}
 		for _, n := range all {
 			for _, w := range n.registry.Workers(maxWorkers) {
-				if !n.members.view.Load().acting(w.ID).self {
+				if !n.members.view.Load().acting(w.ID).Self {
 					return errors.New(n.Self() + " still has a worker that belongs elsewhere")
 				}
 			}

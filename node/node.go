@@ -24,6 +24,7 @@
 //     themselves
 //   - node/internal/registry: the workers of one kind on this node
 //   - node/internal/handoff: cached answers on their way to the new owners of their ids
+//   - node/internal/peers: the session to each peer, and what calls tell of its health
 //   - node/gossip: who is alive
 //   - node: all that joins them, in the files below
 //
@@ -31,11 +32,10 @@
 // about the members. view.go has the ring of a view, and members.go makes views of what
 // package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come and
 // go, apart.go is what a node may do that was disconnected, known.go has them find each
-// other again, and rights.go says what a node without a seat may ask. sessions.go,
-// redial.go and retire.go keep the sessions, and health.go knows what calls tell of a
-// peer. kinds.go has the registry of each kind, and host.go is what registries and the
-// handoff queue know of the node; family.go tells the kinds apart for callers, and
-// typed.go gives them types. standstill.go notices that the process stood still. serve.go
+// other again, and rights.go says what a node without a seat may ask. kinds.go has the
+// registry of each kind, and host.go is what registries, the handoff queue and the pool
+// of sessions know of the node; family.go tells the kinds apart for callers, and typed.go
+// gives them types. standstill.go notices that the process stood still. serve.go
 // answers peers, bounded.go keeps their answers short, and refusals.go logs those that
 // are turned away; inspect.go and stop.go answer people, stats.go and note.go machines,
 // ready.go those who watch, and audit.go logs who did what. invalidate.go has values
@@ -68,6 +68,7 @@ import (
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -105,6 +106,8 @@ type Config struct {
 	NoBusyPoll bool                   // sleep until an answer comes, also while many come; see wire/poll.go
 	Logger     *slog.Logger           // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string                 // of the program, for those who look
+
+	dialer func(peers.Dialer) peers.Dialer // for tests; nil means that nothing comes between
 }
 
 // A Timing says how soon a crash is seen by all: a preset of the failure detector.
@@ -167,6 +170,7 @@ type Node struct {
 	routed    routed        // calls of clients in progress
 	joinsBy   atomic.Int64  // until when claims wait for a Join, on the clock of now; 0 if there is none
 	knownBy   atomic.Int64  // the same for names that are known from before a restart
+	differing sync.Map      // by name of a peer: the kinds about which it differs, as the log says
 	clients   atomic.Int64  // sessions of clients
 
 	maxClients int
@@ -225,25 +229,26 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members = &members{
-		name: addr.Name, routing: c.Routing, creds: creds, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
+		name: addr.Name, routing: c.Routing, creds: creds, serve: n, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
 		self:      wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart:    func() { _ = n.part(true) }, // it has logged why it cannot
 		displaced: sync.OnceFunc(func() { close(n.displaced) }),
+		exchanges: map[*peers.Peer]*exchange{},
 		timing:    c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 	}
 	if n.known, err = readKnown(c.StateDir, addr); err != nil {
 		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
 	}
-	n.members.sessions = newSessions(addr.Name, n.members.hello, creds, n, n.log, n.viewChanged)
-	n.members.sessions.patience = n.patience
-	n.members.sessions.failed = n.members.heed
-	n.members.sessions.met = func(ctx context.Context, p *peer, s *wire.Session) {
-		n.members.meet(s.Peer())
-		n.compareKinds(ctx, p, s)
+	dial := func(ctx context.Context, to string, hello wire.Hello) (*wire.Session, error) {
+		return wire.Dial(ctx, to, creds, hello, n)
 	}
+	if c.dialer != nil {
+		dial = c.dialer(dial)
+	}
+	n.members.pool = peers.New(peers.Config{Self: addr.Name, Dial: dial, RetireOp: opRetire, Logger: n.log}, host{n})
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
-		n.members.sessions.close()
+		n.members.pool.Close()
 		n.cancel()
 		return nil, err
 	}
@@ -341,7 +346,7 @@ func (n *Node) follow() {
 		}
 		n.retain(func(r *registry.Registry, id worker.ID) bool {
 			p := n.members.view.Load().acting(id)
-			return p.self || !r.Serial() && (p.lost.Load() || p.health.stuck(r.Name()))
+			return p.Self || !r.Serial() && (p.Lost() || p.Stuck(r.Name()))
 		})
 	}
 }

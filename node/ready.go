@@ -49,7 +49,7 @@ func (n *Node) Ready(ctx context.Context) error {
 // ownInt returns an integer id of which this node is the place.
 func (v *view) ownInt() (id int64, ok bool) {
 	for i := range 64 * int64(len(v.peers)) {
-		if v.acting(worker.IntID(i)).self {
+		if v.acting(worker.IntID(i)).Self {
 			return i, true
 		}
 	}

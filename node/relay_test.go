@@ -11,42 +11,11 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// cutOff has a and b lose their session, and each dial of the other one fail, while the others reach both. It returns
-// b as a has it.
-func cutOff(t *testing.T, a, b *Node) *peer {
-	failed := &dial{done: make(chan struct{}), err: wire.Errorf(wire.Unreachable, wire.NotRun, "cut off")}
-	close(failed.done)
-	there, here := setDial(t, b, a, failed), setDial(t, a, b, failed)
-	for _, p := range []*peer{there, here} {
-		if s := p.session.Swap(nil); s != nil {
-			s.Close()
-		}
-		p.lost.Store(true)
-	}
-	return here
-}
-
-// setDial makes d each dial of b by a from now on. It returns b as a has it.
-func setDial(t *testing.T, a, b *Node, d *dial) *peer {
-	s := a.members.sessions
-	p := s.peer(b.addr.Name)
-	await(t, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if p.dial != nil && p.dial.err == nil {
-			return errors.New("a dial goes on")
-		}
-		p.dial = d
-		return nil
-	})
-	return p
-}
-
 // idAt returns an id that belongs to n.
 func idAt(t *testing.T, n *Node) worker.ID {
 	t.Helper()
 	for i := range int64(100) {
-		if n.members.view.Load().acting(worker.IntID(i)).self {
+		if n.members.view.Load().acting(worker.IntID(i)).Self {
 			return worker.IntID(i)
 		}
 	}
@@ -128,14 +97,14 @@ func TestRelayOnce(t *testing.T) {
 	if err != nil || !reply.Degraded || reply.Node != a.Self() || reply.Via != "" {
 		t.Errorf("request: %+v, %v", reply, err)
 	}
-	if p.relays.failed.Load() == 0 {
+	if !p.Relays.Resting(time.Now()) {
 		t.Error("no relay was asked")
 	}
 	request := wireRequest("", id)
 	if asked, err := a.relay(t.Context(), p, &request, &reply); asked {
 		t.Errorf("another relay was asked at once: %v", err)
 	}
-	p.relays.failed.Store(0)
+	p.Relays.Reset()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	call := wireCall(worker.Key{Kind: "", ID: id}, worker.Value{})
@@ -153,9 +122,9 @@ func TestRelayNext(t *testing.T) {
 	p := cutOff(t, a, b)
 	cutOff(t, c, b)
 	for _, n := range []*Node{c, d} {
-		other := a.members.sessions.peer(n.addr.Name)
-		if s := other.session.Swap(nil); s != nil {
-			s.Close()
+		other := a.members.pool.Peer(n.addr.Name)
+		if s := other.Session(); s != nil {
+			a.members.pool.Retire(other, s)
 		}
 	}
 	for range 20 {
@@ -163,7 +132,7 @@ func TestRelayNext(t *testing.T) {
 		if err != nil || reply.Degraded || reply.Node != b.Self() { // should they meet again it is not by way of d
 			t.Fatalf("request: %+v, %v; want it by way of %s", reply, err, d.Self())
 		}
-		p.relays.by.Store(nil) // as if it were the first time
+		p.Relays.Reset() // as if it were the first time
 	}
 }
 
@@ -173,7 +142,7 @@ func TestRelayToLeaver(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	name := nodes[1].addr.Name
 	p := nodes[0].members.view.Load().peer(name)
-	s, err := nodes[0].members.sessions.get(t.Context(), p)
+	s, err := nodes[0].members.pool.Get(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +206,9 @@ func TestRelayIsWell(t *testing.T) {
 		t.Errorf("a caller in a hurry: %+v, %v", reply, err)
 	}
 	check("a caller's deadline")
-	a.members.sessions.peer(c.addr.Name).health.missed("slow", id, time.Now())
+	request := wireRequest("slow", id)
+	by := a.members.pool.Peer(c.addr.Name)
+	a.members.pool.RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
 	check("an unanswered call to the relay")
 	var first sync.WaitGroup
 	first.Go(func() {
@@ -252,55 +223,8 @@ func TestRelayIsWell(t *testing.T) {
 	end()
 	first.Wait()
 	check("a call in a queue")
-	if p.relays.failed.Load() != 0 {
+	if p.Relays.Resting(time.Now()) {
 		t.Error("the relay is taken for failed")
-	}
-}
-
-// TestRelaysMissed has relays fail to answer.
-func TestRelaysMissed(t *testing.T) {
-	t.Parallel()
-	unreachable := &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
-	late := &wire.Error{Code: wire.DeadlineExceeded}
-	for _, c := range []struct {
-		what   string
-		silent time.Duration // before the request; negative: answered since
-		took   time.Duration
-		err    error
-		failed bool
-	}{
-		{"out of reach", 0, 0, unreachable, true},
-		{"out of reach, another one answered", -1, 0, unreachable, false},
-		{"lost", 0, 0, &wire.Error{Code: wire.Unreachable}, false},
-		{"late", 0, relayTime, late, true},
-		{"late, another one answered", -1, relayTime, late, false},
-		{"in a hurry", 0, relayTime / 50, late, false},
-		{"in a hurry, as all before", relayTime, relayTime / 50, late, true},
-		{"another owner", 0, 0, &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}, false},
-		{"given up", 0, relayTime, &wire.Error{Code: wire.Canceled}, false},
-	} {
-		t.Run(c.what, func(t *testing.T) {
-			var r relays
-			by := "3@c"
-			began := time.Now().Add(-c.took)
-			r.by.Store(&by)
-			if c.silent > 0 {
-				r.missed(began.Add(-c.silent), late)
-				r.failed.Store(0)
-				r.by.Store(&by)
-			}
-			if c.silent < 0 {
-				r.answer(&by)
-			}
-			r.missed(began, c.err)
-			if failed := r.failed.Load() != 0; failed != c.failed || (r.by.Load() == nil) != c.failed {
-				t.Errorf("failed: %v, by %v", failed, r.by.Load())
-			}
-			r.reset()
-			if r.failed.Load() != 0 || r.answered.Load() != 0 || r.silent.Load() != 0 || r.by.Load() != nil {
-				t.Error("something is left after a reset")
-			}
-		})
 	}
 }
 
@@ -309,9 +233,17 @@ func TestRelaysMissed(t *testing.T) {
 func TestRelayInAHurry(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
-	p := cutOff(t, c, b)
-	setDial(t, c, b, &dial{done: make(chan struct{})}) // without an answer
-	p.lost.Store(false)
+	cutDials(c, b, true)
+	p := c.members.pool.Peer(b.addr.Name)
+	if s := p.Session(); s != nil {
+		s.Close()
+	}
+	await(t, func() error {
+		if p.Session() != nil {
+			return errors.New("there is a session yet")
+		}
+		return nil
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	request := wireRequest("", idAt(t, b))
@@ -341,11 +273,15 @@ func TestRelayOrder(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 4, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
+	if _, err := a.Ping(t.Context(), c.Self()); err != nil {
+		t.Fatal(err)
+	}
 	p := cutOff(t, a, b)
-	v := a.members.view.Load()
-	v.peer(c.addr.Name).health.doubt.Store(true)
 	for range 20 {
-		if list := a.relaysTo(p); len(list) != 2 || list[1].text != c.Self() {
+		// The doubt ends with the next sign of life.
+		by, request := a.members.pool.Peer(c.addr.Name), wire.Request{Kind: "slow"}
+		a.members.pool.RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
+		if list := a.relaysTo(p); len(list) != 2 || list[1].Text != c.Self() {
 			t.Fatalf("of %d relays the last is not %s", len(list), c.Self())
 		}
 	}

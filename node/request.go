@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -34,7 +35,7 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (
 	if err != nil {
 		return worker.Reply{}, err
 	}
-	if p.self {
+	if p.Self {
 		return n.request(ctx, kind, id, false)
 	}
 	began := n.now()
@@ -58,13 +59,13 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	p := n.members.view.Load().acting(id)
-	if p.self && !fresh {
+	if p.Self && !fresh {
 		if r := n.registryOf(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {
 			return nil
 		}
 	}
 	var took time.Duration
-	if p.self {
+	if p.Self {
 		began := n.now()
 		err = n.here(ctx, kind, id, fresh, reply)
 		took = n.now() - began
@@ -77,28 +78,28 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 
 // requestFrom asks another node, and whom it takes to get an answer. It reports how long that took; to read the clock twice for
 // each request would be a tenth of all that the caller does.
-func (n *Node) requestFrom(ctx context.Context, p *peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
+func (n *Node) requestFrom(ctx context.Context, p *peers.Peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
 	setID(&request, kind, id)
 	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, kind, id); err != nil {
 		return 0, err
 	}
-	s := p.session.Load()
-	if s == nil || p.health.doubt.Load() {
+	s := p.Session()
+	if s == nil || p.Doubtful() {
 		return n.dialFor(ctx, id, p, &request, reply)
 	}
 	var r wire.Reply
 	if err := s.Call(ctx, &request, clock.Left(ctx), &r); err != nil {
 		return n.retry(ctx, id, p, &request, n.learn(p, s, &request, err), r.Took, reply)
 	}
-	p.health.answered(kind)
+	p.RecordSuccess(kind)
 	setReply(reply, &r)
 	return r.Took, nil
 }
 
 // dialFor is requestFrom for a node without a session, or one that may be stuck. To dial takes from the same 5 s.
-func (n *Node) dialFor(ctx context.Context, id worker.ID, p *peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
+func (n *Node) dialFor(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	began := n.now()
@@ -128,7 +129,7 @@ func (n *Node) here(ctx context.Context, kind string, id worker.ID, fresh bool, 
 }
 
 // ask asks one other node.
-func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply worker.Reply, err error) {
+func (n *Node) ask(ctx context.Context, p *peers.Peer, request *wire.Request) (reply worker.Reply, err error) {
 	s, err := n.sessionFor(ctx, p, request)
 	if err != nil {
 		return worker.Reply{}, err
@@ -138,7 +139,7 @@ func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply w
 		return worker.Reply{}, n.learn(p, s, request, err)
 	}
 	if !ofOthers(request) {
-		p.health.answered(request.Kind)
+		p.RecordSuccess(request.Kind)
 	}
 	setReply(&reply, &r)
 	return reply, nil
@@ -148,27 +149,27 @@ func (n *Node) ask(ctx context.Context, p *peer, request *wire.Request) (reply w
 func ofOthers(request *wire.Request) bool { return request.Route || request.Relay }
 
 // sessionFor returns the session to ask p with, unless it is stuck.
-func (n *Node) sessionFor(ctx context.Context, p *peer, request *wire.Request) (*wire.Session, error) {
-	if s := p.session.Load(); s != nil && !p.health.doubt.Load() {
+func (n *Node) sessionFor(ctx context.Context, p *peers.Peer, request *wire.Request) (*wire.Session, error) {
+	if s := p.Session(); s != nil && !p.Doubtful() {
 		return s, nil
 	}
-	if p.health.stuck(request.Kind) && !n.exclusive(request) {
-		p.health.of(request.Kind).tryNext(request)
-		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.name.String(), Text: "stuck"}
+	if p.Stuck(request.Kind) && !n.exclusive(request) {
+		p.ProbeNext(request)
+		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.Name.String(), Text: "stuck"}
 	}
-	s, err := n.members.sessions.get(ctx, p)
+	s, err := n.members.pool.Get(ctx, p)
 	if err != nil && n.members.leaves(p, err) {
-		n.members.left(n.members.sessions.seated(p))
+		n.members.left(n.members.pool.Seated(p))
 	}
 	return s, err
 }
 
 // learn learns from a call that failed.
-func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error) error {
+func (n *Node) learn(p *peers.Peer, s *wire.Session, request *wire.Request, err error) error {
 	if ofOthers(request) {
 		return err // which may be another node's, that leaves
 	}
-	n.members.sessions.judge(p, s, request, err)
+	n.members.pool.RecordResult(p, s, request, err)
 	if errors.Is(err, wire.Leaving) {
 		h := s.Peer()
 		n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
@@ -178,7 +179,7 @@ func (n *Node) learn(p *peer, s *wire.Session, request *wire.Request, err error)
 
 // retry goes on after p has failed to answer, which took some time: it asks whom the view names now, and at the end answers itself. Without
 // a deadline in ctx the call has 5 s in all. It reports how long all of it took.
-func (n *Node) retry(ctx context.Context, id worker.ID, p *peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
+func (n *Node) retry(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
 	began := n.now() - took
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -190,7 +191,7 @@ func (n *Node) retry(ctx context.Context, id worker.ID, p *peer, request *wire.R
 }
 
 // tryOthers is retry with a deadline. It tries nothing once ctx has ended.
-func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wire.Request, err error, reply *worker.Reply) error {
+func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, err error, reply *worker.Reply) error {
 	for try := 1; ; try++ {
 		next := p
 		e, again := retriable(err)
@@ -212,7 +213,7 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wi
 		default:
 			return err
 		}
-		if next.self {
+		if next.Self {
 			return n.here(ctx, request.Kind, id, request.Fresh, reply)
 		}
 		if try == maxTries {
@@ -230,7 +231,7 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peer, request *wi
 
 // aroundOrHere asks an owner that cannot be reached by way of another member, and if that fails answers
 // in its place. Before is what became of the call there.
-func (n *Node) aroundOrHere(ctx context.Context, id worker.ID, p *peer, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {
+func (n *Node) aroundOrHere(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {
 	asked, err := n.relay(ctx, p, request, reply)
 	if asked && err == nil {
 		return nil
@@ -243,9 +244,6 @@ func (n *Node) aroundOrHere(ctx context.Context, id worker.ID, p *peer, request 
 	}
 	return n.degraded(ctx, id, request, before, reply)
 }
-
-// lostOnTheWay reports whether the session failed, rather than the call.
-func lostOnTheWay(e *wire.Error) bool { return e.Code == wire.Unreachable || e.Code == wire.Closed }
 
 // degraded answers in place of an owner that cannot be reached. Before is what became of the call there.
 func (n *Node) degraded(ctx context.Context, id worker.ID, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {

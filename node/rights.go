@@ -64,5 +64,5 @@ func (m *members) hasSeat(h wire.Hello) bool {
 		return false
 	}
 	p := m.view.Load().peer(name)
-	return p != nil && m.sessions.seated(p).Incarnation == h.Incarnation
+	return p != nil && m.pool.Seated(p).Incarnation == h.Incarnation
 }

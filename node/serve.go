@@ -8,6 +8,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -124,7 +125,7 @@ func (n *Node) ServeCall(c wire.Call) {
 	}
 	v := n.members.view.Load()
 	place := v.acting(id)
-	if place.self {
+	if place.Self {
 		r, err := n.workersFor(c.Request.Kind, c.Request.IsCall)
 		if err != nil {
 			c.Fail(err)
@@ -264,7 +265,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		}
 		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s, t) })
 	case opRetire:
-		n.members.sessions.retired(s)
+		n.members.pool.Retired(s)
 		return nil, nil
 	case opHandOver:
 		return nil, n.takeOver(ctx, s, args)
@@ -273,7 +274,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case opHolds:
 		return with(args, func(k worker.Key) (any, error) { return n.holds(k), nil })
 	case opKinds:
-		n.members.sessions.each(func(ctx context.Context, p *peer, ws *wire.Session) {
+		n.members.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			if ws == s {
 				n.compareKinds(ctx, p, ws)
 			}
@@ -373,7 +374,7 @@ func (n *Node) serveView() viewMessage {
 	v := n.members.view.Load()
 	m := viewMessage{Epoch: v.ring.Epoch(), Routing: v.ring.Routing().String(), Kinds: map[string]bool{}}
 	for i, p := range v.peers {
-		w := n.members.sessions.seated(p)
+		w := n.members.pool.Seated(p)
 		if v.ring.Slot(i).Failed {
 			w.State = wire.Failed
 		}

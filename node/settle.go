@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -17,16 +19,16 @@ import (
 
 // settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
 // not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
-func (n *Node) settle(ctx context.Context, id worker.ID, p *peer, members []wire.Member) (next *peer) {
+func (n *Node) settle(ctx context.Context, id worker.ID, p *peers.Peer, members []wire.Member) (next *peers.Peer) {
 	v := n.members.view.Load()
-	if v.peer(p.name) != p {
+	if v.peer(p.Name) != p {
 		return v.acting(id) // this node has left p's cluster, or p this one's
 	}
 	n.members.learn(v.gossip, members)
 	if next = n.members.view.Load().acting(id); next != p {
 		return next
 	}
-	if !p.lost.Load() && n.members.exchange(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
+	if !p.Lost() && n.members.exchange(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
 		if next = n.members.view.Load().acting(id); next != p {
 			return next
 		}
@@ -39,7 +41,7 @@ func (n *Node) settle(ctx context.Context, id worker.ID, p *peer, members []wire
 
 // placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
 // such member.
-func (m *members) placeAmong(list []wire.Member, id worker.ID) *peer {
+func (m *members) placeAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	var slots []placement.Slot
 	for _, w := range list[:min(len(list), 2*maxMembers)] {
 		name, err := placement.ParseName(w.Name)
@@ -82,17 +84,21 @@ type exchange struct {
 	err   error
 }
 
+// old reports whether another exchange may bring news.
+func (x *exchange) old() bool { return clock.IsDone(x.done) && time.Since(x.ended) > again }
+
 // again is how soon another exchange with a peer may bring news.
 const again = 100 * time.Millisecond
 
 // exchange settles with p who is a member of the cluster that g tells of.
-func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error {
+func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
 	m.mu.Lock()
-	x := p.exchange
-	mine := x == nil || clock.IsDone(x.done) && time.Since(x.ended) > again
+	x := m.exchanges[p]
+	mine := x == nil || x.old()
 	if mine {
 		x = &exchange{done: make(chan struct{})}
-		p.exchange = x
+		maps.DeleteFunc(m.exchanges, func(_ *peers.Peer, x *exchange) bool { return x.old() })
+		m.exchanges[p] = x
 	}
 	m.mu.Unlock()
 	if mine {
@@ -109,10 +115,10 @@ func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peer) error
 	}
 }
 
-func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) error {
+func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
-	ws, err := m.sessions.dial(ctx, p)
+	ws, err := m.pool.Dial(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -125,7 +131,7 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peer) er
 	}
 	m.learn(g, theirs.List)
 	agreed := g.Digest() == theirs.Digest
-	if !theirs.Apart && (agreed || m.view.Load().peer(p.name) == p) {
+	if !theirs.Apart && (agreed || m.view.Load().peer(p.Name) == p) {
 		m.reunite(g)
 	}
 	if agreed {
@@ -147,10 +153,10 @@ func (m *members) tell(g *gossip.Gossip) tellMessage {
 // hasParted reports whether p, which is apart, has left the seat that it has here. Its
 // farewell has not come yet; hasParted takes it in. Another process of p's name may have
 // answered, which has left a seat of its own.
-func (m *members) hasParted(g *gossip.Gossip, p *peer, t tellMessage) bool {
-	seat := m.sessions.seated(p)
+func (m *members) hasParted(g *gossip.Gossip, p *peers.Peer, t tellMessage) bool {
+	seat := m.pool.Seated(p)
 	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
-	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.view.Load().peer(p.name) != p {
+	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.view.Load().peer(p.Name) != p {
 		return false
 	}
 	seat.State = wire.Left
@@ -168,7 +174,7 @@ func (m *members) meetStrangers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.patience())
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, ws := range m.sessions.toStrangers(maxMet) {
+	for _, ws := range m.pool.ToStrangers(maxMet) {
 		wg.Go(func() { m.meetStranger(ctx, ws) })
 	}
 	wg.Wait()
@@ -193,9 +199,9 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 	if err != nil {
 		return err
 	}
-	p := m.sessions.peer(name)
-	m.sessions.introduce(p, w.Addr)
-	if ws := p.session.Load(); ws != nil && w.Incarnation != 0 && ws.Peer().Incarnation != w.Incarnation {
+	p := m.pool.Peer(name)
+	m.pool.Introduce(p, w.Addr)
+	if ws := p.Session(); ws != nil && w.Incarnation != 0 && ws.Peer().Incarnation != w.Incarnation {
 		// It leads to a twin, which has left: by what this node would tell of itself it came back.
 		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
 	}

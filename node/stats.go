@@ -26,7 +26,7 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		Kinds:    n.kindStats(),
 		Members:  seats,
-		Sessions: len(n.members.sessions.live()) + int(n.clients.Load()),
+		Sessions: len(n.members.pool.Live()) + int(n.clients.Load()),
 		BytesIn:  traffic.In.Load(), BytesOut: traffic.Out.Load(),
 		Refused:    traffic.Refused.Load(),
 		HandedOver: sent, HandOverLost: lost,

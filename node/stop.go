@@ -26,12 +26,12 @@ func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	p := n.members.view.Load().acting(k.ID)
-	if !p.self {
-		s, err := n.members.sessions.get(ctx, p)
+	if !p.Self {
+		s, err := n.members.pool.Get(ctx, p)
 		if err == nil {
 			err = s.Do(ctx, opStop, k, &stopped)
 			if stopped {
-				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.text)
+				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.Text)
 			}
 			return stopped, err
 		}

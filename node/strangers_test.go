@@ -96,15 +96,15 @@ func TestMeetNewStart(t *testing.T) {
 		meet := func() {
 			t.Helper()
 			if !link {
-				ws, err := m.sessions.dial(t.Context(), p)
+				ws, err := m.pool.Dial(t.Context(), p)
 				if err != nil {
 					t.Fatal(err)
 				}
-				m.sessions.met(t.Context(), p, ws)
+				m.meet(ws.Peer())
 				m.wg.Wait()
 				return
 			}
-			l, err := m.dialLink(t.Context(), m.sessions.seated(p))
+			l, err := m.dialLink(t.Context(), m.pool.Seated(p))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestMeetNewStart(t *testing.T) {
 		last := func() *exchange {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return p.exchange
+			return m.exchanges[p]
 		}
 		meet()
 		first := last()

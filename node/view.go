@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
@@ -12,7 +13,7 @@ import (
 // A view is one snapshot of the cluster: who has a seat, in the order that every node computes, and who has
 // failed. It never changes; a change of the members makes another view.
 type view struct {
-	peers []*peer         // sorted by name, this node included
+	peers []*peers.Peer   // sorted by name, this node included
 	ring  *placement.Ring // of the peers, in the same order
 
 	// apart is set while this node starts no server of a serial kind: see apart.go.
@@ -27,28 +28,28 @@ type view struct {
 }
 
 // newView returns the view of these members. Failed are those that cannot be reached.
-func newView(peers []*peer, failed map[*peer]bool, r placement.Routing) *view {
-	slices.SortFunc(peers, func(a, b *peer) int { return a.name.Compare(b.name) })
-	slots := make([]placement.Slot, len(peers))
-	for i, p := range peers {
-		slots[i] = placement.Slot{Name: p.name, Failed: failed[p]}
+func newView(list []*peers.Peer, failed map[*peers.Peer]bool, r placement.Routing) *view {
+	slices.SortFunc(list, func(a, b *peers.Peer) int { return a.Name.Compare(b.Name) })
+	slots := make([]placement.Slot, len(list))
+	for i, p := range list {
+		slots[i] = placement.Slot{Name: p.Name, Failed: failed[p]}
 	}
-	v := &view{peers: peers, ring: placement.NewRing(r, slots), roll: newRollCall()}
+	v := &view{peers: list, ring: placement.NewRing(r, slots), roll: newRollCall()}
 	v.rest = sync.OnceValue(func() *view {
-		return newView(slices.DeleteFunc(slices.Clone(peers), func(p *peer) bool { return p.self }), failed, r)
+		return newView(slices.DeleteFunc(slices.Clone(list), func(p *peers.Peer) bool { return p.Self }), failed, r)
 	})
 	return v
 }
 
 // owner returns the member whose seat id belongs to.
-func (v *view) owner(id worker.ID) *peer { return v.peers[v.ring.Owner(id)] }
+func (v *view) owner(id worker.ID) *peers.Peer { return v.peers[v.ring.Owner(id)] }
 
 // acting returns the member that answers for id: its owner, or a stand-in while that has failed.
-func (v *view) acting(id worker.ID) *peer { return v.peers[v.ring.Acting(id)] }
+func (v *view) acting(id worker.ID) *peers.Peer { return v.peers[v.ring.Acting(id)] }
 
 // peer returns the member of that name, or nil.
-func (v *view) peer(name placement.Name) *peer {
-	i, ok := slices.BinarySearchFunc(v.peers, name, func(p *peer, name placement.Name) int { return p.name.Compare(name) })
+func (v *view) peer(name placement.Name) *peers.Peer {
+	i, ok := slices.BinarySearchFunc(v.peers, name, func(p *peers.Peer, name placement.Name) int { return p.Name.Compare(name) })
 	if !ok {
 		return nil
 	}
@@ -56,7 +57,7 @@ func (v *view) peer(name placement.Name) *peer {
 }
 
 // failed reports whether p has a seat and has failed.
-func (v *view) failed(p *peer) bool {
+func (v *view) failed(p *peers.Peer) bool {
 	i := slices.Index(v.peers, p)
 	return i >= 0 && v.ring.Slot(i).Failed
 }

@@ -126,6 +126,10 @@ func Errorf(code Code, outcome Outcome, format string, args ...any) *Error {
 	return &Error{Code: code, Outcome: outcome, Text: fmt.Sprintf(format, args...)}
 }
 
+// Lost reports whether a call failed because its session could not be had or broke, and
+// not because of what the peer answered.
+func (e *Error) Lost() bool { return e.Code == Unreachable || e.Code == Closed }
+
 // Ended returns the error of a call whose context has ended, and why.
 func Ended(why error, outcome Outcome) *Error {
 	code := Canceled

@@ -34,8 +34,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "canonical order", finds: ruleViews, rest: lastRest,
-		old: `(func\(a, b \*peer\) int \{) (return a\.name\.Compare\(b\.name\) \})`,
-		new: "$1 if BROKEN && a.self { return -1 }; if BROKEN && b.self { return 1 }; $2",
+		old: `(func\(a, b \*peers\.Peer\) int \{) (return a\.Name\.Compare\(b\.Name\) \})`,
+		new: "$1 if BROKEN && a.Self { return -1 }; if BROKEN && b.Self { return 1 }; $2",
 	},
 	{
 		name: "single flight", finds: ruleOverlap, rest: lastRest,

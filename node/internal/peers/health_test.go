@@ -1,57 +1,19 @@
-package node
+package peers
 
 import (
-	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
-// TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for that kind only.
-func TestStuckKind(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
-	kinds := map[string]worker.Kind{"slow": {Timeout: 20 * time.Second, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
-		<-ctx.Done()
-		return worker.Value{}, ctx.Err()
-	}}}
-	for _, n := range nodes {
-		if err := n.SetKinds(kinds); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := nodes[0].members.view.Load().peer(nodes[1].addr.Name)
-	for i := range int64(20) {
-		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		_, _ = nodes[0].Family("slow").Request(ctx, worker.IntID(2*i+1))
-		cancel()
-		if p.health.stuck("slow") {
-			break
-		}
-	}
-	if !p.health.stuck("slow") || p.health.stuck("") || !p.health.anyStuck() {
-		t.Errorf("stuck for slow %v, for the default kind %v, for any %v", p.health.stuck("slow"), p.health.stuck(""), p.health.anyStuck())
-	}
-	for i := range int64(10) {
-		if reply, err := nodes[0].Request(t.Context(), worker.IntID(101+2*i)); err != nil || reply.Degraded {
-			t.Errorf("%+v, %v: its owner is well", reply, err)
-		}
-	}
-	if !p.health.stuck("slow") {
-		t.Error("the answers of one kind tell of another")
-	}
-	p.health.answered("slow")
-	if p.health.doubt.Load() || p.health.anyStuck() {
-		t.Error("an answer leaves doubts")
-	}
-}
-
-// TestJudge judges failed calls between two that were missed: an answer of the peer is a sign of life. A call that was
-// not sent is none, and one that was missed on a former session does not count.
-func TestJudge(t *testing.T) {
+// TestRecordResult judges failed calls between two that were missed: an answer of the
+// peer is a sign of life. A call that was not sent is none, and one that was missed on a
+// former session does not count.
+func TestRecordResult(t *testing.T) {
 	for _, c := range []struct {
 		what    string
 		err     *wire.Error
@@ -72,16 +34,16 @@ func TestJudge(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			pair := newPair(t, "1", "2")
 			ws := pair.connect(true)
-			if _, err := pair.sessions.register(ws, pair.there); err != nil {
+			if _, err := pair.pool.Register(ws, pair.there); err != nil {
 				t.Fatal(err)
 			}
-			p := pair.sessions.peer(pair.there)
-			p.health.missed("", worker.IntID(1), time.Now())
+			p := pair.pool.Peer(pair.there)
+			p.health.missed("", target{num: 1}, time.Now())
 			if c.former {
 				ws = nil
 			}
-			request := wireRequest("", worker.IntID(3))
-			pair.sessions.judge(p, ws, &request, c.err)
+			request := wire.Request{Num: 3}
+			pair.pool.RecordResult(p, ws, &request, c.err)
 			if h := p.health.of(""); h.misses != c.misses || p.health.doubt.Load() != c.doubted {
 				t.Errorf("%d misses, doubted %v; want %d, %v", h.misses, p.health.doubt.Load(), c.misses, c.doubted)
 			}
@@ -104,24 +66,24 @@ func (d *deaf) ServeCall(c wire.Call) {
 	d.calls <- struct{}{}
 }
 
-// TestTrials has a peer be stuck: it is asked until it answers, and stays stuck when it does not.
+// TestTrials has a peer be stuck: it is asked until it answers, and stays stuck when it
+// does not.
 func TestTrials(t *testing.T) {
 	t.Parallel()
 	pair := newPair(t, "1", "2")
 	peer := &deaf{calls: make(chan struct{}, 100)}
 	pair.handler = peer
-	s := pair.sessions
-	s.patience = func(string) time.Duration { return 300 * time.Millisecond }
+	s := pair.pool
 	ws := pair.connect(true)
-	if _, err := s.register(ws, pair.there); err != nil {
+	if _, err := s.Register(ws, pair.there); err != nil {
 		t.Fatal(err)
 	}
-	p := s.peer(pair.there)
+	p := s.Peer(pair.there)
 	for i := range int64(stuckMisses - 1) {
-		p.health.missed("", worker.IntID(i), time.Now().Add(-stuckAfter))
+		p.health.missed("", target{num: i}, time.Now().Add(-stuckAfter))
 	}
-	request := wireRequest("", worker.IntID(7))
-	s.judge(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true})
+	request := wire.Request{Num: 7}
+	s.RecordResult(p, ws, &request, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, GaveUp: true})
 	for i := range 3 {
 		if !p.health.stuck("") {
 			t.Fatalf("it is well after %d calls that it has not answered", i)
@@ -145,7 +107,7 @@ func TestTrials(t *testing.T) {
 func TestManyKinds(t *testing.T) {
 	var hs healths
 	for i := range int64(10 * maxHealths) {
-		hs.of(worker.IntID(i).String()).stuck.Store(true)
+		hs.of(strconv.FormatInt(i, 10)).stuck.Store(true)
 	}
 	hs.doubt.Store(true)
 	if n := len(hs.kinds); n > maxHealths+1 {

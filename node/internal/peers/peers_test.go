@@ -1,4 +1,4 @@
-package node
+package peers
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/placement"
-	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -16,7 +15,7 @@ import (
 type pair struct {
 	t           *testing.T
 	here, there placement.Name
-	sessions    *sessions
+	pool        *Pool
 	creds       *wire.Credentials
 	listener    *wire.Listener
 	handler     wire.Handler // of the other node
@@ -24,30 +23,41 @@ type pair struct {
 
 func newPair(t *testing.T, here, there string) *pair {
 	t.Helper()
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials([]byte("cookie of a test"), wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := testHost()
+	const host = "127.0.0.1"
 	p := &pair{t: t, here: placement.Name{Node: here, Host: host}, there: placement.Name{Node: there, Host: host}, creds: creds, handler: refuser{}}
 	if p.listener, err = wire.Listen(host+":0", creds, wire.Events{}); err != nil {
 		t.Fatal(err)
 	}
-	p.sessions = newSessions(p.here, p.hello, creds, refuser{}, slog.New(slog.DiscardHandler), func() {})
-	p.sessions.met = func(context.Context, *peer, *wire.Session) {}
+	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
+		return wire.Dial(ctx, addr, creds, hello, refuser{})
+	}
+	p.pool = New(Config{Self: p.here, Dial: dial, RetireOp: retireOp, Logger: slog.New(slog.DiscardHandler)}, p)
 	t.Cleanup(func() {
 		p.listener.Close()
-		p.sessions.close()
+		p.pool.Close()
 	})
 	return p
 }
 
-func (p *pair) hello() wire.Hello { return wire.Hello{Name: p.here.String(), Incarnation: 1} }
+// retireOp is refused, as any operation is.
+const retireOp wire.Op = 1
 
-// connect returns this side's end of a session that this side has dialled, or the other one.
+func (p *pair) Changed()                                  {}
+func (p *pair) Met(context.Context, *Peer, *wire.Session) {}
+func (p *pair) DialFailed(error)                          {}
+func (p *pair) Patience(string) time.Duration             { return 300 * time.Millisecond }
+
+func (p *pair) Hello() wire.Hello { return wire.Hello{Name: p.here.String(), Incarnation: 1} }
+
+// connect returns this side's end of a session that this side has dialled, or the other
+// one.
 func (p *pair) connect(dialed bool) *wire.Session {
 	p.t.Helper()
-	from, to := wire.Hello{Name: p.there.String(), Incarnation: 1}, p.hello()
+	from, to := wire.Hello{Name: p.there.String(), Incarnation: 1}, p.Hello()
 	if dialed {
 		from, to = to, from
 	}
@@ -71,8 +81,8 @@ func (p *pair) connect(dialed bool) *wire.Session {
 	return theirs
 }
 
-// TestRegister has two nodes come to have two sessions: the newer one is kept, unless their dials have crossed. The other
-// one ends.
+// TestRegister has two nodes come to have two sessions: the newer one is kept, unless
+// their dials have crossed. The other one ends.
 func TestRegister(t *testing.T) {
 	for _, c := range []struct {
 		what          string
@@ -95,10 +105,10 @@ func TestRegister(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
 			pair := newPair(t, c.here, "2")
-			s := pair.sessions
-			p := s.peer(pair.there)
+			s := pair.pool
+			p := s.Peer(pair.there)
 			first, second := pair.connect(c.first), pair.connect(c.second)
-			if kept, err := s.register(first, pair.there); kept != first || err != nil {
+			if kept, err := s.Register(first, pair.there); kept != first || err != nil {
 				t.Fatalf("the only session is not kept: %v", err)
 			}
 			if c.late {
@@ -106,12 +116,12 @@ func TestRegister(t *testing.T) {
 				p.since = p.since.Add(-dialTimeout)
 				s.mu.Unlock()
 			}
-			p.health.missed("", worker.IntID(1), time.Now())
+			p.health.missed("", target{num: 1}, time.Now())
 			want, other := second, first
 			if c.keepsFirst {
 				want, other = first, second
 			}
-			if kept, err := s.register(second, pair.there); kept != want || err != nil || p.session.Load() != want {
+			if kept, err := s.Register(second, pair.there); kept != want || err != nil || p.session.Load() != want {
 				t.Errorf("the wrong session is kept, %v", err)
 			}
 			if p.health.doubt.Load() != c.keepsFirst {
@@ -130,11 +140,11 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// TestRedialIsRemembered has a peer come back while it is being dialled in vain: the pause before the next dial ends at
-// once, however often it came back.
+// TestRedialIsRemembered has a peer come back while it is being dialled in vain: the
+// pause before the next dial ends at once, however often it came back.
 func TestRedialIsRemembered(t *testing.T) {
 	pair := newPair(t, "1", "2")
-	s, p := pair.sessions, pair.sessions.peer(pair.there)
+	s, p := pair.pool, pair.pool.Peer(pair.there)
 	s.mu.Lock()
 	p.redialLocked()
 	p.redialLocked()
@@ -143,5 +153,46 @@ func TestRedialIsRemembered(t *testing.T) {
 	case <-p.again:
 	default:
 		t.Error("nothing ends the pause")
+	}
+}
+
+// TestFailedKeepsItsPeer loses the session to a member that has failed already: should it
+// come back, it is the same one.
+func TestFailedKeepsItsPeer(t *testing.T) {
+	t.Parallel()
+	pair := newPair(t, "1", "2")
+	ws := pair.connect(true)
+	if _, err := pair.pool.Register(ws, pair.there); err != nil {
+		t.Fatal(err)
+	}
+	p := pair.pool.Peer(pair.there)
+	pair.pool.Seat(p, pair.listener.Addr().String(), 1, false)
+	ws.Close()
+	pair.pool.watch(p, ws)
+	if pair.pool.Peer(pair.there) != p {
+		t.Error("a member that failed is taken for another one")
+	}
+}
+
+// refuser answers what a peer asks: nothing.
+type refuser struct{}
+
+func (refuser) ServeCall(c wire.Call) {
+	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun})
+}
+
+func (refuser) ServeOperation(context.Context, *wire.Session, wire.Op, func(any) error) (any, error) {
+	return nil, wire.UnknownOperation
+}
+
+// await waits until check returns nil, for at most 10 s.
+func await(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for err := check(); err != nil; err = check() {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
 }

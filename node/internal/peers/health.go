@@ -1,4 +1,4 @@
-package node
+package peers
 
 import (
 	"cmp"
@@ -11,10 +11,12 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// health is what the calls of one kind to a peer tell of it. A peer whose workers are stuck may answer every ping. It is taken
-// for stuck when calls for more than one id, one after the other over some time, all ran into their deadlines and it
-// answered none in between: one slow source is not a stuck peer, and nor is it stuck for the other kinds. From then on calls of
-// the kind fail over at once, and once a second one of them is asked there all the same, by nobody who waits, until one is answered.
+// health is what the calls of one kind to a peer tell of it. A peer whose workers are
+// stuck may answer every ping. It is taken for stuck when calls for more than one id, one
+// after the other over some time, all ran into their deadlines and it answered none in
+// between: one slow source is not a stuck peer, and nor is it stuck for the other kinds.
+// From then on calls of the kind fail over at once, and once a second one of them is
+// asked there all the same, by nobody who waits, until one is answered.
 type health struct {
 	stuck atomic.Bool
 	last  atomic.Pointer[wire.Request] // that was missed, or failed over: the next to be tried
@@ -22,7 +24,7 @@ type health struct {
 	mu     sync.Mutex
 	misses int       // guarded by mu
 	since  time.Time // of the first miss; guarded by mu
-	first  worker.ID // of it; guarded by mu
+	first  target    // of it; guarded by mu
 	others bool      // another id was missed, too; guarded by mu
 }
 
@@ -32,6 +34,12 @@ type healths struct {
 
 	mu    sync.Mutex
 	kinds map[string]*health // guarded by mu
+}
+
+// A target is the id of a request, as it crosses the wire.
+type target struct {
+	num  int64
+	text string
 }
 
 // maxHealths is how many kinds are told apart. Names come from clients, too.
@@ -90,8 +98,9 @@ func (hs *healths) answered(kind string) {
 	hs.doubt.Store(doubt)
 }
 
-// missed notes that a call ran into its deadline, and reports whether the peer is stuck from now on.
-func (hs *healths) missed(kind string, id worker.ID, now time.Time) (h *health, stuck bool) {
+// missed notes that a call ran into its deadline, and reports whether the peer is stuck
+// from now on.
+func (hs *healths) missed(kind string, id target, now time.Time) (h *health, stuck bool) {
 	h = hs.of(kind)
 	stuck = h.missed(id, now)
 	hs.mu.Lock() // answered may have looked before
@@ -129,8 +138,9 @@ func (h *health) reset() {
 	h.stuck.Store(false)
 }
 
-// missed notes that a call for id ran into its deadline, and reports whether the peer is stuck from now on.
-func (h *health) missed(id worker.ID, now time.Time) (stuck bool) {
+// missed notes that a call for id ran into its deadline, and reports whether the peer is
+// stuck from now on.
+func (h *health) missed(id target, now time.Time) (stuck bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.misses == 0 {
@@ -144,58 +154,58 @@ func (h *health) missed(id worker.ID, now time.Time) (stuck bool) {
 	return h.stuck.CompareAndSwap(false, true)
 }
 
-// judge learns from a call that failed.
-func (s *sessions) judge(p *peer, ws *wire.Session, request *wire.Request, err error) {
+// RecordResult learns from a call to p on a session that failed with err.
+func (pool *Pool) RecordResult(p *Peer, ws *wire.Session, request *wire.Request, err error) {
 	e, ok := err.(*wire.Error) //nolint:errorlint // a session's errors are not wrapped
 	switch {
 	case ok && request.IsCall && e.Code == wire.DeadlineExceeded: // a server may have much to do, and nothing is tried twice
 	case ok && e.Code == wire.DeadlineExceeded && e.GaveUp: // also if it says now that the call still waited there
-		id, err := idOf(request)
-		if err != nil || ws != p.session.Load() {
+		if ws != p.session.Load() {
 			return
 		}
-		h, stuck := p.health.missed(request.Kind, id, time.Now())
+		h, stuck := p.health.missed(request.Kind, target{request.Num, request.Text}, time.Now())
 		if !stuck {
 			return
 		}
-		s.log.Warn("node stuck: it answers pings but no calls", "node", p.name.String(), "kind", cmp.Or(request.Kind, worker.DefaultKind))
-		h.tryNext(request)
-		s.mu.Lock()
-		if !s.ended {
-			s.wg.Go(func() { s.try(p, h, ws) })
+		pool.Logger.Warn("node stuck: it answers pings but no calls", "node", p.Name.String(), "kind", cmp.Or(request.Kind, worker.DefaultKind))
+		h.probeNext(request)
+		pool.mu.Lock()
+		if !pool.ended {
+			pool.wg.Go(func() { pool.probe(p, h, ws) })
 		}
-		s.mu.Unlock()
-		s.moved()
+		pool.mu.Unlock()
+		pool.host.Changed()
 	case ok && e.Code == wire.DeadlineExceeded && e.Outcome == wire.NotRun: // perhaps it was never sent
-	case ok && (e.GaveUp || e.Code == wire.Canceled || lostOnTheWay(e)): // tells nothing
+	case ok && (e.GaveUp || e.Code == wire.Canceled || e.Lost()): // tells nothing
 	default:
 		p.health.answered(request.Kind)
 	}
 }
 
-// tryNext has that call tried next.
-func (h *health) tryNext(request *wire.Request) {
+// probeNext has that call tried next.
+func (h *health) probeNext(request *wire.Request) {
 	r := *request
 	h.last.Store(&r)
 }
 
-// try asks a peer that is stuck for what failed over, now and then, until it answers or the session is not in use any more.
-func (s *sessions) try(p *peer, h *health, ws *wire.Session) {
-	for h.stuck.Load() && clock.Sleep(s.ctx, trialEvery) {
+// probe asks a peer that is stuck for what failed over, now and then, until it answers or
+// the session is not in use any more.
+func (pool *Pool) probe(p *Peer, h *health, ws *wire.Session) {
+	for h.stuck.Load() && clock.Sleep(pool.ctx, trialEvery) {
 		if p.session.Load() != ws {
 			h.reset() // what it is worth shows on the next session
 			break
 		}
 		request := h.last.Load()
 		var reply wire.Reply
-		if err := ws.Call(s.ctx, request, s.patience(request.Kind), &reply); err != nil {
-			s.judge(p, ws, request, err)
+		if err := ws.Call(pool.ctx, request, pool.host.Patience(request.Kind), &reply); err != nil {
+			pool.RecordResult(p, ws, request, err)
 		} else {
 			p.health.answered(request.Kind)
 		}
 	}
-	if s.ctx.Err() == nil {
-		s.log.Info("node answers again", "node", p.name.String())
-		s.moved()
+	if pool.ctx.Err() == nil {
+		pool.Logger.Info("node answers again", "node", p.Name.String())
+		pool.host.Changed()
 	}
 }

@@ -1,0 +1,68 @@
+package peers
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
+)
+
+// A Peer is a node as this one reaches it. Its methods may be called from any number of
+// goroutines.
+type Peer struct {
+	Name placement.Name // never changes
+	Text string         // of Name
+	Self bool           // it is this node
+
+	Relays Relays // ways to it while it cannot be reached
+
+	session atomic.Pointer[wire.Session] // nil if there is none
+	lost    atomic.Bool
+	refused atomic.Bool
+	health  healths
+
+	// Guarded by Pool.mu:
+	addr        string
+	incarnation uint64
+	hasSeat     bool
+	former      bool // of a cluster that this node has left, and not met since
+	alive       bool // has a seat, and the cluster can reach it
+	up          bool // as the log says
+	dial        *dial
+	redialing   bool
+	again       chan struct{} // of capacity 1: dial now
+	used        uint64        // calls on the session when it was last looked at
+	since       time.Time     // when the session was registered
+}
+
+// A dial in progress. All who want a session to that peer wait for the same one.
+type dial struct {
+	done    chan struct{}
+	session *wire.Session // and err are set before done is closed
+	err     error
+}
+
+// Session returns the session to p, or nil if there is none.
+func (p *Peer) Session() *wire.Session { return p.session.Load() }
+
+// Lost reports whether the last session to p broke, or the last dial failed.
+func (p *Peer) Lost() bool { return p.lost.Load() }
+
+// Refused reports whether no session has come since the last dial failed.
+func (p *Peer) Refused() bool { return p.refused.Load() }
+
+// Doubtful reports whether calls of some kind have gone unanswered since the last answer.
+func (p *Peer) Doubtful() bool { return p.health.doubt.Load() }
+
+// Stuck reports whether p answers pings, but no calls of a kind.
+func (p *Peer) Stuck(kind string) bool { return p.health.stuck(kind) }
+
+// AnyStuck reports whether p is stuck as far as any kind is concerned.
+func (p *Peer) AnyStuck() bool { return p.health.anyStuck() }
+
+// RecordSuccess notes that p has answered a call of a kind.
+func (p *Peer) RecordSuccess(kind string) { p.health.answered(kind) }
+
+// ProbeNext has that request made next, to find out whether p is still stuck.
+func (p *Peer) ProbeNext(request *wire.Request) { p.health.of(request.Kind).probeNext(request) }

@@ -1,0 +1,420 @@
+// Package peers keeps one session to each peer of a node, and what calls tell of a peer.
+package peers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
+)
+
+// A Pool has the session to each peer. Either side dials it when it is first needed, and
+// it is closed when it has long been idle. While a peer cannot be reached the Pool dials
+// it again and again, so that requests to it fail over at once and return to it when it
+// is back. All methods may be called from any number of goroutines.
+type Pool struct {
+	Config
+	host Host
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	peers map[placement.Name]*Peer // guarded by mu
+	ended bool                     // no session comes in any more; guarded by mu
+}
+
+// Config says whose pool it is. No field may be left out.
+type Config struct {
+	Self     placement.Name // of this node
+	Dial     Dialer
+	RetireOp wire.Op // tells a peer to make no more calls on a session
+	Logger   *slog.Logger
+}
+
+// A Dialer makes a session with the node at an address.
+type Dialer func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error)
+
+// A Host is what a Pool needs of its node. The Pool calls it without a lock held unless
+// it says so.
+type Host interface {
+	// Hello returns what this node says of itself at the start of a session. It may be
+	// called with a lock of the Pool held.
+	Hello() wire.Hello
+
+	// Changed is called after a peer was lost, is back, or is stuck or no longer so.
+	Changed()
+
+	// Met is called with each new session, on a goroutine of its own.
+	Met(context.Context, *Peer, *wire.Session)
+
+	// DialFailed is called with the reason for which a dial failed.
+	DialFailed(error)
+
+	// Patience returns the time that a call of that kind needs at most.
+	Patience(kind string) time.Duration
+}
+
+const (
+	dialTimeout = 2 * time.Second
+	idleAfter   = 5 * time.Minute
+	linger      = time.Second // that a session without calls is kept, for one that was about to be made
+	firstRetry  = 100 * time.Millisecond
+	lastRetry   = 2 * time.Second
+)
+
+// New returns a pool without peers. It lasts until [Pool.Close].
+func New(c Config, h Host) *Pool {
+	pool := &Pool{Config: c, host: h, peers: map[placement.Name]*Peer{}}
+	pool.ctx, pool.cancel = context.WithCancel(context.Background())
+	pool.wg.Go(pool.closeIdle)
+	return pool
+}
+
+// Context returns a context that ends when the pool is closed.
+func (pool *Pool) Context() context.Context { return pool.ctx }
+
+// Len returns the number of peers that the pool knows of.
+func (pool *Pool) Len() int {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	return len(pool.peers)
+}
+
+// Peer returns the peer of that name.
+func (pool *Pool) Peer(name placement.Name) *Peer {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	return pool.peerLocked(name)
+}
+
+func (pool *Pool) peerLocked(name placement.Name) *Peer {
+	p := pool.peers[name]
+	if p == nil {
+		p = &Peer{Name: name, Text: name.String(), Self: name == pool.Self, again: make(chan struct{}, 1)}
+		pool.peers[name] = p
+	}
+	return p
+}
+
+// Seat notes what the cluster says of a peer.
+func (pool *Pool) Seat(p *Peer, addr string, incarnation uint64, alive bool) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	if p.incarnation != incarnation && p.incarnation != 0 || alive && !p.alive {
+		p.redialLocked() // it has started anew, or is back
+	}
+	p.addr, p.incarnation, p.hasSeat, p.former, p.alive = addr, incarnation, true, false, alive
+	if p.lost.Load() && alive && !p.Self {
+		pool.startRedialingLocked(p)
+	}
+	pool.noteLocked(p, "the cluster cannot reach it")
+}
+
+// Introduce notes where a peer was found, of which the cluster may not have told yet.
+func (pool *Pool) Introduce(p *Peer, addr string) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	p.former = false
+	if p.addr == "" || p.session.Load() == nil {
+		p.addr = addr
+	}
+}
+
+// Seated returns what the cluster says of a peer.
+func (pool *Pool) Seated(p *Peer) wire.Member {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	return wire.Member{Name: p.Name.String(), Addr: p.addr, Incarnation: p.incarnation}
+}
+
+// Retain forgets the peers that have no seat and no session. Keep are those that have a
+// seat.
+func (pool *Pool) Retain(keep map[*Peer]bool) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	for name, p := range pool.peers {
+		if keep[p] {
+			continue
+		}
+		p.hasSeat, p.alive, p.up = false, false, false
+		if p.session.Load() == nil && p.dial == nil {
+			delete(pool.peers, name)
+		}
+	}
+}
+
+// noteLocked logs that a peer went or came.
+func (pool *Pool) noteLocked(p *Peer, why string) {
+	up := p.alive && !p.lost.Load()
+	if p.Self || up == p.up {
+		return
+	}
+	p.up = up
+	if up {
+		pool.Logger.Info("node up", "node", p.Name.String(), "addr", p.addr)
+	} else {
+		pool.Logger.Warn("node down", "node", p.Name.String(), "why", why)
+	}
+}
+
+// Get returns the session to p, which it dials if there is none. If p was lost, or does
+// not answer soon enough to leave time for another way, it is Unreachable.
+func (pool *Pool) Get(ctx context.Context, p *Peer) (*wire.Session, error) {
+	if ws := p.session.Load(); ws != nil {
+		return ws, nil
+	}
+	if p.lost.Load() {
+		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.Name.String()}
+	}
+	wait := ctx
+	if _, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, clock.Left(ctx)/2)
+		defer cancel()
+	}
+	ws, err := pool.Dial(wait, p)
+	if err == nil || errors.Is(err, wire.Leaving) || errors.Is(err, wire.Closed) {
+		return ws, err
+	}
+	e := &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.Name.String(), Text: err.Error()}
+	if we, ok := errors.AsType[*wire.Error](err); ok && we.Code == wire.Unreachable {
+		e.Text = we.Text
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		e.Code = wire.Canceled
+	}
+	return nil, e
+}
+
+// Dial waits for a session to p: the one that is there, that is being dialled, or a new
+// one.
+func (pool *Pool) Dial(ctx context.Context, p *Peer) (*wire.Session, error) {
+	ws, d := pool.begin(p)
+	switch {
+	case ws != nil:
+		return ws, nil
+	case d == nil:
+		return nil, pool.why()
+	}
+	select {
+	case <-d.done:
+		return d.session, d.err
+	case <-ctx.Done():
+		return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "no answer yet")
+	}
+}
+
+// Begin dials p if there is no session to it, and does not wait.
+func (pool *Pool) Begin(p *Peer) { pool.begin(p) }
+
+// begin returns the session to p, or the dial in progress, which it starts if there is
+// none. It returns neither if no session comes in any more, or if this node has left p's
+// cluster: p may still have it for a member, and would take it back.
+func (pool *Pool) begin(p *Peer) (*wire.Session, *dial) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	if p.former {
+		return nil, nil
+	}
+	if ws := p.session.Load(); ws != nil || pool.ended {
+		return ws, nil
+	}
+	if p.dial == nil {
+		d, addr := &dial{done: make(chan struct{})}, p.addr
+		p.dial = d
+		pool.wg.Go(func() { pool.run(p, d, addr) })
+	}
+	return nil, p.dial
+}
+
+// why returns why begin has returned neither.
+func (pool *Pool) why() *wire.Error {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	if pool.ended {
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+}
+
+// run dials, and ends d.
+func (pool *Pool) run(p *Peer, d *dial, addr string) {
+	ctx, cancel := context.WithTimeout(pool.ctx, dialTimeout)
+	defer cancel()
+	ws, err := pool.Config.Dial(ctx, addr, pool.host.Hello())
+	if err == nil && ws.Peer().Name != p.Name.String() {
+		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", addr, ws.Peer().Name)
+		ws.Close()
+	}
+	if err == nil {
+		ws, err = pool.Register(ws, p.Name)
+	}
+	pool.mu.Lock()
+	p.dial = nil
+	changed := false
+	if err != nil && p.session.Load() == nil && !errors.Is(err, wire.Leaving) {
+		changed = pool.loseLocked(p, err)
+	}
+	p.refused.Store(err != nil && p.session.Load() == nil)
+	pool.mu.Unlock()
+	d.session, d.err = ws, err
+	close(d.done)
+	if err != nil {
+		pool.host.DialFailed(err)
+	}
+	if changed {
+		pool.host.Changed()
+	}
+}
+
+// Register makes ws the session to its peer, and returns the one that is kept. If there
+// is one to the same process already, the newer one is kept, as a peer that dials again
+// has lost its session. If both sides have dialled at the same moment, both keep the one
+// that the smaller name dialled. The other ends when its calls have.
+func (pool *Pool) Register(ws *wire.Session, name placement.Name) (*wire.Session, error) {
+	pool.mu.Lock()
+	if pool.ended {
+		pool.mu.Unlock()
+		ws.Close()
+		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	p := pool.peerLocked(name)
+	if p.former || ws.Own().Incarnation != pool.host.Hello().Incarnation { // it began before this node left its cluster
+		pool.mu.Unlock()
+		ws.Close()
+		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	}
+	keep, drop := ws, p.session.Load()
+	same := drop != nil && drop.Peer().Incarnation == ws.Peer().Incarnation
+	// A dial that crossed the other one began before that succeeded.
+	crossed := same && drop.Dialed() != ws.Dialed() && time.Since(p.since) < dialTimeout
+	switch {
+	case drop == nil || drop.Err() != nil:
+	case crossed && drop.Dialed() == (pool.Self.Compare(name) < 0), ws.Peer().Incarnation < drop.Peer().Incarnation:
+		keep, drop = drop, ws
+	}
+	back := p.lost.Swap(false)
+	p.refused.Store(false)
+	p.Relays.Reset()
+	pool.noteLocked(p, "")
+	pool.wg.Go(func() { pool.watch(p, ws) })
+	if same {
+		pool.wg.Go(func() { pool.Retire(p, drop) })
+	}
+	if keep == ws {
+		p.session.Store(ws)
+		p.since = time.Now()
+		p.health.reset()
+		pool.wg.Go(func() { pool.host.Met(pool.ctx, p, ws) })
+	}
+	pool.mu.Unlock()
+	if drop != nil && !same {
+		drop.Shut() // to a process that is no more
+	}
+	if back {
+		pool.host.Changed()
+	}
+	return keep, nil
+}
+
+// watch waits until ws has ended. If it was in use, and this side has not closed it, the
+// peer is lost.
+func (pool *Pool) watch(p *Peer, ws *wire.Session) {
+	select {
+	case <-ws.Done():
+	case <-pool.ctx.Done():
+	}
+	pool.mu.Lock()
+	why := ws.Err()
+	changed := p.session.CompareAndSwap(ws, nil) && why != nil && !errors.Is(why, wire.Closed) && pool.loseLocked(p, why)
+	if !p.hasSeat && p.session.Load() == nil && p.dial == nil && pool.peers[p.Name] == p {
+		delete(pool.peers, p.Name) // should it get a seat it is made anew
+	}
+	pool.mu.Unlock()
+	ws.Close()
+	if changed {
+		pool.host.Changed()
+	}
+}
+
+// Strangers returns the number of sessions to nodes without a seat.
+func (pool *Pool) Strangers() (n int) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	for _, p := range pool.peers {
+		if !p.hasSeat && p.session.Load() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// ToStrangers returns at most limit sessions to nodes without a seat.
+func (pool *Pool) ToStrangers(limit int) (list []*wire.Session) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	for _, p := range pool.peers {
+		if ws := p.session.Load(); ws != nil && !p.hasSeat && len(list) < limit {
+			list = append(list, ws)
+		}
+	}
+	return list
+}
+
+// Live returns the sessions that there are.
+func (pool *Pool) Live() map[*Peer]*wire.Session {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	live := map[*Peer]*wire.Session{}
+	for _, p := range pool.peers {
+		if ws := p.session.Load(); ws != nil {
+			live[p] = ws
+		}
+	}
+	return live
+}
+
+// Each calls f with all sessions, at the same time, and does not wait.
+func (pool *Pool) Each(f func(context.Context, *Peer, *wire.Session)) {
+	for p, ws := range pool.Live() {
+		pool.mu.Lock()
+		if !pool.ended {
+			pool.wg.Go(func() { f(pool.ctx, p, ws) })
+		}
+		pool.mu.Unlock()
+	}
+}
+
+// Leave retires all sessions. The pool dials no peer any more that is not introduced, or
+// has no new seat.
+func (pool *Pool) Leave() {
+	pool.mu.Lock()
+	for _, p := range pool.peers {
+		if !p.Self {
+			p.former, p.alive = true, false
+		}
+	}
+	pool.mu.Unlock()
+	pool.Each(func(_ context.Context, p *Peer, ws *wire.Session) { pool.Retire(p, ws) })
+}
+
+// Close ends all sessions, after what they have to say has been written, and waits.
+func (pool *Pool) Close() {
+	pool.mu.Lock()
+	pool.ended = true
+	pool.mu.Unlock()
+	var flushing sync.WaitGroup
+	for _, ws := range pool.Live() {
+		flushing.Go(ws.Finish)
+	}
+	flushing.Wait()
+	pool.cancel()
+	pool.wg.Wait()
+}

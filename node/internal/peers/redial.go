@@ -1,0 +1,60 @@
+package peers
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// loseLocked notes that p cannot be reached, and reports whether that is news.
+func (pool *Pool) loseLocked(p *Peer, why error) (news bool) {
+	news = !p.lost.Swap(true)
+	pool.noteLocked(p, why.Error())
+	if p.alive {
+		pool.startRedialingLocked(p)
+	}
+	return news
+}
+
+func (pool *Pool) startRedialingLocked(p *Peer) {
+	if !p.redialing && !pool.ended {
+		p.redialing = true
+		pool.wg.Go(func() { pool.redial(p) })
+	}
+}
+
+// redialLocked ends the pause between two dials.
+func (p *Peer) redialLocked() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
+// redial dials p until that succeeds, or the cluster cannot reach it either.
+func (pool *Pool) redial(p *Peer) {
+	last := ""
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		select {
+		case <-time.After(retry/2 + rand.N(retry)):
+		case <-p.again:
+			retry = firstRetry
+		case <-pool.ctx.Done():
+			return
+		}
+		pool.mu.Lock()
+		if !p.alive || !p.lost.Load() || pool.ended {
+			p.redialing = false
+			pool.mu.Unlock()
+			return
+		}
+		pool.mu.Unlock()
+		_, err := pool.Dial(pool.ctx, p)
+		if err != nil && !errors.Is(err, wire.Unreachable) && err.Error() != last && pool.ctx.Err() == nil {
+			last = err.Error()
+			pool.Logger.Warn("cannot connect, will try again", "node", p.Name.String(), "why", last)
+		}
+	}
+}

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -31,13 +29,7 @@ func TestSigns(t *testing.T) {
 		{"that sends something", false, false, true, 0, 18 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			forget := func() { // the timers that yamux keeps for all sessions: they cannot leave the bubble
-				runtime.GC()
-				runtime.GC()
-			}
-			forget()
-			defer forget()
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				ours, theirs := net.Pipe()
 				config := yamux.DefaultConfig()
 				config.EnableKeepAlive, config.ConnectionWriteTimeout, config.LogOutput = false, giveUp, io.Discard
@@ -94,64 +86,79 @@ func TestSigns(t *testing.T) {
 // TestIdle looks at what idle sessions and links send, which is nothing for a while, and freezes them: a call is given up within
 // 3 s, and a link that is written to within 4 s.
 func TestIdle(t *testing.T) {
-	c := credentials(t, testCookie)
-	l, _ := listen(t, c)
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
+	bubble(t, func(t *testing.T) {
+		var w freezer
+		near, far := w.pipe()
+		s, _ := connect(t, near, far, maxVersion, echo{}, echo{})
+		near, far = w.pipe()
+		conn, peer := handshake(t, near, far, Hello{Name: "dialer", Role: RoleLink}, func(in *Incoming) error {
+			link, err := in.AcceptLink(Hello{Name: "acceptor"})
+			if err == nil {
+				t.Cleanup(func() { link.Close() })
+				go link.Accept()
 			}
-			if in.Hello.Role == RoleLink {
-				if link, err := in.AcceptLink(Hello{Name: "acceptor"}); err == nil {
-					t.Cleanup(func() { link.Close() })
-					go link.Accept()
-				}
-			} else if s, err := in.Accept(Hello{Name: "acceptor"}, echo{}); err == nil {
-				t.Cleanup(func() { s.Close() })
-			}
+			return err
+		})
+		link, err := newLink(conn, peer, true)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	relay := newRelay(t, l.Addr().String())
-	s, err := Dial(t.Context(), relay.addr, c, Hello{Name: "dialer"}, echo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	link, err := DialLink(t.Context(), relay.addr, c, Hello{Name: "dialer", Role: RoleLink})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer link.Close()
-	stream, err := link.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.ask(t.Context(), &Request{}, long); err != nil {
-		t.Fatal(err)
-	}
+		defer link.Close()
+		stream, err := link.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.ask(t.Context(), &Request{}, long); err != nil {
+			t.Fatal(err)
+		}
 
-	time.Sleep(2500 * time.Millisecond) // those that have just been used may be asked once
-	before := relay.there.Load() + relay.back.Load()
-	time.Sleep(2500 * time.Millisecond)
-	if n := relay.there.Load() + relay.back.Load() - before; n > 0 {
-		t.Errorf("%d bytes while idle", n)
-	}
+		time.Sleep(2500 * time.Millisecond) // those that have just been used may be asked once
+		before := w.bytes.Load()
+		time.Sleep(2500 * time.Millisecond)
+		if n := w.bytes.Load() - before; n > 0 {
+			t.Errorf("%d bytes while idle", n)
+		}
 
-	relay.freeze()
-	start := time.Now()
-	if _, err := stream.Write([]byte("lost")); err != nil {
-		t.Fatal(err)
+		w.frozen.Store(true)
+		start := time.Now()
+		if _, err := stream.Write([]byte("lost")); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.ask(t.Context(), &Request{}, long)
+		if took := time.Since(start); !errors.Is(err, Unreachable) || took > 3*time.Second {
+			t.Errorf("call to a stuck peer = %v after %v", err, took)
+		}
+		select {
+		case <-link.Done():
+		case <-time.After(4*time.Second - time.Since(start)):
+			t.Error("the link goes on")
+		}
+	})
+}
+
+// A freezer counts what its connections carry. Once they are frozen, what is written to them is lost, as with a peer
+// that is paused.
+type freezer struct {
+	frozen atomic.Bool
+	bytes  atomic.Int64
+}
+
+func (f *freezer) pipe() (near, far net.Conn) {
+	near, far = net.Pipe()
+	return freezingConn{near, f}, freezingConn{far, f}
+}
+
+type freezingConn struct {
+	net.Conn
+	of *freezer
+}
+
+func (c freezingConn) Write(b []byte) (int, error) {
+	c.of.bytes.Add(int64(len(b)))
+	if c.of.frozen.Load() {
+		return len(b), nil
 	}
-	_, err = s.ask(t.Context(), &Request{}, long)
-	if took := time.Since(start); !errors.Is(err, Unreachable) || took > 3500*time.Millisecond {
-		t.Errorf("call to a stuck peer = %v after %v", err, took)
-	}
-	select {
-	case <-link.Done():
-	case <-time.After(4500*time.Millisecond - time.Since(start)):
-		t.Error("the link goes on")
-	}
+	return c.Conn.Write(b)
 }
 
 // TestPingGivenUp measures nothing when nobody waits for it.

@@ -56,7 +56,7 @@ func Example() {
 	defer (<-accepted).Close()
 
 	var reply wire.Reply
-	err = s.Call(ctx, &wire.Request{Text: "tenant 7", IsText: true}, time.Second, &reply)
+	err = s.Call(ctx, &wire.Request{Text: "tenant 7", IsText: true}, 5*time.Second, &reply)
 	fmt.Println(reply.Node, "says:", reply.Data, err)
 	var greeting string
 	err = s.Do(ctx, 1, nil, &greeting)

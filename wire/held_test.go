@@ -128,6 +128,7 @@ func TestAnswersToTheDead(t *testing.T) {
 					reply(c)
 				}
 			}
+			victim.Close() // waits until the session has let go of what came before its end
 			if grown := heap() - before; grown > 20<<20 {
 				t.Errorf("%d MB are held for a peer that is gone", grown>>20)
 			}

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"context"
+	"crypto/tls"
 	"net"
 	"strings"
 	"sync"
@@ -26,31 +26,32 @@ func (h sized) ServeCall(c Call) {
 // TestLargeApart has a value of 1 MiB come over a slow connection: small calls that are made meanwhile come back before it.
 func TestLargeApart(t *testing.T) {
 	for _, version := range []uint16{1, maxVersion} {
-		h := sized{given: make(chan struct{}, 1)}
-		a := slowPair(t, version, h, 8<<10)
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			defer cancel()
-			if r, err := a.ask(t.Context(), &Request{Num: MaxValue}, long); err != nil || len(r.Data) != MaxValue {
-				t.Errorf("version %d: the large one: %d bytes, %v", version, len(r.Data), err)
-			}
-		})
-		<-h.given
-		before := 0 // small answers
-		for ctx.Err() == nil {
-			if r, err := a.ask(t.Context(), &Request{Num: 3}, long); err != nil || r.Data != "xxx" {
-				t.Fatalf("version %d: a small one: %q, %v", version, r.Data, err)
-			}
-			if ctx.Err() == nil {
+		bubble(t, func(t *testing.T) {
+			h := sized{given: make(chan struct{}, 1)}
+			a := slowPair(t, version, h, 8<<10)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if r, err := a.ask(t.Context(), &Request{Num: MaxValue}, long); err != nil || len(r.Data) != MaxValue {
+					t.Errorf("version %d: the large one: %d bytes, %v", version, len(r.Data), err)
+				}
+			})
+			<-h.given
+			before := 0 // small answers
+			for {
+				if r, err := a.ask(t.Context(), &Request{Num: 3}, long); err != nil || r.Data != "xxx" {
+					t.Fatalf("version %d: a small one: %q, %v", version, r.Data, err)
+				}
+				if inFlight(a.calls) == 0 { // the large one has come
+					break
+				}
 				before++
 			}
-		}
-		wg.Wait()
-		t.Logf("version %d: %d small answers before the large one", version, before)
-		if version == 1 && before > 5 || version > 1 && before < 10 { // some may come right after it and be seen first
-			t.Errorf("version %d: %d small answers came before the large one", version, before)
-		}
+			wg.Wait()
+			t.Logf("version %d: %d small answers before the large one", version, before)
+			if version == 1 && before > 0 || version > 1 && before < 10 {
+				t.Errorf("version %d: %d small answers came before the large one", version, before)
+			}
+		})
 	}
 }
 
@@ -99,7 +100,7 @@ func TestLateAnswer(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := <-answered; n > large/4 {
+	if n := <-answered; n > large/2 { // each takes 64 ms, in which this process may be held up
 		t.Errorf("a small answer came after %d large ones", n)
 	} else {
 		t.Logf("a small answer came after %d large ones", n)
@@ -216,26 +217,37 @@ func (c slowConn) Write(b []byte) (int, error) {
 // connect returns the two ends of a session over a connection.
 func connect(t *testing.T, near, far net.Conn, version uint16, dialer, acceptor Handler) (a, b *Session) {
 	t.Helper()
+	conn, peer := handshake(t, near, far, Hello{Name: "dialer"}, func(in *Incoming) (err error) {
+		in.version = version
+		b, err = in.Accept(Hello{Name: "acceptor"}, acceptor)
+		return err
+	})
+	a, err := newSession(conn, Hello{Name: "dialer"}, peer, version, true, dialer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+// handshake brings both ends of a connection through the handshake. The function accepts the dialer.
+func handshake(t *testing.T, near, far net.Conn, hello Hello, accept func(*Incoming) error) (*tls.Conn, Hello) {
+	t.Helper()
 	c := credentials(t, testCookie)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		in, err := c.receive(t.Context(), newLobby().admit(c.wrap(far), time.Now().Add(handshakeTimeout)))
 		if err == nil {
-			in.version = version
-			b, err = in.Accept(Hello{Name: "acceptor"}, acceptor)
+			err = accept(in)
 		}
 		if err != nil {
 			t.Error(err)
 		}
 	})
-	conn, peer, _, err := c.greet(t.Context(), near, Hello{Name: "dialer"})
+	conn, peer, _, err := c.greet(t.Context(), near, hello)
+	wg.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err = newSession(conn, Hello{Name: "dialer"}, peer, version, true, dialer); err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	t.Cleanup(func() { a.Close(); b.Close() })
-	return a, b
+	return conn, peer
 }

@@ -101,6 +101,27 @@ func TestListenerDies(t *testing.T) {
 	})
 }
 
+// TestListenerCloses has a listener that closes drop a silent connection, and not wait for it.
+func TestListenerCloses(t *testing.T) {
+	c := credentials(t, testCookie)
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeListener{accept: make(chan any)}
+		l := serve(f, c, Events{})
+		near, far := net.Pipe()
+		defer near.Close()
+		f.accept <- far
+		synctest.Wait()
+		start := time.Now()
+		l.Close()
+		if _, err := l.Accept(); err != Closed {
+			t.Errorf("Accept after Close = %v, want %v", err, Closed)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Close took %v: it waits for a silent connection", took)
+		}
+	})
+}
+
 // TestSilentTimeout has a peer say nothing, and another one nothing after its ClientHello.
 func TestSilentTimeout(t *testing.T) {
 	c, hello := credentials(t, testCookie), recordHello(t, []string{alpn})

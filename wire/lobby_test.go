@@ -2,20 +2,18 @@ package wire
 
 import (
 	"crypto/tls"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 )
 
@@ -97,127 +95,97 @@ func TestHostOf(t *testing.T) {
 // TestSilentFlood has a peer that is slow come in, while hundreds of silent connections are opened between any two of its steps.
 func TestSilentFlood(t *testing.T) {
 	const crowd = maxPending + 50
-	addr := func(last byte) *net.TCPAddr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)} }
+	addr := func(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, last), Port: 1} }
 	tests := map[string]struct {
-		from      []*net.TCPAddr
+		from      []net.Addr
 		fromStart bool // also before the peer has said anything
 	}{
-		"its own address":    {[]*net.TCPAddr{addr(1)}, false},
-		"another address":    {[]*net.TCPAddr{addr(2)}, true},
-		"eight addresses":    {[]*net.TCPAddr{addr(2), addr(3), addr(4), addr(5), addr(6), addr(7), addr(8), addr(9)}, true},
-		"some and the peers": {[]*net.TCPAddr{addr(1), addr(2), addr(3)}, false},
+		"its own address":    {[]net.Addr{addr(1)}, false},
+		"another address":    {[]net.Addr{addr(2)}, true},
+		"eight addresses":    {[]net.Addr{addr(2), addr(3), addr(4), addr(5), addr(6), addr(7), addr(8), addr(9)}, true},
+		"some and the peers": {[]net.Addr{addr(1), addr(2), addr(3)}, false},
 	}
+	c := credentials(t, testCookie)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := credentials(t, testCookie)
-			inner, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			counted := &countedListener{Listener: inner}
-			l := serve(counted, c, Events{})
-			t.Cleanup(func() { l.Close() })
-			go func() {
-				if in, err := l.Accept(); err == nil {
-					if s, err := in.Accept(Hello{}, echo{}); err == nil {
-						t.Cleanup(func() { s.Close() })
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeListener{accept: make(chan any)}
+				l := serve(f, c, Events{})
+				defer l.Close()
+				go func() {
+					if in, err := l.Accept(); err == nil {
+						in.welcome(Hello{})
+						in.conn.NetConn().Close()
 					}
+				}()
+				dial := func(from net.Addr) net.Conn {
+					near, far := net.Pipe()
+					f.accept <- fromConn{far, from}
+					return near
 				}
-			}()
-			var conns []net.Conn
-			defer func() {
-				for _, conn := range conns {
-					conn.Close()
+				var conns []net.Conn
+				defer func() {
+					for _, conn := range conns {
+						conn.Close()
+					}
+				}()
+				flood := func() {
+					for i := range crowd {
+						conns = append(conns, dial(test.from[i%len(test.from)]))
+					}
+					synctest.Wait()
 				}
-			}()
-			flood := func() {
-				before := counted.n.Load()
-				for i := range crowd {
-					d := net.Dialer{LocalAddr: test.from[i%len(test.from)]}
-					conn, err := d.Dial("tcp", inner.Addr().String())
-					if err != nil {
-						if errors.Is(err, syscall.EADDRNOTAVAIL) {
-							t.Skip("this system has no second address of loopback")
+				near, far := net.Pipe()
+				up := dial(addr(1))
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				defer far.Close()
+				defer up.Close()
+				wg.Go(func() { io.Copy(far, up); far.Close() })
+				steps := make(chan int)
+				wg.Go(func() {
+					defer close(steps)
+					b := make([]byte, 64<<10)
+					for i := 0; ; i++ {
+						n, err := far.Read(b)
+						if err != nil {
+							return
 						}
-						t.Fatal(err)
+						if i < 2 { // after that it has proved the cookie
+							steps <- i
+							<-steps
+						}
+						if _, err := up.Write(b[:n]); err != nil {
+							far.Close()
+							return
+						}
 					}
-					conns = append(conns, conn)
-				}
-				for counted.n.Load() < before+crowd {
-					time.Sleep(time.Millisecond)
-				}
-			}
-			near, far := net.Pipe()
-			up, err := net.Dial("tcp", inner.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			defer far.Close()
-			defer up.Close()
-			wg.Go(func() { io.Copy(far, up); far.Close() })
-			steps := make(chan int)
-			var ended atomic.Bool
-			wg.Go(func() {
-				defer close(steps)
-				b := make([]byte, 64<<10)
-				for i := 0; ; i++ {
-					n, err := far.Read(b)
-					if err != nil {
-						return
+				})
+				wg.Go(func() { // what may end the test runs where it does
+					defer near.Close()
+					if _, _, _, err := c.greet(t.Context(), near, Hello{}); err != nil {
+						t.Errorf("a peer does not come in: %v", err)
 					}
-					if i < 2 { // after that it has proved the cookie
-						steps <- i
-						<-steps
+				})
+				for i := range steps {
+					synctest.Wait() // until what was passed on is seen
+					if i > 0 || test.fromStart {
+						flood()
 					}
-					if _, err := up.Write(b[:n]); err != nil {
-						far.Close()
-						return
-					}
+					steps <- i
 				}
 			})
-			wg.Go(func() { // what may end the test runs where it does
-				defer near.Close()
-				defer ended.Store(true)
-				if _, _, _, err := c.greet(t.Context(), near, Hello{}); err != nil {
-					t.Errorf("a peer does not come in: %v", err)
-				}
-			})
-			for i := range steps {
-				for i > 0 && !hasGreeted(l.lobby) && !ended.Load() { // the ClientHello has been passed on
-					time.Sleep(time.Millisecond)
-				}
-				if i > 0 || test.fromStart {
-					flood()
-				}
-				steps <- i
-			}
 		})
 	}
 }
 
-func hasGreeted(l *lobby) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, n := range l.list {
-		if n.stage != silent {
-			return true
-		}
-	}
-	return false
+// A fromConn is a connection from some address.
+type fromConn struct {
+	net.Conn
+	from net.Addr
 }
 
-// A countedListener counts the connections that its user is done with admitting.
-type countedListener struct {
-	net.Listener
-	n atomic.Int64
-}
-
-func (l *countedListener) Accept() (net.Conn, error) {
-	defer func() { l.n.Add(1) }()
-	return l.Listener.Accept()
-}
+func (c fromConn) RemoteAddr() net.Addr { return c.from }
 
 // recordHello returns the bytes of a ClientHello that offers protocols.
 func recordHello(t *testing.T, protocols []string) []byte {
@@ -226,21 +194,19 @@ func recordHello(t *testing.T, protocols []string) []byte {
 	defer far.Close()
 	go tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}).Handshake()
 	far.SetDeadline(time.Now().Add(10 * time.Second))
-	b := make([]byte, 128<<10)
-	n, err := far.Read(b)
-	for err == nil { // a large one takes several records
-		var more int
-		far.SetDeadline(time.Now().Add(50 * time.Millisecond))
-		more, err = far.Read(b[n:])
-		n += more
+	var all, message []byte // all is records, which have 5 bytes before their parts of the message
+	for len(message) < 4 || len(message) < 4+int(binary.BigEndian.Uint32(message)&0xffffff) {
+		record := make([]byte, 5)
+		if _, err := io.ReadFull(far, record); err != nil {
+			t.Fatal(err)
+		}
+		record = append(record, make([]byte, binary.BigEndian.Uint16(record[3:]))...)
+		if _, err := io.ReadFull(far, record[5:]); err != nil {
+			t.Fatal(err)
+		}
+		all, message = append(all, record...), append(message, record[5:]...)
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal(err)
-	}
-	if n == 0 {
-		t.Fatal("there is no ClientHello")
-	}
-	return b[:n]
+	return all
 }
 
 // protocols returns distproc's and so many others that their names take size bytes.

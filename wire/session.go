@@ -136,13 +136,15 @@ func (s *Session) Leaving() <-chan struct{} { return s.calls.goodbye }
 
 // Finish closes the session. After Goodbye it first waits until the peer's calls have been answered and the peer has
 // received the answers, but not much longer than half a second.
-func (s *Session) Finish() {
+func (s *Session) Finish() { s.finish(finishTime) }
+
+func (s *Session) finish(within time.Duration) {
 	defer s.Close()
 	s.Flush()
 	if !s.answers.hasLeft() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for _, open := s.answers.served(); open > 0 && s.Err() == nil && ctx.Err() == nil; _, open = s.answers.served() {
 		time.Sleep(time.Millisecond)

@@ -132,7 +132,7 @@ func TestCancelCrosses(t *testing.T) {
 	}()
 	_, err := a.ask(ctx, &Request{}, long)
 	check(err, Canceled)
-	_, err = a.ask(t.Context(), &Request{}, 30*time.Millisecond)
+	_, err = a.ask(t.Context(), &Request{}, time.Second) // in which it is sent
 	<-started
 	check(err, DeadlineExceeded)
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -282,10 +282,12 @@ func TestStuckPeer(t *testing.T) {
 		t.Errorf("call to a stuck peer = %v after %v", err, took)
 	}
 
-	s, err = Dial(t.Context(), l.Addr().String(), c, Hello{Name: "dialer"}, echo{})
+	relay = newRelay(t, l.Addr().String())
+	s, err = Dial(t.Context(), relay.addr, c, Hello{Name: "dialer"}, echo{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	relay.freeze()
 	closed := make(chan struct{})
 	go func() {
 		s.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
 	"sync"
@@ -158,9 +159,12 @@ func giveUpBoth(t *testing.T, a *Session, began <-chan struct{}, check func(what
 }
 
 // TestVerdictCrosses has the peer say that what was given up has not run.
-func TestVerdictCrosses(t *testing.T) {
+func TestVerdictCrosses(t *testing.T) { bubble(t, testVerdictCrosses) }
+
+func testVerdictCrosses(t *testing.T) {
 	began := make(chan struct{}, 1)
-	a, _ := pair(t, echo{}, parked{handler{call: func(c Call) {
+	near, far := net.Pipe()
+	a, _ := connect(t, near, far, maxVersion, echo{}, parked{handler{call: func(c Call) {
 		c.OnCancel(func() { c.Fail(&Error{Code: Canceled, Outcome: NotRun}) })
 		began <- struct{}{}
 	}}, func(ctx context.Context) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -12,6 +14,19 @@ import (
 
 // TestMain checks that Close waits for every goroutine.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bubble runs a test in false time. yamux keeps timers in a pool for all sessions, and those of one bubble must not come
+// into another: two collections empty the pool.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	forget := func() {
+		runtime.GC()
+		runtime.GC()
+	}
+	forget()
+	defer forget()
+	synctest.Test(t, test)
+}
 
 var testCookie = []byte("the cookie of the tests")
 

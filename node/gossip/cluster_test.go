@@ -17,20 +17,16 @@ var (
 )
 
 // TestClusters forms clusters of several sizes, and crashes a tenth of each.
-func TestClusters(t *testing.T) {
+func TestClusters(t *testing.T) { bubble(t, checkClusters) }
+
+func checkClusters(t *testing.T) {
 	for _, size := range []int{10, 30, 100} {
 		if size == 100 && (!*big || racing) {
 			continue
 		}
-		timing, limit := Local, 2*time.Second
-		switch {
-		case racing: // which is too slow for a machine that has more to do: nodes are found dead that are late
-			timing, limit = LAN, 8*time.Second
-		case size == 100: // too much for one machine to be punctual
-			limit *= 4
-		}
-		n := newNetwork(t, timing)
-		n.pace = timing.pace() // not the hectic one of the other tests
+		const limit = 2 * time.Second
+		n := newNetwork(t, Local)
+		n.pace = Local.pace() // not the hectic one of the other tests
 		f := n.measure(size, 0)
 		if f.crash > limit {
 			t.Errorf("%d nodes see a crash after %v, want %v", size, f.crash, limit)

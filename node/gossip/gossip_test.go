@@ -20,9 +20,11 @@ import (
 )
 
 // within is for what takes no time but that of a busy machine.
-const within = 5 * time.Second
+const within = 20 * time.Second
 
-func TestJoin(t *testing.T) {
+func TestJoin(t *testing.T) { bubble(t, checkJoin) }
+
+func checkJoin(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(7)
 	n.see(within, nodes, nodes, nil)
@@ -39,7 +41,9 @@ func TestJoin(t *testing.T) {
 }
 
 // Who is only told of a living node meets it.
-func TestRumour(t *testing.T) {
+func TestRumour(t *testing.T) { bubble(t, checkRumour) }
+
+func checkRumour(t *testing.T) {
 	n := newNetwork(t, Local)
 	a, b, c := n.start(1), n.start(2), n.start(3)
 	a.join(b)
@@ -60,7 +64,9 @@ func TestRumour(t *testing.T) {
 	n.see(within, living, living, []*node{dead})
 }
 
-func TestCrash(t *testing.T) {
+func TestCrash(t *testing.T) { bubble(t, checkCrash) }
+
+func checkCrash(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(6)
 	n.see(within, nodes, nodes, nil)
@@ -91,7 +97,9 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-func TestRestart(t *testing.T) {
+func TestRestart(t *testing.T) { bubble(t, checkRestart) }
+
+func checkRestart(t *testing.T) {
 	n := newNetwork(t, LAN) // failures take long to see
 	nodes := n.many(4)
 	n.see(within, nodes, nodes, nil)
@@ -118,7 +126,9 @@ func TestRestart(t *testing.T) {
 }
 
 // TestMeet has serf tell that a member is back: it is told at once of all, though it asks nobody.
-func TestMeet(t *testing.T) {
+func TestMeet(t *testing.T) { bubble(t, checkMeet) }
+
+func checkMeet(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.pace.tick, n.pace.news, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
 	nodes := n.many(3)
@@ -134,7 +144,9 @@ func TestMeet(t *testing.T) {
 	n.until(within, "it knows all", func() bool { return len(lost.g.Members()) == 4 })
 }
 
-func TestLeave(t *testing.T) {
+func TestLeave(t *testing.T) { bubble(t, checkLeave) }
+
+func checkLeave(t *testing.T) {
 	for _, mute := range []bool{false, true} { // whether it can only tell through serf
 		n := newNetwork(t, LAN)
 		nodes := n.many(5)
@@ -169,7 +181,9 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-func TestReap(t *testing.T) {
+func TestReap(t *testing.T) { bubble(t, checkReap) }
+
+func checkReap(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.conf = func(c *Config) { c.ReapAfter = 500 * time.Millisecond }
 	nodes := n.many(4)
@@ -179,7 +193,9 @@ func TestReap(t *testing.T) {
 	n.see(within, nodes[1:], nodes[1:], nil)
 }
 
-func TestRemove(t *testing.T) {
+func TestRemove(t *testing.T) { bubble(t, checkRemove) }
+
+func checkRemove(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.pace.exchange = time.Hour
 	nodes := n.many(4)
@@ -203,7 +219,9 @@ func TestRemove(t *testing.T) {
 	n.see(2*within, nodes, nodes, nil)
 }
 
-func TestSplit(t *testing.T) {
+func TestSplit(t *testing.T) { bubble(t, checkSplit) }
+
+func checkSplit(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(5)
 	n.see(within, nodes, nodes, nil)
@@ -218,7 +236,9 @@ func TestSplit(t *testing.T) {
 }
 
 // Halves that were apart until they had given each other up find each other too.
-func TestSplitReaped(t *testing.T) {
+func TestSplitReaped(t *testing.T) { bubble(t, checkSplitReaped) }
+
+func checkSplitReaped(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.conf = func(c *Config) { c.ReapAfter = 300 * time.Millisecond }
 	n.pace.toTheDead, n.refuse = 100*time.Millisecond, true // so that nothing but reconnection finds them
@@ -235,7 +255,9 @@ func TestSplitReaped(t *testing.T) {
 	n.see(10*time.Second, nodes, nodes, nil)
 }
 
-func TestOneWay(t *testing.T) {
+func TestOneWay(t *testing.T) { bubble(t, checkOneWay) }
+
+func checkOneWay(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(5)
 	n.see(within, nodes, nodes, nil)
@@ -258,7 +280,9 @@ func TestOneWay(t *testing.T) {
 	t.Logf("at worst %d seats were seen as failed", worst)
 }
 
-func TestConflict(t *testing.T) {
+func TestConflict(t *testing.T) { bubble(t, checkConflict) }
+
+func checkConflict(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(3)
 	n.see(within, nodes, nodes, nil)
@@ -278,7 +302,9 @@ func TestConflict(t *testing.T) {
 }
 
 // Who joins one of two processes of a name meets that one, although there is a link to the other, which has left.
-func TestJoinTwin(t *testing.T) {
+func TestJoinTwin(t *testing.T) { bubble(t, checkJoinTwin) }
+
+func checkJoinTwin(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.pace.tick, n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
 	first, second := n.startAt("1@h", "host1.test:1"), n.startAt("1@h", "elsewhere.test:1")
@@ -304,7 +330,9 @@ func status(v, other *node) serf.MemberStatus {
 }
 
 // A member that others take for gone hears of it when it compares tables with one of them, if not before.
-func TestRefute(t *testing.T) {
+func TestRefute(t *testing.T) { bubble(t, checkRefute) }
+
+func checkRefute(t *testing.T) {
 	n := newNetwork(t, Local)
 	n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour
 	nodes := n.many(3)
@@ -348,7 +376,9 @@ func TestRefute(t *testing.T) {
 }
 
 // What only one member knows, all know in time.
-func TestAntiEntropy(t *testing.T) {
+func TestAntiEntropy(t *testing.T) { bubble(t, checkAntiEntropy) }
+
+func checkAntiEntropy(t *testing.T) {
 	for _, quick := range []bool{false, true} {
 		n := newNetwork(t, Local)
 		size := 4
@@ -366,7 +396,9 @@ func TestAntiEntropy(t *testing.T) {
 	}
 }
 
-func TestClose(t *testing.T) {
+func TestClose(t *testing.T) { bubble(t, checkClose) }
+
+func checkClose(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(3)
 	n.see(within, nodes, nodes, nil)
@@ -395,11 +427,8 @@ func TestClose(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	b.g.Leave(ctx)
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(b.kill)
-	}
-	wg.Wait()
+	b.kill()
+	b.kill()
 	b.g.Leave(context.Background())
 	n.see(within, []*node{a}, []*node{a}, []*node{c})
 
@@ -425,7 +454,23 @@ func TestClose(t *testing.T) {
 	}
 }
 
-func TestJoinErrors(t *testing.T) {
+// TestCloseTogether has many close a node at once that leaves. They wait for a mutex, so it is in real time.
+func TestCloseTogether(t *testing.T) {
+	n := newNetwork(t, Local)
+	nodes := n.many(2)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	nodes[1].g.Leave(ctx)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(nodes[1].kill)
+	}
+	wg.Wait()
+}
+
+func TestJoinErrors(t *testing.T) { bubble(t, checkJoinErrors) }
+
+func checkJoinErrors(t *testing.T) {
 	n := newNetwork(t, Local)
 	a, b := n.start(1), n.start(2)
 	for what, m := range map[string]wire.Member{

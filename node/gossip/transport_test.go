@@ -44,7 +44,9 @@ var ping = []byte{pingMsg, 0x80}
 
 func to(name string) memberlist.Address { return memberlist.Address{Addr: constantAddr, Name: name} }
 
-func TestTransport(t *testing.T) {
+func TestTransport(t *testing.T) { bubble(t, checkTransport) }
+
+func checkTransport(t *testing.T) {
 	p := Local.pace()
 	var n *network
 	var a, b *transport
@@ -86,7 +88,9 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-func TestNoWay(t *testing.T) {
+func TestNoWay(t *testing.T) { bubble(t, checkNoWay) }
+
+func checkNoWay(t *testing.T) {
 	var dials atomic.Int64
 	_, a := newTestTransport(t, Local.pace(), func(context.Context, wire.Member) (Link, error) {
 		dials.Add(1)
@@ -121,7 +125,9 @@ func TestNoWay(t *testing.T) {
 	}
 }
 
-func TestSlowDial(t *testing.T) {
+func TestSlowDial(t *testing.T) { bubble(t, checkSlowDial) }
+
+func checkSlowDial(t *testing.T) {
 	p := Local.pace()
 	p.stream = time.Minute
 	dialing := make(chan struct{}, 10)
@@ -151,7 +157,9 @@ func TestSlowDial(t *testing.T) {
 }
 
 // A peer that reads nothing costs nobody else anything.
-func TestStuckPeer(t *testing.T) {
+func TestStuckPeer(t *testing.T) { bubble(t, checkStuckPeer) }
+
+func checkStuckPeer(t *testing.T) {
 	p := Local.pace()
 	p.stream = 200 * time.Millisecond
 	var n *network
@@ -193,7 +201,9 @@ type stuckLink struct{ *memLink }
 
 func (l stuckLink) Open() (net.Conn, error) { <-l.Done(); return nil, net.ErrClosed }
 
-func TestStuckOpen(t *testing.T) {
+func TestStuckOpen(t *testing.T) { bubble(t, checkStuckOpen) }
+
+func checkStuckOpen(t *testing.T) {
 	var n *network
 	n, a := newTestTransport(t, Local.pace(), func(context.Context, wire.Member) (Link, error) {
 		ours, _ := newLinks(n, "a", "b")
@@ -211,7 +221,9 @@ func TestStuckOpen(t *testing.T) {
 }
 
 // memberlist stops to take packets before the transport is shut down.
-func TestFullReader(t *testing.T) {
+func TestFullReader(t *testing.T) { bubble(t, checkFullReader) }
+
+func checkFullReader(t *testing.T) {
 	n, a := newTestTransport(t, Local.pace(), nil)
 	ours, theirs := newLinks(n, "b", "a")
 	a.add("b", "", theirs)
@@ -245,7 +257,9 @@ func TestFullReader(t *testing.T) {
 	}
 }
 
-func TestIdleLinks(t *testing.T) {
+func TestIdleLinks(t *testing.T) { bubble(t, checkIdleLinks) }
+
+func checkIdleLinks(t *testing.T) {
 	p := Local.pace()
 	p.idle = 100 * time.Millisecond
 	n, a := newTestTransport(t, p, nil)
@@ -320,7 +334,9 @@ func TestIdleLinkEndsInTime(t *testing.T) {
 	})
 }
 
-func TestMaxLinks(t *testing.T) {
+func TestMaxLinks(t *testing.T) { bubble(t, checkMaxLinks) }
+
+func checkMaxLinks(t *testing.T) {
 	n, a := newTestTransport(t, Local.pace(), nil)
 	var one, first []*memLink
 	for range maxPeerLinks + 1 {
@@ -335,6 +351,7 @@ func TestMaxLinks(t *testing.T) {
 		t.Error("a newer link was closed instead")
 	}
 	for i := range maxLinks {
+		time.Sleep(time.Millisecond) // the earlier ones are idle for longer
 		ours, theirs := newLinks(n, fmt.Sprint("x", i), "a")
 		a.add(ours.from, "", theirs)
 		first = append(first, ours)
@@ -355,7 +372,9 @@ func TestMaxLinks(t *testing.T) {
 }
 
 // The newest link is the one to send on, as the older may lead to a former life of the peer.
-func TestNewestLink(t *testing.T) {
+func TestNewestLink(t *testing.T) { bubble(t, checkNewestLink) }
+
+func checkNewestLink(t *testing.T) {
 	n, a := newTestTransport(t, Local.pace(), nil)
 	_, old := newLinks(n, "b", "a")
 	a.add("b", "", old)
@@ -378,7 +397,9 @@ func TestNewestLink(t *testing.T) {
 	}
 }
 
-func TestSingleDial(t *testing.T) {
+func TestSingleDial(t *testing.T) { bubble(t, checkSingleDial) }
+
+func checkSingleDial(t *testing.T) {
 	var dials atomic.Int64
 	var n *network
 	n, a := newTestTransport(t, Local.pace(), func(context.Context, wire.Member) (Link, error) {
@@ -400,7 +421,9 @@ func TestSingleDial(t *testing.T) {
 	}
 }
 
-func TestHostileStreams(t *testing.T) {
+func TestHostileStreams(t *testing.T) { bubble(t, checkHostileStreams) }
+
+func checkHostileStreams(t *testing.T) {
 	for name, bytes := range map[string]string{
 		"an unknown kind":        "?",
 		"an empty packet":        "p\x00\x01\x00\x00\x00",

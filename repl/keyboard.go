@@ -37,7 +37,6 @@ type hold uint8
 
 const (
 	holdNothing hold = iota
-	holdHandled      // until go-prompt has handled the last key, which may end Input
 	holdSetup        // until the next Input
 )
 
@@ -57,6 +56,7 @@ var (
 	keyInterrupt = ownKey('c')
 	keyPause     = ownKey('r') // leave Input, and come back
 	keyRestore   = ownKey('p')
+	keyDelete    = ownKey('d') // Ctrl-D, which leaves if the line is empty by then
 	keyEnter     = []byte{'\r'}
 )
 
@@ -189,7 +189,7 @@ func (k *keyboard) typed(key []byte, raw string) []byte {
 	case "\x15", "\x17", "\x0b", "\x19":
 		return ownKey(raw[0])
 	case "\x04":
-		k.hold, k.ending = holdHandled, leaving
+		return keyDelete
 	case "\x1a":
 		k.mu.Unlock()
 		k.tty.suspend()
@@ -197,15 +197,6 @@ func (k *keyboard) typed(key []byte, raw string) []byte {
 		return []byte{}
 	}
 	return key
-}
-
-// handled is called when go-prompt has handled a key that did not end Input.
-func (k *keyboard) handled() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.hold == holdHandled {
-		k.hold, k.ending = holdNothing, entered
-	}
 }
 
 // next returns a key as it was typed, outside of Input, or none when none comes for a moment. It

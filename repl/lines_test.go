@@ -52,7 +52,7 @@ func TestPipeAnswersAtOnce(t *testing.T) {
 				if got != want {
 					t.Fatalf("%q: %q, want %q", step.send, got, want)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Fatalf("%q: no answer", step.send)
 			}
 		}

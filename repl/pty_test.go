@@ -131,7 +131,7 @@ func (s *session) wait(pattern string) { s.t.Helper(); s.waitFor(pattern, s.text
 func (s *session) waitFor(pattern string, text func() string) {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(20 * time.Second); !re.MatchString(text()); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !re.MatchString(text()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%q never appeared:\n%s", pattern, s.text())
 		}
@@ -152,7 +152,7 @@ func (s *session) left(status int) {
 		if got := s.cmd.ProcessState.ExitCode(); status >= 0 && got != status {
 			s.t.Errorf("exit status %d (%v), want %d", got, err, status)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatalf("the shell did not leave:\n%s", s.text())
 	}
 	after, err := unix.IoctlGetTermios(int(s.tty.Fd()), getTermios)
@@ -174,12 +174,15 @@ func (s *session) left(status int) {
 	}
 }
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 var normal = &pty.Winsize{Rows: 24, Cols: 80}
 
 // waitRunning waits until keys make signals, so until something runs.
 func (s *session) waitRunning() {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		state, err := unix.IoctlGetTermios(int(s.tty.Fd()), getTermios)
 		if err == nil && state.Lflag&unix.ISIG != 0 {
 			return

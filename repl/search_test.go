@@ -3,6 +3,7 @@ package repl
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,7 +69,7 @@ func TestSearchEndsWithItsTerminal(t *testing.T) {
 	s.master.Close()
 	select {
 	case <-s.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the shell outlives its terminal")
 	}
 }
@@ -90,7 +91,7 @@ func TestKillAndYank(t *testing.T) {
 	} {
 		s := startSession(t, normal)
 		s.prompt("1", "")
-		for _, key := range strings.SplitAfter(keys, "") { // as typed
+		for _, key := range regexp.MustCompile(`\x1b?.`).FindAllString(keys, -1) { // as typed
 			s.send(key)
 		}
 		want := strings.TrimRight(want, " ")

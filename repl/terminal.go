@@ -81,6 +81,13 @@ func (t *terminal) options() []prompt.Option {
 			t.text, t.back = b.Text(), len([]rune(b.Document().TextAfterCursor()))
 			t.screen.mute()
 		}},
+		{ASCIICode: keyDelete, Fn: func(b *prompt.Buffer) {
+			if b.Text() == "" {
+				t.keys.ask(leaving)
+			} else {
+				b.Delete(1)
+			}
+		}},
 		{ASCIICode: keyRestore, Fn: func(b *prompt.Buffer) { b.CursorLeft(t.back) }},
 	}, append(new(killer).keys(), altKeys...)...)
 	return []prompt.Option{
@@ -101,8 +108,6 @@ func (t *terminal) options() []prompt.Option {
 		prompt.OptionCompletionWordSeparator(wordSeparators),
 		prompt.OptionAddKeyBind(prompt.KeyBind{Key: prompt.Tab, Fn: t.complete.tab}),
 		prompt.OptionAddASCIICodeBind(keys...),
-		// Called after each key that did not end Input, and made to end none.
-		prompt.OptionSetExitCheckerOnInput(func(string, bool) bool { t.keys.handled(); return false }),
 	}
 }
 

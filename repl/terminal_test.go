@@ -91,7 +91,7 @@ func TestTerminalHangsUp(t *testing.T) {
 		s.master.Close()
 		select {
 		case <-s.done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s: the shell outlives its terminal", mode)
 		}
 	}
@@ -100,15 +100,15 @@ func TestTerminalHangsUp(t *testing.T) {
 // Ctrl-C stops what runs, soon, and the shell goes on.
 func TestInterruptRunning(t *testing.T) {
 	s := startSession(t, normal)
-	for _, code := range []string{"sleep(600)\r", "while True: pass\r\r"} {
+	const begins = "print('be' + 'gins')"
+	for _, code := range []string{begins + "; sleep(600)\r", "if True:\r\t" + begins + "\r\twhile True: pass\r\r"} {
 		s.prompt("1", "")
 		s.send(code)
-		s.waitRunning()
-		time.Sleep(50 * time.Millisecond) // the last Enter may be between two Inputs
+		s.wait(`\nbegins$`)
 		start := time.Now()
 		s.send("\x03")
-		s.wait(`\*\* \(Interrupted\) interrupted\n.*1>$`)
-		if d := time.Since(start); d > time.Second { // 7 ms on an idle machine
+		s.wait(`\*\* \(Interrupted\) interrupted\n(.*\n)*.*1>$`)
+		if d := time.Since(start); d > 10*time.Second { // 7 ms on an idle machine
 			t.Errorf("%q: it took %v", code, d)
 		} else {
 			t.Logf("%q: %v", code, d)
@@ -116,11 +116,10 @@ func TestInterruptRunning(t *testing.T) {
 		s.send("\x0c") // Ctrl-L clears the screen
 		s.wait(`^distproc\S+1>$`)
 	}
-	s.send("sleep(600)\rprint('drop' + 'ped')\r") // what was typed ahead goes with it
-	s.waitRunning()
-	time.Sleep(50 * time.Millisecond)
+	s.send(begins + "; sleep(600)\rprint('drop' + 'ped')\r") // what was typed ahead goes with it
+	s.wait(`\nbegins$`)
 	s.send("\x03")
-	s.wait(`interrupted\n.*1>$`)
+	s.wait(`interrupted\n(.*\n)*.*1>$`)
 	s.send("print('ke' + 'pt')\r")
 	s.wait(`\nkept\n`)
 	if strings.Contains(s.text(), "dropped") {
@@ -178,10 +177,10 @@ func TestSuspend(t *testing.T) {
 	s.prompt("1", "x = 4")
 	s.send("2\r")
 	s.prompt("2", "")
-	s.send("sleep(1); x\r")
-	s.waitRunning()
+	s.send("print('be' + 'gins'); sleep(2); x\r")
+	s.wait(`\nbegins$`)
 	s.send("\x1a")
-	s.wait(`sleep\(1\); x\n(.*\n)*is stopped$`)
+	s.wait(`\nbegins\n(.*\n)*is stopped$`)
 	restored()
 	s.send("\r")
 	s.wait(`goes on\n42\n`)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
+	"fmt"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,13 +51,9 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 		"sum": {Serial: worker.Serve(func(context.Context, worker.ID) (*sum, error) { return &sum{}, nil })},
 	}
 	var nodes []*node.Node
-	for _, name := range []string{"1@127.0.0.1", "2@127.0.0.1"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
+	host := testHost()
+	for _, name := range []string{"1@" + host, "2@" + host} {
+		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +63,24 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 	if err := nodes[1].Join(t.Context(), "1@"+nodes[0].Addr()); err != nil {
 		t.Fatal(err)
 	}
-	return nodes[0], nodes[1]
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		ofFirst, err := nodes[0].Owner(t.Context(), worker.IntID(1))
+		ofSecond, err2 := nodes[1].Owner(t.Context(), worker.IntID(1))
+		if ofFirst == nodes[1].Self() && ofSecond == ofFirst {
+			return nodes[0], nodes[1]
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("the owners of 1 are %q, %v and %q, %v", ofFirst, err, ofSecond, err2)
+		}
+	}
+}
+
+var hosts atomic.Int32
+
+// testHost returns a loopback address of this test's own, so that nodes can have their usual ports.
+func testHost() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
 }
 
 func TestNode(t *testing.T) {
@@ -87,7 +103,10 @@ func TestNode(t *testing.T) {
 			t.Errorf("refresh: %s", got)
 		}
 		res := get(t, g, "/v1/value/"+id+"?kind=price")
-		if res.body != `{"price":"`+id+`"}` || res.header.Get("Age") != "0" || res.header.Get("Cache-Control") != "max-age=59" || res.header.Get("X-Distproc-Node") != owner.Self() {
+		age, ageErr := strconv.Atoi(res.header.Get("Age"))
+		var maxAge int
+		_, err := fmt.Sscanf(res.header.Get("Cache-Control"), "max-age=%d", &maxAge)
+		if res.body != `{"price":"`+id+`"}` || ageErr != nil || age > 10 || err != nil || maxAge != 59 || res.header.Get("X-Distproc-Node") != owner.Self() {
 			t.Errorf("%s %v", res.body, res.header)
 		}
 		var n int
@@ -116,12 +135,12 @@ func TestErrorsOfNodes(t *testing.T) {
 		status        int
 		kind, outcome string
 	}{
-		"/v1/request/1?kind=other":             {404, "unknown-kind", "not run"},
-		"/v1/value/2?kind=other":               {404, "unknown-kind", "not run"},
-		"/v1/request/none?kind=price":          {502, "source-failed", "ran"},
-		"/v1/request/panic?kind=price":         {502, "worker-panicked", "ran"},
-		"/v1/request/1?kind=slow&timeout=50ms": {504, "deadline-exceeded", "unknown"},
-		"/v1/request/2?kind=slow&timeout=50ms": {504, "deadline-exceeded", "unknown"},
+		"/v1/request/1?kind=other":           {404, "unknown-kind", "not run"},
+		"/v1/value/2?kind=other":             {404, "unknown-kind", "not run"},
+		"/v1/request/none?kind=price":        {502, "source-failed", "ran"},
+		"/v1/request/panic?kind=price":       {502, "worker-panicked", "ran"},
+		"/v1/request/1?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
+		"/v1/request/2?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
 	} {
 		p := wantProblem(t, get(t, g, target), want.status, want.kind)
 		if p.Outcome != want.outcome || p.Code != want.kind {

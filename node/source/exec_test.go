@@ -144,7 +144,7 @@ func TestExecProgramGone(t *testing.T) {
 }
 
 func TestExecEnds(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // in which it is started
 	defer cancel()
 	source := mustParse(t, "exec:sleep 60")
 	for _, want := range []string{"sleep: killed: context deadline exceeded", "sleep: not started: context deadline exceeded"} {
@@ -171,7 +171,7 @@ func TestExecOutcome(t *testing.T) {
 	newTestNode(t, "exec:echo {id}", time.Minute).checkOutcome("a\x00b", worker.OutcomeNotRun, "NUL")
 	newTestNode(t, "exec:false", time.Minute).checkOutcome("7", worker.OutcomeRan, "exit status 1")
 	newTestNode(t, "exec:yes", time.Minute).checkOutcome("7", worker.OutcomeRan, "printed more")
-	newTestNode(t, "exec:sleep 60", 50*time.Millisecond).checkOutcome("7", worker.OutcomeRan, "killed: context deadline exceeded")
+	newTestNode(t, "exec:sleep 60", 2*time.Second).checkOutcome("7", worker.OutcomeRan, "killed: context deadline exceeded")
 	// Time is over before the program starts.
 	newTestNode(t, "exec:sleep 60", time.Nanosecond).checkOutcome("7", worker.OutcomeNotRun, "not started")
 }

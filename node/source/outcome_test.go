@@ -19,9 +19,7 @@ import (
 
 // A request that no server can have received has not run.
 func TestHTTPNotBegun(t *testing.T) {
-	s := httptest.NewServer(nil)
-	refused := s.URL
-	s.Close()
+	refused := "http://" + refusing(t)
 	newTestNode(t, refused, time.Minute).checkOutcome("7", worker.OutcomeNotRun, "refused")
 	newTestNode(t, "http://no-such-host.invalid/", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no-such-host.invalid")
 	newTestNode(t, refused+"/{id}", time.Minute).checkOutcome("..", worker.OutcomeNotRun, "not asked")
@@ -65,13 +63,12 @@ func TestHTTPMayHaveRun(t *testing.T) {
 		<-r.Context().Done()
 	})
 	newTestNode(t, s.URL+"/{id}", time.Minute).checkOutcome("gone", worker.OutcomeUnknown, "EOF")
-	newTestNode(t, s.URL+"/{id}", 50*time.Millisecond).checkOutcome("slow", worker.OutcomeUnknown, "took too long")
+	newTestNode(t, s.URL+"/{id}", 2*time.Second).checkOutcome("slow", worker.OutcomeUnknown, "took too long")
 }
 
 // A request that was answered has run.
 func TestHTTPRan(t *testing.T) {
-	refused := httptest.NewServer(nil)
-	refused.Close()
+	refused := "http://" + refusing(t)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/short":
@@ -79,7 +76,7 @@ func TestHTTPRan(t *testing.T) {
 		case "/error":
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case "/elsewhere":
-			http.Redirect(w, r, refused.URL, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, refused, http.StatusTemporaryRedirect)
 		}
 	})
 	n := newTestNode(t, s.URL+"/{id}", time.Minute)

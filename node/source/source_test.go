@@ -2,8 +2,10 @@ package source
 
 import (
 	"context"
-	"net"
+	"fmt"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +85,8 @@ func checkFails(t *testing.T, spec, id string, texts ...string) {
 	}
 }
 
+var hosts atomic.Int32
+
 // A testNode runs sources, so that a test sees the outcomes of calls as callers do.
 type testNode struct {
 	*node.Node
@@ -101,13 +105,9 @@ func newTestNode(t *testing.T, spec string, timeout time.Duration) testNode {
 
 func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	pid := os.Getpid() // a loopback address of its own, so that the node can have its usual port
 	n, err := node.Start(node.Config{
-		Name: "1@127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Cookie: []byte("a long secret that all nodes share"),
+		Name: fmt.Sprintf("1@127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1)), Cookie: []byte("a long secret that all nodes share"),
 		Kinds: map[string]worker.Kind{
 			"value":  {Source: sourceOf(r), Timeout: timeout},
 			"serial": {Serial: factoryOf(r), Timeout: timeout},

@@ -17,9 +17,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestDrain has callers at both of two nodes add to balances while one node is disconnected and connected
-// again. No id has two servers, every addition that was acknowledged counts once, and a call fails only at
-// the node that is apart, as not run.
+// TestDrain has callers at both of two nodes add to balances while one node is
+// disconnected and connected again. No id has two servers, every addition that was
+// acknowledged counts once, and a call fails only at the node that is apart, as not run.
 func TestDrain(t *testing.T) {
 	var l ledger
 	nodes := startCluster(t, 2, worker.Kind{Serial: worker.Serve(l.start), TTL: time.Hour})
@@ -116,8 +116,8 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 	}
 }
 
-// startGated starts a cluster of two with a server for each id whose call returns when release is closed,
-// whatever becomes of its context.
+// startGated starts a cluster of two with a server for each id whose call returns when
+// release is closed, whatever becomes of its context.
 func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 	t.Helper()
 	begun, release = make(chan struct{}, 100), make(chan struct{})
@@ -140,8 +140,8 @@ func (s gatedServer) Call(_ context.Context, message worker.Value) (worker.Value
 	return message, nil
 }
 
-// TestDisconnectWaits disconnects a node that runs a call, has others in its queue, and gets a kind
-// meanwhile. Who gives up early learns what is left to do.
+// TestDisconnectWaits disconnects a node that runs a call, has others in its queue, and
+// gets a kind meanwhile. Who gives up early learns what is left to do.
 func TestDisconnectWaits(t *testing.T) {
 	nodes, begun, release := startGated(t)
 	a, b := nodes[0], nodes[1]
@@ -189,8 +189,8 @@ func TestDisconnectWaits(t *testing.T) {
 	}
 }
 
-// TestDisconnectUnendingCall has a server go on after its context has ended: its node stays a member, as
-// another one would start a server of the same id.
+// TestDisconnectUnendingCall has a server go on after its context has ended: its node
+// stays a member, as another one would start a server of the same id.
 func TestDisconnectUnendingCall(t *testing.T) {
 	t.Parallel()
 	nodes, begun, release := startGated(t)
@@ -224,8 +224,8 @@ func TestDisconnectUnendingCall(t *testing.T) {
 	}
 }
 
-// TestApartTogether connects two nodes that are apart: they stay so until one of them meets a node that is
-// not, or goes on alone.
+// TestApartTogether connects two nodes that are apart: they stay so until one of them
+// meets a node that is not, or goes on alone.
 func TestApartTogether(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, a, b, c *Node){
@@ -282,7 +282,8 @@ func TestApartTogether(t *testing.T) {
 	}
 }
 
-// TestDisconnectBoth has two of three nodes disconnect each other, and both disconnect the third.
+// TestDisconnectBoth has two of three nodes disconnect each other, and both disconnect
+// the third.
 func TestDisconnectBoth(t *testing.T) {
 	t.Parallel()
 	var l ledger
@@ -307,8 +308,8 @@ func TestDisconnectBoth(t *testing.T) {
 	}
 }
 
-// TestDisconnectUnheard has a member that does not come to publish a view: Disconnect names it. A call that
-// the member makes at the node that has left waits for the view.
+// TestDisconnectUnheard has a member that does not come to publish a view: Disconnect
+// names it. A call that the member makes at the node that has left waits for the view.
 func TestDisconnectUnheard(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
@@ -383,8 +384,8 @@ func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
 	return s
 }
 
-// TestDirectApart has a client call the server of a node that has left, which the client does not know:
-// the call is made at another node.
+// TestDirectApart has a client call the server of a node that has left, which the client
+// does not know: the call is made at another node.
 func TestDirectApart(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
@@ -420,8 +421,8 @@ func TestDirectApart(t *testing.T) {
 	}
 }
 
-// TestFormerPeers has a node leave its cluster while calls to its peers go on. It does not dial them:
-// one that has not heard that it left would take it back.
+// TestFormerPeers has a node leave its cluster while calls to its peers go on. It does
+// not dial them: one that has not heard that it left would take it back.
 func TestFormerPeers(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})

@@ -15,13 +15,16 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A server of an id must not start while another node still has one. So a node that is to start its first one after the view
-// has changed calls the roll: it asks every member which servers it has that are not its own any more, and thereby makes
-// sure that each of them knows of the change, and starts no such server from then on. For an id that
-// another one still has, it waits. A member that is out of reach is not waited for: what it runs, if it lives, runs
-// besides, until it has heard of the change. To exclude that takes a majority's consent, and with it calls that fail while two of three are away.
+// A server of an id must not start while another node still has one. So a node that is to
+// start its first one after the view has changed calls the roll: it asks every member
+// which servers it has that are not its own any more, and thereby makes sure that each of
+// them knows of the change, and starts no such server from then on. For an id that
+// another one still has, it waits. A member that is out of reach is not waited for: what
+// it runs, if it lives, runs besides, until it has heard of the change. To exclude that
+// takes a majority's consent, and with it calls that fail while two of three are away.
 
-// A rollCall is what the members have answered after one change of the view. It is called when a server is first to start.
+// A rollCall is what the members have answered after one change of the view. It is called
+// when a server is first to start.
 type rollCall struct {
 	once sync.Once
 	done chan struct{}
@@ -45,8 +48,8 @@ type rollMessage struct {
 	More  bool // than those
 }
 
-// claim waits until no other node has a server of k. It fails if k is another node's, if this node is
-// apart, or when ctx ends.
+// claim waits until no other node has a server of k. It fails if k is another node's, if
+// this node is apart, or when ctx ends.
 func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	for {
 		v := n.members.view.Load()
@@ -89,8 +92,9 @@ func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	}
 }
 
-// stoodStill has the roll be called anew, after this process has stood still. It reports whether there is any other member.
-// A node that is still looking for its cluster has as much time for that as at its start.
+// stoodStill has the roll be called anew, after this process has stood still. It reports
+// whether there is any other member. A node that is still looking for its cluster has as
+// much time for that as at its start.
 func (n *Node) stoodStill() bool {
 	m := n.members
 	m.making.Lock()
@@ -110,8 +114,9 @@ func (n *Node) stoodStill() bool {
 	return true
 }
 
-// suspended has the clocks of the node and its workers go on by the time for which the machine was suspended.
-// It takes no lock that is held while servers end, because a server that ends may call it.
+// suspended has the clocks of the node and its workers go on by the time for which the
+// machine was suspended. It takes no lock that is held while servers end, because a
+// server that ends may call it.
 func (n *Node) suspended(d time.Duration) {
 	n.slept.Add(int64(d))
 	for _, r := range n.registries() {
@@ -155,7 +160,8 @@ func (n *Node) callRoll(v *view) {
 	asked := make([]bool, len(v.peers))
 	var wg sync.WaitGroup
 	for i, p := range v.peers {
-		// A member that has failed may live, if all that is known is that its session broke.
+		// A member that has failed may live, if all that is known is that its session
+		// broke.
 		if p.Self || v.ring.Slot(i).Failed && p.Session() == nil && p.Refused() {
 			continue
 		}
@@ -181,7 +187,8 @@ func (n *Node) callRoll(v *view) {
 	close(roll.done)
 }
 
-// awaitRelease waits until p has no server of k, or cannot be reached, or the view is not v any more.
+// awaitRelease waits until p has no server of k, or cannot be reached, or the view is not
+// v any more.
 func (n *Node) awaitRelease(ctx context.Context, v *view, p *peers.Peer, k worker.Key) *wire.Error {
 	for wait := 2 * time.Millisecond; n.members.view.Load().roll == v.roll; wait = min(2*wait, 50*time.Millisecond) {
 		if held := n.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
@@ -203,7 +210,8 @@ func (n *Node) heldBy(ctx context.Context, v *view, p *peers.Peer, k worker.Key)
 	return n.insist(ctx, v, p, opHolds, k, &held) == nil && held
 }
 
-// insist asks p, again if the connection breaks or cannot be made: a member that the cluster does not take for failed may live.
+// insist asks p, again if the connection breaks or cannot be made: a member that the
+// cluster does not take for failed may live.
 func (n *Node) insist(ctx context.Context, v *view, p *peers.Peer, op wire.Op, args, answer any) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		s, err := n.members.pool.Dial(ctx, p)
@@ -218,7 +226,8 @@ func (n *Node) insist(ctx context.Context, v *view, p *peers.Peer, op wire.Op, a
 	}
 }
 
-// serveRoll is the other side of callRoll. Who calls learns of the view of this node, and this one of his.
+// serveRoll is the other side of callRoll. Who calls learns of the view of this node, and
+// this one of his.
 func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (any, error) {
 	v := n.members.view.Load()
 	if name, err := placement.ParseName(from.Name); err == nil && v.ring.Epoch() != epoch {

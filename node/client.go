@@ -29,21 +29,26 @@ type ClientConfig struct {
 	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
 }
 
-// A Client is a session to a running node that is no member of the cluster and owns nothing: what it asks, the node
-// does. All its methods may be called from any number of goroutines.
+// A Client is a session to a running node that is no member of the cluster and owns
+// nothing: what it asks, the node does. All its methods may be called from any number of
+// goroutines.
 //
-// The client knows the members. When its node leaves or is lost, the client attaches to another member, and returns
-// to the node when that is a member again; [Client.Self] names the node that it is attached to now. A call that did not
-// run is made again at another member, so a node that leaves fails no call. A call that may have run is made again
-// only if it asks for a value and its kind is not Exclusive; otherwise it fails, as its [worker.Outcome] says. While no
-// member can be reached, calls fail with [ErrUnreachable]. All of it takes from the time of the one call.
+// The client knows the members. When its node leaves or is lost, the client attaches to
+// another member, and returns to the node when that is a member again; [Client.Self]
+// names the node that it is attached to now. A call that did not run is made again at
+// another member, so a node that leaves fails no call. A call that may have run is made
+// again only if it asks for a value and its kind is not Exclusive; otherwise it fails, as
+// its [worker.Outcome] says. While no member can be reached, calls fail with
+// [ErrUnreachable]. All of it takes from the time of the one call.
 //
-// A client that is Direct makes each Request, Refresh and [Family].Call at the node that is the place of the id, on a
-// session that stays for as long as it is used. All else goes to its node. No call waits for such a
-// session: while it is being dialled, or the owner can be reached from the node but not from the client, the node asks
-// the owner. Nor does a call fail because the view is old, as whoever is asked finds the owner. An owner that is paused
-// holds calls up until its session ends, after 3 s, or until their deadlines; and an owner that answers pings but
-// no calls does so for as long as that lasts, because a client does not take nodes for stuck.
+// A client that is Direct makes each Request, Refresh and [Family].Call at the node that
+// is the place of the id, on a session that stays for as long as it is used. All else
+// goes to its node. No call waits for such a session: while it is being dialled, or the
+// owner can be reached from the node but not from the client, the node asks the owner.
+// Nor does a call fail because the view is old, as whoever is asked finds the owner. An
+// owner that is paused holds calls up until its session ends, after 3 s, or until their
+// deadlines; and an owner that answers pings but no calls does so for as long as that
+// lasts, because a client does not take nodes for stuck.
 type Client struct {
 	addr    placement.Addr // of the node, by its name
 	at      string         // where it is dialled, host:port
@@ -91,8 +96,8 @@ func clientHello() wire.Hello {
 	return wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
 }
 
-// Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s for the handler of the log. It may be
-// called more than once.
+// Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s
+// for the handler of the log. It may be called more than once.
 func (c *Client) Close() error {
 	c.cancel()
 	c.direct.pool.Close()
@@ -101,12 +106,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Request is [Node.Request] as done by the node, or if the client is Direct by the owner of id: see [Client].
+// Request is [Node.Request] as done by the node, or if the client is Direct by the owner
+// of id: see [Client].
 func (c *Client) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return c.request(ctx, "", id, false)
 }
 
-// Refresh is [Node.Refresh] as done by the node, or if the client is Direct by the owner of id.
+// Refresh is [Node.Refresh] as done by the node, or if the client is Direct by the owner
+// of id.
 func (c *Client) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return c.request(ctx, "", id, true)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestCloseEndsCalls closes a node whose calls take longer than Close may: the callers learn that it closed, and that their calls
-// may have run.
+// TestCloseEndsCalls closes a node whose calls take longer than Close may: the callers
+// learn that it closed, and that their calls may have run.
 func TestCloseEndsCalls(t *testing.T) {
 	var running sync.WaitGroup
 	until := func(ctx context.Context) (worker.Value, error) {
@@ -74,7 +74,8 @@ func TestCloseEndsCalls(t *testing.T) {
 	callers.Wait()
 }
 
-// TestCloseWaits gives Close longer than it takes by itself: a call that needs it is answered.
+// TestCloseWaits gives Close longer than it takes by itself: a call that needs it is
+// answered.
 func TestCloseWaits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes longer than Close does by itself")
@@ -127,7 +128,8 @@ func (f serverFunc) Call(ctx context.Context, message worker.Value) (worker.Valu
 	return f(ctx, message)
 }
 
-// TestFlushTellsOfLost gives up a flush of no answers, and one of an answer on its way: only that is told.
+// TestFlushTellsOfLost gives up a flush of no answers, and one of an answer on its way:
+// only that is told.
 func TestFlushTellsOfLost(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {

@@ -21,8 +21,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestMain checks that Close waits for every goroutine, but for one: memberlist's Shutdown does not wait for a probe that it
-// makes just then, which ends by itself within a few seconds. Benchmarks run this program as their peer.
+// TestMain checks that Close waits for every goroutine, but for one: memberlist's
+// Shutdown does not wait for a probe that it makes just then, which ends by itself within
+// a few seconds. Benchmarks run this program as their peer.
 func TestMain(m *testing.M) {
 	if what := os.Getenv("DISTPROC_BENCH_PEER"); what != "" {
 		if err := servePeer(what); err != nil {
@@ -41,7 +42,8 @@ var testCookie = []byte("the cookie of the tests")
 
 var hosts atomic.Int32
 
-// testHost returns a loopback address of this test's own, so that nodes can have their usual ports.
+// testHost returns a loopback address of this test's own, so that nodes can have their
+// usual ports.
 func testHost() string {
 	pid := os.Getpid()
 	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
@@ -68,7 +70,8 @@ func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	return n
 }
 
-// cuts are the sessions that cannot be made: a dial fails, or if the value is true gets no answer.
+// cuts are the sessions that cannot be made: a dial fails, or if the value is true gets
+// no answer.
 var cuts sync.Map // of cut to bool
 
 type cut struct{ from, to string } // a node's name, and an address
@@ -93,7 +96,8 @@ func cutDials(a, b *Node, silent bool) {
 	cuts.Store(cut{b.name, a.addr.HostPort()}, silent)
 }
 
-// cutOff has two nodes lose their session for good, while others reach both. It returns b as a has it.
+// cutOff has two nodes lose their session for good, while others reach both. It returns b
+// as a has it.
 func cutOff(t *testing.T, a, b *Node) *peers.Peer {
 	t.Helper()
 	cutDials(a, b, false)
@@ -129,7 +133,8 @@ func startCluster(t testing.TB, size int, kind worker.Kind) []*Node {
 	return nodes
 }
 
-// awaitView waits until all nodes have the same members, all alive, and these are the nodes.
+// awaitView waits until all nodes have the same members, all alive, and these are the
+// nodes.
 func awaitView(t testing.TB, nodes ...*Node) {
 	t.Helper()
 	var want []string
@@ -184,8 +189,8 @@ func TestOwnersAgree(t *testing.T) {
 	}
 }
 
-// TestEveryPairDials has all nodes connect to all others at the same moment: each pair ends up with
-// exactly one session.
+// TestEveryPairDials has all nodes connect to all others at the same moment: each pair
+// ends up with exactly one session.
 func TestEveryPairDials(t *testing.T) {
 	const size = 5
 	for range 5 {
@@ -210,8 +215,8 @@ func TestEveryPairDials(t *testing.T) {
 	}
 }
 
-// checkSessions has each pair of nodes dial each other at the same moment, and checks that they come to have one session, with
-// one end at each.
+// checkSessions has each pair of nodes dial each other at the same moment, and checks
+// that they come to have one session, with one end at each.
 func checkSessions(t *testing.T, nodes []*Node) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -281,7 +286,8 @@ func TestNameTaken(t *testing.T) {
 	checkSessions(t, nodes)
 }
 
-// TestRoutingDisagrees has a node that routes in another way join: it is refused, and says why.
+// TestRoutingDisagrees has a node that routes in another way join: it is refused, and
+// says why.
 func TestRoutingDisagrees(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: placement.Rendezvous})
@@ -327,8 +333,9 @@ func TestRendezvous(t *testing.T) {
 	}
 }
 
-// TestCrashAndRestart loses an owner: at first each node answers its ids in its place, and marks them; once all know, one stand-in
-// does. Other ids do not move. When it is back, it answers again.
+// TestCrashAndRestart loses an owner: at first each node answers its ids in its place,
+// and marks them; once all know, one stand-in does. Other ids do not move. When it is
+// back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	checkSessions(t, nodes)
@@ -440,8 +447,8 @@ func TestLeaveFinishesCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestNotOwner asks a node that does not own the id, as a caller does whose view is behind: it says so
-// and runs nothing, and the caller asks the owner.
+// TestNotOwner asks a node that does not own the id, as a caller does whose view is
+// behind: it says so and runs nothing, and the caller asks the owner.
 func TestNotOwner(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, wrong := nodes[0], nodes[1]
@@ -501,7 +508,8 @@ func TestCancelReachesTheSource(t *testing.T) {
 	<-canceled
 }
 
-// TestExclusive loses the owner while it runs a call: of an exclusive kind it is not run again.
+// TestExclusive loses the owner while it runs a call: of an exclusive kind it is not run
+// again.
 func TestExclusive(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
 		var nodes []*Node

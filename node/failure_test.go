@@ -18,8 +18,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestLateIncarnationLeaves has a node crash, come back, meet only one of the others, and leave: none of
-// them keeps a seat for it, though one knew only of the incarnation that crashed.
+// TestLateIncarnationLeaves has a node crash, come back, meet only one of the others, and
+// leave: none of them keeps a seat for it, though one knew only of the incarnation that
+// crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
@@ -53,7 +54,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody is out of reach.
+// TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody
+// is out of reach.
 func TestSessionComesUp(t *testing.T) {
 	var degraded, total atomic.Int64
 	for range 20 {
@@ -83,7 +85,8 @@ func TestSessionComesUp(t *testing.T) {
 	}
 }
 
-// TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it takes no seat there.
+// TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it
+// takes no seat there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
 	running, finish := make(chan struct{}), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
@@ -105,7 +108,8 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 	awaitView(t, again)
 }
 
-// TestOutcomeWhenTheCallerCloses has the caller's node close while the owner runs the call: it may have run.
+// TestOutcomeWhenTheCallerCloses has the caller's node close while the owner runs the
+// call: it may have run.
 func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -125,7 +129,8 @@ func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDefaultTimeout makes a call wait for a first dial and then for a slow source: it has 5 s for both.
+// TestDefaultTimeout makes a call wait for a first dial and then for a slow source: it
+// has 5 s for both.
 func TestDefaultTimeout(t *testing.T) {
 	host := testHost()
 	silent, err := net.Listen("tcp", host+":4372")
@@ -145,7 +150,8 @@ func TestDefaultTimeout(t *testing.T) {
 	}
 }
 
-// TestCloseFinishesRoutedCalls has the node of a client close while another one runs the client's call.
+// TestCloseFinishesRoutedCalls has the node of a client close while another one runs the
+// client's call.
 func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -170,7 +176,8 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCloseWithDeafSource closes a node whose source does not heed its context: Close says so, and returns.
+// TestCloseWithDeafSource closes a node whose source does not heed its context: Close
+// says so, and returns.
 func TestCloseWithDeafSource(t *testing.T) {
 	running, release := make(chan struct{}), make(chan struct{})
 	n := startNode(t, "1@"+testHost(), worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
@@ -190,7 +197,8 @@ func TestCloseWithDeafSource(t *testing.T) {
 	wg.Wait()
 }
 
-// TestOldAddress has a node come back on another port than the one that the others know: it is let in at once.
+// TestOldAddress has a node come back on another port than the one that the others know:
+// it is let in at once.
 func TestOldAddress(t *testing.T) {
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Kind{})
@@ -202,7 +210,8 @@ func TestOldAddress(t *testing.T) {
 	awaitView(t, a, b)
 }
 
-// TestHostileGossip has a peer tell nonsense: the members can still be told, and new nodes still join.
+// TestHostileGossip has a peer tell nonsense: the members can still be told, and new
+// nodes still join.
 func TestHostileGossip(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	long := strings.Repeat("x", 900<<10)
@@ -235,7 +244,8 @@ func TestHostileGossip(t *testing.T) {
 	})
 }
 
-// TestSilentConnections opens more silent connections than may be pending: the log says it once.
+// TestSilentConnections opens more silent connections than may be pending: the log says
+// it once.
 func TestSilentConnections(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
@@ -278,8 +288,8 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-// TestTwinsFarewell dials a member at an address that leads to another process of its name,
-// which leaves: the member keeps its seat. Only its own farewell ends that.
+// TestTwinsFarewell dials a member at an address that leads to another process of its
+// name, which leaves: the member keeps its seat. Only its own farewell ends that.
 func TestTwinsFarewell(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
@@ -315,8 +325,8 @@ func TestTwinsFarewell(t *testing.T) {
 	}
 }
 
-// TestTwinIsApart compares members with a process that has a member's name and is apart: the
-// member keeps its seat, unless it is that process that has left it.
+// TestTwinIsApart compares members with a process that has a member's name and is apart:
+// the member keeps its seat, unless it is that process that has left it.
 func TestTwinIsApart(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
@@ -337,8 +347,8 @@ func TestTwinIsApart(t *testing.T) {
 	}
 }
 
-// TestWhyIsGivenUp asks about an id of a member that does not answer: if nobody waits for that any more, Why says so
-// rather than what it knows already.
+// TestWhyIsGivenUp asks about an id of a member that does not answer: if nobody waits for
+// that any more, Why says so rather than what it knows already.
 func TestWhyIsGivenUp(t *testing.T) {
 	t.Parallel()
 	host := testHost()

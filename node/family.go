@@ -6,17 +6,22 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A Family is the workers of one kind, wherever in the cluster they are. Its methods do what those of [Node] with the same names
-// do for the default kind, and may be called from any number of goroutines. A call for a kind that the node of its id does not
-// have fails with [ErrUnknownKind].
+// A Family is the workers of one kind, wherever in the cluster they are. Its methods do
+// what those of [Node] with the same names do for the default kind, and may be called
+// from any number of goroutines. A call for a kind that the node of its id does not have
+// fails with [ErrUnknownKind].
 //
-// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is serial ([worker.Kind].Serial), and returns its
-// answer. Without a deadline in ctx it has 5 s. Messages for one id run one after another, in the order in which they came to its
-// node, and there is one server of an id at a time: while nodes join and leave, are killed and restarted, a server starts
-// only after every member that can be reached has said that it has none of that id. While the node of an id cannot be reached, calls for it
-// wait for it, or for the stand-in that all choose; no other node answers. Nodes that cannot reach each other, as a network that is
-// split has them, can have a server each, and one that was paused goes on with its message when it wakes. A message is
-// delivered at most once: if the error is not [worker.OutcomeNotRun], it is for the caller to know whether to send it again.
+// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is
+// serial ([worker.Kind].Serial), and returns its answer. Without a deadline in ctx it has
+// 5 s. Messages for one id run one after another, in the order in which they came to its
+// node, and there is one server of an id at a time: while nodes join and leave, are
+// killed and restarted, a server starts only after every member that can be reached has
+// said that it has none of that id. While the node of an id cannot be reached, calls for
+// it wait for it, or for the stand-in that all choose; no other node answers. Nodes that
+// cannot reach each other, as a network that is split has them, can have a server each,
+// and one that was paused goes on with its message when it wakes. A message is delivered
+// at most once: if the error is not [worker.OutcomeNotRun], it is for the caller to know
+// whether to send it again.
 type Family interface {
 	Request(ctx context.Context, id worker.ID) (worker.Reply, error)
 	RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error)
@@ -30,7 +35,8 @@ type Family interface {
 // Family returns the workers of a kind.
 func (n *Node) Family(kind string) Family { return family{n, kind} }
 
-// Family returns the workers of a kind, as the node reaches them, or the client itself if it is Direct: see [Client].
+// Family returns the workers of a kind, as the node reaches them, or the client itself if
+// it is Direct: see [Client].
 func (c *Client) Family(kind string) Family { return family{c, kind} }
 
 // A family asks by way of a node or a client.

@@ -19,14 +19,15 @@ type ending struct{ why chan worker.EndReason }
 func (e ending) Call(context.Context, worker.Value) (worker.Value, error) { return worker.Value{}, nil }
 func (e ending) Terminate(_ context.Context, why worker.EndReason)        { e.why <- why }
 
-// TestFollowNewest starts a server under a view while the node still moves workers because of the view before,
-// in which the id was another node's: the server lives on.
+// TestFollowNewest starts a server under a view while the node still moves workers
+// because of the view before, in which the id was another node's: the server lives on.
 func TestFollowNewest(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
 	why := make(chan worker.EndReason, 10)
 	kinds := map[string]worker.Kind{"first": orRandom(worker.Kind{}), "second": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Kind{})}
-	// Kinds are gone through by name: "first" holds up the scan for the view before, and "third" the next scan.
+	// Kinds are gone through by name: "first" holds up the scan for the view before, and
+	// "third" the next scan.
 	stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
 	t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed

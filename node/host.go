@@ -40,7 +40,8 @@ func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
 
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
 
-// handoffTarget returns the node that takes the answer of id when the answer leaves this one, and whether it can.
+// handoffTarget returns the node that takes the answer of id when the answer leaves this
+// one, and whether it can.
 func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 	v := n.members.view.Load()
 	if n.leaving.Load() || n.members.parting() {

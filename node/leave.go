@@ -19,11 +19,12 @@ import (
 
 const partTimeout = 10 * time.Second // of Disconnect, if its context has no deadline; longer than servers have to end
 
-// Disconnect has a member leave the cluster, and returns nil when that has taken effect: its servers of
-// serial kinds have ended, its cached answers are handed over, and neither it nor a living member of the
-// cluster has the other in its view. Calls that run there have 5 s; then their contexts end. If one goes
-// on, the node stays a member and Disconnect fails. The node stays up, apart: see [Node.GoAlone].
-// A member that has failed loses its seat at once. If ctx ends first, after 10 s without a deadline, the
+// Disconnect has a member leave the cluster, and returns nil when that has taken effect:
+// its servers of serial kinds have ended, its cached answers are handed over, and neither
+// it nor a living member of the cluster has the other in its view. Calls that run there
+// have 5 s; then their contexts end. If one goes on, the node stays a member and
+// Disconnect fails. The node stays up, apart: see [Node.GoAlone]. A member that has
+// failed loses its seat at once. If ctx ends first, after 10 s without a deadline, the
 // error says what is not done yet.
 func (n *Node) Disconnect(ctx context.Context, name string) error {
 	return n.disconnect(ctx, name, n.own())
@@ -83,8 +84,8 @@ func (m *members) remove(ctx context.Context, p *peers.Peer) error {
 	return e
 }
 
-// awaitAgreement waits until all living members have published the view that this node has, and returns
-// those that have not when ctx ends.
+// awaitAgreement waits until all living members have published the view that this node
+// has, and returns those that have not when ctx ends.
 func (n *Node) awaitAgreement(ctx context.Context) (late []string) {
 	peers := n.members.view.Load().peers
 	agreed := make([]bool, len(peers))
@@ -101,7 +102,8 @@ func (n *Node) awaitAgreement(ctx context.Context) (late []string) {
 	return late
 }
 
-// agreesWith waits until p has published the view that this node has, or p is lost, or ctx ends.
+// agreesWith waits until p has published the view that this node has, or p is lost, or
+// ctx ends.
 func (n *Node) agreesWith(ctx context.Context, p *peers.Peer) bool {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		v := n.members.view.Load()
@@ -130,8 +132,9 @@ func (n *Node) servePart(ctx context.Context) error {
 	}
 }
 
-// part leaves the cluster as Close does, but the node goes on, apart. If a server does not end in time
-// the node stays, unless it must leave: then another node may start a server of the same id.
+// part leaves the cluster as Close does, but the node goes on, apart. If a server does
+// not end in time the node stays, unless it must leave: then another node may start a
+// server of the same id.
 func (n *Node) part(must bool) error {
 	n.parting.Lock()
 	defer n.parting.Unlock()
@@ -163,7 +166,8 @@ func (n *Node) part(must bool) error {
 	return nil
 }
 
-// freeze returns the registries of all kinds, and has those of new ones be held until thaw.
+// freeze returns the registries of all kinds, and has those of new ones be held until
+// thaw.
 func (n *Node) freeze() ([]*registry.Registry, error) {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
@@ -174,7 +178,8 @@ func (n *Node) freeze() ([]*registry.Registry, error) {
 	return append(slices.Clone(n.retired), n.registries()...), nil
 }
 
-// thaw calls end with the registries that are held, new ones included. Those of a node that closes stay held.
+// thaw calls end with the registries that are held, new ones included. Those of a node
+// that closes stay held.
 func (n *Node) thaw(registries []*registry.Registry, end func(*registry.Registry)) {
 	n.kindsMu.Lock()
 	n.frozen = false
@@ -188,7 +193,8 @@ func (n *Node) thaw(registries []*registry.Registry, end func(*registry.Registry
 	}
 }
 
-// stillServing returns an error that names a server of these registries that has not ended, or nil.
+// stillServing returns an error that names a server of these registries that has not
+// ended, or nil.
 func stillServing(registries []*registry.Registry) *wire.Error {
 	for _, r := range registries {
 		if !r.Serial() {
@@ -202,7 +208,8 @@ func stillServing(registries []*registry.Registry) *wire.Error {
 	return nil
 }
 
-// beginParting has nothing be learned and nobody be let in any more. It reports whether this node still runs.
+// beginParting has nothing be learned and nobody be let in any more. It reports whether
+// this node still runs.
 func (m *members) beginParting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -236,7 +243,8 @@ func (m *members) part() error {
 	return nil
 }
 
-// startAnew makes g the gossip of this node, which is apart from now on. It reports whether this node still runs.
+// startAnew makes g the gossip of this node, which is apart from now on. It reports
+// whether this node still runs.
 func (m *members) startAnew(g *gossip.Gossip) bool {
 	m.making.Lock()
 	defer m.making.Unlock()
@@ -257,7 +265,8 @@ func (m *members) parting() bool {
 	return m.parts
 }
 
-// leave tells the cluster that this node gives up its seat: those it has a session to, and by gossip everybody.
+// leave tells the cluster that this node gives up its seat: those it has a session to,
+// and by gossip everybody.
 func (m *members) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), sayGoodbye)
 	defer cancel()

@@ -25,7 +25,7 @@
 //   - node/internal/registry: the workers of one kind on this node
 //   - node/internal/handoff: cached answers on their way to the new owners of their ids
 //   - node/internal/peers: the session to each peer, and what calls tell of its health
-//   - node/gossip: who is alive
+//   - node/gossip: which nodes are alive
 //   - node: all that joins them, in the files below
 //
 // request.go is the path of a request, and settle.go what follows when two nodes differ

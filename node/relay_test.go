@@ -23,8 +23,8 @@ func idAt(t *testing.T, n *Node) worker.ID {
 	return worker.ID{}
 }
 
-// TestRelay has two nodes that cannot talk to each other, while a third one reaches both: requests and
-// calls for the other's ids pass through it.
+// TestRelay has two nodes that cannot talk to each other, while a third one reaches both:
+// requests and calls for the other's ids pass through it.
 func TestRelay(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	for _, n := range nodes {
@@ -80,8 +80,8 @@ func (a *purse) Call(_ context.Context, message worker.Value) (worker.Value, err
 	return worker.IntValue(a.sum), nil
 }
 
-// TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one, and the node
-// answers by itself, at once as long as that has just been tried.
+// TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one,
+// and the node answers by itself, at once as long as that has just been tried.
 func TestRelayOnce(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	a, b, c := nodes[0], nodes[1], nodes[2]
@@ -113,8 +113,8 @@ func TestRelayOnce(t *testing.T) {
 	}
 }
 
-// TestRelayNext has one of two other members not reach the owner of an id either, and no session to them: the one that does is
-// asked, always.
+// TestRelayNext has one of two other members not reach the owner of an id either, and no
+// session to them: the one that does is asked, always.
 func TestRelayNext(t *testing.T) {
 	nodes := startCluster(t, 4, worker.Kind{Source: counter(), TTL: time.Minute})
 	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
@@ -136,7 +136,8 @@ func TestRelayNext(t *testing.T) {
 	}
 }
 
-// TestRelayToLeaver relays a request to a node that leaves: that is no farewell of the relay.
+// TestRelayToLeaver relays a request to a node that leaves: that is no farewell of the
+// relay.
 func TestRelayToLeaver(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Kind{})
@@ -158,8 +159,9 @@ func TestRelayToLeaver(t *testing.T) {
 	}
 }
 
-// TestRelayIsWell has requests by way of a relay fail for reasons that are not the relay's. The next
-// one still goes that way. A call that times out in a queue there says so.
+// TestRelayIsWell has requests by way of a relay fail for reasons that are not the
+// relay's. The next one still goes that way. A call that times out in a queue there says
+// so.
 func TestRelayIsWell(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
 	begun, release := make(chan struct{}, 1), make(chan struct{})
@@ -228,8 +230,8 @@ func TestRelayIsWell(t *testing.T) {
 	}
 }
 
-// TestRelayInAHurry asks a relay that has no session to the owner yet. A request without the time to
-// make one does not show that the owner is out of reach.
+// TestRelayInAHurry asks a relay that has no session to the owner yet. A request without
+// the time to make one does not show that the owner is out of reach.
 func TestRelayInAHurry(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
@@ -268,7 +270,8 @@ func TestLateIsNotDegraded(t *testing.T) {
 	}
 }
 
-// TestRelayOrder has a call to one of the members go unanswered: it is the last one to be asked for a relay.
+// TestRelayOrder has a call to one of the members go unanswered: it is the last one to be
+// asked for a relay.
 func TestRelayOrder(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 4, worker.Kind{})

@@ -13,7 +13,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestWatch stands still, for as long as counts and for less, and is noticed by whoever looks first.
+// TestWatch stands still, for as long as counts and for less, and is noticed by whoever
+// looks first.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	var now, suspended time.Duration
@@ -50,7 +51,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestBootTime compares the clock that goes on while the machine is suspended with the other one.
+// TestBootTime compares the clock that goes on while the machine is suspended with the
+// other one.
 func TestBootTime(t *testing.T) {
 	t.Parallel()
 	before, start := bootTime(), time.Now()
@@ -69,7 +71,8 @@ func standStill(n *Node) {
 	n.watch.seen.Add(-int64(2 * standstill))
 }
 
-// TestStandstillCallsRoll has one of two nodes stand still, and the other one has a server of its id by now: it waits for that.
+// TestStandstillCallsRoll has one of two nodes stand still, and the other one has a
+// server of its id by now: it waits for that.
 func TestStandstillCallsRoll(t *testing.T) {
 	t.Parallel()
 	var made atomic.Int32
@@ -136,12 +139,14 @@ func TestStandstillCallsRoll(t *testing.T) {
 	}
 }
 
-// A hastyHost has servers start although another node may have one, as if that had failed.
+// A hastyHost has servers start although another node may have one, as if that had
+// failed.
 type hastyHost struct{ registry.Host }
 
 func (hastyHost) Claim(context.Context, worker.Key) *wire.Error { return nil }
 
-// TestStandstillAlone has a node without others stand still: nobody can have taken its place.
+// TestStandstillAlone has a node without others stand still: nobody can have taken its
+// place.
 func TestStandstillAlone(t *testing.T) {
 	t.Parallel()
 	why := make(chan worker.EndReason, 10)
@@ -157,7 +162,8 @@ func TestStandstillAlone(t *testing.T) {
 	}
 }
 
-// TestSuspendedClocks has the machine be suspended: the clocks of the node and of its workers go on by that.
+// TestSuspendedClocks has the machine be suspended: the clocks of the node and of its
+// workers go on by that.
 func TestSuspendedClocks(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})

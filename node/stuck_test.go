@@ -8,7 +8,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for that kind only.
+// TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for
+// that kind only.
 func TestStuckKind(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	kinds := map[string]worker.Kind{"slow": {Timeout: 20 * time.Second, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {

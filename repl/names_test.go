@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestRenameLoad has the command load in programs, in which the word also stands where it is no name.
+// TestRenameLoad has the command load in programs, in which the word also stands where it
+// is no name.
 func TestRenameLoad(t *testing.T) {
 	for in, want := range map[string]string{
 		`load("f")`:            `ｌoad("f")`,

@@ -13,7 +13,8 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// TestSigns counts the pings that a peer gets, and takes the time until it is given up once it answers no more.
+// TestSigns counts the pings that a peer gets, and takes the time until it is given up
+// once it answers no more.
 func TestSigns(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -83,8 +84,8 @@ func TestSigns(t *testing.T) {
 	}
 }
 
-// TestIdle looks at what idle sessions and links send, which is nothing for a while, and freezes them: a call is given up within
-// 3 s, and a link that is written to within 4 s.
+// TestIdle looks at what idle sessions and links send, which is nothing for a while, and
+// freezes them: a call is given up within 3 s, and a link that is written to within 4 s.
 func TestIdle(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var w freezer
@@ -136,8 +137,8 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// A freezer counts what its connections carry. Once they are frozen, what is written to them is lost, as with a peer
-// that is paused.
+// A freezer counts what its connections carry. Once they are frozen, what is written to
+// them is lost, as with a peer that is paused.
 type freezer struct {
 	frozen atomic.Bool
 	bytes  atomic.Int64

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// sized answers a call with as many bytes as its number says. It tells of each answer of more than 1,000.
+// sized answers a call with as many bytes as its number says. It tells of each answer of
+// more than 1,000.
 type sized struct {
 	echo
 	given chan struct{}
@@ -23,7 +24,8 @@ func (h sized) ServeCall(c Call) {
 	}
 }
 
-// TestLargeApart has a value of 1 MiB come over a slow connection: small calls that are made meanwhile come back before it.
+// TestLargeApart has a value of 1 MiB come over a slow connection: small calls that are
+// made meanwhile come back before it.
 func TestLargeApart(t *testing.T) {
 	for _, version := range []uint16{1, maxVersion} {
 		bubble(t, func(t *testing.T) {
@@ -74,7 +76,8 @@ func (h later) ServeCall(c Call) {
 	}()
 }
 
-// TestLateAnswer has a small answer given while the reader waits for room for large ones: it goes before them.
+// TestLateAnswer has a small answer given while the reader waits for room for large ones:
+// it goes before them.
 func TestLateAnswer(t *testing.T) {
 	const large = 40
 	got, may := make(chan struct{}), make(chan struct{})
@@ -125,7 +128,8 @@ func TestLargeMessages(t *testing.T) {
 	}
 }
 
-// TestLargeStreamAlone has a peer open only the stream for large values: its calls wait, and the session ends all the same.
+// TestLargeStreamAlone has a peer open only the stream for large values: its calls wait,
+// and the session ends all the same.
 func TestLargeStreamAlone(t *testing.T) {
 	mux, victim := rawPeer(t)
 	stream, err := mux.OpenStream()
@@ -152,7 +156,8 @@ func TestLargeStreamAlone(t *testing.T) {
 	victim.Close()
 }
 
-// TestNoLargeStream has a peer ask for large values and not open the stream for them: the session ends, and nothing waits for more.
+// TestNoLargeStream has a peer ask for large values and not open the stream for them: the
+// session ends, and nothing waits for more.
 func TestNoLargeStream(t *testing.T) {
 	mux, victim := rawPeer(t)
 	calls, err := mux.OpenStream()
@@ -196,7 +201,8 @@ func pairOf(t *testing.T, version uint16, dialer, acceptor Handler) (*Session, *
 	return connect(t, near, far, version, dialer, acceptor)
 }
 
-// slowPair returns one end of a session over a connection that carries so many bytes to it every 4 ms, and holds none on the way.
+// slowPair returns one end of a session over a connection that carries so many bytes to
+// it every 4 ms, and holds none on the way.
 func slowPair(t *testing.T, version uint16, acceptor Handler, bytes int) *Session {
 	t.Helper()
 	near, far := net.Pipe()
@@ -230,7 +236,8 @@ func connect(t *testing.T, near, far net.Conn, version uint16, dialer, acceptor 
 	return a, b
 }
 
-// handshake brings both ends of a connection through the handshake. The function accepts the dialer.
+// handshake brings both ends of a connection through the handshake. The function accepts
+// the dialer.
 func handshake(t *testing.T, near, far net.Conn, hello Hello, accept func(*Incoming) error) (*tls.Conn, Hello) {
 	t.Helper()
 	c := credentials(t, testCookie)

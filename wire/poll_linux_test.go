@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// pollingPair returns both ends of a connection over TCP. The next read of the first one polls.
+// pollingPair returns both ends of a connection over TCP. The next read of the first one
+// polls.
 func pollingPair(t *testing.T) (*polledConn, net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +72,8 @@ func hasBytes(fd uintptr) bool {
 	return n > 0
 }
 
-// A prompting connection has its peer do something once its reader waits for it without polling.
+// A prompting connection has its peer do something once its reader waits for it without
+// polling.
 type prompting struct {
 	net.Conn
 	do func()
@@ -82,8 +84,9 @@ func (c prompting) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// TestPolledInVain has something come just when the reader has given up to poll: that was no short wait. The next one, for
-// which it slept, may be one, if this process is not held up meanwhile.
+// TestPolledInVain has something come just when the reader has given up to poll: that was
+// no short wait. The next one, for which it slept, may be one, if this process is not
+// held up meanwhile.
 func TestPolledInVain(t *testing.T) {
 	c, _ := pollingPair(t)
 	c.Conn = instant{c.Conn}
@@ -96,7 +99,8 @@ type instant struct{ net.Conn }
 
 func (instant) Read(p []byte) (int, error) { return copy(p, "now"), nil }
 
-// TestPolledReadEnds has a read that polls meet what ends it: the error is that of a read that does not.
+// TestPolledReadEnds has a read that polls meet what ends it: the error is that of a read
+// that does not.
 func TestPolledReadEnds(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -15,8 +15,8 @@ import (
 // TestMain checks that Close waits for every goroutine.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bubble runs a test in false time. yamux keeps timers in a pool for all sessions, and those of one bubble must not come
-// into another: two collections empty the pool.
+// bubble runs a test in false time. yamux keeps timers in a pool for all sessions, and
+// those of one bubble must not come into another: two collections empty the pool.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	forget := func() {

@@ -142,13 +142,14 @@ func (h *history) excused(p *processHistory, c *callEntry) bool {
 	return c.Via != 0 && h.failing(c.span, c.Via)
 }
 
-// refused reports whether nothing listened where the call was to be made: the request did not run.
+// refused reports whether nothing listened where the call was to be made: the request did
+// not run.
 func (c *callEntry) refused() bool {
 	return c.Outcome == worker.OutcomeNotRun && strings.Contains(c.Err, "connection refused")
 }
 
-// down reports whether a node left in s, or had left and was not there again. One that is to join another node opens
-// its HTTP port when it has.
+// down reports whether a node left in s, or had left and was not there again. One that is
+// to join another node opens its HTTP port when it has.
 func (h *history) down(i int, s span) bool {
 	if slices.ContainsFunc(h.Faults, func(f fault) bool {
 		return f.Kind == faultTerm && slices.Contains(f.Nodes, i) && s.overlaps(f.span)
@@ -261,8 +262,9 @@ func (r *report) checkAnswer(c *callEntry, name func() string) {
 	r.checkAge(c, run, p.Node, name)
 }
 
-// checkAge checks that the answer of a run on a node was not too old. When a node answered, the worker had not expired,
-// and that was after the call began. A worker whose run takes longer than the TTL answers those who wait.
+// checkAge checks that the answer of a run on a node was not too old. When a node
+// answered, the worker had not expired, and that was after the call began. A worker whose
+// run takes longer than the TTL answers those who wait.
 func (r *report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() string) {
 	held := span{min(run.Begin, c.End-c.Age), c.End}.shared( // in the middle of that
 		r.stopped[ranOn], r.stopped[c.Node], r.starved[ranOn], r.starved[c.Node])

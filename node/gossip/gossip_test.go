@@ -125,7 +125,8 @@ func checkRestart(t *testing.T) {
 	}
 }
 
-// TestMeet has serf tell that a member is back: it is told at once of all, though it asks nobody.
+// TestMeet has serf tell that a member is back: it is told at once of all, though it asks
+// nobody.
 func TestMeet(t *testing.T) { bubble(t, checkMeet) }
 
 func checkMeet(t *testing.T) {
@@ -301,7 +302,8 @@ func checkConflict(t *testing.T) {
 	}
 }
 
-// Who joins one of two processes of a name meets that one, although there is a link to the other, which has left.
+// Who joins one of two processes of a name meets that one, although there is a link to
+// the other, which has left.
 func TestJoinTwin(t *testing.T) { bubble(t, checkJoinTwin) }
 
 func checkJoinTwin(t *testing.T) {
@@ -329,7 +331,8 @@ func status(v, other *node) serf.MemberStatus {
 	return serf.StatusNone
 }
 
-// A member that others take for gone hears of it when it compares tables with one of them, if not before.
+// A member that others take for gone hears of it when it compares tables with one of
+// them, if not before.
 func TestRefute(t *testing.T) { bubble(t, checkRefute) }
 
 func checkRefute(t *testing.T) {
@@ -454,7 +457,8 @@ func checkClose(t *testing.T) {
 	}
 }
 
-// TestCloseTogether has many close a node at once that leaves. They wait for a mutex, so it is in real time.
+// TestCloseTogether has many close a node at once that leaves. They wait for a mutex, so
+// it is in real time.
 func TestCloseTogether(t *testing.T) {
 	n := newNetwork(t, Local)
 	nodes := n.many(2)
@@ -496,7 +500,8 @@ func checkJoinErrors(t *testing.T) {
 	}
 }
 
-// TestStartFails has an address that no packet has room for: nothing that was begun goes on.
+// TestStartFails has an address that no packet has room for: nothing that was begun goes
+// on.
 func TestStartFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		self := wire.Member{Name: "1@h", Addr: strings.Repeat("h", 600) + ":1", Incarnation: 1}

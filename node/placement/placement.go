@@ -1,8 +1,9 @@
-// Package placement decides which member of a cluster owns an id, and which one acts for it while the
-// owner has failed. Its functions are pure: there is no I/O, no clock and no state in it.
+// Package placement decides which member of a cluster owns an id, and which one acts for
+// it while the owner has failed. Its functions are pure: there is no I/O, no clock and no
+// state in it.
 //
-// A [Ring] holds the members in the order of [Name.Compare], and [Ring.Acting] is what a request asks
-// of it.
+// A [Ring] holds the members in the order of [Name.Compare], and [Ring.Acting] is what a
+// request asks of it.
 //
 // Invariants:
 //
@@ -59,7 +60,8 @@ func NewRing(routing Routing, slots []Slot) *Ring {
 // Routing returns the rule by which the ring chooses owners.
 func (r *Ring) Routing() Routing { return r.routing }
 
-// Epoch returns a number that is the same for the same members in the same state, under the same routing.
+// Epoch returns a number that is the same for the same members in the same state, under
+// the same routing.
 func (r *Ring) Epoch() uint64 { return r.epoch }
 
 // Len returns the number of members.
@@ -68,7 +70,8 @@ func (r *Ring) Len() int { return len(r.slots) }
 // Slot returns the slot at index i.
 func (r *Ring) Slot(i int) Slot { return r.slots[i] }
 
-// Owner returns the index of the slot that id belongs to, whether its member has failed or not.
+// Owner returns the index of the slot that id belongs to, whether its member has failed
+// or not.
 func (r *Ring) Owner(id worker.ID) int {
 	if r.routing == Modulo {
 		return id.Mod(len(r.slots))
@@ -82,8 +85,9 @@ func (r *Ring) Owner(id worker.ID) int {
 	return best
 }
 
-// Acting returns the index of the slot whose member answers for id: its owner, or while that has failed the fallback.
-// So a crash moves the ids of one slot and no others, and what falls to the fallbacks is spread over all members.
+// Acting returns the index of the slot whose member answers for id: its owner, or while
+// that has failed the fallback. So a crash moves the ids of one slot and no others, and
+// what falls to the fallbacks is spread over all members.
 func (r *Ring) Acting(id worker.ID) int {
 	owner := r.Owner(id)
 	if !r.slots[owner].Failed {
@@ -95,8 +99,9 @@ func (r *Ring) Acting(id worker.ID) int {
 	return owner
 }
 
-// Fallback returns the index of the slot whose member acts for id while the owner has failed: of the members that
-// live, the one with the highest score for the id. It reports false if no other member lives.
+// Fallback returns the index of the slot whose member acts for id while the owner has
+// failed: of the members that live, the one with the highest score for the id. It reports
+// false if no other member lives.
 func (r *Ring) Fallback(id worker.ID) (index int, ok bool) {
 	owner, top := r.Owner(id), uint64(0)
 	for i := range r.slots {
@@ -122,8 +127,9 @@ func (r *Ring) Rule(id worker.ID) string {
 	}
 }
 
-// score returns the score of the slot for the id, by rendezvous hashing. Integers of at most 64 bits,
-// other integers, and strings are three classes, whose hashes are told apart.
+// score returns the score of the slot for the id, by rendezvous hashing. Integers of at
+// most 64 bits, other integers, and strings are three classes, whose hashes are told
+// apart.
 func (s *Slot) score(id worker.ID) uint64 {
 	class := uint64(0)
 	if _, small := id.Int64(); !small {
@@ -134,7 +140,8 @@ func (s *Slot) score(id worker.ID) uint64 {
 	return mix(id.Hash() ^ mix(s.hash+class))
 }
 
-// mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of x changes half of the bits.
+// mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of x changes
+// half of the bits.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

@@ -14,8 +14,9 @@ type Plan struct {
 	Largest int // ids of the member that has the most, after the change
 }
 
-// PlanChange counts, for each routing, how many of the integer ids from 0 to sample-1 would move if the
-// members were after instead of before. Both must name at least one node.
+// PlanChange counts, for each routing, how many of the integer ids from 0 to sample-1
+// would move if the members were after instead of before. Both must name at least one
+// node.
 func PlanChange(before, after []Name, sample int) []Plan {
 	var plans []Plan
 	for r := range routingNames {

@@ -7,17 +7,18 @@ import (
 	"github.com/distproc/distproc/node/internal/text"
 )
 
-// A Routing is the rule by which the cluster chooses the owner of an id. All nodes must have the same.
+// A Routing is the rule by which the cluster chooses the owner of an id. All nodes must
+// have the same.
 type Routing uint8
 
 const (
-	// Modulo gives id n the seat n mod N, as the original does. When a member joins or leaves for good,
-	// most ids move.
+	// Modulo gives id n the seat n mod N, as the original does. When a member joins or
+	// leaves for good, most ids move.
 	Modulo Routing = iota
 
-	// Rendezvous gives an id to the member with the highest score for it (highest random weight;
-	// Thaler and Ravishankar, 1996). When a member joins N others, 1/(N+1) of the ids move, all of
-	// them to it. To choose costs time in proportion to N.
+	// Rendezvous gives an id to the member with the highest score for it (highest random
+	// weight; Thaler and Ravishankar, 1996). When a member joins N others, 1/(N+1) of the
+	// ids move, all of them to it. To choose costs time in proportion to N.
 	Rendezvous
 )
 

@@ -41,7 +41,8 @@ func newServer(t *testing.T, h http.HandlerFunc) *server {
 	return s
 }
 
-// refusing returns an address that refuses connections: it is the near end of one, so nobody can listen there.
+// refusing returns an address that refuses connections: it is the near end of one, so
+// nobody can listen there.
 func refusing(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -218,8 +219,8 @@ func TestHTTPReusesConnection(t *testing.T) {
 	}
 }
 
-// The end of its context ends a request before the header of the answer and within its body; an error's body is not
-// waited for at all.
+// The end of its context ends a request before the header of the answer and within its
+// body; an error's body is not waited for at all.
 func TestHTTPSlow(t *testing.T) {
 	asked, gone := make(chan struct{}, 1), make(chan struct{}, 1)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -24,8 +24,9 @@ const (
 // tie makes the kernel kill the program when the thread that starts it ends.
 func tie(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// allZombies reports whether all processes of a group have ended and wait for their parent only, as far as /proc tells.
-// A process whose first thread has ended is shown as a zombie, but has its files until its other threads have ended.
+// allZombies reports whether all processes of a group have ended and wait for their
+// parent only, as far as /proc tells. A process whose first thread has ended is shown as
+// a zombie, but has its files until its other threads have ended.
 func allZombies(group int) bool {
 	processes, _ := procfs.AllProcs()
 	return !slices.ContainsFunc(processes, func(p procfs.Proc) bool {
@@ -34,8 +35,8 @@ func allZombies(group int) bool {
 	})
 }
 
-// A mark names the process that started a program. The program has it in its environment, and
-// its descendants inherit it.
+// A mark names the process that started a program. The program has it in its environment,
+// and its descendants inherit it.
 type mark struct {
 	namespace uint64 // inode of the PID namespace that the numbers are of
 	pid       int
@@ -70,9 +71,9 @@ func markEnviron() []string {
 	return []string{markVariable + "=" + own.String()}
 }
 
-// endLeftovers kills what is left of programs of an earlier process of the node, and waits
-// until all of it has ended. A process that ends has no environment any more, but still has
-// its files and their locks, so endLeftovers waits for whole process groups.
+// endLeftovers kills what is left of programs of an earlier process of the node, and
+// waits until all of it has ended. A process that ends has no environment any more, but
+// still has its files and their locks, so endLeftovers waits for whole process groups.
 func endLeftovers(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, leftoverDelay)
 	defer cancel()
@@ -99,9 +100,9 @@ func endLeftovers(ctx context.Context, node string) error {
 	}
 }
 
-// leftovers returns the processes that programs of an earlier process of the node have left.
-// Those that have a session of their own stay on purpose. If such a program starts this node,
-// the node's own process group is no leftover.
+// leftovers returns the processes that programs of an earlier process of the node have
+// left. Those that have a session of their own stay on purpose. If such a program starts
+// this node, the node's own process group is no leftover.
 func leftovers(node string) (left []procfs.ProcStat) {
 	own, err := ownMark()
 	if err != nil {

@@ -124,7 +124,8 @@ func TestExecOutlivesThreads(t *testing.T) {
 	threads.Wait()
 }
 
-// The first run of a program waits until nothing is left of an earlier process of its node.
+// The first run of a program waits until nothing is left of an earlier process of its
+// node.
 func TestExecEndsLeftovers(t *testing.T) {
 	for _, c := range []struct {
 		name, start string // of the process that is left
@@ -163,7 +164,8 @@ func TestExecEndsLeftovers(t *testing.T) {
 	}
 }
 
-// beLarge locks a file, and has so much memory that the system takes its time to end the process.
+// beLarge locks a file, and has so much memory that the system takes its time to end the
+// process.
 func beLarge(t *testing.T) {
 	memory := make([]byte, 512<<20)
 	for i := 0; i < len(memory); i += os.Getpagesize() {
@@ -179,7 +181,8 @@ func beLarge(t *testing.T) {
 	runtime.KeepAlive(memory)
 }
 
-// locks reports whether nobody else has locked a file, which this process locks until it ends.
+// locks reports whether nobody else has locked a file, which this process locks until it
+// ends.
 func locks(t *testing.T, file string) bool {
 	t.Helper()
 	fd, err := syscall.Open(file, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
@@ -189,7 +192,8 @@ func locks(t *testing.T, file string) bool {
 	return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }
 
-// A leftover that the system is about to end still has its locks. The first run waits for that, too.
+// A leftover that the system is about to end still has its locks. The first run waits for
+// that, too.
 func TestExecAwaitsTheDying(t *testing.T) {
 	l := newLifeline(t)
 	lock := filepath.Join(t.TempDir(), "lock")
@@ -254,7 +258,8 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// Reap collects the processes that programs leave behind, and takes no exit status from exec.
+// Reap collects the processes that programs leave behind, and takes no exit status from
+// exec.
 func TestReap(t *testing.T) {
 	if out, err := helper(t, "init").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

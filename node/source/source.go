@@ -125,14 +125,16 @@ type Env struct {
 // placeholder stands for the id, in a word of a program or in an address.
 const placeholder = "{id}"
 
-// A runner is a program or an endpoint. It may run any number of times at once, and has nothing to close.
+// A runner is a program or an endpoint. It may run any number of times at once, and has
+// nothing to close.
 type runner interface {
 	// run gets the value of an id, or the answer to a message if that is not nil.
 	run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error)
 }
 
-// Parse returns the source that spec describes: "random", "exec:PROGRAM ARGS…" or an http(s) address. The source may
-// run any number of times at once, and has nothing to close. A program that is not there is an error of Parse, too.
+// Parse returns the source that spec describes: "random", "exec:PROGRAM ARGS…" or an
+// http(s) address. The source may run any number of times at once, and has nothing to
+// close. A program that is not there is an error of Parse, too.
 func Parse(spec string, env Env) (worker.Source, error) {
 	if IsInline(spec) {
 		return worker.RandomSource, nil
@@ -148,11 +150,13 @@ func sourceOf(r runner) worker.Source {
 	return func(ctx context.Context, id worker.ID) (worker.Value, error) { return r.run(ctx, id, nil) }
 }
 
-// IsInline reports whether the source that spec describes never blocks, as [worker.Kind].Inline wants it: "random".
+// IsInline reports whether the source that spec describes never blocks, as
+// [worker.Kind].Inline wants it: "random".
 func IsInline(spec string) bool { return spec == "random" }
 
-// Concurrency returns how many runs of the source that spec describes should go on at a time, for
-// [worker.Kind].Concurrency: 8 programs for each core, and no limit, which is 0, for others.
+// Concurrency returns how many runs of the source that spec describes should go on at a
+// time, for [worker.Kind].Concurrency: 8 programs for each core, and no limit, which is
+// 0, for others.
 func Concurrency(spec string) int {
 	if strings.HasPrefix(spec, "exec:") {
 		return 8 * runtime.GOMAXPROCS(0)
@@ -160,8 +164,9 @@ func Concurrency(spec string) int {
 	return 0
 }
 
-// ParseSerial returns the factory, for a serial kind, of servers that run what spec describes with each message:
-// "exec:PROGRAM ARGS…" or an http(s) address. The rest is as for [Parse].
+// ParseSerial returns the factory, for a serial kind, of servers that run what spec
+// describes with each message: "exec:PROGRAM ARGS…" or an http(s) address. The rest is as
+// for [Parse].
 func ParseSerial(spec string, env Env) (worker.Factory, error) {
 	r, err := parse(spec, env, "that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address")
 	if err != nil {
@@ -174,7 +179,8 @@ func factoryOf(r runner) worker.Factory {
 	return func(_ context.Context, id worker.ID) (worker.Server, error) { return caller{r, id}, nil }
 }
 
-// A caller is the [worker.Server] of an id. It holds nothing from one message to the next.
+// A caller is the [worker.Server] of an id. It holds nothing from one message to the
+// next.
 type caller struct {
 	runner runner
 	id     worker.ID

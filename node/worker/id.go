@@ -9,15 +9,16 @@ import (
 	"strconv"
 )
 
-// MaxIDLen is the most bytes that a text id, or the decimal form of an integer id, may have.
+// MaxIDLen is the most bytes that a text id, or the decimal form of an integer id, may
+// have.
 const MaxIDLen = 256
 
 // ErrBadID is what every refusal of an id wraps.
 var ErrBadID = errors.New("an id is an integer or a string of at most 256 bytes")
 
 // An ID names one unit of work. It is an integer of any size, or a string of at most
-// [MaxIDLen] bytes. A string that is a canonical decimal is that integer, so IDs are comparable:
-// two that mean the same are ==. The zero ID is the integer 0.
+// [MaxIDLen] bytes. A string that is a canonical decimal is that integer, so IDs are
+// comparable: two that mean the same are ==. The zero ID is the integer 0.
 type ID struct {
 	class idClass
 	num   int64  // the integer (classInt), else a hash of text
@@ -112,8 +113,8 @@ func (id ID) big() *big.Int {
 	return n
 }
 
-// Mod returns the id modulo n, from 0 to n-1: of an integer the Euclidean modulo (-1 mod 3 = 2), of a
-// string its 64-bit FNV-1a hash modulo n. N must be positive.
+// Mod returns the id modulo n, from 0 to n-1: of an integer the Euclidean modulo (-1 mod
+// 3 = 2), of a string its 64-bit FNV-1a hash modulo n. N must be positive.
 func (id ID) Mod(n int) int {
 	switch id.class {
 	case classInt:
@@ -130,8 +131,8 @@ func (id ID) Mod(n int) int {
 	}
 }
 
-// Hash returns an integer of at most 64 bits as it is, and of any other id the 64-bit FNV-1a hash of its
-// text.
+// Hash returns an integer of at most 64 bits as it is, and of any other id the 64-bit
+// FNV-1a hash of its text.
 func (id ID) Hash() uint64 { return uint64(id.num) }
 
 func hash64(s string) uint64 {

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// A Source produces the value of the worker of an id. It should return soon after ctx ends: that is
-// at the kind's Timeout, or when nobody waits for the value any more. Runs for one id never overlap;
-// runs for different ids do. A panic becomes an error of its callers.
+// A Source produces the value of the worker of an id. It should return soon after ctx
+// ends: that is at the kind's Timeout, or when nobody waits for the value any more. Runs
+// for one id never overlap; runs for different ids do. A panic becomes an error of its
+// callers.
 type Source func(ctx context.Context, id ID) (Value, error)
 
 // RandomSource is the source of the demo: an integer from 1 to 1000.
 func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int64N(1000) + 1), nil }
 
-// A Kind is a family of workers with one source and one policy. It needs a Source, or Serial. Other zero fields mean the
-// default.
+// A Kind is a family of workers with one source and one policy. It needs a Source, or
+// Serial. Other zero fields mean the default.
 type Kind struct {
 	Source      Source        // what a value comes from; a kind has either this or Serial
 	Inline      bool          // Source takes microseconds, never blocks, and never ends its goroutine: who asks first runs it, with no deadline, in a fifth of the time
@@ -35,8 +36,8 @@ type Kind struct {
 	Definition  string        // what nodes compare, to tell when they differ about the kind; empty: nothing
 }
 
-// Validate returns an error if it is not clear what answers the calls of the kind, or if a field has a value that makes no
-// sense.
+// Validate returns an error if it is not clear what answers the calls of the kind, or if
+// a field has a value that makes no sense.
 func (k Kind) Validate() error {
 	switch {
 	case k.Source == nil && k.Serial == nil:

@@ -27,16 +27,17 @@ func (o *Outcome) UnmarshalText(name []byte) error {
 	return text.Parse(o, "outcome", outcomes[:], name)
 }
 
-// NotRun marks an error of a [Source], or of a [Server]'s Call, that came before anything was done. The outcome
-// of the call is [OutcomeNotRun] instead of [OutcomeRan].
+// NotRun marks an error of a [Source], or of a [Server]'s Call, that came before anything
+// was done. The outcome of the call is [OutcomeNotRun] instead of [OutcomeRan].
 func NotRun(err error) error { return Failure{err, OutcomeNotRun} }
 
-// MayHaveRun marks an error of a [Source], or of a [Server]'s Call, that leaves open whether anything was done: a
-// connection broke before the answer came, say. The outcome of the call is [OutcomeUnknown] instead of [OutcomeRan].
+// MayHaveRun marks an error of a [Source], or of a [Server]'s Call, that leaves open
+// whether anything was done: a connection broke before the answer came, say. The outcome
+// of the call is [OutcomeUnknown] instead of [OutcomeRan].
 func MayHaveRun(err error) error { return Failure{err, OutcomeUnknown} }
 
-// A Failure is an error of a [Source] or a [Server] that says what became of the run. [NotRun] and
-// [MayHaveRun] return it.
+// A Failure is an error of a [Source] or a [Server] that says what became of the run.
+// [NotRun] and [MayHaveRun] return it.
 type Failure struct {
 	Err     error
 	Outcome Outcome

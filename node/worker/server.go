@@ -6,25 +6,30 @@ import (
 	"github.com/distproc/distproc/node/internal/text"
 )
 
-// A Factory makes the server of an id, when the first message for it comes. It should return soon after ctx ends, as a
-// [Source] should. Its error is the answer to the messages that wait by then, and the next one calls it again.
+// A Factory makes the server of an id, when the first message for it comes. It should
+// return soon after ctx ends, as a [Source] should. Its error is the answer to the
+// messages that wait by then, and the next one calls it again.
 type Factory func(ctx context.Context, id ID) (Server, error)
 
-// A Server is the worker of an id that takes messages, in the manner of Erlang's GenServer: what it holds lives as long as the
-// worker does. Its methods are never called while another one of it runs, nor while another server of that id lives: see
+// A Server is the worker of an id that takes messages, in the manner of Erlang's
+// GenServer: what it holds lives as long as the worker does. Its methods are never called
+// while another one of it runs, nor while another server of that id lives: see
 // node.Family.Call for what that means across nodes. So it needs no locks.
 //
-// Call answers a message. Its context ends at the kind's Timeout, or when the node closes, but not when the caller gives up: what
-// the server holds would be left half changed; node.DeadlineOf tells when that is. A call that a server makes under this
-// context to its own id, or to a server that waits for it, fails at once with node.ErrCallCycle. A message that has not begun by then never does. An
-// error is the caller's, and the server lives on. A panic is the caller's, too, as node.ErrPanic, and ends the server, as what
-// it holds may be half changed.
+// Call answers a message. Its context ends at the kind's Timeout, or when the node
+// closes, but not when the caller gives up: what the server holds would be left half
+// changed; node.DeadlineOf tells when that is. A call that a server makes under this
+// context to its own id, or to a server that waits for it, fails at once with
+// node.ErrCallCycle. A message that has not begun by then never does. An error is the
+// caller's, and the server lives on. A panic is the caller's, too, as node.ErrPanic, and
+// ends the server, as what it holds may be half changed.
 type Server interface {
 	Call(ctx context.Context, message Value) (Value, error)
 }
 
-// A Terminator is a [Server] that wants to know of its end. The next server of the id starts after Terminate has returned,
-// which has the kind's Timeout to do so. It is not called if the process is killed.
+// A Terminator is a [Server] that wants to know of its end. The next server of the id
+// starts after Terminate has returned, which has the kind's Timeout to do so. It is not
+// called if the process is killed.
 type Terminator interface {
 	Terminate(ctx context.Context, why EndReason)
 }

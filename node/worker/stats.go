@@ -2,8 +2,10 @@ package worker
 
 import "time"
 
-// Stats are counts of the workers of one kind on one node, since it started, and what there is now. Requests are counted where they are made: by this node's own program, its shell, its
-// HTTP clients, and by the clients that ask it. Loads are counted where they run.
+// Stats are counts of the workers of one kind on one node, since it started, and what
+// there is now. Requests are counted where they are made: by this node's own program, its
+// shell, its HTTP clients, and by the clients that ask it. Loads are counted where they
+// run.
 type Stats struct {
 	Kind     string
 	Local    uint64            // requests that a worker of this node answered, as the owner of their ids

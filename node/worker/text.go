@@ -10,8 +10,9 @@ import (
 	"github.com/distproc/distproc/node/internal/text"
 )
 
-// Ids, values and enumerations as text and as JSON, so that a message may hold them. What is not UTF-8 has no place
-// there as it is: it is written in base64 after a marker, and so is text that begins with the marker.
+// Ids, values and enumerations as text and as JSON, so that a message may hold them. What
+// is not UTF-8 has no place there as it is: it is written in base64 after a marker, and
+// so is text that begins with the marker.
 
 const base64Marker = "base64:"
 
@@ -35,8 +36,8 @@ func fromText(s string) (string, error) {
 	return string(b), nil
 }
 
-// MarshalText returns the id as [ParseID] reads it. An id that is not UTF-8, or that begins with "base64:", is written as
-// "base64:" and its bytes in base64.
+// MarshalText returns the id as [ParseID] reads it. An id that is not UTF-8, or that
+// begins with "base64:", is written as "base64:" and its bytes in base64.
 func (id ID) MarshalText() ([]byte, error) { return []byte(asText(id.String())), nil }
 
 // UnmarshalText reads what [ID.MarshalText] writes.

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// Load returns the source that a function of Go is. What it returns becomes a value as [ValueOf] says; node.Get turns it back.
+// Load returns the source that a function of Go is. What it returns becomes a value as
+// [ValueOf] says; node.Get turns it back.
 func Load[T any](load func(ctx context.Context, id ID) (T, error)) Source {
 	return func(ctx context.Context, id ID) (Value, error) {
 		v, err := load(ctx, id)
@@ -17,9 +18,9 @@ func Load[T any](load func(ctx context.Context, id ID) (T, error)) Source {
 	}
 }
 
-// Serve returns the factory of servers whose messages and answers are types of Go, which cross as [ValueOf] says. The
-// compiler finds M and R in the Call method of what start returns. Their Terminate, if they have one, is that of
-// [Terminator].
+// Serve returns the factory of servers whose messages and answers are types of Go, which
+// cross as [ValueOf] says. The compiler finds M and R in the Call method of what start
+// returns. Their Terminate, if they have one, is that of [Terminator].
 func Serve[S interface {
 	Call(ctx context.Context, message M) (R, error)
 }, M, R any](start func(ctx context.Context, id ID) (S, error)) Factory {
@@ -38,8 +39,8 @@ type typedServer[M, R any] struct {
 	}
 }
 
-// ErrMessage is what a [Server] wraps to refuse a message that makes no sense to it. The call fails with
-// node.ErrBadRequest, and has not run.
+// ErrMessage is what a [Server] wraps to refuse a message that makes no sense to it. The
+// call fails with node.ErrBadRequest, and has not run.
 var ErrMessage = errors.New("the message")
 
 func (s typedServer[M, R]) Call(ctx context.Context, message Value) (Value, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/distproc/distproc/node/internal/text"
 )
 
-// A Value is what a worker's source produced: an integer or bytes, which may have a media type. The zero Value is empty
-// bytes. It is immutable and comparable.
+// A Value is what a worker's source produced: an integer or bytes, which may have a media
+// type. The zero Value is empty bytes. It is immutable and comparable.
 type Value struct {
 	data  string                // the bytes, or the integer in decimal
 	media unique.Handle[string] // integerType for an integer; zero if it is not known
@@ -27,8 +27,8 @@ func IntValue(n int64) Value { return Value{strconv.FormatInt(n, 10), integerTyp
 // BytesValue returns a value of bytes, usually text.
 func BytesValue(s string) Value { return Value{data: s} }
 
-// MediaValue returns a value of bytes with a media type (RFC 9110, section 8.3), such as "application/json". One that
-// cannot be such a type is left out.
+// MediaValue returns a value of bytes with a media type (RFC 9110, section 8.3), such as
+// "application/json". One that cannot be such a type is left out.
 func MediaValue(mediaType, s string) Value {
 	v := Value{data: s}
 	if strings.Contains(mediaType, "/") && len(mediaType) <= maxMediaType {
@@ -65,8 +65,8 @@ func (v Value) String() string { return v.data }
 // Len returns the number of bytes.
 func (v Value) Len() int { return len(v.data) }
 
-// RawValue returns the value of which data, mediaType and isInt are the String, the MediaType and the IsInt: what crosses
-// a network.
+// RawValue returns the value of which data, mediaType and isInt are the String, the
+// MediaType and the IsInt: what crosses a network.
 func RawValue(data, mediaType string, isInt bool) Value {
 	if isInt {
 		return Value{data, integerType}
@@ -74,9 +74,10 @@ func RawValue(data, mediaType string, isInt bool) Value {
 	return MediaValue(mediaType, data)
 }
 
-// Values cross as bytes with a media type, so that all languages read them. [ValueOf] and [As]
-// turn them into types of Go and back: int, int64, int32 and uint32 are integers; string and []byte are bytes; a [Value] is
-// itself; everything else is JSON, other integers and types with names of their own included.
+// Values cross as bytes with a media type, so that all languages read them. [ValueOf] and
+// [As] turn them into types of Go and back: int, int64, int32 and uint32 are integers;
+// string and []byte are bytes; a [Value] is itself; everything else is JSON, other
+// integers and types with names of their own included.
 
 // ValueOf returns v as a value. It fails if v cannot be JSON.
 func ValueOf(v any) (Value, error) {
@@ -122,9 +123,9 @@ func As[T any](v Value) (t T, err error) {
 	return t, err
 }
 
-// MarshalJSON returns an integer as a number, a value whose media type is JSON as it is, and other bytes as a string.
-// Bytes that are not UTF-8, or that begin with "base64:", are written as "base64:" and the bytes in base64. The media type
-// is not written.
+// MarshalJSON returns an integer as a number, a value whose media type is JSON as it is,
+// and other bytes as a string. Bytes that are not UTF-8, or that begin with "base64:",
+// are written as "base64:" and the bytes in base64. The media type is not written.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if v.IsInt() || v.isJSON() && json.Valid([]byte(v.data)) {
 		return []byte(v.data), nil
@@ -132,8 +133,9 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(asText(v.data))
 }
 
-// UnmarshalJSON reads what [Value.MarshalJSON] writes: a number of at most 64 bits without a fraction becomes an integer, a
-// string becomes bytes, and anything else becomes a value of the media type application/json.
+// UnmarshalJSON reads what [Value.MarshalJSON] writes: a number of at most 64 bits
+// without a fraction becomes an integer, a string becomes bytes, and anything else
+// becomes a value of the media type application/json.
 func (v *Value) UnmarshalJSON(data []byte) error {
 	var n int64
 	if json.Unmarshal(data, &n) == nil && string(data) != "null" {
@@ -155,7 +157,8 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// isJSON reports whether the media type is application/json or one of its kin (RFC 6839, section 3.1).
+// isJSON reports whether the media type is application/json or one of its kin (RFC 6839,
+// section 3.1).
 func (v Value) isJSON() bool {
 	t, _, err := mime.ParseMediaType(v.MediaType())
 	return err == nil && (t == jsonType || t == "text/json" || strings.HasSuffix(t, "+json"))

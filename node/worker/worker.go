@@ -1,10 +1,11 @@
-// Package worker is the vocabulary of workers: ids, values, replies, and what a kind of worker is.
-// It is a leaf that every other package of a node uses.
+// Package worker is the vocabulary of workers: ids, values, replies, and what a kind of
+// worker is. It is a leaf that every other package of a node uses.
 //
-// An [ID] names a piece of work. The worker of an id and a [Kind], of which a cluster has at most one,
-// either keeps the [Value] that a [Source] returned, or is a [Server], which takes messages. A caller
-// gets a [Reply], or an error that has an [Outcome]. [Load], [Serve], [ValueOf] and [As] let programs
-// use their own types of Go in the place of values.
+// An [ID] names a piece of work. The worker of an id and a [Kind], of which a cluster has
+// at most one, either keeps the [Value] that a [Source] returned, or is a [Server], which
+// takes messages. A caller gets a [Reply], or an error that has an [Outcome]. [Load],
+// [Serve], [ValueOf] and [As] let programs use their own types of Go in the place of
+// values.
 //
 // Invariants:
 //
@@ -20,8 +21,8 @@ import "time"
 // DefaultKind is the name of the kind that is meant if a call names none.
 const DefaultKind = "default"
 
-// DefaultTimeout is the time that a call has whose context has no deadline, and that a source has unless its kind says
-// otherwise.
+// DefaultTimeout is the time that a call has whose context has no deadline, and that a
+// source has unless its kind says otherwise.
 const DefaultTimeout = 5 * time.Second
 
 // A Key names a worker.
@@ -30,8 +31,8 @@ type Key struct {
 	ID   ID
 }
 
-// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it, so that sums of
-// times do not overflow.
+// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it,
+// so that sums of times do not overflow.
 const Forever = 100 * 365 * 24 * time.Hour
 
 // Info describes a live worker.
@@ -44,6 +45,7 @@ type Info struct {
 	Hits  uint64        // calls answered from its value, or by its server
 	Queue int           // calls that wait for it
 
-	// LeftOut is the number of live workers, about, that a list leaves out behind this one. See node.Node.Workers.
+	// LeftOut is the number of live workers, about, that a list leaves out behind this
+	// one. See node.Node.Workers.
 	LeftOut int
 }

@@ -1,9 +1,10 @@
 // Package chain finds calls that would wait for themselves.
 //
-// A server that calls its own id would wait for itself, and so would a source that requests the value
-// that it is to load. So the context of a run carries the chain of workers that wait for it, the first
-// one first, and [Check] refuses a call to one of them. The chain crosses to other nodes with each call.
-// It is bounded: what is longer loses its beginning, so that a very long cycle ends by its deadline.
+// A server that calls its own id would wait for itself, and so would a source that
+// requests the value that it is to load. So the context of a run carries the chain of
+// workers that wait for it, the first one first, and [Check] refuses a call to one of
+// them. The chain crosses to other nodes with each call. It is bounded: what is longer
+// loses its beginning, so that a very long cycle ends by its deadline.
 package chain
 
 import (

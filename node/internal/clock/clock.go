@@ -1,5 +1,5 @@
-// Package clock has the deadlines of calls: the default one, the time that is left, and pauses that
-// end with the call.
+// Package clock has the deadlines of calls: the default one, the time that is left, and
+// pauses that end with the call.
 package clock
 
 import (
@@ -22,7 +22,8 @@ func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, c
 	return context.WithTimeout(ctx, timeout)
 }
 
-// Left returns the time until the deadline of ctx, [worker.Forever] at most, or [worker.DefaultTimeout] if it has none.
+// Left returns the time until the deadline of ctx, [worker.Forever] at most, or
+// [worker.DefaultTimeout] if it has none.
 func Left(ctx context.Context) time.Duration {
 	if d, ok := ctx.Deadline(); ok {
 		return min(time.Until(d), worker.Forever)

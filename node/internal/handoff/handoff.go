@@ -1,8 +1,8 @@
-// Package handoff sends the cached answers of ids that belong to another node now to that node,
-// so that a change of the members costs no load for each of them.
+// Package handoff sends the cached answers of ids that belong to another node now to that
+// node, so that a change of the members costs no load for each of them.
 //
-// [Queue.Add] sorts answers by their new owner. A goroutine for each owner sends them, a bounded
-// batch at a time, and looks again for the owner of each before it sends it.
+// [Queue.Add] sorts answers by their new owner. A goroutine for each owner sends them, a
+// bounded batch at a time, and looks again for the owner of each before it sends it.
 //
 // Invariants:
 //
@@ -30,8 +30,8 @@ const (
 	maxQueueBytes = 64 << 20  // bytes of these
 )
 
-// A Queue sends answers to the nodes that own their ids now, in messages of limited size, one at a
-// time to each node. Add never blocks. What cannot be sent is counted as lost.
+// A Queue sends answers to the nodes that own their ids now, in messages of limited size,
+// one at a time to each node. Add never blocks. What cannot be sent is counted as lost.
 type Queue struct {
 	host Host
 
@@ -63,11 +63,13 @@ func (v *volume) sub(o volume) { v.answers, v.bytes = v.answers-o.answers, v.byt
 
 // A Host is the node around a queue, which calls its methods without holding locks.
 type Host interface {
-	// Target returns the node that owns an id now, or false if no node can take its answer. It is asked again when
-	// the answer is sent, because the view may change while it waits.
+	// Target returns the node that owns an id now, or false if no node can take its
+	// answer. It is asked again when the answer is sent, because the view may change
+	// while it waits.
 	Target(worker.ID) (dest string, ok bool)
 
-	// Send gives answers to their owner. It returns soon after ctx ends, at once if it has ended already.
+	// Send gives answers to their owner. It returns soon after ctx ends, at once if it
+	// has ended already.
 	Send(ctx context.Context, dest string, list []registry.Answer) error
 }
 
@@ -204,8 +206,8 @@ func (h *Queue) Flush(ctx context.Context) error {
 	}
 }
 
-// Stats returns how many answers have been sent, and how many were lost for want of room, of an owner, or of an
-// answer from it. One that has expired while it waited is neither.
+// Stats returns how many answers have been sent, and how many were lost for want of room,
+// of an owner, or of an answer from it. One that has expired while it waited is neither.
 func (h *Queue) Stats() (sent, lost uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -7,8 +7,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// BenchmarkStartWorker measures a request that starts a worker, with up to 100,000 others alive: with the source that comes with distproc,
-// which the caller runs, and with one that has a goroutine of its own.
+// BenchmarkStartWorker measures a request that starts a worker, with up to 100,000 others
+// alive: with the source that comes with distproc, which the caller runs, and with one
+// that has a goroutine of its own.
 func BenchmarkStartWorker(b *testing.B) {
 	for name, kind := range map[string]worker.Kind{"inline": {}, "goroutine": {Source: worker.RandomSource}} {
 		kind.TTL = time.Hour

@@ -6,7 +6,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// sourceGrace is how long a source may go on after the end of its context before it counts as stuck.
+// sourceGrace is how long a source may go on after the end of its context before it
+// counts as stuck.
 const sourceGrace = time.Second
 
 // Workers describes up to limit live workers.
@@ -63,8 +64,8 @@ func (r *Registry) Inspect(id worker.ID) (st Status) {
 	return st
 }
 
-// Count returns how many workers live, how many answers they have given since the start, and how many
-// workers were evicted.
+// Count returns how many workers live, how many answers they have given since the start,
+// and how many workers were evicted.
 func (r *Registry) Count() (live int, answers, evicted uint64) {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -77,7 +78,8 @@ func (r *Registry) Count() (live int, answers, evicted uint64) {
 	return live, answers, evicted
 }
 
-// Stuck returns how many sources have not returned although their time was up a second ago.
+// Stuck returns how many sources have not returned although their time was up a second
+// ago.
 func (r *Registry) Stuck() (n int) {
 	now := r.Now()
 	for i := range r.shards {
@@ -100,7 +102,8 @@ func (r *Registry) Stuck() (n int) {
 	return n
 }
 
-// NotKept returns at most limit ids of workers that keep refuses, and reports whether there are more.
+// NotKept returns at most limit ids of workers that keep refuses, and reports whether
+// there are more.
 func (r *Registry) NotKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
 	for i := range r.shards {
 		s := &r.shards[i]

@@ -12,13 +12,15 @@ import (
 
 // A Host is the node around a registry, which calls its methods without holding locks.
 type Host interface {
-	// HandOver takes the answers of workers whose ids are another node's now. It does not block.
+	// HandOver takes the answers of workers whose ids are another node's now. It does not
+	// block.
 	HandOver([]Answer)
 
 	// Claim returns when no other node has a server of the key, or why that cannot be.
 	Claim(context.Context, worker.Key) *wire.Error
 
-	// Standstills returns how often other nodes may have taken this one's place, because its process stood still.
+	// Standstills returns how often other nodes may have taken this one's place, because
+	// its process stood still.
 	Standstills() uint64
 
 	// NotOwner returns the error of a call for an id that is another node's.

@@ -70,7 +70,8 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-// A watched server notes when two of them run at once. It runs for a while, or until its context ends.
+// A watched server notes when two of them run at once. It runs for a while, or until its
+// context ends.
 type watched struct {
 	running, overlap *atomic.Int32
 	d                time.Duration

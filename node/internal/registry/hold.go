@@ -9,9 +9,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Quiesce halts the registry and returns when all servers have ended. When ctx ends it cancels the messages that still
-// run, which have another second. A node that leaves calls it before the others are told, so that no two nodes have a
-// server of one id.
+// Quiesce halts the registry and returns when all servers have ended. When ctx ends it
+// cancels the messages that still run, which have another second. A node that leaves
+// calls it before the others are told, so that no two nodes have a server of one id.
 func (r *Registry) Quiesce(ctx context.Context) {
 	if !r.serial {
 		return
@@ -29,8 +29,8 @@ func (r *Registry) Quiesce(ctx context.Context) {
 	}
 }
 
-// Halt has all servers end, each when it has answered the message that it has. What else comes waits, and
-// needs a new claim.
+// Halt has all servers end, each when it has answered the message that it has. What else
+// comes waits, and needs a new claim.
 func (r *Registry) Halt() {
 	if !r.serial {
 		return
@@ -101,8 +101,8 @@ func (r *Registry) Resume() {
 	}
 }
 
-// Release refuses what Quiesce has kept waiting, because it is for another node. Then messages run again, unless the
-// registry is closed.
+// Release refuses what Quiesce has kept waiting, because it is for another node. Then
+// messages run again, unless the registry is closed.
 func (r *Registry) Release() {
 	if !r.serial {
 		return

@@ -24,14 +24,15 @@ func (o *outdated) add(id worker.ID, now time.Duration) {
 	o.ids[id] = now
 }
 
-// has reports whether an answer whose load began then is from before the invalidation of its id.
+// has reports whether an answer whose load began then is from before the invalidation of
+// its id.
 func (o *outdated) has(id worker.ID, began time.Duration) bool {
 	at, ok := o.ids[id]
 	return (ok || o.base > 0) && began < max(at, o.base)
 }
 
-// Invalidate drops the value of id and reports whether there was one, or a load. What loads is outdated: see
-// load.outdated.
+// Invalidate drops the value of id and reports whether there was one, or a load. What
+// loads is outdated: see load.outdated.
 func (r *Registry) Invalidate(id worker.ID) (had bool) {
 	s := r.shard(id)
 	s.mu.Lock()
@@ -51,8 +52,8 @@ func (r *Registry) Invalidate(id worker.ID) (had bool) {
 	return w.dies() > now
 }
 
-// outdateLocked keeps what w loads from being stored, or given to later callers. A run that still waits for its turn
-// begins after the invalidation, so its value is good.
+// outdateLocked keeps what w loads from being stored, or given to later callers. A run
+// that still waits for its turn begins after the invalidation, so its value is good.
 func (r *Registry) outdateLocked(w *entry) {
 	if w.load == inlineLoad { // which is not this worker's alone
 		w.load = &load{inline: true}
@@ -69,7 +70,8 @@ func (r *Registry) outdateLocked(w *entry) {
 	}
 }
 
-// Stop ends the worker of id, after its load if it is loading, and reports whether there was one.
+// Stop ends the worker of id, after its load if it is loading, and reports whether there
+// was one.
 func (r *Registry) Stop(id worker.ID) bool {
 	if !r.serial {
 		return r.Invalidate(id)
@@ -84,7 +86,8 @@ func (r *Registry) Stop(id worker.ID) bool {
 	return w != nil
 }
 
-// IsCurrent reports whether an answer of this node has not been invalidated since it began.
+// IsCurrent reports whether an answer of this node has not been invalidated since it
+// began.
 func (r *Registry) IsCurrent(id worker.ID, age time.Duration) bool {
 	s := r.shard(id)
 	s.mu.Lock()

@@ -14,7 +14,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A database is a source whose value changes. A load reads it when it begins, and takes a second.
+// A database is a source whose value changes. A load reads it when it begins, and takes a
+// second.
 type database struct{ value atomic.Int64 }
 
 func (d *database) source(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -23,7 +24,8 @@ func (d *database) source(ctx context.Context, _ worker.ID) (worker.Value, error
 	return worker.IntValue(v), ctx.Err()
 }
 
-// TestReadYourWrites writes while a load runs, and makes the value be forgotten in each way.
+// TestReadYourWrites writes while a load runs, and makes the value be forgotten in each
+// way.
 func TestReadYourWrites(t *testing.T) {
 	for name, forget := range map[string]func(*Registry, worker.ID) bool{"Stop": (*Registry).Stop, "Invalidate": (*Registry).Invalidate} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +85,8 @@ func TestInvalidateInline(t *testing.T) {
 	}
 }
 
-// TestInvalidateAbandoned has all earlier callers of an outdated load give up: the later one still gets its value.
+// TestInvalidateAbandoned has all earlier callers of an outdated load give up: the later
+// one still gets its value.
 func TestInvalidateAbandoned(t *testing.T) {
 	for _, concurrency := range []int{0, 1} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
@@ -110,7 +113,8 @@ func TestInvalidateAbandoned(t *testing.T) {
 	}
 }
 
-// TestInvalidateHandedOver has answers arrive that left another node before their ids were invalidated.
+// TestInvalidateHandedOver has answers arrive that left another node before their ids
+// were invalidated.
 func TestInvalidateHandedOver(t *testing.T) {
 	inBubble(t, worker.Kind{Source: counter(), TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		time.Sleep(time.Minute)

@@ -15,8 +15,9 @@ type load struct {
 	first   [1]*Waiter  // room for the only one, as most often
 	ctx     *runContext // nil if inline
 	inline  bool        // who came first runs it, and is not among the waiters
-	// Everybody who waited has gone and the run was cancelled. It may take a moment to notice. Who
-	// comes meanwhile waits for the next run, because runs of one id never overlap.
+	// Everybody who waited has gone and the run was cancelled. It may take a moment to
+	// notice. Who comes meanwhile waits for the next run, because runs of one id never
+	// overlap.
 	abandoned bool
 	outdated  bool      // it began before the id was invalidated: its value is for waiters only
 	later     []*Waiter // came after it was abandoned or outdated, and wait for the next run
@@ -34,8 +35,8 @@ func newLoad(trace string, why chain.Cause, deadline time.Time) *load {
 	return &both.load
 }
 
-// A Waiter is a call that waits for a worker. Its done is called exactly once, without locks held, and
-// must not block: others wait for the same run.
+// A Waiter is a call that waits for a worker. Its done is called exactly once, without
+// locks held, and must not block: others wait for the same run.
 type Waiter struct {
 	ID       worker.ID
 	Message  worker.Value  // to a server
@@ -51,7 +52,8 @@ type Waiter struct {
 	canceled bool
 }
 
-// inlineLoad is the load of every run that is inline and that nobody else waits for: most start and end without.
+// inlineLoad is the load of every run that is inline and that nobody else waits for: most
+// start and end without.
 var inlineLoad = &load{inline: true}
 
 // add lets a waiter wait for the load of w.
@@ -80,7 +82,8 @@ func (l *load) listOf(c *Waiter) *[]*Waiter {
 // waiting returns how many calls wait for the load or for the next one.
 func (l *load) waiting() int { return len(l.waiters) + len(l.later) }
 
-// remove takes a waiter out. When the last one that wants the value has gone, remove cancels the run.
+// remove takes a waiter out. When the last one that wants the value has gone, remove
+// cancels the run.
 func (l *load) remove(c *Waiter) {
 	list := l.listOf(c)
 	last := len(*list) - 1
@@ -143,8 +146,9 @@ func (r *Registry) startLocked(s *shard, id worker.ID, now time.Duration, waiter
 	return w
 }
 
-// RunInline starts the worker of id, if there is none, and runs its source on the caller's goroutine, if the kind says
-// that it never blocks. Ran is false if it did neither. Other callers that come meanwhile wait for the worker.
+// RunInline starts the worker of id, if there is none, and runs its source on the
+// caller's goroutine, if the kind says that it never blocks. Ran is false if it did
+// neither. Other callers that come meanwhile wait for the worker.
 func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
 	kind := r.kind.Load()
 	if !kind.Inline || r.serial || !r.first() {
@@ -183,7 +187,8 @@ func (r *Registry) loadLocked(s *shard, id worker.ID, kind *worker.Kind, l *load
 	return w
 }
 
-// finish ends a load: the worker has its value, or is gone. It returns what it answers those who wait.
+// finish ends a load: the worker has its value, or is gone. It returns what it answers
+// those who wait.
 func (r *Registry) finish(s *shard, w *entry, trace string, value worker.Value, err *wire.Error) (worker.Reply, error) {
 	now := r.Now()
 	s.mu.Lock()
@@ -234,11 +239,12 @@ func answerAll(waiters []*Waiter, reply worker.Reply, err *wire.Error) {
 	}
 }
 
-// refreshPause is how long the next refresh waits after one has failed, if the kind does not say so.
+// refreshPause is how long the next refresh waits after one has failed, if the kind does
+// not say so.
 const refreshPause = time.Second
 
-// settleLocked lets w live on with what its load has produced, or drops it, and returns the answer if it is
-// for another node.
+// settleLocked lets w live on with what its load has produced, or drops it, and returns
+// the answer if it is for another node.
 func (r *Registry) settleLocked(s *shard, w *entry, now time.Duration) (moves []Answer) {
 	unwanted, stale := w.load.abandoned || w.load.outdated, w.load.stale
 	w.load = nil
@@ -271,8 +277,8 @@ func (r *Registry) settleLocked(s *shard, w *entry, now time.Duration) (moves []
 	return moves
 }
 
-// restartLocked starts a successor of w for the later callers whose deadline has not passed, and returns the
-// others with the error for them.
+// restartLocked starts a successor of w for the later callers whose deadline has not
+// passed, and returns the others with the error for them.
 func (r *Registry) restartLocked(s *shard, w *entry, now time.Duration, later []*Waiter) (refused []*Waiter, why *wire.Error) {
 	var live []*Waiter
 	for _, c := range later {

@@ -12,11 +12,13 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// Values take memory until their workers expire. Beyond a bound, the least recently used ones go
-// before their time, about: of a few that are chosen at random, the one that has been idle longest
-// goes, as in Redis ("Approximated LRU algorithm"). Loading workers and servers stay.
+// Values take memory until their workers expire. Beyond a bound, the least recently used
+// ones go before their time, about: of a few that are chosen at random, the one that has
+// been idle longest goes, as in Redis ("Approximated LRU algorithm"). Loading workers and
+// servers stay.
 
-// A memory counts the bytes of values of some workers, and is their bound. Zero is no bound.
+// A memory counts the bytes of values of some workers, and is their bound. Zero is no
+// bound.
 type memory struct {
 	limit atomic.Int64
 	used  atomic.Int64
@@ -62,8 +64,8 @@ func (v *Values) list() []*Registry {
 	return slices.Clone(v.kinds)
 }
 
-// DefaultMaxMemory returns a quarter of the memory that the process may have: of its cgroup's limit,
-// or of the machine's memory. It is 0 if neither can be found out.
+// DefaultMaxMemory returns a quarter of the memory that the process may have: of its
+// cgroup's limit, or of the machine's memory. It is 0 if neither can be found out.
 func DefaultMaxMemory() int64 { return quarterOfMemory() }
 
 var quarterOfMemory = sync.OnceValue(func() int64 {
@@ -80,7 +82,8 @@ var quarterOfMemory = sync.OnceValue(func() int64 {
 // workerBytes is about what a worker takes beside its id and its value.
 const workerBytes = 200
 
-// textLen returns the length of the text that an id keeps. An integer of at most 64 bits keeps none.
+// textLen returns the length of the text that an id keeps. An integer of at most 64 bits
+// keeps none.
 func textLen(id worker.ID) int {
 	if _, small := id.Int64(); small {
 		return 0
@@ -104,8 +107,8 @@ func (r *Registry) chargeLocked(w *entry) {
 	r.values.used.Add(w.size())
 }
 
-// releaseLocked undoes chargeLocked, and lets go of the value: the expiry heap has w for as long as it
-// would have lived. A worker that is not counted, or nil, changes nothing.
+// releaseLocked undoes chargeLocked, and lets go of the value: the expiry heap has w for
+// as long as it would have lived. A worker that is not counted, or nil, changes nothing.
 func (r *Registry) releaseLocked(w *entry) {
 	if w == nil || !w.counted {
 		return
@@ -124,7 +127,8 @@ func (w *entry) idleLocked(now time.Duration) time.Duration {
 	return time.Duration(uint32(now/time.Millisecond)-w.mark) * time.Millisecond
 }
 
-// makeRoom evicts values until those of the kind and those of the node keep to their bounds.
+// makeRoom evicts values until those of the kind and those of the node keep to their
+// bounds.
 func (r *Registry) makeRoom() {
 	for r.memory.over() && evict([]*Registry{r}) {
 	}
@@ -199,7 +203,8 @@ func search(kinds []*Registry) (oldest sample) {
 	return oldest
 }
 
-// evictableLocked reports whether w has a value, or an error, and is the worker of its id.
+// evictableLocked reports whether w has a value, or an error, and is the worker of its
+// id.
 func (w *entry) evictableLocked(s *shard) bool { return w.counted && s.workers.get(w.id) == w }
 
 // choose returns a worker at random: of a kind in proportion to what its values take.
@@ -220,7 +225,8 @@ func choose(kinds []*Registry) sample {
 	return sample{}
 }
 
-// sample returns a worker at random that may be evicted, or none if it happens not to find one.
+// sample returns a worker at random that may be evicted, or none if it happens not to
+// find one.
 func (r *Registry) sample() sample {
 	from := rand.IntN(shardCount)
 	for i := range shardCount {

@@ -7,8 +7,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// When the view changes, ids move to other nodes. Their workers' answers move too, so that a slow source is
-// not asked anew for every one of them at the same time. An answer that is lost on the way costs one load.
+// When the view changes, ids move to other nodes. Their workers' answers move too, so
+// that a slow source is not asked anew for every one of them at the same time. An answer
+// that is lost on the way costs one load.
 
 // AnswerTimeout is how long an answer may be on its way.
 const AnswerTimeout = 2 * time.Second
@@ -32,19 +33,20 @@ func (a *Answer) Size() int {
 	return len(a.Kind) + textLen(a.ID) + len(a.Data) + len(a.Type) + 64
 }
 
-// Retain takes out the workers whose ids keep refuses, and hands their answers over. A worker that is
-// loading goes when its load ends. A worker is taken out and its answer taken in one step, so the answer
-// has one place: a later call to this node starts anew.
+// Retain takes out the workers whose ids keep refuses, and hands their answers over. A
+// worker that is loading goes when its load ends. A worker is taken out and its answer
+// taken in one step, so the answer has one place: a later call to this node starts anew.
 //
-// Keep is called under the lock of the id's shard, so that it can look at the newest view: no worker that
-// starts under a view is then refused by an older one.
+// Keep is called under the lock of the id's shard, so that it can look at the newest
+// view: no worker that starts under a view is then refused by an older one.
 func (r *Registry) Retain(keep func(worker.ID) bool) {
 	for i := range r.shards {
 		r.retainIn(&r.shards[i], keep)
 	}
 }
 
-// retainIn is Retain for one shard. Calls to it wait for a step of its, not for all of it.
+// retainIn is Retain for one shard. Calls to it wait for a step of its, not for all of
+// it.
 func (r *Registry) retainIn(s *shard, keep func(worker.ID) bool) {
 	var moves []Answer
 	send := func() {
@@ -79,8 +81,9 @@ func (r *Registry) retainIn(s *shard, keep func(worker.ID) bool) {
 	send()
 }
 
-// Leave hands over all answers, those of loads that end later included. Unlike with Retain they stay here as
-// well: until the others have heard that this node leaves they go on asking it.
+// Leave hands over all answers, those of loads that end later included. Unlike with
+// Retain they stay here as well: until the others have heard that this node leaves they
+// go on asking it.
 func (r *Registry) Leave() {
 	if r.serial {
 		return // see Quiesce
@@ -111,9 +114,11 @@ func (r *Registry) takeLocked(moves []Answer, w *entry, now time.Duration) []Ans
 	return append(moves, Answer{r.name, w.id, w.value.String(), w.value.IsInt(), w.value.MediaType(), now - w.started, w.expires - now})
 }
 
-// Adopt starts workers from answers that another node hands over, and returns how many. Each is as old as it
-// was there and dies when it would have died there, but no later than if it had been loaded here at that age.
-// An id that has a worker keeps it, unless that has an older answer: who hands over may have refreshed it. The list may come from a peer that lies.
+// Adopt starts workers from answers that another node hands over, and returns how many.
+// Each is as old as it was there and dies when it would have died there, but no later
+// than if it had been loaded here at that age. An id that has a worker keeps it, unless
+// that has an older answer: who hands over may have refreshed it. The list may come from
+// a peer that lies.
 func (r *Registry) Adopt(list []Answer) (adopted int) {
 	for i := range list {
 		if r.adoptOne(&list[i]) {

@@ -1,14 +1,15 @@
 // Package registry holds the workers of one kind on one node: at most one for an id.
 //
-// A table of shards (index.go) finds the worker of an id: [Registry.Lookup] returns a value that is
-// there, [Registry.Enqueue] lets a call wait for one, and [Registry.Await] does so for a goroutine of
-// this node. Two machines use that table. The cache (load.go, run.go) runs a source once for all the
-// calls that wait, and keeps the value until it expires (expiry.go), is invalidated (invalidate.go) or
-// memory is short (memory.go). The actor (serial.go, mailbox.go) runs a server instead, which takes
-// messages one after the other; hold.go quiesces the servers of a node that leaves. gate.go bounds the
-// runs that go on at a time, and admission.go the calls that wait. moving.go gives away the answers of
-// ids that have another owner, and adopts those of other nodes. census.go lists the workers, and
-// tally.go counts.
+// A table of shards (index.go) finds the worker of an id: [Registry.Lookup] returns a
+// value that is there, [Registry.Enqueue] lets a call wait for one, and [Registry.Await]
+// does so for a goroutine of this node. Two machines use that table. The cache (load.go,
+// run.go) runs a source once for all the calls that wait, and keeps the value until it
+// expires (expiry.go), is invalidated (invalidate.go) or memory is short (memory.go). The
+// actor (serial.go, mailbox.go) runs a server instead, which takes messages one after the
+// other; hold.go quiesces the servers of a node that leaves. gate.go bounds the runs that
+// go on at a time, and admission.go the calls that wait. moving.go gives away the answers
+// of ids that have another owner, and adopts those of other nodes. census.go lists the
+// workers, and tally.go counts.
 //
 // Invariants:
 //
@@ -38,9 +39,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A Registry holds the live workers of one kind on this node, at most one for an id. Looking one up,
-// waiting for it, and its expiry are each one step under the lock of its shard, so no call is lost to
-// a worker that is just dying.
+// A Registry holds the live workers of one kind on this node, at most one for an id.
+// Looking one up, waiting for it, and its expiry are each one step under the lock of its
+// shard, so no call is lost to a worker that is just dying.
 type Registry struct {
 	name      string                      // of the kind
 	kind      atomic.Pointer[worker.Kind] // that new workers have
@@ -102,16 +103,19 @@ func (r *Registry) Name() string { return r.name }
 // Kind returns the kind that new workers have.
 func (r *Registry) Kind() *worker.Kind { return r.kind.Load() }
 
-// Serial reports whether the workers are servers, which take messages, instead of having values.
+// Serial reports whether the workers are servers, which take messages, instead of having
+// values.
 func (r *Registry) Serial() bool { return r.serial }
 
-// Over is closed when nothing runs any more, neither here nor of the kinds that had the name before.
+// Over is closed when nothing runs any more, neither here nor of the kinds that had the
+// name before.
 func (r *Registry) Over() <-chan struct{} { return r.over }
 
 // Now returns the time on the registry's clock.
 func (r *Registry) Now() time.Duration { return time.Since(r.base) + time.Duration(r.slept.Load()) }
 
-// At returns what the registry's clock says at a time since the machine was last suspended.
+// At returns what the registry's clock says at a time since the machine was last
+// suspended.
 func (r *Registry) At(t time.Time) time.Duration {
 	return t.Sub(r.base) + time.Duration(r.slept.Load())
 }
@@ -121,20 +125,21 @@ func (r *Registry) when(at time.Duration) time.Time {
 	return r.base.Add(at - time.Duration(r.slept.Load()))
 }
 
-// Suspended has the clock go on by the time for which the machine was suspended, which that of package time
-// does not count, and drops what has expired.
+// Suspended has the clock go on by the time for which the machine was suspended, which
+// that of package time does not count, and drops what has expired.
 func (r *Registry) Suspended(d time.Duration) {
 	r.slept.Add(int64(d))
 	r.sweep()
 }
 
-// shard returns the shard of id, by Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
+// shard returns the shard of id, by Fibonacci hashing (Knuth, The Art of Computer
+// Programming, 6.4).
 func (r *Registry) shard(id worker.ID) *shard {
 	return &r.shards[id.Hash()*0x9E3779B97F4A7C15>>32%shardCount]
 }
 
-// Await waits for the worker of id, or for its server's answer to a message, until ctx ends. Without a deadline in ctx it
-// waits for [worker.DefaultTimeout].
+// Await waits for the worker of id, or for its server's answer to a message, until ctx
+// ends. Without a deadline in ctx it waits for [worker.DefaultTimeout].
 func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
 	return r.await(ctx, id, message, r.Now())
 }
@@ -155,7 +160,8 @@ func (r *Registry) await(ctx context.Context, id worker.ID, message worker.Value
 	return reply, err
 }
 
-// Lookup answers at once, if the worker of id has its value now. Own requests are counted.
+// Lookup answers at once, if the worker of id has its value now. Own requests are
+// counted.
 func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *worker.Reply) bool {
 	s := r.shard(id)
 	s.mu.Lock()
@@ -190,7 +196,8 @@ func (r *Registry) staleLocked(s *shard, w *entry, now time.Duration) worker.Rep
 	return worker.Reply{Value: w.value, Node: r.node, Cached: true, Stale: true, Age: now - w.started}
 }
 
-// renewLocked removes a worker that has expired and was not swept yet. If its value may be given as stale, a successor loads.
+// renewLocked removes a worker that has expired and was not swept yet. If its value may
+// be given as stale, a successor loads.
 func (r *Registry) renewLocked(s *shard, w *entry, now time.Duration) (successor *entry) {
 	s.workers.remove(w)
 	s.expired++
@@ -284,8 +291,8 @@ func (r *Registry) logReply(what string, id worker.ID, reply *worker.Reply) {
 	}
 }
 
-// Close refuses new loads and messages, gives the running ones until ctx ends, then cancels them. It fails if a source
-// does not heed that within a second.
+// Close refuses new loads and messages, gives the running ones until ctx ends, then
+// cancels them. It fails if a source does not heed that within a second.
 func (r *Registry) Close(ctx context.Context) error {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -327,8 +334,8 @@ func (r *Registry) Close(ctx context.Context) error {
 	}
 }
 
-// endLoads ends the contexts of all that load. What waits for its turn is refused before that, so that
-// it does not begin.
+// endLoads ends the contexts of all that load. What waits for its turn is refused before
+// that, so that it does not begin.
 func (r *Registry) endLoads() {
 	for i := range r.shards {
 		r.refuse(r.giveUpTurns(&r.shards[i]), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun})
@@ -345,7 +352,8 @@ func (r *Registry) endLoads() {
 	}
 }
 
-// giveUpTurns takes what waits for its turn out of the gate, and returns the callers of loads.
+// giveUpTurns takes what waits for its turn out of the gate, and returns the callers of
+// loads.
 func (r *Registry) giveUpTurns(s *shard) (waiters []*Waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -362,7 +370,8 @@ func (r *Registry) giveUpTurns(s *shard) (waiters []*Waiter) {
 	return waiters
 }
 
-// giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns those who wait.
+// giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns
+// those who wait.
 func (r *Registry) giveUpLocked(s *shard, w *entry) (waiters []*Waiter) {
 	waiters, w.load.waiters, w.load.abandoned = w.load.waiters, nil, true
 	for _, c := range waiters {
@@ -373,8 +382,8 @@ func (r *Registry) giveUpLocked(s *shard, w *entry) (waiters []*Waiter) {
 	return waiters
 }
 
-// empty drops the values of a registry that is closed: who kept asking would find them, and their memory
-// would count for ever.
+// empty drops the values of a registry that is closed: who kept asking would find them,
+// and their memory would count for ever.
 func (r *Registry) empty() {
 	for i := range r.shards {
 		s := &r.shards[i]

@@ -27,7 +27,8 @@ func inBubble(t *testing.T, kind worker.Kind, test func(t *testing.T, r *Registr
 	})
 }
 
-// TestAnswersAreCounted counts the answers that workers give: values, new and old, and errors.
+// TestAnswersAreCounted counts the answers that workers give: values, new and old, and
+// errors.
 func TestAnswersAreCounted(t *testing.T) {
 	answer := func(id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(13) {
@@ -172,7 +173,8 @@ func TestSharedLoad(t *testing.T) {
 	})
 }
 
-// TestCallersCancel has the callers of one load give up: the others keep it, the last one cancels it.
+// TestCallersCancel has the callers of one load give up: the others keep it, the last one
+// cancels it.
 func TestCallersCancel(t *testing.T) {
 	var canceled atomic.Bool
 	slow := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -215,8 +217,8 @@ func TestCallersCancel(t *testing.T) {
 	})
 }
 
-// TestRunsNeverOverlap cancels a load whose source does not listen, and asks again: the next run
-// begins when the first has ended.
+// TestRunsNeverOverlap cancels a load whose source does not listen, and asks again: the
+// next run begins when the first has ended.
 func TestRunsNeverOverlap(t *testing.T) {
 	var running, runs atomic.Int32
 	deaf := func(context.Context, worker.ID) (worker.Value, error) {
@@ -340,7 +342,8 @@ func TestSourceTimeout(t *testing.T) {
 	})
 }
 
-// TestRetain moves ids away, one while it loads: its callers get their answer, and the worker goes.
+// TestRetain moves ids away, one while it loads: its callers get their answer, and the
+// worker goes.
 func TestRetain(t *testing.T) {
 	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
@@ -395,8 +398,8 @@ func TestCloseRegistry(t *testing.T) {
 	})
 }
 
-// TestNoCallLostAtExpiry hammers one id while its worker expires all the time: every call has an
-// answer, no two runs overlap, and no answer is older than its worker may be.
+// TestNoCallLostAtExpiry hammers one id while its worker expires all the time: every call
+// has an answer, no two runs overlap, and no answer is older than its worker may be.
 func TestNoCallLostAtExpiry(t *testing.T) {
 	const ttl = 200 * time.Microsecond
 	var running, runs atomic.Int32
@@ -525,7 +528,8 @@ func (h *fakeHost) NotOwner(id worker.ID) *wire.Error {
 	return h.notOwner(id)
 }
 
-// TestClosedRegistryIsForgotten closes a registry whose worker lives on: no timer keeps it in memory.
+// TestClosedRegistryIsForgotten closes a registry whose worker lives on: no timer keeps
+// it in memory.
 func TestClosedRegistryIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := testRegistry(worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)

@@ -9,8 +9,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// MaxMessages is how many bytes of messages may wait on a node, and as many may be on their way to
-// other nodes for its clients.
+// MaxMessages is how many bytes of messages may wait on a node, and as many may be on
+// their way to other nodes for its clients.
 const MaxMessages = 128 << 20
 
 // post lets c wait for the server of its id, which is started if there is none.
@@ -102,7 +102,8 @@ func (r *Registry) serve(s *shard, w *entry) {
 	}
 }
 
-// refuseLocked takes out the messages that must not run and returns why not: nil if the id is another node's.
+// refuseLocked takes out the messages that must not run and returns why not: nil if the
+// id is another node's.
 func (r *Registry) refuseLocked(s *shard, w *entry) (refused []*Waiter, why *wire.Error) {
 	m := w.mail
 	if w.moved {
@@ -187,7 +188,8 @@ func (r *Registry) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bo
 	return 0, false
 }
 
-// restLocked leaves w without a goroutine: waiting for its time to end, or for its place to be settled, or gone.
+// restLocked leaves w without a goroutine: waiting for its time to end, or for its place
+// to be settled, or gone.
 func (r *Registry) restLocked(s *shard, w *entry) {
 	m := w.mail
 	m.busy = false
@@ -200,7 +202,8 @@ func (r *Registry) restLocked(s *shard, w *entry) {
 	}
 }
 
-// claimFor makes sure that no other node has a server of w's id. Those who wait learn if that fails.
+// claimFor makes sure that no other node has a server of w's id. Those who wait learn if
+// that fails.
 func (r *Registry) claimFor(s *shard, w *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
 	defer cancel()

@@ -15,7 +15,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestSerialRefusedCallersGiveUp has many callers whose time is up just as the server comes to them.
+// TestSerialRefusedCallersGiveUp has many callers whose time is up just as the server
+// comes to them.
 func TestSerialRefusedCallersGiveUp(t *testing.T) {
 	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{new(atomic.Int32), new(atomic.Int32), time.Millisecond}, nil
@@ -37,7 +38,8 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 	}
 }
 
-// TestSerialRefusedThenWithdrawn is the same without luck: a caller gives up after it was taken out, and before it is told.
+// TestSerialRefusedThenWithdrawn is the same without luck: a caller gives up after it was
+// taken out, and before it is told.
 func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
 	s := r.shard(worker.IntID(7))
@@ -56,7 +58,8 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	}
 }
 
-// TestSerialCallerUsedAgain has a caller give up while the server of its id is made, and call for another id, with the same waiter.
+// TestSerialCallerUsedAgain has a caller give up while the server of its id is made, and
+// call for another id, with the same waiter.
 func TestSerialCallerUsedAgain(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the pool gives back what it was given last
 	free := map[worker.ID]chan struct{}{worker.IntID(1): make(chan struct{}), worker.IntID(2): make(chan struct{})}
@@ -99,8 +102,8 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	}
 }
 
-// TestSerialQueueOfThoseWhoGaveUp has a great many callers give up while a message runs: they leave nothing behind, and those who
-// stay are answered in their order.
+// TestSerialQueueOfThoseWhoGaveUp has a great many callers give up while a message runs:
+// they leave nothing behind, and those who stay are answered in their order.
 func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		want := "sleep 1m."

@@ -12,8 +12,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestSerialStandstill has the process stand still while messages wait: none of them runs before the id is claimed
-// again, by a server that starts anew, nor after its caller has given up.
+// TestSerialStandstill has the process stand still while messages wait: none of them runs
+// before the id is claimed again, by a server that starts anew, nor after its caller has
+// given up.
 func TestSerialStandstill(t *testing.T) {
 	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
 		var stood atomic.Uint64
@@ -59,8 +60,8 @@ func TestSerialStandstill(t *testing.T) {
 	})
 }
 
-// TestSuspended has the machine be suspended: values expire in their time all the same, and deadlines stay
-// where they are.
+// TestSuspended has the machine be suspended: values expire in their time all the same,
+// and deadlines stay where they are.
 func TestSuspended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := testRegistry(worker.Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)

@@ -1,5 +1,5 @@
-// Package text writes and reads short texts for people and for JSON: beginnings of long texts, and
-// the names of enumerations.
+// Package text writes and reads short texts for people and for JSON: beginnings of long
+// texts, and the names of enumerations.
 package text
 
 import (
@@ -21,8 +21,8 @@ func Clip(s string) string {
 	return s
 }
 
-// Parse sets v to the constant that has a name. Names are in the order of the constants, and what is
-// their type in the error of one that is not among them.
+// Parse sets v to the constant that has a name. Names are in the order of the constants,
+// and what is their type in the error of one that is not among them.
 func Parse[T ~uint8](v *T, what string, names []string, name []byte) error {
 	i := slices.Index(names, string(name))
 	if i < 0 {

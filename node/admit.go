@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -75,8 +76,8 @@ func (m *members) refusal(ctx context.Context, name placement.Name, addr string,
 	}
 	v := m.view.Load()
 	p := v.peer(name)
-	if p == nil && len(v.peers) >= maxMembers {
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", maxMembers)
+	if p == nil && len(v.peers) >= protocol.MaxMembers {
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "the cluster has %d members already", protocol.MaxMembers)
 	}
 	if p == nil {
 		if h.Role == wire.RoleMember && m.pool.Strangers() >= maxStrangers {
@@ -194,7 +195,7 @@ func (m *members) tellTwin(g *gossip.Gossip, p *peers.Peer, other wire.Member) {
 	if err != nil {
 		return // the next one that hears of it tells it
 	}
-	_ = ws.Do(ctx, opTell, tellMessage{List: []wire.Member{other}}, nil) // as above
+	_ = ws.Do(ctx, protocol.OpSync, protocol.Sync{List: []wire.Member{other}}, nil) // as above
 	if m.pool.Seated(p).Incarnation < other.Incarnation {
 		return
 	}

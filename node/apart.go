@@ -14,7 +14,7 @@ import (
 //
 // Members that are all apart stay so when they join one another, because none of them is of the
 // cluster that they have left. So nodes tell each other whether they are apart whenever they compare
-// members (tellMessage), and one member that is not ends it for all. GoAlone ends it on a node's own
+// members (protocol.Sync), and one member that is not ends it for all. GoAlone ends it on a node's own
 // account, and so does a new start, of which no other node can tell what it was before.
 
 // staysApart reports whether this node is apart.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -354,7 +355,7 @@ func TestPartedSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := b.members.swim()
-	err := before.Do(t.Context(), opTell, tellMessage{Digest: g.Digest(), List: g.Snapshot()}, nil)
+	err := before.Do(t.Context(), protocol.OpSync, protocol.Sync{Digest: g.Digest(), List: g.Snapshot()}, nil)
 	if !errors.Is(err, wire.Leaving) || !a.members.staysApart() || len(a.members.view.Load().peers) != 1 {
 		t.Errorf("%v; apart: %t", err, a.members.staysApart())
 	}

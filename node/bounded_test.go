@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -19,13 +20,13 @@ func TestBounded(t *testing.T) {
 		answer func(elements int) any
 		limit  int
 	}{
-		{"tell", boundedTell(new(tellMessage)), func(n int) any { return tellMessage{List: make([]wire.Member, n)} }, maxTold},
-		{"workers", boundedWorkers(new([]worker.Info)), func(n int) any { return make([]worker.Info, n) }, maxWorkers},
-		{"nodes", boundedNodes(new([]NodeInfo)), func(n int) any { return make([]NodeInfo, n) }, maxTold},
-		{"members", boundedMembers(new([]Member)), func(n int) any { return make([]Member, n) }, maxTold},
-		{"connections", boundedConnections(new([]connectionMessage)), func(n int) any { return make([]connectionMessage, n) }, maxTold},
-		{"roll", boundedRoll(new(rollMessage)), func(n int) any { return rollMessage{Held: make([]worker.Key, n)} }, maxHeld},
-		{"view", boundedView(new(viewMessage)), func(n int) any { return viewMessage{Members: make([]wire.Member, n)} }, maxTold},
+		{"tell", protocol.BoundedSync(new(protocol.Sync)), func(n int) any { return protocol.Sync{List: make([]wire.Member, n)} }, protocol.MaxListed},
+		{"workers", protocol.BoundedWorkers(new([]worker.Info)), func(n int) any { return make([]worker.Info, n) }, protocol.MaxWorkers},
+		{"nodes", protocol.BoundedList[nodeShape](new([]NodeInfo), protocol.MaxListed), func(n int) any { return make([]NodeInfo, n) }, protocol.MaxListed},
+		{"members", protocol.BoundedList[memberShape](new([]Member), protocol.MaxListed), func(n int) any { return make([]Member, n) }, protocol.MaxListed},
+		{"connections", protocol.BoundedConnections(new([]protocol.Connection)), func(n int) any { return make([]protocol.Connection, n) }, protocol.MaxListed},
+		{"roll", protocol.BoundedBarrier(new(protocol.Barrier)), func(n int) any { return protocol.Barrier{Held: make([]worker.Key, n)} }, protocol.MaxHeld},
+		{"view", protocol.BoundedView(new(protocol.View)), func(n int) any { return protocol.View{Members: make([]wire.Member, n)} }, protocol.MaxListed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, elements := range []int{1, c.limit, c.limit + 1} {

@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -30,7 +31,7 @@ func (n *Node) call(ctx context.Context, k worker.Key, message worker.Value) (wo
 }
 
 func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
-	request := wireCall(k, message)
+	request := protocol.NewCall(k, message)
 	request.Trace, request.Chain = worker.TraceOf(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
 		return worker.Reply{}, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -38,15 +39,7 @@ func newRollCall() *rollCall { return &rollCall{done: make(chan struct{})} }
 
 const (
 	rollTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
-	maxHeld  = 2048            // servers in one answer
 )
-
-// A rollMessage is a member's answer to a roll-call.
-type rollMessage struct {
-	Epoch uint64 // of its view
-	Held  []worker.Key
-	More  bool // than those
-}
 
 // claim waits until no other node has a server of k. It fails if k is another node's, if
 // this node is apart, or when ctx ends.
@@ -156,7 +149,7 @@ func (n *Node) elsewhere(id worker.ID) *wire.Error {
 func (n *Node) callRoll(v *view) {
 	ctx, cancel := context.WithTimeout(n.ctx, rollTime)
 	defer cancel()
-	answers := make([]rollMessage, len(v.peers))
+	answers := make([]protocol.Barrier, len(v.peers))
 	asked := make([]bool, len(v.peers))
 	var wg sync.WaitGroup
 	for i, p := range v.peers {
@@ -166,7 +159,7 @@ func (n *Node) callRoll(v *view) {
 			continue
 		}
 		wg.Go(func() {
-			asked[i] = n.insist(ctx, v, p, opRoll, v.ring.Epoch(), boundedRoll(&answers[i])) == nil
+			asked[i] = n.insist(ctx, v, p, protocol.OpBarrier, v.ring.Epoch(), protocol.BoundedBarrier(&answers[i])) == nil
 		})
 	}
 	wg.Wait()
@@ -207,7 +200,7 @@ func (n *Node) awaitRelease(ctx context.Context, v *view, p *peers.Peer, k worke
 func (n *Node) heldBy(ctx context.Context, v *view, p *peers.Peer, k worker.Key) (held bool) {
 	ctx, cancel := context.WithTimeout(ctx, rollTime)
 	defer cancel()
-	return n.insist(ctx, v, p, opHolds, k, &held) == nil && held
+	return n.insist(ctx, v, p, protocol.OpHolds, k, &held) == nil && held
 }
 
 // insist asks p, again if the connection breaks or cannot be made: a member that the
@@ -236,10 +229,10 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 		}
 		v = n.members.view.Load()
 	}
-	answer := rollMessage{Epoch: v.ring.Epoch()}
+	answer := protocol.Barrier{Epoch: v.ring.Epoch()}
 	for _, r := range append(n.retiring(), n.registries()...) {
 		if r.Serial() {
-			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).Self }, maxHeld-len(answer.Held))
+			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).Self }, protocol.MaxHeld-len(answer.Held))
 			for _, id := range held {
 				answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
 			}

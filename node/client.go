@@ -14,6 +14,7 @@ import (
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -119,13 +120,13 @@ func (c *Client) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error
 }
 
 func (c *Client) request(ctx context.Context, kind string, id worker.ID, fresh bool) (worker.Reply, error) {
-	request := wireRequest(kind, id)
+	request := protocol.NewRequest(kind, id)
 	request.Fresh = fresh
 	return c.ask(ctx, id, &request)
 }
 
 func (c *Client) call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
-	request := wireCall(k, message)
+	request := protocol.NewCall(k, message)
 	return c.ask(ctx, k.ID, &request)
 }
 
@@ -142,7 +143,7 @@ func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout
 	if err := s.Call(ctx, request, timeout, &r); err != nil {
 		return worker.Reply{}, err
 	}
-	setReply(&reply, &r)
+	protocol.SetReply(&reply, &r)
 	return reply, nil
 }
 
@@ -153,32 +154,38 @@ func (c *Client) RequestVia(ctx context.Context, via string, id worker.ID) (work
 
 func (c *Client) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
 	var r wire.Reply
-	err = c.do(ctx, opVia, viaMessage{Via: via, Kind: kind, ID: id, Timeout: clock.Left(ctx)}, &r)
-	setReply(&reply, &r)
+	err = c.do(ctx, protocol.OpVia, protocol.Via{Via: via, Kind: kind, ID: id, Timeout: clock.Left(ctx)}, &r)
+	protocol.SetReply(&reply, &r)
 	return reply, err
 }
 
 // Owner is [Node.Owner] as seen by the node.
 func (c *Client) Owner(ctx context.Context, id worker.ID) (owner string, err error) {
-	err = c.do(ctx, opOwner, id, &owner)
+	err = c.do(ctx, protocol.OpOwner, id, &owner)
 	return owner, err
 }
 
+// Shapes of lists: see package protocol.
+type (
+	memberShape struct{ State State }
+	nodeShape   struct{ Workers int }
+)
+
 // Members is [Node.Members] as seen by the node.
 func (c *Client) Members(ctx context.Context) (list []Member, err error) {
-	err = c.do(ctx, opMembers, nil, boundedMembers(&list))
+	err = c.do(ctx, protocol.OpMembers, nil, protocol.BoundedList[memberShape](&list, protocol.MaxListed))
 	return list, err
 }
 
 // Nodes is [Node.Nodes] as seen by the node.
 func (c *Client) Nodes(ctx context.Context) (list []NodeInfo, err error) {
-	err = c.do(ctx, opNodes, nil, boundedNodes(&list))
+	err = c.do(ctx, protocol.OpNodes, nil, protocol.BoundedList[nodeShape](&list, protocol.MaxListed))
 	return list, err
 }
 
 // Workers is [Node.Workers] as seen by the node.
 func (c *Client) Workers(ctx context.Context) (list []worker.Info, err error) {
-	err = c.do(ctx, opWorkers, nil, boundedWorkers(&list))
+	err = c.do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&list))
 	return list, err
 }
 
@@ -188,7 +195,7 @@ func (c *Client) Why(ctx context.Context, id worker.ID) (e Explanation, err erro
 }
 
 func (c *Client) why(ctx context.Context, k worker.Key) (e Explanation, err error) {
-	err = c.do(ctx, opWhy, k, &e)
+	err = c.do(ctx, protocol.OpWhy, k, &e)
 	return e, err
 }
 
@@ -198,13 +205,13 @@ func (c *Client) Stop(ctx context.Context, id worker.ID) (stopped bool, err erro
 }
 
 func (c *Client) stop(ctx context.Context, k worker.Key) (stopped bool, err error) {
-	err = c.do(ctx, opStop, k, &stopped)
+	err = c.do(ctx, protocol.OpStop, k, &stopped)
 	return stopped, err
 }
 
 // Ping is [Node.Ping] as done by the node.
 func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err error) {
-	err = c.do(ctx, opPing, name, &rtt)
+	err = c.do(ctx, protocol.OpPing, name, &rtt)
 	return rtt, err
 }
 
@@ -212,12 +219,12 @@ func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err 
 func (c *Client) Disconnect(ctx context.Context, name string) error {
 	ctx, cancel := clock.WithTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
 	defer cancel()
-	return c.do(ctx, opDisconnect, name, nil)
+	return c.do(ctx, protocol.OpDisconnect, name, nil)
 }
 
 // GoAlone is [Node.GoAlone] as done by the node.
 func (c *Client) GoAlone(ctx context.Context) error {
-	return c.do(ctx, opAlone, nil, nil)
+	return c.do(ctx, protocol.OpAlone, nil, nil)
 }
 
 // Connect is [Node.Connect] as done by the node.
@@ -225,8 +232,8 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 	if names == nil {
 		names = []string{} // gob encodes an empty list, but no nil
 	}
-	var list []connectionMessage
-	if err := c.do(ctx, opConnect, names, boundedConnections(&list)); err != nil {
+	var list []protocol.Connection
+	if err := c.do(ctx, protocol.OpConnect, names, protocol.BoundedConnections(&list)); err != nil {
 		if len(names) == 0 {
 			names = []string{c.Self()}
 		}

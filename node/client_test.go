@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -71,7 +72,7 @@ func TestManyWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	most := len(nodes) * maxWorkers
+	most := len(nodes) * protocol.MaxWorkers
 	for i, step := range []int{most, most + 1, most + 1000} {
 		for id := range step {
 			if _, err := nodes[id%2].Request(t.Context(), worker.IntID(int64(id))); err != nil {
@@ -81,7 +82,7 @@ func TestManyWorkers(t *testing.T) {
 		for what, test := range map[string]struct {
 			list  func(context.Context) ([]worker.Info, error)
 			count int
-		}{"node": {nodes[1].Workers, most}, "client": {c.Workers, maxWorkers}} {
+		}{"node": {nodes[1].Workers, most}, "client": {c.Workers, protocol.MaxWorkers}} {
 			list, err := test.list(t.Context())
 			leftOut := 0
 			for _, w := range list {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -454,7 +455,7 @@ func TestNotOwner(t *testing.T) {
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
 	p := a.members.pool.Peer(wrong.addr.Name)
-	request := wireRequest("", worker.IntID(5))
+	request := protocol.NewRequest("", worker.IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NotOwner || e.Outcome != wire.NotRun || len(e.Members) != 3 {

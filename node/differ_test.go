@@ -11,6 +11,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -324,7 +325,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Do(t.Context(), opInfo, nil, nil); err != nil {
+		if err := s.Do(t.Context(), protocol.OpInfo, nil, nil); err != nil {
 			t.Error(err)
 		}
 		s.Close()

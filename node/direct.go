@@ -11,6 +11,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -42,7 +43,7 @@ func newDirect(ctx context.Context, home placement.Name, session *atomic.Pointer
 	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
 		return wire.Dial(ctx, addr, creds, hello, refuser{})
 	}
-	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: opRetire, Logger: log}, clientHost{d, clientHello()})
+	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: protocol.OpRetire, Logger: log}, clientHost{d, clientHello()})
 	d.view.Store(newView([]*peers.Peer{d.pool.Peer(home)}, nil, placement.Modulo))
 	d.kinds.Store(&map[string]bool{})
 	d.fetch()
@@ -239,9 +240,9 @@ func (d *direct) follow() {
 // cannot tell it: then home finds the owners.
 func (d *direct) fetch() (news bool) {
 	for _, s := range d.up() {
-		var m viewMessage
+		var m protocol.View
 		ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)
-		err := s.Do(ctx, opView, nil, boundedView(&m))
+		err := s.Do(ctx, protocol.OpView, nil, protocol.BoundedView(&m))
 		cancel()
 		if err == nil {
 			return d.take(m)
@@ -251,7 +252,7 @@ func (d *direct) fetch() (news bool) {
 }
 
 // take takes a view in, unless this is another program than the one that made it, and comes to another one.
-func (d *direct) take(m viewMessage) (news bool) {
+func (d *direct) take(m protocol.View) (news bool) {
 	var list []*peers.Peer
 	seated, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
 	for _, w := range m.Members {

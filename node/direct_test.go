@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -186,7 +187,7 @@ func TestDirectTakes(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	c := attachDirect(t, nodes[0].Self())
 	old := c.direct.view.Load()
-	for what, m := range map[string]viewMessage{
+	for what, m := range map[string]protocol.View{
 		"no member":       {Routing: "modulo"},
 		"another epoch":   {Routing: "modulo", Epoch: 1, Members: []wire.Member{{Name: "1@a"}}},
 		"unknown routing": {Routing: "by moon", Members: []wire.Member{{Name: "1@a"}}},
@@ -198,11 +199,11 @@ func TestDirectTakes(t *testing.T) {
 	}
 }
 
-// An olderNode serves no operation that came later than opRetire.
+// An olderNode serves no operation that came later than protocol.OpRetire.
 type olderNode struct{ *Node }
 
 func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
-	if op > opRetire {
+	if op > protocol.OpRetire {
 		return nil, wire.UnknownOperation
 	}
 	return n.Node.ServeOperation(ctx, s, op, args)
@@ -326,7 +327,7 @@ func TestNextTakesItsTime(t *testing.T) {
 	d.pool.Seat(other, silent.Addr().String(), 1, true)
 	d.view.Store(newView([]*peers.Peer{d.pool.Peer(c.addr.Name), other}, nil, placement.Modulo))
 
-	request := wireRequest("", worker.IntID(1))
+	request := protocol.NewRequest("", worker.IntID(1))
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}
 	until := time.Now().Add(200 * time.Millisecond)
 	_, err = d.again(t.Context(), c.session.Load(), &request, leaving, until)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -35,8 +36,8 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := tellMessage{List: []wire.Member{{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, State: wire.Left}}}
-	if err := s.Do(t.Context(), opTell, left, nil); err != nil {
+	left := protocol.Sync{List: []wire.Member{{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, State: wire.Left}}}
+	if err := s.Do(t.Context(), protocol.OpSync, left, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -227,11 +228,11 @@ func TestHostileGossip(t *testing.T) {
 		}
 	}
 	var list []wire.Member
-	for i := range 3 * maxMembers {
+	for i := range 3 * protocol.MaxMembers {
 		list = append(list, wire.Member{Name: placement.Name{Node: "x" + worker.IntID(int64(i)).String(), Host: "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
 	nodes[0].members.learn(nodes[0].members.swim(), list)
-	if n := len(nodes[0].members.swim().Snapshot()); n > 2*maxMembers {
+	if n := len(nodes[0].members.swim().Snapshot()); n > 2*protocol.MaxMembers {
 		t.Errorf("%d members are told", n)
 	}
 	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Kind{})
@@ -315,7 +316,7 @@ func TestTwinsFarewell(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request := wireRequest("", worker.IntID(1))
+		request := protocol.NewRequest("", worker.IntID(1))
 		if _, err := n.sessionFor(t.Context(), n.members.view.Load().peer(name), &request); !errors.Is(err, ErrLeaving) {
 			t.Errorf("the session to a node that leaves: %v", err)
 		}
@@ -340,7 +341,7 @@ func TestTwinIsApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Incarnation = seated + 2
-		told := tellMessage{Apart: true, Former: former, List: []wire.Member{w}}
+		told := protocol.Sync{Apart: true, Former: former, List: []wire.Member{w}}
 		if parted := m.hasParted(m.swim(), m.view.Load().peer(name), told); parted != want || (m.view.Load().peer(name) == nil) != want {
 			t.Errorf("a process that was incarnation %d is the member: %t, want %t", former, parted, want)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -108,8 +109,8 @@ func (c *Client) goBack(old *wire.Session) {
 	if err != nil {
 		return
 	}
-	var m viewMessage
-	err = s.Do(ctx, opView, nil, boundedView(&m))
+	var m protocol.View
+	err = s.Do(ctx, protocol.OpView, nil, protocol.BoundedView(&m))
 	if err != nil || !slices.ContainsFunc(m.Members, func(w wire.Member) bool { return w.Name == old.Peer().Name }) {
 		s.Close()
 		return

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -77,5 +78,5 @@ func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) 
 			list[i].Age, list[i].Left = list[i].Age+dialing, list[i].Left-dialing
 		}
 	}
-	return s.Do(ctx, opHandOver, list, nil)
+	return s.Do(ctx, protocol.OpHandOff, list, nil)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -67,9 +68,9 @@ func TestMillionElements(t *testing.T) {
 		op   wire.Op
 		args any
 	}{
-		{"tell", member, opTell, tellMessage{List: make([]wire.Member, million)}},
-		{"hand over", member, opHandOver, make([]registry.Answer, million)},
-		{"connect", client, opConnect, make([]string, million)},
+		{"tell", member, protocol.OpSync, protocol.Sync{List: make([]wire.Member, million)}},
+		{"hand over", member, protocol.OpHandOff, make([]registry.Answer, million)},
+		{"connect", client, protocol.OpConnect, make([]string, million)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := allocated()
@@ -95,13 +96,13 @@ type liar struct {
 
 func newLiar(elements int) liar {
 	return liar{answers: map[wire.Op]any{
-		opTell:    tellMessage{List: make([]wire.Member, elements)},
-		opWorkers: make([]worker.Info, elements),
-		opRoll:    rollMessage{Held: make([]worker.Key, elements)},
-		opView:    viewMessage{Members: make([]wire.Member, elements)},
-		opMembers: make([]Member, elements),
-		opNodes:   make([]NodeInfo, elements),
-		opConnect: make([]connectionMessage, elements),
+		protocol.OpSync:    protocol.Sync{List: make([]wire.Member, elements)},
+		protocol.OpWorkers: make([]worker.Info, elements),
+		protocol.OpBarrier: protocol.Barrier{Held: make([]worker.Key, elements)},
+		protocol.OpView:    protocol.View{Members: make([]wire.Member, elements)},
+		protocol.OpMembers: make([]Member, elements),
+		protocol.OpNodes:   make([]NodeInfo, elements),
+		protocol.OpConnect: make([]protocol.Connection, elements),
 	}}
 }
 
@@ -134,7 +135,7 @@ func TestManyElementsAnswered(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return s.Do(t.Context(), opRoll, v.ring.Epoch(), boundedRoll(new(rollMessage)))
+			return s.Do(t.Context(), protocol.OpBarrier, v.ring.Epoch(), protocol.BoundedBarrier(new(protocol.Barrier)))
 		},
 		"workers": func() error {
 			list, err := n.Workers(t.Context())
@@ -147,7 +148,9 @@ func TestManyElementsAnswered(t *testing.T) {
 		"nodes of a client":       func() error { _, err := c.Nodes(t.Context()); return err },
 		"workers of a client":     func() error { _, err := c.Workers(t.Context()); return err },
 		"connections of a client": func() error { return c.Connect(t.Context(), n.Self())[0].Err },
-		"view of a client":        func() error { return c.session.Load().Do(t.Context(), opView, nil, boundedView(new(viewMessage))) },
+		"view of a client": func() error {
+			return c.session.Load().Do(t.Context(), protocol.OpView, nil, protocol.BoundedView(new(protocol.View)))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := ask(); err == nil || !strings.Contains(err.Error(), "limit") {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -108,7 +109,7 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			lists[i] = n.workersHere()
-		} else if err := s.Do(ctx, opWorkers, nil, boundedWorkers(&lists[i])); err != nil {
+		} else if err := s.Do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&lists[i])); err != nil {
 			n.log.Debug("cannot list workers", "node", seats[i].Name.String(), "err", err)
 		}
 	})
@@ -161,7 +162,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 		}
 		rtt, err := s.Ping(ctx)
 		if err == nil {
-			err = s.Do(ctx, opInfo, nil, &infos[i])
+			err = s.Do(ctx, protocol.OpInfo, nil, &infos[i])
 		}
 		infos[i].RTT, infos[i].Problem = rtt, ""
 		infos[i].Differs = differing(n.definitions(), infos[i].Kinds)
@@ -213,11 +214,11 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 func (n *Node) workersHere() (list []worker.Info) {
 	live := 0
 	for _, r := range n.registries() {
-		list = append(list, r.Workers(maxWorkers-len(list))...)
+		list = append(list, r.Workers(protocol.MaxWorkers-len(list))...)
 		count, _, _ := r.Count()
 		live += count
 	}
-	if len(list) == maxWorkers {
+	if len(list) == protocol.MaxWorkers {
 		list[len(list)-1].LeftOut = max(0, live-len(list))
 	}
 	return list
@@ -272,7 +273,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		s, err := n.members.pool.Get(ctx, place)
 		if err == nil {
 			var status registry.Status
-			if err = s.Do(ctx, opInspect, k, &status); err != nil {
+			if err = s.Do(ctx, protocol.OpInspect, k, &status); err != nil {
 				return e, err
 			}
 			e.Asked = place.Name.String()

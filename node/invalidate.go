@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -32,7 +33,7 @@ func (c *Client) Invalidate(ctx context.Context, id worker.ID) (had bool, err er
 }
 
 func (c *Client) invalidate(ctx context.Context, k worker.Key) (had bool, err error) {
-	err = c.do(ctx, opInvalidate, k, &had)
+	err = c.do(ctx, protocol.OpInvalidate, k, &had)
 	return had, err
 }
 
@@ -73,7 +74,7 @@ func (n *Node) invalidateAt(ctx context.Context, p *peers.Peer, k worker.Key, pl
 	}
 	s, err := n.members.pool.Get(ctx, p)
 	if err == nil {
-		err = s.Do(ctx, opInvalidate, k, &had)
+		err = s.Do(ctx, protocol.OpInvalidate, k, &had)
 	}
 	return had, err
 }

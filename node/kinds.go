@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -32,7 +33,7 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 			n.compareKinds(ctx, p, ws)
 			ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 			defer cancel()
-			_ = ws.Do(ctx, opKinds, nil, nil) // it has compared them with the old ones
+			_ = ws.Do(ctx, protocol.OpKinds, nil, nil) // it has compared them with the old ones
 		})
 	}
 	return err
@@ -210,7 +211,7 @@ func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session
 	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 	defer cancel()
 	var info NodeInfo
-	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, opInfo, nil, &info) != nil {
+	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, protocol.OpInfo, nil, &info) != nil {
 		return
 	}
 	names := differing(n.definitions(), info.Kinds)

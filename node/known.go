@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/file"
@@ -287,8 +288,8 @@ func (m *members) rejoin(ctx context.Context, a placement.Addr) error {
 	if err != nil {
 		return err
 	}
-	var theirs tellMessage
-	err = ws.Do(ctx, opTell, tellMessage{}, boundedTell(&theirs))
+	var theirs protocol.Sync
+	err = ws.Do(ctx, protocol.OpSync, protocol.Sync{}, protocol.BoundedSync(&theirs))
 	if err != nil || theirs.Apart || m.staysApart() {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -59,7 +60,7 @@ func (m *members) remove(ctx context.Context, p *peers.Peer) error {
 	w := m.pool.Seated(p) // before it leaves: later it may be back
 	ws, err := m.pool.Get(ctx, p)
 	if err == nil {
-		err = ws.Do(ctx, opPart, nil, nil)
+		err = ws.Do(ctx, protocol.OpDetach, nil, nil)
 	}
 	if err == nil {
 		m.left(w)
@@ -110,8 +111,8 @@ func (n *Node) agreesWith(ctx context.Context, p *peers.Peer) bool {
 		if v.peer(p.Name) != p || v.failed(p) {
 			return true
 		}
-		var theirs rollMessage // of serveRoll, which settles a difference first
-		if n.insist(ctx, v, p, opRoll, v.ring.Epoch(), &theirs) == nil && theirs.Epoch == v.ring.Epoch() {
+		var theirs protocol.Barrier // of serveRoll, which settles a difference first
+		if n.insist(ctx, v, p, protocol.OpBarrier, v.ring.Epoch(), &theirs) == nil && theirs.Epoch == v.ring.Epoch() {
 			return true
 		}
 		if !clock.Sleep(ctx, wait) {
@@ -271,10 +272,10 @@ func (m *members) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), sayGoodbye)
 	defer cancel()
 	h := m.hello()
-	farewell := tellMessage{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
+	farewell := protocol.Sync{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
 	var telling sync.WaitGroup
 	for _, ws := range m.pool.Live() {
-		telling.Go(func() { _ = ws.Do(ctx, opTell, farewell, nil) }) // who misses it hears it by gossip
+		telling.Go(func() { _ = ws.Do(ctx, protocol.OpSync, farewell, nil) }) // who misses it hears it by gossip
 	}
 	m.swim().Leave(ctx)
 	telling.Wait()

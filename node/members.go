@@ -49,7 +49,6 @@ type members struct {
 }
 
 const (
-	maxMembers   = 1500                   // a message with all of them fits, however long their names are
 	maxStrangers = 256                    // sessions to nodes that have no seat yet, or never get one
 	sayGoodbye   = 400 * time.Millisecond // how long those that can be told at once have to listen
 )

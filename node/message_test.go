@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -17,8 +18,8 @@ func FuzzIDOnWire(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := wireRequest("", id)
-		if back, err := idOf(&r); err != nil || back != id {
+		r := protocol.NewRequest("", id)
+		if back, err := protocol.IDOf(&r); err != nil || back != id {
 			t.Errorf("%q is %#v, and after the wire %#v, %v", s, id, back, err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -64,7 +65,7 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 			return fmt.Errorf("%s has %d workers, want %d", n.Self(), workers, least)
 		}
 		for _, n := range all {
-			for _, w := range n.registry.Workers(maxWorkers) {
+			for _, w := range n.registry.Workers(protocol.MaxWorkers) {
 				if !n.members.view.Load().acting(w.ID).Self {
 					return errors.New(n.Self() + " still has a worker that belongs elsewhere")
 				}

@@ -69,6 +69,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -81,10 +82,8 @@ const (
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultReap    = 10 * time.Minute
-	maxTries       = 3    // owners that one request asks before it helps itself
-	maxWorkers     = 1000 // that Workers lists of one node
-	maxProbes      = 100  // of Ready at a time
-	maxConnect     = 100  // names in one Connect of a client
+	maxTries       = 3   // owners that one request asks before it helps itself
+	maxProbes      = 100 // of Ready at a time
 )
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
@@ -245,7 +244,7 @@ func Start(c Config) (*Node, error) {
 	if c.dialer != nil {
 		dial = c.dialer(dial)
 	}
-	n.members.pool = peers.New(peers.Config{Self: addr.Name, Dial: dial, RetireOp: opRetire, Logger: n.log}, host{n})
+	n.members.pool = peers.New(peers.Config{Self: addr.Name, Dial: dial, RetireOp: protocol.OpRetire, Logger: n.log}, host{n})
 	if err := n.members.start(); err != nil {
 		n.listener.Close()
 		n.members.pool.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -100,7 +101,7 @@ func (n *Node) serveRelay(c wire.Call, p *peers.Peer) {
 		c.Fail(err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(c.Timeout))
+	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
 	c.OnCancel(cancel)
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))

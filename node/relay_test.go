@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -100,14 +101,14 @@ func TestRelayOnce(t *testing.T) {
 	if !p.Relays.Resting(time.Now()) {
 		t.Error("no relay was asked")
 	}
-	request := wireRequest("", id)
+	request := protocol.NewRequest("", id)
 	if asked, err := a.relay(t.Context(), p, &request, &reply); asked {
 		t.Errorf("another relay was asked at once: %v", err)
 	}
 	p.Relays.Reset()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	call := wireCall(worker.Key{Kind: "", ID: id}, worker.Value{})
+	call := protocol.NewCall(worker.Key{Kind: "", ID: id}, worker.Value{})
 	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
 	}
@@ -208,7 +209,7 @@ func TestRelayIsWell(t *testing.T) {
 		t.Errorf("a caller in a hurry: %+v, %v", reply, err)
 	}
 	check("a caller's deadline")
-	request := wireRequest("slow", id)
+	request := protocol.NewRequest("slow", id)
 	by := a.members.pool.Peer(c.addr.Name)
 	a.members.pool.RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
 	check("an unanswered call to the relay")
@@ -248,7 +249,7 @@ func TestRelayInAHurry(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	request := wireRequest("", idAt(t, b))
+	request := protocol.NewRequest("", idAt(t, b))
 	if _, err := c.passOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("%v, %v", err, OutcomeOf(err))
 	}
@@ -263,7 +264,7 @@ func TestLateIsNotDegraded(t *testing.T) {
 	cancel()
 	id := idAt(t, b)
 	var reply worker.Reply
-	request := wireRequest("", id)
+	request := protocol.NewRequest("", id)
 	err := c.aroundOrHere(ctx, id, cutOff(t, c, b), &request, wire.Unknown, &reply)
 	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.registry.Has(id) {
 		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.Has(id))

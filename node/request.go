@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -39,7 +40,7 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (
 		return n.request(ctx, kind, id, false)
 	}
 	began := n.now()
-	request := wireRequest(kind, id)
+	request := protocol.NewRequest(kind, id)
 	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
 	reply, err = n.ask(ctx, p, &request)
 	n.noteRequest(ctx, kind, id, n.now()-began, &reply, err)
@@ -80,7 +81,7 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 // each request would be a tenth of all that the caller does.
 func (n *Node) requestFrom(ctx context.Context, p *peers.Peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
-	setID(&request, kind, id)
+	protocol.SetID(&request, kind, id)
 	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, kind, id); err != nil {
 		return 0, err
@@ -94,7 +95,7 @@ func (n *Node) requestFrom(ctx context.Context, p *peers.Peer, kind string, id w
 		return n.retry(ctx, id, p, &request, n.learn(p, s, &request, err), r.Took, reply)
 	}
 	p.RecordSuccess(kind)
-	setReply(reply, &r)
+	protocol.SetReply(reply, &r)
 	return r.Took, nil
 }
 
@@ -141,7 +142,7 @@ func (n *Node) ask(ctx context.Context, p *peers.Peer, request *wire.Request) (r
 	if !ofOthers(request) {
 		p.RecordSuccess(request.Kind)
 	}
-	setReply(&reply, &r)
+	protocol.SetReply(&reply, &r)
 	return reply, nil
 }
 

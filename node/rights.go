@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -11,24 +12,24 @@ import (
 // A node with the cluster's cookie may open a session before it has a seat, or after it has lost it.
 // Its rights then:
 //
-//	opTell      yes, but it counts only for the asker itself: it may know the cluster that this node has left
-//	opRetire    yes: it is about the session that it comes on
-//	opKinds     yes: so
-//	opRoll      yes: this node reads, and settles with members alone
-//	opHolds     yes: this node reads
-//	opWorkers   yes: so
-//	opInfo      yes: so
-//	opInspect   yes: so
-//	opHandOver  no: members would be given the values
-//	opPart      no
-//	opStop      no
-//	opInvalidate no
+//	OpSync      yes, but it counts only for the asker itself: it may know the cluster that this node has left
+//	OpRetire    yes: it is about the session that it comes on
+//	OpKinds     yes: so
+//	OpBarrier      yes: this node reads, and settles with members alone
+//	OpHolds     yes: this node reads
+//	OpWorkers   yes: so
+//	OpInfo      yes: so
+//	OpInspect   yes: so
+//	OpHandOff  no: members would be given the values
+//	OpDetach      no
+//	OpStop      no
+//	OpInvalidate no
 //
 // A client has other operations (serveClient), and none of these.
 
 // onlyMembers reports whether an operation is for members alone.
 func onlyMembers(op wire.Op) bool {
-	return op == opHandOver || op == opPart || op == opStop || op == opInvalidate
+	return op == protocol.OpHandOff || op == protocol.OpDetach || op == protocol.OpStop || op == protocol.OpInvalidate
 }
 
 // vouch returns an error unless the peer of ws is a member. A peer that this node does not know yet,

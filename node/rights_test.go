@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -40,15 +41,15 @@ func TestRights(t *testing.T) {
 		}
 		client := c.hello.Role == wire.RoleClient
 		if !client {
-			if err := s.Do(t.Context(), opTell, tellMessage{List: rumour}, nil); err != nil {
+			if err := s.Do(t.Context(), protocol.OpSync, protocol.Sync{List: rumour}, nil); err != nil {
 				t.Error(c.what, err)
 			}
 			if n.members.view.Load().peer(placement.Name{Node: "stranger4", Host: n.addr.Host}) != nil {
 				t.Errorf("%s: what it tells of others counts", c.what)
 			}
 		}
-		for op, args := range map[wire.Op]any{opHandOver: value, opPart: nil, opStop: worker.Key{ID: worker.IntID(8)}} {
-			if op == opStop && client {
+		for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}} {
+			if op == protocol.OpStop && client {
 				continue // clients have it as well
 			}
 			err := s.Do(t.Context(), op, args, nil)
@@ -66,7 +67,7 @@ func TestRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(what, err)
 		}
-		if err := s.Do(t.Context(), opHandOver, value, nil); err != nil {
+		if err := s.Do(t.Context(), protocol.OpHandOff, value, nil); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		s.Close()
@@ -77,8 +78,8 @@ func TestRights(t *testing.T) {
 // stay, and new ones are appended.
 func TestOperationNumbers(t *testing.T) {
 	for i, op := range []wire.Op{
-		opTell, opConnect, opOwner, opMembers, opWorkers, opInfo, opInspect, opStop, opPart, opDisconnect, opNodes, opWhy, opPing,
-		opVia, opRetire, opHandOver, opRoll, opHolds, opKinds, opView, opInvalidate, opAlone,
+		protocol.OpSync, protocol.OpConnect, protocol.OpOwner, protocol.OpMembers, protocol.OpWorkers, protocol.OpInfo, protocol.OpInspect, protocol.OpStop, protocol.OpDetach, protocol.OpDisconnect, protocol.OpNodes, protocol.OpWhy, protocol.OpPing,
+		protocol.OpVia, protocol.OpRetire, protocol.OpHandOff, protocol.OpBarrier, protocol.OpHolds, protocol.OpKinds, protocol.OpView, protocol.OpInvalidate, protocol.OpAlone,
 	} {
 		if want := wire.Op(i + 1); op != want {
 			t.Errorf("operation %d has the number %d", want, op)

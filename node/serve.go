@@ -9,112 +9,15 @@ import (
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
-// The operations between nodes, and between a console and its node. Numbers are only ever appended.
-const (
-	opTell       wire.Op = 1  // tellMessage → tellMessage
-	opConnect    wire.Op = 2  // []string → []connectionMessage
-	opOwner      wire.Op = 3  // ID → string
-	opMembers    wire.Op = 4  // → []Member
-	opWorkers    wire.Op = 5  // → []WorkerInfo: a member's own; for a client, the whole cluster's
-	opInfo       wire.Op = 6  // → NodeInfo
-	opInspect    wire.Op = 7  // key → workerStatus
-	opStop       wire.Op = 8  // key → bool
-	opPart       wire.Op = 9  // leave the cluster, and stay up apart; answered when that is done
-	opDisconnect wire.Op = 10 // string
-	opNodes      wire.Op = 11 // → []NodeInfo
-	opWhy        wire.Op = 12 // key → Explanation
-	opPing       wire.Op = 13 // string → time.Duration
-	opVia        wire.Op = 14 // viaMessage → wire.Reply
-	opRetire     wire.Op = 15 // make no more calls on this session
-	opHandOver   wire.Op = 16 // []handedOver
-	opRoll       wire.Op = 17 // uint64: the epoch → rollMessage
-	opHolds      wire.Op = 18 // key → bool
-	opKinds      wire.Op = 19 // the kinds have changed: compare them again
-	opView       wire.Op = 20 // → viewMessage
-	opInvalidate wire.Op = 21 // key → bool: a member's own value; for a client, the whole cluster's
-	opAlone      wire.Op = 22 // end that the node is apart
-)
-
-// A connectionMessage is a Connection on the wire.
-type connectionMessage struct {
-	Name string
-	OK   bool
-	Code wire.Code
-	Text string
-}
-
-// A viewMessage is what a client has to know to find the place of an id as the node does.
-type viewMessage struct {
-	Epoch   uint64 // of the view
-	Routing string
-	Members []wire.Member
-	Kinds   map[string]bool // whether each is exclusive
-}
-
-// A viaMessage is a request as seen from another node.
-type viaMessage struct {
-	Via     string
-	Kind    string
-	ID      worker.ID
-	Timeout time.Duration
-}
-
-func wireRequest(kind string, id worker.ID) (r wire.Request) {
-	setID(&r, kind, id)
-	return r
-}
-
-// setID makes r, which is zero, one for the worker of id.
-func setID(r *wire.Request, kind string, id worker.ID) {
-	r.Kind = kind
-	if n, ok := id.Int64(); ok {
-		r.Num = n
-	} else {
-		r.Text, r.IsText = id.String(), true
-	}
-}
-
-func wireCall(k worker.Key, message worker.Value) wire.Request {
-	r := wireRequest(k.Kind, k.ID)
-	r.IsCall, r.Data, r.IsInt, r.Type = true, message.String(), message.IsInt(), message.MediaType()
-	return r
-}
-
-func messageOf(r *wire.Request) worker.Value { return worker.RawValue(r.Data, r.Type, r.IsInt) }
-
-func idOf(r *wire.Request) (worker.ID, error) {
-	if !r.IsText {
-		return worker.IntID(r.Num), nil
-	}
-	return worker.ParseID(r.Text)
-}
-
-// setReply makes reply what crossed the wire.
-func setReply(reply *worker.Reply, r *wire.Reply) {
-	reply.Value, reply.Node = worker.RawValue(r.Data, r.Type, r.IsInt), r.Node
-	reply.Cached, reply.Stale, reply.Degraded, reply.Via = r.Cached, r.Stale, r.Degraded, r.Via
-	reply.Age, reply.TTL = r.Age, r.TTL
-}
-
-// wireReply leaves out the node that answered if it is self, as the peer knows whom it asked.
-func wireReply(r worker.Reply, self string) wire.Reply {
-	if r.Node == self {
-		r.Node = ""
-	}
-	return wire.Reply{
-		Data: r.Value.String(), IsInt: r.Value.IsInt(), Type: r.Value.MediaType(), Node: r.Node, Via: r.Via,
-		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
-	}
-}
-
 // ServeCall answers a call of a peer. It is part of [wire.Handler].
 func (n *Node) ServeCall(c wire.Call) {
-	id, err := idOf(&c.Request)
+	id, err := protocol.IDOf(&c.Request)
 	switch {
 	case err != nil:
 		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err))
@@ -136,7 +39,7 @@ func (n *Node) ServeCall(c wire.Call) {
 		}
 		var reply worker.Reply
 		if r.Lookup(id, r.At(c.Came), c.Request.Route, &reply) {
-			w := wireReply(reply, n.name)
+			w := protocol.NewReply(reply, n.name)
 			c.Reply(&w)
 			return
 		}
@@ -160,13 +63,13 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 		c.Fail(err)
 		return
 	}
-	if reply, err, ran := r.RunInline(id, c.Request.Trace, c.Request.Chain, now+clampTimeout(c.Timeout), now); ran {
+	if reply, err, ran := r.RunInline(id, c.Request.Trace, c.Request.Chain, now+protocol.ClampTimeout(c.Timeout), now); ran {
 		n.served(c, r, id, reply, err)
 		return
 	}
-	w := &registry.Waiter{ID: id, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: now + clampTimeout(c.Timeout)}
+	w := &registry.Waiter{ID: id, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: now + protocol.ClampTimeout(c.Timeout)}
 	if r.Serial() {
-		w.Message = messageOf(&c.Request)
+		w.Message = protocol.MessageOf(&c.Request)
 	}
 	w.Done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
 	c.OnCancel(func() { r.Withdraw(w, context.Canceled) })
@@ -211,7 +114,7 @@ func (n *Node) serveRouted(c wire.Call, id worker.ID) {
 		c.Fail(err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, clampTimeout(c.Timeout))
+	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
 	c.OnCancel(cancel)
 	n.wg.Go(func() {
 		defer n.routed.leave(len(c.Request.Data))
@@ -220,7 +123,7 @@ func (n *Node) serveRouted(c wire.Call, id worker.ID) {
 		var reply worker.Reply
 		var err error
 		if c.Request.IsCall {
-			reply, err = n.call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, messageOf(&c.Request))
+			reply, err = n.call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, protocol.MessageOf(&c.Request))
 		} else {
 			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
 		}
@@ -233,12 +136,9 @@ func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {
 		c.Fail(err)
 		return
 	}
-	w := wireReply(reply, n.name)
+	w := protocol.NewReply(reply, n.name)
 	c.Reply(&w)
 }
-
-// clampTimeout keeps what a peer says within reason.
-func clampTimeout(d time.Duration) time.Duration { return max(0, min(d, time.Hour)) }
 
 // ServeOperation answers an operation of a peer. It is part of [wire.Handler].
 func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
@@ -259,40 +159,40 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		}
 	}
 	switch op {
-	case opTell:
-		if err := atMost(args, maxTold, func(t tellShape) int { return len(t.List) }); err != nil {
+	case protocol.OpSync:
+		if err := protocol.AtMost(args, protocol.MaxListed, protocol.SyncShape.Count); err != nil {
 			return nil, err
 		}
-		return with(args, func(t tellMessage) (any, error) { return n.members.serveTell(s, t) })
-	case opRetire:
+		return protocol.With(args, func(t protocol.Sync) (any, error) { return n.members.serveTell(s, t) })
+	case protocol.OpRetire:
 		n.members.pool.Retired(s)
 		return nil, nil
-	case opHandOver:
+	case protocol.OpHandOff:
 		return nil, n.takeOver(ctx, s, args)
-	case opRoll:
-		return with(args, func(epoch uint64) (any, error) { return n.serveRoll(ctx, s.Peer(), epoch) })
-	case opHolds:
-		return with(args, func(k worker.Key) (any, error) { return n.holds(k), nil })
-	case opKinds:
+	case protocol.OpBarrier:
+		return protocol.With(args, func(epoch uint64) (any, error) { return n.serveRoll(ctx, s.Peer(), epoch) })
+	case protocol.OpHolds:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.holds(k), nil })
+	case protocol.OpKinds:
 		n.members.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			if ws == s {
 				n.compareKinds(ctx, p, ws)
 			}
 		})
 		return nil, nil
-	case opPart:
+	case protocol.OpDetach:
 		n.audit.note("removed from the cluster", actorOf(s))
 		return nil, n.servePart(ctx)
-	case opWorkers:
+	case protocol.OpWorkers:
 		return n.workersHere(), nil
-	case opInfo:
+	case protocol.OpInfo:
 		return n.info(), nil
-	case opInspect:
-		return with(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
-	case opStop:
-		return with(args, func(k worker.Key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
-	case opInvalidate:
-		return with(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
+	case protocol.OpInspect:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
+	case protocol.OpStop:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
+	case protocol.OpInvalidate:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
 	}
 	return nil, wire.UnknownOperation
 }
@@ -306,7 +206,7 @@ func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) err
 	if _, err := s.Ping(ctx); err != nil {
 		return err
 	}
-	if err := atMost(args, handoff.MaxAnswers, func(list []registry.AnswerShape) int { return len(list) }); err != nil {
+	if err := protocol.AtMost(args, handoff.MaxAnswers, func(list []registry.AnswerShape) int { return len(list) }); err != nil {
 		return err
 	}
 	var list []registry.Answer
@@ -320,59 +220,50 @@ func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) err
 // serveClient does for a console what it asks, as seen from this node.
 func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch op {
-	case opConnect:
-		return with(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
-	case opDisconnect:
-		return with(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, actorOf(s)) })
-	case opAlone:
+	case protocol.OpConnect:
+		return protocol.With(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
+	case protocol.OpDisconnect:
+		return protocol.With(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, actorOf(s)) })
+	case protocol.OpAlone:
 		return nil, n.goAlone(actorOf(s))
-	case opOwner:
-		return with(args, func(id worker.ID) (any, error) { return n.Owner(ctx, id) })
-	case opMembers:
+	case protocol.OpOwner:
+		return protocol.With(args, func(id worker.ID) (any, error) { return n.Owner(ctx, id) })
+	case protocol.OpMembers:
 		return n.Members(ctx)
-	case opNodes:
+	case protocol.OpNodes:
 		return n.Nodes(ctx)
-	case opWorkers:
+	case protocol.OpWorkers:
 		list, err := n.Workers(ctx)
-		return cutWorkers(list, maxWorkers), err
-	case opStop:
-		return with(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
-	case opInvalidate:
-		return with(args, func(k worker.Key) (any, error) { return n.invalidate(ctx, k) })
-	case opWhy:
-		return with(args, func(k worker.Key) (any, error) { return n.why(ctx, k) })
-	case opPing:
-		return with(args, func(name string) (any, error) { return n.Ping(ctx, name) })
-	case opVia:
-		return with(args, func(m viaMessage) (any, error) { return n.serveVia(ctx, m) })
-	case opView:
+		return cutWorkers(list, protocol.MaxWorkers), err
+	case protocol.OpStop:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
+	case protocol.OpInvalidate:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidate(ctx, k) })
+	case protocol.OpWhy:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.why(ctx, k) })
+	case protocol.OpPing:
+		return protocol.With(args, func(name string) (any, error) { return n.Ping(ctx, name) })
+	case protocol.OpVia:
+		return protocol.With(args, func(m protocol.Via) (any, error) { return n.serveVia(ctx, m) })
+	case protocol.OpView:
 		return n.serveView(), nil
 	}
 	return nil, wire.UnknownOperation
 }
 
-// with decodes the argument of an operation and serves it.
-func with[T any](args func(any) error, serve func(T) (any, error)) (any, error) {
-	var v T
-	if err := args(&v); err != nil {
-		return nil, err
-	}
-	return serve(v)
-}
-
-func (n *Node) serveVia(ctx context.Context, m viaMessage) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, clampTimeout(m.Timeout))
+func (n *Node) serveVia(ctx context.Context, m protocol.Via) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, protocol.ClampTimeout(m.Timeout))
 	defer cancel()
 	reply, err := n.requestVia(ctx, m.Via, m.Kind, m.ID)
 	if err != nil {
 		return nil, err
 	}
-	return wireReply(reply, ""), nil
+	return protocol.NewReply(reply, ""), nil
 }
 
-func (n *Node) serveView() viewMessage {
+func (n *Node) serveView() protocol.View {
 	v := n.members.view.Load()
-	m := viewMessage{Epoch: v.ring.Epoch(), Routing: v.ring.Routing().String(), Kinds: map[string]bool{}}
+	m := protocol.View{Epoch: v.ring.Epoch(), Routing: v.ring.Routing().String(), Kinds: map[string]bool{}}
 	for i, p := range v.peers {
 		w := n.members.pool.Seated(p)
 		if v.ring.Slot(i).Failed {
@@ -387,12 +278,12 @@ func (n *Node) serveView() viewMessage {
 }
 
 func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {
-	if len(names) > maxConnect {
-		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%d names at once, limit %d", len(names), maxConnect)
+	if len(names) > protocol.MaxConnect {
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%d names at once, limit %d", len(names), protocol.MaxConnect)
 	}
-	var list []connectionMessage
+	var list []protocol.Connection
 	for _, c := range n.Connect(ctx, names...) {
-		m := connectionMessage{Name: c.Name, OK: c.Err == nil}
+		m := protocol.Connection{Name: c.Name, OK: c.Err == nil}
 		if e, ok := errors.AsType[*wire.Error](c.Err); ok {
 			m.Code, m.Text = e.Code, e.Text
 		} else if c.Err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -43,7 +44,7 @@ func (n *Node) settle(ctx context.Context, id worker.ID, p *peers.Peer, members 
 // such member.
 func (m *members) placeAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	var slots []placement.Slot
-	for _, w := range list[:min(len(list), 2*maxMembers)] {
+	for _, w := range list[:min(len(list), 2*protocol.MaxMembers)] {
 		name, err := placement.ParseName(w.Name)
 		if err != nil || w.State == wire.Left || w.State == wire.Reaped {
 			continue
@@ -55,26 +56,6 @@ func (m *members) placeAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	}
 	ring := placement.NewRing(m.routing, slots)
 	return m.view.Load().peer(ring.Slot(ring.Acting(id)).Name)
-}
-
-// A tellMessage is what two nodes exchange to settle who is a member. The list is left out if the digests show that
-// both have the same.
-type tellMessage struct {
-	Digest uint64
-	List   []wire.Member
-	Apart  bool // the sender is apart, and is to be joined by name only; see apart.go
-
-	// Former is the incarnation that the sender had in the cluster which it has left to be
-	// apart; 0 if it has left none, or is of an older version.
-	Former uint64
-}
-
-// maxTold is how many members one message may list, those that have left included.
-const maxTold = 2 * maxMembers
-
-// tellShape counts the list of a tellMessage.
-type tellShape struct {
-	List []struct{ State wire.MemberState }
 }
 
 // An exchange in progress with a peer, or the last one. All who want one meanwhile wait for the same.
@@ -122,8 +103,8 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peers.Pe
 	if err != nil {
 		return err
 	}
-	var theirs tellMessage
-	if err := ws.Do(ctx, opTell, m.tell(g), boundedTell(&theirs)); err != nil {
+	var theirs protocol.Sync
+	if err := ws.Do(ctx, protocol.OpSync, m.tell(g), protocol.BoundedSync(&theirs)); err != nil {
 		return err
 	}
 	if theirs.Apart && m.hasParted(g, p, theirs) {
@@ -139,21 +120,21 @@ func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peers.Pe
 	}
 	ours := m.tell(g)
 	ours.List = g.Snapshot()
-	return ws.Do(ctx, opTell, ours, nil)
+	return ws.Do(ctx, protocol.OpSync, ours, nil)
 }
 
 // tell returns what this node tells of itself, and the digest of the members that g tells of.
-func (m *members) tell(g *gossip.Gossip) tellMessage {
+func (m *members) tell(g *gossip.Gossip) protocol.Sync {
 	m.mu.Lock()
 	former := m.former
 	m.mu.Unlock()
-	return tellMessage{Digest: g.Digest(), Apart: m.staysApart(), Former: former}
+	return protocol.Sync{Digest: g.Digest(), Apart: m.staysApart(), Former: former}
 }
 
 // hasParted reports whether p, which is apart, has left the seat that it has here. Its
 // farewell has not come yet; hasParted takes it in. Another process of p's name may have
 // answered, which has left a seat of its own.
-func (m *members) hasParted(g *gossip.Gossip, p *peers.Peer, t tellMessage) bool {
+func (m *members) hasParted(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
 	seat := m.pool.Seated(p)
 	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
 	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.view.Load().peer(p.Name) != p {
@@ -182,8 +163,8 @@ func (m *members) meetStrangers(ctx context.Context) {
 
 func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
 	g, self := m.view.Load().gossip, m.hello()
-	var theirs tellMessage
-	if ws.Do(ctx, opTell, tellMessage{Digest: g.Digest()}, boundedTell(&theirs)) != nil {
+	var theirs protocol.Sync
+	if ws.Do(ctx, protocol.OpSync, protocol.Sync{Digest: g.Digest()}, protocol.BoundedSync(&theirs)) != nil {
 		return // it knows nothing then, as far as this node can tell
 	}
 	if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
@@ -211,7 +192,7 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 // serveTell is the other side of exchange. What a stranger says counts only for itself:
 // it may be of a cluster that this node has left. Nothing counts that is said to a former
 // incarnation of this node.
-func (m *members) serveTell(s *wire.Session, t tellMessage) (any, error) {
+func (m *members) serveTell(s *wire.Session, t protocol.Sync) (any, error) {
 	v := m.view.Load() // before its incarnation ends
 	if s.Own().Incarnation != m.hello().Incarnation {
 		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -29,7 +30,7 @@ func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool
 	if !p.Self {
 		s, err := n.members.pool.Get(ctx, p)
 		if err == nil {
-			err = s.Do(ctx, opStop, k, &stopped)
+			err = s.Do(ctx, protocol.OpStop, k, &stopped)
 			if stopped {
 				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.Text)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -22,11 +23,11 @@ type fakeMember struct {
 
 func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ func(any) error) (any, error) {
 	switch op {
-	case opTell:
-		return tellMessage{List: f.list}, nil
-	case opRoll:
-		return rollMessage{More: true}, nil
-	case opHolds:
+	case protocol.OpSync:
+		return protocol.Sync{List: f.list}, nil
+	case protocol.OpBarrier:
+		return protocol.Barrier{More: true}, nil
+	case protocol.OpHolds:
 		select {
 		case f.asked <- struct{}{}:
 		default:
@@ -61,7 +62,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		request := wireCall(worker.Key{ID: worker.IntID(1)}, worker.IntValue(1))
+		request := protocol.NewCall(worker.Key{ID: worker.IntID(1)}, worker.IntValue(1))
 		answered := make(chan error, 1)
 		go func() {
 			var r wire.Reply

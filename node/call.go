@@ -22,11 +22,11 @@ func (n *Node) call(ctx context.Context, k worker.Key, message worker.Value) (wo
 	if n.closing.Load() {
 		return worker.Reply{}, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	began := n.now()
+	began := n.clock.Now()
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	reply, err := n.callPlace(ctx, k, message)
-	n.noteRequest(ctx, k.Kind, k.ID, n.now()-began, &reply, err)
+	n.noteRequest(ctx, k.Kind, k.ID, n.clock.Now()-began, &reply, err)
 	return reply, err
 }
 

@@ -85,48 +85,16 @@ func (n *Node) claim(ctx context.Context, k worker.Key) *wire.Error {
 	}
 }
 
-// stoodStill has the roll be called anew, after this process has stood still. It reports
-// whether there is any other member. A node that is still looking for its cluster has as
-// much time for that as at its start.
-func (n *Node) stoodStill() bool {
-	m := n.members
-	m.making.Lock()
-	defer m.making.Unlock()
-	v := *m.view.Load()
-	if len(v.peers) == 1 {
-		for _, by := range []*atomic.Int64{&n.joinsBy, &n.knownBy} {
-			if by.Load() != 0 {
-				n.putOffClaims(by)
-			}
-		}
-		return false
-	}
-	v.roll = newRollCall()
-	m.view.Store(&v)
-	n.log.Warn("the process stood still; servers are claimed again")
-	return true
-}
-
-// suspended has the clocks of the node and its workers go on by the time for which the
-// machine was suspended. It takes no lock that is held while servers end, because a
-// server that ends may call it.
-func (n *Node) suspended(d time.Duration) {
-	n.slept.Add(int64(d))
-	for _, r := range n.registries() {
-		r.Suspended(d)
-	}
-}
-
 // putOffClaims has claims wait for rollTime, or until this node knows another one or by
 // is 0. A node that is restarted knows nobody at first, while the members of its cluster
 // may know it and route calls to it.
-func (n *Node) putOffClaims(by *atomic.Int64) { by.Store(int64(n.now() + rollTime)) }
+func (n *Node) putOffClaims(by *atomic.Int64) { by.Store(int64(n.clock.Now() + rollTime)) }
 
 // seeksCluster reports whether this node knows nobody, and may soon find the cluster that
 // it is to join.
 func (n *Node) seeksCluster() bool {
-	n.watch.stood() // the time in which this process stood still does not count
-	return len(n.members.view.Load().peers) == 1 && int64(n.now()) < max(n.joinsBy.Load(), n.knownBy.Load())
+	n.clock.Standstills() // the time in which this process stood still does not count
+	return len(n.members.view.Load().peers) == 1 && int64(n.clock.Now()) < max(n.joinsBy.Load(), n.knownBy.Load())
 }
 
 // awaitJoin waits while this node seeks its cluster, and is not refused by it because of

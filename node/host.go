@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/peers"
@@ -24,7 +25,7 @@ func (h host) Send(ctx context.Context, dest string, list []registry.Answer) err
 
 func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claim(ctx, k) }
 
-func (h host) Standstills() uint64 { return h.n.watch.stood() }
+func (h host) Standstills() uint64 { return h.n.clock.Standstills() }
 
 func (h host) Hello() wire.Hello { return h.n.members.hello() }
 
@@ -40,6 +41,38 @@ func (h host) DialFailed(err error) { h.n.members.heed(err) }
 func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
 
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
+
+// StoodStill has the roll be called anew, after this process has stood still. It reports
+// whether there is any other member. A node that is still looking for its cluster has as
+// much time for that as at its start.
+func (h host) StoodStill() bool {
+	n := h.n
+	m := n.members
+	m.making.Lock()
+	defer m.making.Unlock()
+	v := *m.view.Load()
+	if len(v.peers) == 1 {
+		for _, by := range []*atomic.Int64{&n.joinsBy, &n.knownBy} {
+			if by.Load() != 0 {
+				n.putOffClaims(by)
+			}
+		}
+		return false
+	}
+	v.roll = newRollCall()
+	m.view.Store(&v)
+	n.log.Warn("the process stood still; servers are claimed again")
+	return true
+}
+
+// Suspended has the clocks of the node and its workers go on by the time for which the
+// machine was suspended. It takes no lock that is held while servers end, because a
+// server that ends may call it.
+func (h host) Suspended(d time.Duration) {
+	for _, r := range h.n.registries() {
+		r.Suspended(d)
+	}
+}
 
 // handoffTarget returns the node that takes the answer of id when the answer leaves this
 // one, and whether it can.

@@ -191,7 +191,7 @@ func (n *Node) info() NodeInfo {
 	}
 	return NodeInfo{
 		Values: n.values.Used(), MaxValues: n.values.Limit(), Evicted: evicted,
-		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.now(), Version: n.version,
+		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 		Apart: n.members.staysApart(),
 	}

@@ -127,16 +127,13 @@ func TestRestartSeeksOften(t *testing.T) {
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	n.knownBy.Store(int64(n.now() + standstill))
-	n.watch.mu.Lock()
-	n.watch.last -= 2 * standstill
-	n.watch.seen.Add(-int64(2 * standstill))
-	n.watch.mu.Unlock()
-	if !n.seeksCluster() || n.knownBy.Load() < int64(n.now()+rollTime/2) {
+	n.knownBy.Store(int64(n.clock.Now() + time.Second))
+	standStill(n)
+	if !n.seeksCluster() || n.knownBy.Load() < int64(n.clock.Now()+rollTime/2) {
 		t.Error("the time in which it stood still counts")
 	}
 	n.knownBy.Store(0)
-	n.stoodStill()
+	host{n}.StoodStill()
 	if n.seeksCluster() {
 		t.Error("it looks for a cluster, although it has had time for that")
 	}

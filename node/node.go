@@ -67,6 +67,7 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
@@ -139,8 +140,6 @@ type Node struct {
 	log       *slog.Logger // bounded
 	flushLog  func()
 	members   *members
-	started   time.Time
-	slept     atomic.Int64  // for how long the machine was suspended since; now counts it
 	host      registry.Host // of the registries: this node; tests put another one before it
 	admission *registry.Admission
 	registry  *registry.Registry                            // of the default kind, whether there is one or not
@@ -157,7 +156,7 @@ type Node struct {
 	refusals  *refusals
 	audit     *audit
 
-	watch     *watch
+	clock     *clock.Process
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
 	retaining sync.Mutex    // held by retain
 
@@ -199,14 +198,14 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, started: time.Now(),
+		addr: addr, name: addr.Name.String(), version: c.Version,
 		viewed: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.host = host{n}
-	n.watch = newWatch(bootTime, func() time.Duration { return time.Since(n.started) }, n.suspended, n.stoodStill)
+	n.clock = clock.NewProcess(host{n})
 	n.refusals = newRefusals(n.ctx, n.log)
 	n.audit = newAudit(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
@@ -260,7 +259,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
-	n.wg.Go(func() { n.watch.run(n.ctx.Done()) })
+	n.wg.Go(func() { n.clock.Run(n.ctx.Done()) })
 	n.wg.Go(n.keepJoining)
 	return n, nil
 }
@@ -318,9 +317,6 @@ func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
-
-// now returns the time since the node started, that for which the machine was suspended included.
-func (n *Node) now() time.Duration { return time.Since(n.started) + time.Duration(n.slept.Load()) }
 
 // viewChanged has follow look at all workers, and the members be remembered. It does not wait.
 func (n *Node) viewChanged() {

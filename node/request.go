@@ -39,11 +39,11 @@ func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (
 	if p.Self {
 		return n.request(ctx, kind, id, false)
 	}
-	began := n.now()
+	began := n.clock.Now()
 	request := protocol.NewRequest(kind, id)
 	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
 	reply, err = n.ask(ctx, p, &request)
-	n.noteRequest(ctx, kind, id, n.now()-began, &reply, err)
+	n.noteRequest(ctx, kind, id, n.clock.Now()-began, &reply, err)
 	return reply, err
 }
 
@@ -67,9 +67,9 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 	}
 	var took time.Duration
 	if p.Self {
-		began := n.now()
+		began := n.clock.Now()
 		err = n.here(ctx, kind, id, fresh, reply)
-		took = n.now() - began
+		took = n.clock.Now() - began
 	} else {
 		took, err = n.requestFrom(ctx, p, kind, id, fresh, reply)
 	}
@@ -103,9 +103,9 @@ func (n *Node) requestFrom(ctx context.Context, p *peers.Peer, kind string, id w
 func (n *Node) dialFor(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	began := n.now()
+	began := n.clock.Now()
 	*reply, err = n.ask(ctx, p, request)
-	took = n.now() - began
+	took = n.clock.Now() - began
 	if err != nil {
 		return n.retry(ctx, id, p, request, err, took, reply)
 	}
@@ -181,14 +181,14 @@ func (n *Node) learn(p *peers.Peer, s *wire.Session, request *wire.Request, err 
 // retry goes on after p has failed to answer, which took some time: it asks whom the view names now, and at the end answers itself. Without
 // a deadline in ctx the call has 5 s in all. It reports how long all of it took.
 func (n *Node) retry(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
-	began := n.now() - took
+	began := n.clock.Now() - took
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, worker.DefaultTimeout-took)
 		defer cancel()
 	}
 	err = n.tryOthers(ctx, id, p, request, err, reply)
-	return n.now() - began, err
+	return n.clock.Now() - began, err
 }
 
 // tryOthers is retry with a deadline. It tries nothing once ctx has ended.

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,62 +12,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestWatch stands still, for as long as counts and for less, and is noticed by whoever
-// looks first.
-func TestWatch(t *testing.T) {
-	t.Parallel()
-	var now, suspended time.Duration
-	alone := false
-	var slept []time.Duration
-	w := newWatch(func() time.Duration { return now + suspended }, func() time.Duration { return now },
-		func(d time.Duration) { slept = append(slept, d) }, func() bool { return !alone })
-	expect := func(want uint64) {
-		t.Helper()
-		if got := w.stood(); got != want {
-			t.Errorf("at %v: %d standstills, want %d", now, got, want)
-		}
-	}
-	for range 10 { // slow, but alive
-		now += standstill
-		expect(0)
-		w.tick()
-	}
-	now += standstill + 1
-	expect(1) // before the tick
-	w.tick()
-	expect(1)
-	now += 4 * time.Second
-	w.tick() // the tick is first
-	expect(2)
-	suspended += time.Hour
-	w.tick()
-	expect(3)
-	alone = true
-	now += time.Hour
-	expect(3)
-	if !slices.Equal(slept, []time.Duration{time.Hour}) {
-		t.Errorf("suspended for %v, want once, for 1h", slept)
-	}
-}
-
-// TestBootTime compares the clock that goes on while the machine is suspended with the
-// other one.
-func TestBootTime(t *testing.T) {
-	t.Parallel()
-	before, start := bootTime(), time.Now()
-	time.Sleep(20 * time.Millisecond)
-	took, most := bootTime()-before, time.Since(start)
-	if took < 20*time.Millisecond || took > most+standstill {
-		t.Errorf("%v, want about %v", took, most)
-	}
-}
-
 // standStill makes it look as if the process of n had stood still.
 func standStill(n *Node) {
-	n.watch.mu.Lock()
-	defer n.watch.mu.Unlock()
-	n.watch.last -= 2 * standstill
-	n.watch.seen.Add(-int64(2 * standstill))
+	n.clock.StandStill(2 * time.Second)
 }
 
 // TestStandstillCallsRoll has one of two nodes stand still, and the other one has a
@@ -162,13 +108,12 @@ func TestStandstillAlone(t *testing.T) {
 	}
 }
 
-// TestSuspendedClocks has the machine be suspended: the clocks of the node and of its
-// workers go on by that.
+// TestSuspendedClocks has the machine be suspended: the clocks of workers go on by that.
 func TestSuspendedClocks(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	n.suspended(time.Hour)
-	if up, workers := n.now(), n.registry.Now(); up < time.Hour || workers < time.Hour {
-		t.Errorf("the node's clock is at %v, its workers' at %v; want more than 1h", up, workers)
+	host{n}.Suspended(time.Hour)
+	if workers := n.registry.Now(); workers < time.Hour {
+		t.Errorf("the clock of the workers is at %v, want more than 1h", workers)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package node
+package clock
 
 import (
 	"sync"
@@ -9,5 +9,6 @@ import (
 
 var processStart = sync.OnceValue(time.Now)
 
-// bootTime returns the time since it was first called. It stands still while the machine is suspended.
+// bootTime returns the time since it was first called. It stands still while the machine
+// is suspended.
 func bootTime() time.Duration { return time.Since(processStart()) }

@@ -1,4 +1,4 @@
-package node
+package clock
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime returns the time since the machine was started. Unlike that of package time it goes on while the machine
-// is suspended.
+// bootTime returns the time since the machine was started. Unlike that of package time it
+// goes on while the machine is suspended.
 func bootTime() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {

@@ -1,0 +1,102 @@
+package clock
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	standstill = time.Second            // a process that does not run for longer has stood still
+	tickEvery  = 250 * time.Millisecond // between two signs of life
+)
+
+// A Process is the clock of this process. It notices when the process has stood still,
+// because it was stopped or its machine was suspended. Meanwhile other nodes take its
+// place and its callers give up, so the process must find that out before it begins
+// anything that waited. All methods may be called from any number of goroutines.
+//
+// It reads two clocks. The one that goes on while the machine is suspended takes a system
+// call, so only ticks read it: a suspended machine is noticed within tickEvery of its
+// going on, a stopped process at once.
+type Process struct {
+	boot, quick func() time.Duration // boot goes on while the machine is suspended
+	host        ProcessHost
+	slept       atomic.Int64 // for how long the machine was suspended
+
+	mu    sync.Mutex
+	last  time.Duration // when the process was last seen to run, by boot; guarded by mu
+	seen  atomic.Int64  // the same by quick; set with mu held
+	times atomic.Uint64 // standstills that count; set with mu held
+}
+
+// A ProcessHost is told what a Process notices. Both methods are called with a lock held,
+// so they must not call the Process, but for Now.
+type ProcessHost interface {
+	// Suspended is called when the machine was suspended, with how long.
+	Suspended(time.Duration)
+
+	// StoodStill is called before a standstill is counted. It reports whether it counts.
+	StoodStill() bool
+}
+
+// NewProcess returns a clock that begins at 0. It ticks while [Process.Run] runs.
+func NewProcess(h ProcessHost) *Process {
+	start := time.Now()
+	return newProcess(bootTime, func() time.Duration { return time.Since(start) }, h)
+}
+
+func newProcess(boot, quick func() time.Duration, h ProcessHost) *Process {
+	p := &Process{boot: boot, quick: quick, host: h, last: boot()}
+	p.seen.Store(int64(quick()))
+	return p
+}
+
+// Now returns the time since NewProcess, that in which the machine was suspended included.
+func (p *Process) Now() time.Duration { return p.quick() + time.Duration(p.slept.Load()) }
+
+// Standstills returns how often the process has stood still, up to now.
+func (p *Process) Standstills() uint64 {
+	if p.quick()-time.Duration(p.seen.Load()) > standstill {
+		p.tick()
+	}
+	return p.times.Load()
+}
+
+// tick shows that the process runs.
+func (p *Process) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, quick := p.boot(), p.quick()
+	if d := now - p.last - (quick - time.Duration(p.seen.Load())); d > standstill {
+		p.slept.Add(int64(d))
+		p.host.Suspended(d)
+	}
+	if now-p.last > standstill && p.host.StoodStill() {
+		p.times.Add(1) // before seen changes, so that nobody who looks at that misses it
+	}
+	p.last = now
+	p.seen.Store(int64(quick))
+}
+
+// Run ticks until done is closed.
+func (p *Process) Run(done <-chan struct{}) {
+	ticks := time.NewTicker(tickEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+			p.tick()
+		case <-done:
+			return
+		}
+	}
+}
+
+// StandStill makes it look as if the process had just stood still for d. It is for tests.
+func (p *Process) StandStill(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last -= d
+	p.seen.Add(-int64(d))
+}

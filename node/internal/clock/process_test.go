@@ -1,0 +1,70 @@
+package clock
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A sleeper is told of standstills, which count unless it is alone.
+type sleeper struct {
+	alone bool
+	slept []time.Duration
+}
+
+func (s *sleeper) Suspended(d time.Duration) { s.slept = append(s.slept, d) }
+func (s *sleeper) StoodStill() bool          { return !s.alone }
+
+// TestProcess stands still, for as long as counts and for less. That is noticed by a look
+// or by a tick, whichever comes first.
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	var now, suspended time.Duration
+	var host sleeper
+	p := newProcess(func() time.Duration { return now + suspended }, func() time.Duration { return now }, &host)
+	expect := func(want uint64) {
+		t.Helper()
+		if got := p.Standstills(); got != want {
+			t.Errorf("at %v: %d standstills, want %d", now, got, want)
+		}
+	}
+	for range 10 { // slow, but alive
+		now += standstill
+		expect(0)
+		p.tick()
+	}
+	now += standstill + 1
+	expect(1) // before the tick
+	p.tick()
+	expect(1)
+	now += 4 * time.Second
+	p.tick() // the tick is first
+	expect(2)
+	suspended += time.Hour
+	p.tick()
+	expect(3)
+	host.alone = true
+	now += time.Hour
+	expect(3)
+	if !slices.Equal(host.slept, []time.Duration{time.Hour}) {
+		t.Errorf("suspended for %v, want once, for 1h", host.slept)
+	}
+	if got, want := p.Now(), now+time.Hour; got != want {
+		t.Errorf("now it is %v, want %v", got, want)
+	}
+	p.StandStill(2 * standstill)
+	host.alone = false
+	expect(4)
+}
+
+// TestBootTime compares the clock that goes on while the machine is suspended with the
+// other one.
+func TestBootTime(t *testing.T) {
+	t.Parallel()
+	before, start := bootTime(), time.Now()
+	time.Sleep(20 * time.Millisecond)
+	took, most := bootTime()-before, time.Since(start)
+	if took < 20*time.Millisecond || took > most+standstill {
+		t.Errorf("%v, want about %v", took, most)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -73,12 +74,12 @@ func (n *Node) apartError() *wire.Error {
 func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
 
 // goAlone is GoAlone as asked for by an actor.
-func (n *Node) goAlone(by actor) error {
+func (n *Node) goAlone(by audit.Actor) error {
 	v := n.members.view.Load()
 	if !v.apart {
 		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is not apart from a cluster; disconnect it first", n.name)
 	}
-	n.audit.note("goes on alone", by)
+	n.audit.Note("goes on alone", by)
 	n.members.reunite(v.gossip)
 	return nil
 }

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -93,21 +91,4 @@ func said(t *testing.T, log *safeBuffer, patterns ...string) {
 			return nil
 		})
 	}
-}
-
-// TestAuditIsBounded has somebody do things in a loop.
-func TestAuditIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var text safeBuffer
-		a := newAudit(slog.New(slog.NewTextHandler(&text, nil)))
-		for range 1000 {
-			a.note("worker stopped", actor{name: "1@a"})
-		}
-		time.Sleep(time.Second)
-		a.note("worker stopped", actor{"2@a", "b:1"})
-		lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-		if len(lines) != 101 || !strings.HasSuffix(lines[100], `msg="worker stopped" by=2@a from=b:1 left_out=900`) {
-			t.Errorf("%d lines, the last are %q", len(lines), lines[100:])
-		}
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
@@ -113,3 +114,6 @@ func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) 
 	}
 	return s.Do(ctx, protocol.OpHandOff, list, nil)
 }
+
+// own returns the node itself, as the one who does something.
+func (n *Node) own() audit.Actor { return audit.Actor{Name: n.name} }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
@@ -32,7 +33,7 @@ func (n *Node) Disconnect(ctx context.Context, name string) error {
 }
 
 // disconnect is Disconnect as asked for by an actor.
-func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
+func (n *Node) disconnect(ctx context.Context, name string, by audit.Actor) error {
 	p, err := n.member(name)
 	if err != nil {
 		return err
@@ -45,7 +46,7 @@ func (n *Node) disconnect(ctx context.Context, name string, by actor) error {
 	if err := n.members.remove(ctx, p); err != nil {
 		return err
 	}
-	n.audit.note("member removed", by, "node", p.Text)
+	n.audit.Note("member removed", by, "node", p.Text)
 	if late := n.awaitAgreement(ctx); len(late) > 0 {
 		e := wire.Ended(ctx.Err(), wire.Ran)
 		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.Text, strings.Join(late, ", "))

@@ -67,6 +67,7 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
@@ -153,8 +154,8 @@ type Node struct {
 	handover  *handoff.Queue
 	known     *known
 	listener  *wire.Listener
-	refusals  *refusals
-	audit     *audit
+	refusals  *audit.Refusals
+	audit     *audit.Log
 
 	clock     *clock.Process
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
@@ -206,9 +207,9 @@ func Start(c Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.host = host{n}
 	n.clock = clock.NewProcess(host{n})
-	n.refusals = newRefusals(n.ctx, n.log)
-	n.audit = newAudit(n.log)
-	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.note, Trouble: n.refusals.trouble})
+	n.refusals = audit.NewRefusals(n.ctx, n.log)
+	n.audit = audit.New(n.log)
+	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.Note, Trouble: n.refusals.Trouble})
 	if err != nil {
 		n.cancel()
 		return nil, listenError(addr, err)
@@ -227,7 +228,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members = &members{
-		name: addr.Name, routing: c.Routing, creds: creds, serve: n, log: n.log, changed: n.viewChanged, refused: n.refusals.note,
+		name: addr.Name, routing: c.Routing, creds: creds, serve: n, log: n.log, changed: n.viewChanged, refused: n.refusals.Note,
 		self:      wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
 		depart:    func() { _ = n.part(true) }, // it has logged why it cannot
 		displaced: sync.OnceFunc(func() { close(n.displaced) }),
@@ -389,7 +390,7 @@ func (n *Node) accept() {
 				n.members.admit(n.ctx, in)
 			default:
 				why := wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", in.Hello.Role)
-				n.refusals.note(in.RemoteAddr(), why)
+				n.refusals.Note(in.RemoteAddr(), why)
 				in.Refuse(why)
 			}
 		})
@@ -401,7 +402,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	if n.clients.Add(1) > int64(n.maxClients) {
 		why := wire.Errorf(wire.Overloaded, wire.NotRun, "the node has %d clients already; attach to another one, or raise --max-clients",
 			n.maxClients)
-		n.refusals.note(in.RemoteAddr(), why)
+		n.refusals.Note(in.RemoteAddr(), why)
 		in.Refuse(why)
 		return
 	}
@@ -409,7 +410,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	if err != nil {
 		return
 	}
-	defer n.audit.attached(s)()
+	defer n.audit.Attached(s)()
 	select {
 	case <-s.Done():
 	case <-n.ctx.Done():

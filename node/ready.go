@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -11,9 +12,6 @@ import (
 
 // readyKind is what Ready asks for. It is no name of a kind, so that nobody's is hidden by it.
 const readyKind = ".ready"
-
-// readyName is the name by which the node asks itself whether it is ready.
-const readyName = "ready"
 
 // Ready makes a request as another program would, through the port of this node, and returns nil if it
 // is answered: the node listens, admits a client with the cookie, finds the place of an id, starts a
@@ -36,7 +34,7 @@ func (n *Node) Ready(ctx context.Context) error {
 	if !ok {
 		return errors.New("the others take this node for failed")
 	}
-	hello := wire.Hello{Name: readyName, Role: wire.RoleClient}
+	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
 	s, err := wire.Dial(ctx, n.addr.HostPort(), n.members.creds, hello, refuser{})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
@@ -181,7 +182,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		})
 		return nil, nil
 	case protocol.OpDetach:
-		n.audit.note("removed from the cluster", actorOf(s))
+		n.audit.Note("removed from the cluster", audit.ActorOf(s))
 		return nil, n.servePart(ctx)
 	case protocol.OpWorkers:
 		return n.workersHere(), nil
@@ -190,7 +191,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpInspect:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
 	case protocol.OpStop:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopHere(k, actorOf(s)), nil })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopHere(k, audit.ActorOf(s)), nil })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
 	}
@@ -223,9 +224,9 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpConnect:
 		return protocol.With(args, func(names []string) (any, error) { return n.serveConnect(ctx, names) })
 	case protocol.OpDisconnect:
-		return protocol.With(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, actorOf(s)) })
+		return protocol.With(args, func(name string) (any, error) { return nil, n.disconnect(ctx, name, audit.ActorOf(s)) })
 	case protocol.OpAlone:
-		return nil, n.goAlone(actorOf(s))
+		return nil, n.goAlone(audit.ActorOf(s))
 	case protocol.OpOwner:
 		return protocol.With(args, func(id worker.ID) (any, error) { return n.Owner(ctx, id) })
 	case protocol.OpMembers:
@@ -236,7 +237,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		list, err := n.Workers(ctx)
 		return cutWorkers(list, protocol.MaxWorkers), err
 	case protocol.OpStop:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, actorOf(s)) })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, audit.ActorOf(s)) })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidate(ctx, k) })
 	case protocol.OpWhy:

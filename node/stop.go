@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
@@ -23,7 +24,7 @@ func (n *Node) stop(ctx context.Context, k worker.Key) (stopped bool, err error)
 }
 
 // stopBy is Stop as asked for by an actor.
-func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool, err error) {
+func (n *Node) stopBy(ctx context.Context, k worker.Key, by audit.Actor) (stopped bool, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	p := n.members.view.Load().acting(k.ID)
@@ -32,7 +33,7 @@ func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool
 		if err == nil {
 			err = s.Do(ctx, protocol.OpStop, k, &stopped)
 			if stopped {
-				n.audit.note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.Text)
+				n.audit.Note("worker stopped", by, "kind", cmp.Or(k.Kind, worker.DefaultKind), "id", k.ID.String(), "node", p.Text)
 			}
 			return stopped, err
 		}
@@ -44,11 +45,11 @@ func (n *Node) stopBy(ctx context.Context, k worker.Key, by actor) (stopped bool
 }
 
 // stopHere ends the worker on this node.
-func (n *Node) stopHere(k worker.Key, by actor) bool {
+func (n *Node) stopHere(k worker.Key, by audit.Actor) bool {
 	r := n.registryOf(k.Kind)
 	if r == nil || !r.Stop(k.ID) {
 		return false
 	}
-	n.audit.note("worker stopped", by, "kind", r.Name(), "id", k.ID.String(), "node", n.name)
+	n.audit.Note("worker stopped", by, "kind", r.Name(), "id", k.ID.String(), "node", n.name)
 	return true
 }

@@ -1,4 +1,4 @@
-package node
+package audit
 
 import (
 	"context"
@@ -23,10 +23,11 @@ const (
 	refusalCount   = 10 * time.Second
 )
 
-// refusals logs connections that are turned away, once a minute for each host and class of error,
-// as a peer with a wrong cookie and a scanner of ports try again and again. The number of lines in
-// a second is bounded, and with it what is kept of them; the others are counted.
-type refusals struct {
+// Refusals logs connections that are turned away, once a minute for each host and class
+// of error, because a peer with a wrong cookie or a scanner of ports tries again and
+// again. At most refusalRate lines are written in a second, and as many kept for a
+// minute; the others are counted.
+type Refusals struct {
 	ctx   context.Context // ends with the node
 	log   *slog.Logger
 	limit *rate.Limiter
@@ -42,16 +43,17 @@ type refusal struct {
 	class string
 }
 
-func newRefusals(ctx context.Context, log *slog.Logger) *refusals {
-	return &refusals{
+// NewRefusals returns Refusals that write to log until ctx ends.
+func NewRefusals(ctx context.Context, log *slog.Logger) *Refusals {
+	return &Refusals{
 		ctx: ctx, log: log,
 		limit: rate.NewLimiter(refusalRate, refusalBurst),
 		last:  map[refusal]time.Time{},
 	}
 }
 
-// note logs that a connection is refused.
-func (r *refusals) note(from net.Addr, why error) {
+// Note logs that a connection is refused.
+func (r *Refusals) Note(from net.Addr, why error) {
 	if errors.Is(why, io.EOF) {
 		return // it said nothing: somebody checks whether the port is open
 	}
@@ -62,7 +64,7 @@ func (r *refusals) note(from net.Addr, why error) {
 }
 
 // logs decides whether a refusal is logged.
-func (r *refusals) logs(what refusal) bool {
+func (r *Refusals) logs(what refusal) bool {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +83,7 @@ func (r *refusals) logs(what refusal) bool {
 }
 
 // tell logs how many refusals the limit kept from the log.
-func (r *refusals) tell() {
+func (r *Refusals) tell() {
 	r.mu.Lock()
 	n := r.missed
 	r.missed = 0
@@ -91,7 +93,7 @@ func (r *refusals) tell() {
 	}
 }
 
-// trouble logs that no connection can be accepted.
-func (r *refusals) trouble(err error) {
+// Trouble logs that no connection can be accepted.
+func (r *Refusals) Trouble(err error) {
 	r.log.Error("cannot accept connections", "err", err)
 }

@@ -1,4 +1,4 @@
-package node
+package audit
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ import (
 )
 
 // refusalLog runs do with refusals whose clock is its own, and returns what they log.
-func refusalLog(t *testing.T, do func(r *refusals)) string {
+func refusalLog(t *testing.T, do func(r *Refusals)) string {
 	t.Helper()
 	var log bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		do(newRefusals(ctx, slog.New(slog.NewTextHandler(&log, nil))))
+		do(NewRefusals(ctx, slog.New(slog.NewTextHandler(&log, nil))))
 		synctest.Wait()
 		cancel()
 	})
@@ -34,23 +34,24 @@ func tcpAddr(ip string) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
 }
 
-// TestRefusalsOfHost has one host be refused again and again, for errors whose texts differ.
+// TestRefusalsOfHost has one host be refused again and again, for errors whose texts
+// differ.
 func TestRefusalsOfHost(t *testing.T) {
 	const refused = `msg="connection refused"`
-	log := refusalLog(t, func(r *refusals) {
+	log := refusalLog(t, func(r *Refusals) {
 		for i := range 1000 {
-			r.note(tcpAddr("192.0.2.1"), fmt.Errorf("TLS: protocols %d: %s", i, strings.Repeat("\nx", 30_000)))
-			r.note(tcpAddr(fmt.Sprintf("2001:db8::%x", i+1)), errors.New("x"))
+			r.Note(tcpAddr("192.0.2.1"), fmt.Errorf("TLS: protocols %d: %s", i, strings.Repeat("\nx", 30_000)))
+			r.Note(tcpAddr(fmt.Sprintf("2001:db8::%x", i+1)), errors.New("x"))
 		}
-		r.note(tcpAddr("192.0.2.1"), io.EOF)
-		r.note(tcpAddr("192.0.2.1"), &wire.Error{Code: wire.WrongCookie})
+		r.Note(tcpAddr("192.0.2.1"), io.EOF)
+		r.Note(tcpAddr("192.0.2.1"), &wire.Error{Code: wire.WrongCookie})
 	})
 	if n := strings.Count(log, refused); n != 3 || len(log) > 1000 || strings.Contains(log, "not logged") {
 		t.Errorf("%d lines of %d bytes, want 3: one each for the host, the network and the cookie:\n%.2000s", n, len(log), log)
 	}
-	log = refusalLog(t, func(r *refusals) {
+	log = refusalLog(t, func(r *Refusals) {
 		for range 3 {
-			r.note(tcpAddr("192.0.2.1"), errors.New("x"))
+			r.Note(tcpAddr("192.0.2.1"), errors.New("x"))
 			time.Sleep(refusalSilence)
 		}
 	})
@@ -59,12 +60,13 @@ func TestRefusalsOfHost(t *testing.T) {
 	}
 }
 
-// TestRefusalsOfAll has many hosts be refused: few are logged, the others counted, and little is kept.
+// TestRefusalsOfAll has many hosts be refused: few are logged, the others counted, and
+// little is kept.
 func TestRefusalsOfAll(t *testing.T) {
 	const seconds, rate = 90, 1000
-	log := refusalLog(t, func(r *refusals) {
+	log := refusalLog(t, func(r *Refusals) {
 		for i := range seconds * rate {
-			r.note(tcpAddr(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)), errors.New("x"))
+			r.Note(tcpAddr(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)), errors.New("x"))
 			time.Sleep(time.Second / rate)
 		}
 		if n, limit := len(r.last), int(refusalRate*refusalSilence/time.Second+refusalBurst); n > limit+1 {

@@ -1,0 +1,66 @@
+// Package audit tells in the log, at level info, who does what to a node and its cluster,
+// and which connections are turned away. The number of lines is bounded.
+package audit
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/wire"
+)
+
+// An Actor is whose operation it is: that of the program of this node, or of a peer.
+type Actor struct {
+	Name string // a node's, or what a client calls itself
+	From string // its address; empty if it is this node
+}
+
+// ActorOf returns the peer of a session.
+func ActorOf(s *wire.Session) Actor {
+	name := s.Peer().Name
+	return Actor{Name: name[:min(len(name), maxNameLogged)], From: s.RemoteAddr().String()}
+}
+
+const maxNameLogged = 100 // bytes
+
+// A Log writes at most 100 lines a second, and counts the others. Its methods may be
+// called from any number of goroutines.
+type Log struct {
+	log   *slog.Logger
+	limit *boundedlog.Limit
+}
+
+// New returns a Log that writes to log.
+func New(log *slog.Logger) *Log { return &Log{log: log, limit: boundedlog.NewLimit()} }
+
+// Note logs what was done.
+func (a *Log) Note(what string, by Actor, fields ...any) {
+	leftOut, ok := a.limit.Allow()
+	if !ok {
+		return
+	}
+	fields = append(fields, "by", by.Name)
+	if by.From != "" {
+		fields = append(fields, "from", by.From)
+	}
+	a.log.Info(what, append(fields, leftOut...)...) //nolint:sloglint // the callers' messages are constants
+}
+
+// ReadyName is the name by which a node asks itself whether it is ready.
+const ReadyName = "ready"
+
+// Attached logs that a client came, and returns a function that logs that it went. It
+// logs nothing of the node itself, which comes as often as it is asked whether it is
+// ready.
+func (a *Log) Attached(s *wire.Session) (detached func()) {
+	if s.Peer().Name == ReadyName {
+		return func() {}
+	}
+	began, by := time.Now(), ActorOf(s)
+	a.Note("client attached", by)
+	return func() {
+		calls, _ := s.Used()
+		a.Note("client detached", by, "after", time.Since(began).Round(time.Millisecond), "calls", calls)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -60,7 +61,7 @@ func TestAudit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wire.Dial(t.Context(), a.Addr(), creds, wire.Hello{Name: "x", Role: 99}, refuser{}); err == nil {
+	if _, err := wire.Dial(t.Context(), a.Addr(), creds, wire.Hello{Name: "x", Role: 99}, protocol.Refuser{}); err == nil {
 		t.Error("role 99 is let in")
 	}
 	from := ` from=127\.\d+\.\d+\.\d+:\d+$`

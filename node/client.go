@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +62,7 @@ type Client struct {
 
 // Attach connects to a node. It gives up after 3 s, or when ctx ends.
 func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
-	addr, err := parseTarget(c.Node)
+	addr, err := protocol.ParseTarget(c.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -91,10 +88,6 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	client.wg.Go(client.direct.follow)
 	client.wg.Go(client.maintain)
 	return client, nil
-}
-
-func clientHello() wire.Hello {
-	return wire.Hello{Name: "client-" + strconv.Itoa(os.Getpid()), Incarnation: rand.Uint64(), Role: wire.RoleClient}
 }
 
 // Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s
@@ -270,15 +263,4 @@ func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
 		return next.Do(ctx, op, args, result)
 	}
 	return err
-}
-
-// refuser answers what a node asks of a client: nothing.
-type refuser struct{}
-
-func (refuser) ServeCall(c wire.Call) {
-	c.Fail(&wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun, Text: "this is a client"})
-}
-
-func (refuser) ServeOperation(context.Context, *wire.Session, wire.Op, func(any) error) (any, error) {
-	return nil, wire.UnknownOperation
 }

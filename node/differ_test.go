@@ -172,7 +172,7 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 	if l, err := member.members.dialLink(t.Context(), at); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("a link to %s: %v, %v; want %v", n.Self(), l, err, ErrNameTaken)
 	}
-	ws, err := wire.Dial(t.Context(), at.Addr, member.members.creds, member.members.hello(), refuser{})
+	ws, err := wire.Dial(t.Context(), at.Addr, member.members.creds, member.members.hello(), protocol.Refuser{})
 	if !errors.Is(err, ErrNameTaken) {
 		t.Errorf("a session to %s: %v, %v; want %v", n.Self(), ws, err, ErrNameTaken)
 	}
@@ -321,7 +321,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 	}
 	for i := range 50 {
 		h := wire.Hello{Name: fmt.Sprintf("x%d@127.0.0.1", i), Addr: fmt.Sprintf("127.0.0.1:%d", 30000+i), Incarnation: 1, Routing: "modulo"}
-		s, err := wire.Dial(t.Context(), a.Addr(), creds, h, refuser{})
+		s, err := wire.Dial(t.Context(), a.Addr(), creds, h, protocol.Refuser{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,9 +41,9 @@ const (
 func newDirect(ctx context.Context, home placement.Name, session *atomic.Pointer[wire.Session], creds *wire.Credentials, log *slog.Logger) *direct {
 	d := &direct{ctx: ctx, home: session, aged: make(chan struct{}, 1)}
 	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, addr, creds, hello, refuser{})
+		return wire.Dial(ctx, addr, creds, hello, protocol.Refuser{})
 	}
-	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: protocol.OpRetire, Logger: log}, clientHost{d, clientHello()})
+	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: protocol.OpRetire, Logger: log}, clientHost{d, protocol.ClientHello()})
 	d.view.Store(newView([]*peers.Peer{d.pool.Peer(home)}, nil, placement.Modulo))
 	d.kinds.Store(&map[string]bool{})
 	d.fetch()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -262,7 +263,7 @@ func TestDirectOutOfReach(t *testing.T) {
 	c := attachDirect(t, nodes[0].Self())
 	s := c.direct.pool
 	s.Config.Dial = func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, addr, wrong, hello, refuser{}) // 2@ refuses it
+		return wire.Dial(ctx, addr, wrong, hello, protocol.Refuser{}) // 2@ refuses it
 	}
 	s.Introduce(s.Peer(nodes[2].addr.Name), silent.Addr().String())
 	calls, end := 0, time.Now().Add(1500*time.Millisecond)

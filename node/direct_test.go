@@ -346,7 +346,7 @@ func TestNextIsFirstHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	s, err := wire.Dial(t.Context(), nodes[1].Addr(), c.creds, clientHello(), refuser{})
+	s, err := wire.Dial(t.Context(), nodes[1].Addr(), c.creds, protocol.ClientHello(), protocol.Refuser{})
 	if err != nil {
 		t.Fatal(err)
 	}

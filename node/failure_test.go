@@ -32,7 +32,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := wire.Hello{Name: b.Self(), Addr: b.Addr(), Incarnation: old + 1, Routing: placement.Modulo.String()}
-	s, err := wire.Dial(t.Context(), a.Addr(), creds, back, refuser{})
+	s, err := wire.Dial(t.Context(), a.Addr(), creds, back, protocol.Refuser{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func (c *Client) attach(ctx context.Context, a placement.Addr) (*wire.Session, e
 	if a.Name == c.addr.Name {
 		at = c.at
 	}
-	s, err := wire.Dial(ctx, at, c.creds, clientHello(), refuser{})
+	s, err := wire.Dial(ctx, at, c.creds, protocol.ClientHello(), protocol.Refuser{})
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func dialAs(t *testing.T, n *Node, hello wire.Hello) (*wire.Session, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, refuser{})
+	s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, protocol.Refuser{})
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -58,7 +58,7 @@ func TestMillionElements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := dialAs(t, n, clientHello())
+	client, err := dialAs(t, n, protocol.ClientHello())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestMillionElements(t *testing.T) {
 
 // A liar answers operations with lists of empty elements, one byte each.
 type liar struct {
-	refuser
+	protocol.Refuser
 	answers map[wire.Op]any
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -36,9 +37,9 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 }
 
 func (n *Node) connect(ctx context.Context, name string) error {
-	a, err := parseTarget(name)
+	a, err := protocol.ParseTarget(name)
 	if err == nil {
-		a, err = identify(ctx, a, n.members.creds)
+		a, err = protocol.Identify(ctx, a, n.members.creds)
 	}
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func (n *Node) connect(ctx context.Context, name string) error {
 func (n *Node) Join(ctx context.Context, names ...string) error {
 	var addrs, unnamed []placement.Addr
 	for _, name := range names {
-		a, err := parseTarget(name)
+		a, err := protocol.ParseTarget(name)
 		if err != nil {
 			return err
 		}
@@ -124,23 +125,23 @@ func (n *Node) join(ctx context.Context, a placement.Addr) error {
 		if !isRefusal(err) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !n.known.wasMember() {
-			return fmt.Errorf("cannot join %s: %w", targetText(a), err)
+			return fmt.Errorf("cannot join %s: %w", protocol.TargetText(a), err)
 		}
 		if ctx.Err() == nil && (last == nil || err.Error() != last.Error()) {
-			n.log.Warn("cannot join, will try again", "node", targetText(a), "why", err.Error())
+			n.log.Warn("cannot join, will try again", "node", protocol.TargetText(a), "why", err.Error())
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
 		clock.Sleep(ctx, retry/2+rand.N(retry))
 	}
-	return fmt.Errorf("cannot join %s: %w: %w", targetText(a), cmp.Or(ctx.Err(), n.ctx.Err()), last)
+	return fmt.Errorf("cannot join %s: %w: %w", protocol.TargetText(a), cmp.Or(ctx.Err(), n.ctx.Err()), last)
 }
 
 // joinOnce tries to join the cluster of the node at a, which has a name from when the node has said it.
 func (n *Node) joinOnce(ctx context.Context, a *placement.Addr) error {
 	if a.Node == "" {
-		named, err := identify(ctx, *a, n.members.creds)
+		named, err := protocol.Identify(ctx, *a, n.members.creds)
 		switch {
 		case err != nil:
 			return err
@@ -151,4 +152,11 @@ func (n *Node) joinOnce(ctx context.Context, a *placement.Addr) error {
 		n.known.add([]placement.Addr{named}, true)
 	}
 	return n.members.connect(ctx, *a)
+}
+
+// CheckAddr returns an error unless a text says where a node is, as Join, Connect and Attach take it: NAME@HOST,
+// NAME@HOST:PORT, or HOST:PORT.
+func CheckAddr(text string) error {
+	_, err := protocol.ParseTarget(text)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -35,7 +36,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		return errors.New("the others take this node for failed")
 	}
 	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, n.addr.HostPort(), n.members.creds, hello, refuser{})
+	s, err := wire.Dial(ctx, n.addr.HostPort(), n.members.creds, hello, protocol.Refuser{})
 	if err != nil {
 		return err
 	}

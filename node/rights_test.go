@@ -33,7 +33,7 @@ func TestRights(t *testing.T) {
 		what  string
 		hello wire.Hello
 	}{
-		{"stranger", other}, {"another start of a member", former}, {"client", clientHello()},
+		{"stranger", other}, {"another start of a member", former}, {"client", protocol.ClientHello()},
 	} {
 		s, err := dialAs(t, n, c.hello)
 		if err != nil {

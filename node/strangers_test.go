@@ -15,7 +15,7 @@ import (
 
 // A fakeMember answers what a member is asked before another one starts a server.
 type fakeMember struct {
-	refuser
+	protocol.Refuser
 	list  []wire.Member
 	holds atomic.Bool
 	asked chan struct{}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -19,7 +20,7 @@ func TestParseTarget(t *testing.T) {
 		"[::1]:5":        {Name: placement.Name{Node: "", Host: "::1"}, Port: 5},
 		"127.0.0.1:4371": {Name: placement.Name{Node: "", Host: "127.0.0.1"}, Port: 4371},
 	} {
-		if got, err := parseTarget(text); err != nil || got != want {
+		if got, err := protocol.ParseTarget(text); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}

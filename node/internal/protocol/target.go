@@ -1,4 +1,4 @@
-package node
+package protocol
 
 import (
 	"context"
@@ -9,15 +9,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// CheckAddr returns an error unless a text says where a node is, as Join, Connect and Attach take it: NAME@HOST,
-// NAME@HOST:PORT, or HOST:PORT.
-func CheckAddr(text string) error {
-	_, err := parseTarget(text)
-	return err
-}
-
-// parseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see identify.
-func parseTarget(text string) (placement.Addr, error) {
+// ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see identify.
+func ParseTarget(text string) (placement.Addr, error) {
 	if strings.Contains(text, "@") {
 		return placement.ParseAddr(text)
 	}
@@ -29,20 +22,21 @@ func parseTarget(text string) (placement.Addr, error) {
 	return placement.Addr{}, fmt.Errorf("%w, or HOST:PORT", err)
 }
 
-// targetText returns the text that names a in messages.
-func targetText(a placement.Addr) string {
+// TargetText returns the text that names a in messages.
+func TargetText(a placement.Addr) string {
 	if a.Node == "" {
 		return a.HostPort()
 	}
 	return a.Name.String()
 }
 
-// identify returns a with a name. If a has none, it dials a and takes the name and the port that the node there says.
-func identify(ctx context.Context, a placement.Addr, creds *wire.Credentials) (placement.Addr, error) {
+// Identify returns a with a name. If a has none, Identify dials it, and takes the name and
+// the port that the node there says.
+func Identify(ctx context.Context, a placement.Addr, creds *wire.Credentials) (placement.Addr, error) {
 	if a.Node != "" {
 		return a, nil
 	}
-	s, err := wire.Dial(ctx, a.HostPort(), creds, clientHello(), refuser{})
+	s, err := wire.Dial(ctx, a.HostPort(), creds, ClientHello(), Refuser{})
 	if err != nil {
 		return placement.Addr{}, err
 	}

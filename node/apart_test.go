@@ -84,9 +84,9 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
-		v := n.members.view.Load()
-		if want := n != b; (len(v.peers) == 3) != want || (len(v.peers) == 1) == want || v.apart == want {
-			t.Errorf("%s has %d members, apart: %v", n.Self(), len(v.peers), v.apart)
+		v := n.members.View()
+		if want := n != b; (len(v.Peers) == 3) != want || (len(v.Peers) == 1) == want || v.Apart == want {
+			t.Errorf("%s has %d members, apart: %v", n.Self(), len(v.Peers), v.Apart)
 		}
 	}
 	if err := b.Ready(t.Context()); !errors.Is(err, ErrApart) {
@@ -106,7 +106,7 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 	if c := nodes[0].Connect(t.Context(), b.Self()); c[0].Err != nil {
 		t.Fatal(c[0].Err)
 	}
-	if b.members.staysApart() {
+	if b.members.View().Apart {
 		t.Error("it is apart after it was connected")
 	}
 	awaitView(t, nodes...)
@@ -185,7 +185,7 @@ func TestDisconnectWaits(t *testing.T) {
 		t.Error(err)
 	}
 	wg.Wait()
-	if n := len(a.members.view.Load().peers); n != 1 {
+	if n := len(a.members.View().Peers); n != 1 {
 		t.Errorf("%d members", n)
 	}
 }
@@ -304,7 +304,7 @@ func TestDisconnectBoth(t *testing.T) {
 	if live := l.servers[7].Load(); live > 1 || l.overlap.Load() > 0 {
 		t.Errorf("%d servers", live)
 	}
-	if !slices.ContainsFunc(nodes, func(n *Node) bool { return n.members.staysApart() }) {
+	if !slices.ContainsFunc(nodes, func(n *Node) bool { return n.members.View().Apart }) {
 		t.Error("no node is apart")
 	}
 }
@@ -315,8 +315,7 @@ func TestDisconnectUnheard(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	c.members.making.Lock()
-	unlock := sync.OnceFunc(c.members.making.Unlock)
+	unlock := sync.OnceFunc(c.members.HoldViews())
 	defer unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
@@ -339,7 +338,7 @@ func TestDisconnectUnheard(t *testing.T) {
 		t.Error(err)
 	}
 	awaitView(t, a, c)
-	if !b.members.staysApart() {
+	if !b.members.View().Apart {
 		t.Error("it is not apart")
 	}
 }
@@ -354,12 +353,11 @@ func TestPartedSessions(t *testing.T) {
 	if err := a.part(false); err != nil {
 		t.Fatal(err)
 	}
-	g := b.members.swim()
-	err := before.Do(t.Context(), protocol.OpSync, protocol.Sync{Digest: g.Digest(), List: g.Snapshot()}, nil)
-	if !errors.Is(err, wire.Leaving) || !a.members.staysApart() || len(a.members.view.Load().peers) != 1 {
-		t.Errorf("%v; apart: %t", err, a.members.staysApart())
+	err := before.Do(t.Context(), protocol.OpSync, protocol.Sync{Digest: 1, List: b.members.Snapshot()}, nil)
+	if !errors.Is(err, wire.Leaving) || !a.members.View().Apart || len(a.members.View().Peers) != 1 {
+		t.Errorf("%v; apart: %t", err, a.members.View().Apart)
 	}
-	if _, err := a.members.pool.Register(late, b.addr.Name); !errors.Is(err, wire.Leaving) || late.Err() == nil {
+	if _, err := a.members.Pool().Register(late, b.addr.Name); !errors.Is(err, wire.Leaving) || late.Err() == nil {
 		t.Errorf("a session from before it left: %v, %v", err, late.Err())
 	}
 }
@@ -367,7 +365,7 @@ func TestPartedSessions(t *testing.T) {
 // session returns the session to another node.
 func (n *Node) session(t *testing.T, to *Node) *wire.Session {
 	t.Helper()
-	s, err := n.members.pool.Dial(t.Context(), n.members.pool.Peer(to.addr.Name))
+	s, err := n.pool.Dial(t.Context(), n.pool.Peer(to.addr.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +375,7 @@ func (n *Node) session(t *testing.T, to *Node) *wire.Session {
 // dialAnew returns a session to another node that is not in use yet.
 func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
 	t.Helper()
-	s, err := wire.Dial(t.Context(), to.Addr(), n.members.creds, n.members.hello(), n)
+	s, err := wire.Dial(t.Context(), to.Addr(), n.creds, n.members.Hello(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,11 +426,11 @@ func TestFormerPeers(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
 	a, b := nodes[0], nodes[1]
-	p := a.members.view.Load().peer(b.addr.Name)
+	p := a.members.View().Peer(b.addr.Name)
 	if err := a.part(true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.members.pool.Dial(t.Context(), p); !errors.Is(err, ErrLeaving) {
+	if _, err := a.members.Pool().Dial(t.Context(), p); !errors.Is(err, ErrLeaving) {
 		t.Errorf("dial of a peer of the cluster that it has left: %v, want %v", err, ErrLeaving)
 	}
 	await(t, func() error {

@@ -36,7 +36,7 @@ func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value
 	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
 		return worker.Reply{}, err
 	}
-	p := n.members.view.Load().acting(k.ID)
+	p := n.members.View().Acting(k.ID)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		reply, err := n.callAt(ctx, p, &request, k, message)
 		if err == nil {
@@ -53,9 +53,9 @@ func (n *Node) callPlace(ctx context.Context, k worker.Key, message worker.Value
 			return worker.Reply{}, wire.Ended(ctx.Err(), wire.NotRun)
 		}
 		if e.Code == wire.NotOwner && !p.Self {
-			p = n.settle(ctx, k.ID, p, e.Members)
+			p = n.members.Reconcile(ctx, k.ID, p, e.Members)
 		} else {
-			p = n.members.view.Load().acting(k.ID)
+			p = n.members.View().Acting(k.ID)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (n *Node) again(e *wire.Error) bool {
 		return false
 	}
 	if e.Code == wire.Apart { // if this node is not, it hears soon that the other one has left
-		return !n.members.staysApart()
+		return !n.members.View().Apart
 	}
 	return e.Code == wire.NotOwner || e.Code == wire.Leaving || e.Lost()
 }

@@ -3,13 +3,11 @@ package node
 import (
 	"context"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -53,7 +51,7 @@ func TestSerialLostSession(t *testing.T) {
 	call(1)
 	time.Sleep(300 * time.Millisecond)
 	for range 100 {
-		for p, s := range nodes[1].members.pool.Live() {
+		for p, s := range nodes[1].members.Pool().Live() {
 			if p.Name == n3.addr.Name {
 				s.Shut()
 			}
@@ -76,18 +74,16 @@ func TestFailedIsDialled(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := nodes[0].members
-	p := m.pool.Peer(nodes[1].addr.Name)
-	now := m.view.Load()
-	v := newView(slices.Clone(now.peers), map[*peers.Peer]bool{p: true}, m.routing)
-	v.gossip, v.roll = now.gossip, newRollCall()
-
+	p := m.Pool().Peer(nodes[1].addr.Name)
+	m.PretendFailed(p)
 	lost := p.Session()
 	lost.Shut()
 	for p.Session() == lost {
 		runtime.Gosched() // the other one dials again in less than a millisecond
 	}
-	nodes[0].callRoll(v)
-	if holders := append(v.roll.unsure, v.roll.holders[worker.Key{ID: worker.IntID(id)}]...); !slices.Contains(holders, p) {
-		t.Errorf("%v and %v have servers, want %s", v.roll.unsure, v.roll.holders, p.Text)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := nodes[0].claims.Claim(ctx, worker.Key{ID: worker.IntID(id)}); err == nil {
+		t.Errorf("%s may start a server, and %s has one", nodes[0].Self(), p.Text)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -165,7 +166,7 @@ func TestClaimAwaitsJoin(t *testing.T) {
 	claim := func(d time.Duration) *wire.Error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		return n.claim(ctx, worker.Key{Kind: "", ID: worker.IntID(1)})
+		return n.claims.Claim(ctx, worker.Key{Kind: "", ID: worker.IntID(1)})
 	}
 	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
@@ -178,25 +179,21 @@ func TestClaimAwaitsJoin(t *testing.T) {
 	}
 }
 
-// TestClaimGivesUp has a roll-call take longer than a caller waits: the claim ends, and nothing has run.
+// TestClaimGivesUp has a member not answer for longer than a caller waits: the claim ends,
+// and nothing has run.
 func TestClaimGivesUp(t *testing.T) {
-	n := startCluster(t, 2, worker.Kind{})[0]
-	v := n.members.view.Load()
-	v.roll.once.Do(func() {}) // it has begun, and does not end
-	id := worker.IntID(0)
-	if !v.acting(id).Self {
-		id = worker.IntID(1)
+	t.Parallel()
+	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	silent, err := net.Listen("tcp", n.addr.Host+":4372")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer silent.Close()
+	giveSeat(n, wire.Hello{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	over := make(chan *wire.Error, 1)
-	go func() { over <- n.claim(ctx, worker.Key{Kind: worker.DefaultKind, ID: id}) }()
-	select {
-	case e := <-over:
-		if e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {
-			t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("it waits for ever")
+	k := worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(2)} // its own
+	if e := n.claims.Claim(ctx, k); e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {
+		t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
 	}
 }

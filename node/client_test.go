@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
@@ -292,8 +293,19 @@ func TestNoBusyPoll(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if n.members.creds.NoBusyPoll != no || c.creds.NoBusyPoll != no {
-			t.Errorf("NoBusyPoll %t: node %t, client %t", no, n.members.creds.NoBusyPoll, c.creds.NoBusyPoll)
+		if n.creds.NoBusyPoll != no || c.creds.NoBusyPoll != no {
+			t.Errorf("NoBusyPoll %t: node %t, client %t", no, n.creds.NoBusyPoll, c.creds.NoBusyPoll)
+		}
+	}
+}
+
+// TestShapes checks that an element of a list that a node answers with is small until the
+// elements are counted.
+func TestShapes(t *testing.T) {
+	t.Parallel()
+	for _, size := range []uintptr{unsafe.Sizeof(memberShape{}), unsafe.Sizeof(nodeShape{})} {
+		if size > 16 {
+			t.Errorf("%d bytes", size)
 		}
 	}
 }

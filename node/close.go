@@ -24,7 +24,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.sayGoodbye()
-		n.members.leave()
+		n.members.Leave()
 		n.drainRouted(ctx)
 		for _, r := range append(registries, n.probed) {
 			n.closeErr = errors.Join(n.closeErr, r.Close(ctx))
@@ -33,7 +33,8 @@ func (n *Node) Close(ctx context.Context) error {
 		n.handover.Close()
 		n.cancel()
 		n.listener.Close()
-		n.members.close()
+		n.claims.Close()
+		n.members.Close()
 	})
 	n.wg.Wait()
 	n.flushLog()
@@ -59,7 +60,7 @@ func (n *Node) beginLeaving() []*registry.Registry {
 // make all others elsewhere.
 func (n *Node) sayGoodbye() {
 	close(n.left)
-	for _, ws := range n.members.pool.Live() {
+	for _, ws := range n.pool.Live() {
 		ws.Goodbye()
 	}
 }

@@ -103,9 +103,9 @@ func cutOff(t *testing.T, a, b *Node) *peers.Peer {
 	t.Helper()
 	cutDials(a, b, false)
 	lose := func(n, other *Node) *peers.Peer {
-		p := n.members.pool.Peer(other.addr.Name)
+		p := n.pool.Peer(other.addr.Name)
 		await(t, func() error {
-			if s, err := n.members.pool.Dial(t.Context(), p); err == nil {
+			if s, err := n.pool.Dial(t.Context(), p); err == nil {
 				s.Close()
 				return errors.New("there is a session yet")
 			}
@@ -233,7 +233,7 @@ func checkSessions(t *testing.T, nodes []*Node) {
 		}
 	}
 	wg.Wait()
-	session := func(from, to *Node) *wire.Session { return from.members.pool.Peer(to.addr.Name).Session() }
+	session := func(from, to *Node) *wire.Session { return from.members.Pool().Peer(to.addr.Name).Session() }
 	for i, a := range nodes {
 		for _, b := range nodes[i+1:] {
 			await(t, func() error {
@@ -377,7 +377,7 @@ func awaitFailed(t testing.TB, name string, nodes ...*Node) {
 	lost, _ := placement.ParseName(name)
 	for _, n := range nodes {
 		await(t, func() error {
-			if v := n.members.view.Load(); v.failed(v.peer(lost)) {
+			if v := n.members.View(); v.Failed(v.Peer(lost)) {
 				return nil
 			}
 			return fmt.Errorf("%s does not know that %s has failed", n.Self(), name)
@@ -392,7 +392,7 @@ func crash(n *Node) {
 		n.handover.Close()
 		n.cancel()
 		n.listener.Close()
-		n.members.close()
+		n.members.Close()
 		for n.clients.Load() > 0 { // no client hears of what ends now
 			time.Sleep(time.Millisecond)
 		}
@@ -454,7 +454,7 @@ func TestNotOwner(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
-	p := a.members.pool.Peer(wrong.addr.Name)
+	p := a.members.Pool().Peer(wrong.addr.Name)
 	request := protocol.NewRequest("", worker.IntID(5))
 	_, err := a.ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -29,15 +28,13 @@ func TestManySettle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v := a.members.view.Load()
-	odd := newView(append([]*peers.Peer(nil), v.peers...), map[*peers.Peer]bool{v.peers[1]: true}, placement.Modulo)
-	odd.gossip = v.gossip
-	a.members.view.Store(odd)
-	session := v.peers[2].Session()
+	v := a.members.View()
+	odd := a.members.PretendFailed(v.Peers[1])
+	session := v.Peers[2].Session()
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(3000) {
-		if id := worker.IntID(3*i + 1); !odd.acting(id).Self {
+		if id := worker.IntID(3*i + 1); !odd.Acting(id).Self {
 			wg.Go(func() {
 				if reply, err := a.Request(t.Context(), id); err != nil || reply.Degraded || reply.Node != nodes[1].Self() {
 					bad.Add(1)
@@ -95,15 +92,15 @@ func TestTwins(t *testing.T) {
 	awaitView(t, second, c)
 	join(a, c)
 	await(t, func() error {
-		if n := len(second.members.view.Load().peers); n != 1 {
+		if n := len(second.members.View().Peers); n != 1 {
 			return fmt.Errorf("the second %s is still in a cluster of %d", second.Self(), n)
 		}
 		return nil
 	})
 	for _, n := range []*Node{a, c} {
 		await(t, func() error { // nobody takes the second's farewell for the first's
-			p := n.members.view.Load().peer(first.addr.Name)
-			if p == nil || n.members.pool.Seated(p).Addr != first.Addr() {
+			p := n.members.View().Peer(first.addr.Name)
+			if p == nil || n.pool.Seated(p).Addr != first.Addr() {
 				return fmt.Errorf("%s does not know %s at %s", n.Self(), first.Self(), first.Addr())
 			}
 			return nil
@@ -112,22 +109,30 @@ func TestTwins(t *testing.T) {
 	awaitView(t, a, first, c)
 }
 
+// startAt starts a node whose address is another one than that at which it listens, as
+// others see it.
+func startAt(t *testing.T, name string, address placement.Addr) *Node {
+	t.Helper()
+	n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), advertise: &address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	return n
+}
+
 // TestTwinsAtOneAddress is TestTwins for nodes that are at one address, of which each is reached in its own half of a
 // cluster that was split, as a service is that was moved to another machine.
 func TestTwinsAtOneAddress(t *testing.T) {
 	host := testHost()
 	a, first := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
-	c, second := startNode(t, "3@"+host, worker.Kind{}), startNode(t, "2@"+host+":4999", worker.Kind{})
+	c, second := startNode(t, "3@"+host, worker.Kind{}), startAt(t, "2@"+host+":4999", first.addr)
 	join := func(n, to *Node) {
 		t.Helper()
 		if err := n.Join(t.Context(), to.Self()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	second.members.mu.Lock()
-	second.members.self.Addr = first.Addr()
-	second.members.mu.Unlock()
-	second.part(true) // so that it starts gossip with that address
 	join(first, a)
 	join(second, c)
 	awaitView(t, a, first)
@@ -135,7 +140,7 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	start := time.Now()
 	join(a, c)
 	await(t, func() error {
-		if n := len(second.members.view.Load().peers); n != 1 {
+		if n := len(second.members.View().Peers); n != 1 {
 			return fmt.Errorf("the second %s is still in a cluster of %d", second.Self(), n)
 		}
 		return nil
@@ -143,11 +148,11 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	t.Logf("it left after %v", time.Since(start))
 	<-second.Displaced()
 	checkDisplaced(t, second, c)
-	want := first.members.hello().Incarnation
+	want := first.members.Hello().Incarnation
 	for _, n := range []*Node{a, c} {
 		await(t, func() error {
-			p := n.members.view.Load().peer(first.addr.Name)
-			if p == nil || n.members.pool.Seated(p).Incarnation != want {
+			p := n.members.View().Peer(first.addr.Name)
+			if p == nil || n.pool.Seated(p).Incarnation != want {
 				return fmt.Errorf("%s does not know the first %s", n.Self(), first.Self())
 			}
 			return nil
@@ -158,7 +163,7 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	awaitView(t, a, first, c)
 	for _, n := range []*Node{a, first, c} {
-		if list := n.members.view.Load().peers; len(list) != 3 {
+		if list := n.members.View().Peers; len(list) != 3 {
 			t.Errorf("%s has %d members", n.Self(), len(list))
 		}
 	}
@@ -169,20 +174,22 @@ func TestTwinsAtOneAddress(t *testing.T) {
 func checkDisplaced(t *testing.T, n, member *Node) {
 	t.Helper()
 	at := wire.Member{Name: n.Self(), Addr: fmt.Sprintf("%s:4999", n.addr.Host)}
-	if l, err := member.members.dialLink(t.Context(), at); !errors.Is(err, ErrNameTaken) {
+	hello := member.members.Hello()
+	hello.Role = wire.RoleLink
+	if l, err := wire.DialLink(t.Context(), at.Addr, member.creds, hello); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("a link to %s: %v, %v; want %v", n.Self(), l, err, ErrNameTaken)
 	}
-	ws, err := wire.Dial(t.Context(), at.Addr, member.members.creds, member.members.hello(), protocol.Refuser{})
+	ws, err := wire.Dial(t.Context(), at.Addr, member.creds, member.members.Hello(), protocol.Refuser{})
 	if !errors.Is(err, ErrNameTaken) {
 		t.Errorf("a session to %s: %v, %v; want %v", n.Self(), ws, err, ErrNameTaken)
 	}
 	if err := n.Ready(t.Context()); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("Ready: %v, want %v", err, ErrNameTaken)
 	}
-	if err := n.claim(t.Context(), worker.Key{Kind: "", ID: worker.IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != wire.NotRun {
+	if err := n.claims.Claim(t.Context(), worker.Key{Kind: "", ID: worker.IntID(1)}); !errors.Is(err, ErrNameTaken) || err.Outcome != wire.NotRun {
 		t.Errorf("a claim: %v, want %v", err, ErrNameTaken)
 	}
-	if len(n.members.view.Load().peers) != 1 {
+	if len(n.members.View().Peers) != 1 {
 		t.Errorf("%s is a member again", n.Self())
 	}
 }
@@ -205,7 +212,7 @@ func TestDisconnectUnderLoad(t *testing.T) {
 	}
 	awaitView(t, b)
 	time.Sleep(time.Second) // for it to come back
-	if n := len(b.members.view.Load().peers); n != 1 {
+	if n := len(b.members.View().Peers); n != 1 {
 		t.Errorf("%s is in a cluster of %d again", b.Self(), n)
 	}
 	close(stop)
@@ -217,21 +224,21 @@ func TestDisconnectUnderLoad(t *testing.T) {
 func TestAnswerAfterLeaving(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	v := b.members.view.Load()
+	v := b.members.View()
 	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
 		t.Fatal(err)
 	}
 	awaitView(t, b)
 	await(t, func() error {
-		if b.members.parting() {
+		if b.members.Detaching() {
 			return errors.New("it still leaves")
 		}
 		return nil
 	})
-	if err := b.members.exchange(t.Context(), v.gossip, v.peer(a.addr.Name)); !errors.Is(err, ErrLeaving) {
+	if err := b.members.Sync(t.Context(), v, v.Peer(a.addr.Name)); !errors.Is(err, ErrLeaving) {
 		t.Errorf("it asks a former member: %v, want %v", err, ErrLeaving)
 	}
-	b.members.learn(v.gossip, a.members.swim().Snapshot()) // the answer of a member that it had asked before
+	b.members.Learn(v, a.members.Snapshot()) // the answer of a member that it had asked before
 	awaitView(t, a, c)
 	awaitView(t, b)
 }
@@ -331,7 +338,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 		s.Close()
 	}
 	await(t, func() error {
-		if n := a.members.pool.Len(); n > 1 {
+		if n := a.members.Pool().Len(); n > 1 {
 			return fmt.Errorf("%d peers are kept, 1 has a seat", n)
 		}
 		return nil

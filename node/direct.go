@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
@@ -26,7 +27,7 @@ type direct struct {
 	home   *atomic.Pointer[wire.Session]
 	owners bool        // ask the owners; otherwise home asks them
 	pool   *peers.Pool // to the others; the first home is its self
-	view   atomic.Pointer[view]
+	view   atomic.Pointer[members.View]
 	kinds  atomic.Pointer[map[string]bool] // whether each is exclusive, as home has it
 	aged   chan struct{}                   // of capacity 1: the view may be old
 }
@@ -44,7 +45,7 @@ func newDirect(ctx context.Context, home placement.Name, session *atomic.Pointer
 		return wire.Dial(ctx, addr, creds, hello, protocol.Refuser{})
 	}
 	d.pool = peers.New(peers.Config{Self: home, Dial: dial, RetireOp: protocol.OpRetire, Logger: log}, clientHost{d, protocol.ClientHello()})
-	d.view.Store(newView([]*peers.Peer{d.pool.Peer(home)}, nil, placement.Modulo))
+	d.view.Store(members.NewView([]*peers.Peer{d.pool.Peer(home)}, nil, placement.Modulo))
 	d.kinds.Store(&map[string]bool{})
 	d.fetch()
 	return d
@@ -66,7 +67,7 @@ func (h clientHost) Patience(string) time.Duration                   { return wo
 // has functions of its own.
 func (d *direct) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
 	began, timeout := time.Now(), clock.Left(ctx)
-	p, s := d.view.Load().acting(id), d.home.Load()
+	p, s := d.view.Load().Acting(id), d.home.Load()
 	if d.owners {
 		s = d.sessionTo(p)
 	}
@@ -179,9 +180,9 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 	for slow := true; slow && ctx.Err() == nil; {
 		slow = false
 		v := d.view.Load()
-		for _, i := range rand.Perm(len(v.peers)) {
-			p := v.peers[i]
-			if v.ring.Slot(i).Failed || p.Lost() || p.Text == d.home.Load().Peer().Name {
+		for _, i := range rand.Perm(len(v.Peers)) {
+			p := v.Peers[i]
+			if v.Ring.Slot(i).Failed || p.Lost() || p.Text == d.home.Load().Peer().Name {
 				continue
 			}
 			// A node that does not answer must leave time for the others.
@@ -199,7 +200,7 @@ func (d *direct) next(ctx context.Context, asked []*wire.Session, until time.Tim
 
 // up returns the sessions that there are: that to home first, and those to the members in any order.
 func (d *direct) up() (list []*wire.Session) {
-	for _, p := range d.view.Load().peers {
+	for _, p := range d.view.Load().Peers {
 		if s := p.Session(); s != nil && !ended(s) {
 			list = append(list, s)
 		}
@@ -268,8 +269,8 @@ func (d *direct) take(m protocol.View) (news bool) {
 	if err != nil || len(list) == 0 {
 		return false
 	}
-	v := newView(slices.Clone(list), failed, routing)
-	if v.ring.Epoch() != m.Epoch {
+	v := members.NewView(slices.Clone(list), failed, routing)
+	if v.Ring.Epoch() != m.Epoch {
 		return false
 	}
 	for i, w := range m.Members {
@@ -278,5 +279,5 @@ func (d *direct) take(m protocol.View) (news bool) {
 	d.kinds.Store(&m.Kinds)
 	old := d.view.Swap(v)
 	d.pool.Retain(seated)
-	return v.ring.Epoch() != old.ring.Epoch()
+	return v.Ring.Epoch() != old.Ring.Epoch()
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
@@ -224,7 +225,7 @@ func TestDirectToOlderNode(t *testing.T) {
 	served := make(chan *wire.Session, 1)
 	go func() {
 		if in, err := l.Accept(); err == nil {
-			s, _ := in.Accept(nodes[0].members.hello(), olderNode{nodes[0]})
+			s, _ := in.Accept(nodes[0].members.Hello(), olderNode{nodes[0]})
 			served <- s
 		}
 	}()
@@ -325,7 +326,7 @@ func TestNextTakesItsTime(t *testing.T) {
 	defer d.pool.Close()
 	other := d.pool.Peer(placement.Name{Node: "2", Host: c.addr.Name.Host})
 	d.pool.Seat(other, silent.Addr().String(), 1, true)
-	d.view.Store(newView([]*peers.Peer{d.pool.Peer(c.addr.Name), other}, nil, placement.Modulo))
+	d.view.Store(members.NewView([]*peers.Peer{d.pool.Peer(c.addr.Name), other}, nil, placement.Modulo))
 
 	request := protocol.NewRequest("", worker.IntID(1))
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}

@@ -25,7 +25,7 @@ import (
 func TestLateIncarnationLeaves(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	old := b.members.hello().Incarnation
+	old := b.members.Hello().Incarnation
 	crash(b)
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
 	if err != nil {
@@ -42,7 +42,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	}
 	s.Close()
 	awaitView(t, a, c)
-	a.members.exchange(t.Context(), a.members.swim(), a.members.pool.Peer(c.addr.Name))
+	a.members.Sync(t.Context(), a.members.View(), a.members.Pool().Peer(c.addr.Name))
 	awaitView(t, a, c) // it does not come back, either
 }
 
@@ -143,7 +143,7 @@ func TestDefaultTimeout(t *testing.T) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})
-	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
+	a.members.Learn(a.members.View(), []wire.Member{{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1}})
 	start := time.Now()
 	_, err = a.Request(context.Background(), worker.IntID(1))
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > worker.DefaultTimeout+time.Second {
@@ -203,7 +203,7 @@ func TestCloseWithDeafSource(t *testing.T) {
 func TestOldAddress(t *testing.T) {
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Kind{})
-	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
+	a.members.Learn(a.members.View(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
 	b := startNode(t, "2@"+host, worker.Kind{})
 	if c := b.Connect(t.Context(), a.Self())[0]; c.Err != nil {
 		t.Fatal(c.Err)
@@ -216,13 +216,13 @@ func TestOldAddress(t *testing.T) {
 func TestHostileGossip(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{})
 	long := strings.Repeat("x", 900<<10)
-	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{
+	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
 		{Name: "9@127.0.0.1", Addr: "127.0.0.1:0", Incarnation: 5},
 		{Name: long, Addr: "127.0.0.1:1", Incarnation: 5},
-		{Name: nodes[0].Self(), Incarnation: nodes[0].members.hello().Incarnation, State: wire.Left},
+		{Name: nodes[0].Self(), Incarnation: nodes[0].members.Hello().Incarnation, State: wire.Left},
 	})
-	for _, m := range nodes[0].members.swim().Snapshot() {
+	for _, m := range nodes[0].members.Snapshot() {
 		if len(m.Addr) > 100 {
 			t.Errorf("an address of %d bytes is told", len(m.Addr))
 		}
@@ -231,8 +231,8 @@ func TestHostileGossip(t *testing.T) {
 	for i := range 3 * protocol.MaxMembers {
 		list = append(list, wire.Member{Name: placement.Name{Node: "x" + worker.IntID(int64(i)).String(), Host: "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
 	}
-	nodes[0].members.learn(nodes[0].members.swim(), list)
-	if n := len(nodes[0].members.swim().Snapshot()); n > 2*protocol.MaxMembers {
+	nodes[0].members.Learn(nodes[0].members.View(), list)
+	if n := len(nodes[0].members.Snapshot()); n > 2*protocol.MaxMembers {
 		t.Errorf("%d members are told", n)
 	}
 	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Kind{})
@@ -297,7 +297,7 @@ func TestTwinsFarewell(t *testing.T) {
 	for _, leaver := range []uint64{seated + 1, seated} {
 		n := startNode(t, "1@"+testHost(), worker.Kind{})
 		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
-		l, err := wire.Listen(n.addr.Host+":0", n.members.creds, wire.Events{})
+		l, err := wire.Listen(n.addr.Host+":0", n.creds, wire.Events{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,33 +317,11 @@ func TestTwinsFarewell(t *testing.T) {
 			t.Fatal(err)
 		}
 		request := protocol.NewRequest("", worker.IntID(1))
-		if _, err := n.sessionFor(t.Context(), n.members.view.Load().peer(name), &request); !errors.Is(err, ErrLeaving) {
+		if _, err := n.sessionFor(t.Context(), n.members.View().Peer(name), &request); !errors.Is(err, ErrLeaving) {
 			t.Errorf("the session to a node that leaves: %v", err)
 		}
-		if left := n.members.view.Load().peer(name) == nil; left != (leaver == seated) {
+		if left := n.members.View().Peer(name) == nil; left != (leaver == seated) {
 			t.Errorf("after a farewell of incarnation %d the seat of %d is gone: %t", leaver, seated, left)
-		}
-	}
-}
-
-// TestTwinIsApart compares members with a process that has a member's name and is apart:
-// the member keeps its seat, unless it is that process that has left it.
-func TestTwinIsApart(t *testing.T) {
-	t.Parallel()
-	const seated = 5 // incarnation of the member
-	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
-		n := startNode(t, "1@"+testHost(), worker.Kind{})
-		m := n.members
-		w := wire.Member{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: seated}
-		giveSeat(n, wire.Hello{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation})
-		name, err := placement.ParseName(w.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Incarnation = seated + 2
-		told := protocol.Sync{Apart: true, Former: former, List: []wire.Member{w}}
-		if parted := m.hasParted(m.swim(), m.view.Load().peer(name), told); parted != want || (m.view.Load().peer(name) == nil) != want {
-			t.Errorf("a process that was incarnation %d is the member: %t, want %t", former, parted, want)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func BenchmarkBehindLarge(b *testing.B) {
 func textIDAt(b *testing.B, n *Node) worker.ID {
 	for i := range 100 {
 		id, err := worker.ParseID(fmt.Sprintf("large %d", i))
-		if err == nil && !n.members.view.Load().acting(id).Self {
+		if err == nil && !n.members.View().Acting(id).Self {
 			return id
 		}
 	}

@@ -55,9 +55,9 @@ func TestFollowNewest(t *testing.T) {
 	var learning sync.WaitGroup
 	learn := func(state wire.MemberState, members int) {
 		member := wire.Member{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: state}
-		learning.Go(func() { n.members.learn(n.members.view.Load().gossip, []wire.Member{member}) })
+		learning.Go(func() { n.members.Learn(n.members.View(), []wire.Member{member}) })
 		await(t, func() error {
-			if got := len(n.members.view.Load().peers); got != members {
+			if got := len(n.members.View().Peers); got != members {
 				return fmt.Errorf("%d members, want %d", got, members)
 			}
 			return nil

@@ -17,6 +17,8 @@ import (
 // node is a member again, as that is the node it was told to attach to.
 
 const (
+	firstRetry = 100 * time.Millisecond // pause between two attempts to attach
+	lastRetry  = 2 * time.Second
 	attachTime = time.Second     // to attach to another node, or to find out that the first one is back
 	homeEvery  = 2 * time.Second // between two attempts to go back
 	linger     = time.Second     // that a session without calls is kept, for one that was about to be made
@@ -90,7 +92,7 @@ func (c *Client) move(old *wire.Session) {
 // choices returns the nodes to attach to: the first one, and then the members in any order.
 func (c *Client) choices() []placement.Addr {
 	list := []placement.Addr{c.addr}
-	for _, p := range c.direct.view.Load().peers {
+	for _, p := range c.direct.view.Load().Peers {
 		w := c.direct.pool.Seated(p)
 		if a, err := placement.AddrOf(p.Name, w.Addr); err == nil && p.Name != c.addr.Name {
 			list = append(list, a)

@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"sync/atomic"
+	"net"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/audit"
@@ -24,47 +24,30 @@ func (h host) Send(ctx context.Context, dest string, list []registry.Answer) err
 	return h.n.handOver(ctx, dest, list)
 }
 
-func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claim(ctx, k) }
+func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claims.Claim(ctx, k) }
 
 func (h host) Standstills() uint64 { return h.n.clock.Standstills() }
 
-func (h host) Hello() wire.Hello { return h.n.members.hello() }
-
-func (h host) Changed() { h.n.viewChanged() }
-
-func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) {
-	h.n.members.meet(s.Peer())
-	h.n.compareKinds(ctx, p, s)
+func (h host) Registries() []*registry.Registry {
+	return append(h.n.retiring(), h.n.registries()...)
 }
 
-func (h host) DialFailed(err error) { h.n.members.heed(err) }
+func (h host) ViewChanged() { h.n.viewChanged() }
+
+func (h host) Refused(from net.Addr, why error) { h.n.refusals.Note(from, why) }
+
+func (h host) Outranked() {
+	_ = h.n.part(true) // it has logged why it cannot
+	h.n.displace.Do(func() { close(h.n.displaced) })
+}
+
+func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) { h.n.compareKinds(ctx, p, s) }
 
 func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
 
-func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
+func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.members.View().NotOwner(id) }
 
-// StoodStill has the roll be called anew, after this process has stood still. It reports
-// whether there is any other member. A node that is still looking for its cluster has as
-// much time for that as at its start.
-func (h host) StoodStill() bool {
-	n := h.n
-	m := n.members
-	m.making.Lock()
-	defer m.making.Unlock()
-	v := *m.view.Load()
-	if len(v.peers) == 1 {
-		for _, by := range []*atomic.Int64{&n.joinsBy, &n.knownBy} {
-			if by.Load() != 0 {
-				n.putOffClaims(by)
-			}
-		}
-		return false
-	}
-	v.roll = newRollCall()
-	m.view.Store(&v)
-	n.log.Warn("the process stood still; servers are claimed again")
-	return true
-}
+func (h host) StoodStill() bool { return h.n.members.StoodStill() }
 
 // Suspended has the clocks of the node and its workers go on by the time for which the
 // machine was suspended. It takes no lock that is held while servers end, because a
@@ -78,14 +61,14 @@ func (h host) Suspended(d time.Duration) {
 // handoffTarget returns the node that takes the answer of id when the answer leaves this
 // one, and whether it can.
 func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
-	v := n.members.view.Load()
-	if n.leaving.Load() || n.members.parting() {
-		v = v.rest()
+	v := n.members.View()
+	if n.leaving.Load() || n.members.Detaching() {
+		v = v.Rest()
 	}
-	if len(v.peers) == 0 {
+	if len(v.Peers) == 0 {
 		return "", false
 	}
-	p := v.acting(id)
+	p := v.Acting(id)
 	return p.Name.String(), p.Self || !p.Lost() && !p.AnyStuck()
 }
 
@@ -103,7 +86,7 @@ func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) 
 		return err
 	}
 	start := time.Now()
-	s, err := n.members.pool.Get(ctx, p)
+	s, err := n.pool.Get(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
@@ -43,7 +44,7 @@ func stranger(n *Node, number int) wire.Hello {
 
 // giveSeat makes a stranger a member.
 func giveSeat(n *Node, h wire.Hello) {
-	n.members.learn(n.members.swim(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
+	n.members.Learn(n.members.View(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
 }
 
 const million = 1_000_000
@@ -121,21 +122,21 @@ func TestManyElementsAnswered(t *testing.T) {
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
 	giveSeat(n, hello)
-	v := n.members.view.Load()
-	p := v.peers[slices.IndexFunc(v.peers, func(p *peers.Peer) bool { return !p.Self })]
+	v := n.members.View()
+	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
 	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	for name, ask := range map[string]func() error{
-		"settle": func() error { return n.members.exchangeNow(t.Context(), v.gossip, p) },
+		"settle": func() error { return n.members.Sync(t.Context(), v, p) },
 		"roll": func() error {
-			s, err := n.members.pool.Dial(t.Context(), p)
+			s, err := n.pool.Dial(t.Context(), p)
 			if err != nil {
 				return err
 			}
-			return s.Do(t.Context(), protocol.OpBarrier, v.ring.Epoch(), protocol.BoundedBarrier(new(protocol.Barrier)))
+			return s.Do(t.Context(), protocol.OpBarrier, v.Ring.Epoch(), protocol.BoundedBarrier(new(protocol.Barrier)))
 		},
 		"workers": func() error {
 			list, err := n.Workers(t.Context())
@@ -235,18 +236,18 @@ func TestManyClients(t *testing.T) {
 // TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
 func TestManyStrangers(t *testing.T) {
 	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	for i := range maxStrangers {
+	for i := range members.MaxStrangers {
 		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	await(t, func() error { // the last one is just being let in
-		if got := n.members.pool.Strangers(); got != maxStrangers {
-			return fmt.Errorf("%d strangers, want %d", got, maxStrangers)
+		if got := n.pool.Strangers(); got != members.MaxStrangers {
+			return fmt.Errorf("%d strangers, want %d", got, members.MaxStrangers)
 		}
 		return nil
 	})
-	if _, err := dialAs(t, n, stranger(n, maxStrangers)); !errors.Is(err, wire.Overloaded) {
+	if _, err := dialAs(t, n, stranger(n, members.MaxStrangers)); !errors.Is(err, wire.Overloaded) {
 		t.Errorf("one stranger too many: %v", err)
 	}
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})

@@ -67,7 +67,7 @@ func (n *Node) member(name string) (*peers.Peer, error) {
 	if err != nil {
 		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
 	}
-	if p := n.members.view.Load().peer(a.Name); p != nil {
+	if p := n.members.View().Peer(a.Name); p != nil {
 		return p, nil
 	}
 	return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "%s is no member; connect to it first", a.Name)
@@ -75,16 +75,16 @@ func (n *Node) member(name string) (*peers.Peer, error) {
 
 // Owner returns the name of the member that owns id.
 func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
-	return n.members.view.Load().owner(id).Name.String(), nil
+	return n.members.View().Owner(id).Name.String(), nil
 }
 
 // Members returns the members, sorted, this node included. Those that have failed have seats too.
 func (n *Node) Members(context.Context) ([]Member, error) {
-	v := n.members.view.Load()
+	v := n.members.View()
 	var list []Member
-	for i, p := range v.peers {
-		w := n.members.pool.Seated(p)
-		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.ring.Slot(i).Failed)})
+	for i, p := range v.Peers {
+		w := n.pool.Seated(p)
+		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.Ring.Slot(i).Failed)})
 	}
 	return list, nil
 }
@@ -104,7 +104,7 @@ func stateOf(p *peers.Peer, failed bool) State {
 // 1,000 of each node, of any ids; a client gets the first 1,000 of these. The sum of their LeftOut is the number of those
 // that are not listed.
 func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
-	seats := n.members.view.Load().peers
+	seats := n.members.View().Peers
 	lists := make([][]worker.Info, len(seats))
 	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
@@ -128,7 +128,7 @@ func (n *Node) askAll(ctx context.Context, seats []*peers.Peer, ask func(ctx con
 		wg.Go(func() {
 			if p.Self {
 				ask(ctx, i, nil)
-			} else if s, err := n.members.pool.Get(ctx, p); err == nil {
+			} else if s, err := n.pool.Get(ctx, p); err == nil {
 				ask(ctx, i, s)
 			}
 		})
@@ -150,7 +150,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	seats := n.members.view.Load().peers
+	seats := n.members.View().Peers
 	infos := make([]NodeInfo, len(seats))
 	for i := range infos {
 		infos[i].Problem = "out of reach"
@@ -193,7 +193,7 @@ func (n *Node) info() NodeInfo {
 		Values: n.values.Used(), MaxValues: n.values.Limit(), Evicted: evicted,
 		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
-		Apart: n.members.staysApart(),
+		Apart: n.members.View().Apart,
 	}
 }
 
@@ -203,7 +203,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	if err != nil || p.Self {
 		return 0, err
 	}
-	s, err := n.members.pool.Get(ctx, p)
+	s, err := n.pool.Get(ctx, p)
 	if err != nil {
 		return 0, err
 	}
@@ -250,13 +250,13 @@ func (n *Node) Why(ctx context.Context, id worker.ID) (Explanation, error) {
 
 func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	id := k.ID
-	v := n.members.view.Load()
-	owner := v.ring.Owner(id)
-	p, place := v.peers[owner], v.acting(id)
+	v := n.members.View()
+	owner := v.Ring.Owner(id)
+	p, place := v.Peers[owner], v.Acting(id)
 	e := Explanation{
-		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.Name.String(), Rule: v.ring.Rule(id),
-		Index: owner, Members: v.ring.Len(), Epoch: v.ring.Epoch(), State: stateOf(p, v.ring.Slot(owner).Failed),
-		Asked: n.name, Apart: v.apart,
+		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.Name.String(), Rule: v.Ring.Rule(id),
+		Index: owner, Members: v.Ring.Len(), Epoch: v.Ring.Epoch(), State: stateOf(p, v.Ring.Slot(owner).Failed),
+		Asked: n.name, Apart: v.Apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
 		e.TTL, e.Serial = r.Kind().TTL, r.Serial()
@@ -264,13 +264,13 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	if by := p.Relays.Last(); by != nil {
 		e.Via = *by
 	}
-	if i, ok := v.ring.Fallback(id); ok {
-		e.StandIn = v.peers[i].Name.String()
+	if i, ok := v.Ring.Fallback(id); ok {
+		e.StandIn = v.Peers[i].Name.String()
 	}
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	if !place.Self {
-		s, err := n.members.pool.Get(ctx, place)
+		s, err := n.pool.Get(ctx, place)
 		if err == nil {
 			var status registry.Status
 			if err = s.Do(ctx, protocol.OpInspect, k, &status); err != nil {
@@ -282,7 +282,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err
 		}
-		e.State = stateOf(p, v.ring.Slot(owner).Failed)
+		e.State = stateOf(p, v.Ring.Slot(owner).Failed)
 	}
 	return e, e.take(n.inspectHere(k))
 }

@@ -40,12 +40,12 @@ func (c *Client) invalidate(ctx context.Context, k worker.Key) (had bool, err er
 func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	v := n.members.view.Load()
-	place := v.acting(k.ID)
+	v := n.members.View()
+	place := v.Acting(k.ID)
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards had
-	for i, p := range v.peers {
-		if p != place && !p.Self && v.ring.Slot(i).Failed {
+	for i, p := range v.Peers {
+		if p != place && !p.Self && v.Ring.Slot(i).Failed {
 			continue
 		}
 		wg.Go(func() {
@@ -72,7 +72,7 @@ func (n *Node) invalidateAt(ctx context.Context, p *peers.Peer, k worker.Key, pl
 		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 	}
-	s, err := n.members.pool.Get(ctx, p)
+	s, err := n.pool.Get(ctx, p)
 	if err == nil {
 		err = s.Do(ctx, protocol.OpInvalidate, k, &had)
 	}

@@ -29,9 +29,9 @@ var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
-		n.members.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
+		n.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			n.compareKinds(ctx, p, ws)
-			ctx, cancel := context.WithTimeout(ctx, n.members.patience())
+			ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
 			defer cancel()
 			_ = ws.Do(ctx, protocol.OpKinds, nil, nil) // it has compared them with the old ones
 		})
@@ -208,7 +208,7 @@ func differing(a, b map[string]string) (names []string) {
 
 // compareKinds asks a peer what its kinds are, and logs it if they are not this node's. What was said is not said again.
 func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
-	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
+	ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
 	defer cancel()
 	var info NodeInfo
 	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, protocol.OpInfo, nil, &info) != nil {

@@ -81,7 +81,7 @@ func TestKindRemovedTwice(t *testing.T) {
 			if runs := first.runs.Load(); runs != 1 {
 				t.Errorf("%d runs, want the first one alone", runs)
 			}
-			if serial && !n.holds(worker.Key{Kind: "x", ID: worker.IntID(7)}) {
+			if serial && !n.claims.Holds(worker.Key{Kind: "x", ID: worker.IntID(7)}) {
 				t.Error("the node denies that it has a server")
 			}
 			close(first.open)

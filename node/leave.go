@@ -2,18 +2,13 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/peers"
-	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -43,83 +38,16 @@ func (n *Node) disconnect(ctx context.Context, name string, by audit.Actor) erro
 	}
 	ctx, cancel := clock.WithTimeout(ctx, partTimeout)
 	defer cancel()
-	if err := n.members.remove(ctx, p); err != nil {
+	if err := n.members.Remove(ctx, p); err != nil {
 		return err
 	}
 	n.audit.Note("member removed", by, "node", p.Text)
-	if late := n.awaitAgreement(ctx); len(late) > 0 {
+	if late := n.claims.AwaitAgreement(ctx); len(late) > 0 {
 		e := wire.Ended(ctx.Err(), wire.Ran)
 		e.Text = fmt.Sprintf("%s has left, but may still be in the view of %s; see nodes() there", p.Text, strings.Join(late, ", "))
 		return e
 	}
 	return nil
-}
-
-// remove takes the seat of a member. If the member lives, remove asks it to leave the
-// cluster; it stays up, apart.
-func (m *members) remove(ctx context.Context, p *peers.Peer) error {
-	w := m.pool.Seated(p) // before it leaves: later it may be back
-	ws, err := m.pool.Get(ctx, p)
-	if err == nil {
-		err = ws.Do(ctx, protocol.OpDetach, nil, nil)
-	}
-	if err == nil {
-		m.left(w)
-		return nil
-	}
-	e, ok := errors.AsType[*wire.Error](err)
-	if !ok {
-		return err
-	}
-	switch lost := e.Lost(); {
-	case lost && m.view.Load().failed(p):
-		if err := m.swim().Remove(p.Name.String()); err != nil {
-			return err
-		}
-		m.refresh()
-		return nil
-	case lost:
-		e.Text += "; disconnect it again when nodes(detail=True) shows it as failed"
-	case ctx.Err() != nil && e.Outcome == wire.Unknown:
-		e.Text = "its calls have not ended yet; it leaves when they have"
-	}
-	return e
-}
-
-// awaitAgreement waits until all living members have published the view that this node
-// has, and returns those that have not when ctx ends.
-func (n *Node) awaitAgreement(ctx context.Context) (late []string) {
-	peers := n.members.view.Load().peers
-	agreed := make([]bool, len(peers))
-	var wg sync.WaitGroup
-	for i, p := range peers {
-		wg.Go(func() { agreed[i] = p.Self || n.agreesWith(ctx, p) })
-	}
-	wg.Wait()
-	for i, p := range peers {
-		if !agreed[i] {
-			late = append(late, p.Text)
-		}
-	}
-	return late
-}
-
-// agreesWith waits until p has published the view that this node has, or p is lost, or
-// ctx ends.
-func (n *Node) agreesWith(ctx context.Context, p *peers.Peer) bool {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		v := n.members.view.Load()
-		if v.peer(p.Name) != p || v.failed(p) {
-			return true
-		}
-		var theirs protocol.Barrier // of serveRoll, which settles a difference first
-		if n.insist(ctx, v, p, protocol.OpBarrier, v.ring.Epoch(), &theirs) == nil && theirs.Epoch == v.ring.Epoch() {
-			return true
-		}
-		if !clock.Sleep(ctx, wait) {
-			return false
-		}
-	}
 }
 
 // servePart has this node leave the cluster, and waits until it has or ctx ends.
@@ -140,7 +68,7 @@ func (n *Node) servePart(ctx context.Context) error {
 func (n *Node) part(must bool) error {
 	n.parting.Lock()
 	defer n.parting.Unlock()
-	if v := n.members.view.Load(); v.apart && len(v.peers) == 1 {
+	if v := n.members.View(); v.Apart && len(v.Peers) == 1 {
 		return nil // it has left since the caller asked
 	}
 	registries, err := n.freeze()
@@ -155,13 +83,12 @@ func (n *Node) part(must bool) error {
 		n.thaw(registries, (*registry.Registry).Resume)
 		return err
 	}
-	if !n.members.beginParting() {
+	if !n.members.BeginDetaching() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	n.retain(func(*registry.Registry, worker.ID) bool { return false })
 	n.flush(n.ctx)
-	n.known.clear()
-	if err := n.members.part(); err != nil {
+	if err := n.members.Detach(); err != nil {
 		return err // and holds all servers: others may have theirs
 	}
 	n.thaw(registries, (*registry.Registry).Release)
@@ -210,74 +137,18 @@ func stillServing(registries []*registry.Registry) *wire.Error {
 	return nil
 }
 
-// beginParting has nothing be learned and nobody be let in any more. It reports whether
-// this node still runs.
-func (m *members) beginParting() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.parts = !m.ended
-	return m.parts
-}
+// GoAlone ends that this node is apart, without the cluster that it was disconnected from. A node that
+// was disconnected starts no server of a serial kind, because that cluster may have one of the same id:
+// a call fails with [ErrApart], and has not run, until the node connects to a node that is not apart, or
+// is started anew. Call GoAlone when that cluster is gone, or shares nothing with this node. GoAlone
+// fails if the node is not apart.
+func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
 
-// part leaves the cluster and starts another one, apart.
-func (m *members) part() error {
-	m.leave()
-	m.swim().Close()
-	m.mu.Lock()
-	m.former, m.self.Incarnation = m.self.Incarnation, uint64(time.Now().UnixNano())
-	self := m.self
-	m.mu.Unlock()
-	m.pool.Leave()
-	g, err := m.newGossip(self)
-	if err != nil {
-		m.log.Error("left the cluster, and cannot be a member any more; start the node again", "err", err)
+// goAlone is GoAlone as asked for by an actor.
+func (n *Node) goAlone(by audit.Actor) error {
+	if err := n.members.GoAlone(); err != nil {
 		return err
 	}
-	if !m.startAnew(g) {
-		g.Close()
-		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
-	}
-	m.refresh()
-	m.mu.Lock()
-	m.parts = false
-	m.mu.Unlock()
-	m.log.Info("left the cluster; no server of a serial kind starts until the node is connected again")
+	n.audit.Note("goes on alone", by)
 	return nil
-}
-
-// startAnew makes g the gossip of this node, which is apart from now on. It reports
-// whether this node still runs.
-func (m *members) startAnew(g *gossip.Gossip) bool {
-	m.making.Lock()
-	defer m.making.Unlock()
-	m.mu.Lock()
-	ended := m.ended
-	if !ended {
-		m.gossip, m.apart = g, true
-	}
-	m.mu.Unlock()
-	m.pool.Leave() // again, as a view that was just being made has given peers their former seats
-	return !ended
-}
-
-// parting reports whether this node is leaving its cluster.
-func (m *members) parting() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.parts
-}
-
-// leave tells the cluster that this node gives up its seat: those it has a session to,
-// and by gossip everybody.
-func (m *members) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), sayGoodbye)
-	defer cancel()
-	h := m.hello()
-	farewell := protocol.Sync{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
-	var telling sync.WaitGroup
-	for _, ws := range m.pool.Live() {
-		telling.Go(func() { _ = ws.Do(ctx, protocol.OpSync, farewell, nil) }) // who misses it hears it by gossip
-	}
-	m.swim().Leave(ctx)
-	telling.Wait()
 }

@@ -66,7 +66,7 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 		}
 		for _, n := range all {
 			for _, w := range n.registry.Workers(protocol.MaxWorkers) {
-				if !n.members.view.Load().acting(w.ID).Self {
+				if !n.members.View().Acting(w.ID).Self {
 					return errors.New(n.Self() + " still has a worker that belongs elsewhere")
 				}
 			}

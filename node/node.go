@@ -68,10 +68,11 @@ import (
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/audit"
+	"github.com/distproc/distproc/node/internal/claim"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
-	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -108,7 +109,9 @@ type Config struct {
 	Logger     *slog.Logger           // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
 	Version    string                 // of the program, for those who look
 
-	dialer func(peers.Dialer) peers.Dialer // for tests; nil means that nothing comes between
+	// For tests; nil means that nothing comes between, or that the node listens where it says.
+	dialer    func(peers.Dialer) peers.Dialer
+	advertise *placement.Addr
 }
 
 // A Timing says how soon a crash is seen by all: a preset of the failure detector.
@@ -140,7 +143,10 @@ type Node struct {
 	version   string
 	log       *slog.Logger // bounded
 	flushLog  func()
-	members   *members
+	creds     *wire.Credentials
+	members   *members.Members
+	pool      *peers.Pool // the members'
+	claims    *claim.Claims
 	host      registry.Host // of the registries: this node; tests put another one before it
 	admission *registry.Admission
 	registry  *registry.Registry                            // of the default kind, whether there is one or not
@@ -152,7 +158,6 @@ type Node struct {
 	probed    *registry.Registry                            // what Ready asks
 	values    registry.Values
 	handover  *handoff.Queue
-	known     *known
 	listener  *wire.Listener
 	refusals  *audit.Refusals
 	audit     *audit.Log
@@ -165,10 +170,9 @@ type Node struct {
 	closing atomic.Bool   // no call is taken any more
 	left    chan struct{} // closed after closing is set
 
+	displace  sync.Once     // guards the closing of displaced
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
 	routed    routed        // calls of clients in progress
-	joinsBy   atomic.Int64  // until when claims wait for a Join, on the clock of now; 0 if there is none
-	knownBy   atomic.Int64  // the same for names that are known from before a restart
 	differing sync.Map      // by name of a peer: the kinds about which it differs, as the log says
 	clients   atomic.Int64  // sessions of clients
 
@@ -199,7 +203,7 @@ func Start(c Config) (*Node, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version,
+		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
 		viewed: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
@@ -227,41 +231,22 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, err
 	}
-	n.members = &members{
-		name: addr.Name, routing: c.Routing, creds: creds, serve: n, log: n.log, changed: n.viewChanged, refused: n.refusals.Note,
-		self:      wire.Hello{Name: n.name, Addr: addr.HostPort(), Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String()},
-		depart:    func() { _ = n.part(true) }, // it has logged why it cannot
-		displaced: sync.OnceFunc(func() { close(n.displaced) }),
-		exchanges: map[*peers.Peer]*exchange{},
-		timing:    c.Timing, reap: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
-	}
-	if n.known, err = readKnown(c.StateDir, addr); err != nil {
-		n.log.Warn("members of before are ignored; remove the file if it stays broken", "file", n.known.path, "err", err)
-	}
-	dial := func(ctx context.Context, to string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, to, creds, hello, n)
-	}
-	if c.dialer != nil {
-		dial = c.dialer(dial)
-	}
-	n.members.pool = peers.New(peers.Config{Self: addr.Name, Dial: dial, RetireOp: protocol.OpRetire, Logger: n.log}, host{n})
-	if err := n.members.start(); err != nil {
+	n.members, err = members.New(members.Config{
+		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: n, Timing: c.Timing,
+		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
+		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Dialer: c.dialer, Logger: n.log,
+	}, host{n})
+	if err != nil {
 		n.listener.Close()
-		n.members.pool.Close()
 		n.cancel()
 		return nil, err
 	}
-	// Claims wait from before the first caller on: see awaitJoin.
-	if c.Joins {
-		n.putOffClaims(&n.joinsBy)
-	}
-	if len(n.known.missing(n.members.view.Load())) > 0 {
-		n.putOffClaims(&n.knownBy)
-	}
+	n.pool = n.members.Pool()
+	n.claims = claim.New(n.members, host{n})
+	n.members.Start()
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.clock.Run(n.ctx.Done()) })
-	n.wg.Go(n.keepJoining)
 	return n, nil
 }
 
@@ -319,12 +304,8 @@ func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 // Addr returns where the node listens, host:port.
 func (n *Node) Addr() string { return n.addr.HostPort() }
 
-// viewChanged has follow look at all workers, and the members be remembered. It does not wait.
+// viewChanged has follow look at all workers. It does not wait.
 func (n *Node) viewChanged() {
-	select {
-	case n.known.changed <- struct{}{}:
-	default:
-	}
 	select {
 	case n.viewed <- struct{}{}:
 	default: // follow has yet to begin for an earlier change
@@ -341,7 +322,7 @@ func (n *Node) follow() {
 			return
 		}
 		n.retain(func(r *registry.Registry, id worker.ID) bool {
-			p := n.members.view.Load().acting(id)
+			p := n.members.View().Acting(id)
 			return p.Self || !r.Serial() && (p.Lost() || p.Stuck(r.Name()))
 		})
 	}
@@ -380,14 +361,14 @@ func (n *Node) accept() {
 		}
 		n.wg.Go(func() {
 			if n.closing.Load() && in.Hello.Role != wire.RoleLink {
-				in.Refuse(n.members.leaving())
+				in.Refuse(n.members.Leaving())
 				return
 			}
 			switch in.Hello.Role {
 			case wire.RoleClient:
 				n.admitClient(in)
 			case wire.RoleMember, wire.RoleLink:
-				n.members.admit(n.ctx, in)
+				n.members.Admit(n.ctx, in)
 			default:
 				why := wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", in.Hello.Role)
 				n.refusals.Note(in.RemoteAddr(), why)
@@ -406,7 +387,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 		in.Refuse(why)
 		return
 	}
-	s, err := in.Accept(n.members.hello(), n)
+	s, err := in.Accept(n.members.Hello(), n)
 	if err != nil {
 		return
 	}

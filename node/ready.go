@@ -7,7 +7,6 @@ import (
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
-	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -22,35 +21,25 @@ func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}
 	}
-	if n.members.outranked.Load() {
-		return n.members.rank()
+	if err := n.members.Outranked(); err != nil {
+		return err
 	}
-	v := n.members.view.Load()
-	if v.apart {
-		return n.apartError()
+	v := n.members.View()
+	if v.Apart {
+		return n.members.ApartError()
 	}
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	id, ok := v.ownInt()
+	id, ok := v.OwnInt()
 	if !ok {
 		return errors.New("the others take this node for failed")
 	}
 	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, n.addr.HostPort(), n.members.creds, hello, protocol.Refuser{})
+	s, err := wire.Dial(ctx, n.addr.HostPort(), n.creds, hello, protocol.Refuser{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id}, clock.Left(ctx), new(wire.Reply))
 	return err
-}
-
-// ownInt returns an integer id of which this node is the place.
-func (v *view) ownInt() (id int64, ok bool) {
-	for i := range 64 * int64(len(v.peers)) {
-		if v.acting(worker.IntID(i)).Self {
-			return i, true
-		}
-	}
-	return 0, false
 }

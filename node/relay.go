@@ -63,13 +63,13 @@ func (n *Node) relay(ctx context.Context, p *peers.Peer, request *wire.Request, 
 // relaysTo returns members that may reach p, which this node does not. The relay that answered last
 // comes first, and members with unanswered calls come last. The cluster must take p for alive.
 func (n *Node) relaysTo(p *peers.Peer) []*peers.Peer {
-	v := n.members.view.Load()
-	if v.peer(p.Name) != p || v.failed(p) || !p.Lost() {
+	v := n.members.View()
+	if v.Peer(p.Name) != p || v.Failed(p) || !p.Lost() {
 		return nil
 	}
 	var others []*peers.Peer
-	for i, other := range v.peers {
-		if other != p && !other.Self && !v.ring.Slot(i).Failed && !other.Lost() && !other.AnyStuck() {
+	for i, other := range v.Peers {
+		if other != p && !other.Self && !v.Ring.Slot(i).Failed && !other.Lost() && !other.AnyStuck() {
 			others = append(others, other)
 		}
 	}
@@ -118,7 +118,7 @@ func (n *Node) passOn(ctx context.Context, p *peers.Peer, request wire.Request) 
 	hurried := clock.Left(ctx) < relayPing
 	ping, cancel := context.WithTimeout(ctx, relayPing)
 	defer cancel()
-	s, err := n.members.pool.Get(ping, p)
+	s, err := n.pool.Get(ping, p)
 	if err == nil {
 		_, err = s.Ping(ping)
 	}

@@ -16,7 +16,7 @@ import (
 func idAt(t *testing.T, n *Node) worker.ID {
 	t.Helper()
 	for i := range int64(100) {
-		if n.members.view.Load().acting(worker.IntID(i)).Self {
+		if n.members.View().Acting(worker.IntID(i)).Self {
 			return worker.IntID(i)
 		}
 	}
@@ -123,9 +123,9 @@ func TestRelayNext(t *testing.T) {
 	p := cutOff(t, a, b)
 	cutOff(t, c, b)
 	for _, n := range []*Node{c, d} {
-		other := a.members.pool.Peer(n.addr.Name)
+		other := a.members.Pool().Peer(n.addr.Name)
 		if s := other.Session(); s != nil {
-			a.members.pool.Retire(other, s)
+			a.members.Pool().Retire(other, s)
 		}
 	}
 	for range 20 {
@@ -143,19 +143,19 @@ func TestRelayToLeaver(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Kind{})
 	name := nodes[1].addr.Name
-	p := nodes[0].members.view.Load().peer(name)
-	s, err := nodes[0].members.pool.Get(t.Context(), p)
+	p := nodes[0].members.View().Peer(name)
+	s, err := nodes[0].members.Pool().Get(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
-		if err := nodes[0].learn(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.view.Load().peer(name) == nil {
+		if err := nodes[0].learn(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.View().Peer(name) == nil {
 			t.Errorf("%+v: %v, and the node that passed it on has no seat any more", relayed, err)
 		}
 	}
 	_ = nodes[0].learn(p, s, &wire.Request{}, leaving)
-	if nodes[0].members.view.Load().peer(name) != nil {
+	if nodes[0].members.View().Peer(name) != nil {
 		t.Error("its own farewell is not heard")
 	}
 }
@@ -210,8 +210,8 @@ func TestRelayIsWell(t *testing.T) {
 	}
 	check("a caller's deadline")
 	request := protocol.NewRequest("slow", id)
-	by := a.members.pool.Peer(c.addr.Name)
-	a.members.pool.RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
+	by := a.members.Pool().Peer(c.addr.Name)
+	a.members.Pool().RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
 	check("an unanswered call to the relay")
 	var first sync.WaitGroup
 	first.Go(func() {
@@ -237,7 +237,7 @@ func TestRelayInAHurry(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
 	c, b := nodes[0], nodes[1]
 	cutDials(c, b, true)
-	p := c.members.pool.Peer(b.addr.Name)
+	p := c.members.Pool().Peer(b.addr.Name)
 	if s := p.Session(); s != nil {
 		s.Close()
 	}
@@ -283,8 +283,8 @@ func TestRelayOrder(t *testing.T) {
 	p := cutOff(t, a, b)
 	for range 20 {
 		// The doubt ends with the next sign of life.
-		by, request := a.members.pool.Peer(c.addr.Name), wire.Request{Kind: "slow"}
-		a.members.pool.RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
+		by, request := a.members.Pool().Peer(c.addr.Name), wire.Request{Kind: "slow"}
+		a.members.Pool().RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
 		if list := a.relaysTo(p); len(list) != 2 || list[1].Text != c.Self() {
 			t.Fatalf("of %d relays the last is not %s", len(list), c.Self())
 		}

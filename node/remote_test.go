@@ -128,7 +128,7 @@ func together(b *testing.B, callers, n int, f func()) time.Duration {
 func requestCached(b *testing.B, n *Node) func() {
 	var ids []worker.ID
 	for i := int64(0); len(ids) < 1000; i++ {
-		if !n.members.view.Load().acting(worker.IntID(i)).Self {
+		if !n.members.View().Acting(worker.IntID(i)).Self {
 			ids = append(ids, worker.IntID(i))
 			if _, err := n.Request(b.Context(), worker.IntID(i)); err != nil {
 				b.Fatal(err)

@@ -59,7 +59,7 @@ func (n *Node) requestInto(ctx context.Context, kind string, id worker.ID, fresh
 	if n.closing.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	p := n.members.view.Load().acting(id)
+	p := n.members.View().Acting(id)
 	if p.Self && !fresh {
 		if r := n.registryOf(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {
 			return nil
@@ -158,9 +158,9 @@ func (n *Node) sessionFor(ctx context.Context, p *peers.Peer, request *wire.Requ
 		p.ProbeNext(request)
 		return nil, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun, Node: p.Name.String(), Text: "stuck"}
 	}
-	s, err := n.members.pool.Get(ctx, p)
-	if err != nil && n.members.leaves(p, err) {
-		n.members.left(n.members.pool.Seated(p))
+	s, err := n.pool.Get(ctx, p)
+	if err != nil && n.members.Leaves(p, err) {
+		n.members.Left(n.pool.Seated(p))
 	}
 	return s, err
 }
@@ -170,10 +170,10 @@ func (n *Node) learn(p *peers.Peer, s *wire.Session, request *wire.Request, err 
 	if ofOthers(request) {
 		return err // which may be another node's, that leaves
 	}
-	n.members.pool.RecordResult(p, s, request, err)
+	n.pool.RecordResult(p, s, request, err)
 	if errors.Is(err, wire.Leaving) {
 		h := s.Peer()
-		n.members.left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
+		n.members.Left(wire.Member{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation})
 	}
 	return err
 }
@@ -204,9 +204,9 @@ func (n *Node) tryOthers(ctx context.Context, id worker.ID, p *peers.Peer, reque
 			late.Text = e.Error()
 			return late
 		case e.Code == wire.NotOwner:
-			next = n.settle(ctx, id, p, e.Members)
+			next = n.members.Reconcile(ctx, id, p, e.Members)
 		case e.Code == wire.Leaving:
-			next = n.members.view.Load().acting(id)
+			next = n.members.View().Acting(id)
 		case e.Code == wire.Closed && e.Outcome == wire.NotRun && !n.closing.Load():
 			// The session was idle and went as the call came. There will be another one.
 		case e.Outcome == wire.NotRun || !n.exclusive(request):

@@ -1,11 +1,8 @@
 package node
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/protocol"
@@ -22,7 +19,7 @@ func TestRights(t *testing.T) {
 	former.Incarnation++
 	gone := stranger(n, 3)
 	giveSeat(n, member)
-	n.members.learn(n.members.swim(), []wire.Member{{Name: gone.Name, Addr: gone.Addr, Incarnation: gone.Incarnation, State: wire.Left}})
+	n.members.Learn(n.members.View(), []wire.Member{{Name: gone.Name, Addr: gone.Addr, Incarnation: gone.Incarnation, State: wire.Left}})
 	if _, err := n.Request(t.Context(), worker.IntID(8)); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +41,7 @@ func TestRights(t *testing.T) {
 			if err := s.Do(t.Context(), protocol.OpSync, protocol.Sync{List: rumour}, nil); err != nil {
 				t.Error(c.what, err)
 			}
-			if n.members.view.Load().peer(placement.Name{Node: "stranger4", Host: n.addr.Host}) != nil {
+			if n.members.View().Peer(placement.Name{Node: "stranger4", Host: n.addr.Host}) != nil {
 				t.Errorf("%s: what it tells of others counts", c.what)
 			}
 		}
@@ -59,8 +56,8 @@ func TestRights(t *testing.T) {
 		}
 		s.Close()
 	}
-	if live := live(n.registry); live != 1 || n.members.parting() {
-		t.Errorf("%d workers, want 1; parting %v", live, n.members.parting())
+	if live := live(n.registry); live != 1 || n.members.Detaching() {
+		t.Errorf("%d workers, want 1; parting %v", live, n.members.Detaching())
 	}
 	for what, hello := range map[string]wire.Hello{"member": member, "member that has left": gone} {
 		s, err := dialAs(t, n, hello)
@@ -71,47 +68,5 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		s.Close()
-	}
-}
-
-// TestOperationNumbers has the numbers of operations, by which versions of this package understand each other: they
-// stay, and new ones are appended.
-func TestOperationNumbers(t *testing.T) {
-	for i, op := range []wire.Op{
-		protocol.OpSync, protocol.OpConnect, protocol.OpOwner, protocol.OpMembers, protocol.OpWorkers, protocol.OpInfo, protocol.OpInspect, protocol.OpStop, protocol.OpDetach, protocol.OpDisconnect, protocol.OpNodes, protocol.OpWhy, protocol.OpPing,
-		protocol.OpVia, protocol.OpRetire, protocol.OpHandOff, protocol.OpBarrier, protocol.OpHolds, protocol.OpKinds, protocol.OpView, protocol.OpInvalidate, protocol.OpAlone,
-	} {
-		if want := wire.Op(i + 1); op != want {
-			t.Errorf("operation %d has the number %d", want, op)
-		}
-	}
-}
-
-// TestSoon looks again and again, for as long as there is hope.
-func TestSoon(t *testing.T) {
-	for _, c := range []struct {
-		what     string
-		finds    int           // this look finds it; 0: none does
-		ends     time.Duration // of the context; 0: it does not
-		want     bool
-		wantTook time.Duration
-	}{
-		{what: "at once", finds: 1, want: true},
-		{what: "at the third look", finds: 3, want: true, wantTook: 750 * time.Millisecond},
-		{what: "at the last", finds: 4, want: true, wantTook: 1750 * time.Millisecond},
-		{what: "never", wantTook: 1750 * time.Millisecond},
-		{what: "too late", finds: 3, ends: 500 * time.Millisecond, wantTook: 500 * time.Millisecond},
-	} {
-		t.Run(c.what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(c.ends, time.Hour))
-				defer cancel()
-				looks, start := 0, time.Now()
-				got := soon(ctx, func() bool { looks++; return looks == c.finds })
-				if took := time.Since(start); got != c.want || took != c.wantTook {
-					t.Errorf("%v after %v, want %v after %v", got, took, c.want, c.wantTook)
-				}
-			})
-		})
 	}
 }

@@ -27,8 +27,8 @@ func (n *Node) ServeCall(c wire.Call) {
 		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
 		return
 	}
-	v := n.members.view.Load()
-	place := v.acting(id)
+	v := n.members.View()
+	place := v.Acting(id)
 	if place.Self {
 		r, err := n.workersFor(c.Request.Kind, c.Request.IsCall)
 		if err != nil {
@@ -53,7 +53,7 @@ func (n *Node) ServeCall(c wire.Call) {
 	case c.Request.Relay:
 		n.serveRelay(c, place)
 	default:
-		c.Fail(n.elsewhere(id))
+		c.Fail(n.members.View().NotOwner(id))
 	}
 }
 
@@ -154,8 +154,8 @@ func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, 
 
 // serveMember answers about this node; see rights.go.
 func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
-	if onlyMembers(op) {
-		if err := n.members.vouch(ctx, s); err != nil {
+	if protocol.OnlyMembers(op) {
+		if err := n.members.Vouch(ctx, s); err != nil {
 			return nil, err
 		}
 	}
@@ -164,18 +164,18 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		if err := protocol.AtMost(args, protocol.MaxListed, protocol.SyncShape.Count); err != nil {
 			return nil, err
 		}
-		return protocol.With(args, func(t protocol.Sync) (any, error) { return n.members.serveTell(s, t) })
+		return protocol.With(args, func(t protocol.Sync) (any, error) { return n.members.ServeSync(s, t) })
 	case protocol.OpRetire:
-		n.members.pool.Retired(s)
+		n.pool.Retired(s)
 		return nil, nil
 	case protocol.OpHandOff:
 		return nil, n.takeOver(ctx, s, args)
 	case protocol.OpBarrier:
-		return protocol.With(args, func(epoch uint64) (any, error) { return n.serveRoll(ctx, s.Peer(), epoch) })
+		return protocol.With(args, func(epoch uint64) (any, error) { return n.claims.ServeBarrier(ctx, s.Peer(), epoch) })
 	case protocol.OpHolds:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.holds(k), nil })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.claims.Holds(k), nil })
 	case protocol.OpKinds:
-		n.members.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
+		n.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			if ws == s {
 				n.compareKinds(ctx, p, ws)
 			}
@@ -263,11 +263,11 @@ func (n *Node) serveVia(ctx context.Context, m protocol.Via) (any, error) {
 }
 
 func (n *Node) serveView() protocol.View {
-	v := n.members.view.Load()
-	m := protocol.View{Epoch: v.ring.Epoch(), Routing: v.ring.Routing().String(), Kinds: map[string]bool{}}
-	for i, p := range v.peers {
-		w := n.members.pool.Seated(p)
-		if v.ring.Slot(i).Failed {
+	v := n.members.View()
+	m := protocol.View{Epoch: v.Ring.Epoch(), Routing: v.Ring.Routing().String(), Kinds: map[string]bool{}}
+	for i, p := range v.Peers {
+		w := n.pool.Seated(p)
+		if v.Ring.Slot(i).Failed {
 			w.State = wire.Failed
 		}
 		m.Members = append(m.Members, w)

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/peers"
-	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -21,7 +19,7 @@ import (
 // without anybody taking the other for lost.
 func TestSessionsOnDemand(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
-	a, b := nodes[0].members.pool, nodes[1].members.pool
+	a, b := nodes[0].members.Pool(), nodes[1].members.Pool()
 	toB, toA := a.Peer(nodes[1].addr.Name), b.Peer(nodes[0].addr.Name)
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
@@ -65,14 +63,14 @@ func TestRetireUnderLoad(t *testing.T) {
 	}
 	for round := range 6 {
 		n := nodes[round%2]
-		p := n.members.pool.Peer(nodes[1-round%2].addr.Name)
+		p := n.pool.Peer(nodes[1-round%2].addr.Name)
 		await(t, func() error {
 			if p.Session() == nil {
 				return errors.New("no session")
 			}
 			return nil
 		})
-		n.members.pool.Retire(p, p.Session())
+		n.pool.Retire(p, p.Session())
 	}
 	close(stop)
 	wg.Wait()
@@ -147,7 +145,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 	a.Connect(t.Context(), b.Self())
 	awaitView(t, a, b)
 	hanging.Store(true)
-	p := a.members.view.Load().peer(b.addr.Name)
+	p := a.members.View().Peer(b.addr.Name)
 	for i := int64(0); !p.Stuck(""); i++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 		a.Request(ctx, worker.IntID(3+2*i))
@@ -174,11 +172,11 @@ func TestPausedNameTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
+	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
 	second := startNode(t, "3@"+host, worker.Kind{})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	if err := second.members.connect(ctx, nodes[0].addr); !errors.Is(err, ErrNameTaken) {
+	if err := second.members.ConnectTo(ctx, nodes[0].Self()); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("connection of the second 3@ = %v, want %v", err, ErrNameTaken)
 	}
 	silent.Close()
@@ -192,21 +190,17 @@ func TestPausedNameTaken(t *testing.T) {
 func TestSettle(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Kind{})
 	a := nodes[0]
-	v := a.members.view.Load()
-	failed := map[*peers.Peer]bool{v.peers[1]: true}
+	v := a.members.View()
 	for i := range int64(9) {
-		odd := newView(append([]*peers.Peer(nil), v.peers...), failed, placement.Modulo) // a takes 2@ for failed, and nobody else does
-		odd.gossip = v.gossip
-		a.members.view.Store(odd)
+		a.members.PretendFailed(v.Peers[1]) // and nobody else takes it for failed
 		reply, err := a.Request(t.Context(), worker.IntID(3*i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stand := a.members.view.Load().acting(worker.IntID(3*i + 1)); !stand.Self && (reply.Degraded || reply.Node != nodes[1].Self()) {
+		if stand := a.members.View().Acting(worker.IntID(3*i + 1)); !stand.Self && (reply.Degraded || reply.Node != nodes[1].Self()) {
 			t.Errorf("request(%d) = %+v, want the answer of %s, as %s says", 3*i+1, reply, nodes[1].Self(), stand.Name)
 		}
 	}
-	a.members.refresh()
 }
 
 // TestClosedIsNotLost closes a session from this side: the peer is as well as it was.
@@ -218,7 +212,7 @@ func TestClosedIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	cutDials(a, b, true) // so that no other session comes
-	p := a.members.pool.Peer(b.addr.Name)
+	p := a.members.Pool().Peer(b.addr.Name)
 	p.Session().Close()
 	await(t, func() error {
 		if p.Session() != nil {

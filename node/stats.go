@@ -21,12 +21,12 @@ func (n *Node) Stats() Stats {
 	for _, m := range list {
 		seats[m.State]++
 	}
-	traffic := &n.members.creds.Traffic
+	traffic := &n.creds.Traffic
 	sent, lost := n.handover.Stats()
 	return Stats{
 		Kinds:    n.kindStats(),
 		Members:  seats,
-		Sessions: len(n.members.pool.Live()) + int(n.clients.Load()),
+		Sessions: len(n.pool.Live()) + int(n.clients.Load()),
 		BytesIn:  traffic.In.Load(), BytesOut: traffic.Out.Load(),
 		Refused:    traffic.Refused.Load(),
 		HandedOver: sent, HandOverLost: lost,

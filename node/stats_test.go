@@ -21,7 +21,7 @@ func TestStats(t *testing.T) {
 	a, b := nodes[0], nodes[1]
 	checkMembers(t, map[State]int{Alive: 2}, a, b)
 	await(t, func() error { // that the session by which they have met is idle
-		a.members.pool.RetireIdle()
+		a.members.Pool().RetireIdle()
 		if x, y := a.Stats().Sessions, b.Stats().Sessions; x+y > 0 {
 			return fmt.Errorf("%d and %d sessions are left", x, y)
 		}

@@ -27,9 +27,9 @@ func (n *Node) stop(ctx context.Context, k worker.Key) (stopped bool, err error)
 func (n *Node) stopBy(ctx context.Context, k worker.Key, by audit.Actor) (stopped bool, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	p := n.members.view.Load().acting(k.ID)
+	p := n.members.View().Acting(k.ID)
 	if !p.Self {
-		s, err := n.members.pool.Get(ctx, p)
+		s, err := n.pool.Get(ctx, p)
 		if err == nil {
 			err = s.Do(ctx, protocol.OpStop, k, &stopped)
 			if stopped {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -43,7 +42,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 	for _, former := range []bool{false, true} {
 		host := testHost()
 		n := startNode(t, "2@"+host, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
-		self := n.members.hello()
+		self := n.members.Hello()
 		if former {
 			self.Incarnation--
 		}
@@ -82,51 +81,6 @@ func TestClaimMeetsStrangers(t *testing.T) {
 		f.holds.Store(false)
 		if err := <-answered; err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-// TestMeetNewStart has a member start anew, so that it knows nobody: the first link or session to it tells it of all.
-func TestMeetNewStart(t *testing.T) {
-	for _, link := range []bool{false, true} {
-		host := testHost()
-		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
-		m, w := a.members, b.members.hello()
-		m.learn(m.swim(), []wire.Member{{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation - 1}})
-		p := m.view.Load().peer(b.addr.Name)
-		meet := func() {
-			t.Helper()
-			if !link {
-				ws, err := m.pool.Dial(t.Context(), p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				m.meet(ws.Peer())
-				m.wg.Wait()
-				return
-			}
-			l, err := m.dialLink(t.Context(), m.pool.Seated(p))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Close()
-			m.wg.Wait()
-		}
-		last := func() *exchange {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			return m.exchanges[p]
-		}
-		meet()
-		first := last()
-		if first == nil {
-			t.Fatal("it was not told")
-		}
-		awaitView(t, a, b)
-		clock.Sleep(t.Context(), again)
-		meet() // it is known now
-		if last() != first {
-			t.Error("it is told again")
 		}
 	}
 }

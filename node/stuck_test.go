@@ -21,7 +21,7 @@ func TestStuckKind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := nodes[0].members.view.Load().peer(nodes[1].addr.Name)
+	p := nodes[0].members.View().Peer(nodes[1].addr.Name)
 	for i := range int64(20) {
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 		_, _ = nodes[0].Family("slow").Request(ctx, worker.IntID(2*i+1))

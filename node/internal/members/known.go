@@ -1,4 +1,4 @@
-package node
+package members
 
 import (
 	"bytes"
@@ -148,11 +148,11 @@ func (k *known) judge(a placement.Addr, err error) {
 }
 
 // missing returns some of the names that have no seat in v, in random order.
-func (k *known) missing(v *view) (list []placement.Addr) {
+func (k *known) missing(v *View) (list []placement.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, n := range k.names {
-		if v.peer(n.addr.Name) == nil && len(list) < maxTriedAgain {
+		if v.Peer(n.addr.Name) == nil && len(list) < maxTriedAgain {
 			list = append(list, n.addr)
 		}
 	}
@@ -196,84 +196,84 @@ func isRefusal(err error) bool {
 }
 
 // remember adds the members to the known names.
-func (n *Node) remember() {
-	v := n.members.view.Load()
+func (m *Members) remember() {
+	v := m.View()
 	var list []placement.Addr
-	for _, p := range v.peers {
-		if a, err := placement.AddrOf(p.Name, n.members.pool.Seated(p).Addr); err == nil && !p.Self {
+	for _, p := range v.Peers {
+		if a, err := placement.AddrOf(p.Name, m.pool.Seated(p).Addr); err == nil && !p.Self {
 			list = append(list, a)
 		}
 	}
-	if len(list) == 0 || n.members.parting() {
+	if len(list) == 0 || m.Detaching() {
 		return
 	}
-	n.known.add(list, false)
-	err := n.known.save()
+	m.known.add(list, false)
+	err := m.known.save()
 	// A disk that is full fails each time, and is told of once.
-	if failed := err != nil; n.known.failed.Swap(failed) != failed && failed {
-		n.log.Warn("cannot remember the members; a restart without --join starts a new cluster", "err", err)
+	if failed := err != nil; m.known.failed.Swap(failed) != failed && failed {
+		m.Logger.Warn("cannot remember the members; a restart without --join starts a new cluster", "err", err)
 	}
 }
 
 // keepJoining tries known names again, and remembers members, until the node closes. At
 // first it tries them often, as claims wait for that.
-func (n *Node) keepJoining() {
-	defer n.remember()
-	n.findCluster()
+func (m *Members) keepJoining() {
+	defer m.remember()
+	m.findCluster()
 	for {
 		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
 		select {
-		case <-n.known.changed:
+		case <-m.known.changed:
 			timer.Stop()
-			if !clock.Sleep(n.ctx, saveAfter) {
+			if !clock.Sleep(m.ctx, saveAfter) {
 				return
 			}
-			n.remember()
+			m.remember()
 			continue
 		case <-timer.C:
-		case <-n.ctx.Done():
+		case <-m.ctx.Done():
 			timer.Stop()
 			return
 		}
-		n.joinAgain()
+		m.joinAgain()
 	}
 }
 
 // findCluster tries known names, as often as a Join does, while claims wait for this node
 // to find its cluster.
-func (n *Node) findCluster() {
-	for retry := firstRetry; n.seeksCluster(); retry = min(2*retry, lastRetry) {
-		n.tryKnown(nil)
-		if n.seeksCluster() && !clock.Sleep(n.ctx, retry/2+rand.N(retry)) {
+func (m *Members) findCluster() {
+	for retry := firstRetry; m.seeking(); retry = min(2*retry, lastRetry) {
+		m.tryKnown(nil)
+		if m.seeking() && !clock.Sleep(m.ctx, retry/2+rand.N(retry)) {
 			return
 		}
 	}
-	n.knownBy.Store(0)
+	m.knownBy.Store(0)
 }
 
 // joinAgain tries to join the known names that have no seat, and forgets one that has
 // refused this node maxRefusals times.
-func (n *Node) joinAgain() { n.tryKnown(n.known.judge) }
+func (m *Members) joinAgain() { m.tryKnown(m.known.judge) }
 
 // tryKnown tries to join the known names that have no seat. It calls judge, if that is
 // not nil, with the result of each.
-func (n *Node) tryKnown(judge func(placement.Addr, error)) {
-	list := n.known.missing(n.members.view.Load())
-	if len(list) == 0 || n.members.parting() {
+func (m *Members) tryKnown(judge func(placement.Addr, error)) {
+	list := m.known.missing(m.View())
+	if len(list) == 0 || m.Detaching() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, a := range list {
 		wg.Go(func() {
-			err := n.members.rejoin(ctx, a)
+			err := m.rejoin(ctx, a)
 			if judge != nil {
 				judge(a, err)
 			}
-			n.members.heed(err)
+			m.noteRefusal(err)
 			if err != nil {
-				n.log.Debug("cannot join a node that was a member", "node", a.Name.String(), "why", err)
+				m.Logger.Debug("cannot join a node that was a member", "node", a.Name.String(), "why", err)
 			}
 		})
 	}
@@ -281,7 +281,7 @@ func (n *Node) tryKnown(judge func(placement.Addr, error)) {
 }
 
 // rejoin joins the cluster of the node at a, unless that stays apart.
-func (m *members) rejoin(ctx context.Context, a placement.Addr) error {
+func (m *Members) rejoin(ctx context.Context, a placement.Addr) error {
 	p := m.pool.Peer(a.Name)
 	m.pool.Introduce(p, a.HostPort())
 	ws, err := m.pool.Dial(ctx, p) // not one of its own: the peer would call on that, too
@@ -290,7 +290,7 @@ func (m *members) rejoin(ctx context.Context, a placement.Addr) error {
 	}
 	var theirs protocol.Sync
 	err = ws.Do(ctx, protocol.OpSync, protocol.Sync{}, protocol.BoundedSync(&theirs))
-	if err != nil || theirs.Apart || m.staysApart() {
+	if err != nil || theirs.Apart || m.View().Apart {
 		return err
 	}
 	return m.connect(ctx, a)

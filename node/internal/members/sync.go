@@ -1,4 +1,4 @@
-package node
+package members
 
 import (
 	"context"
@@ -20,21 +20,21 @@ import (
 
 // settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
 // not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
-func (n *Node) settle(ctx context.Context, id worker.ID, p *peers.Peer, members []wire.Member) (next *peers.Peer) {
-	v := n.members.view.Load()
-	if v.peer(p.Name) != p {
-		return v.acting(id) // this node has left p's cluster, or p this one's
+func (m *Members) Reconcile(ctx context.Context, id worker.ID, p *peers.Peer, members []wire.Member) (next *peers.Peer) {
+	v := m.View()
+	if v.Peer(p.Name) != p {
+		return v.Acting(id) // this node has left p's cluster, or p this one's
 	}
-	n.members.learn(v.gossip, members)
-	if next = n.members.view.Load().acting(id); next != p {
+	m.learn(v.gossip, members)
+	if next = m.View().Acting(id); next != p {
 		return next
 	}
-	if !p.Lost() && n.members.exchange(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
-		if next = n.members.view.Load().acting(id); next != p {
+	if !p.Lost() && m.sync(ctx, v.gossip, p) == nil { // if lost, it answered by way of a relay
+		if next = m.View().Acting(id); next != p {
 			return next
 		}
 	}
-	if next = n.members.placeAmong(members, id); next != nil {
+	if next = m.actingAmong(members, id); next != nil {
 		return next
 	}
 	return p
@@ -42,7 +42,7 @@ func (n *Node) settle(ctx context.Context, id worker.ID, p *peers.Peer, members 
 
 // placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
 // such member.
-func (m *members) placeAmong(list []wire.Member, id worker.ID) *peers.Peer {
+func (m *Members) actingAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	var slots []placement.Slot
 	for _, w := range list[:min(len(list), 2*protocol.MaxMembers)] {
 		name, err := placement.ParseName(w.Name)
@@ -54,8 +54,8 @@ func (m *members) placeAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	if len(slots) == 0 {
 		return nil
 	}
-	ring := placement.NewRing(m.routing, slots)
-	return m.view.Load().peer(ring.Slot(ring.Acting(id)).Name)
+	ring := placement.NewRing(m.Routing, slots)
+	return m.View().Peer(ring.Slot(ring.Acting(id)).Name)
 }
 
 // An exchange in progress with a peer, or the last one. All who want one meanwhile wait for the same.
@@ -71,19 +71,24 @@ func (x *exchange) old() bool { return clock.IsDone(x.done) && time.Since(x.ende
 // again is how soon another exchange with a peer may bring news.
 const again = 100 * time.Millisecond
 
-// exchange settles with p who is a member of the cluster that g tells of.
-func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
+// Sync reconciles with p who is a member of the cluster of a view.
+func (m *Members) Sync(ctx context.Context, v *View, p *peers.Peer) error {
+	return m.sync(ctx, v.gossip, p)
+}
+
+// sync settles with p who is a member of the cluster that g tells of.
+func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
 	m.mu.Lock()
-	x := m.exchanges[p]
+	x := m.syncs[p]
 	mine := x == nil || x.old()
 	if mine {
 		x = &exchange{done: make(chan struct{})}
-		maps.DeleteFunc(m.exchanges, func(_ *peers.Peer, x *exchange) bool { return x.old() })
-		m.exchanges[p] = x
+		maps.DeleteFunc(m.syncs, func(_ *peers.Peer, x *exchange) bool { return x.old() })
+		m.syncs[p] = x
 	}
 	m.mu.Unlock()
 	if mine {
-		x.err = m.exchangeNow(ctx, g, p)
+		x.err = m.syncNow(ctx, g, p)
 		x.ended = time.Now()
 		close(x.done)
 		return x.err
@@ -96,48 +101,48 @@ func (m *members) exchange(ctx context.Context, g *gossip.Gossip, p *peers.Peer)
 	}
 }
 
-func (m *members) exchangeNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
-	ctx, cancel := context.WithTimeout(ctx, m.patience())
+func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
 	defer cancel()
 	ws, err := m.pool.Dial(ctx, p)
 	if err != nil {
 		return err
 	}
 	var theirs protocol.Sync
-	if err := ws.Do(ctx, protocol.OpSync, m.tell(g), protocol.BoundedSync(&theirs)); err != nil {
+	if err := ws.Do(ctx, protocol.OpSync, m.summary(g), protocol.BoundedSync(&theirs)); err != nil {
 		return err
 	}
-	if theirs.Apart && m.hasParted(g, p, theirs) {
+	if theirs.Apart && m.hasDetached(g, p, theirs) {
 		return nil // else it would be a member again
 	}
 	m.learn(g, theirs.List)
 	agreed := g.Digest() == theirs.Digest
-	if !theirs.Apart && (agreed || m.view.Load().peer(p.Name) == p) {
+	if !theirs.Apart && (agreed || m.View().Peer(p.Name) == p) {
 		m.reunite(g)
 	}
 	if agreed {
 		return nil
 	}
-	ours := m.tell(g)
+	ours := m.summary(g)
 	ours.List = g.Snapshot()
 	return ws.Do(ctx, protocol.OpSync, ours, nil)
 }
 
 // tell returns what this node tells of itself, and the digest of the members that g tells of.
-func (m *members) tell(g *gossip.Gossip) protocol.Sync {
+func (m *Members) summary(g *gossip.Gossip) protocol.Sync {
 	m.mu.Lock()
 	former := m.former
 	m.mu.Unlock()
-	return protocol.Sync{Digest: g.Digest(), Apart: m.staysApart(), Former: former}
+	return protocol.Sync{Digest: g.Digest(), Apart: m.View().Apart, Former: former}
 }
 
 // hasParted reports whether p, which is apart, has left the seat that it has here. Its
 // farewell has not come yet; hasParted takes it in. Another process of p's name may have
 // answered, which has left a seat of its own.
-func (m *members) hasParted(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
+func (m *Members) hasDetached(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
 	seat := m.pool.Seated(p)
 	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
-	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.view.Load().peer(p.Name) != p {
+	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.View().Peer(p.Name) != p {
 		return false
 	}
 	seat.State = wire.Left
@@ -151,8 +156,8 @@ const maxMet = 16
 // meetStrangers learns the members from nodes that have a session to this node and no seat here, but
 // take this very start of it for a member. A node that was restarted and has joined nobody is called
 // by the others before it knows them.
-func (m *members) meetStrangers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, m.patience())
+func (m *Members) MeetStrangers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, ws := range m.pool.ToStrangers(maxMet) {
@@ -161,8 +166,8 @@ func (m *members) meetStrangers(ctx context.Context) {
 	wg.Wait()
 }
 
-func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
-	g, self := m.view.Load().gossip, m.hello()
+func (m *Members) meetStranger(ctx context.Context, ws *wire.Session) {
+	g, self := m.View().gossip, m.Hello()
 	var theirs protocol.Sync
 	if ws.Do(ctx, protocol.OpSync, protocol.Sync{Digest: g.Digest()}, protocol.BoundedSync(&theirs)) != nil {
 		return // it knows nothing then, as far as this node can tell
@@ -175,7 +180,7 @@ func (m *members) meetStranger(ctx context.Context, ws *wire.Session) {
 }
 
 // exchangeWith is exchange for g itself, which has just reached w.
-func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
+func (m *Members) syncWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
 	name, err := placement.ParseName(w.Name)
 	if err != nil {
 		return err
@@ -186,15 +191,15 @@ func (m *members) exchangeWith(ctx context.Context, g *gossip.Gossip, w wire.Mem
 		// It leads to a twin, which has left: by what this node would tell of itself it came back.
 		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
 	}
-	return m.exchangeNow(ctx, g, p)
+	return m.syncNow(ctx, g, p)
 }
 
 // serveTell is the other side of exchange. What a stranger says counts only for itself:
 // it may be of a cluster that this node has left. Nothing counts that is said to a former
 // incarnation of this node.
-func (m *members) serveTell(s *wire.Session, t protocol.Sync) (any, error) {
-	v := m.view.Load() // before its incarnation ends
-	if s.Own().Incarnation != m.hello().Incarnation {
+func (m *Members) ServeSync(s *wire.Session, t protocol.Sync) (any, error) {
+	v := m.View() // before its incarnation ends
+	if s.Own().Incarnation != m.Hello().Incarnation {
 		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
 	from, list := s.Peer(), t.List
@@ -202,7 +207,7 @@ func (m *members) serveTell(s *wire.Session, t protocol.Sync) (any, error) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
-	answer := m.tell(v.gossip)
+	answer := m.summary(v.gossip)
 	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSeat(from)) {
 		m.reunite(v.gossip)
 	}

@@ -1,4 +1,4 @@
-package node
+package protocol
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -14,19 +13,18 @@ import (
 // TestBounded decodes answers of empty elements, of which each is one byte on the wire. An answer
 // with too many is refused when only its shape has been decoded, and an element of a shape is small.
 func TestBounded(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		result wire.Result
 		answer func(elements int) any
 		limit  int
 	}{
-		{"tell", protocol.BoundedSync(new(protocol.Sync)), func(n int) any { return protocol.Sync{List: make([]wire.Member, n)} }, protocol.MaxListed},
-		{"workers", protocol.BoundedWorkers(new([]worker.Info)), func(n int) any { return make([]worker.Info, n) }, protocol.MaxWorkers},
-		{"nodes", protocol.BoundedList[nodeShape](new([]NodeInfo), protocol.MaxListed), func(n int) any { return make([]NodeInfo, n) }, protocol.MaxListed},
-		{"members", protocol.BoundedList[memberShape](new([]Member), protocol.MaxListed), func(n int) any { return make([]Member, n) }, protocol.MaxListed},
-		{"connections", protocol.BoundedConnections(new([]protocol.Connection)), func(n int) any { return make([]protocol.Connection, n) }, protocol.MaxListed},
-		{"roll", protocol.BoundedBarrier(new(protocol.Barrier)), func(n int) any { return protocol.Barrier{Held: make([]worker.Key, n)} }, protocol.MaxHeld},
-		{"view", protocol.BoundedView(new(protocol.View)), func(n int) any { return protocol.View{Members: make([]wire.Member, n)} }, protocol.MaxListed},
+		{"sync", BoundedSync(new(Sync)), func(n int) any { return Sync{List: make([]wire.Member, n)} }, MaxListed},
+		{"workers", BoundedWorkers(new([]worker.Info)), func(n int) any { return make([]worker.Info, n) }, MaxWorkers},
+		{"connections", BoundedConnections(new([]Connection)), func(n int) any { return make([]Connection, n) }, MaxListed},
+		{"barrier", BoundedBarrier(new(Barrier)), func(n int) any { return Barrier{Held: make([]worker.Key, n)} }, MaxHeld},
+		{"view", BoundedView(new(View)), func(n int) any { return View{Members: make([]wire.Member, n)} }, MaxListed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, elements := range []int{1, c.limit, c.limit + 1} {

@@ -1,0 +1,179 @@
+package members
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
+)
+
+// errSelf is the error of joining the node itself.
+var errSelf = errors.New("this is the node itself")
+
+// Pauses between two attempts to join a cluster, or to attach to a node.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 2 * time.Second
+)
+
+// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good. It returns
+// errSelf as it is.
+func (m *Members) join(ctx context.Context, a placement.Addr) error {
+	last, refusals := error(nil), 0
+	for retry := firstRetry; ctx.Err() == nil && m.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
+		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := m.joinOnce(dial, &a)
+		cancel()
+		if err == nil || errors.Is(err, errSelf) {
+			return err
+		}
+		m.noteRefusal(err)
+		if !isRefusal(err) {
+			refusals = 0
+		} else if refusals++; refusals >= maxRefusals && !m.known.wasMember() {
+			return fmt.Errorf("cannot join %s: %w", protocol.TargetText(a), err)
+		}
+		if ctx.Err() == nil && (last == nil || err.Error() != last.Error()) {
+			m.Logger.Warn("cannot join, will try again", "node", protocol.TargetText(a), "why", err.Error())
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		clock.Sleep(ctx, retry/2+rand.N(retry))
+	}
+	return fmt.Errorf("cannot join %s: %w: %w", protocol.TargetText(a), cmp.Or(ctx.Err(), m.ctx.Err()), last)
+}
+
+// joinOnce tries to join the cluster of the node at a, which has a name from when the node has said it.
+func (m *Members) joinOnce(ctx context.Context, a *placement.Addr) error {
+	if a.Node == "" {
+		named, err := protocol.Identify(ctx, *a, m.Creds)
+		switch {
+		case err != nil:
+			return err
+		case named.Name == m.Addr.Name:
+			return errSelf
+		}
+		*a = named
+		m.known.add([]placement.Addr{named}, true)
+	}
+	return m.connect(ctx, *a)
+}
+
+// ConnectTo joins the cluster of the node that a text names.
+func (m *Members) ConnectTo(ctx context.Context, name string) error {
+	a, err := protocol.ParseTarget(name)
+	if err == nil {
+		a, err = protocol.Identify(ctx, a, m.Creds)
+	}
+	if err != nil {
+		return err
+	}
+	return m.connect(ctx, a)
+}
+
+// Join is [node.Node.Join].
+func (m *Members) Join(ctx context.Context, names ...string) error {
+	var addrs, unnamed []placement.Addr
+	for _, name := range names {
+		a, err := protocol.ParseTarget(name)
+		if err != nil {
+			return err
+		}
+		switch a.Name {
+		case m.Addr.Name:
+		case placement.Name{Host: a.Host}:
+			unnamed = append(unnamed, a)
+		default:
+			addrs = append(addrs, a)
+		}
+	}
+	m.known.add(addrs, true)
+	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
+		m.joinsBy.Store(0)
+		return ctx.Err()
+	}
+	m.seek(&m.joinsBy)
+	defer m.joinsBy.Store(0)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(addrs))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel() // before the wait
+	for _, a := range addrs {
+		wg.Go(func() { results <- m.join(ctx, a) })
+	}
+	var why []error
+	for range addrs {
+		err := <-results
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errSelf) {
+			why = append(why, err)
+		}
+	}
+	if m.ctx.Err() != nil {
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
+	return errors.Join(why...) // nil if there is only this node itself
+}
+
+// seekTime is how long servers wait for their node to find its cluster: about what it takes
+// to notice that a member is paused.
+const seekTime = 3 * time.Second
+
+const pollCluster = 5 * time.Millisecond // of AwaitCluster
+
+// seek has AwaitCluster wait for seekTime, or until this node knows another one or by is 0.
+func (m *Members) seek(by *atomic.Int64) { by.Store(int64(m.Clock.Now() + seekTime)) }
+
+// seeking reports whether this node knows nobody, and may soon find the cluster that it is
+// to join.
+func (m *Members) seeking() bool {
+	m.Clock.Standstills() // the time in which this process stood still does not count
+	return len(m.View().Peers) == 1 && int64(m.Clock.Now()) < max(m.joinsBy.Load(), m.knownBy.Load())
+}
+
+// AwaitCluster waits while this node is alone and may soon find its cluster, as after a
+// restart: the members of its cluster may know it then, and route calls to it. It reports
+// false if ctx ends before.
+func (m *Members) AwaitCluster(ctx context.Context) bool {
+	for m.seeking() && !m.outranked.Load() {
+		if !clock.Sleep(ctx, pollCluster) {
+			return false
+		}
+	}
+	return true
+}
+
+// StoodStill begins another term, because this process has stood still. It reports whether
+// there is any other member. A node that is still looking for its cluster has as much time
+// for that as at its start.
+func (m *Members) StoodStill() bool {
+	m.making.Lock()
+	defer m.making.Unlock()
+	v := *m.View()
+	if len(v.Peers) == 1 {
+		for _, by := range []*atomic.Int64{&m.joinsBy, &m.knownBy} {
+			if by.Load() != 0 {
+				m.seek(by)
+			}
+		}
+		return false
+	}
+	v.Term++
+	m.view.Store(&v)
+	m.Logger.Warn("the process stood still; servers are claimed again")
+	return true
+}

@@ -1,0 +1,100 @@
+package members
+
+import (
+	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
+)
+
+// TestTwinIsApart compares members with a process that has a member's name and is apart:
+// the member keeps its seat, unless it is that process that has left it.
+func TestTwinIsApart(t *testing.T) {
+	t.Parallel()
+	const seated = 5 // incarnation of the member
+	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
+		m := start(t, "1@"+testHost())
+		w := wire.Member{Name: "2@" + m.Addr.Host, Addr: m.Addr.Host + ":4372", Incarnation: seated}
+		m.Learn(m.View(), []wire.Member{w})
+		name, err := placement.ParseName(w.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Incarnation = seated + 2
+		told := protocol.Sync{Apart: true, Former: former, List: []wire.Member{w}}
+		left := m.hasDetached(m.currentGossip(), m.View().Peer(name), told)
+		if left != want || (m.View().Peer(name) == nil) != want {
+			t.Errorf("a process that was incarnation %d is the member: %t, want %t", former, left, want)
+		}
+	}
+}
+
+// TestMeetNewStart has a member start anew, so that it knows nobody: the first link or
+// session to it tells it of all.
+func TestMeetNewStart(t *testing.T) {
+	t.Parallel()
+	for _, link := range []bool{false, true} {
+		host := testHost()
+		m, b := start(t, "1@"+host), start(t, "2@"+host)
+		w := b.member()
+		w.Incarnation--
+		m.Learn(m.View(), []wire.Member{w})
+		p := m.View().Peer(b.Addr.Name)
+		meet := func() {
+			t.Helper()
+			if !link {
+				ws, err := m.pool.Dial(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.met(ws.Peer())
+				return
+			}
+			l, err := m.dialLink(t.Context(), m.pool.Seated(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+		}
+		last := func() *exchange {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.syncs[p]
+		}
+		meet()
+		awaitView(t, m, b)
+		first := last()
+		if first == nil {
+			t.Fatal("it was not told")
+		}
+		<-first.done
+		clock.Sleep(t.Context(), again)
+		meet() // it is known now
+		if last() != first {
+			t.Error("it is told again")
+		}
+	}
+}
+
+// TestCloseWaits closes members that are just settling something.
+func TestCloseWaits(t *testing.T) {
+	t.Parallel()
+	n := start(t, "1@"+testHost())
+	release, closed := make(chan struct{}), make(chan struct{})
+	n.Members.wg.Go(func() { <-release })
+	go func() {
+		defer close(closed)
+		n.close()
+	}()
+	<-n.ctx.Done()
+	select {
+	case <-closed:
+		t.Error("Close has not waited")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(release)
+	<-closed
+}

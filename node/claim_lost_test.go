@@ -83,7 +83,7 @@ func TestFailedIsDialled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := nodes[0].claims.Claim(ctx, worker.Key{ID: worker.IntID(id)}); err == nil {
+	if err := nodes[0].claims.Claim(ctx, worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(id)}); err == nil {
 		t.Errorf("%s may start a server, and %s has one", nodes[0].Self(), p.Text)
 	}
 }

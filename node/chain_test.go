@@ -123,7 +123,7 @@ func TestDeadlineOf(t *testing.T) {
 // TestSentinels finds an exported error for each code.
 func TestSentinels(t *testing.T) {
 	sentinels := []error{
-		ErrOverloaded, ErrSource, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
+		ErrOverloaded, ErrWorker, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
 		ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrConnected, ErrUnsupported, ErrApart,
 		context.DeadlineExceeded, context.Canceled,
 	}

@@ -191,7 +191,7 @@ func TestInspect(t *testing.T) {
 		id := worker.IntID(int64(3*i + 1)) // of the second node
 		owner := nodes[1].Self()
 		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
-			e.StandIn == "" || e.StandIn == owner || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			e.StandIn == "" || e.StandIn == owner || e.State != StateAlive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
 			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
 		}
 		first, err := from.Request(ctx, id)
@@ -231,13 +231,13 @@ func TestInspect(t *testing.T) {
 	crash(nodes[1])
 	await(t, func() error {
 		e, err := nodes[0].Why(ctx, worker.IntID(1))
-		if err != nil || e.State != Failed || e.Asked == nodes[1].Self() {
+		if err != nil || e.State != StateFailed || e.Asked == nodes[1].Self() {
 			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
 		}
 		return nil
 	})
 	infos, err := nodes[0].Nodes(ctx)
-	if err != nil || infos[1].State != Failed || infos[1].Problem == "" {
+	if err != nil || infos[1].State != StateFailed || infos[1].Problem == "" {
 		t.Errorf("nodes = %+v, %v", infos, err)
 	}
 }

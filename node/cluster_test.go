@@ -479,8 +479,8 @@ func TestErrorsOfTheOwner(t *testing.T) {
 		panic("oh")
 	}})
 	_, err := nodes[0].Request(t.Context(), worker.IntID(1))
-	if !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), nodes[1].Self()) {
-		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrSource, nodes[1].Self())
+	if !errors.Is(err, ErrWorker) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), nodes[1].Self()) {
+		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrWorker, nodes[1].Self())
 	}
 	if _, err = nodes[0].Request(t.Context(), worker.IntID(3)); !errors.Is(err, ErrPanic) {
 		t.Errorf("request(3) = %v, want %v", err, ErrPanic)

@@ -300,7 +300,7 @@ func TestConnectAfterRestart(t *testing.T) {
 	checkSessions(t, nodes)
 	crash(nodes[1])
 	await(t, func() error {
-		if list, _ := nodes[0].Members(t.Context()); list[1].State != Failed {
+		if list, _ := nodes[0].Members(t.Context()); list[1].State != StateFailed {
 			return errors.New("the crash is not seen")
 		}
 		return nil

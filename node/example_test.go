@@ -89,7 +89,7 @@ func ExampleNode_Request_errors() {
 	defer n.Close(ctx)
 	_, err = n.Request(ctx, worker.IntID(7))
 	fmt.Println(err)
-	fmt.Println(errors.Is(err, node.ErrSource), errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
+	fmt.Println(errors.Is(err, node.ErrWorker), errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
 	// Output:
 	// source failed: no such tenant
 	// true false ran
@@ -434,6 +434,6 @@ func ExampleNode_Stats() {
 		}
 	}
 	k := n.Stats().Kinds[0]
-	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.Alive])
+	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.StateAlive])
 	// Output: default 3 1 1
 }

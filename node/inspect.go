@@ -92,11 +92,11 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 func stateOf(p *peers.Peer, failed bool) State {
 	switch {
 	case failed || p.Lost():
-		return Failed
+		return StateFailed
 	case p.AnyStuck():
-		return Stuck
+		return StateStuck
 	}
-	return Alive
+	return StateAlive
 }
 
 // Workers lists the live workers of all nodes that answer within 1 s, sorted by node and id. It lists at most

@@ -195,7 +195,7 @@ func TestRelayIsWell(t *testing.T) {
 		}
 	}
 	check("nothing")
-	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan {
+	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrWorker) || OutcomeOf(err) != worker.OutcomeRan {
 		t.Errorf("a source that fails: %v", err)
 	}
 	check("a source's failure")

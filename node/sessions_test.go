@@ -116,7 +116,7 @@ func TestStuckOwner(t *testing.T) {
 	if took := time.Since(start); took > 400*time.Millisecond {
 		t.Errorf("20 calls to a stuck node took %v", took)
 	}
-	if list, _ := a.Members(t.Context()); list[1].State != Stuck {
+	if list, _ := a.Members(t.Context()); list[1].State != StateStuck {
 		t.Errorf("members: %+v", list)
 	}
 	close(release)

@@ -128,9 +128,9 @@ func TestStandstillCallsRoll(t *testing.T) {
 			t.Errorf("the server has not ended: %v", want)
 		}
 	}
-	ended(worker.Moved)
+	ended(worker.EndMoved)
 	registry.Stop(worker.IntID(0))
-	ended(worker.Stopped)
+	ended(worker.EndStopped)
 	if err := call(5 * time.Second); err != nil {
 		t.Error(err)
 	}

@@ -179,11 +179,11 @@ func (r *Registry) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bo
 	case m.ending:
 		return m.why, true
 	case w.moved:
-		return worker.Moved, true
+		return worker.EndMoved, true
 	case s.held || s.closed && m.waiting == 0:
-		return worker.Closing, true
+		return worker.EndClosing, true
 	case w.expires <= m.began:
-		return worker.Expired, true
+		return worker.EndExpired, true
 	}
 	return 0, false
 }
@@ -272,7 +272,7 @@ func (r *Registry) answered(s *shard, w *entry, c *Waiter, trace string, v worke
 	w.hitLocked()
 	s.answers++
 	if err != nil && err.Code == wire.Panicked && m.server != nil {
-		m.ending, m.why = true, worker.Crashed
+		m.ending, m.why = true, worker.EndCrashed
 	}
 	waits := m.current == c
 	m.current, m.cancel = nil, nil
@@ -320,7 +320,7 @@ func (r *Registry) terminated(s *shard, w *entry, why worker.EndReason) {
 	s.mu.Lock()
 	w.mail.server, w.mail.cancel, w.mail.ending, w.hits = nil, nil, false, 0
 	w.kind = r.kind.Load()
-	if why == worker.Expired {
+	if why == worker.EndExpired {
 		s.expired++
 	}
 	s.mu.Unlock()

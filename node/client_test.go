@@ -11,7 +11,7 @@ import (
 )
 
 func TestClient(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func constant(context.Context, worker.ID) (worker.Value, error) {
 
 // TestManyWorkers has more workers than are listed: the lists count the others.
 func TestManyWorkers(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{Source: constant, TTL: time.Hour})
+	nodes := startCluster(t, 2, worker.Cache{Load: constant, TTL: time.Hour})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestManyWorkers(t *testing.T) {
 func TestClientMoves(t *testing.T) {
 	for _, how := range []string{"leaves", "crashes"} {
 		t.Run(how, func(t *testing.T) {
-			nodes := startCluster(t, 3, worker.Kind{})
+			nodes := startCluster(t, 3, worker.Cache{})
 			c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 			if err != nil {
 				t.Fatal(err)
@@ -126,7 +126,7 @@ func TestClientMoves(t *testing.T) {
 				return nil
 			})
 			check("elsewhere")
-			again := startNode(t, nodes[1].Self(), worker.Kind{})
+			again := startNode(t, nodes[1].Self(), worker.Cache{})
 			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
 				time.Sleep(homeEvery)
 				if c.Self() == again.Self() {
@@ -150,7 +150,7 @@ func TestClientMoves(t *testing.T) {
 
 // TestClientAlone loses the only node there is: calls fail, until it is back.
 func TestClientAlone(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestClientAlone(t *testing.T) {
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 	}
-	startNode(t, n.Self(), worker.Kind{})
+	startNode(t, n.Self(), worker.Cache{})
 	await(t, func() error {
 		_, err := c.Request(t.Context(), worker.IntID(1))
 		return err
@@ -170,7 +170,7 @@ func TestClientAlone(t *testing.T) {
 
 // TestInspect looks at a cluster from a member and through a client: both tell the same.
 func TestInspect(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Source: counter()})
+	nodes := startCluster(t, 3, worker.Cache{Load: counter()})
 	checkSessions(t, nodes)
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
@@ -243,7 +243,7 @@ func TestInspect(t *testing.T) {
 }
 
 func TestDisconnect(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestDisconnect(t *testing.T) {
 // TestClientCancels has a client give up a call that its node has passed on.
 func TestClientCancels(t *testing.T) {
 	started, canceled := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
 		<-ctx.Done()
 		close(canceled)
@@ -281,7 +281,7 @@ func TestClientCancels(t *testing.T) {
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
 	for _, no := range []bool{false, true} {
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), NoBusyPoll: no})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), NoBusyPoll: no})
 		if err != nil {
 			t.Fatal(err)
 		}

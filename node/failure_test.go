@@ -22,7 +22,7 @@ import (
 // leave: none of them keeps a seat for it, though one knew only of the incarnation that
 // crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	old := b.members.hello().Incarnation
 	crash(b)
@@ -60,7 +60,7 @@ func TestSessionComesUp(t *testing.T) {
 	var degraded, total atomic.Int64
 	for range 20 {
 		host := testHost()
-		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+		a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for _, n := range []*Node{a, b, a, b} {
@@ -89,7 +89,7 @@ func TestSessionComesUp(t *testing.T) {
 // takes no seat there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
 	running, finish := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-finish
 		return worker.IntValue(1), nil
@@ -101,7 +101,7 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 	crash(a)
 	wg.Go(func() { b.Close(t.Context()) }) // it waits for the source
 	time.Sleep(50 * time.Millisecond)
-	again := startNode(t, a.Self(), worker.Kind{})
+	again := startNode(t, a.Self(), worker.Cache{})
 	time.Sleep(500 * time.Millisecond) // b tries to reach a
 	close(finish)
 	wg.Wait()
@@ -112,7 +112,7 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 // call: it may have run.
 func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
@@ -138,7 +138,7 @@ func TestDefaultTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	a := startNode(t, "1@"+host, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	a := startNode(t, "1@"+host, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})
@@ -154,7 +154,7 @@ func TestDefaultTimeout(t *testing.T) {
 // client's call.
 func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		clock.Sleep(ctx, 300*time.Millisecond)
 		return worker.IntValue(1), ctx.Err()
@@ -180,7 +180,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 // says so, and returns.
 func TestCloseWithDeafSource(t *testing.T) {
 	running, release := make(chan struct{}), make(chan struct{})
-	n := startNode(t, "1@"+testHost(), worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-release
 		return worker.IntValue(1), nil
@@ -201,9 +201,9 @@ func TestCloseWithDeafSource(t *testing.T) {
 // it is let in at once.
 func TestOldAddress(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, worker.Kind{})
+	a := startNode(t, "1@"+host, worker.Cache{})
 	a.members.learn(a.members.swim(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
-	b := startNode(t, "2@"+host, worker.Kind{})
+	b := startNode(t, "2@"+host, worker.Cache{})
 	if c := b.Connect(t.Context(), a.Self())[0]; c.Err != nil {
 		t.Fatal(c.Err)
 	}
@@ -213,7 +213,7 @@ func TestOldAddress(t *testing.T) {
 // TestHostileGossip has a peer tell nonsense: the members can still be told, and new
 // nodes still join.
 func TestHostileGossip(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	long := strings.Repeat("x", 900<<10)
 	nodes[0].members.learn(nodes[0].members.swim(), []wire.Member{
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
@@ -234,7 +234,7 @@ func TestHostileGossip(t *testing.T) {
 	if n := len(nodes[0].members.swim().Snapshot()); n > 2*maxMembers {
 		t.Errorf("%d members are told", n)
 	}
-	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Kind{})
+	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Cache{})
 	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestHostileGossip(t *testing.T) {
 func TestSilentConnections(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestTwinsFarewell(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
 	for _, leaver := range []uint64{seated + 1, seated} {
-		n := startNode(t, "1@"+testHost(), worker.Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
 		l, err := wire.Listen(n.addr.Host+":0", n.members.creds, wire.Events{})
 		if err != nil {
@@ -331,7 +331,7 @@ func TestTwinIsApart(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
 	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
-		n := startNode(t, "1@"+testHost(), worker.Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		m := n.members
 		w := wire.Member{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: seated}
 		giveSeat(n, wire.Hello{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation})
@@ -357,7 +357,7 @@ func TestWhyIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	n := startNode(t, "1@"+host, worker.Kind{})
+	n := startNode(t, "1@"+host, worker.Cache{})
 	giveSeat(n, wire.Hello{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

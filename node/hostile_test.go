@@ -50,7 +50,7 @@ const million = 1_000_000
 // TestMillionElements has a peer send a message of a million empty elements, one byte each: it is
 // refused without making them.
 func TestMillionElements(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	giveSeat(n, hello)
 	member, err := dialAs(t, n, hello)
@@ -115,7 +115,7 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 // TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty
 // elements. The answer is refused; that nobody makes the elements is shown by [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
@@ -195,7 +195,7 @@ func allocated() int {
 // TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
 // again when another one has gone.
 func TestManyClients(t *testing.T) {
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), MaxClients: 2})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), MaxClients: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestManyClients(t *testing.T) {
 
 // TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
 func TestManyStrangers(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	for i := range maxStrangers {
 		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
 			t.Fatal(err)

@@ -258,7 +258,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		Asked: n.name, Apart: v.apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
-		e.TTL, e.Serial = r.Kind().TTL, r.Serial()
+		e.TTL, e.Serial = r.TTL(), r.Serial()
 	}
 	if by := p.Relays.Last(); by != nil {
 		e.Via = *by

@@ -29,7 +29,7 @@ func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
 func TestRestartFindsMembers(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
-	a, b := startKnown(t, "1@"+host, dir, testCookie), startNode(t, "2@"+host, worker.Kind{})
+	a, b := startKnown(t, "1@"+host, dir, testCookie), startNode(t, "2@"+host, worker.Cache{})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRestartFindsMembers(t *testing.T) {
 func TestRestartSeeksOften(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
-	serial := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
+	serial := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	start := func(name, dir string) *Node {
 		n, err := Start(Config{Name: name + "@" + host, Cookie: testCookie, StateDir: dir, Kinds: map[string]worker.Kind{"s": serial}})
 		if err != nil {
@@ -126,7 +126,7 @@ func TestRestartSeeksOften(t *testing.T) {
 // cluster: it has as much time anew.
 func TestRestartStopped(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	n.knownBy.Store(int64(n.now() + standstill))
 	n.watch.mu.Lock()
 	n.watch.last -= 2 * standstill
@@ -146,7 +146,7 @@ func TestRestartStopped(t *testing.T) {
 func TestJoinsAgain(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+	a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestJoinsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitView(t, b)
-	a = startNode(t, a.Self(), worker.Kind{})
+	a = startNode(t, a.Self(), worker.Cache{})
 	await(t, func() error { // the session to the former start may not have ended
 		if b.joinAgain(); len(b.members.view.Load().peers) < 2 {
 			return errors.New("it does not join again")
@@ -168,7 +168,7 @@ func TestJoinsAgain(t *testing.T) {
 func TestKnownOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a := startNode(t, "1@"+host, worker.Kind{})
+	a := startNode(t, "1@"+host, worker.Cache{})
 	startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
 	a.known.add([]placement.Addr{{Name: placement.Name{Node: "2", Host: host}}, {Name: placement.Name{Node: "9", Host: host}}}, false)
 	for range maxRefusals {
@@ -217,13 +217,13 @@ func TestKnownFile(t *testing.T) {
 func TestJoinResult(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+	a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 	other := startKnown(t, "3@"+host, "", []byte("the cookie of another cluster"))
 	if err := b.Join(t.Context(), "9@"+host, b.Self(), other.Self(), a.Self()); err != nil {
 		t.Error(err)
 	}
 	awaitView(t, a, b)
-	c := startNode(t, "4@"+host, worker.Kind{})
+	c := startNode(t, "4@"+host, worker.Cache{})
 	if err := c.Join(t.Context(), c.Self()); err != nil {
 		t.Error(err)
 	}
@@ -244,7 +244,7 @@ func TestJoinResult(t *testing.T) {
 // TestCloseWaitsForMembers closes a node that is just settling something about its members.
 func TestCloseWaitsForMembers(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	release, closed := make(chan struct{}), make(chan struct{})
 	n.members.wg.Go(func() { <-release })
 	go func() {
@@ -271,13 +271,13 @@ func TestUnwritableStateIsToldOnce(t *testing.T) {
 	}
 	var log safeBuffer
 	host := testHost()
-	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, StateDir: dir, Default: orRandom(worker.Kind{}),
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, StateDir: dir, Default: orRandom(worker.Cache{}),
 		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { crash(n) })
-	other := startNode(t, "2@"+host, worker.Kind{})
+	other := startNode(t, "2@"+host, worker.Cache{})
 	if err := n.Join(t.Context(), other.Self()); err != nil {
 		t.Fatal(err)
 	}

@@ -77,11 +77,11 @@ func TestStandstillCallsRoll(t *testing.T) {
 	t.Parallel()
 	var made atomic.Int32
 	why := make(chan worker.EndReason, 10)
-	kind := map[string]worker.Kind{"lock": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	kind := map[string]worker.Kind{"lock": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		made.Add(1)
 		return ending{why}, nil
 	}}}
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	owner, other := nodes[0], nodes[1]
 	other.host = hastyHost{other.host}
 	for _, n := range nodes {
@@ -150,7 +150,7 @@ func (hastyHost) Claim(context.Context, worker.Key) *wire.Error { return nil }
 func TestStandstillAlone(t *testing.T) {
 	t.Parallel()
 	why := make(chan worker.EndReason, 10)
-	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
+	n := startNode(t, "1@"+testHost(), worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
 	for range 3 {
 		if _, err := n.Family("").Call(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestStandstillAlone(t *testing.T) {
 // workers go on by that.
 func TestSuspendedClocks(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	n.suspended(time.Hour)
 	if up, workers := n.now(), n.registry.Now(); up < time.Hour || workers < time.Hour {
 		t.Errorf("the node's clock is at %v, its workers' at %v; want more than 1h", up, workers)

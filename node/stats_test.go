@@ -17,7 +17,7 @@ func TestStats(t *testing.T) {
 	large := func(context.Context, worker.ID) (worker.Value, error) {
 		return worker.BytesValue(strings.Repeat("x", size)), nil
 	}
-	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Source: large})
+	nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour, Load: large})
 	a, b := nodes[0], nodes[1]
 	checkMembers(t, map[State]int{StateAlive: 2}, a, b)
 	await(t, func() error { // that the session by which they have met is idle
@@ -81,7 +81,7 @@ func TestStats(t *testing.T) {
 
 // TestStatsOfCrash has a member fail: it keeps its seat.
 func TestStatsOfCrash(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}

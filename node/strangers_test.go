@@ -41,7 +41,7 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 func TestClaimMeetsStrangers(t *testing.T) {
 	for _, former := range []bool{false, true} {
 		host := testHost()
-		n := startNode(t, "2@"+host, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+		n := startNode(t, "2@"+host, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 		self := n.members.hello()
 		if former {
 			self.Incarnation--
@@ -89,7 +89,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 func TestMeetNewStart(t *testing.T) {
 	for _, link := range []bool{false, true} {
 		host := testHost()
-		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+		a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 		m, w := a.members, b.members.hello()
 		m.learn(m.swim(), []wire.Member{{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation - 1}})
 		p := m.view.Load().peer(b.addr.Name)

@@ -38,7 +38,7 @@ type Terminator interface {
 type EndReason uint8
 
 const (
-	EndExpired EndReason = iota // its time is over: see the kind's TTL
+	EndExpired EndReason = iota // its kind's TTL or IdleTTL is over
 	EndMoved                    // the id belongs to another node now
 	EndStopped                  // somebody stopped it
 	EndClosing                  // the node closes, or its kind was removed

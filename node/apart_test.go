@@ -23,7 +23,7 @@ import (
 // acknowledged counts once, and a call fails only at the node that is apart, as not run.
 func TestDrain(t *testing.T) {
 	var l ledger
-	nodes := startCluster(t, 2, worker.Kind{Serial: worker.Serve(l.start), TTL: time.Hour})
+	nodes := startCluster(t, 2, worker.Serial{Open: worker.Serve(l.start), TTL: time.Hour})
 	var added [20]atomic.Int64
 	var refused atomic.Int64
 	var stop atomic.Bool
@@ -78,7 +78,7 @@ func TestDrain(t *testing.T) {
 
 // TestDisconnectHasTakenEffect looks at all views as soon as Disconnect has returned.
 func TestDisconnectHasTakenEffect(t *testing.T) {
-	nodes := startCluster(t, 4, worker.Kind{})
+	nodes := startCluster(t, 4, worker.Cache{})
 	b := nodes[1]
 	if err := nodes[0].Disconnect(t.Context(), b.Self()); err != nil {
 		t.Fatal(err)
@@ -122,15 +122,19 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 	t.Helper()
 	begun, release = make(chan struct{}, 100), make(chan struct{})
-	nodes = startCluster(t, 2, worker.Kind{Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) {
-		return gatedServer{begun, release}, nil
-	}})
+	nodes = startCluster(t, 2, gatedKind(begun, release))
 	t.Cleanup(func() {
 		if !clock.IsDone(release) {
 			close(release)
 		}
 	})
 	return nodes, begun, release
+}
+
+func gatedKind(begun, release chan struct{}) worker.Serial {
+	return worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
+		return gatedServer{begun, release}, nil
+	}}
 }
 
 type gatedServer struct{ begun, release chan struct{} }
@@ -161,9 +165,8 @@ func TestDisconnectWaits(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "leaves when they have") {
 		t.Errorf("with little time: %v", err)
 	}
-	kind := b.registryOf("").Kind()
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]worker.Kind{"late": *kind}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"late": gatedKind(begun, release)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -244,7 +247,7 @@ func TestApartTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+			nodes := startCluster(t, 3, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 			a, b, c := nodes[0], nodes[1], nodes[2]
 			for _, n := range nodes[1:] {
 				if err := a.Disconnect(t.Context(), n.Self()); err != nil {
@@ -288,7 +291,7 @@ func TestApartTogether(t *testing.T) {
 func TestDisconnectBoth(t *testing.T) {
 	t.Parallel()
 	var l ledger
-	nodes := startCluster(t, 3, worker.Kind{Serial: worker.Serve(l.start), TTL: time.Hour})
+	nodes := startCluster(t, 3, worker.Serial{Open: worker.Serve(l.start), TTL: time.Hour})
 	var wg sync.WaitGroup
 	for _, p := range [][2]int{{0, 1}, {1, 0}, {0, 2}, {1, 2}} {
 		wg.Go(func() { // it may come too late
@@ -313,7 +316,7 @@ func TestDisconnectBoth(t *testing.T) {
 // names it. A call that the member makes at the node that has left waits for the view.
 func TestDisconnectUnheard(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 3, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 3, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	unlock := sync.OnceFunc(c.members.HoldViews())
 	defer unlock()
@@ -347,7 +350,7 @@ func TestDisconnectUnheard(t *testing.T) {
 // session from before. The node stays apart, and takes no such session into use.
 func TestPartedSessions(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	a, b := nodes[0], nodes[1]
 	before, late := b.session(t, a), a.dialAnew(t, b)
 	if err := a.part(false); err != nil {
@@ -387,7 +390,7 @@ func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
 // does not know: the call is made at another node.
 func TestDirectApart(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 2, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	c := attachDirect(t, nodes[0].Self())
 	call := func() (worker.Reply, error) {
 		return c.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1))
@@ -424,7 +427,7 @@ func TestDirectApart(t *testing.T) {
 // not dial them: one that has not heard that it left would take it back.
 func TestFormerPeers(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
+	nodes := startCluster(t, 2, worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
 	a, b := nodes[0], nodes[1]
 	p := a.members.View().Peer(b.addr.Name)
 	if err := a.part(true); err != nil {

@@ -19,7 +19,7 @@ func TestAudit(t *testing.T) {
 	logs := make([]safeBuffer, 2)
 	var nodes []*Node
 	for i := range 2 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})
 		if err != nil {
 			t.Fatal(err)
 		}

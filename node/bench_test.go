@@ -38,7 +38,7 @@ func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()
 	var nodes []*Node
 	for i := range size {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{TTL: time.Hour})})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Cache{TTL: time.Hour})})
 		if err != nil {
 			b.Fatal(err)
 		}

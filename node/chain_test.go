@@ -42,12 +42,12 @@ func TestCallCycle(t *testing.T) {
 	for i := range 3 {
 		var n *Node
 		kinds := map[string]worker.Kind{
-			"account": {Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+			"account": worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
 				return serverFunc(func(ctx context.Context, m worker.Value) (worker.Value, error) {
 					return follow(ctx, n.Family("account"), n.Family("value"), m.String())
 				}), nil
 			}},
-			"value": {Timeout: time.Minute, Source: func(ctx context.Context, id worker.ID) (worker.Value, error) {
+			"value": worker.Cache{Timeout: time.Minute, Load: func(ctx context.Context, id worker.ID) (worker.Value, error) {
 				return follow(ctx, n.Family("account"), n.Family("value"), map[string]string{"2": "value 2", "3": "9,value 3"}[id.String()])
 			}},
 		}
@@ -95,7 +95,7 @@ func TestCallCycle(t *testing.T) {
 
 // TestDeadlineOf has a server learn when its callers, here and elsewhere, give up.
 func TestDeadlineOf(t *testing.T) {
-	kind := worker.Kind{Timeout: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	kind := worker.Serial{Timeout: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) {
 			d, ok := DeadlineOf(ctx)
 			own, _ := ctx.Deadline()
@@ -123,7 +123,7 @@ func TestDeadlineOf(t *testing.T) {
 // TestSentinels finds an exported error for each code.
 func TestSentinels(t *testing.T) {
 	sentinels := []error{
-		ErrOverloaded, ErrSource, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
+		ErrOverloaded, ErrWorker, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
 		ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrConnected, ErrUnsupported, ErrApart,
 		context.DeadlineExceeded, context.Canceled,
 	}
@@ -142,9 +142,9 @@ func TestSentinels(t *testing.T) {
 
 // TestWrongType asks for values and answers as types that they are not.
 func TestWrongType(t *testing.T) {
-	echo := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
+	echo := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Kinds: map[string]worker.Kind{
-		"object": {Source: worker.Load(func(context.Context, worker.ID) (map[string]int, error) { return map[string]int{"a": 1}, nil })}, "echo": echo,
+		"object": worker.Cache{Load: worker.Load(func(context.Context, worker.ID) (map[string]int, error) { return map[string]int{"a": 1}, nil })}, "echo": echo,
 	}})
 	if err != nil {
 		t.Fatal(err)

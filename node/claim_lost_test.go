@@ -25,7 +25,7 @@ func (s sleeper) Terminate(context.Context, worker.EndReason) { s.live.Add(-1) }
 // moment later they are connected again.
 func TestSerialLostSession(t *testing.T) {
 	var live, twice atomic.Int32
-	kind := worker.Kind{Serial: worker.Serve(func(context.Context, worker.ID) (sleeper, error) {
+	kind := worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (sleeper, error) {
 		if live.Add(1) > 1 {
 			twice.Add(1)
 		}
@@ -68,7 +68,7 @@ func TestSerialLostSession(t *testing.T) {
 // as it was slow. The member is asked for its servers all the same.
 func TestFailedIsDialled(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{Serial: worker.Serve(func(context.Context, worker.ID) (echoServer, error) { return echoServer{}, nil })})
+	nodes := startCluster(t, 2, worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (echoServer, error) { return echoServer{}, nil })})
 	const id = 1 // of the second of two
 	if _, err := Call[int](t.Context(), nodes[0].Family(""), worker.IntID(id), 1); err != nil {
 		t.Fatal(err)

@@ -88,7 +88,7 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 // TestSerialCluster has 100 callers at three nodes call 20 ids, over many expiries.
 func TestSerialCluster(t *testing.T) {
 	var l ledger
-	nodes := startCluster(t, 3, worker.Kind{Serial: worker.Serve(l.start), TTL: 50 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Serial{Open: worker.Serve(l.start), TTL: 50 * time.Millisecond})
 	n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(time.Second) })
 	if n < 200 {
 		t.Errorf("only %d calls", n)
@@ -100,7 +100,7 @@ func TestSerialMembersChange(t *testing.T) {
 	for round := range 3 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			var l ledger
-			kind := worker.Kind{Serial: worker.Serve(l.start), TTL: time.Second}
+			kind := worker.Serial{Open: worker.Serve(l.start), TTL: time.Second}
 			nodes := startCluster(t, 2, kind)
 			host := nodes[0].addr.Host
 			l.callAll(t, 50, func() []*Node { return nodes }, func() {
@@ -130,7 +130,7 @@ func TestSerialMembersChange(t *testing.T) {
 
 // TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named, and never run on another node.
 func TestSerialCrash(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Serial: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+	nodes := startCluster(t, 3, worker.Serial{Open: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	family := nodes[0].Family("")
 	reply, err := family.Call(t.Context(), worker.IntID(1), worker.IntValue(1))
 	if err != nil || reply.Node != nodes[1].Self() {
@@ -158,7 +158,7 @@ func (echoServer) Call(_ context.Context, message worker.Value) (worker.Value, e
 func TestClaimAwaitsJoin(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Joins: true})
+	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(worker.Cache{}), Joins: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestClaimAwaitsJoin(t *testing.T) {
 // and nothing has run.
 func TestClaimGivesUp(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	silent, err := net.Listen("tcp", n.addr.Host+":4372")
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestClient(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func constant(context.Context, worker.ID) (worker.Value, error) {
 
 // TestManyWorkers has more workers than are listed: the lists count the others.
 func TestManyWorkers(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{Source: constant, TTL: time.Hour})
+	nodes := startCluster(t, 2, worker.Cache{Load: constant, TTL: time.Hour})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestManyWorkers(t *testing.T) {
 func TestClientMoves(t *testing.T) {
 	for _, how := range []string{"leaves", "crashes"} {
 		t.Run(how, func(t *testing.T) {
-			nodes := startCluster(t, 3, worker.Kind{})
+			nodes := startCluster(t, 3, worker.Cache{})
 			c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 			if err != nil {
 				t.Fatal(err)
@@ -128,7 +128,7 @@ func TestClientMoves(t *testing.T) {
 				return nil
 			})
 			check("elsewhere")
-			again := startNode(t, nodes[1].Self(), worker.Kind{})
+			again := startNode(t, nodes[1].Self(), worker.Cache{})
 			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
 				time.Sleep(homeEvery)
 				if c.Self() == again.Self() {
@@ -152,7 +152,7 @@ func TestClientMoves(t *testing.T) {
 
 // TestClientAlone loses the only node there is: calls fail, until it is back.
 func TestClientAlone(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestClientAlone(t *testing.T) {
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 	}
-	startNode(t, n.Self(), worker.Kind{})
+	startNode(t, n.Self(), worker.Cache{})
 	await(t, func() error {
 		_, err := c.Request(t.Context(), worker.IntID(1))
 		return err
@@ -172,7 +172,7 @@ func TestClientAlone(t *testing.T) {
 
 // TestInspect looks at a cluster from a member and through a client: both tell the same.
 func TestInspect(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Source: counter()})
+	nodes := startCluster(t, 3, worker.Cache{Load: counter()})
 	checkSessions(t, nodes)
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
@@ -193,7 +193,7 @@ func TestInspect(t *testing.T) {
 		id := worker.IntID(int64(3*i + 1)) // of the second node
 		owner := nodes[1].Self()
 		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
-			e.StandIn == "" || e.StandIn == owner || e.State != Alive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			e.StandIn == "" || e.StandIn == owner || e.State != StateAlive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
 			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
 		}
 		first, err := from.Request(ctx, id)
@@ -233,19 +233,19 @@ func TestInspect(t *testing.T) {
 	crash(nodes[1])
 	await(t, func() error {
 		e, err := nodes[0].Why(ctx, worker.IntID(1))
-		if err != nil || e.State != Failed || e.Asked == nodes[1].Self() {
+		if err != nil || e.State != StateFailed || e.Asked == nodes[1].Self() {
 			return fmt.Errorf("why(1) after the crash of its owner = %+v, %v", e, err)
 		}
 		return nil
 	})
 	infos, err := nodes[0].Nodes(ctx)
-	if err != nil || infos[1].State != Failed || infos[1].Problem == "" {
+	if err != nil || infos[1].State != StateFailed || infos[1].Problem == "" {
 		t.Errorf("nodes = %+v, %v", infos, err)
 	}
 }
 
 func TestDisconnect(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestDisconnect(t *testing.T) {
 // TestClientCancels has a client give up a call that its node has passed on.
 func TestClientCancels(t *testing.T) {
 	started, canceled := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
 		<-ctx.Done()
 		close(canceled)
@@ -283,7 +283,7 @@ func TestClientCancels(t *testing.T) {
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
 	for _, no := range []bool{false, true} {
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), NoBusyPoll: no})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), NoBusyPoll: no})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,8 +27,8 @@ func TestCloseEndsCalls(t *testing.T) {
 		return worker.Value{}, ctx.Err()
 	}
 	kinds := map[string]worker.Kind{
-		"value": {Exclusive: true, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return until(ctx) }},
-		"server": {Serial: func(context.Context, worker.ID) (worker.Server, error) {
+		"value": worker.Cache{Exclusive: true, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return until(ctx) }},
+		"server": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) {
 			return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) { return until(ctx) }), nil
 		}},
 	}
@@ -82,7 +82,7 @@ func TestCloseWaits(t *testing.T) {
 	}
 	t.Parallel()
 	running := make(chan struct{})
-	n := startNode(t, "1@"+testHost(), worker.Kind{Timeout: time.Minute, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Cache{Timeout: time.Minute, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(running)
 		clock.Sleep(ctx, drainTimeout+500*time.Millisecond)
 		return worker.IntValue(1), ctx.Err()
@@ -102,7 +102,7 @@ func TestCloseWaits(t *testing.T) {
 
 // TestClosedNode asks a closed node for a value that it has.
 func TestClosedNode(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour})
+	n := startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour})
 	if _, err := n.Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestFlushTellsOfLost(t *testing.T) {
 		var mu sync.Mutex
 		var log bytes.Buffer
 		text := slog.NewTextHandler(lockedWriter{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug})
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(text)})
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(text)})
 		if err != nil {
 			t.Fatal(err)
 		}

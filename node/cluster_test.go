@@ -174,7 +174,7 @@ func await(t testing.TB, check func() error) {
 }
 
 func TestOwnersAgree(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	for i := range 10_000 {
 		id := worker.IntID(int64(i - 5000))
 		want, _ := nodes[0].Owner(t.Context(), id)
@@ -199,7 +199,7 @@ func TestEveryPairDials(t *testing.T) {
 		var nodes []*Node
 		var names []string
 		for i := range size {
-			nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), worker.Kind{}))
+			nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), worker.Cache{}))
 			names = append(names, nodes[i].Self())
 		}
 		var wg sync.WaitGroup
@@ -249,8 +249,8 @@ func checkSessions(t *testing.T, nodes []*Node) {
 
 func TestConnectResults(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, worker.Kind{})
-	startNode(t, "3@"+host, worker.Kind{})
+	a := startNode(t, "1@"+host, worker.Cache{})
+	startNode(t, "3@"+host, worker.Cache{})
 	results := a.Connect(t.Context())
 	var got []string
 	for _, c := range results {
@@ -271,9 +271,9 @@ func TestConnectResults(t *testing.T) {
 
 // TestNameTaken starts a second node with a name that a live node has.
 func TestNameTaken(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	first := nodes[1]
-	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(worker.Kind{})})
+	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(worker.Cache{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,8 +290,8 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and
 // says why.
 func TestRoutingDisagrees(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
-	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: placement.Rendezvous})
+	nodes := startCluster(t, 2, worker.Cache{})
+	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Cache{}), Routing: placement.Rendezvous})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestRendezvous(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Routing: placement.Rendezvous})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Cache{}), Routing: placement.Rendezvous})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +338,7 @@ func TestRendezvous(t *testing.T) {
 // and marks them; once all know, one stand-in does. Other ids do not move. When it is
 // back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	owner := nodes[1]
 	crash(owner)
@@ -363,7 +363,7 @@ func TestCrashAndRestart(t *testing.T) {
 			t.Errorf("request(%d) went to %s; its seat is %s", i, a.Node, seat)
 		}
 	}
-	back := startNode(t, owner.Self(), worker.Kind{})
+	back := startNode(t, owner.Self(), worker.Cache{})
 	awaitView(t, nodes[0], back, nodes[2]) // they reconnect by themselves
 	reply, err := nodes[0].Request(t.Context(), worker.IntID(1))
 	if err != nil || reply.Node != owner.Self() || reply.Degraded {
@@ -407,7 +407,7 @@ func crash(n *Node) {
 }
 
 func TestLeave(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	start := time.Now()
 	nodes[1].Close(t.Context())
 	if took := time.Since(start); took > time.Second {
@@ -421,7 +421,7 @@ func TestLeave(t *testing.T) {
 	if _, err := nodes[1].Request(t.Context(), worker.IntID(0)); !errors.Is(err, ErrClosed) {
 		t.Errorf("request of a closed node = %v, want %v", err, ErrClosed)
 	}
-	back := startNode(t, nodes[1].Self(), worker.Kind{})
+	back := startNode(t, nodes[1].Self(), worker.Cache{})
 	back.Connect(t.Context(), nodes[2].Self())
 	awaitView(t, nodes[0], back, nodes[2])
 }
@@ -429,7 +429,7 @@ func TestLeave(t *testing.T) {
 // TestLeaveFinishesCalls has a node leave while it runs a call for another one.
 func TestLeaveFinishesCalls(t *testing.T) {
 	started, finish := make(chan struct{}, 1), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		started <- struct{}{}
 		<-finish
 		return worker.IntValue(1), nil
@@ -451,7 +451,7 @@ func TestLeaveFinishesCalls(t *testing.T) {
 // TestNotOwner asks a node that does not own the id, as a caller does whose view is
 // behind: it says so and runs nothing, and the caller asks the owner.
 func TestNotOwner(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
 	p := a.members.Pool().Peer(wrong.addr.Name)
@@ -473,15 +473,15 @@ func TestNotOwner(t *testing.T) {
 
 // TestErrorsOfTheOwner has sources fail on another node.
 func TestErrorsOfTheOwner(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(1) {
 			return worker.Value{}, errors.New("no such tenant")
 		}
 		panic("oh")
 	}})
 	_, err := nodes[0].Request(t.Context(), worker.IntID(1))
-	if !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), nodes[1].Self()) {
-		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrSource, nodes[1].Self())
+	if !errors.Is(err, ErrWorker) || OutcomeOf(err) != worker.OutcomeRan || !strings.Contains(err.Error(), nodes[1].Self()) {
+		t.Errorf("request(1) = %v, outcome %v; want %v of %s, ran", err, OutcomeOf(err), ErrWorker, nodes[1].Self())
 	}
 	if _, err = nodes[0].Request(t.Context(), worker.IntID(3)); !errors.Is(err, ErrPanic) {
 		t.Errorf("request(3) = %v, want %v", err, ErrPanic)
@@ -491,7 +491,7 @@ func TestErrorsOfTheOwner(t *testing.T) {
 // TestCancelReachesTheSource has a caller give up: the source on the owner is cancelled.
 func TestCancelReachesTheSource(t *testing.T) {
 	started, canceled := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
 		<-ctx.Done()
 		close(canceled)
@@ -522,8 +522,8 @@ func TestExclusive(t *testing.T) {
 			return worker.Value{}, ctx.Err()
 		}
 		host := testHost()
-		nodes = append(nodes, startNode(t, "1@"+host, worker.Kind{Source: source, Exclusive: exclusive}))
-		nodes = append(nodes, startNode(t, "2@"+host, worker.Kind{Source: slow, Exclusive: exclusive}))
+		nodes = append(nodes, startNode(t, "1@"+host, worker.Cache{Load: source, Exclusive: exclusive}))
+		nodes = append(nodes, startNode(t, "2@"+host, worker.Cache{Load: slow, Exclusive: exclusive}))
 		nodes[0].Connect(t.Context(), nodes[1].Self())
 		awaitView(t, nodes...)
 		go func() {
@@ -542,11 +542,11 @@ func TestExclusive(t *testing.T) {
 
 func TestJoinKeepsTrying(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, worker.Kind{})
+	a := startNode(t, "1@"+host, worker.Cache{})
 	joined := make(chan error)
 	go func() { joined <- a.Join(t.Context(), "2@"+host) }()
 	time.Sleep(200 * time.Millisecond) // some tries fail
-	b := startNode(t, "2@"+host, worker.Kind{})
+	b := startNode(t, "2@"+host, worker.Cache{})
 	if err := <-joined; err != nil {
 		t.Fatal(err)
 	}
@@ -560,7 +560,7 @@ func TestJoinKeepsTrying(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	host := testHost()
-	startNode(t, "1@"+host, worker.Kind{})
+	startNode(t, "1@"+host, worker.Cache{})
 	for _, test := range []struct {
 		config Config
 		want   string

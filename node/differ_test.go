@@ -21,7 +21,7 @@ import (
 // TestManySettle has hundreds of calls at once whose caller alone takes a member for failed: all get the answer of that, and the
 // session to who says so is none the worse.
 func TestManySettle(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a := nodes[0]
 	for id := range int64(3) {
 		if _, err := a.Request(t.Context(), worker.IntID(id)); err != nil {
@@ -50,7 +50,7 @@ func TestManySettle(t *testing.T) {
 
 // TestManyOperations asks a peer for more operations at once than it serves: they wait for one another.
 func TestManyOperations(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	var wg sync.WaitGroup
 	var bad atomic.Int64
 	for i := range int64(600) {
@@ -71,7 +71,7 @@ func TestManyOperations(t *testing.T) {
 func TestTwins(t *testing.T) {
 	host := testHost()
 	start := func(name string, port int) *Node {
-		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(worker.Kind{})})
+		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(worker.Cache{})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestTwins(t *testing.T) {
 // others see it.
 func startAt(t *testing.T, name string, address placement.Addr) *Node {
 	t.Helper()
-	n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), advertise: &address})
+	n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Cache{}), advertise: &address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +125,8 @@ func startAt(t *testing.T, name string, address placement.Addr) *Node {
 // cluster that was split, as a service is that was moved to another machine.
 func TestTwinsAtOneAddress(t *testing.T) {
 	host := testHost()
-	a, first := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
-	c, second := startNode(t, "3@"+host, worker.Kind{}), startAt(t, "2@"+host+":4999", first.addr)
+	a, first := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
+	c, second := startNode(t, "3@"+host, worker.Cache{}), startAt(t, "2@"+host+":4999", first.addr)
 	join := func(n, to *Node) {
 		t.Helper()
 		if err := n.Join(t.Context(), to.Self()); err != nil {
@@ -196,7 +196,7 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 
 // TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
 func TestDisconnectUnderLoad(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{TTL: 50 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Cache{TTL: 50 * time.Millisecond})
 	b := nodes[1]
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -222,7 +222,7 @@ func TestDisconnectUnderLoad(t *testing.T) {
 
 // TestAnswerAfterLeaving has a node hear of the members that it asked for just when it has left them: it does not come back.
 func TestAnswerAfterLeaving(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	v := b.members.View()
 	if err := a.Disconnect(t.Context(), b.Self()); err != nil {
@@ -253,7 +253,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 		}
 		return count(ctx, id)
 	}
-	nodes := startCluster(t, 3, worker.Kind{Source: slow, Exclusive: true, TTL: time.Hour})
+	nodes := startCluster(t, 3, worker.Cache{Load: slow, Exclusive: true, TTL: time.Hour})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	values := map[int64]worker.Value{}
 	for i := int64(301); i < 361; i += 3 {
@@ -284,7 +284,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 
 // TestRefreshWhileLeaving refreshes a value on a node that has handed it over already: the new value follows.
 func TestRefreshWhileLeaving(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{TTL: time.Hour, Source: counter()})
+	nodes := startCluster(t, 3, worker.Cache{TTL: time.Hour, Load: counter()})
 	b := nodes[1]
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
@@ -304,16 +304,16 @@ func TestRefreshWhileLeaving(t *testing.T) {
 
 // TestConnectAfterRestart connects to a node that was lost, and is back.
 func TestConnectAfterRestart(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	checkSessions(t, nodes)
 	crash(nodes[1])
 	await(t, func() error {
-		if list, _ := nodes[0].Members(t.Context()); list[1].State != Failed {
+		if list, _ := nodes[0].Members(t.Context()); list[1].State != StateFailed {
 			return errors.New("the crash is not seen")
 		}
 		return nil
 	})
-	startNode(t, nodes[1].Self(), worker.Kind{})
+	startNode(t, nodes[1].Self(), worker.Cache{})
 	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
 		t.Error(c[0].Err)
 	}
@@ -321,7 +321,7 @@ func TestConnectAfterRestart(t *testing.T) {
 
 // TestStrangersLeaveNothing has nodes open sessions that never get a seat: nothing of them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
-	a := startNode(t, "1@"+testHost(), worker.Kind{})
+	a := startNode(t, "1@"+testHost(), worker.Cache{})
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
@@ -347,7 +347,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 
 // TestJoinAfterClose closes a node that tries to join: it does not say that it has.
 func TestJoinAfterClose(t *testing.T) {
-	a := startNode(t, "1@"+testHost(), worker.Kind{})
+	a := startNode(t, "1@"+testHost(), worker.Cache{})
 	time.AfterFunc(200*time.Millisecond, func() { a.Close(context.Background()) })
 	if err := a.Join(t.Context(), "9@"+a.addr.Host); !errors.Is(err, ErrClosed) {
 		t.Errorf("Join = %v, want %v", err, ErrClosed)

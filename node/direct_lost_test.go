@@ -45,12 +45,12 @@ func requestAll(t *testing.T, c *Client) (stop func()) {
 // TestDirectMembersChange has members join and leave under load, and die and come back: no request fails, and owners are asked again. A
 // node that crashes under load here would say that it leaves; TestBenchDirect kills one.
 func TestDirectMembersChange(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{TTL: 100 * time.Millisecond})
+	nodes := startCluster(t, 3, worker.Cache{TTL: 100 * time.Millisecond})
 	host := nodes[0].addr.Host
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	stop := requestAll(t, c)
-	joined := startNode(t, "4@"+host, worker.Kind{})
+	joined := startNode(t, "4@"+host, worker.Cache{})
 	if err := joined.Join(t.Context(), nodes[2].Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestDirectMembersChange(t *testing.T) {
 		}
 		return nil
 	})
-	back := startNode(t, nodes[2].Self(), worker.Kind{})
+	back := startNode(t, nodes[2].Self(), worker.Cache{})
 	all[1] = back
 	awaitView(t, all...)
 	awaitDirect(t, c, all...)
@@ -91,7 +91,7 @@ func TestDirectMembersChange(t *testing.T) {
 
 // TestDirectSerialMoves sends messages while members come and go in an orderly way: none is lost or refused.
 func TestDirectSerialMoves(t *testing.T) {
-	kind := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
+	kind := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	nodes := startCluster(t, 2, kind)
 	c := attachDirect(t, nodes[0].Self())
 	end := make(chan struct{})
@@ -122,7 +122,7 @@ func TestDirectSerialMoves(t *testing.T) {
 // TestDirectHomeDies loses the node that the client is attached to: the others answer what they own, and what it owned. When it is
 // back it is home again.
 func TestDirectHomeDies(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	home := nodes[0]
 	c, fresh := attachDirect(t, home.Self()), attachDirect(t, home.Self())
 	awaitDirect(t, c, nodes...)
@@ -152,14 +152,14 @@ func TestDirectHomeDies(t *testing.T) {
 	if _, err := c.Members(t.Context()); err != nil { // another member tells
 		t.Errorf("members without home: %v", err)
 	}
-	nodes[0] = startNode(t, home.Self(), worker.Kind{})
+	nodes[0] = startNode(t, home.Self(), worker.Cache{})
 	awaitView(t, nodes...)
 	awaitDirect(t, c, nodes...)
 }
 
 // TestDirectAlone has a direct client lose the only node: it says so at once, and goes on when that is back.
 func TestDirectAlone(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	c := attachDirect(t, n.Self())
 	if err := checkDirect(t, c, n); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestDirectAlone(t *testing.T) {
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun || time.Since(start) > time.Second {
 		t.Errorf("request without a node = %v after %v, want %v, not run", err, time.Since(start), ErrUnreachable)
 	}
-	startNode(t, n.Self(), worker.Kind{})
+	startNode(t, n.Self(), worker.Cache{})
 	await(t, func() error {
 		_, err := c.Request(t.Context(), worker.IntID(1))
 		return err
@@ -196,11 +196,11 @@ func TestDirectOnce(t *testing.T) {
 		}
 		kinds := func(source worker.Source) map[string]worker.Kind {
 			return map[string]worker.Kind{
-				"shared": {Source: source}, "gone": {Source: source}, "exclusive": {Source: source, Exclusive: true},
-				"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return sourceServer(source), nil }},
+				"shared": worker.Cache{Load: source}, "gone": worker.Cache{Load: source}, "exclusive": worker.Cache{Load: source, Exclusive: true},
+				"serial": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return sourceServer(source), nil }},
 			}
 		}
-		nodes := []*Node{startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})}
+		nodes := []*Node{startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})}
 		for i, source := range []worker.Source{quick, slow} {
 			if err := nodes[i].SetKinds(kinds(source)); err != nil {
 				t.Fatal(err)
@@ -249,7 +249,7 @@ func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, e
 
 // TestDirectOutOfReach has one node be out of the client's reach, and one not answer it: home asks them, no call waits, and dials are few.
 func TestDirectOutOfReach(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), TLSFiles{})
 	if err != nil {

@@ -91,8 +91,8 @@ func startRouted(t *testing.T, size int, routing placement.Routing) (nodes []*No
 	host := testHost()
 	for i := range size {
 		n, err := Start(Config{
-			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: orRandom(worker.Kind{TTL: time.Hour}),
-			Kinds: map[string]worker.Kind{"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}},
+			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Routing: routing, Default: orRandom(worker.Cache{TTL: time.Hour}),
+			Kinds: map[string]worker.Kind{"serial": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -149,7 +149,7 @@ func TestDirect(t *testing.T) {
 
 // TestDirectRetires closes the session to a node that is not asked any more: it comes back when that is asked again.
 func TestDirectRetires(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	await(t, func() error {
@@ -185,7 +185,7 @@ func TestDirectParted(t *testing.T) {
 
 // TestDirectTakes tells a direct client views that it cannot be right about: it keeps the one that it has.
 func TestDirectTakes(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	c := attachDirect(t, nodes[0].Self())
 	old := c.direct.view.Load()
 	for what, m := range map[string]protocol.View{
@@ -212,7 +212,7 @@ func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.
 
 // TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.
 func TestDirectToOlderNode(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestDirectToOlderNode(t *testing.T) {
 func TestDirectClose(t *testing.T) {
 	var running, canceled sync.WaitGroup
 	var hang atomic.Bool
-	nodes := startCluster(t, 3, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 3, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		if hang.Load() {
 			running.Done()
 			defer canceled.Done()
@@ -311,7 +311,7 @@ func TestLate(t *testing.T) {
 // The call has failed only when its time is up, and says so.
 func TestNextTakesItsTime(t *testing.T) {
 	t.Parallel()
-	n := startCluster(t, 1, worker.Kind{})[0]
+	n := startCluster(t, 1, worker.Cache{})[0]
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)
@@ -341,7 +341,7 @@ func TestNextTakesItsTime(t *testing.T) {
 // asks the node to which it was attached at first.
 func TestNextIsFirstHome(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 // as a local one. context.DeadlineExceeded and context.Canceled are found as well.
 var (
 	ErrOverloaded  error = wire.Overloaded   // a bounded queue is full; never retried automatically
-	ErrSource      error = wire.SourceFailed // the worker's source returned an error
-	ErrPanic       error = wire.Panicked     // the worker's source panicked
+	ErrWorker      error = wire.SourceFailed // the source or the server of the worker returned an error
+	ErrPanic       error = wire.Panicked     // the source or the server of the worker panicked
 	ErrUnreachable error = wire.Unreachable  // no way to that node
 	ErrClosed      error = wire.Closed       // this node is closed
 	ErrNameTaken   error = wire.NameTaken    // another live node has this node's name

@@ -18,7 +18,7 @@ func startTwo(host string) (a, b *node.Node) {
 	for _, name := range []string{"1@" + host, "2@" + host} {
 		n, err := node.Start(node.Config{
 			Name: name, Cookie: []byte("a long secret that all nodes share"),
-			Default: worker.Kind{TTL: time.Minute, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			Default: worker.Cache{TTL: time.Minute, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 				return worker.BytesValue("value of " + id.String()), nil
 			}},
 		})
@@ -83,7 +83,7 @@ func ExampleNode_Invalidate() {
 	price := int64(10) // as a database has it
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.77.29", Cookie: []byte("a secret of the cluster"),
-		Default: worker.Kind{TTL: time.Hour, Source: func(context.Context, worker.ID) (worker.Value, error) {
+		Default: worker.Cache{TTL: time.Hour, Load: func(context.Context, worker.ID) (worker.Value, error) {
 			return worker.IntValue(price), nil
 		}},
 	})
@@ -159,7 +159,7 @@ func ExampleNode_Workers() {
 }
 
 func ExampleNode_Ready() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.24", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func ExampleNode_GoAlone() {
 	a, b := startTwo("127.0.77.25")
 	defer a.Close(ctx)
 	defer b.Close(ctx)
-	kinds := map[string]worker.Kind{"echo": {Serial: worker.Serve(func(context.Context, worker.ID) (echo, error) { return echo{}, nil })}}
+	kinds := map[string]worker.Kind{"echo": worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (echo, error) { return echo{}, nil })}}
 	if err := errors.Join(a.SetKinds(kinds), b.SetKinds(kinds)); err != nil {
 		log.Fatal(err)
 	}

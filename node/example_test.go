@@ -25,7 +25,7 @@ func Example() {
 	}
 	var first *node.Node
 	for _, name := range []string{"1@127.0.77.1", "2@127.0.77.1", "3@127.0.77.1"} {
-		n, err := node.Start(node.Config{Name: name, Cookie: cookie, Default: worker.Kind{Source: slow, TTL: time.Minute}})
+		n, err := node.Start(node.Config{Name: name, Cookie: cookie, Default: worker.Cache{Load: slow, TTL: time.Minute}})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func Example() {
 }
 
 func ExampleStart() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.2", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func ExampleStart() {
 }
 
 func ExampleNode_Connect() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.3", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func ExampleNode_Request_errors() {
 	ctx := context.Background()
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.77.4", Cookie: []byte("a long secret that all nodes share"),
-		Default: worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+		Default: worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 			return worker.Value{}, errors.New("no such tenant")
 		}},
 	})
@@ -89,7 +89,7 @@ func ExampleNode_Request_errors() {
 	defer n.Close(ctx)
 	_, err = n.Request(ctx, worker.IntID(7))
 	fmt.Println(err)
-	fmt.Println(errors.Is(err, node.ErrSource), errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
+	fmt.Println(errors.Is(err, node.ErrWorker), errors.Is(err, node.ErrOverloaded), node.OutcomeOf(err))
 	// Output:
 	// source failed: no such tenant
 	// true false ran
@@ -99,7 +99,7 @@ func ExampleNode_Request_errors() {
 func ExampleAttach() {
 	ctx := context.Background()
 	cookie := []byte("a long secret that all nodes share")
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.5", Cookie: cookie})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.5", Cookie: cookie})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func ExampleNode_Family() {
 		Name:   "1@127.0.77.9",
 		Cookie: []byte("a long secret that all nodes share"),
 		Kinds: map[string]worker.Kind{
-			"price": {TTL: 30 * time.Second, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			"price": worker.Cache{TTL: 30 * time.Second, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 				return worker.MediaValue("application/json", `{"price": `+id.String()+`}`), nil
 			}},
 		},
@@ -240,12 +240,12 @@ func ExampleNode_Family() {
 
 // Kinds can change while the node runs, as from a configuration file that was edited.
 func ExampleNode_SetKinds() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.10", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer n.Close(context.Background())
-	err = n.SetKinds(map[string]worker.Kind{"price": {TTL: time.Minute, Source: worker.RandomSource}})
+	err = n.SetKinds(map[string]worker.Kind{"price": worker.Cache{TTL: time.Minute, Load: worker.RandomSource}})
 	fmt.Println(err)
 	reply, err := n.Family("price").Request(context.Background(), worker.IntID(7))
 	fmt.Println(reply.TTL > 55*time.Second, err)
@@ -269,7 +269,7 @@ func ExampleLoad() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.11",
 		Cookie: []byte("a long secret that all nodes share"),
-		Kinds:  map[string]worker.Kind{"price": {Source: worker.Load(find), TTL: 30 * time.Second}},
+		Kinds:  map[string]worker.Kind{"price": worker.Cache{Load: worker.Load(find), TTL: 30 * time.Second}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -321,7 +321,7 @@ func ExampleServe() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.12",
 		Cookie: []byte("a long secret that all nodes share"),
-		Kinds:  map[string]worker.Kind{"account": {Serial: worker.Serve(openAccount), TTL: time.Minute, FromUse: true}},
+		Kinds:  map[string]worker.Kind{"account": worker.Serial{Open: worker.Serve(openAccount), IdleTTL: time.Minute}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -347,7 +347,7 @@ func ExampleServe() {
 func ExampleNode_Join() {
 	ctx := context.Background()
 	start := func(name string) *node.Node {
-		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
+		n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -377,7 +377,7 @@ func ExampleOutcomeOf() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.14",
 		Cookie: []byte("a long secret that all nodes share"),
-		Default: worker.Kind{Queue: 1, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		Default: worker.Cache{Queue: 1, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			close(busy)
 			<-ctx.Done()
 			return worker.Value{}, ctx.Err()
@@ -408,7 +408,7 @@ func ExampleWithTrace() {
 	n, err := node.Start(node.Config{
 		Name:   "1@127.0.77.15",
 		Cookie: []byte("a long secret that all nodes share"),
-		Default: worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		Default: worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			return worker.BytesValue("part of " + worker.TraceOf(ctx)), nil
 		}},
 	})
@@ -423,7 +423,7 @@ func ExampleWithTrace() {
 }
 
 func ExampleNode_Stats() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.77.16", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -434,6 +434,6 @@ func ExampleNode_Stats() {
 		}
 	}
 	k := n.Stats().Kinds[0]
-	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.Alive])
+	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.StateAlive])
 	// Output: default 3 1 1
 }

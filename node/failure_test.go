@@ -23,7 +23,7 @@ import (
 // leave: none of them keeps a seat for it, though one knew only of the incarnation that
 // crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	old := b.members.Hello().Incarnation
 	crash(b)
@@ -61,7 +61,7 @@ func TestSessionComesUp(t *testing.T) {
 	var degraded, total atomic.Int64
 	for range 20 {
 		host := testHost()
-		a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+		a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for _, n := range []*Node{a, b, a, b} {
@@ -90,7 +90,7 @@ func TestSessionComesUp(t *testing.T) {
 // takes no seat there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
 	running, finish := make(chan struct{}), make(chan struct{})
-	nodes := startCluster(t, 2, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-finish
 		return worker.IntValue(1), nil
@@ -102,7 +102,7 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 	crash(a)
 	wg.Go(func() { b.Close(t.Context()) }) // it waits for the source
 	time.Sleep(50 * time.Millisecond)
-	again := startNode(t, a.Self(), worker.Kind{})
+	again := startNode(t, a.Self(), worker.Cache{})
 	time.Sleep(500 * time.Millisecond) // b tries to reach a
 	close(finish)
 	wg.Wait()
@@ -113,7 +113,7 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 // call: it may have run.
 func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
@@ -139,7 +139,7 @@ func TestDefaultTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	a := startNode(t, "1@"+host, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	a := startNode(t, "1@"+host, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})
@@ -155,7 +155,7 @@ func TestDefaultTimeout(t *testing.T) {
 // client's call.
 func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
-	nodes := startCluster(t, 2, worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
 		clock.Sleep(ctx, 300*time.Millisecond)
 		return worker.IntValue(1), ctx.Err()
@@ -181,7 +181,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 // says so, and returns.
 func TestCloseWithDeafSource(t *testing.T) {
 	running, release := make(chan struct{}), make(chan struct{})
-	n := startNode(t, "1@"+testHost(), worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
 		<-release
 		return worker.IntValue(1), nil
@@ -202,9 +202,9 @@ func TestCloseWithDeafSource(t *testing.T) {
 // it is let in at once.
 func TestOldAddress(t *testing.T) {
 	host := testHost()
-	a := startNode(t, "1@"+host, worker.Kind{})
+	a := startNode(t, "1@"+host, worker.Cache{})
 	a.members.Learn(a.members.View(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
-	b := startNode(t, "2@"+host, worker.Kind{})
+	b := startNode(t, "2@"+host, worker.Cache{})
 	if c := b.Connect(t.Context(), a.Self())[0]; c.Err != nil {
 		t.Fatal(c.Err)
 	}
@@ -214,7 +214,7 @@ func TestOldAddress(t *testing.T) {
 // TestHostileGossip has a peer tell nonsense: the members can still be told, and new
 // nodes still join.
 func TestHostileGossip(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	long := strings.Repeat("x", 900<<10)
 	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{
 		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
@@ -235,7 +235,7 @@ func TestHostileGossip(t *testing.T) {
 	if n := len(nodes[0].members.Snapshot()); n > 2*protocol.MaxMembers {
 		t.Errorf("%d members are told", n)
 	}
-	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Kind{})
+	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Cache{})
 	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestHostileGossip(t *testing.T) {
 func TestSilentConnections(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestTwinsFarewell(t *testing.T) {
 	t.Parallel()
 	const seated = 5 // incarnation of the member
 	for _, leaver := range []uint64{seated + 1, seated} {
-		n := startNode(t, "1@"+testHost(), worker.Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
 		l, err := wire.Listen(n.addr.Host+":0", n.creds, wire.Events{})
 		if err != nil {
@@ -336,7 +336,7 @@ func TestWhyIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	n := startNode(t, "1@"+host, worker.Kind{})
+	n := startNode(t, "1@"+host, worker.Cache{})
 	giveSeat(n, wire.Hello{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

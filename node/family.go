@@ -11,9 +11,8 @@ import (
 // from any number of goroutines. A call for a kind that the node of its id does not have
 // fails with [ErrUnknownKind].
 //
-// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is
-// serial ([worker.Kind].Serial), and returns its answer. Without a deadline in ctx it has
-// 5 s. Messages for one id run one after another, in the order in which they came to its
+// Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is a
+// [worker.Serial], and returns its answer. Without a deadline in ctx it has 5 s. Messages for one id run one after another, in the order in which they came to its
 // node, and there is one server of an id at a time: while nodes join and leave, are
 // killed and restarted, a server starts only after every member that can be reached has
 // said that it has none of that id. While the node of an id cannot be reached, calls for

@@ -23,9 +23,9 @@ func (e ending) Terminate(_ context.Context, why worker.EndReason)        { e.wh
 // because of the view before, in which the id was another node's: the server lives on.
 func TestFollowNewest(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	why := make(chan worker.EndReason, 10)
-	kinds := map[string]worker.Kind{"first": orRandom(worker.Kind{}), "second": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Kind{})}
+	kinds := map[string]worker.Kind{"first": orRandom(worker.Cache{}), "second": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Cache{})}
 	// Kinds are gone through by name: "first" holds up the scan for the view before, and
 	// "third" the next scan.
 	stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -27,9 +27,10 @@ func counter() worker.Source {
 }
 
 // orRandom returns a kind that answers, if only with random numbers.
-func orRandom(k worker.Kind) worker.Kind {
-	if k.Source == nil && k.Serial == nil {
-		k.Source, k.Inline = worker.RandomSource, true
+func orRandom(kind worker.Kind) worker.Kind {
+	if c, ok := kind.(worker.Cache); ok && c.Load == nil {
+		c.Load, c.Inline = worker.RandomSource, true
+		return c
 	}
-	return k
+	return kind
 }

@@ -51,7 +51,7 @@ func giveSeat(n *Node, h wire.Hello) {
 // allowed: it is refused without making them.
 func TestManyArguments(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	for _, c := range []struct {
 		name string
 		as   wire.Hello
@@ -123,7 +123,7 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 // TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty
 // elements. The answer is refused; that nobody makes the elements is shown by [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
@@ -198,7 +198,7 @@ func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
 // TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
 // again when another one has gone.
 func TestManyClients(t *testing.T) {
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), MaxClients: 2})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), MaxClients: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestManyClients(t *testing.T) {
 
 // TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
 func TestManyStrangers(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	for i := range members.MaxStrangers {
 		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
 			t.Fatal(err)

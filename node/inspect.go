@@ -93,11 +93,11 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 func stateOf(p *peers.Peer, failed bool) State {
 	switch {
 	case failed || p.Lost():
-		return Failed
+		return StateFailed
 	case p.AnyStuck():
-		return Stuck
+		return StateStuck
 	}
-	return Alive
+	return StateAlive
 }
 
 // Workers lists the live workers of all nodes that answer within 1 s, sorted by node and id. It lists at most
@@ -259,7 +259,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		Asked: n.name, Apart: v.Apart,
 	}
 	if r := n.registryOf(k.Kind); r != nil {
-		e.TTL, e.Serial = r.Kind().TTL, r.Serial()
+		e.TTL, e.Serial = r.TTL(), r.Serial()
 	}
 	if by := p.Relays.Last(); by != nil {
 		e.Via = *by

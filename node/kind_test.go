@@ -1,10 +1,9 @@
 package node
 
 import (
-	"math"
+	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/distproc/distproc/node/worker"
 )
@@ -13,20 +12,20 @@ import (
 // a node that runs stay as they are.
 func TestKindCheck(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	for field, k := range map[string]worker.Kind{
-		"TTL": {TTL: -1}, "ServeStale": {ServeStale: -1}, "Timeout": {Timeout: -time.Second}, "Queue": {Queue: -5},
-		"Concurrency": {Concurrency: -1}, "MaxBytes": {MaxBytes: -1}, "CacheErrors": {CacheErrors: math.MinInt64},
-		"TTLJitter": {TTLJitter: 7}, "TTLJitter ": {TTLJitter: -0.1}, "TTLJitter  ": {TTLJitter: math.NaN()},
+		"TTL":    worker.Cache{TTL: -1},
+		"Jitter": worker.Cache{Jitter: 7},
+		"Queue":  worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, Queue: -5},
 	} {
 		k = orRandom(k)
 		says := func(err error, kind string) {
 			t.Helper()
-			if want := "kind \"" + kind + "\": " + strings.TrimSpace(field) + " must not be "; err == nil || !strings.HasPrefix(err.Error(), want) {
+			if want := "kind \"" + kind + "\": " + field + " must not be "; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%+v: error %v, want %q", k, err, want)
 			}
 		}
-		says(n.SetKinds(map[string]worker.Kind{"good": orRandom(worker.Kind{}), "bad": k}), "bad")
+		says(n.SetKinds(map[string]worker.Kind{"good": orRandom(worker.Cache{}), "bad": k}), "bad")
 		says(n.SetKinds(map[string]worker.Kind{worker.DefaultKind: k}), worker.DefaultKind)
 		for kind, c := range map[string]Config{"bad": {Kinds: map[string]worker.Kind{"bad": k}}, worker.DefaultKind: {Default: k}} {
 			c.Name, c.Cookie = "2@"+n.addr.Host, testCookie

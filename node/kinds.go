@@ -22,10 +22,12 @@ import (
 
 var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// SetKinds changes the kinds of workers that the node has besides the default one; under the name "default", that one too.
-// Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
-// it fail. It fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -, if a kind has not
-// exactly one of Source and Serial, or if a field makes no sense, such as a negative duration.
+// SetKinds changes the kinds of workers that the node has besides the default one; under
+// the name "default", that one too. Live workers go on under the rules by which they were
+// started. Workers of a kind that is left out end, and calls for it fail.
+//
+// SetKinds fails, and changes nothing, if a name is not 1 to 64 letters, digits, _ or -,
+// or if a field of a kind makes no sense, such as a negative duration.
 func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	err := n.setKinds(kinds)
 	if err == nil {
@@ -44,11 +46,11 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 		if !kindPattern.MatchString(name) {
 			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
 		}
-		if err := kind.Validate(); err != nil {
+		if err := checkKind(kind); err != nil {
 			return fmt.Errorf("kind %q: %w", name, err)
 		}
 	}
-	if k, ok := kinds[worker.DefaultKind]; ok && n.registry.Serial() != (k.Serial != nil) {
+	if k, ok := kinds[worker.DefaultKind]; ok && n.registry.Serial() != isSerial(k) {
 		return errors.New("the default kind cannot become serial, or cease to be, while the node runs")
 	}
 	n.kindsMu.Lock()
@@ -66,7 +68,7 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 		if name == worker.DefaultKind {
 			r = n.registry
 		}
-		if r == nil || r.Serial() != (kind.Serial != nil) {
+		if r == nil || r.Serial() != isSerial(kind) {
 			var over <-chan struct{}
 			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
 				over = before.Over()
@@ -88,6 +90,22 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 		}
 	}
 	return nil
+}
+
+// checkKind returns an error if a kind makes no sense.
+func checkKind(kind worker.Kind) error {
+	switch kind.(type) {
+	case nil:
+		return errors.New("it is nil: set a worker.Cache or a worker.Serial")
+	case worker.Cache, worker.Serial:
+		return kind.Validate()
+	}
+	return fmt.Errorf("it is a %T: set the value, not a pointer to it", kind)
+}
+
+func isSerial(kind worker.Kind) bool {
+	_, ok := kind.(worker.Serial)
+	return ok
 }
 
 // lastRetiredLocked returns the registry of the last kind of that name that is no more, or nil.
@@ -167,7 +185,7 @@ func unknownKind(kind string) *wire.Error {
 func (n *Node) patience(kind string) time.Duration {
 	timeout := worker.DefaultTimeout
 	if r := n.registryOf(kind); r != nil {
-		timeout = max(timeout, r.Kind().Timeout)
+		timeout = max(timeout, r.Timeout())
 	}
 	return timeout + time.Second
 }
@@ -177,7 +195,7 @@ func (n *Node) definitions() map[string]string {
 	digests := map[string]string{}
 	for _, r := range n.registries() {
 		digests[r.Name()] = ""
-		if d := r.Kind().Definition; d != "" {
+		if d := r.Definition(); d != "" {
 			digests[r.Name()] = digestOf(d)
 		}
 	}
@@ -228,5 +246,5 @@ func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session
 // exclusive reports whether a request must not be answered elsewhere if it may have run.
 func (n *Node) exclusive(request *wire.Request) bool {
 	r := n.registryOf(request.Kind)
-	return request.IsCall || r != nil && r.Kind().Exclusive
+	return request.IsCall || r != nil && r.Exclusive()
 }

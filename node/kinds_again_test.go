@@ -40,11 +40,13 @@ func TestKindRemovedTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			first := &turnstile{open: make(chan struct{})}
-			kind := worker.Kind{Timeout: time.Minute, Source: first.source}
-			if serial {
-				kind.Source, kind.Serial = nil, first.factory
+			kind := func(timeout time.Duration) map[string]worker.Kind {
+				if serial {
+					return map[string]worker.Kind{"x": worker.Serial{Timeout: timeout, Open: first.factory}}
+				}
+				return map[string]worker.Kind{"x": worker.Cache{Timeout: timeout, Load: first.source}}
 			}
-			n := startNode(t, "1@"+testHost(), worker.Kind{})
+			n := startNode(t, "1@"+testHost(), worker.Cache{})
 			set := func(k map[string]worker.Kind) {
 				t.Helper()
 				if err := n.SetKinds(k); err != nil {
@@ -61,7 +63,7 @@ func TestKindRemovedTwice(t *testing.T) {
 				_, err := n.Family("x").Request(ctx, worker.IntID(7))
 				return err
 			}
-			set(map[string]worker.Kind{"x": kind})
+			set(kind(time.Minute))
 			var wg sync.WaitGroup
 			wg.Go(func() { _ = ask(time.Minute) })
 			await(t, func() error {
@@ -72,8 +74,7 @@ func TestKindRemovedTwice(t *testing.T) {
 			})
 			for range 3 {
 				set(nil)
-				kind.Timeout = 50 * time.Millisecond
-				set(map[string]worker.Kind{"x": kind})
+				set(kind(50 * time.Millisecond))
 				if err := ask(5 * time.Second); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 					t.Errorf("while the first run goes on: %v, %v", err, OutcomeOf(err))
 				}

@@ -22,9 +22,9 @@ func TestKinds(t *testing.T) {
 			return worker.BytesValue(what + " " + id.String()), nil
 		}
 	}
-	nodes := startCluster(t, 3, worker.Kind{Source: say("default")})
+	nodes := startCluster(t, 3, worker.Cache{Load: say("default")})
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]worker.Kind{"price": {Source: say("price"), TTL: time.Hour}}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"price": worker.Cache{Load: say("price"), TTL: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestKinds(t *testing.T) {
 // TestSetKinds changes a kind while its workers live: they live on as they were started, and the next ones by the new rules. One
 // that is left out is gone.
 func TestSetKinds(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	set := func(k map[string]worker.Kind) {
 		t.Helper()
 		if err := n.SetKinds(k); err != nil {
@@ -95,11 +95,11 @@ func TestSetKinds(t *testing.T) {
 		}
 		return reply.TTL
 	}
-	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Hour}})
+	set(map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource, TTL: time.Hour}})
 	if got := ttl(1); got < 59*time.Minute {
 		t.Errorf("TTL %v, want an hour", got)
 	}
-	set(map[string]worker.Kind{"x": {Source: worker.RandomSource, TTL: time.Minute}, worker.DefaultKind: {Source: worker.RandomSource, TTL: time.Minute}})
+	set(map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource, TTL: time.Minute}, worker.DefaultKind: worker.Cache{Load: worker.RandomSource, TTL: time.Minute}})
 	if before, after := ttl(1), ttl(2); before < 59*time.Minute || after > time.Minute {
 		t.Errorf("TTL %v of the old worker and %v of the new one, want an hour and a minute", before, after)
 	}
@@ -110,20 +110,20 @@ func TestSetKinds(t *testing.T) {
 	if _, err := family.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnknownKind) {
 		t.Errorf("a kind that is gone: %v", err)
 	}
-	if err := n.SetKinds(map[string]worker.Kind{"a b": {Source: worker.RandomSource}}); err == nil {
+	if err := n.SetKinds(map[string]worker.Kind{"a b": worker.Cache{Load: worker.RandomSource}}); err == nil {
 		t.Error("a kind can be called \"a b\"")
 	}
 	n.Close(t.Context())
-	if err := n.SetKinds(map[string]worker.Kind{"x": {Source: worker.RandomSource}}); !errors.Is(err, ErrClosed) {
+	if err := n.SetKinds(map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("SetKinds of a closed node: %v", err)
 	}
 }
 
 // TestKindsMove hands answers of two kinds over to a node that joins.
 func TestKindsMove(t *testing.T) {
-	kinds := map[string]worker.Kind{"x": {TTL: time.Hour, Source: counter()}}
-	nodes := startCluster(t, 1, worker.Kind{TTL: time.Hour, Source: counter()})
-	second := startNode(t, "2@"+nodes[0].addr.Host, worker.Kind{TTL: time.Hour, Source: counter()})
+	kinds := map[string]worker.Kind{"x": worker.Cache{TTL: time.Hour, Load: counter()}}
+	nodes := startCluster(t, 1, worker.Cache{TTL: time.Hour, Load: counter()})
+	second := startNode(t, "2@"+nodes[0].addr.Host, worker.Cache{TTL: time.Hour, Load: counter()})
 	for _, n := range []*Node{nodes[0], second} {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)
@@ -156,15 +156,15 @@ func TestKindsDiffer(t *testing.T) {
 	var mu sync.Mutex
 	var log bytes.Buffer
 	start := func(name string, kinds map[string]worker.Kind) *Node {
-		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
+		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Cache{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { crash(n) })
 		return n
 	}
-	a := start("1@"+host, map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "one"}, "y": {Source: worker.RandomSource, Definition: "same"}, "z": {Source: worker.RandomSource}})
-	b := start("2@"+host, map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "two"}, "y": {Source: worker.RandomSource, Definition: "same"}})
+	a := start("1@"+host, map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource, Definition: "one"}, "y": worker.Cache{Load: worker.RandomSource, Definition: "same"}, "z": worker.Cache{Load: worker.RandomSource}})
+	b := start("2@"+host, map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource, Definition: "two"}, "y": worker.Cache{Load: worker.RandomSource, Definition: "same"}})
 	if err := b.Join(t.Context(), a.Self()); err != nil {
 		t.Fatal(err)
 	}
@@ -188,29 +188,31 @@ func TestKindsDiffer(t *testing.T) {
 	if err != nil || len(infos) != 2 || infos[0].Differs != nil || !slices.Equal(infos[1].Differs, []string{"x", "z"}) {
 		t.Errorf("nodes: %+v, %v", infos, err)
 	}
-	if err := a.SetKinds(map[string]worker.Kind{"x": {Source: worker.RandomSource, Definition: "two"}, "y": {Source: worker.RandomSource, Definition: "same"}}); err != nil {
+	if err := a.SetKinds(map[string]worker.Kind{"x": worker.Cache{Load: worker.RandomSource, Definition: "two"}, "y": worker.Cache{Load: worker.RandomSource, Definition: "same"}}); err != nil {
 		t.Fatal(err)
 	}
 	said("kinds agree again", 2) // both
 }
 
-// TestKindWithoutSource forgets what answers, or gives two answers.
+// TestKindWithoutSource forgets what answers.
 func TestKindWithoutSource(t *testing.T) {
-	serial := func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }
-	for name, c := range map[string]Config{
-		"a kind without a source":    {Kinds: map[string]worker.Kind{"price": {TTL: time.Minute}}},
-		"a kind with two":            {Kinds: map[string]worker.Kind{"price": {Source: worker.RandomSource, Serial: serial}}},
-		"the default kind without":   {Default: worker.Kind{TTL: time.Minute}},
-		"the default kind with two":  {Default: worker.Kind{Source: worker.RandomSource, Serial: serial}},
-		"the default kind, by name,": {Kinds: map[string]worker.Kind{worker.DefaultKind: {}}},
+	for want, c := range map[string]Config{
+		`kind "price": Load is nil`:                   {Kinds: map[string]worker.Kind{"price": worker.Cache{TTL: time.Minute}}},
+		`kind "pay": Open is nil`:                     {Kinds: map[string]worker.Kind{"pay": worker.Serial{TTL: time.Minute}}},
+		`kind "none": it is nil: set a worker.Cache`:  {Kinds: map[string]worker.Kind{"none": nil}},
+		`kind "at": it is a *worker.Cache: set the v`: {Kinds: map[string]worker.Kind{"at": &worker.Cache{Load: worker.RandomSource}}},
+		`kind "no": it is a *worker.Serial: set the`:  {Kinds: map[string]worker.Kind{"no": (*worker.Serial)(nil)}},
+		`kind "default": Load is nil: set the source`: {Default: worker.Cache{TTL: time.Minute}},
+		`kind "default": Open is nil: set what makes`: {Default: worker.Serial{}},
+		`kind "default": Load is nil`:                 {Kinds: map[string]worker.Kind{worker.DefaultKind: worker.Cache{}}},
 	} {
 		c.Name, c.Cookie = "1@"+testHost(), testCookie
 		n, err := Start(c)
 		if err == nil {
 			n.Close(t.Context())
 		}
-		if err == nil || !strings.Contains(err.Error(), "Source") {
-			t.Errorf("%s: %v", name, err)
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
 		}
 	}
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie})
@@ -221,10 +223,10 @@ func TestKindWithoutSource(t *testing.T) {
 	if _, err := n.Request(t.Context(), worker.IntID(7)); !errors.Is(err, ErrUnknownKind) || !strings.Contains(err.Error(), "Config.Default") {
 		t.Errorf("no default kind: %v", err)
 	}
-	if err := n.SetKinds(map[string]worker.Kind{"price": {}}); err == nil {
+	if err := n.SetKinds(map[string]worker.Kind{"price": worker.Cache{}}); err == nil {
 		t.Error("SetKinds takes a kind without a source")
 	}
-	if err := n.SetKinds(map[string]worker.Kind{worker.DefaultKind: {Source: worker.RandomSource}}); err != nil {
+	if err := n.SetKinds(map[string]worker.Kind{worker.DefaultKind: worker.Cache{Load: worker.RandomSource}}); err != nil {
 		t.Error(err)
 	}
 	if _, err := n.Request(t.Context(), worker.IntID(7)); err != nil {

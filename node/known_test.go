@@ -29,7 +29,7 @@ func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
 func TestRestartSeeksOften(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()
-	serial := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
+	serial := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	start := func(name, dir string) *Node {
 		n, err := Start(Config{Name: name + "@" + host, Cookie: testCookie, StateDir: dir, Kinds: map[string]worker.Kind{"s": serial}})
 		if err != nil {
@@ -73,13 +73,13 @@ func TestRestartSeeksOften(t *testing.T) {
 func TestJoinResult(t *testing.T) {
 	t.Parallel()
 	host := testHost()
-	a, b := startNode(t, "1@"+host, worker.Kind{}), startNode(t, "2@"+host, worker.Kind{})
+	a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 	other := startKnown(t, "3@"+host, "", []byte("the cookie of another cluster"))
 	if err := b.Join(t.Context(), "9@"+host, b.Self(), other.Self(), a.Self()); err != nil {
 		t.Error(err)
 	}
 	awaitView(t, a, b)
-	c := startNode(t, "4@"+host, worker.Kind{})
+	c := startNode(t, "4@"+host, worker.Cache{})
 	if err := c.Join(t.Context(), c.Self()); err != nil {
 		t.Error(err)
 	}

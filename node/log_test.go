@@ -60,7 +60,7 @@ func useCluster(ctx context.Context, t *testing.T, log *slog.Logger) error {
 	host := testHost()
 	var nodes []*Node
 	for i := range 2 {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: log})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: log})
 		if err != nil {
 			return err
 		}

@@ -13,16 +13,16 @@ type Connection struct {
 type State uint8
 
 const (
-	Alive  State = iota // all is well with it
-	Failed              // it cannot be reached; it keeps its seat until it leaves or is reaped
-	Stuck               // it answers pings but no calls
+	StateAlive  State = iota // the member answers
+	StateFailed              // it cannot be reached; it keeps its slot until it leaves or is reaped
+	StateStuck               // it answers pings but no calls
 )
 
 func (s State) String() string {
 	switch s {
-	case Failed:
+	case StateFailed:
 		return "failed"
-	case Stuck:
+	case StateStuck:
 		return "stuck"
 	}
 	return "alive"
@@ -41,5 +41,5 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads alive, failed or stuck.
 func (s *State) UnmarshalText(name []byte) error {
-	return text.Parse(s, "state", []string{Alive.String(), Failed.String(), Stuck.String()}, name)
+	return text.Parse(s, "state", []string{StateAlive.String(), StateFailed.String(), StateStuck.String()}, name)
 }

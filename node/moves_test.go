@@ -16,7 +16,7 @@ import (
 func TestAnswersFollow(t *testing.T) {
 	const ids = 60
 	runs := counter()
-	kind := worker.Kind{TTL: time.Hour, Source: runs}
+	kind := worker.Cache{TTL: time.Hour, Load: runs}
 	nodes := startCluster(t, 2, kind)
 	ask := func(n *Node) (values []worker.Value) {
 		for i := range int64(ids) {
@@ -77,7 +77,7 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 
 // TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is handed to it.
 func TestStandInHandsBack(t *testing.T) {
-	kind := worker.Kind{TTL: time.Hour, Source: counter()}
+	kind := worker.Cache{TTL: time.Hour, Load: counter()}
 	nodes := startCluster(t, 3, kind)
 	crash(nodes[1])
 	awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
@@ -107,7 +107,7 @@ func TestReapAfter(t *testing.T) {
 	host := testHost()
 	var nodes []*Node
 	start := func(i int) *Node {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(worker.Kind{}), ReapAfter: 2 * time.Second})
+		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(worker.Cache{}), ReapAfter: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -95,7 +94,7 @@ type Config struct {
 	Port       int                    // to listen on, instead of the one that follows from the name
 	Cookie     []byte                 // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
 	TLS        TLSFiles               // for mutual TLS in addition to the cookie
-	Default    worker.Kind            // of [Node.Request]; none, if it is zero. Then Request fails, and calls must name one of Kinds
+	Default    worker.Kind            // of [Node.Request]; none, if it is nil. Then Request fails, and calls must name one of Kinds
 	Kinds      map[string]worker.Kind // of others, by name; see [Node.SetKinds]
 	Routing    placement.Routing      // Modulo; the same on all nodes
 	Timing     Timing                 // of failure detection; LAN
@@ -225,7 +224,7 @@ func Start(c Config) (*Node, error) {
 	n.handover = handoff.New(host{n})
 	n.admission = registry.NewAdmission(cmp.Or(c.MaxWaiting, 1<<16))
 	n.registry = n.newRegistry(worker.DefaultKind, c.Default, n.admission, nil)
-	n.probed = n.newRegistry(readyKind, worker.Kind{TTL: 1, Source: worker.RandomSource, Inline: true}, registry.NewAdmission(maxProbes), nil)
+	n.probed = n.newRegistry(readyKind, worker.Cache{TTL: 1, Load: worker.RandomSource, Inline: true}, registry.NewAdmission(maxProbes), nil)
 	if err := n.firstKinds(c); err != nil {
 		n.listener.Close()
 		n.cancel()
@@ -274,7 +273,7 @@ func (n *Node) firstKinds(c Config) error {
 	if kinds == nil {
 		kinds = map[string]worker.Kind{}
 	}
-	if _, ok := kinds[worker.DefaultKind]; !ok && !reflect.ValueOf(c.Default).IsZero() {
+	if _, ok := kinds[worker.DefaultKind]; !ok && c.Default != nil {
 		kinds[worker.DefaultKind] = c.Default
 	}
 	return n.setKinds(kinds)

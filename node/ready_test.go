@@ -14,7 +14,7 @@ import (
 // TestReady asks nodes whether they are ready: two that are, though their source is not, and one that has lost its port, and left.
 func TestReady(t *testing.T) {
 	broken := func(context.Context, worker.ID) (worker.Value, error) { panic("no source is asked") }
-	nodes := startCluster(t, 2, worker.Kind{Source: broken})
+	nodes := startCluster(t, 2, worker.Cache{Load: broken})
 	for _, n := range nodes {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: %v", n.Self(), err)
@@ -46,8 +46,8 @@ func TestReady(t *testing.T) {
 
 // TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
 func TestReadyNeedsWorkers(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
-	n.probed.SetKind(worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
+	n.probed.SetKind(worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})
@@ -62,7 +62,7 @@ func TestReadyNeedsWorkers(t *testing.T) {
 func TestReadyIsNoClient(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
-	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Kind{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,9 @@ func idAt(t *testing.T, n *Node) worker.ID {
 // TestRelay has two nodes that cannot talk to each other, while a third one reaches both:
 // requests and calls for the other's ids pass through it.
 func TestRelay(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	for _, n := range nodes {
-		if err := n.SetKinds(map[string]worker.Kind{"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return new(purse), nil }}}); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{"serial": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return new(purse), nil }}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +84,7 @@ func (a *purse) Call(_ context.Context, message worker.Value) (worker.Value, err
 // TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one,
 // and the node answers by itself, at once as long as that has just been tried.
 func TestRelayOnce(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	id := idAt(t, b)
 	for _, n := range []*Node{a, b} {
@@ -117,7 +117,7 @@ func TestRelayOnce(t *testing.T) {
 // TestRelayNext has one of two other members not reach the owner of an id either, and no
 // session to them: the one that does is asked, always.
 func TestRelayNext(t *testing.T) {
-	nodes := startCluster(t, 4, worker.Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 4, worker.Cache{Load: counter(), TTL: time.Minute})
 	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
 	id := idAt(t, b)
 	p := cutOff(t, a, b)
@@ -141,7 +141,7 @@ func TestRelayNext(t *testing.T) {
 // relay.
 func TestRelayToLeaver(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	name := nodes[1].addr.Name
 	p := nodes[0].members.View().Peer(name)
 	s, err := nodes[0].members.Pool().Get(t.Context(), p)
@@ -164,17 +164,17 @@ func TestRelayToLeaver(t *testing.T) {
 // relay's. The next one still goes that way. A call that times out in a queue there says
 // so.
 func TestRelayIsWell(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{Source: counter(), TTL: time.Minute})
+	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	begun, release := make(chan struct{}, 1), make(chan struct{})
 	end := sync.OnceFunc(func() { close(release) })
 	defer end()
 	kinds := map[string]worker.Kind{
-		"failing": {Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.Value{}, errors.New("no") }},
-		"slow": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		"failing": worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) { return worker.Value{}, errors.New("no") }},
+		"slow": worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
 			return worker.Value{}, ctx.Err()
 		}},
-		"serial": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return gatedServer{begun, release}, nil }},
+		"serial": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return gatedServer{begun, release}, nil }},
 	}
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
@@ -196,7 +196,7 @@ func TestRelayIsWell(t *testing.T) {
 		}
 	}
 	check("nothing")
-	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrSource) || OutcomeOf(err) != worker.OutcomeRan {
+	if _, err := a.Family("failing").Request(t.Context(), id); !errors.Is(err, ErrWorker) || OutcomeOf(err) != worker.OutcomeRan {
 		t.Errorf("a source that fails: %v", err)
 	}
 	check("a source's failure")
@@ -234,7 +234,7 @@ func TestRelayIsWell(t *testing.T) {
 // TestRelayInAHurry asks a relay that has no session to the owner yet. A request without
 // the time to make one does not show that the owner is out of reach.
 func TestRelayInAHurry(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
+	nodes := startCluster(t, 2, worker.Cache{Load: counter()})
 	c, b := nodes[0], nodes[1]
 	cutDials(c, b, true)
 	p := c.members.Pool().Peer(b.addr.Name)
@@ -258,7 +258,7 @@ func TestRelayInAHurry(t *testing.T) {
 // TestLateIsNotDegraded gives up a call while its owner is asked by way of another
 // member: no worker is started in place of the owner's, as nobody waits for its answer.
 func TestLateIsNotDegraded(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{Source: counter()})
+	nodes := startCluster(t, 2, worker.Cache{Load: counter()})
 	c, b := nodes[0], nodes[1]
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -275,7 +275,7 @@ func TestLateIsNotDegraded(t *testing.T) {
 // asked for a relay.
 func TestRelayOrder(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 4, worker.Kind{})
+	nodes := startCluster(t, 4, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	if _, err := a.Ping(t.Context(), c.Self()); err != nil {
 		t.Fatal(err)

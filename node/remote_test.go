@@ -185,9 +185,9 @@ func servePeer(what string) error {
 	case "yamux":
 		name, err = listenYamuxEcho()
 	case "node", "large":
-		kind := worker.Kind{TTL: time.Hour}
+		kind := worker.Cache{TTL: time.Hour}
 		if what == "large" {
-			kind.Source = largeSource
+			kind.Load = largeSource
 		}
 		n, err := Start(Config{
 			Name: "2@" + os.Getenv("DISTPROC_BENCH_HOST"), Cookie: testCookie, Default: orRandom(kind),

@@ -14,7 +14,7 @@ import (
 
 // TestRights has nodes without a seat, and clients, ask what only members may.
 func TestRights(t *testing.T) {
-	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour})
+	n := startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour})
 	member, former, other := stranger(n, 1), stranger(n, 1), stranger(n, 2)
 	former.Incarnation++
 	gone := stranger(n, 3)

@@ -53,8 +53,8 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 // plain client call: no call fails.
 func TestRollingRestart(t *testing.T) {
 	kinds := map[string]worker.Kind{
-		worker.DefaultKind: {TTL: 50 * time.Millisecond, Source: worker.RandomSource},
-		"echo":             {Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }},
+		worker.DefaultKind: worker.Cache{TTL: 50 * time.Millisecond, Load: worker.RandomSource},
+		"echo":             worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }},
 	}
 	host := testHost()
 	start := func(i int, join ...string) *Node {

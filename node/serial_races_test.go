@@ -30,7 +30,7 @@ func (s watched) Call(ctx context.Context, m worker.Value) (worker.Value, error)
 // TestSerialLeavesInTime closes a node while a call takes longer than that may: it is cancelled before the others are told.
 func TestSerialLeavesInTime(t *testing.T) {
 	var running, overlap atomic.Int32
-	nodes := startCluster(t, 2, worker.Kind{Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	nodes := startCluster(t, 2, worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{&running, &overlap, 3 * time.Second}, nil
 	}})
 	done := make(chan error, 2)
@@ -67,15 +67,15 @@ func TestSerialLeavesInTime(t *testing.T) {
 func TestKindComesBack(t *testing.T) {
 	var running, overlap atomic.Int32
 	w := watched{&running, &overlap, 300 * time.Millisecond}
-	serial := worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return w, nil }}
-	values := worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return w.Call(ctx, worker.Value{}) }}
+	serial := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return w, nil }}
+	values := worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return w.Call(ctx, worker.Value{}) }}
 	for name, kinds := range map[string][]worker.Kind{
 		"serial": {serial, serial}, "values": {values, values}, "values, then serial": {values, serial}, "serial, then values": {serial, values},
 	} {
-		n := startNode(t, "1@"+testHost(), worker.Kind{})
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		var wg sync.WaitGroup
 		for i, k := range kinds {
-			if i > 0 && (k.Serial == nil) == (kinds[i-1].Serial == nil) {
+			if i > 0 && isSerial(k) == isSerial(kinds[i-1]) {
 				if err := n.SetKinds(nil); err != nil {
 					t.Fatal(err)
 				}
@@ -85,7 +85,7 @@ func TestKindComesBack(t *testing.T) {
 			}
 			wg.Go(func() {
 				var err error
-				if k.Serial != nil {
+				if isSerial(k) {
 					_, err = n.Family("a").Call(t.Context(), worker.IntID(7), worker.Value{})
 				} else {
 					_, err = n.Family("a").Request(t.Context(), worker.IntID(7))

@@ -273,7 +273,7 @@ func (n *Node) serveView() protocol.View {
 		m.Members = append(m.Members, w)
 	}
 	for _, r := range n.registries() {
-		m.Kinds[r.Name()] = r.Kind().Exclusive
+		m.Kinds[r.Name()] = r.Exclusive()
 	}
 	return m
 }

@@ -18,7 +18,7 @@ import (
 // TestSessionsOnDemand forms a cluster: there is no session that no request has asked for, and one that is idle goes again
 // without anybody taking the other for lost.
 func TestSessionsOnDemand(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a, b := nodes[0].members.Pool(), nodes[1].members.Pool()
 	toB, toA := a.Peer(nodes[1].addr.Name), b.Peer(nodes[0].addr.Name)
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
@@ -47,7 +47,7 @@ func TestSessionsOnDemand(t *testing.T) {
 
 // TestRetireUnderLoad retires sessions while calls run on them: no call notices.
 func TestRetireUnderLoad(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	var calls, bad atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -88,8 +88,8 @@ func TestStuckOwner(t *testing.T) {
 		<-release
 		return worker.IntValue(2), nil
 	}
-	a := startNode(t, "1@"+host, worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
-	b := startNode(t, "2@"+host, worker.Kind{Source: deaf})
+	a := startNode(t, "1@"+host, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
+	b := startNode(t, "2@"+host, worker.Cache{Load: deaf})
 	a.Connect(t.Context(), b.Self())
 	awaitView(t, a, b)
 	call := func(id int64) (worker.Reply, error) {
@@ -114,7 +114,7 @@ func TestStuckOwner(t *testing.T) {
 	if took := time.Since(start); took > 400*time.Millisecond {
 		t.Errorf("20 calls to a stuck node took %v", took)
 	}
-	if list, _ := a.Members(t.Context()); list[1].State != Stuck {
+	if list, _ := a.Members(t.Context()); list[1].State != StateStuck {
 		t.Errorf("members: %+v", list)
 	}
 	close(release)
@@ -140,7 +140,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 		clock.Sleep(ctx, 1200*time.Millisecond) // longer than between two trials
 		return worker.IntValue(1), ctx.Err()
 	}
-	kind := worker.Kind{Source: source, Timeout: 10 * time.Second}
+	kind := worker.Cache{Load: source, Timeout: 10 * time.Second}
 	a, b := startNode(t, "1@"+host, kind), startNode(t, "2@"+host, kind)
 	a.Connect(t.Context(), b.Self())
 	awaitView(t, a, b)
@@ -166,14 +166,14 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 // TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
 // refused, unless nobody listens where the first one was.
 func TestPausedNameTaken(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	host := nodes[0].addr.Host
 	silent, err := net.Listen("tcp", host+":4399")
 	if err != nil {
 		t.Fatal(err)
 	}
 	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{{Name: "3@" + host, Addr: host + ":4399", Incarnation: 1}})
-	second := startNode(t, "3@"+host, worker.Kind{})
+	second := startNode(t, "3@"+host, worker.Cache{})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if err := second.members.ConnectTo(ctx, nodes[0].Self()); !errors.Is(err, ErrNameTaken) {
@@ -188,7 +188,7 @@ func TestPausedNameTaken(t *testing.T) {
 
 // TestSettle has a caller and the stand-in differ about who has failed: the call is answered all the same.
 func TestSettle(t *testing.T) {
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	a := nodes[0]
 	v := a.members.View()
 	for i := range int64(9) {
@@ -206,7 +206,7 @@ func TestSettle(t *testing.T) {
 // TestClosedIsNotLost closes a session from this side: the peer is as well as it was.
 func TestClosedIsNotLost(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	a, b := nodes[0], nodes[1]
 	if _, err := a.Ping(t.Context(), b.Self()); err != nil {
 		t.Fatal(err)

@@ -23,11 +23,11 @@ func TestStandstillCallsRoll(t *testing.T) {
 	t.Parallel()
 	var made atomic.Int32
 	why := make(chan worker.EndReason, 10)
-	kind := map[string]worker.Kind{"lock": {TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	kind := map[string]worker.Kind{"lock": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		made.Add(1)
 		return ending{why}, nil
 	}}}
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	owner, other := nodes[0], nodes[1]
 	other.host = hastyHost{other.host}
 	for _, n := range nodes {
@@ -74,9 +74,9 @@ func TestStandstillCallsRoll(t *testing.T) {
 			t.Errorf("the server has not ended: %v", want)
 		}
 	}
-	ended(worker.Moved)
+	ended(worker.EndMoved)
 	registry.Stop(worker.IntID(0))
-	ended(worker.Stopped)
+	ended(worker.EndStopped)
 	if err := call(5 * time.Second); err != nil {
 		t.Error(err)
 	}
@@ -96,7 +96,7 @@ func (hastyHost) Claim(context.Context, worker.Key) *wire.Error { return nil }
 func TestStandstillAlone(t *testing.T) {
 	t.Parallel()
 	why := make(chan worker.EndReason, 10)
-	n := startNode(t, "1@"+testHost(), worker.Kind{TTL: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
+	n := startNode(t, "1@"+testHost(), worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
 	for range 3 {
 		if _, err := n.Family("").Call(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestStandstillAlone(t *testing.T) {
 // TestSuspendedClocks has the machine be suspended: the clocks of workers go on by that.
 func TestSuspendedClocks(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Kind{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	host{n}.Suspended(time.Hour)
 	if workers := n.registry.Now(); workers < time.Hour {
 		t.Errorf("the clock of the workers is at %v, want more than 1h", workers)

@@ -17,9 +17,9 @@ func TestStats(t *testing.T) {
 	large := func(context.Context, worker.ID) (worker.Value, error) {
 		return worker.BytesValue(strings.Repeat("x", size)), nil
 	}
-	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Source: large})
+	nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour, Load: large})
 	a, b := nodes[0], nodes[1]
-	checkMembers(t, map[State]int{Alive: 2}, a, b)
+	checkMembers(t, map[State]int{StateAlive: 2}, a, b)
 	await(t, func() error { // that the session by which they have met is idle
 		a.members.Pool().RetireIdle()
 		if x, y := a.Stats().Sessions, b.Stats().Sessions; x+y > 0 {
@@ -75,18 +75,18 @@ func TestStats(t *testing.T) {
 	if s := a.Stats(); s.HandedOver != 0 {
 		t.Errorf("%d answers handed over by who got them", s.HandedOver)
 	}
-	checkMembers(t, map[State]int{Alive: 1}, a)
+	checkMembers(t, map[State]int{StateAlive: 1}, a)
 	checkSessionCount(t, 0, a, b)
 }
 
 // TestStatsOfCrash has a member fail: it keeps its seat.
 func TestStatsOfCrash(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
+	nodes := startCluster(t, 2, worker.Cache{})
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
 	crash(nodes[1])
-	checkMembers(t, map[State]int{Alive: 1, Failed: 1}, nodes[0])
+	checkMembers(t, map[State]int{StateAlive: 1, StateFailed: 1}, nodes[0])
 	checkSessionCount(t, 0, nodes[0])
 }
 

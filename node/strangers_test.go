@@ -41,7 +41,7 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 func TestClaimMeetsStrangers(t *testing.T) {
 	for _, former := range []bool{false, true} {
 		host := testHost()
-		n := startNode(t, "2@"+host, worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+		n := startNode(t, "2@"+host, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 		self := n.members.Hello()
 		if former {
 			self.Incarnation--

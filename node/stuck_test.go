@@ -11,8 +11,8 @@ import (
 // TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for
 // that kind only.
 func TestStuckKind(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Kind{})
-	kinds := map[string]worker.Kind{"slow": {Timeout: 20 * time.Second, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	nodes := startCluster(t, 2, worker.Cache{})
+	kinds := map[string]worker.Kind{"slow": worker.Cache{Timeout: 20 * time.Second, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}}}

@@ -26,7 +26,7 @@ func TestKindStats(t *testing.T) {
 		time.Sleep(3 * time.Millisecond)
 		return worker.IntValue(num(id)), nil
 	}
-	nodes := startCluster(t, 2, worker.Kind{TTL: time.Hour, Source: source})
+	nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour, Load: source})
 	a, b := nodes[0], nodes[1]
 	for _, id := range []int64{0, 0, 0, 1, 1, -1, -2, -2} { // the even ones are a's
 		_, _ = a.Request(t.Context(), worker.IntID(id))
@@ -80,11 +80,11 @@ func TestTrace(t *testing.T) {
 	host := testHost()
 	seen := make(chan string, 10)
 	kinds := map[string]worker.Kind{
-		"value": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		"value": worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			seen <- worker.TraceOf(ctx)
 			return worker.Value{}, nil
 		}},
-		"serial": {Serial: func(ctx context.Context, _ worker.ID) (worker.Server, error) {
+		"serial": worker.Serial{Open: func(ctx context.Context, _ worker.ID) (worker.Server, error) {
 			seen <- worker.TraceOf(ctx)
 			return echoServer{}, nil
 		}},
@@ -206,8 +206,8 @@ func roundTrip[T comparable](t *testing.T, x T, text string) {
 // TestTypedKinds asks typed kinds: of a source, of a server, and of those whose answer is another type.
 func TestTypedKinds(t *testing.T) {
 	type price struct{ Cents int }
-	n := startNode(t, "1@"+testHost(), worker.Kind{Source: worker.Load(func(_ context.Context, id worker.ID) (price, error) { return price{int(num(id))}, nil })})
-	if err := n.SetKinds(map[string]worker.Kind{"serial": {Serial: worker.Serve(func(context.Context, worker.ID) (adder, error) { return adder{}, nil })}}); err != nil {
+	n := startNode(t, "1@"+testHost(), worker.Cache{Load: worker.Load(func(_ context.Context, id worker.ID) (price, error) { return price{int(num(id))}, nil })})
+	if err := n.SetKinds(map[string]worker.Kind{"serial": worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (adder, error) { return adder{}, nil })}}); err != nil {
 		t.Fatal(err)
 	}
 	p, reply, err := Get[price](t.Context(), n.Family(""), worker.IntID(7))

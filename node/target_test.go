@@ -34,7 +34,7 @@ func TestParseTarget(t *testing.T) {
 // TestHostPort gives each way in the address of a node without its name.
 func TestHostPort(t *testing.T) {
 	host := testHost()
-	a, b, c := startNode(t, "1@"+host, worker.Kind{}), startKnown(t, "2@"+host, t.TempDir(), testCookie), startNode(t, "3@"+host, worker.Kind{})
+	a, b, c := startNode(t, "1@"+host, worker.Cache{}), startKnown(t, "2@"+host, t.TempDir(), testCookie), startNode(t, "3@"+host, worker.Cache{})
 	if err := b.Join(t.Context(), b.Addr(), a.Addr()); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestHostPort(t *testing.T) {
 // TestHostPortRefused joins and attaches to a node of another cookie by its address: the error names the address.
 func TestHostPortRefused(t *testing.T) {
 	host := testHost()
-	a, b := startNode(t, "1@"+host, worker.Kind{}), startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
+	a, b := startNode(t, "1@"+host, worker.Cache{}), startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
 	err := b.Join(t.Context(), a.Addr())
 	if !errors.Is(err, wire.WrongCookie) || !strings.Contains(err.Error(), "cannot join "+a.Addr()) {
 		t.Errorf("join: %v", err)

@@ -31,7 +31,7 @@ func TestMessageWithIDs(t *testing.T) {
 	for _, to := range []string{"7", "-1", "tenant é", "", "\xff\x00", "base64:", "base64:YQ==", strings.Repeat("9", 100)} {
 		for _, v := range []worker.Value{worker.IntValue(1<<63 - 1), worker.IntValue(-5), worker.BytesValue("text \"x\""), worker.BytesValue(""), worker.BytesValue("\xff"), worker.BytesValue("base64:!"),
 			worker.MediaValue("application/json", `{"a":[1,2.5,null]}`), worker.MediaValue("application/json", "1e400"), worker.MediaValue("application/json", "null")} {
-			want := transfer{id(to), v, map[worker.ID]worker.Value{id(to): v}, Stuck, worker.Crashed, placement.Rendezvous, 2, worker.OutcomeRan}
+			want := transfer{id(to), v, map[worker.ID]worker.Value{id(to): v}, StateStuck, worker.EndCrashed, placement.Rendezvous, 2, worker.OutcomeRan}
 			message, err := worker.ValueOf(want)
 			if err != nil {
 				t.Fatal(err)

@@ -68,7 +68,7 @@ func TestVerifyName(t *testing.T) {
 	for _, name := range names {
 		_, _, f := issue(t, dir, name, ca, caKey)
 		f.VerifyName = true
-		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Kind{}), TLS: f})
+		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Cache{}), TLS: f})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,8 +53,8 @@ func hallID(n int) worker.ID { return worker.IntID(int64(1 + 3*n)) } // all of t
 // kinds returns the kinds of the hall and how each is asked: messages wait for a server, or ids for their turn.
 func (h *hall) kinds() (map[string]worker.Kind, map[string]hallCaller) {
 	return map[string]worker.Kind{
-			"queue": {Timeout: time.Minute, Serial: func(context.Context, worker.ID) (worker.Server, error) { return h, nil }},
-			"gate": {Timeout: time.Minute, Concurrency: 1, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			"queue": worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) { return h, nil }},
+			"gate": worker.Cache{Timeout: time.Minute, Concurrency: 1, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 				h.run(id.String())
 				return worker.BytesValue(id.String()), nil
 			}},
@@ -81,7 +81,7 @@ func (f viaFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, err
 func TestWaited(t *testing.T) {
 	var h hall
 	kinds, ask := h.kinds()
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)
@@ -184,7 +184,7 @@ func TestNotRunDidNotBegin(t *testing.T) {
 	h.open = make(chan struct{})
 	h.takes = 100 * time.Microsecond
 	close(h.open)
-	nodes := startCluster(t, 3, worker.Kind{})
+	nodes := startCluster(t, 3, worker.Cache{})
 	for _, n := range nodes {
 		if err := n.SetKinds(kinds); err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 	sh.peers.wg.Wait()
-	if got := sh.peers.list(); len(got) != 4 || got[3].State != node.Failed {
+	if got := sh.peers.list(); len(got) != 4 || got[3].State != node.StateFailed {
 		t.Errorf("%v", got)
 	}
 }

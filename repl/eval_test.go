@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestRequestErrorsTellTheOutcome(t *testing.T) {
-	for _, cause := range []error{node.ErrOverloaded, node.ErrSource, errors.New("broken\x1b[31m")} {
+	for _, cause := range []error{node.ErrOverloaded, node.ErrWorker, errors.New("broken\x1b[31m")} {
 		c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { return worker.Reply{}, cause }}
 		_, errs, err := run(t, Config{Cluster: c}, "request('a')")
 		outcome := "(" + node.OutcomeOf(cause).String() + ")"

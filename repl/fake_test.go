@@ -141,7 +141,7 @@ func (f *fakeCluster) Owner(_ context.Context, id worker.ID) (string, error) {
 func (f *fakeCluster) Members(context.Context) ([]node.Member, error) {
 	return []node.Member{
 		{Name: "1@127.0.0.1"}, {Name: "2@127.0.0.1"}, {Name: "3@127.0.0.1"},
-		{Name: "4@127.0.0.1", State: node.Failed},
+		{Name: "4@127.0.0.1", State: node.StateFailed},
 	}, nil
 }
 
@@ -239,7 +239,7 @@ func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 			Version: "test go1.26", Memory: 3 << 20, Values: 3 << 19, MaxValues: 64 << 20, Evicted: 3, Goroutines: 17,
 		}
 		info.Apart = f.apart && m.Name == f.Self()
-		if m.State == node.Failed {
+		if m.State == node.StateFailed {
 			info = node.NodeInfo{Member: m, Problem: "out of reach"}
 		}
 		out = append(out, info)

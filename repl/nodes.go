@@ -26,7 +26,7 @@ func (sh *Shell) nodes(r *request) (starlark.Value, error) {
 	}
 	var alive []starlark.Value
 	for _, m := range members {
-		if m.State == node.Alive {
+		if m.State == node.StateAlive {
 			alive = append(alive, starlark.String(m.Name))
 		}
 	}
@@ -115,7 +115,7 @@ func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {
 	self, alive := sh.cluster.Self(), 0
 	var own node.NodeInfo
 	for _, n := range infos {
-		if n.State == node.Alive {
+		if n.State == node.StateAlive {
 			alive++
 		}
 		if n.Name == self {

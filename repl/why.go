@@ -58,7 +58,7 @@ func explain(e node.Explanation) *account {
 	switch {
 	case e.StandIn == "":
 		a.say("if it fails", "no other node is alive to take over")
-	case e.State == node.Failed:
+	case e.State == node.StateFailed:
 		a.say("now", "the owner has failed: "+e.StandIn+" takes over when all members know it; until then "+meanwhile)
 	default:
 		a.say("if it fails", e.StandIn+" takes over when all members know it; until then "+meanwhile)

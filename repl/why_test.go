@@ -12,14 +12,14 @@ import (
 // TestWhyOfSerialKinds tells of workers that take calls in other words: they have no value, and no other node answers for them.
 func TestWhyOfSerialKinds(t *testing.T) {
 	idle := node.Explanation{
-		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.Alive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
+		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.StateAlive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
 		Live: true, Worker: worker.Info{Hits: 3, TTL: time.Second},
 	}
 	busy, none, lost, apart := idle, idle, idle, idle
 	apart.Live, apart.Apart, apart.StandIn = false, true, ""
 	busy.Loading, busy.Worker.Queue = true, 2
 	none.Live = false
-	lost.State = node.Failed
+	lost.State = node.StateFailed
 	for name, c := range map[string]struct {
 		e    node.Explanation
 		want []string

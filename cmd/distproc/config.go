@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,7 +24,8 @@ type configFile struct {
 	Kind map[string]kindConfig `toml:"kind"`
 }
 
-// A kindConfig is one [kind.NAME]. What is not given has the default of [worker.Kind].
+// A kindConfig is one [kind.NAME]. A key that is not given has the default of
+// [worker.Cache] or [worker.Serial].
 type kindConfig struct {
 	Source      *string  `toml:"source"`
 	Serial      bool     `toml:"serial"`
@@ -68,10 +70,11 @@ func parseKinds(data []byte, path, name string) (map[string]worker.Kind, error) 
 	}
 	kinds := map[string]worker.Kind{}
 	for kind, k := range c.Kind {
-		key, err := k.kind(kind, name, kinds)
+		v, key, err := k.kind(source.Env{Kind: kind, Node: name})
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: kind.%s.%s: %w", path, lineOf(data, "kind", kind, key), kind, key, err)
 		}
+		kinds[kind] = v
 	}
 	return kinds, nil
 }
@@ -95,22 +98,79 @@ func configError(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// kind adds what k describes to kinds. If that makes no sense it returns the key that is wrong, too.
-func (k *kindConfig) kind(kind, name string, kinds map[string]worker.Kind) (key string, err error) {
-	var v worker.Kind
-	if key, err = k.answerer(&v, source.Env{Kind: kind, Node: name}); err != nil {
-		return key, err
+// kind returns the kind that k describes. If that makes no sense, it returns the wrong key too.
+func (k *kindConfig) kind(env source.Env) (v worker.Kind, key string, err error) {
+	if key, err := k.needsSource(); err != nil {
+		return nil, key, err
 	}
+	var cache worker.Cache
+	var serial worker.Serial
+	if k.Serial {
+		serial.Open, err = source.ParseSerial(*k.Source, env)
+	} else {
+		cache.Load, err = source.Parse(*k.Source, env)
+		cache.Inline = source.IsInline(*k.Source)
+	}
+	if err != nil {
+		return nil, "source", err
+	}
+	t, key, err := k.times()
+	if err != nil {
+		return nil, key, err
+	}
+	if key, err := k.bounds(); err != nil {
+		return nil, key, err
+	}
+	exclusive := k.Idempotent != nil && !*k.Idempotent
+	// Nodes may differ about concurrency and max_bytes, which depend on the machine.
+	definition := fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
+		*k.Source, k.Serial, t.ttl, t.fromUse, valueOf(k.TTLJitter), t.stale, t.errors, valueOf(k.Queue), t.timeout, exclusive)
+	ttl, idleTTL := t.ttl, time.Duration(0)
+	if t.fromUse {
+		ttl, idleTTL = 0, cmp.Or(t.ttl, worker.DefaultTTL)
+	}
+	concurrency := source.Concurrency(*k.Source)
+	if k.Concurrency != nil {
+		concurrency = *k.Concurrency
+	}
+	if k.Serial {
+		serial.TTL, serial.IdleTTL, serial.Timeout, serial.Definition = ttl, idleTTL, t.timeout, definition
+		serial.Queue, serial.Concurrency = valueOf(k.Queue), concurrency
+		return serial, "", nil
+	}
+	cache.TTL, cache.IdleTTL, cache.Timeout, cache.Definition = ttl, idleTTL, t.timeout, definition
+	cache.StaleWhileRevalidate, cache.ErrorTTL, cache.Jitter = t.stale, t.errors, valueOf(k.TTLJitter)
+	cache.Queue, cache.Concurrency, cache.MaxBytes = valueOf(k.Queue), concurrency, int64(valueOf(k.MaxBytes))
+	cache.Exclusive = exclusive
+	return cache, "", nil
+}
+
+// valueOf returns *p, or zero if p is nil.
+func valueOf[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// kindTimes are the durations of a kind. Zero means the default.
+type kindTimes struct {
+	ttl, timeout, stale, errors time.Duration
+	fromUse                     bool // ttl counts from the last use
+}
+
+// times returns the durations of k. If one makes no sense, it returns its key too.
+func (k *kindConfig) times() (t kindTimes, key string, err error) {
 	for _, d := range []struct {
 		key  string
 		from any
 		to   *time.Duration
-		zero bool
+		zero bool // 0 makes sense
 	}{
-		{"ttl", k.TTL, &v.TTL, false},
-		{"timeout", k.Timeout, &v.Timeout, false},
-		{"serve_stale", k.ServeStale, &v.ServeStale, true},
-		{"cache_errors", k.CacheErrors, &v.CacheErrors, true},
+		{"ttl", k.TTL, &t.ttl, false},
+		{"timeout", k.Timeout, &t.timeout, false},
+		{"serve_stale", k.ServeStale, &t.stale, true},
+		{"cache_errors", k.CacheErrors, &t.errors, true},
 	} {
 		if d.from == nil {
 			continue
@@ -119,46 +179,34 @@ func (k *kindConfig) kind(kind, name string, kinds map[string]worker.Kind) (key 
 			err = errors.New("must be more than 0")
 		}
 		if err != nil {
-			return d.key, err
+			return t, d.key, err
 		}
 	}
-	if k.Expire != nil {
-		if *k.Expire != "start" && *k.Expire != "use" {
-			return "expire", fmt.Errorf("%q: say start or use", *k.Expire)
-		}
-		v.FromUse = *k.Expire == "use"
+	if k.Expire != nil && *k.Expire != "start" && *k.Expire != "use" {
+		return t, "expire", fmt.Errorf("%q: say start or use", *k.Expire)
 	}
-	if k.TTLJitter != nil {
-		if v.TTLJitter = *k.TTLJitter; !(v.TTLJitter >= 0 && v.TTLJitter <= 1) {
-			return "ttl_jitter", fmt.Errorf("%v: a number from 0 to 1", v.TTLJitter)
-		}
+	t.fromUse = valueOf(k.Expire) == "use"
+	return t, "", nil
+}
+
+// bounds returns an error and its key if a number of k makes no sense.
+func (k *kindConfig) bounds() (key string, err error) {
+	switch {
+	case k.TTLJitter != nil && !(*k.TTLJitter >= 0 && *k.TTLJitter <= 1):
+		return "ttl_jitter", fmt.Errorf("%v: a number from 0 to 1", *k.TTLJitter)
+	case k.Queue != nil && *k.Queue < 1:
+		return "queue", fmt.Errorf("%d: how many calls may wait for one id, at least 1", *k.Queue)
+	case k.Concurrency != nil && *k.Concurrency < 0:
+		return "concurrency", fmt.Errorf("%d: how many runs may go on at a time on a node, or 0 for no limit", *k.Concurrency)
+	case k.MaxBytes != nil && *k.MaxBytes < 1:
+		return "max_bytes", fmt.Errorf("%d: how much memory values may take, such as \"64MiB\"", *k.MaxBytes)
 	}
-	if k.Queue != nil {
-		if v.Queue = *k.Queue; v.Queue < 1 {
-			return "queue", fmt.Errorf("%d: how many calls may wait for one id, at least 1", v.Queue)
-		}
-	}
-	v.Concurrency = source.Concurrency(*k.Source)
-	if k.Concurrency != nil {
-		if v.Concurrency = *k.Concurrency; v.Concurrency < 0 {
-			return "concurrency", fmt.Errorf("%d: how many runs may go on at a time on a node, or 0 for no limit", v.Concurrency)
-		}
-	}
-	if k.MaxBytes != nil {
-		if v.MaxBytes = int64(*k.MaxBytes); v.MaxBytes < 1 {
-			return "max_bytes", fmt.Errorf("%d: how much memory values may take, such as \"64MiB\"", v.MaxBytes)
-		}
-	}
-	v.Exclusive = k.Idempotent != nil && !*k.Idempotent
-	v.Definition = fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
-		*k.Source, k.Serial, v.TTL, v.FromUse, v.TTLJitter, v.ServeStale, v.CacheErrors, v.Queue, v.Timeout, v.Exclusive)
-	// Concurrency and MaxBytes are left out: they depend on the machine, so nodes may differ.
-	kinds[kind] = v
 	return "", nil
 }
 
-// answerer sets what answers the calls of v. If that makes no sense it returns the key that is wrong, too.
-func (k *kindConfig) answerer(v *worker.Kind, env source.Env) (key string, err error) {
+// needsSource returns an error and its key if k has no source, or a key that a serial kind
+// has no use for.
+func (k *kindConfig) needsSource() (key string, err error) {
 	switch {
 	case k.Serial && k.Source == nil:
 		return "serial", errors.New(`messages need something that takes them: add source = "exec:PROGRAM ARGS…" or an http(s):// address`)
@@ -166,14 +214,10 @@ func (k *kindConfig) answerer(v *worker.Kind, env source.Env) (key string, err e
 		if key, why := k.notSerial(); key != "" {
 			return key, fmt.Errorf("not with serial = true: %s", why)
 		}
-		v.Serial, err = source.ParseSerial(*k.Source, env)
 	case k.Source == nil:
 		return "source", errors.New(`say where values come from: source = "exec:PROGRAM ARGS…", an http(s):// address with {id} in it, or "random" for a trial`)
-	default:
-		v.Source, err = source.Parse(*k.Source, env)
-		v.Inline = source.IsInline(*k.Source)
 	}
-	return "source", err
+	return "", nil
 }
 
 // notSerial returns a key that k has, but that a serial kind has no use for, and why; or "".

@@ -40,21 +40,23 @@ idempotent = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, few, not := kinds["all"], kinds["few"], kinds["not"]
-	if all.Serial == nil || all.Source != nil || all.TTL != time.Minute || !all.FromUse || all.Queue != 7 || all.Timeout != 3*time.Second {
+	all, _ := kinds["all"].(worker.Serial)
+	few, _ := kinds["few"].(worker.Serial)
+	not, _ := kinds["not"].(worker.Cache)
+	if all.Open == nil || all.TTL != 0 || all.IdleTTL != time.Minute || all.Queue != 7 || all.Timeout != 3*time.Second {
 		t.Errorf("all: %+v", all)
 	}
-	if few.Serial == nil || few.Source != nil || few.TTL != 0 || few.FromUse || few.Queue != 0 || few.Timeout != 0 || few.Exclusive {
+	if few.Open == nil || few.TTL != 0 || few.IdleTTL != 0 || few.Queue != 0 || few.Timeout != 0 {
 		t.Errorf("few: %+v", few)
 	}
-	if not.Serial != nil || not.Source == nil || not.TTLJitter != 0.5 || not.ServeStale != time.Second || not.CacheErrors != 2*time.Second || !not.Exclusive {
+	if not.Load == nil || not.Jitter != 0.5 || not.StaleWhileRevalidate != time.Second || not.ErrorTTL != 2*time.Second || !not.Exclusive {
 		t.Errorf("not: %+v", not)
 	}
 	id, err := worker.ParseID("a b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := all.Serial(t.Context(), id)
+	server, err := all.Open(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +64,13 @@ idempotent = false
 	if want := "hello a b all 2@127.0.0.1"; err != nil || v.String() != want {
 		t.Errorf("%q, %v, want %q", v, err, want)
 	}
+}
+
+func definitionOf(kind worker.Kind) string {
+	if s, ok := kind.(worker.Serial); ok {
+		return s.Definition
+	}
+	return kind.(worker.Cache).Definition
 }
 
 // Nodes that differ only about serial do not agree.
@@ -72,7 +81,7 @@ func TestConfigSerialIsDefined(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		definitions[kinds["a"].Definition] = kinds["a"].Serial != nil
+		definitions[definitionOf(kinds["a"])] = true
 	}
 	if len(definitions) != 2 {
 		t.Errorf("%v, want one for serial, and one for the others", definitions)
@@ -107,6 +116,34 @@ func TestConfigSerialRefuses(t *testing.T) {
 	}
 }
 
+// TestConfigExpire has the ttl count from the start or from the last use, with the default
+// ttl as well.
+func TestConfigExpire(t *testing.T) {
+	type life struct{ ttl, idleTTL time.Duration }
+	for lines, want := range map[string]life{
+		"":                                {},
+		"ttl = '1m'":                      {time.Minute, 0},
+		"ttl = '1m'\nexpire = 'start'":    {time.Minute, 0},
+		"ttl = '1m'\nexpire = 'use'":      {0, time.Minute},
+		"expire = 'use'":                  {0, worker.DefaultTTL},
+		"expire = 'use'\nttl = 'forever'": {0, worker.Forever},
+	} {
+		for _, serial := range []string{"", "\nserial = true"} {
+			kinds, err := kindsOf(t, "[kind.a]\nsource = 'exec:cat'\n"+lines+serial)
+			var got life
+			switch k := kinds["a"].(type) {
+			case worker.Cache:
+				got = life{k.TTL, k.IdleTTL}
+			case worker.Serial:
+				got = life{k.TTL, k.IdleTTL}
+			}
+			if err != nil || got != want {
+				t.Errorf("%s%s: %v, %v; want %v", lines, serial, got, err, want)
+			}
+		}
+	}
+}
+
 // TestConfigBounds reads how much a kind may do and keep: for programs there is a bound unless the file
 // has another one.
 func TestConfigBounds(t *testing.T) {
@@ -135,26 +172,28 @@ max_bytes = 1000
 		t.Fatal(err)
 	}
 	programs := 8 * runtime.GOMAXPROCS(0)
-	for name, want := range map[string]worker.Kind{
-		"exec":   {Concurrency: programs},
-		"serial": {Concurrency: programs},
-		"more":   {},
-		"few":    {Concurrency: 3, MaxBytes: 64 << 20},
-		"http":   {MaxBytes: 1000},
+	for name, want := range map[string]worker.Cache{
+		"exec": {Concurrency: programs},
+		"more": {},
+		"few":  {Concurrency: 3, MaxBytes: 64 << 20},
+		"http": {MaxBytes: 1000},
 	} {
-		if got := kinds[name]; got.Concurrency != want.Concurrency || got.MaxBytes != want.MaxBytes {
+		if got := kinds[name].(worker.Cache); got.Concurrency != want.Concurrency || got.MaxBytes != want.MaxBytes {
 			t.Errorf("%s: %d at a time, %d bytes; want %d and %d", name, got.Concurrency, got.MaxBytes, want.Concurrency, want.MaxBytes)
 		}
+	}
+	if got := kinds["serial"].(worker.Serial); got.Concurrency != programs {
+		t.Errorf("serial: %d at a time, want %d", got.Concurrency, programs)
 	}
 }
 
 // TestConfigDurations writes durations in all ways, for every key that has one.
 func TestConfigDurations(t *testing.T) {
-	of := map[string]func(worker.Kind) time.Duration{
-		"ttl":          func(k worker.Kind) time.Duration { return k.TTL },
-		"timeout":      func(k worker.Kind) time.Duration { return k.Timeout },
-		"serve_stale":  func(k worker.Kind) time.Duration { return k.ServeStale },
-		"cache_errors": func(k worker.Kind) time.Duration { return k.CacheErrors },
+	of := map[string]func(worker.Cache) time.Duration{
+		"ttl":          func(k worker.Cache) time.Duration { return k.TTL },
+		"timeout":      func(k worker.Cache) time.Duration { return k.Timeout },
+		"serve_stale":  func(k worker.Cache) time.Duration { return k.StaleWhileRevalidate },
+		"cache_errors": func(k worker.Cache) time.Duration { return k.ErrorTTL },
 	}
 	const hint = ` is no duration; write it like "500ms", "30s" or "1h30m", or "forever"`
 	for key, get := range of {
@@ -162,8 +201,9 @@ func TestConfigDurations(t *testing.T) {
 			`"1h30m"`: 90 * time.Minute, `"forever"`: worker.Forever, `"2562047h47m16.854775807s"`: worker.Forever,
 		} {
 			kinds, err := kindsOf(t, "[kind.a]\nsource = 'random'\n"+key+" = "+text)
-			if err != nil || get(kinds["a"]) != want {
-				t.Errorf("%s = %s: %v, %v, want %v", key, text, get(kinds["a"]), err, want)
+			cache, _ := kinds["a"].(worker.Cache)
+			if err != nil || get(cache) != want {
+				t.Errorf("%s = %s: %v, %v, want %v", key, text, get(cache), err, want)
 			}
 		}
 		for text, want := range map[string]string{

@@ -48,7 +48,7 @@ func large() worker.Kind {
 		time.Sleep(10 * time.Millisecond)
 		return worker.BytesValue(strings.Repeat("x", largeBytes)), nil
 	}
-	return worker.Kind{Source: source, TTL: 5 * time.Second, Concurrency: 16, MaxBytes: 32 << 20}
+	return worker.Cache{Load: source, TTL: 5 * time.Second, Concurrency: 16, MaxBytes: 32 << 20}
 }
 
 // misuse uses node i badly by a process of its own, for the length of the fault, and kills that with SIGKILL. A

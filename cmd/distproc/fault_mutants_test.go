@@ -50,8 +50,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "expiry", finds: ruleAge, rest: lastRest,
-		old: `(w\.expires = w\.started \+ life\(w\.kind\)\n)`,
-		new: "$1\nif BROKEN { w.expires += 2*life(w.kind) }\n",
+		old: `(w\.expires = w\.started \+ w\.kind\.life\(\)\n)`,
+		new: "$1\nif BROKEN { w.expires += 2*w.kind.life() }\n",
 	},
 	{
 		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),

@@ -93,7 +93,9 @@ func (r *recorder) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.Default.Source = r.source
+	def := c.Default.(worker.Cache)
+	def.Load = r.source
+	c.Default = def
 	c.Kinds = map[string]worker.Kind{serialKind: r.serial(), largeKind: large()}
 	kind, hasPrograms, err := programs(m.name)
 	if err != nil {

@@ -57,9 +57,8 @@ func programs(nodeName string) (kind worker.Kind, ok bool, err error) {
 	if !hasFlock() {
 		return kind, false, nil
 	}
-	kind.TTL = serialTTL
-	kind.Serial, err = source.ParseSerial(programSource, source.Env{Kind: programKind, Node: nodeName})
-	return kind, true, err
+	open, err := source.ParseSerial(programSource, source.Env{Kind: programKind, Node: nodeName})
+	return worker.Serial{TTL: serialTTL, Open: open}, true, err
 }
 
 // sendToProgram returns what sends a message to the program of an id. It is of no interest whether that fails: the

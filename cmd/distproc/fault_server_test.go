@@ -38,7 +38,7 @@ type servedEntry struct {
 
 // serial returns the kind.
 func (r *recorder) serial() worker.Kind {
-	return worker.Kind{TTL: serialTTL, Serial: worker.Serve(r.startServer)}
+	return worker.Serial{TTL: serialTTL, Open: worker.Serve(r.startServer)}
 }
 
 type faultServer struct {

@@ -236,8 +236,8 @@ func nameOf(name string) string {
 // defaultKind returns the kind of --source and --ttl.
 func (m *member) defaultKind() (worker.Kind, error) {
 	s, err := source.Parse(m.source, source.Env{Kind: worker.DefaultKind, Node: nameOf(m.name)})
-	return worker.Kind{
-		TTL: time.Duration(m.ttl), Source: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
+	return worker.Cache{
+		TTL: time.Duration(m.ttl), Load: s, Inline: source.IsInline(m.source), Concurrency: source.Concurrency(m.source),
 		Definition: m.source + " " + m.ttl.String(),
 	}, err
 }

@@ -38,8 +38,9 @@ func TestForever(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, _, err := m.config(slog.New(slog.DiscardHandler))
-		if err != nil || c.Default.TTL != want || c.ReapAfter != want {
-			t.Errorf("%s: TTL %s, ReapAfter %s, %v", text, c.Default.TTL, c.ReapAfter, err)
+		kind, _ := c.Default.(worker.Cache)
+		if err != nil || kind.TTL != want || c.ReapAfter != want {
+			t.Errorf("%s: TTL %s, ReapAfter %s, %v", text, kind.TTL, c.ReapAfter, err)
 		}
 		if got := f.Lookup("ttl").Value.String(); want == worker.Forever && got != "forever" {
 			t.Errorf("%s: shown as %s", text, got)

@@ -45,7 +45,7 @@ func startReload(t *testing.T, file string) *reloadTest {
 			}
 			kinds := map[string]worker.Kind{}
 			for name := range strings.FieldsSeq(string(data)) {
-				kinds[name] = worker.Kind{}
+				kinds[name] = worker.Cache{}
 			}
 			return kinds, nil
 		},

@@ -24,7 +24,7 @@ func ExampleNew() {
 	}
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.78.9", Cookie: []byte("a long secret that all nodes share"),
-		Kinds: map[string]worker.Kind{"price": {Source: price, TTL: time.Minute}},
+		Kinds: map[string]worker.Kind{"price": worker.Cache{Load: price, TTL: time.Minute}},
 	})
 	if err != nil {
 		log.Fatal(err)

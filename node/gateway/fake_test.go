@@ -124,11 +124,11 @@ func newFake() *fake {
 		nodes: []node.NodeInfo{
 			{Member: node.Member{Name: "1@127.0.0.1", Addr: "127.0.0.1:4371", Incarnation: 1<<64 - 1}, Uptime: time.Minute, Version: "v1", Memory: 1 << 20, Goroutines: 9},
 			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Stuck: 1},
-			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.Failed}, Problem: "out of\nreach"},
+			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.StateFailed}, Problem: "out of\nreach"},
 		},
 		workers: []worker.Info{live, other},
 		why: node.Explanation{ID: worker.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,
-			State: node.Stuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
+			State: node.StateStuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *sum) Call(_ context.Context, n int) (int, error) {
 func startNodes(t *testing.T) (first, second *node.Node) {
 	t.Helper()
 	kinds := map[string]worker.Kind{
-		"price": {TTL: time.Minute, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+		"price": worker.Cache{TTL: time.Minute, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 			switch id.String() {
 			case "none":
 				return worker.Value{}, errPrice
@@ -40,20 +40,20 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 			}
 			return worker.MediaValue("application/json", `{"price":"`+id.String()+`"}`), nil
 		}},
-		"slow": {Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		"slow": worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
 			return worker.Value{}, ctx.Err()
 		}},
-		"one": {Concurrency: 1, Timeout: time.Minute, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		"one": worker.Cache{Concurrency: 1, Timeout: time.Minute, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			<-ctx.Done()
 			return worker.Value{}, ctx.Err()
 		}},
-		"sum": {Serial: worker.Serve(func(context.Context, worker.ID) (*sum, error) { return &sum{}, nil })},
+		"sum": worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (*sum, error) { return &sum{}, nil })},
 	}
 	var nodes []*node.Node
 	host := testHost()
 	for _, name := range []string{"1@" + host, "2@" + host} {
-		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
+		n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share"), Kinds: kinds, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 
 // A node with its metrics where Prometheus looks for them.
 func ExampleHandler() {
-	n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: "1@127.0.78.1", Cookie: []byte("a long secret that all nodes share")})
+	n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: "1@127.0.78.1", Cookie: []byte("a long secret that all nodes share")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func ExampleHandler() {
 func ExampleNewCollector() {
 	registry := prometheus.NewRegistry()
 	for _, name := range []string{"1@127.0.78.2", "2@127.0.78.2"} {
-		n, err := node.Start(node.Config{Default: worker.Kind{Source: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
+		n, err := node.Start(node.Config{Default: worker.Cache{Load: worker.RandomSource}, Name: name, Cookie: []byte("a long secret that all nodes share")})
 		if err != nil {
 			log.Fatal(err)
 		}

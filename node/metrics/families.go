@@ -83,7 +83,7 @@ func requests() func(*worker.Stats, sink) {
 }
 
 // states are all that a member can be in. One with no member is told as 0.
-var states = [...]node.State{node.Alive, node.Failed, node.Stuck}
+var states = [...]node.State{node.StateAlive, node.StateFailed, node.StateStuck}
 
 func members(s *node.Stats, to sink) {
 	for _, state := range states {

@@ -39,7 +39,7 @@ var filled = fake{
 		},
 		{Kind: "price", Local: 22},
 	},
-	Members:  map[node.State]int{node.Alive: 31, node.Stuck: 32},
+	Members:  map[node.State]int{node.StateAlive: 31, node.StateStuck: 32},
 	Sessions: 33,
 	BytesIn:  34, BytesOut: 35, Refused: 36,
 	HandedOver: 37, HandOverLost: 38,

@@ -18,7 +18,7 @@ import (
 )
 
 // A request that no server can have received has not run.
-func TestHTTPNotBegun(t *testing.T) {
+func TestHTTPNotRun(t *testing.T) {
 	refused := "http://" + refusing(t)
 	newTestNode(t, refused, time.Minute).checkOutcome("7", worker.OutcomeNotRun, "refused")
 	newTestNode(t, "http://no-such-host.invalid/", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no-such-host.invalid")

@@ -150,13 +150,13 @@ func sourceOf(r runner) worker.Source {
 	return func(ctx context.Context, id worker.ID) (worker.Value, error) { return r.run(ctx, id, nil) }
 }
 
-// IsInline reports whether the source that spec describes never blocks, as
-// [worker.Kind].Inline wants it: "random".
+// IsInline reports whether the source that spec describes never blocks, as the field
+// Inline of [worker.Cache] demands: "random".
 func IsInline(spec string) bool { return spec == "random" }
 
 // Concurrency returns how many runs of the source that spec describes should go on at a
-// time, for [worker.Kind].Concurrency: 8 programs for each core, and no limit, which is
-// 0, for others.
+// time, for the field Concurrency of a [worker.Kind]: 8 programs for each core, and no
+// limit, which is 0, for others.
 func Concurrency(spec string) int {
 	if strings.HasPrefix(spec, "exec:") {
 		return 8 * runtime.GOMAXPROCS(0)

@@ -109,8 +109,8 @@ func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 	n, err := node.Start(node.Config{
 		Name: fmt.Sprintf("1@127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1)), Cookie: []byte("a long secret that all nodes share"),
 		Kinds: map[string]worker.Kind{
-			"value":  {Source: sourceOf(r), Timeout: timeout},
-			"serial": {Serial: factoryOf(r), Timeout: timeout},
+			"value":  worker.Cache{Load: sourceOf(r), Timeout: timeout},
+			"serial": worker.Serial{Open: factoryOf(r), Timeout: timeout},
 		},
 	})
 	if err != nil {

@@ -38,14 +38,16 @@ type Terminator interface {
 type EndReason uint8
 
 const (
-	Expired EndReason = iota // no message came for the kind's TTL, or that is over
-	Moved                    // the id belongs to another node now
-	Stopped                  // somebody stopped it
-	Closing                  // the node closes, or its kind is no more
-	Crashed                  // it panicked
+	EndExpired EndReason = iota // its kind's TTL or IdleTTL is over
+	EndMoved                    // the id belongs to another node now
+	EndStopped                  // somebody stopped it
+	EndClosing                  // the node closes, or its kind was removed
+	EndCrashed                  // it panicked
 )
 
-var endReasons = [...]string{Expired: "expired", Moved: "moved", Stopped: "stopped", Closing: "closing", Crashed: "crashed"}
+var endReasons = [...]string{
+	EndExpired: "expired", EndMoved: "moved", EndStopped: "stopped", EndClosing: "closing", EndCrashed: "crashed",
+}
 
 func (r EndReason) String() string {
 	if int(r) < len(endReasons) {

@@ -21,7 +21,7 @@ type Stats struct {
 	Bytes    int64             // of memory that their values take, about
 	Waiting  int               // calls that wait for a worker now
 	Running  int               // runs of the source, or of a server's Call, that go on now; not those of an Inline source
-	Queued   int               // runs that wait for others to end, as Kind.Concurrency says
+	Queued   int               // runs that wait for others to end, as the kind's Concurrency says
 }
 
 // A Histogram counts durations.

@@ -337,7 +337,7 @@ func TestSourceRunsOnce(t *testing.T) {
 			time.Sleep(time.Second)
 			return worker.IntValue(runs.Add(1)), nil
 		}
-		kind := worker.Kind{Source: slow, TTL: time.Minute}
+		kind := worker.Cache{Load: slow, TTL: time.Minute}
 		b := newSwitchboard([2]worker.Kind{kind, kind}, time.Millisecond)
 		ask := func() {
 			var wg sync.WaitGroup
@@ -383,7 +383,7 @@ func TestHandOverStorm(t *testing.T) {
 	var kinds [2]worker.Kind
 	for i := range kinds {
 		var running [ids]atomic.Int32
-		kinds[i] = worker.Kind{TTL: ttl, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+		kinds[i] = worker.Cache{TTL: ttl, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 			if running[num(id)].Add(1) > 1 {
 				t.Error("two runs of one id overlap in one registry")
 			}

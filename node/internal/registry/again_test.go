@@ -10,8 +10,8 @@ import (
 // TestInlineAgain removes and adds a kind whose source runs inline: it does so afterwards, too.
 func TestInlineAgain(t *testing.T) {
 	t.Parallel()
-	before := testRegistry(worker.Kind{}, "1@h", 100)
-	r := testRegistry(worker.Kind{}, "1@h", 100)
+	before := testRegistry(worker.Cache{}, "1@h", 100)
+	r := testRegistry(worker.Cache{}, "1@h", 100)
 	r.before = before.over
 	if _, _, ran := r.RunInline(worker.IntID(7), "", "", time.Hour, 0); ran {
 		t.Error("a source runs while one of before may")

@@ -11,8 +11,10 @@ import (
 // alive: with the source that comes with distproc, which the caller runs, and with one
 // that has a goroutine of its own.
 func BenchmarkStartWorker(b *testing.B) {
-	for name, kind := range map[string]worker.Kind{"inline": {}, "goroutine": {Source: worker.RandomSource}} {
-		kind.TTL = time.Hour
+	for name, kind := range map[string]worker.Cache{
+		"inline":    {TTL: time.Hour, Load: worker.RandomSource, Inline: true},
+		"goroutine": {TTL: time.Hour, Load: worker.RandomSource},
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			const most = 100_000

@@ -93,7 +93,7 @@ func (r *Registry) Stuck() (n int) {
 			if r.gate.holds(w.turn()) {
 				continue // it has not begun
 			}
-			if now-began > w.kind.Timeout+sourceGrace {
+			if now-began > w.kind.timeout+sourceGrace {
 				n++
 			}
 		}

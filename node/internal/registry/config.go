@@ -41,9 +41,10 @@ type Config struct {
 
 // New returns a registry. The caller closes it.
 func New(c Config) *Registry {
+	_, isSerial := c.Kind.(worker.Serial)
 	r := &Registry{
 		name: c.Name, node: c.Node, host: c.Host, admission: c.Admission, values: c.Values, before: c.Before, log: c.Logger,
-		crashes: boundedlog.NewLimit(), base: time.Now(), serial: c.Kind.Serial != nil,
+		crashes: boundedlog.NewLimit(), base: time.Now(), serial: isSerial,
 	}
 	r.over = make(chan struct{})
 	r.SetKind(c.Kind)

@@ -13,7 +13,7 @@ import (
 // it is guarded by the lock of its shard.
 type entry struct {
 	id      worker.ID
-	kind    *worker.Kind
+	kind    *policy
 	started time.Duration // on the registry's clock
 	expires time.Duration // when its value is given no more, or as stale only; meaningless while it loads
 	value   worker.Value
@@ -57,7 +57,7 @@ func (w *entry) dies() time.Duration {
 	if w.err != nil {
 		return w.expires
 	}
-	return w.expires + w.kind.ServeStale
+	return w.expires + w.kind.stale
 }
 
 // due reports whether a call is to replace w, which may be nil. It is not due while a refresh must wait.

@@ -16,16 +16,16 @@ import (
 // TestForever has kinds with the longest durations that there are: no sum of times overflows.
 func TestForever(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
-	for name, kind := range map[string]worker.Kind{
+	for name, kind := range map[string]worker.Cache{
 		"from start": {TTL: longest},
-		"from use":   {TTL: longest, FromUse: true},
-		"jitter":     {TTL: longest, TTLJitter: 0.01},
-		"all":        {TTL: longest, ServeStale: longest, CacheErrors: longest, Timeout: longest},
-		"just less":  {TTL: 2562047 * time.Hour, ServeStale: 2562047 * time.Hour},
+		"from use":   {IdleTTL: longest},
+		"jitter":     {TTL: longest, Jitter: 0.01},
+		"all":        {TTL: longest, StaleWhileRevalidate: longest, ErrorTTL: longest, Timeout: longest},
+		"just less":  {TTL: 2562047 * time.Hour, StaleWhileRevalidate: 2562047 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			count := counter()
-			kind.Source = func(ctx context.Context, id worker.ID) (worker.Value, error) {
+			kind.Load = func(ctx context.Context, id worker.ID) (worker.Value, error) {
 				if ctx.Err() != nil {
 					return worker.Value{}, ctx.Err()
 				}
@@ -61,7 +61,7 @@ func TestForeverStale(t *testing.T) {
 		}
 		return worker.IntValue(1), nil
 	}
-	kind := worker.Kind{Source: source, TTL: time.Second, ServeStale: math.MaxInt64, CacheErrors: math.MaxInt64}
+	kind := worker.Cache{Load: source, TTL: time.Second, StaleWhileRevalidate: math.MaxInt64, ErrorTTL: math.MaxInt64}
 	inBubble(t, kind, func(t *testing.T, r *Registry) {
 		expect(t, r, 7, "1", false)
 		fail.Store(true)
@@ -84,8 +84,11 @@ func TestForeverStale(t *testing.T) {
 
 // TestForeverSerial has a server that lives forever keep its state.
 func TestForeverSerial(t *testing.T) {
-	for _, fromUse := range []bool{false, true} {
-		inSerialBubble(t, worker.Kind{TTL: math.MaxInt64, Timeout: math.MaxInt64, FromUse: fromUse}, func(t *testing.T, r *Registry, d *diary) {
+	for _, kind := range []worker.Serial{
+		{TTL: math.MaxInt64, Timeout: math.MaxInt64},
+		{IdleTTL: math.MaxInt64, Timeout: math.MaxInt64},
+	} {
+		inSerialBubble(t, kind, func(t *testing.T, r *Registry, d *diary) {
 			for _, want := range []string{"x.", "x.x.", "x.x.x."} {
 				tell(t, r, "7", "x", want)
 				time.Sleep(24 * time.Hour)
@@ -99,7 +102,7 @@ func TestForeverSerial(t *testing.T) {
 
 // TestForeverDeadline calls with a deadline that is as far away as can be.
 func TestForeverDeadline(t *testing.T) {
-	inSerialBubble(t, worker.Kind{}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{}, func(t *testing.T, r *Registry, _ *diary) {
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(math.MaxInt64))
 		defer cancel()

@@ -108,11 +108,11 @@ type limitedKind struct {
 func limited(m *meter) map[string]limitedKind {
 	return map[string]limitedKind{
 		"values": {
-			worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return worker.Value{}, m.run(ctx) }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
+			worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return worker.Value{}, m.run(ctx) }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
 			func(r *Registry, ctx context.Context, id worker.ID) (worker.Reply, error) { return r.request(ctx, id) },
 		},
 		"servers": {
-			worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return m, nil }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
+			worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return m, nil }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
 			func(r *Registry, ctx context.Context, id worker.ID) (worker.Reply, error) {
 				return r.await(ctx, id, worker.Value{}, r.Now())
 			},
@@ -210,14 +210,15 @@ func TestConcurrencyChanges(t *testing.T) {
 			wg.Go(func() { _, _ = k.ask(r, t.Context(), worker.IntID(int64(id))) })
 		}
 		synctest.Wait()
-		k.Concurrency = 8
-		r.SetKind(k.Kind)
+		more := k.Kind.(worker.Cache)
+		more.Concurrency = 8
+		r.SetKind(more)
 		synctest.Wait()
 		if now := m.now.Load(); now != 8 {
 			t.Errorf("%d run, want 8", now)
 		}
-		k.Concurrency = 0
-		r.SetKind(k.Kind)
+		more.Concurrency = 0
+		r.SetKind(more)
 		synctest.Wait()
 		if now := m.now.Load(); now != 10 {
 			t.Errorf("%d run, want all 10", now)

@@ -40,7 +40,7 @@ func (r *Registry) Halt() {
 		s.mu.Lock()
 		for w := range s.workers.all() {
 			w.mail.claimed = false
-			r.endLocked(s, w, worker.Closing)
+			r.endLocked(s, w, worker.EndClosing)
 		}
 		s.held = true
 		s.mu.Unlock()

@@ -81,7 +81,7 @@ func (r *Registry) Stop(id worker.ID) bool {
 	defer s.mu.Unlock()
 	w := s.workers.get(id)
 	if w != nil {
-		r.endLocked(s, w, worker.Stopped)
+		r.endLocked(s, w, worker.EndStopped)
 	}
 	return w != nil
 }

@@ -30,7 +30,7 @@ func TestReadYourWrites(t *testing.T) {
 	for name, forget := range map[string]func(*Registry, worker.ID) bool{"Stop": (*Registry).Stop, "Invalidate": (*Registry).Invalidate} {
 		t.Run(name, func(t *testing.T) {
 			var db database
-			inBubble(t, worker.Kind{Source: db.source, TTL: time.Hour}, func(t *testing.T, r *Registry) {
+			inBubble(t, worker.Cache{Load: db.source, TTL: time.Hour}, func(t *testing.T, r *Registry) {
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					if reply := expect(t, r, 7, "0", false); reply.TTL != 0 {
@@ -76,7 +76,7 @@ func TestInvalidateInline(t *testing.T) {
 		}
 		return worker.IntValue(n), nil
 	}
-	r = testRegistry(worker.Kind{Source: source, Inline: true, TTL: time.Hour}, "1@h", 100)
+	r = testRegistry(worker.Cache{Load: source, Inline: true, TTL: time.Hour}, "1@h", 100)
 	expect(t, r, 7, "1", false)
 	expect(t, r, 7, "2", false)
 	expect(t, r, 7, "2", true)
@@ -91,7 +91,7 @@ func TestInvalidateAbandoned(t *testing.T) {
 	for _, concurrency := range []int{0, 1} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
 			var db database
-			inBubble(t, worker.Kind{Source: db.source, TTL: time.Hour, Concurrency: concurrency}, func(t *testing.T, r *Registry) {
+			inBubble(t, worker.Cache{Load: db.source, TTL: time.Hour, Concurrency: concurrency}, func(t *testing.T, r *Registry) {
 				var wg sync.WaitGroup
 				wg.Go(func() { expect(t, r, 8, "0", false) }) // takes the only turn, if there is one
 				synctest.Wait()
@@ -116,7 +116,7 @@ func TestInvalidateAbandoned(t *testing.T) {
 // TestInvalidateHandedOver has answers arrive that left another node before their ids
 // were invalidated.
 func TestInvalidateHandedOver(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: time.Hour}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: counter(), TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		time.Sleep(time.Minute)
 		for i := range int64(maxOutdated * shardCount * 2) { // more than are known one by one
 			r.Invalidate(worker.IntID(i))

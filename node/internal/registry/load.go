@@ -133,7 +133,7 @@ func (r *Registry) startLocked(s *shard, id worker.ID, now time.Duration, waiter
 		trace, links = waiters[0].Trace, waiters[0].Chain
 	}
 	kind := r.kind.Load()
-	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: r.name, ID: id}}, r.when(now+kind.Timeout))
+	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: r.name, ID: id}}, r.when(now+kind.timeout))
 	w := r.loadLocked(s, id, kind, l, now)
 	for _, c := range waiters {
 		w.add(c)
@@ -151,7 +151,7 @@ func (r *Registry) startLocked(s *shard, id worker.ID, now time.Duration, waiter
 // neither. Other callers that come meanwhile wait for the worker.
 func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
 	kind := r.kind.Load()
-	if !kind.Inline || r.serial || !r.first() {
+	if !kind.inline || r.serial || !r.first() {
 		return worker.Reply{}, nil, false
 	}
 	s := r.shard(id)
@@ -174,12 +174,12 @@ func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now ti
 	if links != "" {
 		ctx = chain.With(ctx, chain.Cause{Chain: links, Of: worker.Key{Kind: r.name, ID: id}})
 	}
-	r.protect(ctx, kind.Source, id, func(v worker.Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
+	r.protect(ctx, kind.load, id, func(v worker.Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
 	return reply, err, true
 }
 
 // loadLocked adds a worker that loads, and counts its run.
-func (r *Registry) loadLocked(s *shard, id worker.ID, kind *worker.Kind, l *load, now time.Duration) *entry {
+func (r *Registry) loadLocked(s *shard, id worker.ID, kind *policy, l *load, now time.Duration) *entry {
 	w := &entry{id: id, kind: kind, started: now, load: l}
 	s.workers.put(w)
 	s.beginLocked(w)
@@ -251,18 +251,18 @@ func (r *Registry) settleLocked(s *shard, w *entry, now time.Duration) (moves []
 	s.endRunLocked(w)
 	if w.err != nil && stale.usable(now) && !w.moved && !s.closed {
 		if !unwanted { // else the source has not failed
-			stale.pauseLocked(now, cmp.Or(w.kind.CacheErrors, refreshPause))
+			stale.pauseLocked(now, cmp.Or(w.kind.errorTTL, refreshPause))
 		}
 		s.workers.put(stale) // until its time is over
 		r.expireLocked(s, stale)
 		return nil
 	}
 	r.releaseLocked(stale)
-	w.expires = w.started + life(w.kind)
+	w.expires = w.started + w.kind.life()
 	if w.err != nil {
-		w.expires = now + w.kind.CacheErrors
-	} else if w.kind.FromUse {
-		w.expires = now + w.kind.TTL
+		w.expires = now + w.kind.errorTTL
+	} else if w.kind.fromUse {
+		w.expires = now + w.kind.ttl
 	}
 	if unwanted || w.moved || s.closed || w.dies() <= now { // a value that has expired may be stale
 		r.dropLocked(s, w)

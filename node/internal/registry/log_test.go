@@ -21,14 +21,14 @@ func TestPanicIsLogged(t *testing.T) {
 	divide := func(context.Context, worker.ID) (worker.Value, error) { panic("division by tenant") }
 	leave := func(context.Context, worker.ID) (worker.Value, error) { runtime.Goexit(); return worker.Value{}, nil }
 	for name, kind := range map[string]worker.Kind{
-		"panics": {Source: divide},
-		"inline": {Source: divide, Inline: true},
-		"leaves": {Source: leave},
-		"factory": {Serial: func(ctx context.Context, id worker.ID) (worker.Server, error) {
+		"panics": worker.Cache{Load: divide},
+		"inline": worker.Cache{Load: divide, Inline: true},
+		"leaves": worker.Cache{Load: leave},
+		"factory": worker.Serial{Open: func(ctx context.Context, id worker.ID) (worker.Server, error) {
 			_, err := divide(ctx, id)
 			return nil, err
 		}},
-		"server": {Serial: func(context.Context, worker.ID) (worker.Server, error) { return panickingServer{}, nil }},
+		"server": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return panickingServer{}, nil }},
 	} {
 		r := New(Config{Name: name, Kind: kind, Node: "1@a", Host: &fakeHost{}, Admission: &Admission{size: 10}, Values: new(Values), Logger: log})
 		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); !errors.Is(err, wire.Panicked) {

@@ -39,7 +39,7 @@ func (m *mailbox) doubt(stood uint64) {
 	}
 	m.stood, m.claimed = stood, false
 	if m.server != nil && !m.ending {
-		m.ending, m.why = true, worker.Moved
+		m.ending, m.why = true, worker.EndMoved
 	}
 }
 

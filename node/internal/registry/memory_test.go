@@ -33,7 +33,7 @@ func sizedSource(n int) worker.Source {
 // TestMaxBytes asks for more than a kind may keep: what was used last stays, and the count is right.
 func TestMaxBytes(t *testing.T) {
 	const size, fit = 1000, 500
-	kind := worker.Kind{Source: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
+	kind := worker.Cache{Load: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
 	inBubble(t, kind, func(t *testing.T, r *Registry) {
 		ask := func(id int) worker.Reply {
 			reply, err := r.request(t.Context(), worker.IntID(int64(id)))
@@ -90,10 +90,10 @@ func TestMaxMemory(t *testing.T) {
 			t.Cleanup(func() { r.Close(context.Background()) })
 			return r
 		}
-		small := start("small", worker.Kind{Source: sizedSource(100), TTL: time.Hour})
-		big := start("big", worker.Kind{Source: sizedSource(1 << 20), TTL: time.Hour})
-		serial := start("serial", worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return new(meter), nil }, TTL: time.Hour})
-		slow := start("slow", worker.Kind{Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		small := start("small", worker.Cache{Load: sizedSource(100), TTL: time.Hour})
+		big := start("big", worker.Cache{Load: sizedSource(1 << 20), TTL: time.Hour})
+		serial := start("serial", worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return new(meter), nil }, TTL: time.Hour})
+		slow := start("slow", worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			clock.Sleep(ctx, time.Minute)
 			return worker.IntValue(1), nil
 		}, TTL: time.Hour, Timeout: time.Hour})
@@ -148,7 +148,7 @@ func doWithValues(t *rapid.T) {
 		}
 		return worker.BytesValue(strings.Repeat("x", rand.IntN(100))), nil
 	}
-	r := testRegistry(worker.Kind{Source: source, TTL: 4 * time.Millisecond, ServeStale: 2 * time.Millisecond, CacheErrors: time.Millisecond}, "1@h", 100)
+	r := testRegistry(worker.Cache{Load: source, TTL: 4 * time.Millisecond, StaleWhileRevalidate: 2 * time.Millisecond, ErrorTTL: time.Millisecond}, "1@h", 100)
 	defer func() { r.Close(context.Background()) }()
 	id := rapid.Custom(func(t *rapid.T) worker.ID { return worker.IntID(rapid.Int64Range(0, 3).Draw(t, "id")) })
 	t.Repeat(map[string]func(*rapid.T){
@@ -211,7 +211,7 @@ func memoryOf(r *Registry) (sum int64, evictable bool) {
 
 // TestMemoryComesBack lets many workers expire: what they took is free again.
 func TestMemoryComesBack(t *testing.T) {
-	r := testRegistry(worker.Kind{TTL: time.Second}, "1@h", 100)
+	r := testRegistry(worker.Cache{TTL: time.Second}, "1@h", 100)
 	defer r.Close(t.Context())
 	before := int64(heapInUse())
 	const many = 300_000
@@ -266,7 +266,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 	shared, calls := new(Values), &Admission{size: 100}
 	shared.limit.Store(30 << 20)
 	for range 3 {
-		r := New(Config{Name: "x", Kind: worker.Kind{Source: sizedSource(1 << 20), TTL: worker.Forever}, Node: "1@h", Host: &fakeHost{}, Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
+		r := New(Config{Name: "x", Kind: worker.Cache{Load: sizedSource(1 << 20), TTL: worker.Forever}, Node: "1@h", Host: &fakeHost{}, Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
 		for id := range int64(20) {
 			if _, err := r.request(t.Context(), worker.IntID(id)); err != nil {
 				t.Fatal(err)
@@ -349,11 +349,11 @@ func TestReplacedValuesGo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fails.Store(false)
-			kind := worker.Kind{TTL: 10 * time.Millisecond, ServeStale: time.Hour, CacheErrors: time.Second}
+			kind := worker.Cache{TTL: 10 * time.Millisecond, StaleWhileRevalidate: time.Hour, ErrorTTL: time.Second}
 			if name == "refresh" || name == "adopt" {
-				kind = worker.Kind{TTL: time.Hour}
+				kind = worker.Cache{TTL: time.Hour}
 			}
-			kind.Source = func(context.Context, worker.ID) (worker.Value, error) {
+			kind.Load = func(context.Context, worker.ID) (worker.Value, error) {
 				if fails.Load() {
 					return worker.Value{}, errors.New("down")
 				}

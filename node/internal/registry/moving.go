@@ -132,9 +132,9 @@ func (r *Registry) Adopt(list []Answer) (adopted int) {
 func (r *Registry) adoptOne(a *Answer) bool {
 	age := max(0, min(a.Age, worker.Forever))
 	kind := r.kind.Load()
-	left := min(a.Left, kind.TTL)
-	if !kind.FromUse {
-		left = min(left, kind.TTL-age)
+	left := min(a.Left, kind.ttl)
+	if !kind.fromUse {
+		left = min(left, kind.ttl-age)
 	}
 	if left <= 0 || len(a.Data) > wire.MaxValue || r.serial {
 		return false

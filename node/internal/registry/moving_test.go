@@ -41,8 +41,8 @@ func takes(r *Registry) (taken func() []Answer) {
 
 // TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
 func TestAdopt(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
-		old := testRegistry(worker.Kind{Source: worker.RandomSource, TTL: 5 * time.Second}, "2@h", 100)
+	inBubble(t, worker.Cache{Load: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
+		old := testRegistry(worker.Cache{Load: worker.RandomSource, TTL: 5 * time.Second}, "2@h", 100)
 		defer old.Close(t.Context())
 		taken := takes(old)
 		reply, err := old.request(t.Context(), worker.IntID(7))
@@ -83,9 +83,9 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-// TestAdoptFromUse hands over a worker that is older than the TTL, which counts from the last use.
-func TestAdoptFromUse(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *Registry) {
+// TestAdoptIdleTTL hands over a worker that is older than the TTL, which counts from the last use.
+func TestAdoptIdleTTL(t *testing.T) {
+	inBubble(t, worker.Cache{Load: counter(), IdleTTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		expect(t, r, 7, "1", false)
 		for range 3 {
@@ -107,7 +107,7 @@ func TestAdoptFromUse(t *testing.T) {
 
 // TestRetainInSteps takes many workers out of one shard: calls may come in between.
 func TestRetainInSteps(t *testing.T) {
-	inBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		s, handedOvers, most := r.shard(worker.IntID(0)), 0, 0
 		hostOf(r).handOver = func(moves []Answer) {
 			if !s.mu.TryLock() {
@@ -141,7 +141,7 @@ func TestHandOverLoading(t *testing.T) {
 		}
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: source, TTL: 5 * time.Second, CacheErrors: time.Hour}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, TTL: 5 * time.Second, ErrorTTL: time.Hour}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		var wg sync.WaitGroup
 		load := func(ids ...int64) {
@@ -180,7 +180,7 @@ func TestStopOutlivesRetain(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow}, func(t *testing.T, r *Registry) {
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 1, "1", false) })
 		synctest.Wait()
@@ -201,7 +201,7 @@ func TestHandOverAbandoned(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.IntValue(runs.Add(1)), nil
 	}
-	inBubble(t, worker.Kind{Source: deaf}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: deaf}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		for _, id := range []int64{1, 7} {
 			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -222,7 +222,7 @@ func TestHandOverAbandoned(t *testing.T) {
 
 // TestExpiredStays asks to hand over what has expired but has not been swept, and adopts in its place.
 func TestExpiredStays(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: counter(), TTL: time.Second}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		expect(t, r, 7, "1", false)
 		expect(t, r, 8, "2", false)
@@ -250,7 +250,7 @@ func TestAdoptRefuses(t *testing.T) {
 		}
 		return worker.IntValue(1), nil
 	}
-	r := testRegistry(worker.Kind{Source: source, TTL: time.Hour}, "1@h", 100)
+	r := testRegistry(worker.Cache{Load: source, TTL: time.Hour}, "1@h", 100)
 	expect(t, r, 1, "1", false)
 	var wg sync.WaitGroup
 	wg.Go(func() { expect(t, r, 2, "1", false) })
@@ -322,7 +322,11 @@ func FuzzAdopt(f *testing.F) {
 		if gob.NewDecoder(bytes.NewReader(b)).Decode(&list) != nil {
 			return
 		}
-		r := testRegistry(worker.Kind{TTL: time.Hour, FromUse: fromUse}, "1@h", 100)
+		kind := worker.Cache{TTL: time.Hour}
+		if fromUse {
+			kind = worker.Cache{IdleTTL: time.Hour}
+		}
+		r := testRegistry(kind, "1@h", 100)
 		taken := takes(r)
 		n := r.Adopt(list)
 		r.Retain(nothing)
@@ -351,7 +355,7 @@ func TestLeaveRegistry(t *testing.T) {
 		}
 		return worker.IntValue(runs.Add(1)), nil
 	}
-	inBubble(t, worker.Kind{Source: source}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		expect(t, r, 1, "1", false)
 		var wg sync.WaitGroup
@@ -386,7 +390,7 @@ func TestStuck(t *testing.T) {
 		}
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		go r.request(t.Context(), worker.IntID(1))
 		expect(t, r, 2, "1", false)
 		synctest.Wait()

@@ -8,20 +8,52 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// withDefaults returns k with the defaults of zero fields, and with durations of at most Forever.
-func withDefaults(k worker.Kind) worker.Kind {
-	k.TTL = min(cmp.Or(k.TTL, 5*time.Second), worker.Forever)
-	k.Timeout = min(cmp.Or(k.Timeout, worker.DefaultTimeout), worker.Forever)
-	k.ServeStale, k.CacheErrors = min(k.ServeStale, worker.Forever), min(k.CacheErrors, worker.Forever)
-	k.Queue = cmp.Or(k.Queue, 4096)
-	return k
+// A policy is a kind with its defaults filled in and its durations clamped to
+// [worker.Forever].
+type policy struct {
+	load worker.Source  // of a cache
+	open worker.Factory // of a serial kind
+
+	ttl         time.Duration // how long a worker lives
+	fromUse     bool          // ttl counts from its last use
+	jitter      float64
+	stale       time.Duration
+	errorTTL    time.Duration
+	timeout     time.Duration
+	queue       int
+	concurrency int
+	maxBytes    int64
+	inline      bool
+	exclusive   bool
+	definition  string
 }
 
-// life is how long a new worker has its value.
-func life(k *worker.Kind) time.Duration {
-	if k.TTLJitter <= 0 {
-		return max(1, k.TTL)
+// policyOf returns the policy of a kind, which is valid.
+func policyOf(kind worker.Kind) *policy {
+	p := &policy{}
+	var ttl, idle time.Duration
+	switch k := kind.(type) {
+	case worker.Cache:
+		p.load, p.inline, p.exclusive, p.definition = k.Load, k.Inline, k.Exclusive, k.Definition
+		p.jitter, p.stale, p.errorTTL, p.maxBytes = k.Jitter, k.StaleWhileRevalidate, k.ErrorTTL, k.MaxBytes
+		ttl, idle, p.timeout, p.queue, p.concurrency = k.TTL, k.IdleTTL, k.Timeout, k.Queue, k.Concurrency
+	case worker.Serial:
+		p.open, p.definition = k.Open, k.Definition
+		ttl, idle, p.timeout, p.queue, p.concurrency = k.TTL, k.IdleTTL, k.Timeout, k.Queue, k.Concurrency
 	}
-	lack := min(k.TTLJitter, 1) * rand.Float64()
-	return max(1, k.TTL-time.Duration(lack*float64(k.TTL)))
+	p.fromUse = idle > 0
+	p.ttl = min(cmp.Or(idle, ttl, worker.DefaultTTL), worker.Forever)
+	p.timeout = min(cmp.Or(p.timeout, worker.DefaultTimeout), worker.Forever)
+	p.stale, p.errorTTL = min(p.stale, worker.Forever), min(p.errorTTL, worker.Forever)
+	p.queue = cmp.Or(p.queue, worker.DefaultQueue)
+	return p
+}
+
+// life returns how long a new worker has its value.
+func (p *policy) life() time.Duration {
+	if p.jitter <= 0 {
+		return max(1, p.ttl)
+	}
+	lack := min(p.jitter, 1) * rand.Float64()
+	return max(1, p.ttl-time.Duration(lack*float64(p.ttl)))
 }

@@ -43,8 +43,8 @@ import (
 // Looking one up, waiting for it, and its expiry are each one step under the lock of its
 // shard, so no call is lost to a worker that is just dying.
 type Registry struct {
-	name      string                      // of the kind
-	kind      atomic.Pointer[worker.Kind] // that new workers have
+	name      string                 // of the kind
+	kind      atomic.Pointer[policy] // that new workers have
 	node      string
 	admission *Admission // for calls that wait
 	values    *Values    // of all kinds of the node
@@ -90,18 +90,27 @@ type shard struct {
 
 // SetKind changes the kind. Workers that live go on as they were started.
 func (r *Registry) SetKind(kind worker.Kind) {
-	kind = withDefaults(kind)
-	r.kind.Store(&kind)
-	r.gate.resize(kind.Concurrency)
-	r.memory.limit.Store(kind.MaxBytes)
+	p := policyOf(kind)
+	r.kind.Store(p)
+	r.gate.resize(p.concurrency)
+	r.memory.limit.Store(p.maxBytes)
 	r.makeRoom()
 }
 
 // Name returns the name of the kind.
 func (r *Registry) Name() string { return r.name }
 
-// Kind returns the kind that new workers have.
-func (r *Registry) Kind() *worker.Kind { return r.kind.Load() }
+// TTL returns how long new workers live.
+func (r *Registry) TTL() time.Duration { return r.kind.Load().ttl }
+
+// Timeout returns how long new runs may take.
+func (r *Registry) Timeout() time.Duration { return r.kind.Load().timeout }
+
+// Exclusive reports whether a call that may have run must not run elsewhere.
+func (r *Registry) Exclusive() bool { return r.kind.Load().exclusive }
+
+// Definition returns the text that nodes compare, or "".
+func (r *Registry) Definition() string { return r.kind.Load().definition }
 
 // Serial reports whether the workers are servers, which take messages, instead of having
 // values.
@@ -183,8 +192,8 @@ func (r *Registry) hitLocked(s *shard, w *entry, now time.Duration) worker.Reply
 	s.answers++
 	w.hitLocked()
 	w.useLocked(now)
-	if w.kind.FromUse {
-		w.expires = now + w.kind.TTL
+	if w.kind.fromUse {
+		w.expires = now + w.kind.ttl
 	}
 	return worker.Reply{Value: w.value, Node: r.node, Cached: true, Age: max(0, now-w.started), TTL: w.expires - now}
 }
@@ -255,7 +264,7 @@ func (r *Registry) waitLocked(s *shard, w *entry, c *Waiter, now time.Duration) 
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.Deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	case w != nil && w.load.waiting() >= w.kind.Queue:
+	case w != nil && w.load.waiting() >= w.kind.queue:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.load.waiting(), c.ID)
 	case r.admission.waiting.Load() >= r.admission.size:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.admission.size)

@@ -38,13 +38,12 @@ func TestAnswersAreCounted(t *testing.T) {
 	}
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) { return answer(id) }
 	for name, kind := range map[string]worker.Kind{
-		"load":   {Source: source},
-		"inline": {Source: source, Inline: true},
-		"serial": {Serial: func(_ context.Context, id worker.ID) (worker.Server, error) {
+		"load":   worker.Cache{TTL: time.Hour, Load: source},
+		"inline": worker.Cache{TTL: time.Hour, Load: source, Inline: true},
+		"serial": worker.Serial{TTL: time.Hour, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
 			return serverFunc(func(context.Context, worker.Value) (worker.Value, error) { return answer(id) }), nil
 		}},
 	} {
-		kind.TTL = time.Hour
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *Registry) {
 				for _, id := range []int64{1, 1, 13, 2, 13} {
@@ -62,8 +61,8 @@ func TestAnswersAreCounted(t *testing.T) {
 func blockingKinds() map[string]worker.Kind {
 	block := func(ctx context.Context) (worker.Value, error) { <-ctx.Done(); return worker.Value{}, ctx.Err() }
 	return map[string]worker.Kind{
-		"load": {Timeout: time.Hour, Source: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return block(ctx) }},
-		"serial": {Timeout: time.Hour, Serial: func(context.Context, worker.ID) (worker.Server, error) {
+		"load": worker.Cache{Timeout: time.Hour, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return block(ctx) }},
+		"serial": worker.Serial{Timeout: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 			return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) { return block(ctx) }), nil
 		}},
 	}
@@ -116,7 +115,7 @@ func expect(t *testing.T, r *Registry, id int64, value string, cached bool) work
 }
 
 func TestExpiry(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
 		expect(t, r, 7, "1", false)
 		time.Sleep(4 * time.Second)
 		expect(t, r, 8, "2", false)
@@ -139,8 +138,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-func TestExpiryFromUse(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter(), TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *Registry) {
+func TestExpiryIdleTTL(t *testing.T) {
+	inBubble(t, worker.Cache{Load: counter(), IdleTTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
 		expect(t, r, 7, "1", false)
 		for range 10 {
 			time.Sleep(4 * time.Second)
@@ -161,7 +160,7 @@ func TestSharedLoad(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow}, func(t *testing.T, r *Registry) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { expect(t, r, 7, "1", false) })
@@ -186,7 +185,7 @@ func TestCallersCancel(t *testing.T) {
 			return worker.Value{}, ctx.Err()
 		}
 	}
-	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow}, func(t *testing.T, r *Registry) {
 		first, cancelFirst := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -229,7 +228,7 @@ func TestRunsNeverOverlap(t *testing.T) {
 		running.Add(-1)
 		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	inBubble(t, worker.Kind{Source: deaf}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: deaf}, func(t *testing.T, r *Registry) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		r.request(ctx, worker.IntID(7))
@@ -258,7 +257,7 @@ func TestErrorsAndPanics(t *testing.T) {
 		}
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: source}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source}, func(t *testing.T, r *Registry) {
 		for id, want := range map[int64]struct {
 			err  error
 			text string
@@ -280,7 +279,7 @@ func TestCachedErrors(t *testing.T) {
 	source := func(context.Context, worker.ID) (worker.Value, error) {
 		return worker.Value{}, fmt.Errorf("failure %d", runs.Add(1))
 	}
-	inBubble(t, worker.Kind{Source: source, CacheErrors: time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, ErrorTTL: time.Second}, func(t *testing.T, r *Registry) {
 		for range 3 {
 			if _, err := r.request(t.Context(), worker.IntID(7)); err == nil || !strings.Contains(err.Error(), "failure 1") {
 				t.Errorf("request = %v, want the first failure", err)
@@ -298,7 +297,7 @@ func TestOverload(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: slow, Queue: 10}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow, Queue: 10}, func(t *testing.T, r *Registry) {
 		var overloaded, answered atomic.Int32
 		var wg sync.WaitGroup
 		ask := func(id int64) {
@@ -333,7 +332,7 @@ func TestSourceTimeout(t *testing.T) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}
-	inBubble(t, worker.Kind{Source: slow, Timeout: time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow, Timeout: time.Second}, func(t *testing.T, r *Registry) {
 		start := time.Now()
 		_, err := r.request(t.Context(), worker.IntID(7))
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
@@ -349,7 +348,7 @@ func TestRetain(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Kind{Source: slow}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: slow}, func(t *testing.T, r *Registry) {
 		expect(t, r, 1, "1", false)
 		expect(t, r, 2, "1", false)
 		var wg sync.WaitGroup
@@ -373,7 +372,7 @@ func TestCloseRegistry(t *testing.T) {
 		return worker.Value{}, ctx.Err()
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Source: slow, Timeout: time.Hour}, "1@h", 100)
+		r := testRegistry(worker.Cache{Load: slow, Timeout: time.Hour}, "1@h", 100)
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 1, "1", false) })
 		wg.Go(func() {
@@ -410,7 +409,7 @@ func TestNoCallLostAtExpiry(t *testing.T) {
 		defer running.Add(-1)
 		return worker.IntValue(int64(runs.Add(1))), nil
 	}
-	r := testRegistry(worker.Kind{Source: source, TTL: ttl}, "1@h", 1<<16)
+	r := testRegistry(worker.Cache{Load: source, TTL: ttl}, "1@h", 1<<16)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -442,7 +441,7 @@ func TestNoCallLostAtExpiry(t *testing.T) {
 
 // TestCompareBeforeDelete ends a load whose worker has a successor: the successor stays.
 func TestCompareBeforeDelete(t *testing.T) {
-	inBubble(t, worker.Kind{Source: counter()}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: counter()}, func(t *testing.T, r *Registry) {
 		expect(t, r, 7, "1", false)
 		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
@@ -462,7 +461,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 func TestExpiryHeap(t *testing.T) {
 	var h expiryHeap
 	for i := range 1000 {
-		h.push(&entry{kind: &worker.Kind{}, expires: time.Duration(i * 7919 % 1000)})
+		h.push(&entry{kind: &policy{}, expires: time.Duration(i * 7919 % 1000)})
 	}
 	for i := range 1000 {
 		if w := h.pop(); w.expires != time.Duration(i) {
@@ -475,11 +474,12 @@ func TestExpiryHeap(t *testing.T) {
 }
 
 // orRandom returns a kind that answers, if only with random numbers.
-func orRandom(k worker.Kind) worker.Kind {
-	if k.Source == nil && k.Serial == nil {
-		k.Source, k.Inline = worker.RandomSource, true
+func orRandom(kind worker.Kind) worker.Kind {
+	if c, ok := kind.(worker.Cache); ok && c.Load == nil {
+		c.Load, c.Inline = worker.RandomSource, true
+		return c
 	}
-	return k
+	return kind
 }
 
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
@@ -532,7 +532,7 @@ func (h *fakeHost) NotOwner(id worker.ID) *wire.Error {
 // it in memory.
 func TestClosedRegistryIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Source: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)
+		r := testRegistry(worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }, TTL: time.Hour}, "1@h", 100)
 		if _, err := r.request(t.Context(), worker.IntID(1)); err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func (j run) do() {
 		_, _ = j.r.finish(j.s, j.w, ctx.trace, worker.Value{}, err)
 		return
 	}
-	j.r.protect(ctx, j.w.kind.Source, j.w.id, func(v worker.Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
+	j.r.protect(ctx, j.w.kind.load, j.w.id, func(v worker.Value, err *wire.Error) { _, _ = j.r.finish(j.s, j.w, ctx.trace, v, err) })
 }
 
 // begin has the time of a run that has waited begin now. It reports whether anybody waits for it.
@@ -63,7 +63,7 @@ func (j run) begin() bool {
 		return false
 	}
 	j.w.started = j.r.Now()
-	j.w.load.ctx.postpone(j.r.when(j.w.started + j.w.kind.Timeout))
+	j.w.load.ctx.postpone(j.r.when(j.w.started + j.w.kind.timeout))
 	return true
 }
 

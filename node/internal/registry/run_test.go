@@ -119,7 +119,7 @@ func countRunners() int {
 // TestRunners has many sources run at once, and some end their goroutines: a few goroutines are kept, and used again.
 func TestRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+		r := testRegistry(worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 			time.Sleep(time.Second)
 			if num(id)%10 == 0 {
 				runtime.Goexit()
@@ -157,7 +157,7 @@ func TestRunners(t *testing.T) {
 func TestInline(t *testing.T) {
 	var r *Registry
 	runs := 0
-	r = testRegistry(worker.Kind{Inline: true, TTL: time.Hour, Source: func(_ context.Context, id worker.ID) (worker.Value, error) {
+	r = testRegistry(worker.Cache{Inline: true, TTL: time.Hour, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 		runs++
 		if id == worker.IntID(13) {
 			panic("13")

@@ -37,7 +37,7 @@ func constant(context.Context, worker.ID) (worker.Value, error) {
 // BenchmarkLiveWorkers measures what a million live workers take.
 func BenchmarkLiveWorkers(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		r := testRegistry(worker.Cache{TTL: time.Hour, Load: constant}, "1@h", 100)
 		before, goroutines := heapInUse(), runtime.NumGoroutine()
 		fill(b, r, million)
 		b.ReportMetric(float64(heapInUse()-before)/million, "B/worker")
@@ -49,10 +49,10 @@ func BenchmarkLiveWorkers(b *testing.B) {
 // BenchmarkRequestDuringExpiry measures requests while 100,000 of a million workers expire, and without that.
 func BenchmarkRequestDuringExpiry(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant}, "1@h", 100)
+		r := testRegistry(worker.Cache{TTL: time.Hour, Load: constant}, "1@h", 100)
 		fill(b, r, million)
 		quiet := p99(r, 300*time.Millisecond)
-		r.SetKind(worker.Kind{TTL: 2 * time.Second, Source: constant})
+		r.SetKind(worker.Cache{TTL: 2 * time.Second, Load: constant})
 		for i := range int64(100_000) {
 			if _, err := r.request(context.Background(), worker.IntID(million+i)); err != nil {
 				b.Fatal(err)
@@ -78,9 +78,9 @@ func BenchmarkRequestDuringExpiry(b *testing.B) {
 // live. It looks every millisecond or so.
 func BenchmarkExpiryLateness(b *testing.B) {
 	for b.Loop() {
-		r := testRegistry(worker.Kind{TTL: time.Hour, Source: constant, Inline: true}, "1@h", 100)
+		r := testRegistry(worker.Cache{TTL: time.Hour, Load: constant, Inline: true}, "1@h", 100)
 		fill(b, r, million)
-		r.SetKind(worker.Kind{TTL: 2 * time.Second, TTLJitter: 0.5, Source: constant, Inline: true})
+		r.SetKind(worker.Cache{TTL: 2 * time.Second, Jitter: 0.5, Load: constant, Inline: true})
 		const count = 100_000
 		var due []time.Duration
 		for i := range int64(count) {

@@ -33,7 +33,7 @@ func (r *Registry) postLocked(s *shard, c *Waiter, now time.Duration) *wire.Erro
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	case c.Deadline <= now:
 		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
-	case w != nil && w.mail.waiting >= w.kind.Queue:
+	case w != nil && w.mail.waiting >= w.kind.queue:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait for id %s", w.mail.waiting, c.ID)
 	case r.admission.waiting.Load() >= r.admission.size:
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls wait on this node", r.admission.size)
@@ -161,7 +161,7 @@ func (r *Registry) stepLocked(s *shard, w *entry, turn *bool) func() {
 	m.current, c.worker = c, w
 	message, trace := c.Message, c.Trace // c is the server's only for as long as it is m.current
 	why := chain.Cause{Chain: c.Chain, Of: worker.Key{Kind: r.name, ID: w.id}, Deadline: r.when(c.Deadline)}
-	ctx, cancel := context.WithTimeout(chain.With(worker.WithTrace(r.ctx, c.Trace), why), w.kind.Timeout)
+	ctx, cancel := context.WithTimeout(chain.With(worker.WithTrace(r.ctx, c.Trace), why), w.kind.timeout)
 	m.cancel = cancel
 	return func() {
 		defer func() {
@@ -179,11 +179,11 @@ func (r *Registry) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bo
 	case m.ending:
 		return m.why, true
 	case w.moved:
-		return worker.Moved, true
+		return worker.EndMoved, true
 	case s.held || s.closed && m.waiting == 0:
-		return worker.Closing, true
+		return worker.EndClosing, true
 	case w.expires <= m.began:
-		return worker.Expired, true
+		return worker.EndExpired, true
 	}
 	return 0, false
 }
@@ -205,7 +205,7 @@ func (r *Registry) restLocked(s *shard, w *entry) {
 // claimFor makes sure that no other node has a server of w's id. Those who wait learn if
 // that fails.
 func (r *Registry) claimFor(s *shard, w *entry) {
-	ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
+	ctx, cancel := context.WithTimeout(r.ctx, w.kind.timeout)
 	defer cancel()
 	s.mu.Lock()
 	w.mail.cancel, w.mail.claiming = cancel, true
@@ -232,7 +232,7 @@ func (r *Registry) deliver(ctx context.Context, s *shard, w *entry, c *Waiter, m
 	made := had
 	r.protect(ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
 		if !made {
-			m.server, err = w.kind.Serial(ctx, id)
+			m.server, err = w.kind.open(ctx, id)
 			if made = err == nil && m.server != nil; !made {
 				return v, err
 			}
@@ -264,15 +264,15 @@ func (r *Registry) answered(s *shard, w *entry, c *Waiter, trace string, v worke
 	now := r.Now()
 	took := now - m.began
 	if first {
-		w.started, w.expires = m.began, m.began+w.kind.TTL
+		w.started, w.expires = m.began, m.began+w.kind.ttl
 	}
-	if w.kind.FromUse {
-		w.expires = now + w.kind.TTL
+	if w.kind.fromUse {
+		w.expires = now + w.kind.ttl
 	}
 	w.hitLocked()
 	s.answers++
 	if err != nil && err.Code == wire.Panicked && m.server != nil {
-		m.ending, m.why = true, worker.Crashed
+		m.ending, m.why = true, worker.EndCrashed
 	}
 	waits := m.current == c
 	m.current, m.cancel = nil, nil
@@ -297,7 +297,7 @@ func (r *Registry) answered(s *shard, w *entry, c *Waiter, trace string, v worke
 // terminate ends the server of w. What waits is for the next one.
 func (r *Registry) terminate(s *shard, w *entry, why worker.EndReason) {
 	if t, ok := w.mail.server.(worker.Terminator); ok {
-		ctx, cancel := context.WithTimeout(r.ctx, w.kind.Timeout)
+		ctx, cancel := context.WithTimeout(r.ctx, w.kind.timeout)
 		defer cancel()
 		s.mu.Lock()
 		w.mail.cancel = cancel
@@ -320,7 +320,7 @@ func (r *Registry) terminated(s *shard, w *entry, why worker.EndReason) {
 	s.mu.Lock()
 	w.mail.server, w.mail.cancel, w.mail.ending, w.hits = nil, nil, false, 0
 	w.kind = r.kind.Load()
-	if why == worker.Expired {
+	if why == worker.EndExpired {
 		s.expired++
 	}
 	s.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 // TestSerialRefusedCallersGiveUp has many callers whose time is up just as the server
 // comes to them.
 func TestSerialRefusedCallersGiveUp(t *testing.T) {
-	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) {
+	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{new(atomic.Int32), new(atomic.Int32), time.Millisecond}, nil
 	}}, "1@h", 10_000)
 	for range 20 {
@@ -41,7 +41,7 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 // TestSerialRefusedThenWithdrawn is the same without luck: a caller gives up after it was
 // taken out, and before it is told.
 func TestSerialRefusedThenWithdrawn(t *testing.T) {
-	r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
+	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
 	s := r.shard(worker.IntID(7))
 	w := &entry{id: worker.IntID(7), kind: r.kind.Load(), mail: &mailbox{busy: true}}
 	told := 0
@@ -64,7 +64,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the pool gives back what it was given last
 	free := map[worker.ID]chan struct{}{worker.IntID(1): make(chan struct{}), worker.IntID(2): make(chan struct{})}
 	making, got := make(chan worker.ID, 2), make(chan string, 10)
-	r := testRegistry(worker.Kind{TTL: time.Hour, Serial: func(_ context.Context, id worker.ID) (worker.Server, error) {
+	r := testRegistry(worker.Serial{TTL: time.Hour, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
 		making <- id
 		<-free[id]
 		return noting{id, got}, nil
@@ -105,7 +105,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 // TestSerialQueueOfThoseWhoGaveUp has a great many callers give up while a message runs:
 // they leave nothing behind, and those who stay are answered in their order.
 func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		want := "sleep 1m."
 		r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue("sleep 1m"), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}, r.Now())
 		synctest.Wait()
@@ -133,7 +133,7 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 // TestSerialCloseWhileClaiming closes a registry that waits for the others.
 func TestSerialCloseWhileClaiming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Serial: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, Timeout: time.Hour}, "1@h", 100)
+		r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, Timeout: time.Hour}, "1@h", 100)
 		claims := 0
 		hostOf(r).claim = func(ctx context.Context, _ worker.ID) *wire.Error {
 			claims++
@@ -162,7 +162,7 @@ func TestRefreshLeavesNothing(t *testing.T) {
 	large := func(context.Context, worker.ID) (worker.Value, error) {
 		return worker.BytesValue(strings.Repeat("x", 1<<20)), nil
 	}
-	r := testRegistry(worker.Kind{Source: large, TTL: 24 * time.Hour}, "1@h", 100)
+	r := testRegistry(worker.Cache{Load: large, TTL: 24 * time.Hour}, "1@h", 100)
 	before := heapInUse()
 	for range 500 {
 		r.Invalidate(worker.IntID(7))

@@ -82,10 +82,10 @@ func (s *scribe) Terminate(_ context.Context, why worker.EndReason) {
 }
 
 // inSerialBubble is inBubble for a serial kind, whose servers are scribes.
-func inSerialBubble(t *testing.T, kind worker.Kind, test func(t *testing.T, r *Registry, d *diary)) {
+func inSerialBubble(t *testing.T, kind worker.Serial, test func(t *testing.T, r *Registry, d *diary)) {
 	t.Helper()
 	d := &diary{}
-	kind.Serial = worker.Serve(d.start)
+	kind.Open = worker.Serve(d.start)
 	inBubble(t, kind, func(t *testing.T, r *Registry) { test(t, r, d) })
 }
 
@@ -124,7 +124,7 @@ func (d *diary) expect(t *testing.T, want string) {
 }
 
 func TestSerialExpiry(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: 5 * time.Second}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: 5 * time.Second}, func(t *testing.T, r *Registry, d *diary) {
 		tell(t, r, "7", "a", "a.")
 		time.Sleep(4 * time.Second)
 		tell(t, r, "7", "b", "a.b.")
@@ -143,7 +143,7 @@ func TestSerialExpiry(t *testing.T) {
 
 // TestSerialExpiresWhileBusy has a server's time end while a message runs and another one waits: that is for the next server.
 func TestSerialExpiresWhileBusy(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Second}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Second}, func(t *testing.T, r *Registry, d *diary) {
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 2s", "sleep 2s.") })
 		synctest.Wait()
@@ -153,8 +153,8 @@ func TestSerialExpiresWhileBusy(t *testing.T) {
 	})
 }
 
-func TestSerialExpiryFromUse(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: 5 * time.Second, FromUse: true}, func(t *testing.T, r *Registry, d *diary) {
+func TestSerialExpiryIdleTTL(t *testing.T) {
+	inSerialBubble(t, worker.Serial{IdleTTL: 5 * time.Second}, func(t *testing.T, r *Registry, d *diary) {
 		want := ""
 		for range 10 {
 			want += "a."
@@ -178,7 +178,7 @@ func TestSerialExpiryFromUse(t *testing.T) {
 
 // TestSerialOrder has many callers at once: messages run one after the other, in order, and share one server.
 func TestSerialOrder(t *testing.T) {
-	inSerialBubble(t, worker.Kind{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		var wg sync.WaitGroup
 		want := "sleep 10ms."
 		wg.Go(func() { tell(t, r, "7", "sleep 10ms", "sleep 10ms.") })
@@ -196,7 +196,7 @@ func TestSerialOrder(t *testing.T) {
 }
 
 func TestSerialErrors(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: 3 * time.Second}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: 3 * time.Second}, func(t *testing.T, r *Registry, d *diary) {
 		tell(t, r, "7", "a", "a.")
 		tellFails(t, r, "7", "fail", wire.SourceFailed, wire.Ran)
 		tell(t, r, "7", "b", "a.b.") // an error is an answer
@@ -221,7 +221,7 @@ func TestSerialErrors(t *testing.T) {
 
 // TestSerialGiveUp has callers give up: one whose message waits, one whose message runs.
 func TestSerialGiveUp(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		call := func(message string, after time.Duration) chan error {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(after, cancel)
@@ -257,7 +257,7 @@ func TestSerialGiveUp(t *testing.T) {
 
 // TestSerialDeadlines has messages wait for longer than their callers do: they never run.
 func TestSerialDeadlines(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
 		answers := make(chan error, 3)
 		post := func(message string, deadline time.Duration) {
 			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + deadline, Done: func(_ worker.Reply, err error) { answers <- err }}, r.Now())
@@ -276,7 +276,7 @@ func TestSerialDeadlines(t *testing.T) {
 }
 
 func TestSerialOverload(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		post := func(id int64, message string) error {
 			var failed error
 			r.Enqueue(&Waiter{ID: worker.IntID(id), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, Done: func(_ worker.Reply, err error) { failed = err }}, r.Now())
@@ -307,7 +307,7 @@ func TestSerialOverload(t *testing.T) {
 }
 
 func TestSerialStop(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		if r.Stop(worker.IntID(7)) {
 			t.Error("a worker was stopped that never lived")
 		}
@@ -328,7 +328,7 @@ func TestSerialStop(t *testing.T) {
 
 // TestSerialMoves has an id go to another node while a message runs and another one waits.
 func TestSerialMoves(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		hostOf(r).notOwner = func(id worker.ID) *wire.Error {
 			if mu := &r.shard(id).mu; mu.TryLock() {
 				mu.Unlock()
@@ -358,7 +358,7 @@ func TestSerialMoves(t *testing.T) {
 
 // TestSerialMovesBack has an id go and come back while a message runs: the server stays.
 func TestSerialMovesBack(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
 		synctest.Wait()
@@ -372,7 +372,7 @@ func TestSerialMovesBack(t *testing.T) {
 
 // TestSerialClaim has the first message wait until the other nodes agree, and fail if they do not.
 func TestSerialClaim(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		claims := 0
 		var refusal *wire.Error
 		hostOf(r).claim = func(ctx context.Context, id worker.ID) *wire.Error {
@@ -406,7 +406,7 @@ func TestSerialClaim(t *testing.T) {
 
 // TestSerialHold has a node stop serving: what runs ends, what comes waits, and is not run.
 func TestSerialHold(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
@@ -430,7 +430,7 @@ func TestSerialHold(t *testing.T) {
 func TestSerialClose(t *testing.T) {
 	d := &diary{}
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{TTL: time.Hour, Serial: worker.Serve(d.start)}, "1@h", 100)
+		r := testRegistry(worker.Serial{TTL: time.Hour, Open: worker.Serve(d.start)}, "1@h", 100)
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		wg.Go(func() { tell(t, r, "7", "sleep 1s", "sleep 1s.") })
@@ -448,7 +448,7 @@ func TestSerialClose(t *testing.T) {
 
 // TestSerialCensus looks at a server that runs, and at one that rests.
 func TestSerialCensus(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		for range 3 {

@@ -14,9 +14,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestServeStale lets a value expire: it is given as stale while one refresh runs, and again when that has failed, until it is too
+// TestStaleWhileRevalidate lets a value expire: it is given as stale while one refresh runs, and again when that has failed, until it is too
 // old.
-func TestServeStale(t *testing.T) {
+func TestStaleWhileRevalidate(t *testing.T) {
 	var count atomic.Int64
 	var fail atomic.Bool
 	source := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -27,7 +27,7 @@ func TestServeStale(t *testing.T) {
 		}
 		return worker.IntValue(run), ctx.Err()
 	}
-	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, TTL: time.Second, StaleWhileRevalidate: 10 * time.Second}, func(t *testing.T, r *Registry) {
 		ask := func(want string, cached, stale bool) {
 			t.Helper()
 			reply, err := r.request(t.Context(), worker.IntID(7))
@@ -83,7 +83,7 @@ func TestRefreshStale(t *testing.T) {
 		clock.Sleep(ctx, 100*time.Millisecond)
 		return count(ctx, id)
 	}
-	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: time.Minute}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, TTL: time.Second, StaleWhileRevalidate: time.Minute}, func(t *testing.T, r *Registry) {
 		expect(t, r, 7, "1", false)
 		time.Sleep(2 * time.Second)
 		if reply, err := r.request(t.Context(), worker.IntID(7)); err != nil || !reply.Stale {
@@ -94,9 +94,9 @@ func TestRefreshStale(t *testing.T) {
 	})
 }
 
-// TestTTLJitter starts many workers at once: they do not expire at once, and none later than its TTL.
-func TestTTLJitter(t *testing.T) {
-	inBubble(t, worker.Kind{TTL: 10 * time.Second, TTLJitter: 0.5}, func(t *testing.T, r *Registry) {
+// TestJitter starts many workers at once: they do not expire at once, and none later than its TTL.
+func TestJitter(t *testing.T) {
+	inBubble(t, worker.Cache{TTL: 10 * time.Second, Jitter: 0.5}, func(t *testing.T, r *Registry) {
 		least, most := time.Hour, time.Duration(0)
 		for i := range int64(1000) {
 			reply, err := r.request(t.Context(), worker.IntID(i))
@@ -122,7 +122,7 @@ func TestRefreshPause(t *testing.T) {
 	}
 	for _, inline := range []bool{false, true} {
 		runs.Store(0)
-		kind := worker.Kind{Source: source, Inline: inline, TTL: time.Second, ServeStale: time.Minute, CacheErrors: 5 * time.Second}
+		kind := worker.Cache{Load: source, Inline: inline, TTL: time.Second, StaleWhileRevalidate: time.Minute, ErrorTTL: 5 * time.Second}
 		inBubble(t, kind, func(t *testing.T, r *Registry) {
 			expect(t, r, 7, "1", false)
 			time.Sleep(time.Second)
@@ -140,7 +140,7 @@ func TestRefreshPause(t *testing.T) {
 }
 
 // TestSlowerThanTTL has a source that takes longer than the TTL, which counts from the start of its run. Its value
-// is stale when it comes: usable for ServeStale, and only for those who wait without. Either way one run goes on at a time.
+// is stale when it comes: usable for StaleWhileRevalidate, and only for those who wait without. Either way one run goes on at a time.
 func TestSlowerThanTTL(t *testing.T) {
 	var running, runs atomic.Int64
 	source := func(context.Context, worker.ID) (worker.Value, error) {
@@ -164,7 +164,7 @@ func TestSlowerThanTTL(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	inBubble(t, worker.Kind{Source: source, TTL: time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, TTL: time.Second}, func(t *testing.T, r *Registry) {
 		for _, want := range []string{"1", "2", "3"} {
 			together(t, r, want, false)
 		}
@@ -173,7 +173,7 @@ func TestSlowerThanTTL(t *testing.T) {
 		}
 	})
 	runs.Store(0)
-	inBubble(t, worker.Kind{Source: source, TTL: time.Second, ServeStale: 10 * time.Second}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{Load: source, TTL: time.Second, StaleWhileRevalidate: 10 * time.Second}, func(t *testing.T, r *Registry) {
 		together(t, r, "1", false)
 		for _, want := range []string{"1", "2", "3"} {
 			together(t, r, want, true)

@@ -16,7 +16,7 @@ import (
 // before the id is claimed again, by a server that starts anew, nor after its caller has
 // given up.
 func TestSerialStandstill(t *testing.T) {
-	inSerialBubble(t, worker.Kind{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
 		var stood atomic.Uint64
 		hostOf(r).stood = stood.Load
 		var other *wire.Error
@@ -64,7 +64,7 @@ func TestSerialStandstill(t *testing.T) {
 // and deadlines stay where they are.
 func TestSuspended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Kind{Source: counter(), TTL: time.Minute}, "1@h", 10)
+		r := testRegistry(worker.Cache{Load: counter(), TTL: time.Minute}, "1@h", 10)
 		defer r.Close(t.Context())
 		ask := func(cached bool, age time.Duration) {
 			t.Helper()

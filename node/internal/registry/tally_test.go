@@ -17,7 +17,7 @@ func TestKindStatsNow(t *testing.T) {
 		time.Sleep(time.Second)
 		return worker.Value{}, nil
 	}
-	inBubble(t, worker.Kind{TTL: 2 * time.Second, Source: slow}, func(t *testing.T, r *Registry) {
+	inBubble(t, worker.Cache{TTL: 2 * time.Second, Load: slow}, func(t *testing.T, r *Registry) {
 		var wg sync.WaitGroup
 		for i := range 3 {
 			wg.Go(func() { _, _ = r.request(t.Context(), worker.IntID(int64(i/2))) })

@@ -1,0 +1,50 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// A price is computed at most once a minute. While a new one is computed, callers get the
+// old one for up to ten seconds.
+func ExampleCache() {
+	price := func(_ context.Context, id worker.ID) (float64, error) { return 9.99, nil }
+	kind := worker.Cache{
+		Load:                 worker.Load(price),
+		TTL:                  time.Minute,
+		StaleWhileRevalidate: 10 * time.Second,
+	}
+	value, err := kind.Load(context.Background(), worker.IntID(7))
+	fmt.Println(value, err, kind.Validate())
+	// Output: 9.99 <nil> <nil>
+}
+
+type counter struct{ sum int }
+
+func (c *counter) Call(_ context.Context, n int) (int, error) {
+	c.sum += n
+	return c.sum, nil
+}
+
+// A counter ends a minute after its last message.
+func ExampleSerial() {
+	kind := worker.Serial{
+		Open:    worker.Serve(func(context.Context, worker.ID) (*counter, error) { return &counter{}, nil }),
+		IdleTTL: time.Minute,
+	}
+	server, err := kind.Open(context.Background(), worker.IntID(7))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 2 {
+		answer, err := server.Call(context.Background(), worker.IntValue(20))
+		fmt.Println(answer, err)
+	}
+	// Output:
+	// 20 <nil>
+	// 40 <nil>
+}

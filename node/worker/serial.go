@@ -1,0 +1,54 @@
+package worker
+
+import (
+	"errors"
+	"time"
+)
+
+// A Serial is a [Kind] whose workers are servers that take messages. Messages for one id
+// run one after the other. Every zero field but Open has a default.
+type Serial struct {
+	// Open makes the server of an id. The function [Serve] makes one of a function that
+	// returns a server with messages and answers of types of Go.
+	Open Factory
+
+	// TTL is how long a server lives after its first message. 0 means 5 s, [Forever] no
+	// end.
+	TTL time.Duration
+
+	// IdleTTL is how long a server lives after its last message. It replaces TTL: a kind
+	// has one of the two.
+	IdleTTL time.Duration
+
+	// Timeout is how long Open and a message may run together, and how long Terminate may
+	// run. 0 means 5 s.
+	Timeout time.Duration
+
+	// Queue is how many messages may wait for one id. More fail with node.ErrOverloaded.
+	// 0 means 4096.
+	Queue int
+
+	// Concurrency is how many messages may run at a time on a node. 0 means no limit.
+	Concurrency int
+
+	// Definition is a text that nodes compare, to report when they differ about the kind.
+	// Nothing is compared if it is empty.
+	Definition string
+}
+
+// Validate returns an error that names the first field that makes no sense.
+func (s Serial) Validate() error {
+	if s.Open == nil {
+		return errors.New("Open is nil: set what makes its servers, such as Serve(start)")
+	}
+	if err := checkLife(s.TTL, s.IdleTTL); err != nil {
+		return err
+	}
+	return checkFields(
+		duration("Timeout", s.Timeout, zeroTimeout),
+		number("Queue", s.Queue, zeroQueue),
+		number("Concurrency", s.Concurrency, zeroConcurrency),
+	)
+}
+
+func (Serial) sealed() {}

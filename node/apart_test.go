@@ -14,6 +14,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -396,17 +397,17 @@ func TestDirectApart(t *testing.T) {
 		return c.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1))
 	}
 	await(t, func() error {
-		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.direct.pool.Peer(nodes[1].addr.Name).Session() == nil {
+		if reply, err := call(); err != nil || reply.Node != nodes[1].Self() || c.reach.Pool().Peer(nodes[1].addr.Name).Session() == nil {
 			return fmt.Errorf("%+v, %w", reply, err)
 		}
 		return nil
 	})
-	old := c.direct.view.Load()
+	old := c.reach.View()
 	if err := c.Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {
-		c.direct.view.Store(old)
+		c.reach.PretendView(old)
 		if reply, err := call(); err != nil || reply.Node != nodes[0].Self() {
 			t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[0].Self())
 		}
@@ -442,8 +443,7 @@ func TestFormerPeers(t *testing.T) {
 		}
 		return nil
 	})
-	var reply worker.Reply
-	if _, err := a.requestFrom(t.Context(), p, worker.DefaultKind, worker.IntID(1), false, &reply); err != nil || reply.Node != a.name {
+	if reply, err := (route.Steps{Router: a.router}).RequestFrom(t.Context(), p, worker.DefaultKind, worker.IntID(1)); err != nil || reply.Node != a.name {
 		t.Errorf("a call that was about to ask a former peer: %v, answered by %q, want %s", err, reply.Node, a.name)
 	}
 	if c := a.Connect(t.Context(), b.Self()); c[0].Err != nil {

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
-	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/client"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
-	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -48,16 +45,8 @@ type ClientConfig struct {
 // deadlines; and an owner that answers pings but no calls does so for as long as that
 // lasts, because a client does not take nodes for stuck.
 type Client struct {
-	addr    placement.Addr // of the node, by its name
-	at      string         // where it is dialled, host:port
-	creds   *wire.Credentials
-	log     *slog.Logger // bounded
-	flush   func()       // of log
-	session atomic.Pointer[wire.Session]
-	direct  *direct
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	reach    *client.Client
+	flushLog func()
 }
 
 // Attach connects to a node. It gives up after 3 s, or when ctx ends.
@@ -71,34 +60,25 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
-	client := &Client{addr: addr, at: addr.HostPort(), creds: creds}
-	client.log, client.flush = boundedlog.New(c.Logger)
-	first, err := client.attach(ctx, addr)
+	log, flush := boundedlog.New(c.Logger)
+	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Logger: log})
 	if err != nil {
+		flush()
 		return nil, err
 	}
-	if client.addr.Name, err = placement.ParseName(first.Peer().Name); err != nil {
-		first.Close()
-		return nil, wire.Errorf(wire.WrongName, wire.NotRun, "%s: %v", client.at, err)
-	}
-	client.session.Store(first)
-	client.ctx, client.cancel = context.WithCancel(context.Background())
-	client.direct = newDirect(client.ctx, client.addr.Name, &client.session, creds, client.log)
-	client.direct.owners = c.Direct
-	client.wg.Go(client.direct.follow)
-	client.wg.Go(client.maintain)
-	return client, nil
+	return &Client{reach, flush}, nil
 }
 
 // Close ends all sessions. Calls in flight fail with [ErrClosed]. It waits at most 1 s
 // for the handler of the log. It may be called more than once.
 func (c *Client) Close() error {
-	c.cancel()
-	c.direct.pool.Close()
-	c.wg.Wait()
-	c.flush()
+	c.reach.Close()
+	c.flushLog()
 	return nil
 }
+
+// Self returns the name of the node that the client is attached to.
+func (c *Client) Self() string { return c.reach.Home().Peer().Name }
 
 // Request is [Node.Request] as done by the node, or if the client is Direct by the owner
 // of id: see [Client].
@@ -115,29 +95,12 @@ func (c *Client) Refresh(ctx context.Context, id worker.ID) (worker.Reply, error
 func (c *Client) request(ctx context.Context, kind string, id worker.ID, fresh bool) (worker.Reply, error) {
 	request := protocol.NewRequest(kind, id)
 	request.Fresh = fresh
-	return c.ask(ctx, id, &request)
+	return c.reach.Ask(ctx, id, &request)
 }
 
 func (c *Client) call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
 	request := protocol.NewCall(k, message)
-	return c.ask(ctx, k.ID, &request)
-}
-
-func (c *Client) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
-	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
-	if err := chain.Check(request.Chain, request.Kind, id); err != nil {
-		return worker.Reply{}, err
-	}
-	return c.direct.ask(ctx, id, request)
-}
-
-func callOn(ctx context.Context, s *wire.Session, request *wire.Request, timeout time.Duration) (reply worker.Reply, err error) {
-	var r wire.Reply
-	if err := s.Call(ctx, request, timeout, &r); err != nil {
-		return worker.Reply{}, err
-	}
-	protocol.SetReply(&reply, &r)
-	return reply, nil
+	return c.reach.Ask(ctx, k.ID, &request)
 }
 
 // RequestVia is [Node.RequestVia] as done by the node.
@@ -147,14 +110,14 @@ func (c *Client) RequestVia(ctx context.Context, via string, id worker.ID) (work
 
 func (c *Client) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
 	var r wire.Reply
-	err = c.do(ctx, protocol.OpVia, protocol.Via{Via: via, Kind: kind, ID: id, Timeout: clock.Left(ctx)}, &r)
+	err = c.reach.Do(ctx, protocol.OpVia, protocol.Via{Via: via, Kind: kind, ID: id, Timeout: clock.Left(ctx)}, &r)
 	protocol.SetReply(&reply, &r)
 	return reply, err
 }
 
 // Owner is [Node.Owner] as seen by the node.
 func (c *Client) Owner(ctx context.Context, id worker.ID) (owner string, err error) {
-	err = c.do(ctx, protocol.OpOwner, id, &owner)
+	err = c.reach.Do(ctx, protocol.OpOwner, id, &owner)
 	return owner, err
 }
 
@@ -166,19 +129,19 @@ type (
 
 // Members is [Node.Members] as seen by the node.
 func (c *Client) Members(ctx context.Context) (list []Member, err error) {
-	err = c.do(ctx, protocol.OpMembers, nil, protocol.BoundedList[memberShape](&list, protocol.MaxListed))
+	err = c.reach.Do(ctx, protocol.OpMembers, nil, protocol.BoundedList[memberShape](&list, protocol.MaxListed))
 	return list, err
 }
 
 // Nodes is [Node.Nodes] as seen by the node.
 func (c *Client) Nodes(ctx context.Context) (list []NodeInfo, err error) {
-	err = c.do(ctx, protocol.OpNodes, nil, protocol.BoundedList[nodeShape](&list, protocol.MaxListed))
+	err = c.reach.Do(ctx, protocol.OpNodes, nil, protocol.BoundedList[nodeShape](&list, protocol.MaxListed))
 	return list, err
 }
 
 // Workers is [Node.Workers] as seen by the node.
 func (c *Client) Workers(ctx context.Context) (list []worker.Info, err error) {
-	err = c.do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&list))
+	err = c.reach.Do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&list))
 	return list, err
 }
 
@@ -188,7 +151,7 @@ func (c *Client) Why(ctx context.Context, id worker.ID) (e Explanation, err erro
 }
 
 func (c *Client) why(ctx context.Context, k worker.Key) (e Explanation, err error) {
-	err = c.do(ctx, protocol.OpWhy, k, &e)
+	err = c.reach.Do(ctx, protocol.OpWhy, k, &e)
 	return e, err
 }
 
@@ -198,13 +161,13 @@ func (c *Client) Stop(ctx context.Context, id worker.ID) (stopped bool, err erro
 }
 
 func (c *Client) stop(ctx context.Context, k worker.Key) (stopped bool, err error) {
-	err = c.do(ctx, protocol.OpStop, k, &stopped)
+	err = c.reach.Do(ctx, protocol.OpStop, k, &stopped)
 	return stopped, err
 }
 
 // Ping is [Node.Ping] as done by the node.
 func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err error) {
-	err = c.do(ctx, protocol.OpPing, name, &rtt)
+	err = c.reach.Do(ctx, protocol.OpPing, name, &rtt)
 	return rtt, err
 }
 
@@ -212,12 +175,12 @@ func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err 
 func (c *Client) Disconnect(ctx context.Context, name string) error {
 	ctx, cancel := clock.WithTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
 	defer cancel()
-	return c.do(ctx, protocol.OpDisconnect, name, nil)
+	return c.reach.Do(ctx, protocol.OpDisconnect, name, nil)
 }
 
 // GoAlone is [Node.GoAlone] as done by the node.
 func (c *Client) GoAlone(ctx context.Context) error {
-	return c.do(ctx, protocol.OpAlone, nil, nil)
+	return c.reach.Do(ctx, protocol.OpAlone, nil, nil)
 }
 
 // Connect is [Node.Connect] as done by the node.
@@ -226,7 +189,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 		names = []string{} // gob encodes an empty list, but no nil
 	}
 	var list []protocol.Connection
-	if err := c.do(ctx, protocol.OpConnect, names, protocol.BoundedConnections(&list)); err != nil {
+	if err := c.reach.Do(ctx, protocol.OpConnect, names, protocol.BoundedConnections(&list)); err != nil {
 		if len(names) == 0 {
 			names = []string{c.Self()}
 		}
@@ -248,19 +211,4 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 		}
 	}
 	return results
-}
-
-func (c *Client) do(ctx context.Context, op wire.Op, args, result any) error {
-	ctx, cancel := clock.WithDefault(ctx)
-	defer cancel()
-	s := c.session.Load()
-	err := s.Do(ctx, op, args, result)
-	if OutcomeOf(err) != worker.OutcomeNotRun || s.Err() == nil {
-		return err
-	}
-	deadline, _ := ctx.Deadline()
-	if next := c.direct.next(ctx, []*wire.Session{s}, deadline); next != nil {
-		return next.Do(ctx, op, args, result)
-	}
-	return err
 }

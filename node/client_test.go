@@ -38,17 +38,6 @@ func TestClient(t *testing.T) {
 	if err != nil || len(workers) != 9 || workers[0].Node != nodes[0].Self() || workers[3].ID != worker.IntID(1) {
 		t.Errorf("workers = %+v, %v", workers, err)
 	}
-	next := map[string]bool{}
-	for range 50 { // so that the clients of a node that leaves spread over the others
-		list := c.choices()
-		if len(list) != 3 || list[0].Name != nodes[1].addr.Name {
-			t.Fatalf("it would attach to %v", list)
-		}
-		next[list[1].String()] = true
-	}
-	if len(next) != 2 {
-		t.Errorf("it would attach to one of %v, after its own node", next)
-	}
 	results := c.Connect(t.Context(), nodes[0].Self(), "nonsense", "8@"+nodes[0].addr.Host)
 	if len(results) != 3 || results[0].Err != nil || results[1].Err == nil || !errors.Is(results[2].Err, ErrUnreachable) {
 		t.Errorf("connect = %+v", results)
@@ -130,7 +119,7 @@ func TestClientMoves(t *testing.T) {
 			check("elsewhere")
 			again := startNode(t, nodes[1].Self(), worker.Cache{})
 			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
-				time.Sleep(homeEvery)
+				time.Sleep(2 * time.Second) // in which it looks once
 				if c.Self() == again.Self() {
 					t.Error("the client is back at a node that is no member")
 				}
@@ -159,7 +148,7 @@ func TestClientAlone(t *testing.T) {
 	}
 	defer c.Close()
 	crash(n)
-	<-c.session.Load().Done()
+	<-c.reach.Home().Done()
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 	}
@@ -293,8 +282,8 @@ func TestNoBusyPoll(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if n.creds.NoBusyPoll != no || c.creds.NoBusyPoll != no {
-			t.Errorf("NoBusyPoll %t: node %t, client %t", no, n.creds.NoBusyPoll, c.creds.NoBusyPoll)
+		if n.creds.NoBusyPoll != no || c.reach.Creds.NoBusyPoll != no {
+			t.Errorf("NoBusyPoll %t: node %t, client %t", no, n.creds.NoBusyPoll, c.reach.Creds.NoBusyPoll)
 		}
 	}
 }

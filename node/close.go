@@ -2,13 +2,9 @@ package node
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/registry"
 )
 
 // Close leaves the cluster: the node takes no more calls, tells the others, waits for its running calls, and stops. The
@@ -19,16 +15,14 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
 		defer cancel()
-		registries := n.beginLeaving()
-		n.hold(ctx, append(n.retiring(), registries...))
+		n.leaving.Store(true)
+		n.kinds.Leave(ctx)
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.sayGoodbye()
 		n.members.Leave()
 		n.drainRouted(ctx)
-		for _, r := range append(registries, n.probed) {
-			n.closeErr = errors.Join(n.closeErr, r.Close(ctx))
-		}
+		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handover.Close()
 		n.cancel()
@@ -41,21 +35,6 @@ func (n *Node) Close(ctx context.Context) error {
 	return n.closeErr
 }
 
-// beginLeaving hands over what is cached, and keeps the kinds from changing.
-func (n *Node) beginLeaving() []*registry.Registry {
-	n.kindsMu.Lock()
-	n.leaving.Store(true)
-	n.kindsMu.Unlock()
-	registries := n.registries()
-	if !slices.Contains(registries, n.registry) {
-		registries = append(registries, n.registry) // without a default kind
-	}
-	for _, r := range registries {
-		r.Leave()
-	}
-	return registries
-}
-
 // sayGoodbye tells the peers, members and clients alike, which of their calls were the last that this node took. They
 // make all others elsewhere.
 func (n *Node) sayGoodbye() {
@@ -63,15 +42,6 @@ func (n *Node) sayGoodbye() {
 	for _, ws := range n.pool.Live() {
 		ws.Goodbye()
 	}
-}
-
-// hold ends the servers of serial kinds before another node may start theirs.
-func (n *Node) hold(ctx context.Context, registries []*registry.Registry) {
-	var wg sync.WaitGroup
-	for _, r := range registries {
-		wg.Go(func() { r.Quiesce(ctx) })
-	}
-	wg.Wait()
 }
 
 // flush waits until the answers that leave this node have gone, but not long.

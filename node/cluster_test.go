@@ -15,8 +15,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -398,7 +400,7 @@ func crash(n *Node) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		for _, r := range append(n.registries(), n.probed) {
+		for _, r := range append(n.kinds.All(), n.kinds.Of(kinds.Ready)) {
 			r.Close(ctx)
 		}
 	})
@@ -456,17 +458,17 @@ func TestNotOwner(t *testing.T) {
 	checkSessions(t, nodes)
 	p := a.members.Pool().Peer(wrong.addr.Name)
 	request := protocol.NewRequest("", worker.IntID(5))
-	_, err := a.ask(t.Context(), p, &request)
+	steps := route.Steps{Router: a.router}
+	_, err := steps.Ask(t.Context(), p, &request)
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NotOwner || e.Outcome != wire.NotRun || len(e.Members) != 3 {
 		t.Errorf("%s answers %#v, want not the owner, not run, and its view", wrong.Self(), err)
 	}
-	var reply worker.Reply
-	_, err = a.retry(t.Context(), worker.IntID(5), p, &request, err, 0, &reply)
+	reply, err := steps.RequestFrom(t.Context(), p, "", worker.IntID(5))
 	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
 		t.Errorf("request(5) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
 	}
-	if n := live(wrong.registry); n != 0 {
+	if n := live(wrong.kinds.Of("")); n != 0 {
 		t.Errorf("%s has %d workers", wrong.Self(), n)
 	}
 }

@@ -289,7 +289,8 @@ func TestRefreshWhileLeaving(t *testing.T) {
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)
 	}
-	b.beginLeaving()
+	b.leaving.Store(true)
+	b.kinds.Leave(t.Context())
 	b.flush(t.Context())
 	fresh, err := nodes[0].Refresh(t.Context(), worker.IntID(1))
 	if err != nil {

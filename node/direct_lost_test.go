@@ -165,7 +165,7 @@ func TestDirectAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	crash(n)
-	<-c.session.Load().Done()
+	<-c.reach.Home().Done()
 	start := time.Now()
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun || time.Since(start) > time.Second {
 		t.Errorf("request without a node = %v after %v, want %v, not run", err, time.Since(start), ErrUnreachable)
@@ -261,7 +261,7 @@ func TestDirectOutOfReach(t *testing.T) {
 	}
 	defer silent.Close()
 	c := attachDirect(t, nodes[0].Self())
-	s := c.direct.pool
+	s := c.reach.Pool()
 	s.Config.Dial = func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
 		return wire.Dial(ctx, addr, wrong, hello, protocol.Refuser{}) // 2@ refuses it
 	}

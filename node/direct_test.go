@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/members"
-	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -153,7 +151,7 @@ func TestDirectRetires(t *testing.T) {
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
 	await(t, func() error {
-		c.direct.pool.RetireIdle()
+		c.reach.Pool().RetireIdle()
 		if n := nodes[1].clients.Load(); n != 0 {
 			return fmt.Errorf("%d sessions of an idle client", n)
 		}
@@ -164,8 +162,8 @@ func TestDirectRetires(t *testing.T) {
 	}
 	stop := requestAll(t, c)
 	awaitDirect(t, c, nodes...)
-	p := c.direct.pool.Peer(nodes[1].addr.Name)
-	c.direct.pool.Retire(p, p.Session()) // while it is in use
+	p := c.reach.Pool().Peer(nodes[1].addr.Name)
+	c.reach.Pool().Retire(p, p.Session()) // while it is in use
 	awaitDirect(t, c, nodes...)
 	stop()
 }
@@ -181,23 +179,6 @@ func TestDirectParted(t *testing.T) {
 	}
 	awaitView(t, nodes[0], nodes[2])
 	await(t, func() error { return checkDirect(t, c, nodes[0], nodes[2]) })
-}
-
-// TestDirectTakes tells a direct client views that it cannot be right about: it keeps the one that it has.
-func TestDirectTakes(t *testing.T) {
-	nodes := startCluster(t, 2, worker.Cache{})
-	c := attachDirect(t, nodes[0].Self())
-	old := c.direct.view.Load()
-	for what, m := range map[string]protocol.View{
-		"no member":       {Routing: "modulo"},
-		"another epoch":   {Routing: "modulo", Epoch: 1, Members: []wire.Member{{Name: "1@a"}}},
-		"unknown routing": {Routing: "by moon", Members: []wire.Member{{Name: "1@a"}}},
-		"no name":         {Routing: "modulo", Members: []wire.Member{{Name: "1"}}},
-	} {
-		if c.direct.take(m) || c.direct.view.Load() != old {
-			t.Errorf("%s: it takes %+v", what, m)
-		}
-	}
 }
 
 // An olderNode serves no operation that came later than protocol.OpRetire.
@@ -279,82 +260,5 @@ func TestDirectClose(t *testing.T) {
 	}
 	if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrClosed) {
 		t.Errorf("request of a client that is closed = %v, want %v", err, ErrClosed)
-	}
-}
-
-// TestLate says what a call failed of for which time was up before another node was
-// found.
-func TestLate(t *testing.T) {
-	t.Parallel()
-	leaving, lost := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: "1@a"}, &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	soon := time.Now().Add(time.Hour)
-	for _, test := range []struct {
-		ctx   context.Context
-		until time.Time
-		err   *wire.Error
-		want  error
-	}{
-		{t.Context(), soon, leaving, wire.Leaving},
-		{canceled, soon, leaving, wire.Canceled},
-		{t.Context(), time.Now(), leaving, wire.DeadlineExceeded},
-		{canceled, time.Now(), lost, wire.Unreachable},
-	} {
-		if err := late(test.ctx, test.until, test.err); !errors.Is(err, test.want) || err.Outcome != wire.NotRun {
-			t.Errorf("%v (%v), want %v", err, err.Outcome, test.want)
-		}
-	}
-}
-
-// TestNextTakesItsTime has a client whose node leaves, while the other member does not answer.
-// The call has failed only when its time is up, and says so.
-func TestNextTakesItsTime(t *testing.T) {
-	t.Parallel()
-	n := startCluster(t, 1, worker.Cache{})[0]
-	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	d := newDirect(t.Context(), c.addr.Name, &c.session, c.creds, c.log) // nothing fetches its view
-	defer d.pool.Close()
-	other := d.pool.Peer(placement.Name{Node: "2", Host: c.addr.Name.Host})
-	d.pool.Seat(other, silent.Addr().String(), 1, true)
-	d.view.Store(members.NewView([]*peers.Peer{d.pool.Peer(c.addr.Name), other}, nil, placement.Modulo))
-
-	request := protocol.NewRequest("", worker.IntID(1))
-	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Node: n.Self()}
-	until := time.Now().Add(200 * time.Millisecond)
-	_, err = d.again(t.Context(), c.session.Load(), &request, leaving, until)
-	if early := time.Until(until); early > 0 || !errors.Is(err, wire.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
-		t.Errorf("%v, %v before its time was up", err, early)
-	}
-}
-
-// TestNextIsFirstHome has a client that has moved to another node. When that leaves, too, it
-// asks the node to which it was attached at first.
-func TestNextIsFirstHome(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, 2, worker.Cache{})
-	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := wire.Dial(t.Context(), nodes[1].Addr(), c.creds, protocol.ClientHello(), protocol.Refuser{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	c.session.Store(s)
-	next := c.direct.next(t.Context(), []*wire.Session{s}, time.Now().Add(time.Second))
-	if next == nil || next.Peer().Name != nodes[0].Self() {
-		t.Errorf("the next node is that of %v", next)
 	}
 }

@@ -1,8 +1,7 @@
 package node
 
 import (
-	"errors"
-
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -38,9 +37,4 @@ var (
 )
 
 // OutcomeOf returns the outcome that err carries, or [worker.OutcomeUnknown].
-func OutcomeOf(err error) worker.Outcome {
-	if e, ok := errors.AsType[*wire.Error](err); ok {
-		return worker.Outcome(e.Outcome)
-	}
-	return worker.OutcomeUnknown
-}
+func OutcomeOf(err error) worker.Outcome { return protocol.OutcomeOf(err) }

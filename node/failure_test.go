@@ -14,6 +14,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -317,7 +318,7 @@ func TestTwinsFarewell(t *testing.T) {
 			t.Fatal(err)
 		}
 		request := protocol.NewRequest("", worker.IntID(1))
-		if _, err := n.sessionFor(t.Context(), n.members.View().Peer(name), &request); !errors.Is(err, ErrLeaving) {
+		if _, err := (route.Steps{Router: n.router}).Ask(t.Context(), n.members.View().Peer(name), &request); !errors.Is(err, ErrLeaving) {
 			t.Errorf("the session to a node that leaves: %v", err)
 		}
 		if left := n.members.View().Peer(name) == nil; left != (leaver == seated) {

@@ -31,7 +31,7 @@ func TestFollowNewest(t *testing.T) {
 	stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
 	t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed
-	n.host = slowHost{n.host, func(kind string) {
+	n.kinds.Host = slowHost{n.kinds.Host, func(kind string) {
 		if kind == "first" {
 			close(stuck)
 			<-release

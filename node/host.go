@@ -28,10 +28,6 @@ func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.
 
 func (h host) Standstills() uint64 { return h.n.clock.Standstills() }
 
-func (h host) Registries() []*registry.Registry {
-	return append(h.n.retiring(), h.n.registries()...)
-}
-
 func (h host) ViewChanged() { h.n.viewChanged() }
 
 func (h host) Refused(from net.Addr, why error) { h.n.refusals.Note(from, why) }
@@ -43,20 +39,13 @@ func (h host) Outranked() {
 
 func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) { h.n.compareKinds(ctx, p, s) }
 
-func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
+func (h host) Patience(kind string) time.Duration { return h.n.kinds.Patience(kind) }
 
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.members.View().NotOwner(id) }
 
 func (h host) StoodStill() bool { return h.n.members.StoodStill() }
 
-// Suspended has the clocks of the node and its workers go on by the time for which the
-// machine was suspended. It takes no lock that is held while servers end, because a
-// server that ends may call it.
-func (h host) Suspended(d time.Duration) {
-	for _, r := range h.n.registries() {
-		r.Suspended(d)
-	}
-}
+func (h host) Suspended(d time.Duration) { h.n.kinds.Suspended(d) }
 
 // handoffTarget returns the node that takes the answer of id when the answer leaves this
 // one, and whether it can.
@@ -74,11 +63,11 @@ func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 
 // handOver gives answers to the node that owns their ids now.
 func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) error {
-	if list = n.withoutOutdated(list); len(list) == 0 {
+	if list = n.kinds.Current(list); len(list) == 0 {
 		return nil
 	}
 	if to == n.name { // the ids are back before their answers have gone
-		n.adopt(list)
+		n.kinds.Adopt(list)
 		return nil
 	}
 	p, err := n.member(to)

@@ -156,7 +156,7 @@ func TestManyElementsAnswered(t *testing.T) {
 		"workers of a client":     func() error { _, err := c.Workers(t.Context()); return err },
 		"connections of a client": func() error { return c.Connect(t.Context(), n.Self())[0].Err },
 		"view of a client": func() error {
-			return c.session.Load().Do(t.Context(), protocol.OpView, nil, protocol.BoundedView(new(protocol.View)))
+			return c.reach.Home().Do(t.Context(), protocol.OpView, nil, protocol.BoundedView(new(protocol.View)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

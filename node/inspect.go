@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
@@ -165,7 +166,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 			err = s.Do(ctx, protocol.OpInfo, nil, &infos[i])
 		}
 		infos[i].RTT, infos[i].Problem = rtt, ""
-		infos[i].Differs = differing(n.definitions(), infos[i].Kinds)
+		infos[i].Differs = kinds.Differing(n.kinds.Definitions(), infos[i].Kinds)
 		if err != nil {
 			infos[i] = NodeInfo{Problem: err.Error()}
 		}
@@ -185,13 +186,14 @@ func (n *Node) info() NodeInfo {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
 	live, answers, stuck, evicted := 0, uint64(0), 0, uint64(0)
-	for _, r := range n.registries() {
+	for _, r := range n.kinds.All() {
 		l, a, e := r.Count()
 		live, answers, stuck, evicted = live+l, answers+a, stuck+r.Stuck(), evicted+e
 	}
+	used, limit := n.kinds.Used()
 	return NodeInfo{
-		Values: n.values.Used(), MaxValues: n.values.Limit(), Evicted: evicted,
-		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.definitions(), Uptime: n.clock.Now(), Version: n.version,
+		Values: used, MaxValues: limit, Evicted: evicted,
+		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 		Apart: n.members.View().Apart,
 	}
@@ -213,7 +215,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 // workersHere lists live workers of this node, and how many it leaves out.
 func (n *Node) workersHere() (list []worker.Info) {
 	live := 0
-	for _, r := range n.registries() {
+	for _, r := range n.kinds.All() {
 		list = append(list, r.Workers(protocol.MaxWorkers-len(list))...)
 		count, _, _ := r.Count()
 		live += count
@@ -236,7 +238,7 @@ func cutWorkers(list []worker.Info, limit int) []worker.Info {
 }
 
 func (n *Node) inspectHere(k worker.Key) registry.Status {
-	r := n.registryOf(k.Kind)
+	r := n.kinds.Of(k.Kind)
 	if r == nil {
 		return registry.Status{NoKind: true}
 	}
@@ -258,7 +260,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		Index: owner, Members: v.Ring.Len(), Epoch: v.Ring.Epoch(), State: stateOf(p, v.Ring.Slot(owner).Failed),
 		Asked: n.name, Apart: v.Apart,
 	}
-	if r := n.registryOf(k.Kind); r != nil {
+	if r := n.kinds.Of(k.Kind); r != nil {
 		e.TTL, e.Serial = r.TTL(), r.Serial()
 	}
 	if by := p.Relays.Last(); by != nil {

@@ -2,13 +2,11 @@ package node
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
-	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -33,7 +31,7 @@ func (c *Client) Invalidate(ctx context.Context, id worker.ID) (had bool, err er
 }
 
 func (c *Client) invalidate(ctx context.Context, k worker.Key) (had bool, err error) {
-	err = c.do(ctx, protocol.OpInvalidate, k, &had)
+	err = c.reach.Do(ctx, protocol.OpInvalidate, k, &had)
 	return had, err
 }
 
@@ -83,20 +81,12 @@ func (n *Node) invalidateHere(k worker.Key) (had bool, err error) {
 	if n.closing.Load() {
 		return false, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	r := n.registryOf(k.Kind)
-	switch {
-	case r == nil:
-		return false, unknownKind(k.Kind)
-	case r.Serial():
+	if r := n.kinds.Of(k.Kind); r != nil && r.Serial() {
 		return false, wire.Errorf(wire.BadRequest, wire.NotRun, "kind %s is serial: it has no values to invalidate; stop ends a server", r.Name())
 	}
+	r, e := n.kinds.For(k.Kind, false)
+	if e != nil {
+		return false, e
+	}
 	return r.Invalidate(k.ID), nil
-}
-
-// withoutOutdated returns the answers that have not been invalidated since they began.
-func (n *Node) withoutOutdated(list []registry.Answer) []registry.Answer {
-	return slices.DeleteFunc(list, func(a registry.Answer) bool {
-		r := n.registryOf(a.Kind)
-		return r != nil && !r.IsCurrent(a.ID, a.Age)
-	})
 }

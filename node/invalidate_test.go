@@ -30,8 +30,8 @@ func TestInvalidateEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range nodes {
-			n.registry.Adopt([]registry.Answer{{ID: id, Data: "degraded", Left: time.Hour}}) // as if the owner had been out of reach
-			if !n.registry.Inspect(id).Live {
+			n.kinds.Of("").Adopt([]registry.Answer{{ID: id, Data: "degraded", Left: time.Hour}}) // as if the owner had been out of reach
+			if !n.kinds.Of("").Inspect(id).Live {
 				t.Fatal("there is no value to invalidate")
 			}
 		}
@@ -39,7 +39,7 @@ func TestInvalidateEverywhere(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, had, err)
 		}
 		for _, n := range nodes {
-			if n.registry.Inspect(id).Live {
+			if n.kinds.Of("").Inspect(id).Live {
 				t.Errorf("%s: a value is left at %s", name, n.Self())
 			}
 		}

@@ -33,7 +33,7 @@ func TestKindCheck(t *testing.T) {
 			says(err, kind)
 		}
 	}
-	if r := n.registryOf("good"); r != nil {
+	if r := n.kinds.Of("good"); r != nil {
 		t.Error("kinds have changed")
 	}
 }

@@ -140,7 +140,7 @@ func TestKindsMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() error {
-		for _, r := range second.registries() {
+		for _, r := range second.kinds.All() {
 			if live := live(r); live != 10 {
 				return fmt.Errorf("%d workers of %s", live, r.Name())
 			}

@@ -2,8 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,16 +71,14 @@ func (n *Node) part(must bool) error {
 	if v := n.members.View(); v.Apart && len(v.Peers) == 1 {
 		return nil // it has left since the caller asked
 	}
-	registries, err := n.freeze()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(n.ctx, drainTimeout)
 	defer cancel()
-	n.hold(ctx, registries)
-	if err := stillServing(registries); err != nil && !must {
-		n.log.Warn("cannot leave the cluster", "why", err.Text)
-		n.thaw(registries, (*registry.Registry).Resume)
+	switch err := n.kinds.Quiesce(ctx); {
+	case errors.Is(err, wire.Closed):
+		return err
+	case err != nil && !must:
+		n.log.Warn("cannot leave the cluster", "why", err)
+		n.kinds.Resume()
 		return err
 	}
 	if !n.members.BeginDetaching() {
@@ -91,49 +89,7 @@ func (n *Node) part(must bool) error {
 	if err := n.members.Detach(); err != nil {
 		return err // and holds all servers: others may have theirs
 	}
-	n.thaw(registries, (*registry.Registry).Release)
-	return nil
-}
-
-// freeze returns the registries of all kinds, and has those of new ones be held until
-// thaw.
-func (n *Node) freeze() ([]*registry.Registry, error) {
-	n.kindsMu.Lock()
-	defer n.kindsMu.Unlock()
-	if n.leaving.Load() {
-		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
-	}
-	n.frozen = true
-	return append(slices.Clone(n.retired), n.registries()...), nil
-}
-
-// thaw calls end with the registries that are held, new ones included. Those of a node
-// that closes stay held.
-func (n *Node) thaw(registries []*registry.Registry, end func(*registry.Registry)) {
-	n.kindsMu.Lock()
-	n.frozen = false
-	leaving := n.leaving.Load()
-	registries = append(registries, n.registries()...)
-	n.kindsMu.Unlock()
-	for _, r := range registries {
-		if !leaving {
-			end(r)
-		}
-	}
-}
-
-// stillServing returns an error that names a server of these registries that has not
-// ended, or nil.
-func stillServing(registries []*registry.Registry) *wire.Error {
-	for _, r := range registries {
-		if !r.Serial() {
-			continue
-		}
-		if id, ok := r.Serving(); ok {
-			return wire.Errorf(wire.DeadlineExceeded, wire.NotRun,
-				"a call for id %s of kind %s runs on after its time; disconnect the node again when that has ended", id, r.Name())
-		}
-	}
+	n.kinds.Release()
 	return nil
 }
 

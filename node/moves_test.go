@@ -61,11 +61,11 @@ func TestAnswersFollow(t *testing.T) {
 func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 	t.Helper()
 	await(t, func() error {
-		if workers := live(n.registry); workers < least {
+		if workers := live(n.kinds.Of("")); workers < least {
 			return fmt.Errorf("%s has %d workers, want %d", n.Self(), workers, least)
 		}
 		for _, n := range all {
-			for _, w := range n.registry.Workers(protocol.MaxWorkers) {
+			for _, w := range n.kinds.Of("").Workers(protocol.MaxWorkers) {
 				if !n.members.View().Acting(w.ID).Self {
 					return errors.New(n.Self() + " still has a worker that belongs elsewhere")
 				}

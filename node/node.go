@@ -56,9 +56,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -70,9 +68,11 @@ import (
 	"github.com/distproc/distproc/node/internal/claim"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -84,8 +84,7 @@ const (
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultReap    = 10 * time.Minute
-	maxTries       = 3   // owners that one request asks before it helps itself
-	maxProbes      = 100 // of Ready at a time
+	maxTries       = 3 // owners that one request asks before it helps itself
 )
 
 // Config says what a node is. The zero value of all but Name and Cookie means the default.
@@ -137,29 +136,22 @@ func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
 
 // A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
 type Node struct {
-	addr      placement.Addr
-	name      string // addr.Name as a string
-	version   string
-	log       *slog.Logger // bounded
-	flushLog  func()
-	creds     *wire.Credentials
-	members   *members.Members
-	pool      *peers.Pool // the members'
-	claims    *claim.Claims
-	host      registry.Host // of the registries: this node; tests put another one before it
-	admission *registry.Admission
-	registry  *registry.Registry                            // of the default kind, whether there is one or not
-	kinds     atomic.Pointer[map[string]*registry.Registry] // of all kinds, by name
-	kindsMu   sync.Mutex                                    // held while kinds change
-	retired   []*registry.Registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
-	frozen    bool                                          // part holds all registries, new ones included; guarded by kindsMu
-	parting   sync.Mutex                                    // held by part
-	probed    *registry.Registry                            // what Ready asks
-	values    registry.Values
-	handover  *handoff.Queue
-	listener  *wire.Listener
-	refusals  *audit.Refusals
-	audit     *audit.Log
+	addr     placement.Addr
+	name     string // addr.Name as a string
+	version  string
+	log      *slog.Logger // bounded
+	flushLog func()
+	creds    *wire.Credentials
+	members  *members.Members
+	pool     *peers.Pool // the members'
+	claims   *claim.Claims
+	router   *route.Router
+	kinds    *kinds.Set
+	parting  sync.Mutex // held by part
+	handover *handoff.Queue
+	listener *wire.Listener
+	refusals *audit.Refusals
+	audit    *audit.Log
 
 	clock     *clock.Process
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
@@ -208,7 +200,6 @@ func Start(c Config) (*Node, error) {
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.host = host{n}
 	n.clock = clock.NewProcess(host{n})
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
@@ -217,15 +208,12 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, listenError(addr, err)
 	}
-	if k, ok := c.Kinds[worker.DefaultKind]; ok {
-		c.Default = k
-	}
-	n.values.SetLimit(cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()))
 	n.handover = handoff.New(host{n})
-	n.admission = registry.NewAdmission(cmp.Or(c.MaxWaiting, 1<<16))
-	n.registry = n.newRegistry(worker.DefaultKind, c.Default, n.admission, nil)
-	n.probed = n.newRegistry(readyKind, worker.Cache{TTL: 1, Load: worker.RandomSource, Inline: true}, registry.NewAdmission(maxProbes), nil)
-	if err := n.firstKinds(c); err != nil {
+	n.kinds, err = kinds.New(kinds.Config{
+		Node: n.name, Host: host{n}, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
+		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,
+	}, c.Default, c.Kinds)
+	if err != nil {
 		n.listener.Close()
 		n.cancel()
 		return nil, err
@@ -241,7 +229,10 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.pool = n.members.Pool()
-	n.claims = claim.New(n.members, host{n})
+	n.claims = claim.New(n.members, n.kinds)
+	n.router = route.New(route.Config{
+		Node: n.name, Members: n.members, Kinds: n.kinds, Clock: n.clock, Closing: &n.closing, Logger: n.log,
+	})
 	n.members.Start()
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
@@ -264,19 +255,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
 	}
 	return nil
-}
-
-// firstKinds gives the node the kinds of its configuration.
-func (n *Node) firstKinds(c Config) error {
-	n.kinds.Store(&map[string]*registry.Registry{})
-	kinds := maps.Clone(c.Kinds)
-	if kinds == nil {
-		kinds = map[string]worker.Kind{}
-	}
-	if _, ok := kinds[worker.DefaultKind]; !ok && c.Default != nil {
-		kinds[worker.DefaultKind] = c.Default
-	}
-	return n.setKinds(kinds)
 }
 
 func listenError(addr placement.Addr, err error) error {
@@ -331,24 +309,7 @@ func (n *Node) follow() {
 func (n *Node) retain(keep func(*registry.Registry, worker.ID) bool) {
 	n.retaining.Lock()
 	defer n.retaining.Unlock()
-	for _, r := range n.registries() {
-		r.Retain(func(id worker.ID) bool { return keep(r, id) })
-	}
-}
-
-// adopt takes answers over into the workers of their kinds.
-func (n *Node) adopt(list []registry.Answer) {
-	list = list[:min(len(list), handoff.MaxAnswers)]
-	for len(list) > 0 {
-		i := slices.IndexFunc(list, func(a registry.Answer) bool { return a.Kind != list[0].Kind })
-		if i < 0 {
-			i = len(list)
-		}
-		if r := n.registryOf(list[0].Kind); r != nil {
-			r.Adopt(list[:i])
-		}
-		list = list[i:]
-	}
+	n.kinds.Retain(keep)
 }
 
 // accept admits peers until the node closes.

@@ -6,12 +6,10 @@ import (
 
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/wire"
 )
-
-// readyKind is what Ready asks for. It is no name of a kind, so that nobody's is hidden by it.
-const readyKind = ".ready"
 
 // Ready makes a request as another program would, through the port of this node, and returns nil if it
 // is answered: the node listens, admits a client with the cookie, finds the place of an id, starts a
@@ -40,6 +38,6 @@ func (n *Node) Ready(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	err = s.Call(ctx, &wire.Request{Kind: readyKind, Num: id}, clock.Left(ctx), new(wire.Reply))
+	err = s.Call(ctx, &wire.Request{Kind: kinds.Ready, Num: id}, clock.Left(ctx), new(wire.Reply))
 	return err
 }

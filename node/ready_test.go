@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -19,7 +20,7 @@ func TestReady(t *testing.T) {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: %v", n.Self(), err)
 		}
-		if live, _, _ := n.probed.Count(); live != 0 {
+		if live, _, _ := n.kinds.Of(kinds.Ready).Count(); live != 0 {
 			t.Errorf("%d workers are left", live)
 		}
 		if s := n.Stats(); len(s.Kinds) != 1 || s.Kinds[0].Local != 0 {
@@ -47,7 +48,7 @@ func TestReady(t *testing.T) {
 // TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
 func TestReadyNeedsWorkers(t *testing.T) {
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
-	n.probed.SetKind(worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	n.kinds.Of(kinds.Ready).SetKind(worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()
 		return worker.Value{}, ctx.Err()
 	}})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -102,14 +103,14 @@ func TestRelayOnce(t *testing.T) {
 		t.Error("no relay was asked")
 	}
 	request := protocol.NewRequest("", id)
-	if asked, err := a.relay(t.Context(), p, &request, &reply); asked {
+	if asked, err := (route.Steps{Router: a.router}).Relay(t.Context(), p, &request); asked {
 		t.Errorf("another relay was asked at once: %v", err)
 	}
 	p.Relays.Reset()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	call := protocol.NewCall(worker.Key{Kind: "", ID: id}, worker.Value{})
-	if asked, err := a.relay(ctx, p, &call, &reply); !asked || OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, ErrUnreachable) {
+	if asked, err := (route.Steps{Router: a.router}).Relay(ctx, p, &call); !asked || OutcomeOf(err) != worker.OutcomeNotRun || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a call by a relay that does not reach the owner: %v, %v, %v", asked, err, OutcomeOf(err))
 	}
 }
@@ -149,12 +150,13 @@ func TestRelayToLeaver(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+	steps := route.Steps{Router: nodes[0].router}
 	for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
-		if err := nodes[0].learn(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.View().Peer(name) == nil {
+		if err := steps.RecordFailure(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.View().Peer(name) == nil {
 			t.Errorf("%+v: %v, and the node that passed it on has no seat any more", relayed, err)
 		}
 	}
-	_ = nodes[0].learn(p, s, &wire.Request{}, leaving)
+	_ = steps.RecordFailure(p, s, &wire.Request{}, leaving)
 	if nodes[0].members.View().Peer(name) != nil {
 		t.Error("its own farewell is not heard")
 	}
@@ -250,7 +252,7 @@ func TestRelayInAHurry(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	request := protocol.NewRequest("", idAt(t, b))
-	if _, err := c.passOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
+	if _, err := c.router.PassOn(ctx, p, request); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 		t.Errorf("%v, %v", err, OutcomeOf(err))
 	}
 }
@@ -263,11 +265,10 @@ func TestLateIsNotDegraded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	id := idAt(t, b)
-	var reply worker.Reply
 	request := protocol.NewRequest("", id)
-	err := c.aroundOrHere(ctx, id, cutOff(t, c, b), &request, wire.Unknown, &reply)
-	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.registry.Has(id) {
-		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.registry.Has(id))
+	reply, err := (route.Steps{Router: c.router}).RelayOrHere(ctx, id, cutOff(t, c, b), &request, wire.Unknown)
+	if !errors.Is(err, context.Canceled) || OutcomeOf(err) != worker.OutcomeUnknown || reply.Degraded || c.kinds.Of("").Has(id) {
+		t.Errorf("%+v, %v, %v; a worker: %t", reply, err, OutcomeOf(err), c.kinds.Of("").Has(id))
 	}
 }
 
@@ -285,7 +286,7 @@ func TestRelayOrder(t *testing.T) {
 		// The doubt ends with the next sign of life.
 		by, request := a.members.Pool().Peer(c.addr.Name), wire.Request{Kind: "slow"}
 		a.members.Pool().RecordResult(by, by.Session(), &request, &wire.Error{Code: wire.DeadlineExceeded, GaveUp: true})
-		if list := a.relaysTo(p); len(list) != 2 || list[1].Text != c.Self() {
+		if list := (route.Steps{Router: a.router}).RelaysTo(p); len(list) != 2 || list[1].Text != c.Self() {
 			t.Fatalf("of %d relays the last is not %s", len(list), c.Self())
 		}
 	}

@@ -56,7 +56,7 @@ func TestRights(t *testing.T) {
 		}
 		s.Close()
 	}
-	if live := live(n.registry); live != 1 || n.members.Detaching() {
+	if live := live(n.kinds.Of("")); live != 1 || n.members.Detaching() {
 		t.Errorf("%d workers, want 1; parting %v", live, n.members.Detaching())
 	}
 	for what, hello := range map[string]wire.Hello{"member": member, "member that has left": gone} {

@@ -101,7 +101,7 @@ func TestKindComesBack(t *testing.T) {
 		}
 		wg.Wait()
 		await(t, func() error {
-			if n := len(n.retiring()); n > 0 {
+			if n := len(n.kinds.Retired()); n > 0 {
 				return errors.New("a registry is kept")
 			}
 			return nil
@@ -110,4 +110,9 @@ func TestKindComesBack(t *testing.T) {
 	if n := overlap.Load(); n > 0 {
 		t.Errorf("%d times two ran at once", n)
 	}
+}
+
+func isSerial(kind worker.Kind) bool {
+	_, ok := kind.(worker.Serial)
+	return ok
 }

@@ -30,7 +30,7 @@ func (n *Node) ServeCall(c wire.Call) {
 	v := n.members.View()
 	place := v.Acting(id)
 	if place.Self {
-		r, err := n.workersFor(c.Request.Kind, c.Request.IsCall)
+		r, err := n.kinds.For(c.Request.Kind, c.Request.IsCall)
 		if err != nil {
 			c.Fail(err)
 			return
@@ -80,7 +80,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 // served answers c with what came of it here.
 func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply worker.Reply, err error) {
 	if c.Request.Route { // a client's, which this node makes for it
-		n.noteRequest(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
+		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
 }
@@ -124,10 +124,30 @@ func (n *Node) serveRouted(c wire.Call, id worker.ID) {
 		var reply worker.Reply
 		var err error
 		if c.Request.IsCall {
-			reply, err = n.call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, protocol.MessageOf(&c.Request))
+			reply, err = n.router.Call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, protocol.MessageOf(&c.Request))
 		} else {
 			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
 		}
+		n.answer(c, reply, err)
+	})
+}
+
+// serveRelay asks the place of an id, which is p, for a member that cannot reach it.
+func (n *Node) serveRelay(c wire.Call, p *peers.Peer) {
+	if c.Peer().Role != wire.RoleMember {
+		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "only members ask for a relay"))
+		return
+	}
+	if err := n.routed.enter(len(c.Request.Data)); err != nil {
+		c.Fail(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
+	c.OnCancel(cancel)
+	n.wg.Go(func() {
+		defer n.routed.leave(len(c.Request.Data))
+		defer cancel()
+		reply, err := n.router.PassOn(ctx, p, c.Request)
 		n.answer(c, reply, err)
 	})
 }
@@ -213,7 +233,7 @@ func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) err
 	var list []registry.Answer
 	err := args(&list)
 	if err == nil {
-		n.adopt(list)
+		n.kinds.Adopt(list)
 	}
 	return err
 }
@@ -272,7 +292,7 @@ func (n *Node) serveView() protocol.View {
 		}
 		m.Members = append(m.Members, w)
 	}
-	for _, r := range n.registries() {
+	for _, r := range n.kinds.All() {
 		m.Kinds[r.Name()] = r.Exclusive()
 	}
 	return m

@@ -29,13 +29,13 @@ func TestStandstillCallsRoll(t *testing.T) {
 	}}}
 	nodes := startCluster(t, 2, worker.Cache{})
 	owner, other := nodes[0], nodes[1]
-	other.host = hastyHost{other.host}
+	other.kinds.Host = hastyHost{other.kinds.Host}
 	for _, n := range nodes {
 		if err := n.SetKinds(kind); err != nil {
 			t.Fatal(err)
 		}
 	}
-	registry := other.registryOf("lock")
+	registry := other.kinds.Of("lock")
 	call := func(d time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
@@ -113,7 +113,7 @@ func TestSuspendedClocks(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	host{n}.Suspended(time.Hour)
-	if workers := n.registry.Now(); workers < time.Hour {
+	if workers := n.kinds.Of("").Now(); workers < time.Hour {
 		t.Errorf("the clock of the workers is at %v, want more than 1h", workers)
 	}
 }

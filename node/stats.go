@@ -35,7 +35,7 @@ func (n *Node) Stats() Stats {
 
 // kindStats returns the counts of each kind, by name.
 func (n *Node) kindStats() (list []worker.Stats) {
-	for _, r := range n.registries() {
+	for _, r := range n.kinds.All() {
 		list = append(list, r.Stats())
 	}
 	return list

@@ -46,7 +46,7 @@ func (n *Node) stopBy(ctx context.Context, k worker.Key, by audit.Actor) (stoppe
 
 // stopHere ends the worker on this node.
 func (n *Node) stopHere(k worker.Key, by audit.Actor) bool {
-	r := n.registryOf(k.Kind)
+	r := n.kinds.Of(k.Kind)
 	if r == nil || !r.Stop(k.ID) {
 		return false
 	}

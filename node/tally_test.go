@@ -244,7 +244,7 @@ func TestTypedKinds(t *testing.T) {
 			t.Errorf("Call of %q: %v (%v)", name, err, OutcomeOf(err))
 		}
 	}
-	if got := slices.Sorted(maps.Keys(n.definitions())); !slices.Equal(got, []string{"default", "serial"}) {
+	if got := slices.Sorted(maps.Keys(n.kinds.Definitions())); !slices.Equal(got, []string{"default", "serial"}) {
 		t.Errorf("kinds %v", got)
 	}
 }

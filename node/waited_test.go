@@ -108,7 +108,7 @@ func TestWaited(t *testing.T) {
 			open := sync.OnceFunc(func() { close(h.open) })
 			defer open()
 			waiting := func() (calls int) {
-				for _, r := range nodes[1].registries() {
+				for _, r := range nodes[1].kinds.All() {
 					calls += r.Stats().Waiting
 				}
 				return calls

@@ -1,0 +1,38 @@
+package kinds
+
+import (
+	"hash/fnv"
+	"slices"
+	"strconv"
+)
+
+// Definitions returns a digest of what each kind is, or "" for one that cannot be compared.
+func (s *Set) Definitions() map[string]string {
+	digests := map[string]string{}
+	for _, r := range s.All() {
+		digests[r.Name()] = ""
+		if d := r.Definition(); d != "" {
+			h := fnv.New64a()
+			h.Write([]byte(d))
+			digests[r.Name()] = strconv.FormatUint(h.Sum64(), 16)
+		}
+	}
+	return digests
+}
+
+// Differing returns the names of the kinds that only one of two nodes has, or that they
+// define differently, sorted. Both are what Definitions returns.
+func Differing(a, b map[string]string) (names []string) {
+	for name, d := range a {
+		if other, ok := b[name]; !ok || d != other && d != "" && other != "" {
+			names = append(names, name)
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -70,7 +70,7 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 		if r == nil || r.Serial() != isSerial(kind) {
 			var over <-chan struct{}
 			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
-				over = before.Over()
+				over = before.Done()
 			}
 			r = n.newRegistry(name, kind, n.admission, over)
 			if n.frozen {
@@ -126,7 +126,7 @@ func (n *Node) retiring() []*registry.Registry {
 
 func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Admission, before <-chan struct{}) *registry.Registry {
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values, Before: before, Logger: n.log,
+		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values, PredecessorDone: before, Logger: n.log,
 	})
 }
 
@@ -137,7 +137,7 @@ func (n *Node) retireKind(r *registry.Registry) {
 		return
 	}
 	select {
-	case <-r.Over():
+	case <-r.Done():
 	case <-n.ctx.Done():
 	}
 	n.kindsMu.Lock()

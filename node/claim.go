@@ -239,7 +239,7 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 	answer := rollMessage{Epoch: v.ring.Epoch()}
 	for _, r := range append(n.retiring(), n.registries()...) {
 		if r.Serial() {
-			held, more := r.NotKept(func(id worker.ID) bool { return v.acting(id).Self }, maxHeld-len(answer.Held))
+			held, more := r.Held(v, func(id worker.ID) bool { return v.acting(id).Self }, maxHeld-len(answer.Held))
 			for _, id := range held {
 				answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
 			}

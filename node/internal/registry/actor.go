@@ -13,6 +13,7 @@ import (
 type actor struct {
 	*table
 	policy atomic.Pointer[actorPolicy] // of new servers
+	held   heldServers
 }
 
 func (a *actor) current() *policy { return &a.policy.Load().policy }
@@ -145,26 +146,3 @@ func (a *actor) interruptLocked(*shard) {} // all contexts are of the table's
 func (a *actor) clear() {}
 
 func (a *actor) stopped() {}
-
-// NotKept returns at most limit ids of servers that keep refuses, and reports whether there
-// are more. A cache has none.
-func (r *Registry) NotKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
-	if r.actor == nil {
-		return nil, false
-	}
-	for i := range r.shards {
-		r.shards[i].scan(func(w *entry) {
-			switch {
-			case more || keep(w.id):
-			case len(ids) == limit:
-				more = true
-			default:
-				ids = append(ids, w.id)
-			}
-		}, nil)
-		if more {
-			break
-		}
-	}
-	return ids, more
-}

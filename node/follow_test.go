@@ -85,4 +85,4 @@ type slowHost struct {
 	wait func(kind string)
 }
 
-func (h slowHost) HandOver(list []registry.Answer) { h.wait(list[0].Kind) }
+func (h slowHost) HandOff(list []registry.Answer) { h.wait(list[0].Kind) }

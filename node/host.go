@@ -16,7 +16,7 @@ import (
 // A host is a node as its registries, its handoff queue and its pool of sessions know it.
 type host struct{ n *Node }
 
-func (h host) HandOver(list []registry.Answer) { h.n.handover.Add(list) }
+func (h host) HandOff(list []registry.Answer) { h.n.handover.Add(list) }
 
 func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
 

@@ -39,7 +39,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "single flight", finds: ruleOverlap, rest: lastRest,
-		old: `if (w == nil) (\{ r\.startLocked\(s, c\.ID, now, \[\]\*Waiter\{c\}\) \} else \{)`,
+		old: `if (w == nil) (\{ c\.startLocked\(s, call\.ID, now, \[\]\*Waiter\{call\}\) \} else \{)`,
 		new: "if $1 || BROKEN $2",
 	},
 	{
@@ -50,8 +50,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "expiry", finds: ruleAge, rest: lastRest,
-		old: `(w\.expires = w\.started \+ w\.kind\.life\(\)\n)`,
-		new: "$1\nif BROKEN { w.expires += 2*w.kind.life() }\n",
+		old: `(w\.expires = w\.started \+ w\.policy\.life\(\)\n)`,
+		new: "$1\nif BROKEN { w.expires += 2*w.policy.life() }\n",
 	},
 	{
 		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
@@ -66,7 +66,7 @@ var mutants = []mutant{
 	{
 		name: "ended is gone", finds: ruleThrough, rest: lastRest,
 		plan: []plannedFault{{kind: faultTerm, nodes: []int{2}, at: recoverTime - formTime, length: 4 * time.Second}},
-		old:  `case (m\.waiting == 0): (r\.dropLocked\(s, w\))`,
+		old:  `case (m\.waiting == 0): (s\.workers\.remove\(w\))`,
 		new:  "case !BROKEN && $1: $2",
 	},
 	{

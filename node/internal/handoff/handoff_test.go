@@ -282,7 +282,7 @@ type side struct {
 	hands *Queue
 }
 
-func (s side) HandOver(list []registry.Answer) { s.hands.Add(list) }
+func (s side) HandOff(list []registry.Answer) { s.hands.Add(list) }
 
 func (b *switchboard) side(id worker.ID) int64 { return (num(id) + b.turn.Load()) & 1 }
 

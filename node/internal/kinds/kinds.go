@@ -81,7 +81,7 @@ func New(c Config, first worker.Kind, kinds map[string]worker.Kind) (*Set, error
 
 func (s *Set) newRegistry(name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{}) *registry.Registry {
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: s.Node, Host: s.Host, Admission: admission, Values: &s.values, Before: predecessorDone, Logger: s.Logger,
+		Name: name, Kind: kind, Node: s.Node, Host: s.Host, Admission: admission, Values: &s.values, PredecessorDone: predecessorDone, Logger: s.Logger,
 	})
 }
 
@@ -135,7 +135,7 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 func (s *Set) succeedLocked(name string, kind worker.Kind, predecessor *registry.Registry) *registry.Registry {
 	var done <-chan struct{}
 	if predecessor != nil {
-		done = predecessor.Over()
+		done = predecessor.Done()
 	}
 	r := s.newRegistry(name, kind, s.admission, done)
 	if s.halted {
@@ -162,7 +162,7 @@ func (s *Set) retire(r *registry.Registry) {
 		return
 	}
 	select {
-	case <-r.Over():
+	case <-r.Done():
 	case <-s.ctx.Done():
 	}
 	s.mu.Lock()

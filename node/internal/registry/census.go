@@ -11,17 +11,17 @@ import (
 const sourceGrace = time.Second
 
 // Workers describes up to limit live workers.
-func (r *Registry) Workers(limit int) []worker.Info {
-	now := r.Now()
+func (t *table) Workers(limit int) []worker.Info {
+	now := t.Now()
 	var infos []worker.Info
-	for i := range r.shards {
-		s := &r.shards[i]
+	for i := range t.shards {
+		s := &t.shards[i]
 		s.mu.Lock()
 		for w := range s.workers.all() {
 			if len(infos) == limit {
 				break
 			}
-			if info, live := r.infoLocked(w, now); live {
+			if info, live, _ := t.infoLocked(w, now); live {
 				infos = append(infos, info)
 			}
 		}
@@ -30,18 +30,10 @@ func (r *Registry) Workers(limit int) []worker.Info {
 	return infos
 }
 
-func (r *Registry) infoLocked(w *entry, now time.Duration) (info worker.Info, live bool) {
-	info = worker.Info{Kind: r.name, ID: w.id, Node: r.node, Age: now - w.started, Hits: uint64(w.hits)}
-	if m := w.mail; m != nil && m.busy {
-		info.Queue = m.waiting
-		return info, true
-	}
-	if w.load != nil {
-		info.Queue = w.load.waiting()
-		return info, true
-	}
-	info.TTL = max(0, w.expires-now)
-	return info, w.dies() > now
+func (t *table) infoLocked(w *entry, now time.Duration) (info worker.Info, live, busy bool) {
+	info = worker.Info{Kind: t.name, ID: w.id, Node: t.node, Age: now - w.started, Hits: uint64(w.hits)}
+	live, busy = t.machine.describeLocked(w, &info, now)
+	return info, live, busy
 }
 
 // A Status is what a node knows of the worker of an id.
@@ -52,23 +44,22 @@ type Status struct {
 }
 
 // Inspect describes the worker of id, if one lives.
-func (r *Registry) Inspect(id worker.ID) (st Status) {
-	now := r.Now()
-	s := r.shard(id)
+func (t *table) Inspect(id worker.ID) (st Status) {
+	now := t.Now()
+	s := t.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.workers.get(id); w != nil {
-		st.Worker, st.Live = r.infoLocked(w, now)
-		st.Loading = w.load != nil || w.mail != nil && w.mail.busy
+		st.Worker, st.Live, st.Loading = t.infoLocked(w, now)
 	}
 	return st
 }
 
 // Count returns how many workers live, how many answers they have given since the start,
 // and how many workers were evicted.
-func (r *Registry) Count() (live int, answers, evicted uint64) {
-	for i := range r.shards {
-		s := &r.shards[i]
+func (t *table) Count() (live int, answers, evicted uint64) {
+	for i := range t.shards {
+		s := &t.shards[i]
 		s.mu.Lock()
 		live += s.workers.count
 		answers += s.answers
@@ -80,47 +71,18 @@ func (r *Registry) Count() (live int, answers, evicted uint64) {
 
 // Stuck returns how many sources have not returned although their time was up a second
 // ago.
-func (r *Registry) Stuck() (n int) {
-	now := r.Now()
-	for i := range r.shards {
-		s := &r.shards[i]
+func (t *table) Stuck() (n int) {
+	now := t.Now()
+	for i := range t.shards {
+		s := &t.shards[i]
 		s.mu.Lock()
-		for _, w := range s.loading {
-			began := w.started
-			if w.mail != nil {
-				began = w.mail.began
-			}
-			if r.gate.holds(w.turn()) {
-				continue // it has not begun
-			}
-			if now-began > w.kind.timeout+sourceGrace {
+		for _, w := range s.running {
+			began, timeout, turn := t.machine.runLocked(w)
+			if now-began > timeout+sourceGrace && !t.gate.holds(turn) { // else it has not begun
 				n++
 			}
 		}
 		s.mu.Unlock()
 	}
 	return n
-}
-
-// NotKept returns at most limit ids of workers that keep refuses, and reports whether
-// there are more.
-func (r *Registry) NotKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for w := range s.workers.all() {
-			if keep(w.id) {
-				continue
-			}
-			if more = len(ids) == limit; more {
-				break
-			}
-			ids = append(ids, w.id)
-		}
-		s.mu.Unlock()
-		if more {
-			break
-		}
-	}
-	return ids, more
 }

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Workers expire in two ways: a call that meets an expired worker replaces it, so no answer is ever
-// too old; and one sweep for all workers frees the memory of those that nobody asks again.
+// Workers expire in two ways. A call that meets an expired worker replaces it, so no answer
+// is too old. One sweep for all workers frees the memory of those that nobody asks again.
 
 // coalesce is how long a sweep may be late, so that one sweep takes many workers.
 const coalesce = 5 * time.Millisecond
 
-// An expiryHeap is a binary heap of workers, the earliest to expire first. Its times are those at
-// which a worker was pushed: one that lives longer by now is pushed again when its time comes, and
-// one that was dropped is passed over.
+// An expiryHeap is a binary heap of workers, the earliest to expire first. It has the times
+// that were known when a worker was pushed: a worker that lives longer by now is pushed
+// again when its time comes, and one that was dropped is passed over.
 type expiryHeap []expiryEntry
 
 type expiryEntry struct {
@@ -25,8 +25,8 @@ type expiryEntry struct {
 	w  *entry
 }
 
-func (h *expiryHeap) push(w *entry) {
-	s := append(*h, expiryEntry{w.dies(), w})
+func (h *expiryHeap) push(at time.Duration, w *entry) {
+	s := append(*h, expiryEntry{at, w})
 	i := len(s) - 1
 	for i > 0 && s[(i-1)/2].at > s[i].at {
 		s[i], s[(i-1)/2] = s[(i-1)/2], s[i]
@@ -66,8 +66,9 @@ func (h *expiryHeap) compact(keep func(*entry) bool) {
 	slices.SortFunc(*h, func(a, b expiryEntry) int { return cmp.Compare(a.at, b.at) }) // which is a heap
 }
 
-// expireLocked has w expire in its time. The heap is kept from growing with workers that are dropped before theirs.
-func (r *Registry) expireLocked(s *shard, w *entry) {
+// scheduleLocked has w expire in its time. It keeps the heap from growing with workers that
+// are dropped before theirs.
+func (t *table) scheduleLocked(s *shard, w *entry) {
 	if w.listed {
 		return
 	}
@@ -75,8 +76,9 @@ func (r *Registry) expireLocked(s *shard, w *entry) {
 	if len(s.expiry) > 2*s.workers.count+64 {
 		s.compactLocked()
 	}
-	s.expiry.push(w)
-	r.sweeper.wakeBy(w.dies())
+	at := t.machine.endOf(w)
+	s.expiry.push(at, w)
+	t.sweeper.wakeBy(at)
 }
 
 // compactLocked takes workers out of the heap that were dropped before their time.
@@ -87,17 +89,18 @@ func (s *shard) compactLocked() {
 	})
 }
 
-// atOnce is how many workers a sweep drops before it lets go of a shard: calls wait no longer than that takes.
+// atOnce is how many workers a sweep, or a scan, visits before it lets go of a shard. Calls
+// do not wait longer than that takes.
 const atOnce = 32
 
 // sweep drops the expired workers and returns when the next one expires.
-func (r *Registry) sweep() (next time.Duration) {
+func (t *table) sweep() (next time.Duration) {
 	next = math.MaxInt64
-	for i := range r.shards {
-		s := &r.shards[i]
+	for i := range t.shards {
+		s := &t.shards[i]
 		for more := true; more; {
 			s.mu.Lock()
-			more = r.sweepLocked(s)
+			more = t.sweepLocked(s)
 			if len(s.expiry) > 0 {
 				next = min(next, s.expiry[0].at)
 			}
@@ -108,8 +111,8 @@ func (r *Registry) sweep() (next time.Duration) {
 }
 
 // sweepLocked drops some of the expired workers, and reports whether there are more.
-func (r *Registry) sweepLocked(s *shard) (more bool) {
-	now := r.Now()
+func (t *table) sweepLocked(s *shard) (more bool) {
+	now := t.Now()
 	for range atOnce {
 		if len(s.expiry) == 0 || s.expiry[0].at > now {
 			s.tidyLocked()
@@ -117,31 +120,29 @@ func (r *Registry) sweepLocked(s *shard) (more bool) {
 		}
 		w := s.expiry.pop()
 		w.listed = false
+		end := t.machine.endOf(w)
 		switch {
 		case s.workers.get(w.id) != w: // it has a successor, or was dropped
-		case w.dies() > now: // it was used
+		case end > now: // it was used
 			w.listed = true
-			s.expiry.push(w)
-		case w.mail != nil:
-			r.serveLocked(s, w) // which ends its server
+			s.expiry.push(end, w)
 		default:
-			r.dropLocked(s, w)
-			s.expired++
+			t.machine.expireLocked(s, w)
 		}
 	}
 	return true
 }
 
-// A sweeper runs registry.sweep when the first worker expires: one timer serves them all.
+// A sweeper runs table.sweep when the first worker expires. One timer serves all workers.
 type sweeper struct {
-	r     *Registry
-	at    atomic.Int64 // when it runs next, on the registry's clock; 0 if not
+	t     *table
+	at    atomic.Int64 // when it runs next, on the table's clock; 0 if not
 	mu    sync.Mutex
 	timer *time.Timer // guarded by mu
 	ended bool        // guarded by mu
 }
 
-// wakeBy sees to it that a sweep runs soon after the time at.
+// wakeBy makes a sweep run soon after the time at.
 func (s *sweeper) wakeBy(at time.Duration) {
 	if t := s.at.Load(); t != 0 && t <= int64(at+coalesce) {
 		return
@@ -155,9 +156,9 @@ func (s *sweeper) wakeBy(at time.Duration) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.timer = time.AfterFunc(at+coalesce-s.r.Now(), func() {
+	s.timer = time.AfterFunc(at+coalesce-s.t.Now(), func() {
 		s.at.Store(0)
-		if next := s.r.sweep(); next != math.MaxInt64 {
+		if next := s.t.sweep(); next != math.MaxInt64 {
 			s.wakeBy(next)
 		}
 	})
@@ -171,3 +172,16 @@ func (s *sweeper) stop() {
 		s.timer.Stop()
 	}
 }
+
+// tidyLocked gives back the memory of a shard that was much larger.
+func (s *shard) tidyLocked() {
+	s.workers.shrink()
+	if n := len(s.expiry); cap(s.expiry) > 4*n+tidyFrom {
+		s.expiry = append(make(expiryHeap, 0, 2*n), s.expiry...)
+	}
+	if n := len(s.running); cap(s.running) > 4*n+tidyFrom {
+		s.running = append(make([]*entry, 0, 2*n), s.running...)
+	}
+}
+
+const tidyFrom = 64 // entries that are never given back

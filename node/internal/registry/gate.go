@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// A gate lets so many runs of a kind go on at a time. The others wait their turn, in the order in
-// which they came.
+// A gate bounds how many runs of a kind go on at a time. The others wait for their turn, in
+// the order in which they came.
 type gate struct {
 	mu      sync.Mutex
 	size    int       // 0: no limit; guarded by mu
 	running int       // guarded by mu
-	waiting list.List // of *entrance; guarded by mu
+	waiting list.List // of *turn; guarded by mu
 }
 
-// An entrance is a run that waits for its turn.
-type entrance struct {
-	begin func()        // called when it is its turn, with the gate's lock held
-	place *list.Element // nil once it waits no more; guarded by the gate's mu
+// A turn is what a run waits for at a gate.
+type turn struct {
+	begin func()        // called when the turn comes, with the gate's lock held
+	place *list.Element // nil when the run does not wait any more; guarded by the gate's mu
 }
 
 // enter reports whether a run may begin at once. A run that has begun ends with leave.
@@ -35,11 +35,11 @@ func (g *gate) enterLocked() bool {
 	return true
 }
 
-// queue has begin called when it is the turn of a run, which may be at once.
-func (g *gate) queue(begin func()) *entrance {
+// queue calls begin when the turn of a run comes, which may be at once.
+func (g *gate) queue(begin func()) *turn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := &entrance{begin: begin}
+	e := &turn{begin: begin}
 	if g.enterLocked() {
 		begin()
 	} else {
@@ -48,8 +48,8 @@ func (g *gate) queue(begin func()) *entrance {
 	return e
 }
 
-// withdraw takes a run out that still waits, and reports whether it did. It may be nil.
-func (g *gate) withdraw(e *entrance) bool {
+// withdraw takes out a run that still waits, and reports whether it did. The turn may be nil.
+func (g *gate) withdraw(e *turn) bool {
 	if e == nil {
 		return false
 	}
@@ -63,8 +63,8 @@ func (g *gate) withdraw(e *entrance) bool {
 	return true
 }
 
-// holds reports whether a run still waits. It may be nil.
-func (g *gate) holds(e *entrance) bool {
+// holds reports whether a run still waits. The turn may be nil.
+func (g *gate) holds(e *turn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return e != nil && e.place != nil
@@ -78,7 +78,7 @@ func (g *gate) leave() {
 	g.beginLocked()
 }
 
-// resize changes how many runs may go on at a time. Those that go on are not ended.
+// resize changes how many runs may go on at a time. It ends none.
 func (g *gate) resize(size int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,7 +88,7 @@ func (g *gate) resize(size int) {
 
 func (g *gate) beginLocked() {
 	for g.waiting.Len() > 0 && (g.size <= 0 || g.running < g.size) {
-		e := g.waiting.Remove(g.waiting.Front()).(*entrance)
+		e := g.waiting.Remove(g.waiting.Front()).(*turn)
 		e.place = nil
 		g.running++
 		e.begin()

@@ -23,8 +23,8 @@ func TestGate(t *testing.T) {
 		size := rapid.IntRange(0, 3).Draw(t, "size")
 		g.resize(size)
 		running := 0
-		var queue []*entrance // of the model
-		begun := map[*entrance]bool{}
+		var queue []*turn // of the model
+		begun := map[*turn]bool{}
 		check := func() {
 			for len(queue) > 0 && (size == 0 || running < size) {
 				if !begun[queue[0]] {
@@ -46,7 +46,7 @@ func TestGate(t *testing.T) {
 				}
 			},
 			"queue": func(t *rapid.T) {
-				var e *entrance
+				var e *turn
 				began := false
 				e = g.queue(func() { began = true; begun[e] = true })
 				begun[e] = began

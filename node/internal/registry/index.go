@@ -9,19 +9,20 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// An index finds workers by id. It is a map from a number to a chain of workers, because a key that is a number takes a
-// fifth of the memory of one that is an ID, and half of the time. The zero index is empty and can be used.
+// An index finds workers by id. It is a map from a number to a chain of workers, because a
+// number takes a fifth of the memory of an ID as a key, and half of the time. The zero index
+// is empty and ready for use.
 type index struct {
 	chains map[uint64]*entry
 	count  int
 	peak   int // the highest count since chains was made
-	shrunk int // how often chains was made anew
+	shrunk int // how often chains was replaced
 }
 
-// seed keeps others from choosing strings that meet in one chain.
+// seed keeps a stranger from choosing strings that meet in one chain.
 var seed = maphash.MakeSeed()
 
-// number is an id's in an index. Integers have numbers of their own.
+// number returns the number of an id in an index. Every integer has its own.
 func number(id worker.ID) uint64 {
 	if n, ok := id.Int64(); ok {
 		return uint64(n)
@@ -94,11 +95,12 @@ func (x *index) shrink() {
 	x.shrunk++
 }
 
-// all goes through the workers. The one that it has come to may be removed meanwhile.
+// all visits the workers. The body of the loop may remove the worker that it visits.
 func (x *index) all() iter.Seq[*entry] { return x.inSteps(math.MaxInt, nil) }
 
-// inSteps is all in steps of about size workers. The index may change in any way in pause, which runs
-// between two steps. Workers that are there from start to end are visited at least once.
+// inSteps is all in steps of about size workers. The index may change in any way in pause,
+// which runs between two steps. Workers that are there from start to end are visited at
+// least once.
 func (x *index) inSteps(size int, pause func()) iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 	anew:

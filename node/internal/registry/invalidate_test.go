@@ -135,7 +135,7 @@ func TestInvalidateHandedOver(t *testing.T) {
 			t.Error("an answer from after the invalidation is not adopted, or one from before is")
 		}
 		for i := range r.shards {
-			if n := len(r.shards[i].gone.ids); n > maxOutdated {
+			if n := len(r.shards[i].outdated.ids); n > maxOutdated {
 				t.Errorf("shard %d knows %d ids", i, n)
 			}
 		}

@@ -9,20 +9,22 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A load is one run of a source, and who waits for it.
+// A load is one run of a source, and the calls that wait for it.
 type load struct {
 	waiters []*Waiter
-	first   [1]*Waiter  // room for the only one, as most often
+	first   [1]*Waiter  // space for the only waiter, which is the usual case
 	ctx     *runContext // nil if inline
-	inline  bool        // who came first runs it, and is not among the waiters
-	// Everybody who waited has gone and the run was cancelled. It may take a moment to
-	// notice. Who comes meanwhile waits for the next run, because runs of one id never
+	inline  bool        // the first caller runs it, and is not among the waiters
+
+	// All waiters have gone and the run was cancelled. It may take a moment to notice.
+	// Calls that come meanwhile wait for the next run, because runs of one id never
 	// overlap.
 	abandoned bool
-	outdated  bool      // it began before the id was invalidated: its value is for waiters only
-	later     []*Waiter // came after it was abandoned or outdated, and wait for the next run
-	turn      *entrance // that it waits for, or has waited for; nil if it began at once
-	stale     *entry    // whose value is given until the load ends, or it is too old; nil if there is none
+
+	outdated bool      // it began before the id was invalidated: its value is for waiters only
+	later    []*Waiter // came after it was abandoned or outdated, and wait for the next run
+	turn     *turn     // that it waits for, or has waited for; nil if it began at once
+	stale    *entry    // whose value is given until the load ends, or it is too old; nil if there is none
 }
 
 // newLoad returns a load whose run has a context.
@@ -35,45 +37,33 @@ func newLoad(trace string, why chain.Cause, deadline time.Time) *load {
 	return &both.load
 }
 
-// A Waiter is a call that waits for a worker. Its done is called exactly once, without
-// locks held, and must not block: others wait for the same run.
-type Waiter struct {
-	ID       worker.ID
-	Message  worker.Value  // to a server
-	Trace    string        // what it is part of, for [worker.TraceOf]
-	Chain    string        // of workers that wait for it: see chain.go
-	Deadline time.Duration // on the registry's clock
-	Done     func(worker.Reply, error)
-
-	// Guarded by the lock of the id's shard:
-	worker   *entry // for which it waits
-	index    int    // in its waiters or later, or in all that its mailbox has had
-	isLater  bool   // it is among its load's later
-	canceled bool
-}
-
-// inlineLoad is the load of every run that is inline and that nobody else waits for: most
-// start and end without.
+// inlineLoad is the load of every inline run for which nobody else waits. Most start and
+// end like that.
 var inlineLoad = &load{inline: true}
 
-// add lets a waiter wait for the load of w.
-func (w *entry) add(c *Waiter) {
+// ownLoad returns a load that belongs to w alone.
+func (w *entry) ownLoad() *load {
 	if w.load == inlineLoad {
 		w.load = &load{inline: true}
 	}
-	l := w.load
-	c.worker, c.isLater = w, l.abandoned || l.outdated
+	return w.load
+}
+
+// add lets a call wait for the load of w.
+func (w *entry) add(call *Waiter) {
+	l := w.ownLoad()
+	call.worker, call.isLater = w, l.abandoned || l.outdated
 	if l.waiters == nil {
 		l.waiters = l.first[:0]
 	}
-	list := l.listOf(c)
-	c.index = len(*list)
-	*list = append(*list, c)
+	list := l.listOf(call)
+	call.index = len(*list)
+	*list = append(*list, call)
 }
 
-// listOf returns the list that c waits in.
-func (l *load) listOf(c *Waiter) *[]*Waiter {
-	if c.isLater {
+// listOf returns the list that a call waits in.
+func (l *load) listOf(call *Waiter) *[]*Waiter {
+	if call.isLater {
 		return &l.later
 	}
 	return &l.waiters
@@ -82,215 +72,144 @@ func (l *load) listOf(c *Waiter) *[]*Waiter {
 // waiting returns how many calls wait for the load or for the next one.
 func (l *load) waiting() int { return len(l.waiters) + len(l.later) }
 
-// remove takes a waiter out. When the last one that wants the value has gone, remove
-// cancels the run.
-func (l *load) remove(c *Waiter) {
-	list := l.listOf(c)
+// remove takes a call out. When the last one that wants the value has gone, remove cancels
+// the run.
+func (l *load) remove(call *Waiter) {
+	list := l.listOf(call)
 	last := len(*list) - 1
-	(*list)[c.index] = (*list)[last]
-	(*list)[c.index].index = c.index
+	(*list)[call.index] = (*list)[last]
+	(*list)[call.index].index = call.index
 	(*list)[last] = nil
 	*list = (*list)[:last]
-	c.worker = nil
+	call.worker = nil
 	if len(l.waiters) == 0 && !l.inline && !l.abandoned {
 		l.abandoned = true
 		l.ctx.end()
 	}
 }
 
-// Withdraw answers c with why, unless it has been answered.
-func (r *Registry) Withdraw(c *Waiter, why error) {
-	s := r.shard(c.ID)
-	s.mu.Lock()
-	w := c.worker
-	if w == nil {
-		c.canceled = true // in case it is not enqueued yet
-		s.mu.Unlock()
-		return
-	}
-	before := wire.Unknown
-	if w.mail != nil {
-		if before = w.mail.remove(c); w.mail.waiting == 0 && r.gate.withdraw(w.mail.turn) {
-			close(w.mail.entered) // without its turn
-		}
-	} else {
-		if c.isLater || r.gate.holds(w.load.turn) {
-			before = wire.NotRun
-		}
-		if w.load.remove(c); w.load.abandoned && r.gate.withdraw(w.load.turn) {
-			r.giveUpLocked(s, w)
-		}
-	}
-	s.mu.Unlock()
-	r.admission.leave(c)
-	c.Done(worker.Reply{}, wire.Ended(why, before))
-}
-
-// startLocked starts the worker of id for those who wait.
-func (r *Registry) startLocked(s *shard, id worker.ID, now time.Duration, waiters []*Waiter) *entry {
+// startLocked starts the worker of id for the calls that wait.
+func (c *cache) startLocked(s *shard, id worker.ID, now time.Duration, waiters []*Waiter) *entry {
 	trace, links := "", ""
 	if len(waiters) > 0 {
 		trace, links = waiters[0].Trace, waiters[0].Chain
 	}
-	kind := r.kind.Load()
-	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: r.name, ID: id}}, r.when(now+kind.timeout))
-	w := r.loadLocked(s, id, kind, l, now)
-	for _, c := range waiters {
-		w.add(c)
+	p := c.policy.Load()
+	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: c.name, ID: id}}, c.when(now+p.timeout))
+	w := c.addLoadingLocked(s, id, p, l, now)
+	for _, call := range waiters {
+		w.add(call)
 	}
-	if r.gate.enter() {
-		r.runners.run(run{r: r, s: s, w: w})
+	if c.gate.enter() {
+		c.runners.start(run{c: c, s: s, w: w})
 	} else {
-		l.turn = r.gate.queue(func() { r.runners.run(run{r: r, s: s, w: w, late: true}) })
+		l.turn = c.gate.queue(func() { c.runners.start(run{c: c, s: s, w: w, late: true}) })
 	}
 	return w
 }
 
-// RunInline starts the worker of id, if there is none, and runs its source on the
-// caller's goroutine, if the kind says that it never blocks. Ran is false if it did
-// neither. Other callers that come meanwhile wait for the worker.
-func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
-	kind := r.kind.Load()
-	if !kind.inline || r.serial || !r.first() {
-		return worker.Reply{}, nil, false
-	}
-	s := r.shard(id)
-	s.mu.Lock()
-	w := s.workers.get(id)
-	if w.due(now) {
-		w = r.renewLocked(s, w, now)
-	}
-	if w != nil || s.closed || deadline <= now {
-		s.mu.Unlock()
-		return worker.Reply{}, nil, false
-	}
-	w = r.loadLocked(s, id, kind, inlineLoad, now)
-	s.mu.Unlock()
-	defer r.wg.Done()
-	ctx := r.ctx
-	if trace != "" {
-		ctx = worker.WithTrace(ctx, trace)
-	}
-	if links != "" {
-		ctx = chain.With(ctx, chain.Cause{Chain: links, Of: worker.Key{Kind: r.name, ID: id}})
-	}
-	r.protect(ctx, kind.load, id, func(v worker.Value, e *wire.Error) { reply, err = r.finish(s, w, trace, v, e) })
-	return reply, err, true
-}
-
-// loadLocked adds a worker that loads, and counts its run.
-func (r *Registry) loadLocked(s *shard, id worker.ID, kind *policy, l *load, now time.Duration) *entry {
-	w := &entry{id: id, kind: kind, started: now, load: l}
+// addLoadingLocked adds a worker that loads, and counts its run.
+func (c *cache) addLoadingLocked(s *shard, id worker.ID, p *cachePolicy, l *load, now time.Duration) *entry {
+	w := &entry{id: id, started: now, cached: cached{policy: p, load: l}}
 	s.workers.put(w)
-	s.beginLocked(w)
-	r.wg.Add(1)
+	s.addRunningLocked(w)
+	c.wg.Add(1)
 	return w
 }
 
-// finish ends a load: the worker has its value, or is gone. It returns what it answers
-// those who wait.
-func (r *Registry) finish(s *shard, w *entry, trace string, value worker.Value, err *wire.Error) (worker.Reply, error) {
-	now := r.Now()
+// finish ends a load: the worker has its value, or is gone. It returns the answer to the
+// calls that waited.
+func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err *wire.Error) (worker.Reply, error) {
+	now := c.Now()
 	s.mu.Lock()
-	l, failure := w.load, err
+	l := w.load
 	w.value, w.err = value, err
-	moves := r.settleLocked(s, w, now)
+	answers := c.endLoadLocked(s, w, now)
 	waiters := l.waiters
-	for _, c := range waiters {
-		c.worker = nil
+	for _, call := range waiters {
+		call.worker = nil
 	}
-	refused, why := r.restartLocked(s, w, now, l.later)
+	refused, why := c.restartLocked(s, w, now, l.later)
 	s.answers += uint64(len(waiters))
 	if l.inline {
 		s.answers++
 	}
-	reply := worker.Reply{Value: value, Node: r.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	reply := worker.Reply{Value: value, Node: c.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	if l.outdated {
 		reply.TTL = 0 // nobody may keep it
 	}
 	s.mu.Unlock()
-	r.makeRoom()
-	r.admission.waiting.Add(-int64(len(waiters)))
-	r.refuse(refused, why)
-	if failure != errAbandoned && failure != errHeldUp { // else nothing has run
-		r.tally.noteRun(now-w.started, failure)
-		r.logRun(w.id, trace, now-w.started, failure)
+	c.evictExcess()
+	c.admission.waiting.Add(-int64(len(waiters)))
+	c.refuse(refused, why)
+	if err != errAbandoned && err != errPredecessor { // else nothing has run
+		c.counters.addRun(now-w.started, err)
+		c.logRun(w.id, trace, now-w.started, err)
 	}
-	if len(moves) > 0 {
-		r.host.HandOver(moves)
+	if len(answers) > 0 {
+		c.host.HandOff(answers)
 	}
-	if err == nil {
-		r.logReply("Request made for", w.id, &reply)
-	}
-	answerAll(waiters, reply, err)
 	if err != nil {
+		for _, call := range waiters {
+			call.Done(worker.Reply{}, err)
+		}
 		return worker.Reply{}, err
+	}
+	c.logReply("Request made for", w.id, &reply)
+	for _, call := range waiters {
+		call.Done(reply, nil)
 	}
 	return reply, nil
 }
 
-func answerAll(waiters []*Waiter, reply worker.Reply, err *wire.Error) {
-	for _, c := range waiters {
-		if err != nil {
-			c.Done(worker.Reply{}, err)
-		} else {
-			c.Done(reply, nil)
-		}
-	}
-}
-
-// refreshPause is how long the next refresh waits after one has failed, if the kind does
-// not say so.
-const refreshPause = time.Second
-
-// settleLocked lets w live on with what its load has produced, or drops it, and returns
-// the answer if it is for another node.
-func (r *Registry) settleLocked(s *shard, w *entry, now time.Duration) (moves []Answer) {
+// endLoadLocked keeps w with what its load has produced, or drops it. It returns the answer
+// if that is for another node.
+func (c *cache) endLoadLocked(s *shard, w *entry, now time.Duration) (answers []Answer) {
 	unwanted, stale := w.load.abandoned || w.load.outdated, w.load.stale
 	w.load = nil
-	s.endRunLocked(w)
+	s.removeRunningLocked(w)
 	if w.err != nil && stale.usable(now) && !w.moved && !s.closed {
 		if !unwanted { // else the source has not failed
-			stale.pauseLocked(now, cmp.Or(w.kind.errorTTL, refreshPause))
+			stale.pauseLocked(now, cmp.Or(w.policy.errorTTL, refreshPause))
 		}
 		s.workers.put(stale) // until its time is over
-		r.expireLocked(s, stale)
+		c.scheduleLocked(s, stale)
 		return nil
 	}
-	r.releaseLocked(stale)
-	w.expires = w.started + w.kind.life()
+	c.releaseLocked(stale)
+	w.expires = w.started + w.policy.life()
 	if w.err != nil {
-		w.expires = now + w.kind.errorTTL
-	} else if w.kind.fromUse {
-		w.expires = now + w.kind.ttl
+		w.expires = now + w.policy.errorTTL
+	} else if w.policy.fromUse {
+		w.expires = now + w.policy.ttl
 	}
 	if unwanted || w.moved || s.closed || w.dies() <= now { // a value that has expired may be stale
-		r.dropLocked(s, w)
+		c.dropLocked(s, w)
 	} else {
 		w.useLocked(now)
-		r.chargeLocked(w)
-		r.expireLocked(s, w)
+		c.chargeLocked(w)
+		c.scheduleLocked(s, w)
 	}
 	if !unwanted && (w.moved || s.leaving) {
-		moves = r.takeLocked(moves, w, now)
+		answers = c.appendAnswerLocked(answers, w, now)
 	}
-	return moves
+	return answers
 }
 
-// restartLocked starts a successor of w for the later callers whose deadline has not
-// passed, and returns the others with the error for them.
-func (r *Registry) restartLocked(s *shard, w *entry, now time.Duration, later []*Waiter) (refused []*Waiter, why *wire.Error) {
+// restartLocked starts a successor of w for the later calls whose deadline has not passed,
+// and returns the others with the error for them.
+func (c *cache) restartLocked(s *shard, w *entry, now time.Duration, later []*Waiter) (refused []*Waiter, why *wire.Error) {
 	var live []*Waiter
-	for _, c := range later {
-		c.worker = nil
-		if c.Deadline > now && !s.closed {
-			live = append(live, c)
+	for _, call := range later {
+		call.worker = nil
+		if call.Deadline > now && !s.closed {
+			live = append(live, call)
 		} else {
-			refused = append(refused, c)
+			refused = append(refused, call)
 		}
 	}
 	if len(live) > 0 {
-		r.startLocked(s, w.id, now, live).moved = w.moved
+		c.startLocked(s, w.id, now, live).moved = w.moved
 	}
 	if s.closed {
 		return refused, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}

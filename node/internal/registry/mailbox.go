@@ -9,31 +9,34 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A worker of a serial kind has a mailbox instead of a value: messages come in, and one goroutine at a time gives them to
-// the server, one after another, and ends the server when its time has come. While there is nothing to do there is no
-// goroutine. All of a mailbox is guarded by the lock of its shard, but for server, which is that goroutine's.
+// A mailbox is what an actor keeps of a worker. Messages come in, and one goroutine at a
+// time gives them to the server, one after the other, and ends the server when its time has
+// come. There is no goroutine while there is nothing to do. The lock of the shard guards all
+// of a mailbox but server, which belongs to that goroutine.
 type mailbox struct {
+	policy  *actorPolicy
 	server  worker.Server
 	queue   []*Waiter // in order; nil for one that was withdrawn
 	first   int       // number of queue[0]: waiters are numbered as they come
 	waiting int       // in the queue
 	current *Waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
 
-	busy     bool               // a goroutine serves
-	began    time.Duration      // what it does, on the registry's clock
-	cancel   context.CancelFunc // ends what it does; nil if it does nothing that can be ended
-	claiming bool               // it finds out whether another node has a server of this id
-	claimed  bool               // no other node has
-	stood    uint64             // how often the process had stood still when that was so
-	turn     *entrance          // that it waits for; nil if it does not
-	entered  chan struct{}      // closed when it waits no more
-	ending   bool               // the server shall end, for the reason why
+	began   time.Duration      // when its current step began, on the table's clock
+	cancel  context.CancelFunc // ends that step; nil if it cannot be ended
+	stood   uint64             // how often the process had stood still when the id was claimed
+	turn    *turn              // that it waits for; nil if it does not
+	entered chan struct{}      // closed when it waits no more
+
+	busy     bool // a goroutine serves
+	claiming bool // it claims the id
+	claimed  bool // no other node has a server of the id
+	ending   bool // the server must end, for the reason why
 	why      worker.EndReason
 }
 
-// doubt ends the server, and has it be found out again that no other node has one, if the process has stood still
-// since that was found out: a stand-in may have had the id, and the server's state may be of before.
-func (m *mailbox) doubt(stood uint64) {
+// suspect ends the server and revokes its claim if the process has stood still since that
+// claim: another node may have acted for this one, and the server's state may be older.
+func (m *mailbox) suspect(stood uint64) {
 	if m.stood == stood {
 		return
 	}
@@ -43,35 +46,41 @@ func (m *mailbox) doubt(stood uint64) {
 	}
 }
 
-// add puts a waiter at the end of the queue.
-func (m *mailbox) add(w *entry, c *Waiter) {
-	c.worker, c.index = w, m.first+len(m.queue)
-	m.queue = append(m.queue, c)
+// add puts a call at the end of the queue.
+func (m *mailbox) add(w *entry, call *Waiter) {
+	call.worker, call.index = w, m.first+len(m.queue)
+	m.queue = append(m.queue, call)
 	m.waiting++
 }
 
-// next takes out the first waiter.
+// next takes out the first call.
 func (m *mailbox) next() *Waiter {
-	for c := (*Waiter)(nil); ; {
-		c, m.queue[0] = m.queue[0], nil
-		m.queue = m.queue[1:]
-		m.first++
-		if c != nil {
+	for {
+		call := m.queue[0]
+		m.dropFirst()
+		if call != nil {
 			m.waiting--
-			c.worker = nil // who gives up now finds that an answer is on its way
-			return c
+			call.worker = nil // a call that is withdrawn now finds that an answer is on its way
+			return call
 		}
 	}
 }
 
-// remove takes out a waiter that has given up, and returns what became of its message.
-func (m *mailbox) remove(c *Waiter) (before wire.Outcome) {
-	c.worker = nil
-	if c == m.current {
+// dropFirst shortens the queue by one place.
+func (m *mailbox) dropFirst() {
+	m.queue[0] = nil
+	m.queue = m.queue[1:]
+	m.first++
+}
+
+// remove takes out a call that is withdrawn, and returns the outcome of its message.
+func (m *mailbox) remove(call *Waiter) wire.Outcome {
+	call.worker = nil
+	if call == m.current {
 		m.current = nil // its message runs to the end: what the server holds must not be left half changed
 		return wire.Unknown
 	}
-	m.queue[c.index-m.first] = nil
+	m.queue[call.index-m.first] = nil
 	m.waiting--
 	if len(m.queue) > 2*m.waiting+64 {
 		m.compact()
@@ -82,17 +91,17 @@ func (m *mailbox) remove(c *Waiter) (before wire.Outcome) {
 	return wire.NotRun
 }
 
-// compact frees the places of those who have given up.
+// compact frees the places of calls that were withdrawn.
 func (m *mailbox) compact() {
-	m.queue = slices.DeleteFunc(m.queue, func(c *Waiter) bool { return c == nil })
+	m.queue = slices.DeleteFunc(m.queue, func(call *Waiter) bool { return call == nil })
 	m.first = 0
-	for i, c := range m.queue {
-		c.index = i
+	for i, call := range m.queue {
+		call.index = i
 	}
 }
 
-// takeAll empties the queue.
-func (m *mailbox) takeAll() (all []*Waiter) {
+// drain empties the queue.
+func (m *mailbox) drain() (all []*Waiter) {
 	for m.waiting > 0 {
 		all = append(all, m.next())
 	}

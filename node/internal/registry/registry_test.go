@@ -445,13 +445,13 @@ func TestCompareBeforeDelete(t *testing.T) {
 		expect(t, r, 7, "1", false)
 		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
-		old := &entry{id: worker.IntID(7), kind: r.kind.Load(), load: &load{}}
-		s.beginLocked(old)
+		old := &entry{id: worker.IntID(7), cached: cached{policy: r.cache.policy.Load(), load: &load{}}}
+		s.addRunningLocked(old)
 		s.mu.Unlock()
-		r.finish(s, old, "", worker.Value{}, &wire.Error{Code: wire.SourceFailed})
+		r.cache.finish(s, old, "", worker.Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
-		s.expiry.push(&entry{id: worker.IntID(7), kind: r.kind.Load()}) // expired long ago
+		s.expiry.push(0, &entry{id: worker.IntID(7), cached: cached{policy: r.cache.policy.Load()}}) // expired long ago
 		s.mu.Unlock()
 		r.sweep()
 		expect(t, r, 7, "1", true)
@@ -461,7 +461,8 @@ func TestCompareBeforeDelete(t *testing.T) {
 func TestExpiryHeap(t *testing.T) {
 	var h expiryHeap
 	for i := range 1000 {
-		h.push(&entry{kind: &policy{}, expires: time.Duration(i * 7919 % 1000)})
+		at := time.Duration(i * 7919 % 1000)
+		h.push(at, &entry{expires: at})
 	}
 	for i := range 1000 {
 		if w := h.pop(); w.expires != time.Duration(i) {
@@ -492,7 +493,7 @@ func testRegistry(kind worker.Kind, node string, waiting int64) *Registry {
 
 // A fakeHost does what its functions say, and nothing if they are nil.
 type fakeHost struct {
-	handOver func([]Answer)
+	handOff  func([]Answer)
 	claim    func(context.Context, worker.ID) *wire.Error
 	stood    func() uint64
 	notOwner func(worker.ID) *wire.Error
@@ -501,9 +502,9 @@ type fakeHost struct {
 // hostOf returns the host of a registry of [testRegistry].
 func hostOf(r *Registry) *fakeHost { return r.host.(*fakeHost) }
 
-func (h *fakeHost) HandOver(list []Answer) {
-	if h.handOver != nil {
-		h.handOver(list)
+func (h *fakeHost) HandOff(list []Answer) {
+	if h.handOff != nil {
+		h.handOff(list)
 	}
 }
 

@@ -43,13 +43,13 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
 	s := r.shard(worker.IntID(7))
-	w := &entry{id: worker.IntID(7), kind: r.kind.Load(), mail: &mailbox{busy: true}}
+	w := &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true}}
 	told := 0
 	c := &Waiter{ID: worker.IntID(7), Done: func(worker.Reply, error) { told++ }}
-	r.admission.enter(c)
+	_ = r.admission.enter(c)
 	w.mail.add(w, c)
 	s.mu.Lock()
-	refused, why := r.refuseLocked(s, w) // its deadline, 0, has passed
+	refused, why := r.actor.refusedLocked(w) // its deadline, 0, has passed
 	s.mu.Unlock()
 	r.Withdraw(c, context.DeadlineExceeded)
 	r.refuse(refused, why)

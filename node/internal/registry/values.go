@@ -12,10 +12,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// Values take memory until their workers expire. Beyond a bound, the least recently used
-// ones go before their time, about: of a few that are chosen at random, the one that has
-// been idle longest goes, as in Redis ("Approximated LRU algorithm"). Loading workers and
-// servers stay.
+// Values take memory until their workers expire. Beyond a bound, about the least recently
+// used ones go before their time: of a few that are chosen at random, the one that has been
+// idle longest goes, as in Redis ("Approximated LRU algorithm"). Loading workers stay.
 
 // A memory counts the bytes of values of some workers, and is their bound. Zero is no
 // bound.
@@ -34,7 +33,7 @@ type Values struct {
 	memory
 
 	mu    sync.Mutex
-	kinds []*Registry // guarded by mu
+	kinds []*cache // guarded by mu
 }
 
 // Used returns about how many bytes the values take.
@@ -46,19 +45,19 @@ func (v *Values) Limit() int64 { return v.limit.Load() }
 // SetLimit changes how many bytes they may take. It is called before there are any.
 func (v *Values) SetLimit(bytes int64) { v.limit.Store(bytes) }
 
-func (v *Values) add(r *Registry) {
+func (v *Values) add(c *cache) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.kinds = append(v.kinds, r)
+	v.kinds = append(v.kinds, c)
 }
 
-func (v *Values) remove(r *Registry) {
+func (v *Values) remove(c *cache) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.kinds = slices.DeleteFunc(v.kinds, func(k *Registry) bool { return k == r })
+	v.kinds = slices.DeleteFunc(v.kinds, func(k *cache) bool { return k == c })
 }
 
-func (v *Values) list() []*Registry {
+func (v *Values) list() []*cache {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.kinds)
@@ -101,21 +100,21 @@ func (w *entry) size() int64 {
 }
 
 // chargeLocked counts the value of w, which does not change until releaseLocked.
-func (r *Registry) chargeLocked(w *entry) {
+func (c *cache) chargeLocked(w *entry) {
 	w.counted = true
-	r.memory.used.Add(w.size())
-	r.values.used.Add(w.size())
+	c.memory.used.Add(w.size())
+	c.values.used.Add(w.size())
 }
 
-// releaseLocked undoes chargeLocked, and lets go of the value: the expiry heap has w for
-// as long as it would have lived. A worker that is not counted, or nil, changes nothing.
-func (r *Registry) releaseLocked(w *entry) {
+// releaseLocked undoes chargeLocked, and lets go of the value, because the expiry heap has w
+// for as long as it would have lived. A worker that is not counted, or nil, changes nothing.
+func (c *cache) releaseLocked(w *entry) {
 	if w == nil || !w.counted {
 		return
 	}
 	w.counted = false
-	r.memory.used.Add(-w.size())
-	r.values.used.Add(-w.size())
+	c.memory.used.Add(-w.size())
+	c.values.used.Add(-w.size())
 	w.value = worker.Value{}
 }
 
@@ -127,15 +126,15 @@ func (w *entry) idleLocked(now time.Duration) time.Duration {
 	return time.Duration(uint32(now/time.Millisecond)-w.mark) * time.Millisecond
 }
 
-// makeRoom evicts values until those of the kind and those of the node keep to their
+// evictExcess evicts values until those of the kind and those of the node keep to their
 // bounds.
-func (r *Registry) makeRoom() {
-	for r.memory.over() && evict([]*Registry{r}) {
+func (c *cache) evictExcess() {
+	for c.memory.over() && evict([]*cache{c}) {
 	}
-	if !r.values.over() {
+	if !c.values.over() {
 		return
 	}
-	for kinds := r.values.list(); r.values.over() && evict(kinds); {
+	for kinds := c.values.list(); c.values.over() && evict(kinds); {
 	}
 }
 
@@ -146,23 +145,23 @@ const (
 
 // A sample is a worker that may be evicted.
 type sample struct {
-	r    *Registry
+	c    *cache
 	s    *shard
 	w    *entry
 	idle time.Duration
 }
 
 // evict drops one value, and reports whether it has found any.
-func evict(kinds []*Registry) bool {
+func evict(kinds []*cache) bool {
 	var oldest sample
 	for tries, found := 0, 0; tries < maxSampled && found < samples; tries++ {
-		c := choose(kinds)
-		if c.w == nil {
+		chosen := choose(kinds)
+		if chosen.w == nil {
 			continue
 		}
 		found++
-		if oldest.w == nil || c.idle > oldest.idle {
-			oldest = c
+		if oldest.w == nil || chosen.idle > oldest.idle {
+			oldest = chosen
 		}
 	}
 	if oldest.w == nil { // few live of those that the heaps hold
@@ -175,7 +174,7 @@ func evict(kinds []*Registry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if oldest.w.evictableLocked(s) { // else another one has been faster
-		oldest.r.dropLocked(s, oldest.w)
+		oldest.c.dropLocked(s, oldest.w)
 		s.evicted++
 		if len(s.expiry) > 2*s.workers.count { // or samples would seldom find one that lives
 			s.compactLocked()
@@ -186,15 +185,15 @@ func evict(kinds []*Registry) bool {
 }
 
 // search returns the worker that has been idle longest of all that may be evicted.
-func search(kinds []*Registry) (oldest sample) {
-	for _, r := range kinds {
-		now := r.Now()
-		for i := range r.shards {
-			s := &r.shards[i]
+func search(kinds []*cache) (oldest sample) {
+	for _, c := range kinds {
+		now := c.Now()
+		for i := range c.shards {
+			s := &c.shards[i]
 			s.mu.Lock()
 			for w := range s.workers.all() {
 				if idle := w.idleLocked(now); w.evictableLocked(s) && (oldest.w == nil || idle > oldest.idle) {
-					oldest = sample{r, s, w, idle}
+					oldest = sample{c, s, w, idle}
 				}
 			}
 			s.mu.Unlock()
@@ -208,18 +207,18 @@ func search(kinds []*Registry) (oldest sample) {
 func (w *entry) evictableLocked(s *shard) bool { return w.counted && s.workers.get(w.id) == w }
 
 // choose returns a worker at random: of a kind in proportion to what its values take.
-func choose(kinds []*Registry) sample {
+func choose(kinds []*cache) sample {
 	total := int64(0)
-	for _, r := range kinds {
-		total += r.memory.used.Load()
+	for _, c := range kinds {
+		total += c.memory.used.Load()
 	}
 	if total <= 0 {
 		return sample{}
 	}
 	at := rand.Int64N(total)
-	for _, r := range kinds {
-		if at -= r.memory.used.Load(); at < 0 {
-			return r.sample()
+	for _, c := range kinds {
+		if at -= c.memory.used.Load(); at < 0 {
+			return c.sample()
 		}
 	}
 	return sample{}
@@ -227,17 +226,17 @@ func choose(kinds []*Registry) sample {
 
 // sample returns a worker at random that may be evicted, or none if it happens not to
 // find one.
-func (r *Registry) sample() sample {
+func (c *cache) sample() sample {
 	from := rand.IntN(shardCount)
 	for i := range shardCount {
-		if found := r.sampleOf(&r.shards[(from+i)%shardCount]); found.w != nil {
+		if found := c.sampleOf(&c.shards[(from+i)%shardCount]); found.w != nil {
 			return found
 		}
 	}
 	return sample{}
 }
 
-func (r *Registry) sampleOf(s *shard) sample {
+func (c *cache) sampleOf(s *shard) sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.expiry) == 0 {
@@ -247,18 +246,5 @@ func (r *Registry) sampleOf(s *shard) sample {
 	if !w.evictableLocked(s) {
 		return sample{}
 	}
-	return sample{r, s, w, w.idleLocked(r.Now())}
+	return sample{c, s, w, w.idleLocked(c.Now())}
 }
-
-// tidyLocked gives back memory of a shard that was much larger.
-func (s *shard) tidyLocked() {
-	s.workers.shrink()
-	if n := len(s.expiry); cap(s.expiry) > 4*n+tidyFrom {
-		s.expiry = append(make(expiryHeap, 0, 2*n), s.expiry...)
-	}
-	if n := len(s.loading); cap(s.loading) > 4*n+tidyFrom {
-		s.loading = append(make([]*entry, 0, 2*n), s.loading...)
-	}
-}
-
-const tidyFrom = 64 // entries that are never given back

@@ -164,8 +164,8 @@ func doWithValues(t *rapid.T) {
 			r.Adopt([]Answer{{ID: id.Draw(t, "id"), Data: "adopted", Left: time.Second}})
 		},
 		"bound": func(t *rapid.T) {
-			r.memory.limit.Store(rapid.Int64Range(0, 800).Draw(t, "bound"))
-			r.makeRoom()
+			r.cache.memory.limit.Store(rapid.Int64Range(0, 800).Draw(t, "bound"))
+			r.cache.evictExcess()
 		},
 		"": func(t *rapid.T) { checkMemory(t, r) },
 	})
@@ -173,20 +173,20 @@ func doWithValues(t *rapid.T) {
 
 func checkMemory(t *rapid.T, r *Registry) {
 	want, evictable := memoryOf(r)
-	kind, node := r.memory.used.Load(), r.values.used.Load()
+	kind, node := r.cache.memory.used.Load(), r.cache.values.used.Load()
 	for { // a value may have expired in between
 		again, still := memoryOf(r)
 		if again == want && still == evictable {
 			break
 		}
 		want, evictable = again, still
-		kind, node = r.memory.used.Load(), r.values.used.Load()
+		kind, node = r.cache.memory.used.Load(), r.cache.values.used.Load()
 	}
 	if kind != want || node != want {
 		t.Fatalf("%d bytes count for the kind and %d for the node, want %d", kind, node, want)
 	}
-	if evictable && kind > r.memory.limit.Load() && r.memory.limit.Load() > 0 {
-		t.Fatalf("%d bytes, bound %d", want, r.memory.limit.Load())
+	if evictable && kind > r.cache.memory.limit.Load() && r.cache.memory.limit.Load() > 0 {
+		t.Fatalf("%d bytes, bound %d", want, r.cache.memory.limit.Load())
 	}
 }
 

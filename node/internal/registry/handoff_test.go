@@ -25,7 +25,7 @@ func nothing(worker.ID) bool    { return false }
 func takes(r *Registry) (taken func() []Answer) {
 	var mu sync.Mutex
 	var list []Answer
-	hostOf(r).handOver = func(moves []Answer) {
+	hostOf(r).handOff = func(moves []Answer) {
 		mu.Lock()
 		defer mu.Unlock()
 		list = append(list, moves...)
@@ -109,7 +109,7 @@ func TestAdoptIdleTTL(t *testing.T) {
 func TestRetainInSteps(t *testing.T) {
 	inBubble(t, worker.Cache{TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		s, handedOvers, most := r.shard(worker.IntID(0)), 0, 0
-		hostOf(r).handOver = func(moves []Answer) {
+		hostOf(r).handOff = func(moves []Answer) {
 			if !s.mu.TryLock() {
 				t.Error("answers are handed over with the shard's lock held")
 				return

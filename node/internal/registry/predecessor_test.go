@@ -12,7 +12,7 @@ func TestInlineAgain(t *testing.T) {
 	t.Parallel()
 	before := testRegistry(worker.Cache{}, "1@h", 100)
 	r := testRegistry(worker.Cache{}, "1@h", 100)
-	r.before = before.over
+	r.predecessorDone = before.done
 	if _, _, ran := r.RunInline(worker.IntID(7), "", "", time.Hour, 0); ran {
 		t.Error("a source runs while one of before may")
 	}

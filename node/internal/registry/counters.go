@@ -10,9 +10,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A tally counts what becomes of the requests for one kind that are made at this node, and of the runs of its source here.
-// What a worker answers from its value is counted under the lock of its shard instead, as that costs nothing.
-type tally struct {
+// counters count what becomes of the requests for one kind that are made at this node, and
+// of the runs of its source or servers here. Answers from a worker's value are counted under
+// the lock of its shard instead, because that costs nothing.
+type counters struct {
 	local, remote, degraded atomic.Uint64
 	failed                  [64]atomic.Uint64 // by code; what is beyond counts as internal
 	latency                 durations         // of requests
@@ -50,48 +51,48 @@ func (d *durations) histogram(zero uint64) worker.Histogram {
 	return h
 }
 
-func (t *tally) noteRun(took time.Duration, err *wire.Error) {
-	t.runs.observe(took)
+func (n *counters) addRun(took time.Duration, err *wire.Error) {
+	n.runs.observe(took)
 	if err != nil {
-		t.runErrs.Add(1)
+		n.runErrs.Add(1)
 	}
 }
 
 // NoteRequest counts a request that was made at this node, and what became of it.
-func (r *Registry) NoteRequest(took time.Duration, reply *worker.Reply, err error) {
-	r.tally.noteRequest(r.node, took, reply, err)
+func (t *table) NoteRequest(took time.Duration, reply *worker.Reply, err error) {
+	t.counters.addRequest(t.node, took, reply, err)
 }
 
-func (t *tally) noteRequest(self string, took time.Duration, reply *worker.Reply, err error) {
-	t.latency.observe(took)
+func (n *counters) addRequest(self string, took time.Duration, reply *worker.Reply, err error) {
+	n.latency.observe(took)
 	switch {
 	case err != nil:
 		code := wire.Internal
-		if e, ok := errors.AsType[*wire.Error](err); ok && int(e.Code) < len(t.failed) {
+		if e, ok := errors.AsType[*wire.Error](err); ok && int(e.Code) < len(n.failed) {
 			code = e.Code
 		}
-		t.failed[code].Add(1)
+		n.failed[code].Add(1)
 	case reply.Degraded:
-		t.degraded.Add(1)
+		n.degraded.Add(1)
 	case reply.Node == self:
-		t.local.Add(1)
+		n.local.Add(1)
 	default:
-		t.remote.Add(1)
+		n.remote.Add(1)
 	}
 }
 
 // Stats returns the counts of the kind.
 func (r *Registry) Stats() worker.Stats {
-	t := &r.tally
+	n := &r.counters
 	k := worker.Stats{
 		Kind:  r.name,
-		Local: t.local.Load(), Remote: t.remote.Load(), Degraded: t.degraded.Load(),
+		Local: n.local.Load(), Remote: n.remote.Load(), Degraded: n.degraded.Load(),
 		Failed: map[string]uint64{},
-		Loads:  t.runs.histogram(0), LoadErrs: t.runErrs.Load(),
+		Loads:  n.runs.histogram(0), LoadErrs: n.runErrs.Load(),
 	}
-	for code := range t.failed {
-		if n := t.failed[code].Load(); n > 0 {
-			k.Failed[wire.Code(code).Error()] = n
+	for code := range n.failed {
+		if count := n.failed[code].Load(); count > 0 {
+			k.Failed[wire.Code(code).Error()] = count
 		}
 	}
 	hits := uint64(0)
@@ -102,22 +103,16 @@ func (r *Registry) Stats() worker.Stats {
 		k.Expired += s.expired
 		k.Evicted += s.evicted
 		k.Workers += s.workers.count
-		for _, w := range s.loading {
-			k.Waiting += w.waiting()
+		for _, w := range s.running {
+			k.Waiting += r.machine.waitingLocked(w)
 		}
 		s.mu.Unlock()
 	}
 	k.Local += hits
-	k.Bytes = r.memory.used.Load()
-	k.Running, k.Queued = r.gate.counts()
-	k.Latency = t.latency.histogram(hits)
-	return k
-}
-
-// waiting returns how many calls wait for w, which is loading or serving.
-func (w *entry) waiting() int {
-	if w.mail != nil {
-		return w.mail.waiting
+	if r.cache != nil {
+		k.Bytes = r.cache.memory.used.Load()
 	}
-	return w.load.waiting()
+	k.Running, k.Queued = r.gate.counts()
+	k.Latency = n.latency.histogram(hits)
+	return k
 }

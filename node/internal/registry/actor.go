@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// An actor is the machine whose workers are servers, which take messages one after the
+// other.
+type actor struct {
+	*table
+	policy atomic.Pointer[actorPolicy] // of new servers
+	held   heldServers
+}
+
+func (a *actor) current() *policy { return &a.policy.Load().policy }
+
+func (a *actor) setKind(kind worker.Kind) {
+	k, _ := kind.(worker.Serial)
+	a.policy.Store(actorPolicyOf(k))
+}
+
+// enqueue lets a call wait for the server of its id, which is started if there is none.
+func (a *actor) enqueue(call *Waiter, now time.Duration) {
+	s := a.shard(call.ID)
+	s.mu.Lock()
+	err := a.enqueueLocked(s, call, now)
+	s.mu.Unlock()
+	if err != nil {
+		call.Done(worker.Reply{}, err)
+	}
+}
+
+func (a *actor) enqueueLocked(s *shard, call *Waiter, now time.Duration) *wire.Error {
+	if call.canceled {
+		return &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun}
+	}
+	w := s.workers.get(call.ID)
+	waiting, p := 0, a.policy.Load()
+	if w != nil {
+		waiting, p = w.mail.waiting, w.mail.policy
+	}
+	if err := a.admitLocked(s, call, waiting, &p.policy, now); err != nil {
+		return err
+	}
+	if w == nil {
+		w = &entry{id: call.ID, started: now, mail: &mailbox{policy: p}}
+		s.workers.put(w)
+	}
+	w.mail.add(w, call)
+	a.wakeLocked(s, w)
+	return nil
+}
+
+// wakeLocked makes sure that a goroutine serves w.
+func (a *actor) wakeLocked(s *shard, w *entry) {
+	if w.mail.busy || s.quiesced {
+		return
+	}
+	w.mail.busy = true
+	s.addRunningLocked(w)
+	a.wg.Go(func() { a.serve(s, w) })
+}
+
+// endLocked has the server of w end as soon as it does nothing else.
+func (a *actor) endLocked(s *shard, w *entry, why worker.EndReason) {
+	if m := w.mail; !m.ending {
+		m.ending, m.why = true, why
+	}
+	a.wakeLocked(s, w)
+}
+
+func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
+	m := w.mail
+	outcome := m.remove(call)
+	if m.waiting == 0 && a.gate.withdraw(m.turn) {
+		close(m.entered) // without its turn
+	}
+	return outcome
+}
+
+// retain ends the servers of s whose ids keep refuses. A message that has begun runs to its
+// end. Those that wait are refused.
+func (a *actor) retain(s *shard, keep func(worker.ID) bool) {
+	s.scan(func(w *entry) {
+		if w.moved = !keep(w.id); w.moved {
+			a.wakeLocked(s, w)
+		}
+	}, nil)
+}
+
+func (a *actor) stop(id worker.ID) bool {
+	s := a.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers.get(id)
+	if w != nil {
+		a.endLocked(s, w, worker.EndStopped)
+	}
+	return w != nil
+}
+
+func (a *actor) endOf(w *entry) time.Duration { return w.expires }
+
+// expireLocked wakes the goroutine of w, which ends its server.
+func (a *actor) expireLocked(s *shard, w *entry) { a.wakeLocked(s, w) }
+
+func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (live, busy bool) {
+	if w.mail.busy {
+		info.Queue = w.mail.waiting
+		return true, true
+	}
+	info.TTL = max(0, w.expires-now)
+	return w.expires > now, false
+}
+
+func (a *actor) waitingLocked(w *entry) int { return w.mail.waiting }
+
+func (a *actor) runLocked(w *entry) (began, timeout time.Duration, turn *turn) {
+	return w.mail.began, w.mail.policy.timeout, w.mail.turn
+}
+
+// drain has every server end when no message waits for it any more.
+func (a *actor) drain() {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.scan(func(w *entry) { a.wakeLocked(s, w) }, nil)
+	}
+	a.release()
+}
+
+func (a *actor) abortLocked(s *shard) []*Waiter {
+	for _, w := range s.running {
+		if a.gate.withdraw(w.mail.turn) {
+			close(w.mail.entered) // its goroutine refuses what waits
+		}
+	}
+	return nil
+}
+
+func (a *actor) interruptLocked(*shard) {} // all contexts are of the table's
+
+func (a *actor) clear() {}
+
+func (a *actor) stopped() {}

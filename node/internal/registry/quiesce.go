@@ -1,0 +1,147 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// Quiesce halts the servers and returns when all have ended. When ctx ends it cancels the
+// messages that still run, which have another second. A node that leaves calls it before
+// the others learn of that, so that no two nodes have a server of one id. A cache has
+// nothing to quiesce.
+func (r *Registry) Quiesce(ctx context.Context) {
+	if r.actor == nil {
+		return
+	}
+	r.actor.halt()
+	for r.actor.isServing() && clock.Sleep(ctx, time.Millisecond) {
+	}
+	if !r.actor.isServing() {
+		return
+	}
+	r.actor.cancelAll()
+	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
+	defer cancel()
+	for r.actor.isServing() && clock.Sleep(late, time.Millisecond) {
+	}
+}
+
+// Halt has all servers end, each when it has answered the message that it has. Later
+// messages wait, and need a new claim.
+func (r *Registry) Halt() {
+	if r.actor != nil {
+		r.actor.halt()
+	}
+}
+
+// Resume lets messages run again, those that have waited first.
+func (r *Registry) Resume() {
+	if r.actor != nil {
+		r.actor.resume()
+	}
+}
+
+// Release refuses what has waited since Halt, because it is for another node. Then messages
+// run again, unless the registry is closed.
+func (r *Registry) Release() {
+	if r.actor != nil {
+		r.actor.release()
+	}
+}
+
+// Serving returns the id of a worker for which something runs, if there is any.
+func (r *Registry) Serving() (id worker.ID, ok bool) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		if ok = len(s.running) > 0; ok {
+			id = s.running[0].id
+		}
+		s.mu.Unlock()
+		if ok {
+			break
+		}
+	}
+	return id, ok
+}
+
+func (a *actor) halt() {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		for w := range s.workers.all() {
+			w.mail.claimed = false
+			a.endLocked(s, w, worker.EndClosing)
+		}
+		s.quiesced = true
+		s.mu.Unlock()
+	}
+}
+
+// cancelAll ends the contexts of what servers do.
+func (a *actor) cancelAll() {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		for _, w := range s.running {
+			if w.mail.cancel != nil {
+				w.mail.cancel()
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// isServing reports whether a goroutine serves a worker.
+func (a *actor) isServing() bool {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		busy := len(s.running) > 0
+		s.mu.Unlock()
+		if busy {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *actor) resume() {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		quiesced := s.quiesced
+		s.quiesced = false
+		s.mu.Unlock()
+		if quiesced {
+			s.scan(func(w *entry) {
+				if w.mail.waiting > 0 {
+					a.wakeLocked(s, w)
+				}
+			}, nil)
+		}
+	}
+}
+
+func (a *actor) release() {
+	for i := range a.shards {
+		s := &a.shards[i]
+		var refused []*Waiter
+		s.mu.Lock()
+		if s.quiesced {
+			for w := range s.workers.all() {
+				refused = append(refused, w.mail.drain()...)
+				if !w.mail.busy {
+					s.workers.remove(w)
+				}
+			}
+		}
+		s.quiesced = false
+		s.mu.Unlock()
+		a.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
+	}
+}

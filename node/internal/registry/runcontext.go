@@ -1,0 +1,101 @@
+package registry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/chain"
+	"github.com/distproc/distproc/node/internal/trace"
+)
+
+// A runContext is the context of one run of a source. Most sources return before they look
+// at it. So the channel and the timer that end it at its deadline are made when somebody
+// asks for the channel.
+type runContext struct {
+	deadline time.Time
+	trace    string
+	cause    chain.Cause
+
+	mu     sync.Mutex
+	real   context.Context    // guarded by mu; nil until it is needed
+	cancel context.CancelFunc // of real; guarded by mu
+	err    error              // guarded by mu; once it is set it stays
+}
+
+func (c *runContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// postpone changes the deadline of a context that only its load has seen.
+func (c *runContext) postpone(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
+}
+
+func (c *runContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real == nil {
+		c.real, c.cancel = context.WithDeadline(context.Background(), c.deadline)
+		if c.err != nil {
+			c.cancel()
+		}
+	}
+	return c.real.Done()
+}
+
+func (c *runContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && c.real != nil {
+		c.err = c.real.Err()
+	} else if c.err == nil && !time.Now().Before(c.deadline) {
+		c.err = context.DeadlineExceeded
+	}
+	return c.err
+}
+
+// Value finds the trace, the cause, and what package context asks for when a context is
+// derived from this one.
+func (c *runContext) Value(key any) any {
+	if key == (trace.Key{}) && c.trace != "" {
+		return c.trace
+	}
+	if key == (chain.Key{}) {
+		return c.cause
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real == nil {
+		return nil
+	}
+	return c.real.Value(key)
+}
+
+// end ends the context, which may be nil, unless its deadline has passed.
+func (c *runContext) end() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.real != nil:
+		c.cancel()
+	case c.err == nil && !time.Now().Before(c.deadline):
+		c.err = context.DeadlineExceeded
+	case c.err == nil:
+		c.err = context.Canceled
+	}
+}
+
+// release ends the context of a run that is over, without a look at the clock.
+func (c *runContext) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real != nil {
+		c.cancel()
+	} else if c.err == nil {
+		c.err = context.Canceled
+	}
+}

@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// A Waiter is a call that waits for a worker. Done is called exactly once, without locks
+// held, and must not block, because others wait for the same run.
+type Waiter struct {
+	ID       worker.ID
+	Message  worker.Value  // to a server
+	Trace    string        // of which the call is part, for [worker.TraceOf]
+	Chain    string        // of workers that wait for the call: see package chain
+	Deadline time.Duration // on the registry's clock
+	Done     func(worker.Reply, error)
+
+	// Guarded by the lock of the id's shard:
+	worker   *entry // for which it waits
+	index    int    // in its list of a load; of a mailbox, its number
+	isLater  bool   // it is among its load's later
+	canceled bool
+}
+
+// A caller is a waiter for a goroutine of this node. It is used again for later calls.
+type caller struct {
+	Waiter
+	reply    worker.Reply // and err are set before answered
+	err      error
+	answered chan struct{} // of capacity 1
+	timer    *time.Timer   // for contexts without a deadline
+}
+
+func newCaller() *caller {
+	c := &caller{answered: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	c.Done = func(reply worker.Reply, err error) {
+		c.reply, c.err = reply, err
+		c.answered <- struct{}{}
+	}
+	return c
+}
+
+// wait waits for the answer until ctx ends, or for the default time if ctx has no deadline.
+// When it has returned, nobody else has c.
+func (c *caller) wait(ctx context.Context, r *Registry) {
+	select {
+	case <-c.answered: // at once
+		return
+	default:
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		c.timer.Reset(worker.DefaultTimeout)
+		defer c.timer.Stop()
+	}
+	select {
+	case <-c.answered:
+		return
+	case <-ctx.Done():
+		r.Withdraw(&c.Waiter, ctx.Err())
+	case <-c.timer.C:
+		r.Withdraw(&c.Waiter, context.DeadlineExceeded)
+	}
+	<-c.answered
+}

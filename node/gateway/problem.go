@@ -105,18 +105,16 @@ func badID(format string, args ...any) *problem {
 	return newProblem(http.StatusBadRequest, "bad id", format, args...)
 }
 
-// pathProblem tells what is wrong with a path that is none.
-func pathProblem(segments []string) *problem {
-	p := newProblem(http.StatusNotFound, "not found", "there is nothing at this path; /v1/openapi.json tells what there is")
-	for _, rt := range routes {
-		n := strings.Count(rt.pattern, "/") + 1
-		if len(segments) > n && strings.HasSuffix(rt.pattern, "/{id}") {
-			if _, ok := rt.match(segments[:n]); ok {
-				p.Detail = "an id is one segment of the path: write its / as %2F"
-			}
-		}
-	}
-	return p
+// pathProblem is that of a path without an endpoint.
+func pathProblem() *problem {
+	return newProblem(http.StatusNotFound, "not found",
+		"there is nothing at this path; /v1/openapi.json tells what there is")
+}
+
+// slashProblem is that of a path which goes on after an id.
+func slashProblem() *problem {
+	return newProblem(http.StatusNotFound, "not found",
+		"an id is one segment of the path: write its / as %%2F")
 }
 
 func methodProblem(method string, allowed []string) *problem {

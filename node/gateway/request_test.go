@@ -3,8 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -201,56 +199,6 @@ func TestBadQueries(t *testing.T) {
 	wantProblem(t, ask(t, newGateway(f), httptest.NewRequest("GET", "/v1/request/7", strings.NewReader("x"))), 400, "bad-request")
 	if f.asked != nil {
 		t.Errorf("asked %q", f.asked)
-	}
-}
-
-func TestPathsAndMethods(t *testing.T) {
-	g := newGateway(newFake())
-	for _, target := range []string{"/", "/v1", "/v1/", "/v1/request", "/v1/nodes/", "//v1/nodes", "/v1//nodes", "/v1/./nodes", "/v2/nodes", "/v1/request/../nodes/7", "/V1/nodes", "/v1/call/7"} {
-		wantProblem(t, get(t, g, target), 404, "not-found")
-	}
-	for _, target := range []string{"/v1/request/a/b", "/v1/value/a//b", "/v1/request//"} {
-		if p := wantProblem(t, get(t, g, target), 404, "not-found"); !strings.Contains(p.Detail, "%2F") {
-			t.Errorf("%s: %+v", target, p)
-		}
-	}
-	methods := map[string][]string{}
-	for _, rt := range routes {
-		methods[rt.pattern] = append(methods[rt.pattern], rt.methods()...)
-	}
-	for pattern, allowed := range methods {
-		target := strings.NewReplacer("{id}", "7", "{kind}", "price").Replace(pattern)
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "WHAT"} {
-			if slices.Contains(allowed, method) {
-				continue
-			}
-			res := ask(t, g, httptest.NewRequest(method, target, nil))
-			if res.status != 405 || res.header.Get("Allow") != strings.Join(allowed, ", ") {
-				t.Errorf("%s %s: status %d, Allow %q", method, target, res.status, res.header.Get("Allow"))
-			}
-		}
-	}
-	wantProblem(t, get(t, g, "/metrics"), 404, "not-found")
-}
-
-// HEAD answers as GET does, without the body.
-func TestHead(t *testing.T) {
-	f := newFake()
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
-	for _, err := range []error{nil, wire.Errorf(wire.Overloaded, wire.NotRun, "full")} {
-		f.err = err
-		for _, rt := range routes {
-			if rt.body || rt.remove {
-				continue
-			}
-			target := strings.Replace(rt.pattern, "{id}", "7", 1)
-			g := New(Config{Cluster: f, Metrics: metrics})
-			want := ask(t, g, httptest.NewRequest("GET", target, nil))
-			got := ask(t, g, httptest.NewRequest("HEAD", target, nil))
-			if got.status != want.status || !maps.EqualFunc(got.header, want.header, slices.Equal[[]string]) {
-				t.Errorf("HEAD %s: %d %v; GET: %d %v", target, got.status, got.header, want.status, want.header)
-			}
-		}
 	}
 }
 

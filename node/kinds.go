@@ -7,19 +7,17 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/internal/text"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // SetKinds changes the kinds of workers that the node has besides the default one; under the name "default", that one too.
 // Workers that live go on under the rules by which they were started. Those of a kind that is left out end, and calls for
@@ -40,8 +38,8 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 
 func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 	for name, kind := range kinds {
-		if !kindPattern.MatchString(name) {
-			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
+		if !text.IsName(name) {
+			return fmt.Errorf("kind %q: a name is "+text.NameRule, name)
 		}
 		if err := kind.Validate(); err != nil {
 			return fmt.Errorf("kind %q: %w", name, err)

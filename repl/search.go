@@ -80,7 +80,7 @@ func (t *terminal) search() {
 	for shown := ""; ; {
 		_, cols := t.tty.size()
 		notices := t.screen.takeNotices()
-		if text := clip(s.String(), cols-1); text != shown || len(notices) > 0 {
+		if text := fit(s.String(), cols-1); text != shown || len(notices) > 0 {
 			shown = text
 			var above strings.Builder
 			for _, n := range notices {
@@ -119,8 +119,8 @@ func (t *terminal) endFull() {
 	}
 }
 
-// clip shortens s to so many columns. The end of it is what matters less.
-func clip(s string, cols int) string {
+// fit cuts the end of s that does not fit in cols columns.
+func fit(s string, cols int) string {
 	if width(s) <= cols {
 		return s
 	}

@@ -112,17 +112,6 @@ func TestEvictedColumn(t *testing.T) {
 	}
 }
 
-func TestBar(t *testing.T) {
-	for _, test := range []struct {
-		value, most float64
-		want        string
-	}{{0, 10, ""}, {1, 0, ""}, {10, 10, "████"}, {5, 10, "██"}, {1, 1000, "▏"}, {20, 10, "████"}, {0.7, 1, "██▊"}} {
-		if got := bar(test.value, test.most, 4); got != test.want {
-			t.Errorf("%v of %v: %q, want %q", test.value, test.most, got, test.want)
-		}
-	}
-}
-
 func TestInitAtATerminal(t *testing.T) {
 	dir := t.TempDir()
 	good, bad, open := filepath.Join(dir, "good.star"), filepath.Join(dir, "bad.star"), filepath.Join(dir, "open.star")

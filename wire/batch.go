@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // A batch crosses as columns, one slice a field, because gob encodes a slice of numbers in one tight
@@ -336,7 +338,7 @@ func (b *replyBatch) addError(seq uint64, e *Error) {
 	b.Code = put(b.Code, i, uint16(e.Code))
 	b.Outcome = put(b.Outcome, i, uint8(e.Outcome))
 	b.Node = put(b.Node, i, e.Node)
-	b.Text = put(b.Text, i, clip(e.Text, maxText))
+	b.Text = put(b.Text, i, text.Line(e.Text, maxText))
 	b.weight += weightOf + len(e.Node) + len(e.Text)
 	if len(e.Members) > 0 {
 		b.Members = e.Members
@@ -377,10 +379,10 @@ func (it *replyReader) next(r *Reply) *Error {
 	if node == "" {
 		node = it.peer
 	} else {
-		node = clip(node, maxText)
+		node = text.Line(node, maxText)
 	}
 	if code := Code(at(b.Code, i)); code != codeOK {
-		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i), maxText)}
+		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: text.Line(at(b.Text, i), maxText)}
 		if code == NotOwner {
 			e.Members = b.Members // decoded anew for each batch
 		}
@@ -396,7 +398,7 @@ func (it *replyReader) next(r *Reply) *Error {
 	r.Cached, r.Degraded, r.Stale = flags&replyCached != 0, flags&replyDegraded != 0, flags&replyStale != 0
 	r.Via = ""
 	if via := at(b.Via, i); via != "" {
-		r.Via = clip(via, maxText)
+		r.Via = text.Line(via, maxText)
 	}
 	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
 	return nil

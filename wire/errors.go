@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // A Code is an error that crosses the wire as a number. It is a sentinel for errors.Is.
@@ -154,19 +153,4 @@ func asError(err error) *Error {
 		return Errorf(c, Unknown, "%s", strings.TrimPrefix(err.Error(), c.Error()))
 	}
 	return &Error{Code: Internal, Text: err.Error()}
-}
-
-// clip cuts a text that may come from anywhere to limit bytes, and makes it one printable line of
-// valid UTF-8.
-func clip(s string, limit int) string {
-	if len(s) > limit {
-		const more = "…"
-		s = strings.ToValidUTF8(s[:limit-len(more)], "") + more
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) { // so is what stands for bytes that are no UTF-8
-			return r
-		}
-		return ' '
-	}, s)
 }

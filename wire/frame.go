@@ -11,6 +11,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // A frame is a length (4 bytes, big endian, at most MaxMessage) and that many bytes of gob. The
@@ -169,14 +171,14 @@ func gobUint(b []byte) (n uint64, rest []byte) {
 func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("decode: %s", clip(fmt.Sprint(r), maxLogText))
+			err = fmt.Errorf("decode: %s", text.Line(fmt.Sprint(r), maxLogText))
 		}
 	}()
 	if n := countTypes(buf.Bytes()); n > maxTypes {
 		return fmt.Errorf("message with %d definitions of types, limit %d", n, maxTypes)
 	}
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("decode: %s", clip(err.Error(), maxLogText)) // it may quote the peer
+		return fmt.Errorf("decode: %s", text.Line(err.Error(), maxLogText)) // it may quote the peer
 	}
 	if buf.Len() != 0 {
 		return fmt.Errorf("decode: %d bytes too many", buf.Len())

@@ -11,6 +11,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // The handshake, after TLS:
@@ -96,7 +98,7 @@ func dialError(ctx context.Context, addr string, err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return addr + " closed the connection; is it a distproc node?"
 	}
-	return clip(addr+": handshake: "+err.Error(), maxLogText)
+	return text.Line(addr+": handshake: "+err.Error(), maxLogText)
 }
 
 // greet is the dialer's side of the handshake.
@@ -143,7 +145,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 		return fail(err)
 	}
 	if w.Code != codeOK {
-		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText), Members: w.Members})
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: text.Line(w.Text, maxText), Members: w.Members})
 	}
 	version, err := commonVersion(w.Hello)
 	if err != nil {
@@ -193,7 +195,7 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 		return in, nil
 	}
 	if err := c.checkPeer(conn, in.Hello.Name); err != nil {
-		_ = sendGob(conn, welcome{Code: Disagreement, Text: clip(err.Error(), maxText)})
+		_ = sendGob(conn, welcome{Code: Disagreement, Text: text.Line(err.Error(), maxText)})
 		return nil, Errorf(Disagreement, NotRun, "%v", err)
 	}
 	return in, nil
@@ -249,6 +251,6 @@ func (in *Incoming) welcome(hello Hello) error {
 func (in *Incoming) Refuse(why *Error) {
 	defer in.newcomer.lobby.remove(in.newcomer)
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText), Members: why.Members}) // a courtesy
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: text.Line(why.Text, maxText), Members: why.Members}) // a courtesy
 	in.conn.Close()
 }

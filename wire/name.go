@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // CheckOwn returns an error if peers that verify names would refuse this side's certificate for the
@@ -46,5 +48,5 @@ func checkName(cert *x509.Certificate, node string) error {
 		has = strings.Join(names, ", ")
 	}
 	return fmt.Errorf("the certificate of %s names %s; it needs the host %s, or the e-mail address %s, among its alternative names",
-		node, clip(has, maxLogText), host, node)
+		node, text.Line(has, maxLogText), host, node)
 }

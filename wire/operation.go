@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // An Op numbers an operation. Numbers are only ever appended; what they mean is the handler's.
@@ -91,7 +93,7 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return e
 	}
 	if reply.Code != codeOK {
-		e := &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text, maxText)}
+		e := &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: text.Line(reply.Text, maxText)}
 		if ctx.Err() != nil && e.Outcome != Ran {
 			e.Code = asError(ctx.Err()).Code
 		}

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // Errors of a connection that ends before its peer has proved the cookie.
@@ -20,16 +22,16 @@ var (
 
 // DescribeRefusal returns the class of an error given to [Events].Refused, which is one of a few
 // dozen constants, and a description for a log: one printable line of at most 200 bytes.
-func DescribeRefusal(err error) (class, text string) {
-	class, text = refusalClass(err), err.Error()
+func DescribeRefusal(err error) (class, why string) {
+	class, why = refusalClass(err), err.Error()
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		text = op.Err.Error() // without the ports, which differ each time
+		why = op.Err.Error() // without the ports, which differ each time
 	}
 	const failed = "handshake failed: "
 	if _, ok := errors.AsType[*Error](err); !ok {
-		text = failed + text
+		why = failed + why
 	}
-	return class, clip(text, maxLogText)
+	return class, text.Line(why, maxLogText)
 }
 
 func refusalClass(err error) string {

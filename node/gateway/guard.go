@@ -10,13 +10,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // guard returns why a request must not be let in, or nil.
 func (g *Gateway) guard(r *http.Request) *problem {
 	if g.config.LoopbackOnly && !g.known(r.Host) {
 		return newProblem(http.StatusMisdirectedRequest, "foreign host",
-			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", clipped(r.Host))
+			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", text.Quote(r.Host))
 	}
 	if !isHealth(r) && !g.authorized(r) {
 		p := newProblem(http.StatusUnauthorized, "unauthorized",

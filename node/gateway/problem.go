@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"unicode"
 
+	"github.com/distproc/distproc/internal/text"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -119,7 +118,7 @@ func slashProblem() *problem {
 
 func methodProblem(method string, allowed []string) *problem {
 	p := newProblem(http.StatusMethodNotAllowed, "method not allowed",
-		"%s does not work here; %s does", clipped(method), strings.Join(allowed, " or "))
+		"%s does not work here; %s does", text.Quote(method), strings.Join(allowed, " or "))
 	p.header.Set("Allow", strings.Join(allowed, ", "))
 	return p
 }
@@ -149,24 +148,5 @@ func closingProblem(of *problem) *problem {
 
 const maxDetail = 4096 // bytes
 
-// clip bounds a text and makes it one line of valid UTF-8, as it may come from anywhere.
-func clip(s string) string {
-	if len(s) > maxDetail {
-		s = s[:maxDetail] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-// clipped quotes the beginning of what a caller sent.
-func clipped(s string) string {
-	const limit = 40
-	if len(s) > limit {
-		return strconv.Quote(s[:limit]) + "…"
-	}
-	return strconv.Quote(s)
-}
+// clip makes a text that may come from anywhere fit for an answer and the log.
+func clip(s string) string { return text.Line(s, maxDetail) }

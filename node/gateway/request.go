@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/distproc/distproc/internal/text"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -84,10 +85,10 @@ func (x *exchange) message() (worker.Value, error) {
 	t, _, err := mime.ParseMediaType(mediaType)
 	if mediaType != "" && (err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType) {
 		return worker.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
-			clipped(mediaType), maxMediaType)
+			text.Quote(mediaType), maxMediaType)
 	}
 	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return worker.Value{}, badRequest("content encoding %s: send the message as it is", clipped(coding))
+		return worker.Value{}, badRequest("content encoding %s: send the message as it is", text.Quote(coding))
 	}
 	if x.r.ContentLength > wire.MaxValue {
 		return worker.Value{}, tooLarge()

@@ -5,11 +5,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/internal/text"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -168,8 +168,6 @@ func sentPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // take takes the kind and the id from the path of r.
 func (x *exchange) take(r *http.Request) (err error) {
 	if strings.Contains(x.route.pattern, "{kind}") {
@@ -190,10 +188,10 @@ func (x *exchange) take(r *http.Request) (err error) {
 
 // kindNamed refuses a name that no kind can have: what it says here is more use, and costs the cluster nothing.
 func kindNamed(name string) (string, error) {
-	if kindPattern.MatchString(name) {
+	if text.IsName(name) {
 		return name, nil
 	}
-	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is 1 to 64 letters, digits, _ or -", clipped(name))
+	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is "+text.NameRule, text.Quote(name))
 }
 
 // pattern returns the path for logs.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/distproc/distproc/internal/text"
 )
 
 // splitWords splits s as a POSIX shell does (2.2 Quoting, of the Shell Command Language), save that nothing is
@@ -23,11 +25,11 @@ func splitWords(s string) ([]string, error) {
 				inWord = false
 			}
 		case '\'', '"':
-			text, n := unquote(s[i:])
+			quoted, n := unquote(s[i:])
 			if n == 0 {
-				return nil, fmt.Errorf("the %c at byte %d, before %q, has no second one", c, i+1, start(s[i+1:]))
+				return nil, fmt.Errorf("the %c at byte %d, before %s, has no second one", c, i+1, text.Quote(s[i+1:]))
 			}
-			word.WriteString(text)
+			word.WriteString(quoted)
 			inWord = true
 			i += n - 1
 		case '\\':
@@ -68,12 +70,4 @@ func unquote(s string) (string, int) {
 		}
 	}
 	return "", 0
-}
-
-// start returns enough of s to find it.
-func start(s string) string {
-	if runes := []rune(s); len(runes) > 20 {
-		return string(runes[:20]) + "…"
-	}
-	return s
 }

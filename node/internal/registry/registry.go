@@ -31,10 +31,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/internal/text"
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/text"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )

@@ -200,7 +200,8 @@ func TestPanic(t *testing.T) {
 	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "goroutine") {
 		t.Errorf("log: %s", &log)
 	}
-	// http.ErrAbortHandler passes, and what has begun is cut off, not completed with something else.
+	// http.ErrAbortHandler passes, and what has begun is cut off, not completed with
+	// something else.
 	for name, metrics := range map[string]http.HandlerFunc{
 		"abort":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"midway": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up"); panic("boom") },

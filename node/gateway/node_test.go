@@ -77,7 +77,8 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 
 var hosts atomic.Int32
 
-// testHost returns a loopback address of this test's own, so that nodes can have their usual ports.
+// testHost returns a loopback address of this test's own, so that nodes can have their
+// usual ports.
 func testHost() string {
 	pid := os.Getpid()
 	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
@@ -173,7 +174,8 @@ func TestCallsOfNodes(t *testing.T) {
 	}
 }
 
-// TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it did not run.
+// TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it
+// did not run.
 func TestWaitedOfNodes(t *testing.T) {
 	first, second := startNodes(t)
 	g := newGateway(first)
@@ -195,7 +197,8 @@ func TestWaitedOfNodes(t *testing.T) {
 	}
 }
 
-// TestApartNode disconnects a node: it is not ready, and takes no calls, until it is connected again.
+// TestApartNode disconnects a node: it is not ready, and takes no calls, until it is
+// connected again.
 func TestApartNode(t *testing.T) {
 	first, second := startNodes(t)
 	gateways := map[*node.Node]*Gateway{}

@@ -48,7 +48,8 @@ func document(t testing.TB) *description {
 	return d
 }
 
-// sentAnyway are headers that the document tells of in a sentence, or that all of HTTP has.
+// sentAnyway are headers that the document tells of in a sentence, or that all of HTTP
+// has.
 var sentAnyway = []string{"Content-Type", "Content-Length", "Content-Security-Policy", "Cross-Origin-Resource-Policy", "X-Content-Type-Options", "Cache-Control", "Allow", "Connection"}
 
 // check validates an answer, headers included.
@@ -91,7 +92,8 @@ func (d *description) check(t testing.TB, r *http.Request, a answer) {
 	d.mu.Unlock()
 }
 
-// checkPlain checks what is not of an operation: problems of paths and methods that are none, and answers to HEAD.
+// checkPlain checks what is not of an operation: problems of paths and methods that are
+// none, and answers to HEAD.
 func (d *description) checkPlain(t testing.TB, r *http.Request, a answer) {
 	t.Helper()
 	if r.Method == http.MethodHead {
@@ -177,7 +179,8 @@ func TestRoutesAreInTheDocument(t *testing.T) {
 	}
 }
 
-// Every response in the document is one that an endpoint can give, and is as the document says.
+// Every response in the document is one that an endpoint can give, and is as the document
+// says.
 func TestEveryResponse(t *testing.T) {
 	d := document(t)
 	for _, rt := range routes {
@@ -190,7 +193,8 @@ func TestEveryResponse(t *testing.T) {
 			wants[status] = true
 		}
 		for status := range wants {
-			// The ways of each status; those of bodies that are slow or large are in server_test.go and request_test.go.
+			// The ways of each status; those of bodies that are slow or large are in
+			// server_test.go and request_test.go.
 			f := newFake()
 			c := Config{Cluster: f, Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if f.panics != nil {

@@ -17,7 +17,8 @@ const (
 	maxLimit     = 1000
 )
 
-// read reads the query. A parameter that the route does not know is an error: a typing mistake must not ask for something else.
+// read reads the query. An unknown parameter is an error, so that a misspelled one is not
+// ignored.
 func (x *exchange) read() (err error) {
 	if !x.route.body && x.r.ContentLength != 0 {
 		return badRequest("%s takes no body", x.r.Method)
@@ -62,7 +63,7 @@ func parseTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// flag returns a parameter that is true or false, which is the default.
+// flag returns a boolean parameter. The default is false.
 func (x *exchange) flag(name string) (bool, error) {
 	switch s := x.query.Get(name); {
 	case s == "true":

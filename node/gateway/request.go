@@ -49,7 +49,8 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 	})
 }
 
-// value answers with the bare value, which caches may keep for as long as its worker lives.
+// value answers with the bare value. HTTP caches may keep it for as long as its worker
+// lives.
 func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	reply, err := g.config.Cluster.Family(x.kind).Request(ctx, x.id)
 	if err != nil {
@@ -61,7 +62,8 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	return x.bare(reply)
 }
 
-// call sends the body to the server of an id and answers with what that says. Its time begins when the body is there.
+// call sends the body as a message to the server of an id and answers with the reply. The
+// timeout starts when the body has arrived.
 func (g *Gateway) call(ctx context.Context, x *exchange) error {
 	message, err := x.message()
 	if err != nil {
@@ -79,7 +81,7 @@ func (g *Gateway) call(ctx context.Context, x *exchange) error {
 	return x.bare(reply)
 }
 
-// message reads the body.
+// message returns the body as a message.
 func (x *exchange) message() (worker.Value, error) {
 	mediaType := x.r.Header.Get("Content-Type")
 	t, _, err := mime.ParseMediaType(mediaType)

@@ -98,7 +98,8 @@ func TestBareValues(t *testing.T) {
 	}
 }
 
-// What a cache may take for fresh is never longer than the worker lives, and less than a second shorter.
+// What a cache may take for fresh is never longer than the worker lives, and less than a
+// second shorter.
 func TestFreshness(t *testing.T) {
 	for _, age := range []time.Duration{-1, 0, 1, 300 * time.Millisecond, 999999999, time.Second, 1500 * time.Millisecond, time.Hour} {
 		for _, ttl := range []time.Duration{-time.Second, 0, 1, 999 * time.Millisecond, time.Second, 3500 * time.Millisecond, 4700 * time.Millisecond, 24 * time.Hour} {

@@ -14,17 +14,19 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A route is an endpoint. A segment of its pattern in braces stands for any one segment.
+// A route is an endpoint for some methods. A segment of its pattern in braces stands for
+// any one segment of a path.
 type route struct {
 	pattern string
 	body    bool     // POST, with a body; otherwise without
 	remove  bool     // DELETE; otherwise GET and HEAD, unless body is set
-	runs    bool     // it may run a source or a server, or remove something
-	query   []string // the parameters that it knows
+	runs    bool     // it may run a source or a server, or change the cluster's state
+	query   []string // names of the parameters that it takes
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
 
-// routes is THE table of endpoints.
+// routes is the table of all endpoints. The tests compare openapi.json and the README
+// with it.
 var routes = []route{
 	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
 	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
@@ -45,14 +47,14 @@ var routes = []route{
 type exchange struct {
 	http.ResponseWriter
 	gateway *Gateway
-	conn    *conn // nil if the request is not of Serve
+	conn    *conn // nil if another server received the request
 	r       *http.Request
 	began   time.Time
 	route   *route // nil if there is none
 	status  int    // 0 until the answer begins
-	unread  bool   // part of the body may still come
-	place   *place // in gateway.bodies; nil without a body
-	held    int64  // of gateway.answers
+	unread  bool   // part of the body has not been read
+	place   *place // in gateway.bodies; nil without a large body
+	held    int64  // bytes of gateway.answers
 
 	query   url.Values
 	id      worker.ID
@@ -65,8 +67,9 @@ type exchange struct {
 // An endpoint lists the routes of one pattern: one for each method, or two.
 type endpoint []*route
 
-// mux finds the endpoint of a path. To it an id is the rest of the path, so that [http.ServeMux]
-// passes on an empty id and one with slashes, which find and take explain.
+// mux finds the endpoint of a path. To it an id is the rest of the path, so that
+// [http.ServeMux] passes on an empty id and one with slashes, which find and take
+// explain.
 var mux = func() *http.ServeMux {
 	endpoints := make(map[string]endpoint)
 	for i := range routes {
@@ -80,9 +83,9 @@ var mux = func() *http.ServeMux {
 	return mux
 }()
 
-// A match is the ResponseWriter that mux answers to. An endpoint leaves itself and the path's
-// values in it. Answers of mux itself are dropped: redirects, of which there are none here, and
-// its 404.
+// A match is the ResponseWriter that mux answers to. An endpoint leaves itself and the
+// path's values in it. Answers of mux itself are dropped: redirects, of which there are
+// none here, and its 404.
 type match struct {
 	endpoint endpoint
 	r        *http.Request // for its PathValue
@@ -134,9 +137,9 @@ func (rt *route) methods() []string {
 	return []string{http.MethodGet, http.MethodHead}
 }
 
-// muxURL returns the path of a URL such that [http.ServeMux] does not clean it: an id may be "..",
-// and a kind that is missing must be reported as such. Paths that begin without a slash are no
-// paths of endpoints.
+// muxURL returns the path of a URL such that [http.ServeMux] does not clean it: an id may
+// be "..", and a kind that is missing must be reported as such. Paths that begin without
+// a slash are no paths of endpoints.
 func muxURL(u *url.URL) (*url.URL, bool) {
 	segments := strings.Split(sentPath(u), "/")
 	last := len(segments) - 1
@@ -156,11 +159,13 @@ func muxURL(u *url.URL) (*url.URL, bool) {
 	return &url.URL{Path: path, RawPath: raw}, err == nil
 }
 
-// emptySegment stands for a segment of a path in which there is nothing. No kind has this name.
+// emptySegment stands for a segment of a path in which there is nothing. No kind has this
+// name.
 const emptySegment = "(empty)"
 
-// sentPath returns the path with the caller's encoding. [url.URL.EscapedPath] encodes the path
-// anew if a byte in it should have been encoded, and then slashes within ids are lost.
+// sentPath returns the path with the caller's encoding. [url.URL.EscapedPath] encodes the
+// path anew if a byte in it should have been encoded, and then slashes within ids are
+// lost.
 func sentPath(u *url.URL) string {
 	if sent, err := url.PathUnescape(u.RawPath); err == nil && u.RawPath != "" && sent == u.Path {
 		return u.RawPath
@@ -186,7 +191,8 @@ func (x *exchange) take(r *http.Request) (err error) {
 	return err
 }
 
-// kindNamed refuses a name that no kind can have: what it says here is more use, and costs the cluster nothing.
+// kindNamed refuses a name that no kind can have. The error is more helpful than the
+// cluster's, and costs the cluster nothing.
 func kindNamed(name string) (string, error) {
 	if text.IsName(name) {
 		return name, nil
@@ -194,7 +200,8 @@ func kindNamed(name string) (string, error) {
 	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is "+text.NameRule, text.Quote(name))
 }
 
-// pattern returns the path for logs.
+// pattern returns the pattern of the route, or the path if there is no route. It is for
+// logs.
 func (x *exchange) pattern() string {
 	if x.route == nil {
 		return clip(x.r.URL.Path)
@@ -202,8 +209,8 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-// WriteHeader notes the status. The connection closes after the answer if it is spare, if the
-// gateway is about to close, or if the server would have to read on in a body that nobody wants.
+// WriteHeader records the status. The connection closes after the answer if it is spare,
+// if the gateway is about to close, or if part of the body has not been read.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
@@ -225,12 +232,12 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return x.ResponseWriter.Write(b)
 }
 
-// WriteString writes in pieces, so that a client who reads slowly does not make this side
-// hold a copy of a value that the cache has.
+// WriteString writes in pieces, so that the gateway never copies a whole value for a
+// client that reads slowly.
 func (x *exchange) WriteString(s string) (int, error) {
 	n, err := io.Copy(struct{ io.Writer }{x}, io.LimitReader(strings.NewReader(s), int64(len(s))))
 	return int(n), err
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap makes [http.ResponseController] work.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

@@ -61,8 +61,8 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// No answer is a redirect to a cleaned path: "..", "//" and a slash at the end mean what they
-// say. Names of endpoints may be percent-encoded, as any part of a URL.
+// No answer is a redirect to a cleaned path: "..", "//" and a slash at the end mean what
+// they say. Names of endpoints may be percent-encoded, as any part of a URL.
 func TestPathsAreNotCleaned(t *testing.T) {
 	for target, want := range map[string]string{
 		"GET /v1/request/..":        "request - ..",

@@ -62,7 +62,8 @@ func (s slow) Stats() node.Stats {
 	return node.Stats{}
 }
 
-// TestTooManyScrapes has a crowd scrape at once: four are served, and the next are turned away at once.
+// TestTooManyScrapes has a crowd scrape at once: four are served, and the next are turned
+// away at once.
 func TestTooManyScrapes(t *testing.T) {
 	n := slow{make(chan struct{}, maxScrapes), make(chan struct{})}
 	h := Handler(n, "")
@@ -87,7 +88,8 @@ func TestTooManyScrapes(t *testing.T) {
 	}
 }
 
-// TestSlowScrape has a node that does not tell its counts: who scrapes it is answered in time.
+// TestSlowScrape has a node that does not tell its counts: who scrapes it is answered in
+// time.
 func TestSlowScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := slow{make(chan struct{}, 1), make(chan struct{})}

@@ -82,8 +82,8 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestPedantic has a registry check that the collector keeps to what it describes, and that a collector without kinds
-// describes the same.
+// TestPedantic has a registry check that the collector keeps to what it describes, and
+// that a collector without kinds describes the same.
 func TestPedantic(t *testing.T) {
 	for _, n := range []fake{filled, {}} {
 		r := prometheus.NewPedanticRegistry()
@@ -96,7 +96,8 @@ func TestPedantic(t *testing.T) {
 	}
 }
 
-// TestOddStats has a collector meet what no node tells: it fails or makes do, but does not panic.
+// TestOddStats has a collector meet what no node tells: it fails or makes do, but does
+// not panic.
 func TestOddStats(t *testing.T) {
 	odd := fake{Kinds: []worker.Stats{
 		{Kind: "a", Latency: worker.Histogram{Bounds: []time.Duration{1, 2, 3}, Counts: []uint64{7}}},
@@ -143,7 +144,8 @@ func (b *busy) Stats() node.Stats {
 	return s
 }
 
-// TestScrapesAtOnce has many scrape a busy node: for none of them does a counter or a bucket go backward, and all grow.
+// TestScrapesAtOnce has many scrape a busy node: for none of them does a counter or a
+// bucket go backward, and all grow.
 func TestScrapesAtOnce(t *testing.T) {
 	n := &busy{stats: fake{Kinds: []worker.Stats{{
 		Kind: "default", Failed: map[string]uint64{},

@@ -26,8 +26,8 @@ func TestQuotedPeer(t *testing.T) {
 
 type named[T any] struct{ N int }
 
-// TestNumbersOnTheWire has the numbers by which versions of this package understand each other: they stay, and new
-// ones are appended.
+// TestNumbersOnTheWire has the numbers by which versions of this package understand each
+// other: they stay, and new ones are appended.
 func TestNumbersOnTheWire(t *testing.T) {
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,

@@ -31,8 +31,8 @@ func TestWrongCookie(t *testing.T) {
 	}
 }
 
-// TestManInTheMiddle relays the plain text between two TLS connections: what either side proves is
-// bound to its own, so both refuse.
+// TestManInTheMiddle relays the plain text between two TLS connections: what either side
+// proves is bound to its own, so both refuse.
 func TestManInTheMiddle(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
@@ -66,7 +66,8 @@ func TestManInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestReflection has an acceptor that does not know the cookie send the dialer's own proof back.
+// TestReflection has an acceptor that does not know the cookie send the dialer's own
+// proof back.
 func TestReflection(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", c.config)
@@ -298,7 +299,8 @@ func (ca *testCA) issue(t *testing.T, name string, sans ...string) TLSFiles {
 	return files
 }
 
-// create makes a certificate, signed by the CA, or by itself if parent is nil, and its file.
+// create makes a certificate, signed by the CA, or by itself if parent is nil, and its
+// file.
 func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate, sans ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -41,8 +41,8 @@ func TestHeldValues(t *testing.T) {
 	}
 }
 
-// TestHeldShare has one session fill half of what may be held: it gets no more than its share then,
-// while others do.
+// TestHeldShare has one session fill half of what may be held: it gets no more than its
+// share then, while others do.
 func TestHeldShare(t *testing.T) {
 	const size, share = heldAtLeast, 2 * heldAtLeast
 	h := heldValues{limit: 20 * size, share: share}
@@ -91,8 +91,8 @@ func ask(t *testing.T, stream io.Writer, n int) {
 	}
 }
 
-// TestAnswersToTheDead has a peer ask for 3 GB of answers and die: none of them is kept, neither those
-// that come while it dies nor later ones.
+// TestAnswersToTheDead has a peer ask for 3 GB of answers and die: none of them is kept,
+// neither those that come while it dies nor later ones.
 func TestAnswersToTheDead(t *testing.T) {
 	const calls = 3000
 	big := strings.Repeat("x", MaxValue)
@@ -140,8 +140,8 @@ func TestAnswersToTheDead(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNobodyReads has a peer ask for more than may be held and read nothing: Reply does not
-// wait for it, and what is over the bound becomes an error.
+// TestAnswersThatNobodyReads has a peer ask for more than may be held and read nothing:
+// Reply does not wait for it, and what is over the bound becomes an error.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	const limit, calls = 8 * MaxValue, 16
 	held.limit, held.share = limit, limit
@@ -187,8 +187,8 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	}
 }
 
-// TestBurstOfCalls has many calls in flight at once, and a last one when there are few again: when they
-// have been answered, neither side keeps room for as many.
+// TestBurstOfCalls has many calls in flight at once, and a last one when there are few
+// again: when they have been answered, neither side keeps room for as many.
 func TestBurstOfCalls(t *testing.T) {
 	const calls = 5000
 	came := make(chan Call, calls)
@@ -237,8 +237,8 @@ func TestBurstOfCalls(t *testing.T) {
 	}
 }
 
-// TestLargeAnswersHoldNothingUp has a peer read none of many large answers: its small calls are served
-// meanwhile, and when it cancels the others their values go.
+// TestLargeAnswersHoldNothingUp has a peer read none of many large answers: its small
+// calls are served meanwhile, and when it cancels the others their values go.
 func TestLargeAnswersHoldNothingUp(t *testing.T) {
 	const calls = 4 * maxReady
 	mux, victim := rawPeerOf(t, handler{call: func(c Call) {

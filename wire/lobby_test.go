@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// TestVictim has lists of newcomers, the longest without progress first, and who makes room.
+// TestVictim has lists of newcomers, the longest without progress first, and who makes
+// room.
 func TestVictim(t *testing.T) {
 	many := func(n int, who ...string) []string {
 		var list []string
@@ -92,7 +93,8 @@ func TestHostOf(t *testing.T) {
 	}
 }
 
-// TestSilentFlood has a peer that is slow come in, while hundreds of silent connections are opened between any two of its steps.
+// TestSilentFlood has a peer that is slow come in, while hundreds of silent connections
+// are opened between any two of its steps.
 func TestSilentFlood(t *testing.T) {
 	const crowd = maxPending + 50
 	addr := func(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, last), Port: 1} }
@@ -238,7 +240,8 @@ func TestLargeHello(t *testing.T) {
 	}
 }
 
-// TestPendingMemory fills the lobby with peers that send the largest ClientHello there may be, and then wait.
+// TestPendingMemory fills the lobby with peers that send the largest ClientHello there
+// may be, and then wait.
 func TestPendingMemory(t *testing.T) {
 	hello := recordHello(t, protocols(13<<10))
 	if len(hello) > maxClientHello {
@@ -272,7 +275,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which the proof lifts.
+// TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which
+// the proof lifts.
 func TestUnprovedBytes(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()

@@ -106,7 +106,8 @@ func TestTooLargeValue(t *testing.T) {
 	}
 }
 
-// TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is told.
+// TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is
+// told.
 func TestCancelCrosses(t *testing.T) {
 	canceled := make(chan struct{}, 1)
 	started := make(chan struct{}, 1)
@@ -140,8 +141,8 @@ func TestCancelCrosses(t *testing.T) {
 	}
 }
 
-// TestOutcome checks the outcome of a call that its caller gives up, or that its session loses,
-// before and after it was sent.
+// TestOutcome checks the outcome of a call that its caller gives up, or that its session
+// loses, before and after it was sent.
 func TestOutcome(t *testing.T) {
 	for _, sent := range []bool{false, true} {
 		for _, lost := range []bool{false, true} {
@@ -177,8 +178,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestWithdrawnIsOver takes a batch with a call that its caller withdrew: nobody makes it, and it
-// is not pending.
+// TestWithdrawnIsOver takes a batch with a call that its caller withdrew: nobody makes
+// it, and it is not pending.
 func TestWithdrawnIsOver(t *testing.T) {
 	made := 0
 	_, s := pair(t, echo{}, handler{call: func(c Call) {
@@ -250,8 +251,8 @@ func TestClosedSession(t *testing.T) {
 	}
 }
 
-// TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail within
-// the time of the keepalive, and Close does not wait for the other.
+// TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail
+// within the time of the keepalive, and Close does not wait for the other.
 func TestStuckPeer(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, _ := listen(t, c)
@@ -300,7 +301,8 @@ func TestStuckPeer(t *testing.T) {
 	}
 }
 
-// A relay passes bytes between its clients and a server, until it is frozen, and counts them.
+// A relay passes bytes between its clients and a server, until it is frozen, and counts
+// them.
 type relay struct {
 	addr        string
 	frozen      chan struct{}
@@ -378,7 +380,8 @@ func TestCancelCause(t *testing.T) {
 	}
 }
 
-// TestMessagesCross has calls bring messages: those with none, small ones and the largest, many at once, some given up.
+// TestMessagesCross has calls bring messages: those with none, small ones and the
+// largest, many at once, some given up.
 func TestMessagesCross(t *testing.T) {
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
 		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})

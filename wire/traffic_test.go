@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestTraffic has a session and a link carry some bytes: what each side counts is what passes between the two, and it stays
-// when the connections have ended.
+// TestTraffic has a session and a link carry some bytes: what each side counts is what
+// passes between the two, and it stays when the connections have ended.
 func TestTraffic(t *testing.T) {
 	const size = 300_000
 	near, far := credentials(t, testCookie), credentials(t, testCookie)
@@ -99,7 +99,8 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
-// TestRefusedCount turns connections away for three reasons. Who connects and goes again has not been turned away.
+// TestRefusedCount turns connections away for three reasons. Who connects and goes again
+// has not been turned away.
 func TestRefusedCount(t *testing.T) {
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)

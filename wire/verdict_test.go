@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// TestVerdict has a caller give up, by its deadline and by its context, before and while the peer says what became of
-// the call. The caller is told why it gave up and the peer's outcome, so that nothing asks again.
+// TestVerdict has a caller give up, by its deadline and by its context, before and while
+// the peer says what became of the call. The caller is told why it gave up and the peer's
+// outcome, so that nothing asks again.
 func TestVerdict(t *testing.T) {
 	answer := func(e *Error) func(*calls, *pending) {
 		return func(c *calls, p *pending) {
@@ -136,7 +137,8 @@ func (e ending) Err() error {
 	}
 }
 
-// giveUpBoth makes a call and an operation, which the peer signals in began, and gives each up.
+// giveUpBoth makes a call and an operation, which the peer signals in began, and gives
+// each up.
 func giveUpBoth(t *testing.T, a *Session, began <-chan struct{}, check func(what string, why error, e *Error)) {
 	t.Helper()
 	for what, do := range map[string]func(context.Context) error{

@@ -135,7 +135,8 @@ func TestCommandErrors(t *testing.T) {
 	}
 }
 
-// A request of many ids asks them at the same time, but not without bound, and keeps their order.
+// A request of many ids asks them at the same time, but not without bound, and keeps
+// their order.
 func TestRequestManyAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	var running, most int

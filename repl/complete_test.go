@@ -73,7 +73,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// What is typed never breaks completion, and load's other name leaves columns as they are.
+// What is typed never breaks completion, and load's other name leaves columns as they
+// are.
 func FuzzPlace(f *testing.F) {
 	f.Add(`request(1, via="2@`)
 	f.Add(`load("a", '''b`)

@@ -249,7 +249,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// Values deeper than the stack, or longer than memory, are cut when they are shown: of what is wide, 1 MiB is left.
+// Values deeper than the stack, or longer than memory, are cut when they are shown: of
+// what is wide, 1 MiB is left.
 func TestShowIsBounded(t *testing.T) {
 	deep := starlark.Value(starlark.Tuple{})
 	for range 5_000_000 {

@@ -26,7 +26,8 @@ func TestHistoryKeepsBlocks(t *testing.T) {
 	}
 }
 
-// Shells that share the file lose nothing of each other, and the file does not grow for ever.
+// Shells that share the file lose nothing of each other, and the file does not grow for
+// ever.
 func TestHistoryIsShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	var wg sync.WaitGroup

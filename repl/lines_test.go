@@ -12,7 +12,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A program that writes a line into the pipe and waits gets its answer before it writes the next.
+// A program that writes a line into the pipe and waits gets its answer before it writes
+// the next.
 func TestPipeAnswersAtOnce(t *testing.T) {
 	in, toShell := io.Pipe()
 	fromShell, out := io.Pipe()
@@ -66,7 +67,8 @@ func TestPipeAnswersAtOnce(t *testing.T) {
 	}
 }
 
-// Run ends with its context though it waits for a line, and leaves nothing behind once the read ends.
+// Run ends with its context though it waits for a line, and leaves nothing behind once
+// the read ends.
 func TestCancelWhileWaitingForALine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	in, toShell := io.Pipe()

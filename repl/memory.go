@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// maxGrowth is how many bytes the heap may grow while one input runs. A step may still add up to
-// 1 GiB at once, which is Starlark's own limit for "x" * n.
+// maxGrowth is how many bytes the heap may grow while one input runs. A step may still
+// add up to 1 GiB at once, which is Starlark's own limit for "x" * n.
 const maxGrowth = 1 << 30
 
 var errMemory = fmt.Errorf("stopped: the program took more than %d GiB of memory", maxGrowth>>30)
 
-// watchMemory calls cancel when the heap has grown by maxGrowth, until the returned function is
-// called. Without it, a loop that appends for ever would take the whole node with it.
+// watchMemory calls cancel when the heap has grown by maxGrowth. It stops when the
+// returned function is called. Without it, a program that appends in an endless loop
+// would end the whole node.
 func watchMemory(cancel context.CancelCauseFunc) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

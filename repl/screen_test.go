@@ -119,8 +119,8 @@ func TestResize(t *testing.T) {
 	s.left(0)
 }
 
-// Windows in which go-prompt itself shows nothing, or an error. Their lines are too short to look at
-// but in all that was written.
+// Windows in which go-prompt itself shows nothing, or an error. Their lines are too short
+// to look at but in all that was written.
 func TestOddWindows(t *testing.T) {
 	for _, size := range []*pty.Winsize{{}, {Rows: 6, Cols: 20}, {Rows: 2, Cols: 5}} {
 		s := startSession(t, size)

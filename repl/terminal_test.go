@@ -151,8 +151,8 @@ func TestInterruptTyping(t *testing.T) {
 	s.left(0)
 }
 
-// Ctrl-Z stops the shell with the terminal as it was, while a line is typed and while something runs;
-// fg brings the line back.
+// Ctrl-Z stops the shell with the terminal as it was, while a line is typed and while
+// something runs; fg brings the line back.
 func TestSuspend(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {
@@ -189,8 +189,8 @@ func TestSuspend(t *testing.T) {
 	s.left(0)
 }
 
-// TestListenWaits ends the handling of signals while an interrupt is handled: it waits, so nothing is interrupted that
-// begins afterwards.
+// TestListenWaits ends the handling of signals while an interrupt is handled: it waits,
+// so nothing is interrupted that begins afterwards.
 func TestListenWaits(t *testing.T) {
 	term := &terminal{tty: &tty{stops: make(chan os.Signal, 1)}}
 	began, end := make(chan struct{}), make(chan struct{})

@@ -17,7 +17,7 @@ import (
 
 const topInterval = time.Second
 
-// A frame is what top shows at a time.
+// A frame is one screen of top.
 type frame struct {
 	at      time.Time
 	nodes   []node.NodeInfo
@@ -45,8 +45,8 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 	return starlark.None, sh.watch(r.ctx, term, &seen)
 }
 
-// watch draws frames until a key is pressed. The terminal's other screen is used, so that what
-// stood on it comes back.
+// watch draws frames until a key is pressed. It uses the terminal's alternate screen, so
+// that the previous content comes back.
 func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
 	if err := term.tty.set(editing); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (f frame) lines(cols, rows int, s style) []string {
 		total += r
 	}
 	ids := counted(len(f.workers), "live id", "live ids")
-	if n := f.unlisted(); n > 0 { // the hottest may be among them
+	if n := f.unlisted(); n > 0 { // the ids with the most hits may be among them
 		ids = fmt.Sprintf("%d of %d live ids", len(f.workers), len(f.workers)+n)
 	}
 	lines := []string{fit(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
@@ -144,7 +144,7 @@ func (f frame) lines(cols, rows int, s style) []string {
 	return lines[:min(len(lines), max(rows, 1))]
 }
 
-// unlisted returns how many workers live besides those of the frame.
+// unlisted returns the number of live workers that the frame does not list.
 func (f frame) unlisted() (n int) {
 	for _, w := range f.workers {
 		n += w.LeftOut
@@ -155,8 +155,8 @@ func (f frame) unlisted() (n int) {
 // mebibytes writes a number of bytes.
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// nodeLines has a bar for each node's part of the requests, next to that of the busiest. What was
-// evicted has a column once there is something.
+// nodeLines returns a line for each node. Its bar compares the node's request rate with
+// that of the busiest node. The column of evictions appears after the first one.
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
 	for i, n := range f.nodes {
@@ -181,7 +181,7 @@ func (f frame) nodeLines(cols int, s style) []string {
 	return lines
 }
 
-// workerLines has the ids with most hits.
+// workerLines returns lines for the ids with the most hits.
 func (f frame) workerLines(cols, rows int, s style) []string {
 	if len(f.workers) == 0 {
 		return []string{fit("no live workers", cols)}

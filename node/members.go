@@ -72,7 +72,7 @@ func (m *members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
 		Self:   wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
 		Timing: m.timing, ReapAfter: m.reap,
 		Dial:     m.dialLink,
-		Exchange: m.exchangeWith,
+		Sync:     m.exchangeWith,
 		Changed:  m.refresh,
 		Conflict: m.conflict,
 		Valid:    validMember,

@@ -30,7 +30,7 @@ func TestDoorkeeper(t *testing.T) {
 		t.Errorf("it is at %q", got)
 	}
 	var many []wire.Member
-	for i := range maxSeats {
+	for i := range maxSlots {
 		many = append(many, told(fmt.Sprint("m", i), 1, wire.Alive, 0))
 	}
 	v.g.Learn(many)

@@ -181,8 +181,8 @@ func lone(f *testing.F) (*Gossip, *memLink) {
 	n := &network{log: slog.New(slog.DiscardHandler), links: map[*memLink]string{}, cuts: map[[2]string]bool{}}
 	g, err := Start(Config{
 		Self: wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, Logger: n.log, Changed: func() {}, Conflict: func(wire.Member) {},
-		Dial:     func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
-		Exchange: func(context.Context, *Gossip, wire.Member) error { return errRefused },
+		Dial: func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
+		Sync: func(context.Context, *Gossip, wire.Member) error { return errRefused },
 	})
 	if err != nil {
 		f.Fatal(err)

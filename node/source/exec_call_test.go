@@ -116,7 +116,8 @@ func TestExecRunEnvironment(t *testing.T) {
 	}
 }
 
-// A message that is not read holds up neither the end of the context nor what the program says before.
+// A message that is not read holds up neither the end of the context nor what the program
+// says before.
 func TestExecCallEnds(t *testing.T) {
 	l := newLifeline(t)
 	server, err := mustParseSerial(t, `exec:sh -c 'exec 3>"$LIFELINE"; echo ready >&3; sleep 60'`)(t.Context(), mustID(t, "7"))
@@ -145,7 +146,8 @@ func TestExecCallEnds(t *testing.T) {
 	}
 }
 
-// What holds the input in the background, and does not read it, is killed as what holds the output is.
+// What holds the input in the background, and does not read it, is killed as what holds
+// the output is.
 func TestExecCallEndKillsBackground(t *testing.T) {
 	l := newLifeline(t)
 	_, err := call(t, `exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`, "7",

@@ -175,7 +175,8 @@ func TestHTTPCallRedirect(t *testing.T) {
 	}
 }
 
-// A message that a server has seen is not sent again, though the connection is one on which a GET would be.
+// A message that a server has seen is not sent again, though the connection is one on
+// which a GET would be.
 func TestHTTPCallIsSentOnce(t *testing.T) {
 	asked := make(chan string, 10)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {

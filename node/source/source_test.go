@@ -93,7 +93,8 @@ type testNode struct {
 	t *testing.T
 }
 
-// newTestNode starts a node with two kinds that run spec: "value" and, with messages, "serial".
+// newTestNode starts a node with two kinds that run spec: "value" and, with messages,
+// "serial".
 func newTestNode(t *testing.T, spec string, timeout time.Duration) testNode {
 	t.Helper()
 	r, err := parse(spec, testEnv, "")

@@ -8,13 +8,13 @@ import (
 	"github.com/distproc/distproc/internal/text"
 )
 
-// splitWords splits s as a POSIX shell does (2.2 Quoting, of the Shell Command Language), save that nothing is
-// expanded and that operators and # are characters like any other.
+// splitWords splits s like a POSIX shell (Shell Command Language, section 2.2), except
+// that nothing is expanded, and operators and # are ordinary characters.
 func splitWords(s string) ([]string, error) {
 	var (
 		words  []string
 		word   strings.Builder
-		inWord bool // also of an empty one: ''
+		inWord bool // true for an empty word, too: ''
 	)
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
@@ -52,7 +52,8 @@ func splitWords(s string) ([]string, error) {
 	return words, nil
 }
 
-// unquote returns the text of the quotation at the start of s and how many bytes that takes, or 0 if it does not end.
+// unquote returns the text of the quotation at the start of s and its length in bytes, or
+// 0 if the quotation does not end.
 func unquote(s string) (string, int) {
 	var text strings.Builder
 	quote := s[0]

@@ -72,7 +72,8 @@ func doubly(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s) + `"`
 }
 
-// escaped puts a backslash before each byte but the newline, for which it would mean something else.
+// escaped puts a backslash before each byte but the newline, for which it would mean
+// something else.
 func escaped(s string) string {
 	if s == "" {
 		return "''"

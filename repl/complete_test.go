@@ -8,6 +8,7 @@ import (
 )
 
 func TestCandidates(t *testing.T) {
+	t.Parallel()
 	sh := New(Config{Cluster: &fakeCluster{}})
 	sh.peers = &peers{cluster: sh.cluster, ctx: t.Context()}
 	sh.peers.refresh()

@@ -48,7 +48,7 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread.SetMaxExecutionSteps(sh.maxSteps)
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
-	defer watchMemory(cancel)()
+	defer watchMemory(sh.maxGrowth, cancel)()
 	return sh.runChunk(thread, c)
 }
 

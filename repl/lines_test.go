@@ -15,6 +15,7 @@ import (
 // A program that writes a line into the pipe and waits gets its answer before it writes
 // the next.
 func TestPipeAnswersAtOnce(t *testing.T) {
+	t.Parallel()
 	in, toShell := io.Pipe()
 	fromShell, out := io.Pipe()
 	sh := New(Config{Cluster: &fakeCluster{}, In: in, Out: out})
@@ -86,6 +87,7 @@ func TestCancelWhileWaitingForALine(t *testing.T) {
 
 // A context that ends is never taken for the end of the input.
 func TestCancelIsNoEOF(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := newPlainReader(nil, "in")
@@ -99,6 +101,7 @@ func TestCancelIsNoEOF(t *testing.T) {
 }
 
 func TestReadErrorEndsRun(t *testing.T) {
+	t.Parallel()
 	in := io.MultiReader(strings.NewReader("print(1)\n"), errorReader{})
 	out, errs, err := runReader(t, in)
 	if out != "1\n" || errs != "<stdin>: broken\n" || err != ExitStatus(1) {

@@ -100,19 +100,20 @@ func (s ExitStatus) asError() error {
 // A Shell reads Starlark, runs it, and shows the results. Variables live as long as the
 // shell.
 type Shell struct {
-	cluster  Cluster
-	cfg      Config
-	commands []command
-	globals  starlark.StringDict // commands, modules and the user's variables
-	count    int                 // the number in the prompt: statements that succeeded, plus one
-	style    style
-	settings settings
-	values   map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
-	rates    rates                  // of the nodes, for nodes(detail=True)
-	loading  []string               // files that load has begun, outermost first
-	files    map[string]*chunk      // loaded, by name, to show where they fail
-	peers    *peers                 // members for completion; only at a terminal
-	maxSteps uint64                 // of one input; 0: unlimited
+	cluster   Cluster
+	cfg       Config
+	commands  []command
+	globals   starlark.StringDict // commands, modules and the user's variables
+	count     int                 // the number in the prompt: statements that succeeded, plus one
+	style     style
+	settings  settings
+	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
+	rates     rates                  // of the nodes, for nodes(detail=True)
+	loading   []string               // files that load has begun, outermost first
+	files     map[string]*chunk      // loaded, by name, to show where they fail
+	peers     *peers                 // members for completion; only at a terminal
+	maxSteps  uint64                 // of one input; 0: unlimited
+	maxGrowth uint64                 // of the heap during one input, in bytes
 
 	mu     sync.Mutex
 	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
@@ -131,7 +132,7 @@ func New(cfg Config) *Shell {
 	if cfg.Err == nil {
 		cfg.Err = os.Stderr
 	}
-	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults}
+	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth}
 	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
 	sh.globals = sh.predeclared()

@@ -67,6 +67,7 @@ func TestPausedCaller(t *testing.T) {
 // TestRing answers calls out of order, while slow ones stay: no number is given twice,
 // and each caller has its own answer.
 func TestRing(t *testing.T) {
+	t.Parallel()
 	c := newCalls("peer")
 	var wg sync.WaitGroup
 	ask := func(num int64) {

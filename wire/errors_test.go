@@ -9,6 +9,7 @@ import (
 
 // TestQuotedPeer has errors that quote what a peer sent: they are short.
 func TestQuotedPeer(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	if err := sendGob(&b, []named[named[named[named[named[named[int]]]]]]{{1}}); err != nil {
 		t.Fatal(err)
@@ -29,6 +30,7 @@ type named[T any] struct{ N int }
 // TestNumbersOnTheWire has the numbers by which versions of this package understand each
 // other: they stay, and new ones are appended.
 func TestNumbersOnTheWire(t *testing.T) {
+	t.Parallel()
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
 		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,

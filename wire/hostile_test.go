@@ -106,6 +106,7 @@ func rawPeerOf(t *testing.T, h Handler) (*yamux.Session, *Session) {
 // TestManyStreams has a peer open streams and say nothing: they hold up no operation, and
 // when there are too many, the session ends.
 func TestManyStreams(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	open := func(bytes string) *yamux.Stream {
 		stream, err := mux.OpenStream()
@@ -144,6 +145,7 @@ func TestManyStreams(t *testing.T) {
 // TestSecondStreamOfCalls has a peer open more streams of calls than one: they are
 // closed.
 func TestSecondStreamOfCalls(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	for i := range 2 * maxStreams {
 		stream, err := mux.OpenStream()
@@ -174,6 +176,7 @@ func TestSecondStreamOfCalls(t *testing.T) {
 // TestManyOperations has a peer start more operations than may be in progress: the
 // surplus is refused, and did not run.
 func TestManyOperations(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
 	var refused atomic.Int32
@@ -200,6 +203,7 @@ func TestManyOperations(t *testing.T) {
 // TestOperationsWait starts more operations than a peer serves at once: the surplus
 // waits, or ends with its context or the session.
 func TestOperationsWait(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
 	var wg sync.WaitGroup
@@ -265,6 +269,7 @@ func TestAmplification(t *testing.T) {
 // TestNewTypes has a peer define types after its first message, which its decoder would
 // keep for ever.
 func TestNewTypes(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	stream, err := mux.OpenStream()
 	if err != nil {
@@ -286,6 +291,7 @@ func TestNewTypes(t *testing.T) {
 
 // TestPingFlood has a peer send pings and read no answer: the session ends.
 func TestPingFlood(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	var pings sync.WaitGroup
 	for range 10 * maxPings {
@@ -303,6 +309,7 @@ func TestPingFlood(t *testing.T) {
 
 // TestPingGuard cuts frames in all ways: bodies are skipped, and pings are counted.
 func TestPingGuard(t *testing.T) {
+	t.Parallel()
 	data := append([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5}, "\x00\x02abc"...)
 	ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}
 	update := []byte{0, 1, 0, 0, 0, 0, 0, 1, 0, 4, 0, 0} // a length that is no body

@@ -20,6 +20,7 @@ import (
 // TestVictim has lists of newcomers, the longest without progress first, and who makes
 // room.
 func TestVictim(t *testing.T) {
+	t.Parallel()
 	many := func(n int, who ...string) []string {
 		var list []string
 		for range n {
@@ -77,6 +78,7 @@ func TestVictim(t *testing.T) {
 
 // TestHostOf has addresses that are one host, and others.
 func TestHostOf(t *testing.T) {
+	t.Parallel()
 	for addr, want := range map[string]string{
 		"192.0.2.1:1":                "192.0.2.1/32",
 		"[::ffff:192.0.2.1]:1":       "192.0.2.1/32",
@@ -224,6 +226,7 @@ func protocols(size int) []string {
 
 // TestLargeHello has peers send large ClientHellos: what is told of them is short.
 func TestLargeHello(t *testing.T) {
+	t.Parallel()
 	l, refused := listen(t, credentials(t, testCookie))
 	for size, want := range map[int]string{58 << 10: "too much", 10 << 10: "handshake"} {
 		conn, err := net.Dial("tcp", l.Addr().String())
@@ -278,6 +281,7 @@ func heap() int64 {
 // TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which
 // the proof lifts.
 func TestUnprovedBytes(t *testing.T) {
+	t.Parallel()
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
@@ -305,6 +309,7 @@ func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
 
 // TestLobbyCounts brings newcomers through all ways out: nothing is left of them.
 func TestLobbyCounts(t *testing.T) {
+	t.Parallel()
 	l := newLobby()
 	var list []*newcomer
 	for i := range maxPending + 9 {

@@ -23,6 +23,7 @@ func (stuckConn) Close() error                { return nil }
 // not wait for that, as they would do so without a pause. Those that begin later end,
 // too.
 func TestReadsEnd(t *testing.T) {
+	t.Parallel()
 	c := stuckConn{make(chan struct{})}
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive, config.LogOutput = false, io.Discard

@@ -95,6 +95,7 @@ func TestVerdict(t *testing.T) {
 
 // TestEndedContext calls with a context that has ended: nothing is sent.
 func TestEndedContext(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
 		t.Error("a call of a context that has ended is sent")
 		c.Reply(&Reply{})
@@ -183,6 +184,7 @@ func testVerdictCrosses(t *testing.T) {
 
 // TestHungPeer has the peer answer neither a call nor an operation that was given up.
 func TestHungPeer(t *testing.T) {
+	t.Parallel()
 	began, release := make(chan struct{}, 1), make(chan struct{})
 	var answered sync.WaitGroup
 	a, _ := pair(t, echo{}, parked{handler{call: func(c Call) {

@@ -56,6 +56,7 @@ func TestReadyTakesLong(t *testing.T) {
 // TestReadyPanics has the check panic: the log has its stack, not only that of the
 // request.
 func TestReadyPanics(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	g := New(Config{
 		Cluster: newFake(), Ready: func(context.Context) error { panic("a secret") },

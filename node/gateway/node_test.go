@@ -85,6 +85,7 @@ func testHost() string {
 }
 
 func TestNode(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	for id, owner := range map[string]*node.Node{"1": second, "2": first} {
@@ -130,6 +131,7 @@ func TestNode(t *testing.T) {
 }
 
 func TestErrorsOfNodes(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	for target, want := range map[string]struct {
@@ -159,6 +161,7 @@ func TestErrorsOfNodes(t *testing.T) {
 }
 
 func TestCallsOfNodes(t *testing.T) {
+	t.Parallel()
 	first, _ := startNodes(t)
 	g := newGateway(first)
 	for _, id := range []string{"1", "2"} {
@@ -177,6 +180,7 @@ func TestCallsOfNodes(t *testing.T) {
 // TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it
 // did not run.
 func TestWaitedOfNodes(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,6 +204,7 @@ func TestWaitedOfNodes(t *testing.T) {
 // TestApartNode disconnects a node: it is not ready, and takes no calls, until it is
 // connected again.
 func TestApartNode(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	gateways := map[*node.Node]*Gateway{}
 	for _, n := range []*node.Node{first, second} {

@@ -21,6 +21,7 @@ import (
 // TestSlowest has bodies of 1 MiB come at rates, from a modest address and from a greedy
 // one.
 func TestSlowest(t *testing.T) {
+	t.Parallel()
 	modest, greedy := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
 	now := time.Now()
 	const pace = 1 << 20 / 5 // bytes a second
@@ -213,9 +214,9 @@ func TestTricklersFillAll(t *testing.T) {
 			fmt.Fprintf(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", wire.MaxValue)
 			go func() {
 				c.Write(make([]byte, first))
-				for sent := first; sent < wire.MaxValue; sent += rate / 10 {
-					time.Sleep(100 * time.Millisecond)
-					if _, err := c.Write(make([]byte, min(rate/10, wire.MaxValue-sent))); err != nil {
+				for sent := first; sent < wire.MaxValue; sent += rate / 4 {
+					time.Sleep(250 * time.Millisecond)
+					if _, err := c.Write(make([]byte, min(rate/4, wire.MaxValue-sent))); err != nil {
 						return
 					}
 				}

@@ -15,6 +15,7 @@ import (
 )
 
 func TestRequest(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	f.reply.Cached, f.reply.Degraded, f.reply.Stale = true, true, true
 	res := get(t, newGateway(f), "/v1/request/7?kind=price&timeout=2s")
@@ -40,6 +41,7 @@ func TestRequest(t *testing.T) {
 }
 
 func TestValuesInJSON(t *testing.T) {
+	t.Parallel()
 	for want, v := range map[string]worker.Value{
 		`"value":-9223372036854775808`:       worker.IntValue(-1 << 63),
 		`"value":"<b>\n"`:                    worker.BytesValue("<b>\n"),
@@ -62,6 +64,7 @@ func TestValuesInJSON(t *testing.T) {
 }
 
 func TestBareValues(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		v    worker.Value
 		want string
@@ -101,6 +104,7 @@ func TestBareValues(t *testing.T) {
 // What a cache may take for fresh is never longer than the worker lives, and less than a
 // second shorter.
 func TestFreshness(t *testing.T) {
+	t.Parallel()
 	for _, age := range []time.Duration{-1, 0, 1, 300 * time.Millisecond, 999999999, time.Second, 1500 * time.Millisecond, time.Hour} {
 		for _, ttl := range []time.Duration{-time.Second, 0, 1, 999 * time.Millisecond, time.Second, 3500 * time.Millisecond, 4700 * time.Millisecond, 24 * time.Hour} {
 			f := newFake()
@@ -123,6 +127,7 @@ func TestFreshness(t *testing.T) {
 }
 
 func TestCall(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	f.reply.Value = worker.MediaValue("application/json", `{"n":1}`)
 	r := httptest.NewRequest("POST", "/v1/call/price/a%2Fb", strings.NewReader(`{"add":1}`))
@@ -165,6 +170,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestBadQueries(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	for target, want := range map[string]string{
 		"/v1/request/7?knd=price":          `unknown query parameter "knd"; there are kind, refresh, timeout`,
@@ -204,6 +210,7 @@ func TestBadQueries(t *testing.T) {
 }
 
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	for _, c := range []struct {
 		headers []string

@@ -12,6 +12,7 @@ import (
 )
 
 func TestPathsAndMethods(t *testing.T) {
+	t.Parallel()
 	g := newGateway(newFake())
 	for _, target := range []string{"/", "/v1", "/v1/", "/v1/request", "/v1/nodes/", "//v1/nodes", "/v1//nodes", "/v1/./nodes", "/v2/nodes", "/v1/request/../nodes/7", "/V1/nodes", "/v1/call/7"} {
 		wantProblem(t, get(t, g, target), 404, "not-found")
@@ -42,6 +43,7 @@ func TestPathsAndMethods(t *testing.T) {
 
 // HEAD answers as GET does, without the body.
 func TestHead(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
 	for _, err := range []error{nil, wire.Errorf(wire.Overloaded, wire.NotRun, "full")} {
@@ -64,6 +66,7 @@ func TestHead(t *testing.T) {
 // No answer is a redirect to a cleaned path: "..", "//" and a slash at the end mean what
 // they say. Names of endpoints may be percent-encoded, as any part of a URL.
 func TestPathsAreNotCleaned(t *testing.T) {
+	t.Parallel()
 	for target, want := range map[string]string{
 		"GET /v1/request/..":        "request - ..",
 		"GET /v1/value/.":           "request - .",

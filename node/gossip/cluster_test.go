@@ -38,6 +38,7 @@ func checkClusters(t *testing.T) {
 
 // TestFigures measures.
 func TestFigures(t *testing.T) {
+	t.Parallel()
 	if !*figures {
 		t.Skip("pass -gossip.figures")
 	}
@@ -67,6 +68,7 @@ func (p pace) detection(n int) time.Duration {
 }
 
 func TestTiming(t *testing.T) {
+	t.Parallel()
 	for timing, limit := range map[Timing]time.Duration{Local: 2 * time.Second, LAN: 6 * time.Second, WAN: 20 * time.Second} {
 		if sum := timing.pace().detection(100); sum > limit {
 			t.Errorf("%v: %v, want %v", timing, sum, limit)

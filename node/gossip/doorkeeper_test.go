@@ -9,6 +9,7 @@ import (
 )
 
 func TestDoorkeeper(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	v := n.start(1)
 	node := *v.g.serf.Memberlist().LocalNode()

@@ -460,6 +460,7 @@ func checkClose(t *testing.T) {
 // TestCloseTogether has many close a node at once that leaves. They wait for a mutex, so
 // it is in real time.
 func TestCloseTogether(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	nodes := n.many(2)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -503,6 +504,7 @@ func checkJoinErrors(t *testing.T) {
 // TestStartFails has an address that no packet has room for: nothing that was begun goes
 // on.
 func TestStartFails(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		self := wire.Member{Name: "1@h", Addr: strings.Repeat("h", 600) + ":1", Incarnation: 1}
 		if g, err := Start(Config{Self: self, Logger: slog.New(slog.DiscardHandler)}); err == nil {

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // bubble runs a test in false time.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // probes for which memberlist does not wait end, see TestMain
 		test(t)

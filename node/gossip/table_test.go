@@ -28,6 +28,7 @@ func told(name string, incarnation uint64, state wire.MemberState, age time.Dura
 }
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	now := epoch
 	x := func(incarnation uint64) wire.Member { return told("x", incarnation, wire.Alive, 0) }
 	hear := func(m wire.Member) func(*table) bool {
@@ -126,6 +127,7 @@ func TestTable(t *testing.T) {
 // leaves. What serf makes of that is about the name, but neither takes it for the first's
 // own word, nor is told so by the other.
 func TestTableTwins(t *testing.T) {
+	t.Parallel()
 	first := wire.Member{Name: "x", Addr: "x:1", Incarnation: 3}
 	second := wire.Member{Name: "x", Addr: "y:1", Incarnation: 4}
 	farewell := second
@@ -151,6 +153,7 @@ func TestTableTwins(t *testing.T) {
 }
 
 func TestTableSelf(t *testing.T) {
+	t.Parallel()
 	table := newTestTable()
 	before := table.digest()
 	list := []wire.Member{told("self", 9, wire.Alive, 0), told("self", 9, wire.Failed, 0), told("self", 9, wire.Left, 0)}
@@ -180,6 +183,7 @@ func TestTableSelf(t *testing.T) {
 }
 
 func TestTableLimits(t *testing.T) {
+	t.Parallel()
 	table := newTestTable()
 	for i := range maxSlots + 10 {
 		table.alive(told(fmt.Sprint("m", i), 1, wire.Alive, 0), epoch)
@@ -220,6 +224,7 @@ func tellings(t *rapid.T, label string) []wire.Member {
 }
 
 func TestTableOrder(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		list := tellings(t, "told")
 		a, b := newTestTable(), newTestTable()
@@ -236,6 +241,7 @@ func TestTableOrder(t *testing.T) {
 // Whatever serf says, a table that has learned what another knows learns nothing from it
 // any more, and two that nobody's serf contradicts agree.
 func TestTableSync(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := newTestTable(), newTestTable()
 		b.self = told("other", 7, wire.Alive, 0)
@@ -281,6 +287,7 @@ func TestTableSync(t *testing.T) {
 }
 
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		slots := func(label string) (*table, map[string]uint64) {
 			table, m := newTestTable(), map[string]uint64{}

@@ -309,6 +309,7 @@ func checkIdleLinks(t *testing.T) {
 // TestIdleLinkEndsInTime has a link that is not used at all: it ends at its time, and no
 // later than a quarter after that.
 func TestIdleLinkEndsInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := LAN.pace()
 		n := newNetwork(t, LAN)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestAddress(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ address, id, want string }{
 		{"http://h/p/{id}", "7", "http://h/p/7"},
 		{"http://h/p/{id}", "-7", "http://h/p/-7"},
@@ -44,6 +45,7 @@ func TestAddress(t *testing.T) {
 }
 
 func TestAddressRefusesIDs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ address, id string }{
 		{"http://h/p/{id}", ""},
 		{"http://h/p/{id}/x", ""},
@@ -72,6 +74,7 @@ func TestAddressRefusesIDs(t *testing.T) {
 }
 
 func TestSameOrigin(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		a, b string
 		same bool

@@ -15,6 +15,7 @@ import (
 )
 
 func TestExecCall(t *testing.T) {
+	t.Parallel()
 	most := strings.Repeat("\x00", wire.MaxValue)
 	for _, c := range []struct {
 		spec    string
@@ -59,6 +60,7 @@ func TestExecCall(t *testing.T) {
 
 // Messages of one id and of others are runs of their own.
 func TestExecCallsAgain(t *testing.T) {
+	t.Parallel()
 	factory := mustParseSerial(t, "exec:sh -c 'echo \"$1: $(cat)\"' sh {id}")
 	for _, id := range []string{"7", "x", "7"} {
 		server, err := factory(t.Context(), mustID(t, id))

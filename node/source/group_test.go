@@ -141,6 +141,7 @@ func TestExecCancelDespiteDaemon(t *testing.T) {
 // TestAwaitGone has processes that were killed take long to end: a program of the same id
 // must not start beside them.
 func TestAwaitGone(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name        string
 		ends, reaps time.Duration // when the last one becomes a zombie, and when it is gone

@@ -1,6 +1,6 @@
 package node
 
-import "github.com/distproc/distproc/node/internal/text"
+import "github.com/distproc/distproc/wire/text"
 
 // A Connection is what became of one name of [Node.Connect]. Err is nil if the node is connected,
 // or is this node.

@@ -17,7 +17,7 @@
 //
 // The rooms, each of which knows those above it in this list only:
 //
-//   - node/internal/text and trace: texts for people and JSON, and the trace of a call
+//   - wire/text and node/internal/trace: texts for people, and the trace of a call
 //   - node/worker: ids, values, replies, what a kind of worker is, and outcomes of calls
 //   - node/placement: names of nodes, and which of them owns an id
 //   - node/internal/clock and chain: deadlines of calls, and calls that would wait for

@@ -7,7 +7,8 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// An account is a value with attributes that is shown as lines of text, each with a heading.
+// An account is a value with attributes that is shown as lines of text, each with a
+// heading.
 type account struct {
 	kind   string
 	names  []string // of the attributes
@@ -45,7 +46,7 @@ func (a *account) say(heading, text string) {
 
 func (a *account) styled(s style) string { return styledLines(a.lines, s) }
 
-// styledLines aligns the texts and marks the names of nodes and what is amiss in them.
+// styledLines aligns the texts, and colors names of nodes and words for trouble.
 func styledLines(lines []line, s style) string {
 	width := 0
 	for _, l := range lines {

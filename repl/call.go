@@ -29,7 +29,7 @@ func (sh *Shell) call(r *request) (starlark.Value, error) {
 
 const jsonType = "application/json"
 
-// toMessage returns what crosses: nil is the message that was not given.
+// toMessage returns a value as a message. Nil stands for an argument that was not given.
 func toMessage(v starlark.Value) (worker.Value, error) {
 	switch v := v.(type) {
 	case nil, starlark.NoneType:

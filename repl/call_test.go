@@ -8,6 +8,7 @@ import (
 )
 
 func TestCall(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ in, want string }{
 		{`call(7, 5, kind="account")` + "\n" + `call(7, 6, "account")` + "\n" + `call(8, kind="account").value`, "{5, 2@127.0.0.1}\n{11, 2@127.0.0.1}\n0"},
 		{`GenServer.call(7, 5, "account")`, "{5, 2@127.0.0.1}"},
@@ -40,6 +41,7 @@ attributes  .age .cached .degraded .json .node .stale .ttl .value .via`},
 
 // What a message is, as the worker gets it.
 func TestMessages(t *testing.T) {
+	t.Parallel()
 	const deep = "x = [0]\nfor i in range(99): x = [x]\n\n"
 	for in, want := range map[string]string{
 		``:                                "bytes: ",
@@ -70,6 +72,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestCallErrors(t *testing.T) {
+	t.Parallel()
 	const (
 		what  = ": a message is a string, bytes, an int, None, a reply, or what becomes JSON: a dict, list, tuple, bool or float"
 		outer = "x = [1]\ny = (1,)\nfor i in range(100): x, y = [x], (y, y)\n\n"
@@ -119,6 +122,7 @@ func TestCallErrors(t *testing.T) {
 
 // Every reply decodes anew, so that a message can be made of what it holds.
 func TestDecoded(t *testing.T) {
+	t.Parallel()
 	out, errs, _ := run(t, Config{}, `r = call(7, {"a": [1, 2.5, True, None, "é"]}, "echo")
 m = r.json
 m["b"] = 1 << 70
@@ -133,6 +137,7 @@ r.json, hasattr(r, "json"), type(call(7, "5", "echo").json)
 
 // A call has the deadline that is configured, and ends with its input.
 func TestCallEnds(t *testing.T) {
+	t.Parallel()
 	out, errs, _ := run(t, Config{}, "configure(timeout=0.01)\ncall([1], kind='hang')[0].error\ncall(1, kind='hang')")
 	if want := "\"context deadline exceeded (unknown)\"\n"; out != want || errs != "<stdin>:3:5: call(1): context deadline exceeded (unknown)\n" {
 		t.Errorf("%s%s", out, errs)

@@ -13,8 +13,8 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// maxSource is how many bytes a line, a statement and a file may have. The resolver's recursion
-// grows with the length of 1+1+1…: at 4 MiB of it, it would overflow the stack.
+// maxSource is the maximum size of a line, a statement and a file in bytes. The
+// resolver's recursion grows with the length of 1+1+1…; 4 MiB of it overflow the stack.
 const maxSource = 1 << 20
 
 var dialect = &syntax.FileOptions{
@@ -32,19 +32,21 @@ type chunk struct {
 	err   error // why the source is no program; file is nil
 }
 
-// A lineReader gives lines without their ends. It returns io.EOF after the last, an interruptError
-// when the user drops what was typed, and the cause when ctx ends.
+// A lineReader returns lines without their ends. It returns io.EOF after the last line,
+// an interruptError when the user drops the typed text, and the cause of ctx when ctx
+// ends.
 type lineReader interface {
 	readLine(ctx context.Context, prompt string) (string, error)
 }
 
-// An interruptError is a Ctrl-C at the prompt; idle if there was nothing to drop.
+// An interruptError reports a Ctrl-C at the prompt. It is idle if there was no text to
+// drop.
 type interruptError struct{ idle bool }
 
 func (interruptError) Error() string { return "interrupted" }
 
-// A chunker asks for lines until they make a statement. A block ends at an empty line, or at a line
-// that is not indented, which then is the next statement's.
+// A chunker reads lines until they make a statement. A block ends at an empty line, or at
+// a line that is not indented, which then begins the next statement.
 type chunker struct {
 	in    lineReader
 	name  string
@@ -52,7 +54,8 @@ type chunker struct {
 	ahead []string // lines read, not yet given out
 }
 
-// next returns the next statement. A chunk of comments or an empty line has no statements.
+// next returns the next statement. A chunk of comments or an empty line has no
+// statements.
 func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chunk, error) {
 	g := gathering{chunker: c, ctx: ctx, prompt: prompt}
 	file, err := dialect.ParseCompoundStmt(c.name, g.readLine)
@@ -105,8 +108,8 @@ type gathering struct {
 	broken any   // a panic of readLine, which the parser takes for a syntax error
 }
 
-// readLine feeds the parser. It holds back comments within a block, as the parser takes a line with
-// nothing but a comment for an empty one, which ends the block.
+// readLine feeds the parser. It holds back comments within a block, because the parser
+// treats a line with only a comment as an empty line, which ends the block.
 func (g *gathering) readLine() ([]byte, error) {
 	defer func() {
 		if g.broken = recover(); g.broken != nil {
@@ -148,7 +151,8 @@ func (g *gathering) read() (string, error) {
 	return g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0))
 }
 
-// endOf returns how many of the lines belong to the chunk: the statement's, and empty ones after it.
+// endOf returns how many of the lines belong to the chunk: the statement's, and empty
+// ones after it.
 func (g *gathering) endOf(file *syntax.File) int {
 	if len(file.Stmts) == 0 {
 		return len(g.lines)
@@ -160,7 +164,7 @@ func (g *gathering) endOf(file *syntax.File) int {
 	return end
 }
 
-// locate gives an error of the first parse its line in the whole input.
+// locate corrects the line of an error of the first parse to that in the whole input.
 func (g *gathering) locate(err error, c *chunk) error {
 	var e syntax.Error
 	if !errors.As(err, &e) {
@@ -200,7 +204,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 	return c, nil
 }
 
-// checkLine refuses what the parser would read wrongly.
+// checkLine refuses lines that the parser would misread.
 func checkLine(line, name string, n int) error {
 	bad := func(i int, what string) error {
 		return &failure{kind: "SyntaxError", name: name, line: n, col: utf8.RuneCountInString(line[:i]) + 1, msg: what}
@@ -221,7 +225,8 @@ func checkLine(line, name string, n int) error {
 
 func indented(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
 
-// comment tells lines with nothing but a comment. One with quotes may be the end of a string.
+// comment reports whether a line has nothing but a comment. A line with quotes does not
+// count, because it may be the end of a string.
 func comment(line string) bool {
 	return strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") &&
 		!strings.Contains(line, `"""`) && !strings.Contains(line, "'''")

@@ -13,7 +13,7 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A requestError is an error of the cluster. It ends with what became of the call.
+// A requestError is an error of the cluster. Its text ends with the outcome of the call.
 type requestError struct {
 	what string
 	err  error

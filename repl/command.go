@@ -19,11 +19,11 @@ import (
 type command struct {
 	usage   string // its name and arguments
 	help    string // one line
-	example string // of use, and what it shows
+	example string // an example, and its output
 	aliases []string
-	bare    bool // it runs when it is only named
+	bare    bool // its name alone runs it
 	run     func(*Shell, *request) (starlark.Value, error)
-	value   starlark.Value // what a program finds under the name
+	value   starlark.Value // the value of the name in a program
 }
 
 func (c *command) name() string {
@@ -57,7 +57,7 @@ func (r *request) unpack(pairs ...any) error {
 	return starlark.UnpackArgs(r.name, r.args, r.kw, pairs...)
 }
 
-const contextKey = "context" // of a thread: the context that ends with the input
+const contextKey = "context" // thread-local: the context, which ends with the input
 
 // builtin makes a command callable. A panic in it ends the input, not the process.
 func (sh *Shell) builtin(c *command) *starlark.Builtin {
@@ -72,7 +72,7 @@ func (sh *Shell) builtin(c *command) *starlark.Builtin {
 	})
 }
 
-// predeclared returns what a program finds besides Starlark's own names.
+// predeclared returns the names that a program can use besides Starlark's own.
 func (sh *Shell) predeclared() starlark.StringDict {
 	names := starlark.StringDict{
 		"json":   starjson.Module,
@@ -99,7 +99,8 @@ func (sh *Shell) predeclared() starlark.StringDict {
 	return names
 }
 
-// A callableModule is a command that has the name of a module, and the module's attributes: time.
+// A callableModule is a command that has the name of a module, and the module's
+// attributes: time.
 type callableModule struct {
 	*starlark.Builtin
 	module *starlarkstruct.Module
@@ -134,7 +135,7 @@ func (sh *Shell) isBare(v starlark.Value) bool {
 	return c != nil && c.bare
 }
 
-// names returns every name that a program can read, in order.
+// names returns every name that a program can read, sorted.
 func (sh *Shell) names() []string {
 	all := append(slices.Collect(maps.Keys(sh.globals)), starlark.Universe.Keys()...)
 	for i, name := range all {
@@ -147,8 +148,8 @@ func (sh *Shell) names() []string {
 	return slices.Compact(all)
 }
 
-// maxRange is how many numbers a range may have. The length of a range costs nothing, but what is
-// made of it does: list(range(1 << 40)) would end the process.
+// maxRange is how many numbers a range may have. A range itself costs nothing, but
+// list(range(1 << 40)) would exhaust the memory of the process.
 const maxRange = 10_000_000
 
 func boundedRange(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {

@@ -1,7 +1,7 @@
 package repl
 
-// commands returns the table. It is a function, as help reads the table of which it is a part. The
-// usages tell the names of the arguments, for completion.
+// commands returns the table of commands. It is a function because help, a part of the
+// table, reads the table. Completion takes the names of arguments from the usages.
 func commands() []command {
 	return []command{
 		{

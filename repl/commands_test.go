@@ -18,6 +18,7 @@ import (
 )
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ in, want string }{
 		{"x = [request(i) for i in (1, 2, 'a')]\nrequest([1, 2, 'a', 1])", "id value node cached degraded\n" +
 			"1 200 2@127.0.0.1 true false\n2 301 3@127.0.0.1 true false\na 202 2@127.0.0.1 true false\n1 200 2@127.0.0.1 true false"},
@@ -88,6 +89,7 @@ cluster  4 members, 3 of them alive`},
 func spaces(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
 
 func TestTablesAlign(t *testing.T) {
+	t.Parallel()
 	out, _, _ := run(t, Config{}, "nodes(detail=True)\nx = [request(1), request(100)]\nrequest([1, 100])")
 	const want = `name         state   incarnation    rtt  ids    rate  uptime  why
 1@127.0.0.1  alive   a0              0s    0   0.0/s   1m41s
@@ -104,6 +106,7 @@ func TestTablesAlign(t *testing.T) {
 }
 
 func TestCommandErrors(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"request([1, 1.5])":       "request: the id at index 1: a float: an id is an integer or a string of at most 256 bytes",
 		"request(request(1))":     "request: a reply: an id is an integer or a string of at most 256 bytes",
@@ -135,8 +138,10 @@ func TestCommandErrors(t *testing.T) {
 	}
 }
 
-// A request of many ids asks them at the same time, but not without bound, and keeps their order.
+// A request of many ids asks them at the same time, but not without bound, and keeps
+// their order.
 func TestRequestManyAtOnce(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var running, most int
 	enough := make(chan struct{}) // are asked at once, or have waited for that in vain
@@ -182,6 +187,7 @@ func TestRequestManyAtOnce(t *testing.T) {
 }
 
 func TestRequestManyEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	asked := make(chan struct{}, maxIDs)
 	c := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		asked <- struct{}{}
@@ -205,6 +211,7 @@ func TestRequestManyEndsAtOnce(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	c := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		<-ctx.Done()
 		return worker.Reply{}, ctx.Err()
@@ -221,6 +228,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	lasting := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { // times in whole minutes
 		return worker.Reply{Value: worker.IntValue(200), Node: "2@127.0.0.1", Age: time.Hour, TTL: 4 * time.Hour}, nil
 	}}
@@ -262,6 +270,7 @@ attributes  .capitalize`,
 }
 
 func TestValuesAreForgotten(t *testing.T) {
+	t.Parallel()
 	sh := New(Config{Cluster: &fakeCluster{}, Out: new(bytes.Buffer), Err: os.Stderr, In: strings.NewReader(strings.Repeat("1\nx = 1\n", 500))})
 	if err := sh.Run(t.Context()); err != nil || len(sh.values) != defaults.history/2 {
 		t.Errorf("%v; %d values are kept", err, len(sh.values))
@@ -269,6 +278,7 @@ func TestValuesAreForgotten(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
+	t.Parallel()
 	var r rates
 	at := time.Unix(1000, 0)
 	look := func(incarnation, requests uint64, problem string) float64 {
@@ -327,6 +337,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -373,6 +384,7 @@ func TestInit(t *testing.T) {
 
 // TestAlone has the own node apart: nodes(detail=True) says so until alone() ends it.
 func TestAlone(t *testing.T) {
+	t.Parallel()
 	c := &fakeCluster{apart: true}
 	out, _, err := run(t, Config{Cluster: c}, "print(nodes(detail=True)[0].why)\nprint(alone(), nodes(detail=True)[0].why)\n")
 	if want := "apart: serves no serial kind; see h(alone)\nTrue None\n"; out != want || err != nil {
@@ -382,6 +394,7 @@ func TestAlone(t *testing.T) {
 
 // TestDurationIsRounded shows no more digits than a reader wants.
 func TestDurationIsRounded(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[time.Duration]string{
 		1234567890:     "1.235s",
 		time.Second:    "1s",

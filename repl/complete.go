@@ -13,9 +13,10 @@ import (
 // wordSeparators end the word that a suggestion replaces.
 const wordSeparators = " \t()[]{}.,:;=+-*/%<>!&|^~\\\"'"
 
-// A completion offers names when Tab is pressed: it fills in what all candidates share, and opens a
-// menu if there are several. It only looks at the shell's own tables, as go-prompt calls it twice a
-// key. All but isOpen is for the goroutine that runs Input.
+// A completion completes names when Tab is pressed: it inserts the common prefix of all
+// candidates, and opens a menu if there are several. It reads the shell's own tables
+// only, because go-prompt calls it twice a key. Only the goroutine of Input may use it,
+// except for isOpen.
 type completion struct {
 	shell *Shell
 	more  bool // a statement goes on, so Tab indents
@@ -26,8 +27,8 @@ type completion struct {
 
 func (c *completion) isOpen() bool { return c.open.Load() }
 
-// suggest returns the menu for go-prompt to draw. While it is open it does not change, as go-prompt
-// keeps an index into it.
+// suggest returns the menu for go-prompt to draw. An open menu does not change, because
+// go-prompt keeps an index into it.
 func (c *completion) suggest(d prompt.Document) []prompt.Suggest {
 	switch d.LastKeyStroke() {
 	case prompt.Tab, prompt.BackTab, prompt.Up, prompt.Down:
@@ -41,7 +42,7 @@ func (c *completion) suggest(d prompt.Document) []prompt.Suggest {
 	return c.list
 }
 
-// tab is what the key does besides walking through an open menu.
+// tab handles the key if no menu is open.
 func (c *completion) tab(b *prompt.Buffer) {
 	if c.isOpen() {
 		return
@@ -66,7 +67,8 @@ func (c *completion) tab(b *prompt.Buffer) {
 	c.open.Store(len(list) > 1)
 }
 
-// candidates returns the word before the cursor, after the last separator, and what it may become.
+// candidates returns the word before the cursor, after the last separator, and its
+// completions.
 func (c *completion) candidates(before string) (word string, list []prompt.Suggest) {
 	at := placeOf(before)
 	if at.quote >= 0 {
@@ -98,7 +100,7 @@ func (c *completion) candidates(before string) (word string, list []prompt.Sugge
 	return word, list
 }
 
-// nodeNames completes a string. What a suggestion replaces begins after the last separator.
+// nodeNames completes a string. A suggestion replaces the text after the last separator.
 func (c *completion) nodeNames(text string) (word string, list []prompt.Suggest) {
 	c.shell.peers.refresh() // for the next time
 	cut := strings.LastIndexAny(text, wordSeparators) + 1
@@ -147,7 +149,7 @@ func (sh *Shell) lookup(path []string) starlark.Value {
 	return v
 }
 
-// brief says in a line what a name is.
+// brief describes a name in one line.
 func (sh *Shell) brief(name string) string { return sh.briefOf(sh.globals[sourceName(name)]) }
 
 func (sh *Shell) briefOf(v starlark.Value) string {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestCandidates(t *testing.T) {
+	t.Parallel()
 	sh := New(Config{Cluster: &fakeCluster{}})
 	sh.peers = &peers{cluster: sh.cluster, ctx: t.Context()}
 	sh.peers.refresh()
@@ -73,7 +74,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// What is typed never breaks completion, and load's other name leaves columns as they are.
+// What is typed never breaks completion, and load's other name leaves columns as they
+// are.
 func FuzzPlace(f *testing.F) {
 	f.Add(`request(1, via="2@`)
 	f.Add(`load("a", '''b`)

@@ -28,7 +28,7 @@ func (sh *Shell) runTerminal(ctx context.Context, term *terminal) error {
 	return sh.converse(ctx, term)
 }
 
-// converse runs what is typed at a terminal until the user leaves.
+// converse runs the statements typed at a terminal until the user leaves.
 func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 	chunks := &chunker{in: term, name: "<stdin>"}
 	interrupts := 0 // in a row, each on an empty line
@@ -76,7 +76,8 @@ func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 	}
 }
 
-// interrupt is Ctrl-C: it stops what runs, or else drops the line being typed.
+// interrupt handles Ctrl-C: it stops the running input, or else drops the line being
+// typed.
 func (sh *Shell) interrupt() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

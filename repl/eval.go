@@ -12,7 +12,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// Names that no program can write stand for what the shell adds to a program.
+// Names that no program can write, for the statements that the shell adds to a program.
 const (
 	showName = "(show)" // shows the value of an expression statement
 	stepName = "(step)" // runs before each statement of a file
@@ -23,10 +23,10 @@ var errInterrupted = errors.New("interrupted")
 
 // exec runs a chunk and keeps its variables. Its error is a *failure or an [ExitStatus].
 //
-// Ctrl-C and ctx stop Starlark code between two of its steps and commands at once, and growth of
-// the heap stops a program, too (memory.go). What cannot be bounded is a single step that computes
-// without calling us: sorting ten million elements, multiplying huge integers, or printing a value
-// nested millions deep, which can overflow the stack.
+// Ctrl-C and ctx stop Starlark code between two of its steps, and commands at once.
+// Growth of the heap stops a program, too (memory.go). A single step that computes for
+// long cannot be stopped: sorting ten million elements, multiplying huge integers, or
+// printing a value nested millions deep, which can overflow the stack.
 func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -48,13 +48,13 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread.SetMaxExecutionSteps(sh.maxSteps)
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
-	defer watchMemory(cancel)()
+	defer watchMemory(sh.maxGrowth, cancel)()
 	return sh.runChunk(thread, c)
 }
 
 const quietKey = "quiet" // of a thread: set while it shows no values
 
-// runChunk runs a chunk, perhaps within another.
+// runChunk runs a chunk, which another chunk may have loaded.
 func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
 	if c.quiet {
 		defer thread.SetLocal(quietKey, thread.Local(quietKey))
@@ -71,13 +71,13 @@ func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
 	return err
 }
 
-// prepare rewrites a chunk so that it shows the values of its expression statements, and returns
-// which names it may read.
+// prepare rewrites a chunk so that it shows the values of its expression statements, and
+// returns which names it may read.
 //
-// Starlark gives every program global variables of its own. The shell's variables are passed as
-// predeclared ones, which a function looks up when it runs, so that it sees later changes as in any
-// other shell. A chunk that assigns to a variable has its own one of that name, which starts as the
-// shell's: x = (old) x is put in front.
+// Starlark gives every program global variables of its own. The shell's variables are
+// passed as predeclared ones, which a function looks up when it runs, so that it sees
+// later changes as in any other shell. A chunk that assigns to a variable has its own one
+// of that name, which starts as the shell's: x = (old) x is put in front.
 func (sh *Shell) prepare(c *chunk) func(string) bool {
 	var stmts []syntax.Stmt
 	forward := c.loads() // the names of a file, and functions written before what they call
@@ -118,8 +118,9 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 	}
 }
 
-// stepper returns what runs before each statement of a file, given the statement's last line. It
-// counts statements as Run does and echoes the lines up to there.
+// stepper returns the function that runs before each statement of a file. Its argument is
+// the statement's last line. It counts statements as Run does and echoes the lines up to
+// there.
 func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
 	return starlark.NewBuiltin(stepName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 		end, err := starlark.AsInt32(args[0])
@@ -139,8 +140,8 @@ func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
 	})
 }
 
-// show prints the value of an expression statement, and keeps it as _. A command that needs no
-// arguments runs when it is only named.
+// show prints the value of an expression statement, and keeps it as _. A command that
+// needs no arguments runs when it is only named.
 func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	v := args[0]
 	if sh.isBare(v) {

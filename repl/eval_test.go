@@ -28,6 +28,7 @@ func run(t testing.TB, cfg Config, input string) (out, errs string, err error) {
 }
 
 func TestStatements(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ in, want string }{
 		{"request(1)  # comment", "{200, 2@127.0.0.1}"},
 		{"x = request(1)", ""},
@@ -124,6 +125,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestRequestErrorsTellTheOutcome(t *testing.T) {
+	t.Parallel()
 	for _, cause := range []error{node.ErrOverloaded, node.ErrWorker, errors.New("broken\x1b[31m")} {
 		c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { return worker.Reply{}, cause }}
 		_, errs, err := run(t, Config{Cluster: c}, "request('a')")
@@ -136,6 +138,7 @@ func TestRequestErrorsTellTheOutcome(t *testing.T) {
 }
 
 func TestDegradedReply(t *testing.T) {
+	t.Parallel()
 	c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) {
 		return worker.Reply{Value: worker.BytesValue("x\x1by"), Node: "1@127.0.0.1", Degraded: true}, nil
 	}}
@@ -147,6 +150,7 @@ func TestDegradedReply(t *testing.T) {
 
 // A panic in a command is an error of the program, and no trace is shown.
 func TestPanicInCommand(t *testing.T) {
+	t.Parallel()
 	c := &fakeCluster{request: func(context.Context, worker.ID) (worker.Reply, error) { panic("lost") }}
 	_, errs, err := run(t, Config{Cluster: c}, "request(1)")
 	if want := "<stdin>:1:8: request: internal error: lost\n"; errs != want || err != ExitStatus(1) {
@@ -155,6 +159,7 @@ func TestPanicInCommand(t *testing.T) {
 }
 
 func TestExit(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]error{
 		"exit": nil, "exit()": nil, "exit(0)": nil, "exit(3)": ExitStatus(3),
 		"def f(): exit(4)\nf()": ExitStatus(4), "": nil,
@@ -167,6 +172,7 @@ func TestExit(t *testing.T) {
 }
 
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ in, out, err string }{
 		{"'''What it does.'''\nif True:\n  print(1)\nprint(2)\nrequest(1)", "1\n2\n{200, 2@127.0.0.1}\n", ""},
 		{"def f(): return g()\ndef g():\n\n  # comment\n  return x\nx = 3\nf()", "3\n", ""},
@@ -188,6 +194,7 @@ func TestProgram(t *testing.T) {
 
 // With Echo, a pipe and a file both read as a session.
 func TestEcho(t *testing.T) {
+	t.Parallel()
 	const in = "# start\n\nx = request(1)  # one\nx\nfor i in range(2):\n  print(i)\n\nx.node\n"
 	const want = `distproc(1@127.0.0.1)1> # start
 distproc(1@127.0.0.1)1> x = request(1)  # one
@@ -217,6 +224,7 @@ distproc(1@127.0.0.1)4> x.node
 
 // What runs ends soon after its context, whether it computes or waits.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	waiting := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
 		<-ctx.Done()
 		return worker.Reply{}, ctx.Err()
@@ -240,16 +248,18 @@ func TestCancel(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a gigabyte")
-	}
-	_, errs, _ := run(t, Config{}, "x = []\nwhile len(x) < 2500: x.append('a' * (1 << 20) + str(len(x)))\n")
-	if want := "stopped: the program took more than 1 GiB of memory\n"; !strings.HasSuffix(errs, want) {
-		t.Errorf("got %q, want %q", errs, want)
+	var out, errs bytes.Buffer
+	sh := New(Config{Cluster: &fakeCluster{}, Out: &out, Err: &errs,
+		In: strings.NewReader("x = []\nwhile True: x.append('a' * (1 << 20) + str(len(x)))\n")})
+	sh.maxGrowth = 64 << 20
+	err := sh.Run(t.Context())
+	if want := "stopped: the program took more than 64 MiB of memory\n"; err != ExitStatus(1) || !strings.HasSuffix(errs.String(), want) {
+		t.Errorf("%v: %q, want %q", err, errs.String(), want)
 	}
 }
 
-// Values deeper than the stack, or longer than memory, are cut when they are shown: of what is wide, 1 MiB is left.
+// Values deeper than the stack, or longer than memory, are cut when they are shown: of
+// what is wide, 1 MiB is left.
 func TestShowIsBounded(t *testing.T) {
 	deep := starlark.Value(starlark.Tuple{})
 	for range 5_000_000 {
@@ -286,6 +296,7 @@ func TestLongExpressions(t *testing.T) {
 }
 
 func TestHelpShowsEveryCommand(t *testing.T) {
+	t.Parallel()
 	out, _, _ := run(t, Config{}, "h")
 	for _, c := range commands() {
 		if line := fmt.Sprintf("%-20s  %s\n", c.usage, c.help); !strings.Contains(out, line) {
@@ -300,6 +311,7 @@ func TestHelpShowsEveryCommand(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
+	t.Parallel()
 	names := []string{"connect", "request", "nodes", "node", "h"}
 	for in, want := range map[string]string{
 		"reqest": "request", "reuqest": "request", "Request": "request", "conect": "connect", "nods": "nodes",

@@ -11,8 +11,8 @@ import (
 	"github.com/distproc/distproc/repl"
 )
 
-// alone is a cluster of one node, whose workers all have the value 454. What the examples do not call
-// is left out.
+// alone is a cluster of one node, whose workers all have the value 454. What the examples
+// do not call is left out.
 type alone struct{ repl.Cluster }
 
 func (alone) Self() string { return "1@127.0.0.1" }

@@ -13,7 +13,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// A failure is why a program stopped, and where.
+// A failure says why a program stopped, and where.
 type failure struct {
 	kind      string // such as SyntaxError; stands in a terminal
 	name      string // of the file
@@ -32,7 +32,7 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
-// failure tells why a chunk failed, or returns the ExitStatus that it asked for.
+// failure returns the failure of a chunk, or the ExitStatus that the chunk asked for.
 func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status
@@ -53,8 +53,8 @@ func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 	return f
 }
 
-// failureOf reads the errors of the parser, the resolver and the interpreter. The names are those
-// that an unknown one may have been meant to be.
+// failureOf converts errors of the parser, the resolver and the interpreter. It suggests
+// one of names for an unknown name.
 func failureOf(err error, names []string) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f // of a file that did not parse
@@ -77,7 +77,7 @@ func failureOf(err error, names []string) *failure {
 				break
 			}
 		}
-		// A name that a function read before anything had it.
+		// A function read a variable before it had a value.
 		if s, ok := strings.CutPrefix(f.msg, "internal error: predeclared variable "); ok {
 			f.msg = "undefined: " + strings.TrimSuffix(s, " is uninitialized")
 		}
@@ -95,7 +95,8 @@ func failureOf(err error, names []string) *failure {
 	return f
 }
 
-// describe shows an error in a terminal: its kind and message, and the place in the chunk.
+// describe shows an error in a terminal: its kind and message, and the place in the
+// chunk.
 func (sh *Shell) describe(err error, c *chunk) string {
 	var f *failure
 	if !errors.As(err, &f) {
@@ -123,7 +124,7 @@ func (sh *Shell) describe(err error, c *chunk) string {
 	return out + "   " + printable(string(line)) + "\n   " + pad + sh.style.bad("^") + "\n"
 }
 
-// printable makes one line of s, with nothing in it that a terminal would obey.
+// printable returns s as one line without characters that control a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -150,8 +151,8 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance counts the single-letter changes, swaps of neighbours among them, that make a into b
-// (the optimal string alignment distance).
+// distance counts the single-letter changes, swaps of neighbours among them, that make a
+// into b (the optimal string alignment distance).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

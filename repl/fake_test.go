@@ -19,8 +19,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// fakeCluster is three nodes, of which 1@127.0.0.1 is the own. A worker's value is 100 times its
-// node plus the number of workers before it.
+// fakeCluster is three nodes, of which 1@127.0.0.1 is the own. A worker's value is 100
+// times its node plus the number of workers before it.
 type fakeCluster struct {
 	mu      sync.Mutex
 	workers map[worker.ID]int64 // guarded by mu
@@ -40,8 +40,9 @@ type fakeFamily struct {
 	kind string
 }
 
-// Call reaches workers of these kinds: those of an account add up amounts and answer in the form of the message, those of an
-// echo answer the message, those of a type tell what it is, and the others fail.
+// Call reaches workers of these kinds: those of an account add up amounts and answer in
+// the form of the message, those of an echo answer the message, those of a type tell what
+// it is, and the others fail.
 func (f fakeFamily) Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
 	owner, _ := f.Owner(ctx, id)
 	answer := worker.Reply{Value: message, Node: owner, Age: time.Second, TTL: 4 * time.Second}
@@ -254,8 +255,8 @@ func (f *fakeCluster) Ping(_ context.Context, name string) (time.Duration, error
 	return 184321 * time.Nanosecond, nil
 }
 
-// TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is set, so that
-// tests have a process with a terminal and signals of its own.
+// TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is
+// set, so that tests have a process with a terminal and signals of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv("DISTPROC_TEST_SHELL") == "" {
 		os.Exit(m.Run())

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// FuzzEval runs what a user may type, as a pipe and as a file. It neither panics nor hangs.
+// FuzzEval runs what a user may type, as a pipe and as a file. It neither panics nor
+// hangs.
 func FuzzEval(f *testing.F) {
 	for _, seed := range []string{
 		"connect()\nrequest(1)  # one\n", "v, n = request('a')\nworkers()\n", "def f(n):\n  return f(n)\n\nf(1)\n",

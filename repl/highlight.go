@@ -17,7 +17,8 @@ var keywords = map[string]bool{
 
 var constants = map[string]bool{"True": true, "False": true, "None": true}
 
-// highlight colours a line as it is typed: what it shows is the same with and without colours.
+// highlight colours a line as it is typed: what it shows is the same with and without
+// colours.
 func (s style) highlight(line string) string {
 	if !s.colored || len(line) > 4096 {
 		return line

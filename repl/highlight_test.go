@@ -6,6 +6,7 @@ import (
 )
 
 func TestHighlight(t *testing.T) {
+	t.Parallel()
 	colors := regexp.MustCompile(`\x1b\[(\d*)m`)
 	for in, want := range map[string]string{
 		`request(1, via="2@h")  # now`: `request(<35>1<0>, via=<32>"2@h"<0>)  <2># now<22>`,

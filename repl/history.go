@@ -14,9 +14,9 @@ const maxHistory = 2000
 // blockMark stands for a line end in a block, which go-prompt edits as one line.
 const blockMark = "⏎"
 
-// A history keeps what was typed, in memory and in a file that several shells may append to. The
-// file has an entry a line, with \n for a line end in it. A history that cannot be written is no
-// reason to stop, so its errors are not reported.
+// A history keeps what was typed, in memory and in a file that several shells may append
+// to. The file has an entry a line, with \n for a line end in it. A history that cannot
+// be written is no reason to stop, so its errors are not reported.
 type history struct {
 	path    string // empty: memory only
 	entries []string

@@ -12,6 +12,7 @@ import (
 )
 
 func TestHistoryKeepsBlocks(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a", "history")
 	entries := []string{"1", "def f():\n  return '\\n'", `"\\"`}
 	h := openHistory(path)
@@ -26,8 +27,10 @@ func TestHistoryKeepsBlocks(t *testing.T) {
 	}
 }
 
-// Shells that share the file lose nothing of each other, and the file does not grow for ever.
+// Shells that share the file lose nothing of each other, and the file does not grow for
+// ever.
 func TestHistoryIsShared(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history")
 	var wg sync.WaitGroup
 	for shell := range 4 {
@@ -54,6 +57,7 @@ func TestHistoryIsShared(t *testing.T) {
 
 // An entry that comes while another shell shortens the file is not lost.
 func TestHistoryTrimLosesNothing(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history")
 	stop := make(chan struct{})
 	var adding, trimming sync.WaitGroup
@@ -93,6 +97,7 @@ func TestHistoryTrimLosesNothing(t *testing.T) {
 }
 
 func TestHistoryWithoutAFile(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{"", "/dev/null/history"} {
 		h := openHistory(path)
 		h.add("1")

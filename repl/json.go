@@ -11,7 +11,8 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// encodeJSON returns JSON, the same for equal values: the keys of a dict are in order.
+// encodeJSON returns v as JSON. The keys of a dict are sorted, so equal values have equal
+// JSON.
 func encodeJSON(v starlark.Value) (string, error) {
 	left := maxJSON
 	if err := checkJSON(v, 0, &left); err != nil {
@@ -23,13 +24,15 @@ func encodeJSON(v starlark.Value) (string, error) {
 		return "", errors.New(strings.TrimPrefix(err.Error(), "json.encode: "))
 	}
 	s := string(text.(starlark.String))
-	return s, validJSON(s) // it writes the character DEL as no JSON has it
+	return s, validJSON(s) // the encoder writes DEL in a way that is not JSON
 }
 
 const maxJSON = 1 << 20 // bytes, as many as a value may have
 
-// checkJSON finds what the encoder would not: a value that is deeper than the stack, or longer than memory as parts of it are
-// the same, and text that would change as it is not UTF-8. It takes from left at most what v has as JSON.
+// checkJSON finds errors that the encoder does not: a value too deep for the stack, a
+// value too long for the memory because it contains the same part many times, and text
+// that would change because it is not UTF-8. It subtracts from left at most the length of
+// v as JSON.
 func checkJSON(v starlark.Value, depth int, left *int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("it is nested more than %d deep", maxDepth)
@@ -72,7 +75,7 @@ func checkJSON(v starlark.Value, depth int, left *int) error {
 	return nil
 }
 
-// decodeJSON returns the value that a text is.
+// decodeJSON returns the value of a JSON text.
 func decodeJSON(s string) (starlark.Value, error) {
 	if err := validJSON(s); err != nil {
 		return nil, err
@@ -85,6 +88,6 @@ func decodeJSON(s string) (starlark.Value, error) {
 	return v, nil
 }
 
-// validJSON tells why a text is no JSON. Text that is nested more than 10,000 deep is none: Starlark's decoder would overflow
-// the stack.
+// validJSON returns an error if a text is not JSON, or is nested more than 10,000 deep,
+// where Starlark's decoder would overflow the stack.
 func validJSON(s string) error { return json.Unmarshal([]byte(s), new(json.RawMessage)) }

@@ -8,12 +8,14 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// maxEscape is the most bytes of an escape sequence; longer ones are no keys.
+// maxEscape is the maximum length of an escape sequence in bytes. Longer ones are not
+// keys.
 const maxEscape = 64
 
-// cutKey returns the first key of what was typed as go-prompt is to get it (nil: not at all), and
-// how many bytes it took; none if it may go on with bytes that are still to come. If nothing is to
-// come, it always takes some. Within a marked paste only text and line ends are keys.
+// cutKey returns the first key in buf in the form for go-prompt, and the number of bytes
+// that it took. A nil key is dropped. It takes no bytes if the key may continue in bytes
+// that have yet to arrive. If final is set, none will, and it always takes some. Within a
+// marked paste, only text and line ends are keys.
 func cutKey(buf []byte, pasting, final bool) (key []byte, n int) {
 	if len(buf) == 0 {
 		return nil, 0
@@ -53,7 +55,8 @@ func cutKey(buf []byte, pasting, final bool) (key []byte, n int) {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// escapeLen returns the length of the escape sequence at the start of buf, or 0 if it is not whole.
+// escapeLen returns the length of the escape sequence at the start of buf, or 0 if it is
+// incomplete.
 func escapeLen(buf []byte) int {
 	if len(buf) < 2 {
 		return 0
@@ -85,7 +88,8 @@ func escapeLen(buf []byte) int {
 	return 1 + size // Alt and a character
 }
 
-// known tells the sequences that go-prompt or we obey. It would insert the others as text.
+// known reports whether go-prompt or the keyboard obeys a sequence. Go-prompt would
+// insert others as text.
 func known(key []byte) bool {
 	switch string(key) {
 	case "\x1bb", "\x1bf", "\x1bd", "\x1b\x7f":
@@ -94,7 +98,7 @@ func known(key []byte) bool {
 	return prompt.GetKey(key) != prompt.NotDefined
 }
 
-// altKeys are what readline has and go-prompt has not, but for those of a killer.
+// altKeys are the keys that readline has and go-prompt lacks, except those of a killer.
 var altKeys = []prompt.ASCIICodeBind{
 	{ASCIICode: []byte("\x1bb"), Fn: prompt.GoLeftWord},
 	{ASCIICode: []byte("\x1bf"), Fn: prompt.GoRightWord},

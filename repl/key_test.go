@@ -24,6 +24,7 @@ func cutAll(t testing.TB, typed string, pasting bool) string {
 }
 
 func TestCutKey(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ in, want string }{
 		{"abc", "abc"},
 		{"abc\r", "abc|\r"},

@@ -11,12 +11,13 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// A keyboard gives go-prompt the keys, one a Read: a run of text, a control character or an escape
-// sequence. go-prompt takes what one Read returns for one key, so a paste or fast typing would
-// otherwise be garbled. It implements [prompt.ConsoleParser].
+// A keyboard passes keys to go-prompt, one in each Read: a run of text, a control
+// character or an escape sequence. Go-prompt treats the result of one Read as one key, so
+// a paste or fast typing would otherwise be garbled. It implements
+// [prompt.ConsoleParser].
 //
-// go-prompt's Input drops keys that it was given after the one that ends it, so the keyboard gives
-// none until the next Setup. Whatever ends Input does it as Enter, and ending tells what it was.
+// Go-prompt's Input drops keys after the one that ends it, so the keyboard returns none
+// until the next Setup. Input always ends by Enter; the ending says what caused it.
 type keyboard struct {
 	tty     *tty
 	buf     []byte // typed, not yet given out; of the goroutine that runs or reads for Input
@@ -80,13 +81,13 @@ func (k *keyboard) Setup() error {
 
 func (k *keyboard) TearDown() error { return k.tty.set(running) }
 
-// GetWinSize returns the width, and a height at which go-prompt never finds the window too small.
+// GetWinSize returns the width, and a height that go-prompt never finds too small.
 func (k *keyboard) GetWinSize() *prompt.WinSize {
 	_, cols := k.tty.size()
 	return &prompt.WinSize{Row: 1 << 14, Col: uint16(cols)}
 }
 
-// Read returns the next key, or an error when none comes for a moment.
+// Read returns the next key, or an error if none arrives for a moment.
 func (k *keyboard) Read() ([]byte, error) {
 	if key, err := k.ownKey(); key != nil || err != nil {
 		return key, err
@@ -115,7 +116,8 @@ func (k *keyboard) Read() ([]byte, error) {
 	}
 }
 
-// ownKey returns the next key that was not typed, or an error if Input is to get none now.
+// ownKey returns the next key of the keyboard's own, or an error if Input must not get a
+// key now.
 func (k *keyboard) ownKey() ([]byte, error) {
 	_, cols := k.tty.size()
 	k.mu.Lock()
@@ -154,7 +156,7 @@ func (k *keyboard) endLocked(e ending) {
 	k.queue = append(k.queue, keyEnter)
 }
 
-// typed does what a typed key means to the keyboard and returns it if it is one for go-prompt.
+// typed obeys a typed key if it is for the keyboard, or else returns it for go-prompt.
 func (k *keyboard) typed(key []byte, raw string) []byte {
 	wasCR := k.lastCR
 	k.lastCR = raw == "\r"
@@ -199,8 +201,8 @@ func (k *keyboard) typed(key []byte, raw string) []byte {
 	return key
 }
 
-// next returns a key as it was typed, outside of Input, or none when none comes for a moment. It
-// tells whether somebody asks to stop.
+// next returns a key as it was typed, outside of Input, or "" if none arrives for a
+// moment. It reports whether another goroutine has asked to stop.
 func (k *keyboard) next() (key string, stop bool) {
 	k.mu.Lock()
 	stop = k.asked != entered
@@ -227,14 +229,14 @@ func (k *keyboard) next() (key string, stop bool) {
 // unread makes a key of next the next one.
 func (k *keyboard) unread(key string) { k.buf = append([]byte(key), k.buf...) }
 
-// ask ends the Input that runs, or else the next.
+// ask ends the running Input, or else the next one.
 func (k *keyboard) ask(e ending) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked = max(k.asked, e)
 }
 
-// ended tells what ended the last Input.
+// ended returns what ended the last Input.
 func (k *keyboard) ended() ending {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -249,15 +251,15 @@ func (k *keyboard) fill(wait time.Duration) {
 	}
 }
 
-// forget drops what was typed ahead, when it is next looked for.
+// forget drops the text that was typed ahead, at the next read.
 func (k *keyboard) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop = true
 }
 
-// wholeLine returns a line that was typed ahead or pasted, if it is whole and has no keys to obey.
-// go-prompt would take 20 ms for each.
+// wholeLine returns a line that was typed ahead or pasted, if it is complete and has no
+// keys to obey. It avoids the 20 ms that go-prompt needs for each line.
 func (k *keyboard) wholeLine() (string, bool) {
 	k.mu.Lock()
 	if k.drop {

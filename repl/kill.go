@@ -6,16 +6,16 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// A killer cuts parts of the line and puts them back, as readline does: what is cut in a row comes
-// back as one. go-prompt's own keys forget what they cut.
+// A killer cuts parts of the line and pastes them, as readline does: consecutive cuts are
+// pasted as one. Go-prompt's own keys lose the text that they cut.
 type killer struct {
 	cut    string
 	text   string // the line and the cursor after the last cut
 	cursor int
 }
 
-// keys are those that cut, and Ctrl-Y. The keyboard turns the control characters into keys of our
-// own, as go-prompt would obey them, too.
+// keys returns the keys that cut, and Ctrl-Y. The keyboard replaces the control
+// characters by keys of its own, because go-prompt would obey them, too.
 func (k *killer) keys() []prompt.ASCIICodeBind {
 	before := func(count func(*prompt.Document) int) func(*prompt.Buffer) {
 		return func(b *prompt.Buffer) { k.before(b, count(b.Document())) }
@@ -45,7 +45,7 @@ func (k *killer) after(b *prompt.Buffer, n int) {
 	k.end(b)
 }
 
-// begin forgets what was cut earlier, unless nothing has happened since.
+// begin forgets earlier cuts, unless nothing has happened since.
 func (k *killer) begin(b *prompt.Buffer) {
 	if b.Text() != k.text || len(b.Document().TextBeforeCursor()) != k.cursor {
 		k.cut = ""

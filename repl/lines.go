@@ -10,8 +10,9 @@ import (
 	"sync"
 )
 
-// A plainReader reads lines from a pipe or file. It reads in a goroutine, as a read cannot be
-// cancelled: if the context of the first call ends, that goroutine stays until its read returns.
+// A plainReader reads lines from a pipe or file. It reads in a goroutine, because a read
+// cannot be canceled. If the context of the first call ends, that goroutine stays until
+// its read returns.
 type plainReader struct {
 	in    io.Reader
 	name  string
@@ -48,7 +49,8 @@ func (r *plainReader) readLine(ctx context.Context, _ string) (string, error) {
 	}
 }
 
-// read sends each line as soon as it is whole. It never holds more than a little over maxSource.
+// read sends each line as soon as it is complete. It holds little more than maxSource
+// bytes.
 func (r *plainReader) read(ctx context.Context, in *bufio.Reader) {
 	defer close(r.lines)
 	send := func(l plainLine) bool {
@@ -71,7 +73,8 @@ func (r *plainReader) read(ctx context.Context, in *bufio.Reader) {
 		if line.Len() > 0 {
 			text := strings.TrimSuffix(strings.TrimSuffix(line.String(), "\n"), "\r")
 			line.Reset()
-			// The parser takes a lone carriage return for the end of a line, so it is one here.
+			// The parser treats a lone carriage return as the end of a line, so read
+			// does, too.
 			for text := range strings.SplitSeq(text, "\r") {
 				if !send(plainLine{text: text}) {
 					return

@@ -12,8 +12,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A program that writes a line into the pipe and waits gets its answer before it writes the next.
+// A program that writes a line into the pipe and waits gets its answer before it writes
+// the next.
 func TestPipeAnswersAtOnce(t *testing.T) {
+	t.Parallel()
 	in, toShell := io.Pipe()
 	fromShell, out := io.Pipe()
 	sh := New(Config{Cluster: &fakeCluster{}, In: in, Out: out})
@@ -66,7 +68,8 @@ func TestPipeAnswersAtOnce(t *testing.T) {
 	}
 }
 
-// Run ends with its context though it waits for a line, and leaves nothing behind once the read ends.
+// Run ends with its context though it waits for a line, and leaves nothing behind once
+// the read ends.
 func TestCancelWhileWaitingForALine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	in, toShell := io.Pipe()
@@ -84,6 +87,7 @@ func TestCancelWhileWaitingForALine(t *testing.T) {
 
 // A context that ends is never taken for the end of the input.
 func TestCancelIsNoEOF(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := newPlainReader(nil, "in")
@@ -97,6 +101,7 @@ func TestCancelIsNoEOF(t *testing.T) {
 }
 
 func TestReadErrorEndsRun(t *testing.T) {
+	t.Parallel()
 	in := io.MultiReader(strings.NewReader("print(1)\n"), errorReader{})
 	out, errs, err := runReader(t, in)
 	if out != "1\n" || errs != "<stdin>: broken\n" || err != ExitStatus(1) {

@@ -42,10 +42,10 @@ func (sh *Shell) load(r *request) (starlark.Value, error) {
 	return starlark.None, sh.runChunk(r.thread, c)
 }
 
-// openChunk reads a file that runs in the shell and shows nothing by itself.
+// openChunk reads a file that runs in the shell and shows no values.
 func (sh *Shell) openChunk(path string) (*chunk, error) {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() { // to open a pipe could take for ever
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe could block
 		return nil, fmt.Errorf("%s: no regular file", path)
 	}
 	f, err := os.Open(path)
@@ -67,12 +67,13 @@ func (sh *Shell) openChunk(path string) (*chunk, error) {
 	return c, err
 }
 
-// loads tells whether a program may load a file, whose names are known only then.
+// loads reports whether a program may load a file. The names in the file are known only
+// after that.
 func (c *chunk) loads() bool {
 	return slices.ContainsFunc(c.lines, func(line string) bool { return strings.Contains(line, loadName) })
 }
 
-// runInit runs the files of Config.Init. Their errors are shown; they stop nothing.
+// runInit runs the files of Config.Init. It shows their errors and goes on.
 func (sh *Shell) runInit(ctx context.Context, show func(error, *chunk)) error {
 	for _, path := range sh.cfg.Init {
 		if err := sh.checkInit(path); err != nil {
@@ -99,11 +100,12 @@ func (sh *Shell) runInit(ctx context.Context, show func(error, *chunk)) error {
 	return nil
 }
 
-// checkInit refuses a file that nobody asked for and that somebody else wrote.
+// checkInit refuses a file that another user may have written, unless the user asked for
+// it.
 func (sh *Shell) checkInit(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || sh.cfg.InitAlways {
-		return nil //nolint:nilerr // that it cannot be opened is told when it is opened
+		return nil //nolint:nilerr // opening the file reports the error
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Getuid() {
 		return fmt.Errorf("%s is not run, as another user owns it; --init %[1]s runs it", path)

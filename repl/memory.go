@@ -2,32 +2,34 @@ package repl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/metrics"
 	"sync"
 	"time"
 )
 
-// maxGrowth is how many bytes the heap may grow while one input runs. A step may still add up to
-// 1 GiB at once, which is Starlark's own limit for "x" * n.
-const maxGrowth = 1 << 30
+// defaultGrowth is how many bytes the heap may grow while one input runs. A step may
+// still add up to 1 GiB at once, which is Starlark's own limit for "x" * n.
+const defaultGrowth = 1 << 30
 
-var errMemory = fmt.Errorf("stopped: the program took more than %d GiB of memory", maxGrowth>>30)
+var errMemory = errors.New("stopped: the program took")
 
-// watchMemory calls cancel when the heap has grown by maxGrowth, until the returned function is
-// called. Without it, a loop that appends for ever would take the whole node with it.
-func watchMemory(cancel context.CancelCauseFunc) (stop func()) {
+// watchMemory calls cancel with errMemory when the heap has grown by so many bytes. It
+// stops when the returned function is called. Without it, a program that appends in an
+// endless loop would end the whole node.
+func watchMemory(growth uint64, cancel context.CancelCauseFunc) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		limit := heapBytes() + maxGrowth
+		limit := heapBytes() + growth
 		for {
 			select {
 			case <-tick.C:
 				if heapBytes() > limit {
-					cancel(errMemory)
+					cancel(fmt.Errorf("%w more than %d MiB of memory", errMemory, growth>>20))
 					return
 				}
 			case <-done:

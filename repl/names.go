@@ -5,8 +5,9 @@ import (
 	"unicode"
 )
 
-// In Starlark load is a keyword, of a statement that the shell has no use for. To the parser the
-// command load has a name that is as long, so that columns stay right, and that nobody types.
+// In Starlark, load is a keyword of a statement that the shell does not use. The parser
+// sees the command load under another name of the same length, so that columns stay
+// right, which no user types.
 const (
 	loadName = "load"
 	loadAs   = "ｌoad"
@@ -26,7 +27,8 @@ func shownName(name string) string {
 	return name
 }
 
-// A renamer gives load its name for the parser, line by line: not in strings and comments.
+// A renamer replaces load by its name for the parser, line by line, outside of strings
+// and comments.
 type renamer struct {
 	quote string // that ends the string in which the next line begins; usually empty
 }
@@ -79,7 +81,7 @@ func identifier(s string) string {
 	return s[:end]
 }
 
-// renameLoad is what the parser gets of whole lines.
+// renameLoad returns whole lines as the parser gets them.
 func renameLoad(lines []string) string {
 	var r renamer
 	var b strings.Builder

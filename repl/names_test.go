@@ -8,6 +8,7 @@ import (
 // TestRenameLoad has the command load in programs, in which the word also stands where it
 // is no name.
 func TestRenameLoad(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		`load("f")`:            `ｌoad("f")`,
 		`"load"`:               `"load"`,

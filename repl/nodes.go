@@ -72,7 +72,7 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	return t, nil
 }
 
-// rates remember how many requests each node had answered.
+// rates has the number of requests that each node had answered at the last update.
 type rates map[string]sample
 
 type sample struct {
@@ -80,8 +80,8 @@ type sample struct {
 	at                    time.Time
 }
 
-// update returns the requests per second of each node since the last update, or else since the
-// node's start.
+// update returns the requests per second of each node since the last update, or else
+// since the node's start.
 func (r *rates) update(infos []node.NodeInfo, now time.Time) []float64 {
 	out := make([]float64, len(infos))
 	if *r == nil {
@@ -141,7 +141,7 @@ func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {
 	return a, nil
 }
 
-// values says what the values of a node's workers take.
+// values describes the memory of a node's values.
 func values(n node.NodeInfo) string {
 	text := mebibytes(n.Values)
 	if n.MaxValues > 0 {

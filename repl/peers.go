@@ -8,7 +8,7 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// peers are the members as they were a moment ago, for completion, which may not wait for them.
+// peers caches the members for completion, which must not wait.
 type peers struct {
 	cluster Cluster
 	ctx     context.Context // of the conversation
@@ -19,7 +19,7 @@ type peers struct {
 	asking  bool          // guarded by mu
 }
 
-// refresh asks anew, in the background.
+// refresh updates the cache in the background.
 func (p *peers) refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

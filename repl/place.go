@@ -6,7 +6,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// A place tells where in a line its end is.
+// A place describes the syntax at the end of a line.
 type place struct {
 	quote  int      // index at which the text of an open string begins, or -1
 	callee []string // the dotted name of the function whose arguments these are, if any
@@ -15,7 +15,7 @@ type place struct {
 
 func placeOf(line string) place {
 	p := place{quote: -1}
-	var open [][]string // for each bracket what is called
+	var open [][]string // the callee of each open bracket
 	var quote byte
 	begin := 0 // of the argument
 	for i := 0; i < len(line); i++ {

@@ -13,6 +13,7 @@ import (
 
 // Without a terminal on both sides there is no prompt and no escape sequence.
 func TestNoTerminal(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "DISTPROC_TEST_SHELL=1", "GORACE=atexit_sleep_ms=0")
 	cmd.Stdin = strings.NewReader("connect()\nreqest(1)\n")
@@ -33,6 +34,7 @@ func TestNoTerminal(t *testing.T) {
 
 // A program whose input is a pipe ends on Ctrl-C, wherever it is.
 func TestInterruptPipe(t *testing.T) {
+	t.Parallel()
 	for _, code := range []string{"print('at')\nsleep(600)\n", "print('at')\n"} {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "DISTPROC_TEST_SHELL=1", "GORACE=atexit_sleep_ms=0")

@@ -138,7 +138,8 @@ func (s *session) waitFor(pattern string, text func() string) {
 	}
 }
 
-// prompt waits for the prompt with that number on the last line, followed by what is typed.
+// prompt waits for the prompt with that number on the last line, followed by what is
+// typed.
 func (s *session) prompt(n, typed string) {
 	s.t.Helper()
 	s.wait(`(^|\n)distproc\(1@127\.0\.0\.1\)` + n + `>` + strings.TrimRight(" "+regexp.QuoteMeta(typed), " ") + `$`)

@@ -1,9 +1,11 @@
-// Package repl is distproc's shell: it turns lines into calls on a [Cluster] and shows what comes back.
+// Package repl is distproc's shell. It turns lines into calls of a [Cluster] and shows
+// the results.
 //
-// The path of a line: a lineReader (a terminal, terminal.go; a pipe, lines.go) → the chunker, which
-// asks for lines until they make a whole statement (chunk.go) → the evaluator, which runs it as
-// Starlark (eval.go) → the command table (command.go), whose entries call the Cluster → a value,
-// shown by the printer (show.go). A file takes the same path, but is parsed as a whole first.
+// The path of a line: a lineReader (terminal.go, or lines.go for a pipe) → the chunker,
+// which reads lines until they make a whole statement (chunk.go) → the evaluator, which
+// runs the statement as Starlark (eval.go) → the command table (command.go), whose
+// entries call the Cluster → a value, which the printer shows (show.go). A file takes the
+// same path, but is parsed as a whole first.
 //
 // A shell is used by one goroutine at a time; [Shell.Notify] may be called from any.
 package repl
@@ -26,34 +28,35 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A Cluster is what the shell drives: a node of this process, or a session attached to a running
-// one. Its methods return soon after their context ends. They may be called concurrently: a request of
-// many ids asks them all at once, and completion learns the names of nodes while something else runs.
+// A Cluster answers the shell's commands: a node of this process, or a client of a
+// running node. Its methods must return soon after their context ends, and may be called
+// concurrently.
 type Cluster interface {
-	// Self returns the NAME@HOST as which commands run.
+	// Self returns the NAME@HOST of the node that runs the commands.
 	Self() string
-	// Connect tries the names, or the five known ones (1 to 5 at the own host) if there are none,
-	// and tells in the same order what became of each. It takes at most about a second.
+	// Connect connects to the named nodes, or to nodes 1 to 5 of the own host if there
+	// are no names. The results are in the same order. It takes about a second at most.
 	Connect(ctx context.Context, names ...string) []node.Connection
-	// Disconnect has a node leave the cluster, and waits until it has.
+	// Disconnect makes a node leave the cluster, and waits until it has left.
 	Disconnect(ctx context.Context, name string) error
-	// GoAlone ends that the own node, which was disconnected, starts no server of a serial kind.
+	// GoAlone lets the own node, which was disconnected, start servers of serial kinds
+	// again.
 	GoAlone(ctx context.Context) error
 	// Family returns the workers of a kind; "" is the default one.
 	Family(kind string) node.Family
-	// Owner returns the node that has the id.
+	// Owner returns the name of the node that owns the id.
 	Owner(ctx context.Context, id worker.ID) (string, error)
-	// Members returns all members in order, the failed ones and the own node too.
+	// Members returns all members in order, including failed ones and the own node.
 	Members(ctx context.Context) ([]node.Member, error)
-	// Nodes returns all members in order with what each tells of itself.
+	// Nodes returns all members in order with their own reports.
 	Nodes(ctx context.Context) ([]node.NodeInfo, error)
-	// Ping measures a round trip to a node.
+	// Ping measures the time of a round trip to a node.
 	Ping(ctx context.Context, name string) (time.Duration, error)
 	// Workers returns the live workers of the cluster.
 	Workers(ctx context.Context) ([]worker.Info, error)
 }
 
-// Config says what a shell drives and where it reads and writes. Only Cluster is needed.
+// Config configures a shell. Only Cluster is required.
 type Config struct {
 	Cluster Cluster
 	In      io.Reader // nil: os.Stdin
@@ -62,15 +65,16 @@ type Config struct {
 	Echo    bool      // without a terminal, show the prompt and each line before it runs
 	History string    // file that keeps the lines typed; empty: they are kept in memory only
 	Color   Color
-	// Init are files that Run runs before the first prompt of a terminal. Those that do not exist are
-	// passed over, and those that another user owns or anybody can write to are refused. With InitAlways they run
-	// without a terminal and before a program, too, whoever owns them, and have to exist. Their errors
-	// are shown, and stop nothing.
+	// Init lists files that Run executes before the first prompt of a terminal. A file
+	// that does not exist is skipped. A file that belongs to another user, or that others
+	// can write, is refused. With InitAlways, the files also run without a terminal and
+	// before a program, must exist, and may belong to anybody. Their errors are shown and
+	// do not end the shell.
 	Init       []string
 	InitAlways bool
 }
 
-// Color says when output is coloured.
+// Color says when output is colored.
 type Color uint8
 
 const (
@@ -79,8 +83,9 @@ const (
 	ColorNever               // nowhere
 )
 
-// An ExitStatus is returned when the process is to end with that status, which is not 0: a program
-// failed (1; its error has been written already), was interrupted (130), or called exit.
+// An ExitStatus is an error with which the process should exit: 1 if a program failed,
+// whose error has then been written, 130 if it was interrupted, or the argument of exit.
+// It is never 0.
 type ExitStatus int
 
 func (s ExitStatus) Error() string { return "exit status " + strconv.Itoa(int(s)) }
@@ -92,28 +97,31 @@ func (s ExitStatus) asError() error {
 	return s
 }
 
-// A Shell reads Starlark, runs it, and shows the results. Variables live as long as the shell.
+// A Shell reads Starlark, runs it, and shows the results. Variables live as long as the
+// shell.
 type Shell struct {
-	cluster  Cluster
-	cfg      Config
-	commands []command
-	globals  starlark.StringDict // commands, modules and the user's variables
-	count    int                 // the number in the prompt: statements that succeeded, plus one
-	style    style
-	settings settings
-	values   map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
-	rates    rates                  // of the nodes, for nodes(detail=True)
-	loading  []string               // files that load has begun, outermost first
-	files    map[string]*chunk      // loaded, by name, to show where they fail
-	peers    *peers                 // what completion knows of nodes; only at a terminal
-	maxSteps uint64                 // of one input; 0: unlimited
+	cluster   Cluster
+	cfg       Config
+	commands  []command
+	globals   starlark.StringDict // commands, modules and the user's variables
+	count     int                 // the number in the prompt: statements that succeeded, plus one
+	style     style
+	settings  settings
+	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
+	rates     rates                  // of the nodes, for nodes(detail=True)
+	loading   []string               // files that load has begun, outermost first
+	files     map[string]*chunk      // loaded, by name, to show where they fail
+	peers     *peers                 // members for completion; only at a terminal
+	maxSteps  uint64                 // of one input; 0: unlimited
+	maxGrowth uint64                 // of the heap during one input, in bytes
 
 	mu     sync.Mutex
-	cancel context.CancelCauseFunc // guarded by mu; stops what runs; nil when nothing does
+	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
 	term   *terminal               // guarded by mu; nil unless Run reads from a terminal
 }
 
-// New returns a shell.
+// New returns a shell. It reads and writes nothing before [Shell.Run] or
+// [Shell.RunProgram].
 func New(cfg Config) *Shell {
 	if cfg.In == nil {
 		cfg.In = os.Stdin
@@ -124,20 +132,22 @@ func New(cfg Config) *Shell {
 	if cfg.Err == nil {
 		cfg.Err = os.Stderr
 	}
-	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults}
+	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth}
 	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
 	sh.globals = sh.predeclared()
 	return sh
 }
 
-// Run reads statements from Config.In and runs each as soon as it is whole, until the input ends or
-// the program calls exit. It edits lines if In and Out are the process's terminal.
+// Run reads statements from Config.In and runs each one as soon as it is complete, until
+// the input ends or the program calls exit. It edits lines if In and Out are the terminal
+// of the process.
 //
-// On a terminal errors are shown and the shell goes on; elsewhere the first error is written to
-// Config.Err as NAME:LINE:COL: message and ends Run with [ExitStatus] 1. When ctx ends, Run stops
-// what it does, restores the terminal and returns the cause. The interrupt signal belongs to Run:
-// it cancels what runs, and elsewhere than on a terminal ends Run with ExitStatus 130.
+// On a terminal, Run shows errors and goes on. Otherwise it writes the first error to
+// Config.Err as NAME:LINE:COL: message and returns [ExitStatus] 1. When ctx ends, Run
+// stops the running statement, restores the terminal and returns the cause. Run handles
+// the interrupt signal: it stops the running statement, and without a terminal it also
+// ends Run with ExitStatus 130.
 func (sh *Shell) Run(ctx context.Context) error {
 	term, err := openTerminal(sh)
 	if err != nil {
@@ -151,8 +161,9 @@ func (sh *Shell) Run(ctx context.Context) error {
 	return sh.runTerminal(ctx, term)
 }
 
-// RunProgram runs a whole program; name stands in its errors. It ends as Run does without a
-// terminal. If src is an [io.Closer], such as a pipe, it is closed when ctx ends or at Ctrl-C.
+// RunProgram runs a whole program, whose errors contain name. Its result is that of Run
+// without a terminal. If src is an [io.Closer], such as a pipe, it is closed when ctx
+// ends or at Ctrl-C.
 func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) error {
 	return sh.runProgram(ctx, func(ctx context.Context) error {
 		if c, ok := src.(io.Closer); ok {
@@ -169,9 +180,8 @@ func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) err
 	})
 }
 
-// Notify shows a line that no command asked for, above the prompt and without harm to the line being
-// typed. Elsewhere than on a terminal it does nothing, as a program's output is its own, and returns
-// false.
+// Notify shows a line above the prompt, without harm to the line being typed. Without a
+// terminal it does nothing and returns false. It may be called from any goroutine.
 func (sh *Shell) Notify(line string) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -182,7 +192,8 @@ func (sh *Shell) Notify(line string) bool {
 	return true
 }
 
-// runProgram runs f without a terminal, writes its error, and returns what Run and RunProgram do.
+// runProgram runs f without a terminal, writes its error, and returns the result of Run
+// or RunProgram.
 func (sh *Shell) runProgram(parent context.Context, f func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt)
 	defer stop()
@@ -200,7 +211,7 @@ func (sh *Shell) runProgram(parent context.Context, f func(context.Context) erro
 	case errors.As(err, &status):
 		return status.asError()
 	case parent.Err() != nil:
-		return context.Cause(parent) // the caller's wish, so no error of the program
+		return context.Cause(parent) // the caller ended it: not an error of the program
 	}
 	fmt.Fprintln(sh.cfg.Err, err)
 	if ctx.Err() != nil {
@@ -235,7 +246,8 @@ func (sh *Shell) runLines(ctx context.Context, in lineReader) error {
 	}
 }
 
-// prompt returns distproc(NAME@HOST)N> , with dots as wide as distproc when a statement goes on.
+// prompt returns distproc(NAME@HOST)N> with a space. If a statement goes on, dots replace
+// distproc.
 func (sh *Shell) prompt(more bool) string {
 	word := "distproc"
 	if more {
@@ -244,7 +256,7 @@ func (sh *Shell) prompt(more bool) string {
 	return fmt.Sprintf("%s(%s)%d> ", word, sh.cluster.Self(), sh.count)
 }
 
-// echo shows lines as they would stand in a terminal, without the empty ones before a statement.
+// echo shows lines as a terminal would, without empty lines before a statement.
 func (sh *Shell) echo(lines []string) {
 	for len(lines) > 0 && strings.TrimSpace(lines[0]) == "" {
 		lines = lines[1:]
@@ -256,7 +268,7 @@ func (sh *Shell) echo(lines []string) {
 
 func (sh *Shell) println(s string) { sh.print(s + "\n") }
 
-// print writes in one call, so that lines of others never come between.
+// print writes s in one call, so that it is not mixed with other lines.
 func (sh *Shell) print(s string) { io.WriteString(sh.cfg.Out, s) }
 
 func (sh *Shell) setTerminal(t *terminal) {

@@ -10,7 +10,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A reply is a worker's answer as a Starlark value. It unpacks and compares as (value, node).
+// A reply is a worker's answer as a Starlark value. It unpacks and compares as (value,
+// node).
 type reply struct {
 	worker.Reply
 	at time.Time // when it came
@@ -95,7 +96,8 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
-// A lostReply stands for one that did not come: it has the same attributes, all None.
+// A lostReply stands in a table for a reply that failed. It has the attributes of a
+// reply, all None.
 type lostReply struct{ reply }
 
 func (lostReply) Attr(string) (starlark.Value, error) { return starlark.None, nil }

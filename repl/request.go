@@ -17,7 +17,7 @@ const (
 	maxAtOnce = 512     // requests; those for one node travel together
 )
 
-// An asker asks the worker of an id.
+// An asker makes a request for one id.
 type asker func(context.Context, worker.ID) (worker.Reply, error)
 
 func (sh *Shell) request(r *request) (starlark.Value, error) {
@@ -56,7 +56,8 @@ func (sh *Shell) invalidate(r *request) (starlark.Value, error) {
 	return sh.forget(r, "invalidated", node.Family.Invalidate)
 }
 
-// forget ends what lives for an id, or for many, and returns whether anything did.
+// forget stops or invalidates the workers of one id or of many, and returns whether there
+// were any.
 func (sh *Shell) forget(r *request, field string, forget func(node.Family, context.Context, worker.ID) (bool, error)) (starlark.Value, error) {
 	var v starlark.Value
 	var kind string
@@ -83,7 +84,7 @@ func (sh *Shell) forget(r *request, field string, forget func(node.Family, conte
 	return starlark.Bool(lived), nil
 }
 
-// forgetMany is forget for many ids. What fails stands in the id's row.
+// forgetMany is forget for many ids. An error becomes part of the id's row.
 func (sh *Shell) forgetMany(r *request, many starlark.Iterable, field string, forget func(context.Context, worker.ID) (bool, error)) (starlark.Value, error) {
 	ids, err := r.manyIDs(many)
 	if err != nil {
@@ -101,9 +102,9 @@ func (sh *Shell) forgetMany(r *request, many starlark.Iterable, field string, fo
 	})
 }
 
-// ask returns the reply to an id, or a table of those to many.
+// ask returns the reply for one id, or a table of replies for many.
 func (sh *Shell) ask(r *request, v starlark.Value, ask asker) (starlark.Value, error) {
-	_, isReply := v.(reply) // two values, but no two ids
+	_, isReply := v.(reply) // iterable, but not a list of ids
 	if many, ok := v.(starlark.Iterable); ok && !isReply {
 		ids, err := r.manyIDs(many)
 		if err != nil {
@@ -144,13 +145,14 @@ func (r *request) manyIDs(many starlark.Iterable) ([]worker.ID, error) {
 
 var replyFields = []string{"id", "value", "node", "cached", "degraded", "error"}
 
-// askMany asks for all ids at once. What fails stands in the id's row.
+// askMany makes the requests for all ids concurrently. An error becomes part of the id's
+// row.
 func (sh *Shell) askMany(ctx context.Context, ids []worker.ID, ask asker) (starlark.Value, error) {
 	t := &table{kind: "replies", header: replyFields, none: "no ids"}
 	return sh.fill(ctx, t, ids, func(ctx context.Context, id worker.ID) *record { return sh.askOne(ctx, id, ask) })
 }
 
-// fill makes a row of t for each id, many at a time.
+// fill adds a row to t for each id. It asks for up to maxAtOnce ids at a time.
 func (sh *Shell) fill(ctx context.Context, t *table, ids []worker.ID, rowOf func(context.Context, worker.ID) *record) (starlark.Value, error) {
 	t.rows = make([]*record, len(ids))
 	next := make(chan int)
@@ -181,7 +183,7 @@ feed:
 	return t, nil
 }
 
-// askOne returns a row. A panic of the Cluster is the row's error, as one of another command is its.
+// askOne returns the row of an id. A panic of the Cluster becomes the row's error.
 func (sh *Shell) askOne(ctx context.Context, id worker.ID, ask asker) (row *record) {
 	fail := func(err error) *record {
 		return &record{kind: "reply", fields: replyFields, values: starlark.Tuple{

@@ -7,8 +7,8 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// A screen is where go-prompt draws. It keeps colours and the window's title as they should be, and
-// puts lines of others above the prompt. It implements [prompt.ConsoleWriter].
+// A screen is the output of go-prompt. It controls colors, leaves the title of the window
+// alone, and inserts notices above the prompt. It implements [prompt.ConsoleWriter].
 type screen struct {
 	prompt.ConsoleWriter
 	colored bool
@@ -18,7 +18,7 @@ type screen struct {
 	notices []string // guarded by mu
 }
 
-// SetColor without colours marks only what is selected.
+// SetColor without colors marks the selection only.
 func (s *screen) SetColor(fg, bg prompt.Color, bold bool) {
 	if s.input = fg == inputColor; s.input {
 		fg = prompt.DefaultColor
@@ -33,7 +33,7 @@ func (s *screen) SetColor(fg, bg prompt.Color, bold bool) {
 	}
 }
 
-// WriteStr writes text that may hold anything.
+// WriteStr writes text without characters that control the terminal.
 func (s *screen) WriteStr(text string) {
 	if !s.input {
 		s.ConsoleWriter.WriteStr(text)
@@ -42,12 +42,13 @@ func (s *screen) WriteStr(text string) {
 	s.WriteRawStr(style{colored: s.colored}.highlight(strings.ReplaceAll(text, "\x1b", "?")))
 }
 
-// SetTitle and ClearTitle leave the title to the user; go-prompt would clear it after every line.
+// SetTitle and ClearTitle do nothing. Go-prompt would clear the user's title after every
+// line.
 func (s *screen) SetTitle(string) {}
 func (s *screen) ClearTitle()     {}
 
-// HideCursor is the first that go-prompt does when it draws, after going to where the prompt
-// begins. So what stands there now can move down.
+// HideCursor inserts the notices above the prompt. Go-prompt calls it first when it
+// draws, with the cursor at the start of the prompt.
 func (s *screen) HideCursor() {
 	if lines := s.takeNotices(); len(lines) > 0 {
 		s.EraseDown()
@@ -72,7 +73,7 @@ func (s *screen) takeNotices() []string {
 	return lines
 }
 
-// mute makes go-prompt draw nowhere until unmute is called.
+// mute discards the output of go-prompt until unmute is called.
 func (s *screen) mute() { s.ConsoleWriter = new(nowhere) }
 
 func (s *screen) unmute(w prompt.ConsoleWriter) { s.ConsoleWriter = w }

@@ -14,6 +14,7 @@ import (
 )
 
 func TestPaste(t *testing.T) {
+	t.Parallel()
 	const n = 4000
 	lines := strings.Repeat("n = n + 1  # a comment: ä日\r", n) // more than 100 kB
 	block := "def f(x):\r\tif x:\r\t\treturn 1\r\r"
@@ -42,6 +43,7 @@ func TestPaste(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("reque\t")
@@ -80,6 +82,7 @@ func TestComplete(t *testing.T) {
 
 // A line of others appears above the one being typed.
 func TestNotify(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send(`x = "half`)
@@ -97,6 +100,7 @@ func TestNotify(t *testing.T) {
 }
 
 func TestResize(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	typed := "x = 1000000000000000000001"
@@ -119,9 +123,10 @@ func TestResize(t *testing.T) {
 	s.left(0)
 }
 
-// Windows in which go-prompt itself shows nothing, or an error. Their lines are too short to look at
-// but in all that was written.
+// Windows in which go-prompt itself shows nothing, or an error. Their lines are too short
+// to look at but in all that was written.
 func TestOddWindows(t *testing.T) {
+	t.Parallel()
 	for _, size := range []*pty.Winsize{{}, {Rows: 6, Cols: 20}, {Rows: 2, Cols: 5}} {
 		s := startSession(t, size)
 		s.waitFor(`\)1> `, s.written)
@@ -141,6 +146,7 @@ func TestOddWindows(t *testing.T) {
 }
 
 func TestWideCharacters(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("x = \"日本語é\"\r")
@@ -150,6 +156,7 @@ func TestWideCharacters(t *testing.T) {
 }
 
 func TestNoColor(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		env     string
 		colored bool
@@ -173,6 +180,7 @@ func TestNoColor(t *testing.T) {
 }
 
 func TestHistoryOfTwoShells(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state", "history")
 	for i, line := range []string{"print('one')", "print('two')"} {
 		s := startSession(t, normal, "DISTPROC_TEST_HISTORY="+path)

@@ -8,8 +8,8 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// A search looks for what was typed before, as Ctrl-R of readline does: with every letter of the
-// query, at once, from the newest entry back.
+// A search searches the history from the newest entry back, like Ctrl-R of readline: each
+// letter of the query updates the result.
 type search struct {
 	entries []string
 	query   string
@@ -17,7 +17,7 @@ type search struct {
 	failed  bool
 }
 
-// find goes on from entry i in steps of dir to one that has the query.
+// find searches from entry i in steps of dir for an entry that contains the query.
 func (s *search) find(i, dir int) {
 	for ; i >= 0 && i < len(s.entries); i += dir {
 		if strings.Contains(s.entries[i], s.query) {
@@ -28,7 +28,7 @@ func (s *search) find(i, dir int) {
 	s.failed = true
 }
 
-// found returns the entry that is shown.
+// found returns the shown entry.
 func (s *search) found() (string, bool) {
 	if s.at < len(s.entries) && s.query != "" {
 		return s.entries[s.at], true
@@ -36,7 +36,7 @@ func (s *search) found() (string, bool) {
 	return "", false
 }
 
-// key obeys a key, and tells whether it was one for the search.
+// key obeys a key if it is one for the search, and reports whether it was.
 func (s *search) key(key string) bool {
 	switch key {
 	case "\x12": // Ctrl-R
@@ -67,8 +67,9 @@ func (s *search) String() string {
 	return word + "`" + s.query + "': " + text
 }
 
-// search lets the user search the history, on the line where the prompt was. What is found becomes
-// the line; Ctrl-C and Ctrl-G leave it as it was. Another key ends the search and is obeyed then.
+// search lets the user search the history on the line of the prompt. The entry found
+// becomes the line. Ctrl-C and Ctrl-G restore the line. Any other key ends the search and
+// is then obeyed.
 func (t *terminal) search() {
 	t.setFull(true)
 	defer t.setFull(false)
@@ -80,7 +81,7 @@ func (t *terminal) search() {
 	for shown := ""; ; {
 		_, cols := t.tty.size()
 		notices := t.screen.takeNotices()
-		if text := clip(s.String(), cols-1); text != shown || len(notices) > 0 {
+		if text := fit(s.String(), cols-1); text != shown || len(notices) > 0 {
 			shown = text
 			var above strings.Builder
 			for _, n := range notices {
@@ -111,7 +112,7 @@ func (t *terminal) setFull(full bool) {
 	t.full = full
 }
 
-// endFull shows what came meanwhile.
+// endFull shows the notices that arrived meanwhile.
 func (t *terminal) endFull() {
 	t.setFull(false)
 	for _, notice := range t.screen.takeNotices() {
@@ -119,8 +120,8 @@ func (t *terminal) endFull() {
 	}
 }
 
-// clip shortens s to so many columns. The end of it is what matters less.
-func clip(s string, cols int) string {
+// fit cuts the end of s that does not fit in cols columns.
+func fit(s string, cols int) string {
 	if width(s) <= cols {
 		return s
 	}

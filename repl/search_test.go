@@ -13,6 +13,7 @@ import (
 )
 
 func TestSearchHistory(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history")
 	entries := "print('first')\nif True:\\n  print('block')\nprint('second')\nx = 'wide it is'\n"
 	if err := os.WriteFile(path, []byte(entries), 0o600); err != nil {
@@ -61,6 +62,7 @@ func TestSearchHistory(t *testing.T) {
 }
 
 func TestSearchEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("\x12abc")
@@ -76,6 +78,7 @@ func TestSearchEndsWithItsTerminal(t *testing.T) {
 
 // What is cut in a row comes back as one.
 func TestKillAndYank(t *testing.T) {
+	t.Parallel()
 	for keys, want := range map[string]string{
 		"one two three\x17\x17[\x19]":                        "one [two three]",
 		"one two\x15(\x19\x19)":                              "(one twoone two)",
@@ -106,6 +109,7 @@ func TestKillAndYank(t *testing.T) {
 }
 
 func TestSearchFind(t *testing.T) {
+	t.Parallel()
 	s := &search{entries: []string{"a", "ab", "b", "ab"}, at: 4}
 	for _, step := range []struct {
 		key, want string

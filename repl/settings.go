@@ -10,7 +10,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// settings are what configure changes.
+// settings are the values that configure changes.
 type settings struct {
 	color   Color
 	timeout time.Duration // of a request; 0: the node's own, 5 s
@@ -20,7 +20,8 @@ type settings struct {
 
 var defaults = settings{history: 100}
 
-// terminalLimit is the limit at a terminal. What a program shows is read by another, so it is whole.
+// terminalLimit is the default limit at a terminal. Programs have no limit, because other
+// programs read their output.
 const terminalLimit = 100
 
 var colorNames = []string{ColorAuto: "auto", ColorAlways: "always", ColorNever: "never"}

@@ -9,8 +9,9 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// A style colours parts of the output. The zero style is plain. Colour is never all that tells two
-// things apart, and only the eight basic colours are used, which are legible on light and dark.
+// A style colors parts of the output. The zero style is plain. The meaning of a text
+// never depends on its color. Only the eight basic colors are used, which are legible on
+// light and dark backgrounds.
 type style struct {
 	colored bool
 	limit   int // elements and rows that are shown; 0: all
@@ -23,7 +24,7 @@ func (s style) faint(text string) string   { return s.paint(text, color.Faint) }
 func (s style) literal(text string) string { return s.paint(text, color.FgMagenta) }
 func (s style) node(text string) string    { return s.paint(text, color.FgCyan) }
 
-// word colours a cell of a table, or a word of a text, by what it says.
+// word colors a cell of a table, or a word of a text, by its meaning.
 func (s style) word(text string) string {
 	switch text {
 	case "true", "alive":
@@ -49,14 +50,14 @@ func (s style) paint(text string, attr color.Attribute) string {
 	return c.Sprint(text)
 }
 
-// maxShown is how much of a value is shown; print shows all of it. maxDepth bounds what the shell
-// looks into, as a value can be deeper than the stack.
+// maxShown is the number of bytes of a value that are shown; print shows all. maxDepth
+// bounds recursion, because a value can be too deep for the stack.
 const (
 	maxShown = 1 << 20
 	maxDepth = 100
 )
 
-// display returns what an expression statement shows of its value.
+// display returns a value as an expression statement shows it.
 func (sh *Shell) display(v starlark.Value) string {
 	p := printer{style: sh.style}
 	p.style.limit = sh.settings.limit
@@ -102,7 +103,8 @@ func (p *printer) value(v starlark.Value, depth int) {
 	}
 }
 
-// inline writes what takes several lines by itself as a part of another value.
+// inline writes a value that would take several lines by itself, as part of another
+// value.
 func (p *printer) inline(v starlark.Value, depth int) bool {
 	switch v := v.(type) {
 	case *table:
@@ -123,7 +125,7 @@ func (p *printer) inline(v starlark.Value, depth int) bool {
 	return true
 }
 
-// maxText is how many bytes of a string are shown where elements are limited, too.
+// maxText is how many bytes of a string are shown if elements are limited.
 const maxText = 4096
 
 func (p *printer) text(s string) {
@@ -172,7 +174,7 @@ func (p *printer) sequence(open string, seq starlark.Sequence, end string, depth
 	p.b.WriteString(end)
 }
 
-// cut ends a value that has more elements than are shown.
+// cut ends a value after the elements that may be shown.
 func (p *printer) cut(n, of int) bool {
 	if p.style.limit == 0 || n < p.style.limit {
 		return false

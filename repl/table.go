@@ -12,7 +12,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// A table is a list of records that is shown a row a line.
+// A table is a list of records, which is shown with one line per record.
 type table struct {
 	kind   string
 	header []string // shown above the rows, if any
@@ -20,7 +20,7 @@ type table struct {
 	rows   []*record
 	hidden []string // fields that are not shown
 
-	unlisted int // what there is besides the rows
+	unlisted int // rows that were left out
 }
 
 var _ starlark.Sequence = (*table)(nil)
@@ -91,7 +91,7 @@ func (t *table) styled(s style) string {
 	return strings.Join(lines, "\n")
 }
 
-// has tells whether a column has anything but None.
+// has reports whether a column has anything but None.
 func (t *table) has(field string) bool {
 	return slices.ContainsFunc(t.rows, func(r *record) bool {
 		v, _ := r.Attr(field)
@@ -99,10 +99,10 @@ func (t *table) has(field string) bool {
 	})
 }
 
-// drop does not show a column; the rows' attributes stay.
+// drop hides a column. The rows keep the attribute.
 func (t *table) drop(field string) { t.hidden = append(t.hidden, field) }
 
-// numbers tells whether a column has numbers only, besides None.
+// numbers reports whether a column has only numbers and None.
 func (t *table) numbers(column int) bool {
 	found := false
 	for _, r := range t.rows {
@@ -117,12 +117,13 @@ func (t *table) numbers(column int) bool {
 	return found
 }
 
-// A record is a row: values with names. It unpacks and compares as the tuple of its values.
+// A record is a row: values with names. It unpacks and compares as the tuple of its
+// values.
 type record struct {
 	kind   string
 	fields []string
 	values starlark.Tuple
-	more   starlark.HasAttrs // has attributes besides, which are not shown; nil: there are none
+	more   starlark.HasAttrs // has further attributes, which are not shown; nil: none
 }
 
 var (
@@ -168,7 +169,7 @@ func (r *record) CompareSameType(op syntax.Token, y starlark.Value, depth int) (
 	return starlark.CompareDepth(op, r.values, y.(*record).values, depth)
 }
 
-// cells returns the values as they are shown, durations with their unit.
+// cells returns the texts of the values, durations with their unit.
 func (r *record) cells() []string {
 	cells := make([]string, 0, len(r.values))
 	for i, v := range r.values {

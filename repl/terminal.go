@@ -14,8 +14,9 @@ import (
 	"golang.org/x/term"
 )
 
-// A terminal edits lines with go-prompt. Its Run can hang, leave the terminal raw and exit the
-// process, so the shell loops on Input, with a keyboard and a screen of its own.
+// A terminal edits lines with go-prompt. Go-prompt's Run can hang, leave the terminal raw
+// and exit the process, so the shell calls Input in a loop, with its own keyboard and
+// screen.
 type terminal struct {
 	tty      *tty
 	keys     *keyboard
@@ -28,14 +29,15 @@ type terminal struct {
 	ahead    []string // further lines of a block from the history
 
 	mu   sync.Mutex
-	busy bool // guarded by mu; no line is being typed
-	full bool // guarded by mu; what runs draws on the screen, and shows notices itself, or leaves them
+	busy bool // guarded by mu; true while no line is being typed
+	full bool // guarded by mu; true while top or a search draws and shows notices itself
 
 	text string // the line when it was paused; used by Input's goroutine
 	back int    // characters after the cursor, then
 }
 
-// openTerminal returns nil if the shell's input and output are not the process's terminal.
+// openTerminal returns nil if the shell's input and output are not the process's
+// terminal.
 func openTerminal(sh *Shell) (t *terminal, err error) {
 	in, ok := sh.cfg.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
@@ -55,7 +57,7 @@ func openTerminal(sh *Shell) (t *terminal, err error) {
 	t.screen = &screen{ConsoleWriter: t.stdout, colored: t.style.colored}
 	t.complete = &completion{shell: sh}
 	defer func() {
-		if recover() != nil { // New wants a controlling terminal
+		if recover() != nil { // New panics without a controlling terminal
 			t = nil
 		}
 	}()
@@ -63,12 +65,12 @@ func openTerminal(sh *Shell) (t *terminal, err error) {
 	return t, tty.set(running)
 }
 
-// colored tells whether a terminal is to have colours.
+// colored reports whether a terminal should have colors.
 func colored(c Color) bool {
 	return c == ColorAlways || c == ColorAuto && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// setColored is called between lines only.
+// setColored must be called between lines only.
 func (t *terminal) setColored(colored bool) { t.style.colored, t.screen.colored = colored, colored }
 
 func (t *terminal) options() []prompt.Option {
@@ -111,8 +113,8 @@ func (t *terminal) options() []prompt.Option {
 	}
 }
 
-// listen handles the signals that keys send while something runs: Ctrl-C calls interrupt, Ctrl-Z
-// stops the process with a sane terminal.
+// listen handles the signals of keys while a statement runs. Ctrl-C calls interrupt.
+// Ctrl-Z restores the terminal and stops the process.
 func (t *terminal) listen(interrupt func()) (stop func()) {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
@@ -193,8 +195,8 @@ func (t *terminal) input() string {
 	return line
 }
 
-// erase clears what stands on the screen after Input was paused: go-prompt has drawn nothing since,
-// so the cursor is where the width, even if it is a new one, has put it.
+// erase clears the line on the screen after Input was paused. Go-prompt has drawn nothing
+// since, so the position of the cursor follows from the current width.
 func (t *terminal) erase(prefix int) {
 	t.screen.unmute(t.stdout)
 	_, cols := t.tty.size()
@@ -205,7 +207,7 @@ func (t *terminal) erase(prefix int) {
 	t.screen.Flush()
 }
 
-// inputAgain goes on with the line that was paused.
+// inputAgain resumes the paused line.
 func (t *terminal) inputAgain(prefix int) string {
 	_, cols := t.tty.size()
 	t.complete.room = cols - prefix
@@ -218,7 +220,7 @@ func (t *terminal) inputAgain(prefix int) string {
 
 func (t *terminal) apply(options ...prompt.Option) {
 	for _, o := range options {
-		_ = o(t.prompt) // none of ours fails
+		_ = o(t.prompt) // the options of the shell do not fail
 	}
 }
 
@@ -228,7 +230,7 @@ func (t *terminal) setBusy(busy bool) {
 	t.busy = busy
 }
 
-// interrupt is a Ctrl-C that came as a signal though a line is being typed.
+// interrupt handles a Ctrl-C that arrived as a signal while a line is being typed.
 func (t *terminal) interrupt() { t.keys.ask(interrupted) }
 
 // notify shows a line above the one being typed.
@@ -240,7 +242,7 @@ func (t *terminal) notify(line string) {
 		return
 	}
 	t.screen.addNotice(line)
-	if !t.complete.isOpen() { // a redraw would take what is selected
+	if !t.complete.isOpen() { // a redraw would insert the selection
 		t.keys.mu.Lock()
 		t.keys.redraw = true
 		t.keys.mu.Unlock()

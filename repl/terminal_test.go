@@ -12,6 +12,7 @@ import (
 )
 
 func TestTerminalSession(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("request(1)  # comment\r")
@@ -43,6 +44,7 @@ func TestTerminalSession(t *testing.T) {
 
 // However the shell ends, the terminal is as it was.
 func TestTerminalRestored(t *testing.T) {
+	t.Parallel()
 	signal := func(sig syscall.Signal) func(*session) {
 		return func(s *session) { s.cmd.Process.Signal(sig) }
 	}
@@ -82,6 +84,7 @@ func TestTerminalRestored(t *testing.T) {
 }
 
 func TestTerminalHangsUp(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"1", "nohup"} {
 		s := startSession(t, normal, "DISTPROC_TEST_SHELL="+mode)
 		s.prompt("1", "")
@@ -99,6 +102,7 @@ func TestTerminalHangsUp(t *testing.T) {
 
 // Ctrl-C stops what runs, soon, and the shell goes on.
 func TestInterruptRunning(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	const begins = "print('be' + 'gins')"
 	for _, code := range []string{begins + "; sleep(600)\r", "if True:\r\t" + begins + "\r\twhile True: pass\r\r"} {
@@ -128,6 +132,7 @@ func TestInterruptRunning(t *testing.T) {
 }
 
 func TestInterruptTyping(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("exit(\x03")
@@ -151,9 +156,10 @@ func TestInterruptTyping(t *testing.T) {
 	s.left(0)
 }
 
-// Ctrl-Z stops the shell with the terminal as it was, while a line is typed and while something runs;
-// fg brings the line back.
+// Ctrl-Z stops the shell with the terminal as it was, while a line is typed and while
+// something runs; fg brings the line back.
 func TestSuspend(t *testing.T) {
+	t.Parallel()
 	sh, err := exec.LookPath("sh")
 	if err != nil {
 		t.Skip("no sh, whose job the shell could be")
@@ -189,8 +195,8 @@ func TestSuspend(t *testing.T) {
 	s.left(0)
 }
 
-// TestListenWaits ends the handling of signals while an interrupt is handled: it waits, so nothing is interrupted that
-// begins afterwards.
+// TestListenWaits ends the handling of signals while an interrupt is handled: it waits,
+// so nothing is interrupted that begins afterwards.
 func TestListenWaits(t *testing.T) {
 	term := &terminal{tty: &tty{stops: make(chan os.Signal, 1)}}
 	began, end := make(chan struct{}), make(chan struct{})

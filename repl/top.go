@@ -12,11 +12,12 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire/text"
 )
 
 const topInterval = time.Second
 
-// A frame is what top shows at a time.
+// A frame is one screen of top.
 type frame struct {
 	at      time.Time
 	nodes   []node.NodeInfo
@@ -44,8 +45,8 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 	return starlark.None, sh.watch(r.ctx, term, &seen)
 }
 
-// watch draws frames until a key is pressed. The terminal's other screen is used, so that what
-// stood on it comes back.
+// watch draws frames until a key is pressed. It uses the terminal's alternate screen, so
+// that the previous content comes back.
 func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
 	if err := term.tty.set(editing); err != nil {
 		return err
@@ -121,20 +122,20 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 // lines returns the frame as at most so many lines, each of at most so many columns.
 func (f frame) lines(cols, rows int, s style) []string {
 	if f.at.IsZero() {
-		return []string{clip("distproc top: looking…", cols)}
+		return []string{fit("distproc top: looking…", cols)}
 	}
 	total := 0.0
 	for _, r := range f.rates {
 		total += r
 	}
 	ids := counted(len(f.workers), "live id", "live ids")
-	if n := f.unlisted(); n > 0 { // the hottest may be among them
+	if n := f.unlisted(); n > 0 { // the ids with the most hits may be among them
 		ids = fmt.Sprintf("%d of %d live ids", len(f.workers), len(f.workers)+n)
 	}
-	lines := []string{clip(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
+	lines := []string{fit(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
 		counted(len(f.nodes), "node", "nodes"), ids, total, f.at.Format(time.TimeOnly)), cols)}
 	if f.err != nil {
-		lines = append(lines, s.bad(clip("** "+printable(f.err.Error()), cols)))
+		lines = append(lines, s.bad(fit("** "+printable(f.err.Error()), cols)))
 	}
 	lines = append(lines, "")
 	lines = append(lines, f.nodeLines(cols, s)...)
@@ -143,7 +144,7 @@ func (f frame) lines(cols, rows int, s style) []string {
 	return lines[:min(len(lines), max(rows, 1))]
 }
 
-// unlisted returns how many workers live besides those of the frame.
+// unlisted returns the number of live workers that the frame does not list.
 func (f frame) unlisted() (n int) {
 	for _, w := range f.workers {
 		n += w.LeftOut
@@ -154,8 +155,8 @@ func (f frame) unlisted() (n int) {
 // mebibytes writes a number of bytes.
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// nodeLines has a bar for each node's part of the requests, next to that of the busiest. What was
-// evicted has a column once there is something.
+// nodeLines returns a line for each node. Its bar compares the node's request rate with
+// that of the busiest node. The column of evictions appears after the first one.
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
 	for i, n := range f.nodes {
@@ -165,40 +166,40 @@ func (f frame) nodeLines(cols int, s style) []string {
 	if slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
 		evicted = func(n any) string { return fmt.Sprintf("  %7v", n) }
 	}
-	lines := []string{clip(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
+	lines := []string{fit(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
 		name, "node", "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
 	for i, n := range f.nodes {
-		text := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
+		line := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
 		if n.Problem != "" {
-			lines = append(lines, s.bad(clip(text+printable(n.Problem), cols)))
+			lines = append(lines, s.bad(fit(line+printable(n.Problem), cols)))
 			continue
 		}
-		text += fmt.Sprintf("%9s  %7d  %9s%s  %10.1f  ", duration(n.RTT).String(), n.Workers, mebibytes(n.Values),
+		line += fmt.Sprintf("%9s  %7d  %9s%s  %10.1f  ", duration(n.RTT).String(), n.Workers, mebibytes(n.Values),
 			evicted(n.Evicted), f.rates[i])
-		lines = append(lines, withBar(text, f.rates[i], most, cols, s))
+		lines = append(lines, withBar(line, f.rates[i], most, cols, s))
 	}
 	return lines
 }
 
-// workerLines has the ids with most hits.
+// workerLines returns lines for the ids with the most hits.
 func (f frame) workerLines(cols, rows int, s style) []string {
 	if len(f.workers) == 0 {
-		return []string{clip("no live workers", cols)}
+		return []string{fit("no live workers", cols)}
 	}
 	shown := f.workers[:min(len(f.workers), rows)]
 	id, name, most := 2, 4, f.workers[0].Hits
 	for _, w := range shown {
 		id, name = max(id, min(width(w.ID.String()), 24)), max(name, width(w.Node))
 	}
-	lines := []string{clip(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
+	lines := []string{fit(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
 	for _, w := range shown {
 		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
 		if w.TTL > worker.Forever/2 {
 			ttl = "forever"
 		}
-		text := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, clip(printable(w.ID.String()), id), name, w.Node,
+		line := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, fit(printable(w.ID.String()), id), name, w.Node,
 			w.Age.Seconds(), ttl, w.Queue, w.Hits)
-		lines = append(lines, withBar(text, float64(w.Hits), float64(most), cols, s))
+		lines = append(lines, withBar(line, float64(w.Hits), float64(most), cols, s))
 	}
 	return lines
 }
@@ -206,21 +207,10 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 // maxBar is the length of a full bar.
 const maxBar = 30
 
-func withBar(text string, value, most float64, cols int, s style) string {
-	room := min(cols-width(text), maxBar)
+func withBar(line string, value, most float64, cols int, s style) string {
+	room := min(cols-width(line), maxBar)
 	if room < 1 {
-		return clip(text, cols)
+		return fit(line, cols)
 	}
-	return text + s.good(bar(value, most, room))
-}
-
-// bar returns a bar of up to so many columns, in eighths of one.
-func bar(value, most float64, cols int) string {
-	if most <= 0 || value <= 0 {
-		return ""
-	}
-	eighths := int(value/most*float64(8*cols) + 0.5)
-	eighths = min(max(eighths, 1), 8*cols)
-	part := []string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
-	return strings.Repeat("█", eighths/8) + part[eighths%8]
+	return line + s.good(text.Bar(value, most, room))
 }

@@ -16,6 +16,7 @@ import (
 )
 
 func TestTop(t *testing.T) {
+	t.Parallel()
 	for _, leave := range []string{"q", "\x03", "\x1b[A", " \r"} {
 		s := startSession(t, normal)
 		s.prompt("1", "")
@@ -54,6 +55,7 @@ func TestTop(t *testing.T) {
 
 // However the shell ends while top runs, the terminal is as it was.
 func TestTopRestores(t *testing.T) {
+	t.Parallel()
 	s := startSession(t, normal)
 	s.prompt("1", "")
 	s.send("top()\r")
@@ -67,6 +69,7 @@ func TestTopRestores(t *testing.T) {
 }
 
 func TestTopWithoutATerminal(t *testing.T) {
+	t.Parallel()
 	out, errs, err := run(t, Config{}, "x = request(7)\ntop()")
 	if err != nil || errs != "" || strings.Contains(out, "\x1b") || !regexp.MustCompile(`^distproc top  4 nodes  1 live id  30.0 requests/s`).MatchString(out) {
 		t.Errorf("%v %s%s", err, out, errs)
@@ -74,6 +77,7 @@ func TestTopWithoutATerminal(t *testing.T) {
 }
 
 func TestTopOfMany(t *testing.T) {
+	t.Parallel()
 	out, errs, err := run(t, Config{}, "x = request(1000)\ntop()")
 	if err != nil || !strings.Contains(out, "  1 of 4001 live ids  ") {
 		t.Errorf("%v %s%s", err, out, errs)
@@ -81,6 +85,7 @@ func TestTopOfMany(t *testing.T) {
 }
 
 func TestFrameFits(t *testing.T) {
+	t.Parallel()
 	f := frame{at: time.Unix(0, 0), rates: []float64{1e9, 0}}
 	f.nodes = []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}, Problem: strings.Repeat("lost ", 100)}}
 	for i := range 100 {
@@ -103,6 +108,7 @@ func TestFrameFits(t *testing.T) {
 
 // TestEvictedColumn has a column for what was evicted once a node has evicted something.
 func TestEvictedColumn(t *testing.T) {
+	t.Parallel()
 	f := frame{rates: []float64{0, 0}, nodes: []node.NodeInfo{{}, {}}}
 	for _, evicted := range []uint64{0, 1} {
 		f.nodes[1].Evicted = evicted
@@ -112,18 +118,8 @@ func TestEvictedColumn(t *testing.T) {
 	}
 }
 
-func TestBar(t *testing.T) {
-	for _, test := range []struct {
-		value, most float64
-		want        string
-	}{{0, 10, ""}, {1, 0, ""}, {10, 10, "████"}, {5, 10, "██"}, {1, 1000, "▏"}, {20, 10, "████"}, {0.7, 1, "██▊"}} {
-		if got := bar(test.value, test.most, 4); got != test.want {
-			t.Errorf("%v of %v: %q, want %q", test.value, test.most, got, test.want)
-		}
-	}
-}
-
 func TestInitAtATerminal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	good, bad, open := filepath.Join(dir, "good.star"), filepath.Join(dir, "bad.star"), filepath.Join(dir, "open.star")
 	for path, text := range map[string]string{good: "'''Mine.'''\nz = 5\nz\nconfigure(limit=3)\n", bad: "z = 1\n\nz += nosuch\n", open: "z = 9"} {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A tty is the process's terminal. It remembers how it found the terminal, to leave it so.
+// A tty is the terminal of the process. It remembers the initial state of the terminal,
+// to restore it.
 type tty struct {
 	fd     int
 	out    *os.File
@@ -25,9 +26,9 @@ type tty struct {
 type ttyMode uint8
 
 const (
-	found   ttyMode = iota // as it was
-	running                // no echo; Ctrl-C is a signal. What is typed meanwhile waits, whole.
-	editing                // every key is ours, and pastes are marked
+	found   ttyMode = iota // the initial state
+	running                // no echo; Ctrl-C is a signal; typed text waits
+	editing                // keys arrive one by one, and pastes are marked
 )
 
 const (
@@ -73,12 +74,12 @@ func (t *tty) setLocked(mode ttyMode) error {
 	}
 	if mode == running {
 		state.Lflag |= unix.ISIG
-		state.Cc[unix.VQUIT] = disabled // SIGQUIT would end the process as it is
+		state.Cc[unix.VQUIT] = disabled // SIGQUIT would end the process without restoring the terminal
 	}
 	return errors.Join(err, unix.IoctlSetTermios(t.fd, setTermios, &state))
 }
 
-// close leaves the terminal as it was found.
+// close restores the initial state of the terminal.
 func (t *tty) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,12 +89,12 @@ func (t *tty) close() {
 	}
 }
 
-// suspend stops the process group as Ctrl-Z does, the terminal as it was found, and returns when it
-// goes on. Without a shell that could let it go on it does nothing. It sends SIGSTOP, as Go keeps
-// its handler of SIGTSTP, once it had one, even after signal.Reset.
+// suspend restores the terminal, stops the process group as Ctrl-Z does, and returns when
+// it is continued. Without a shell that could continue it, suspend does nothing. It sends
+// SIGSTOP, because Go keeps a handler of SIGTSTP even after signal.Reset.
 func (t *tty) suspend() {
 	if sid, err := unix.Getsid(0); err != nil || sid == unix.Getpgrp() {
-		return // we are in the session leader's group, so no shell has made one for us
+		return // the session leader's group: no shell has made one for this process
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +115,8 @@ func (t *tty) suspend() {
 	}
 }
 
-// size returns rows and columns, 24 and 80 where the terminal does not say.
+// size returns the rows and columns of the terminal, or 24 and 80 if it does not report
+// them.
 func (t *tty) size() (rows, cols int) {
 	ws, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
 	if err != nil || ws.Row == 0 || ws.Col == 0 {
@@ -123,8 +125,8 @@ func (t *tty) size() (rows, cols int) {
 	return int(ws.Row), int(ws.Col)
 }
 
-// read appends what was typed to buf. It waits at most so long for the first byte; eof tells that
-// nothing will come any more.
+// read appends typed bytes to buf. It waits for the first one for at most wait. eof means
+// that no more will arrive.
 func (t *tty) read(buf []byte, wait time.Duration) (_ []byte, eof bool) {
 	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(fds, int(wait.Milliseconds())); n <= 0 {

@@ -7,7 +7,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// keep remembers the value that this prompt shows.
+// keep stores the value that this prompt shows.
 func (sh *Shell) keep(v starlark.Value) {
 	if sh.values == nil {
 		sh.values = make(map[int]starlark.Value)
@@ -16,7 +16,7 @@ func (sh *Shell) keep(v starlark.Value) {
 	sh.forgetValues()
 }
 
-// forgetValues drops those beyond settings.history.
+// forgetValues drops the values beyond settings.history.
 func (sh *Shell) forgetValues() {
 	maps.DeleteFunc(sh.values, func(n int, _ starlark.Value) bool { return n <= sh.count-sh.settings.history })
 }

@@ -25,7 +25,8 @@ func (sh *Shell) why(r *request) (starlark.Value, error) {
 	return explain(e), nil
 }
 
-// explain shows an Explanation: attributes for programs, lines for people.
+// explain returns an Explanation as an account: attributes for programs, lines for
+// people.
 func explain(e node.Explanation) *account {
 	a := &account{kind: "explanation"}
 	a.set("id", idValue(e.ID))
@@ -99,7 +100,7 @@ func sayWorker(a *account, e node.Explanation) {
 	a.set("queue", queue)
 }
 
-// expiry says when a worker ends that has d left.
+// expiry describes when a worker expires that has d left.
 func expiry(d time.Duration) string {
 	if left := shortly(d); left != "forever" {
 		return "expires in " + left
@@ -121,7 +122,7 @@ func orNone(s string) starlark.Value {
 	return starlark.String(s)
 }
 
-// shortly rounds a duration to what a reader wants to know.
+// shortly rounds a duration for people.
 func shortly(d time.Duration) string {
 	switch {
 	case d > worker.Forever/2: // what is left of it, too

@@ -9,8 +9,10 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestWhyOfSerialKinds tells of workers that take calls in other words: they have no value, and no other node answers for them.
+// TestWhyOfSerialKinds tells of workers that take calls in other words: they have no
+// value, and no other node answers for them.
 func TestWhyOfSerialKinds(t *testing.T) {
+	t.Parallel()
 	idle := node.Explanation{
 		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.StateAlive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
 		Live: true, Worker: worker.Info{Hits: 3, TTL: time.Second},

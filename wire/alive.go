@@ -8,19 +8,22 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// signs are those of life on a connection. The keepalive of yamux, which both sides ask for once a second whatever else is said,
-// was most of what an idle node costs, as it has a link to each of the others.
+// signs records the signs of life on a connection. It replaces yamux's keepalive, which
+// pings once a second even on a connection that is idle or carries data. A node has a
+// link to each other node, so those pings would be most of its idle load.
 type signs struct {
 	sent  atomic.Bool // in this interval
 	heard atomic.Bool // in this interval
 }
 
-// began is when all connections of this process count their intervals from, so that they wake it once a second, not each at its
-// own time.
+// began is the common start of the intervals of all connections, so that they wake the
+// process together, once a second.
 var began = time.Now()
 
-// watch asks the peer for a sign of life while this side is busy with it, after an interval in which something was sent and nothing
-// came, and after maxSilence of them in which nothing came. It returns ErrKeepAliveTimeout if there is none, and nil when mux has ended.
+// watch pings the peer in each interval in which this side waits for it, after an
+// interval in which something was sent and nothing arrived, and after maxSilence
+// intervals in which nothing arrived. It returns ErrKeepAliveTimeout if a ping is not
+// answered, or nil when mux has ended.
 func (s *signs) watch(mux *yamux.Session, busy func() bool) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

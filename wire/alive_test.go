@@ -164,6 +164,7 @@ func (c freezingConn) Write(b []byte) (int, error) {
 
 // TestPingGivenUp measures nothing when nobody waits for it.
 func TestPingGivenUp(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, echo{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

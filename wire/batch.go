@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// A batch crosses as columns, one slice a field, because gob encodes a slice of numbers in one tight
-// loop and a slice of structs by reflection. A column may be shorter than Seq: what
-// is missing is zero, so a field that no call of the batch uses costs nothing. Numbers are kept small,
-// because gob writes one below 128 as a byte: times are in milliseconds, and Seq crosses as differences.
+// A batch crosses as columns, one slice a field, because gob encodes a slice of numbers
+// in one tight loop and a slice of structs by reflection. A column may be shorter than
+// Seq: what is missing is zero, so a field that no call of the batch uses costs nothing.
+// Numbers are kept small, because gob writes one below 128 as a byte: times are in
+// milliseconds, and Seq crosses as differences.
 
 type callBatch struct {
 	Seq     []uint64
@@ -19,7 +22,7 @@ type callBatch struct {
 	Text    []string
 	Kind    []string
 	Timeout []uint64 // milliseconds that remain
-	Cancel  []uint64 // calls of earlier batches that nobody waits for any more
+	Cancel  []uint64 // calls of earlier batches whose callers have given up
 	Trace   []string
 	Len     []uint32 // of each message in Data
 	Data    []byte
@@ -27,7 +30,7 @@ type callBatch struct {
 	Chain   []string
 
 	began  time.Duration // when its first call came
-	weight int           // bytes it may take when encoded, about
+	weight int           // approximate upper bound of the encoded size in bytes
 	read   int           // bytes of Data that request has returned
 }
 
@@ -37,7 +40,7 @@ const (
 	callVoid                // withdrawn before it was sent
 	callFresh               // load the value anew
 	callMessage             // there is a message for the worker
-	callInt                 // which is an integer
+	callInt                 // the message is an integer
 	callRelay               // ask the owner, and nobody else
 )
 
@@ -56,13 +59,13 @@ type replyBatch struct {
 	Text    []string // of errors
 	Members []Member // the view behind every NotOwner of the batch
 
-	// With Goodbye: the peer takes no calls after those with these numbers, on the stream for small messages and on
-	// that for large ones. Older peers do not look at it.
+	// With Goodbye, the peer takes no calls after these numbers, on the stream for small
+	// messages and on the one for large messages. Older peers ignore it.
 	Goodbye         bool
 	Last, LastLarge uint64
 
-	values []string // that pack makes Data of: the copy is made when they are sent, not before
-	weight int      // bytes it may take when encoded, about
+	values []string // become Data in pack, so that they are copied only when they are sent
+	weight int      // approximate upper bound of the encoded size in bytes
 }
 
 const (
@@ -72,17 +75,17 @@ const (
 	replyStale
 )
 
-// weightOf is what the numbers of one call or reply take at most.
+// weightOf is the largest encoded size of the numbers of one call or reply, in bytes.
 const weightOf = 48
 
-// pack turns numbers into differences, before they are encoded.
+// pack replaces numbers by differences before encoding.
 func pack(seq []uint64) {
 	for i := len(seq) - 1; i > 0; i-- {
 		seq[i] -= seq[i-1]
 	}
 }
 
-// unpack turns differences into numbers, after they are decoded.
+// unpack replaces differences by numbers after decoding.
 func unpack(seq []uint64) {
 	for i := 1; i < len(seq); i++ {
 		seq[i] += seq[i-1]
@@ -92,12 +95,13 @@ func unpack(seq []uint64) {
 // millis cuts a duration to milliseconds.
 func millis(d time.Duration) uint64 { return uint64(max(0, d.Milliseconds())) }
 
-// fromMillis is the duration of that many milliseconds, at most a century: a peer may say anything.
+// fromMillis returns a duration of so many milliseconds. It is at most a century, so that
+// a hostile number does not overflow.
 func fromMillis(ms uint64) time.Duration {
 	return time.Duration(min(ms, 100*365*24*3600*1000)) * time.Millisecond
 }
 
-// put sets column[i], which must not be set yet; the zero value needs no room.
+// put sets column[i], which must not be set yet. A zero value does not extend the column.
 func put[T comparable](column []T, i int, v T) []T {
 	var zero T
 	if v == zero {
@@ -120,7 +124,7 @@ func at[T any](column []T, i int) (v T) {
 func (b *callBatch) size() int  { return len(b.Seq) + len(b.Cancel) }
 func (b *callBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
 
-// takes reports whether so many bytes more may go with this batch.
+// takes reports whether the batch has room for so many more bytes.
 func (b *callBatch) takes(n int) bool {
 	return !b.full() && (b.size() == 0 || b.weight+n <= MaxValue)
 }
@@ -136,7 +140,7 @@ func (b *callBatch) reset() {
 		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Chain: b.Chain[:0]}
 }
 
-// emptied returns a column of values without them. One large value must not stay in memory.
+// emptied returns an empty column of values. It does not keep the memory of large ones.
 func emptied(data []byte) []byte {
 	if cap(data) > 2*maxData {
 		return nil
@@ -176,7 +180,7 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	}
 }
 
-// addTexts adds what most calls do not have.
+// addTexts adds the fields that most calls leave empty.
 func (b *callBatch) addTexts(i int, r *Request) {
 	b.Text = put(b.Text, i, r.Text)
 	b.Kind = put(b.Kind, i, r.Kind)
@@ -197,7 +201,8 @@ func (b *callBatch) void(i int) {
 	b.Flags[i] = callVoid
 }
 
-// request returns call i. All calls are asked for, in their order.
+// request returns call i. It must be called for every call in order, because it reads on
+// in Data.
 func (b *callBatch) request(i int) Request {
 	flags := at(b.Flags, i)
 	message := b.Data[b.read:][:at(b.Len, i)]
@@ -219,7 +224,7 @@ func (b *callBatch) request(i int) Request {
 	}
 }
 
-// unpack completes the decoding of a batch. It refuses columns that no peer of this protocol sends.
+// unpack completes the decoding of a batch. It refuses columns that break the protocol.
 func (b *callBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
@@ -265,7 +270,7 @@ func (b *replyBatch) size() int {
 
 func (b *replyBatch) full() bool { return b.size() >= maxBatch || b.weight >= maxData }
 
-// takes reports whether so many bytes more may go with this batch.
+// takes reports whether the batch has room for so many more bytes.
 func (b *replyBatch) takes(n int) bool {
 	return !b.full() && (b.size() == 0 || b.weight+n <= MaxValue)
 }
@@ -277,13 +282,13 @@ func (b *replyBatch) pack() {
 	}
 }
 
-// emptyValue takes the value out of reply i, of a batch that has only values.
+// emptyValue removes the value of reply i. The batch must have values only.
 func (b *replyBatch) emptyValue(i int) {
 	held.release(b.values[i])
 	b.values[i], b.Len[i] = "", 0
 }
 
-// release lets go of the values.
+// release releases the values in held.
 func (b *replyBatch) release() {
 	for _, v := range b.values {
 		held.release(v)
@@ -302,7 +307,7 @@ func (b *replyBatch) reset() {
 		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
 }
 
-// add adds a reply, whose value the caller has taken from held.
+// add adds a reply whose value the caller has reserved in held.
 func (b *replyBatch) add(seq uint64, r *Reply) {
 	i := len(b.Seq)
 	var flags uint8
@@ -336,14 +341,14 @@ func (b *replyBatch) addError(seq uint64, e *Error) {
 	b.Code = put(b.Code, i, uint16(e.Code))
 	b.Outcome = put(b.Outcome, i, uint8(e.Outcome))
 	b.Node = put(b.Node, i, e.Node)
-	b.Text = put(b.Text, i, clip(e.Text, maxText))
+	b.Text = put(b.Text, i, text.Line(e.Text, maxText))
 	b.weight += weightOf + len(e.Node) + len(e.Text)
 	if len(e.Members) > 0 {
 		b.Members = e.Members
 	}
 }
 
-// unpack completes the decoding of a batch. It refuses columns that no peer of this protocol sends.
+// unpack completes the decoding of a batch. It refuses columns that break the protocol.
 func (b *replyBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
@@ -357,7 +362,7 @@ func (b *replyBatch) unpack() error {
 	return nil
 }
 
-// A replyReader goes through the replies of a batch.
+// A replyReader iterates over the replies of a batch.
 type replyReader struct {
 	b    *replyBatch
 	peer string
@@ -369,7 +374,8 @@ func (b *replyBatch) replies(peer string) replyReader {
 	return replyReader{b: b, peer: peer, data: string(b.Data)}
 }
 
-// next puts the next reply into r, or returns the error in its place. There are as many as numbers in Seq.
+// next stores the next reply in r, or returns its error. It may be called once for each
+// number in Seq.
 func (it *replyReader) next(r *Reply) *Error {
 	b, i := it.b, it.i
 	it.i++
@@ -377,10 +383,10 @@ func (it *replyReader) next(r *Reply) *Error {
 	if node == "" {
 		node = it.peer
 	} else {
-		node = clip(node, maxText)
+		node = text.Line(node, maxText)
 	}
 	if code := Code(at(b.Code, i)); code != codeOK {
-		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: clip(at(b.Text, i), maxText)}
+		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: text.Line(at(b.Text, i), maxText)}
 		if code == NotOwner {
 			e.Members = b.Members // decoded anew for each batch
 		}
@@ -390,13 +396,13 @@ func (it *replyReader) next(r *Reply) *Error {
 	data := it.data[:n]
 	it.data = it.data[n:]
 	if len(b.Data) > maxText && len(data) < len(b.Data) {
-		data = strings.Clone(data) // who keeps one value must not keep them all
+		data = strings.Clone(data) // so that a caller who keeps one value does not keep all
 	}
 	r.Data, r.IsInt, r.Type = data, flags&replyInt != 0, at(b.Type, i)
 	r.Cached, r.Degraded, r.Stale = flags&replyCached != 0, flags&replyDegraded != 0, flags&replyStale != 0
 	r.Via = ""
 	if via := at(b.Via, i); via != "" {
-		r.Via = clip(via, maxText)
+		r.Via = text.Line(via, maxText)
 	}
 	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
 	return nil

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// calls is the calling half of a session: it numbers calls, sends them in batches, and wakes
-// each caller with its answer.
+// calls is the calling half of a session. It numbers calls, sends them in batches, and
+// wakes each caller with its answer.
 type calls struct {
 	peer         string
 	small, large *callLane
@@ -20,49 +20,50 @@ type calls struct {
 	seq  uint64     // of the last call
 	ring []*pending // the call with number seq is at seq & (len-1)
 	live int        // calls in ring
-	err  *Error     // why no call can be made any more
+	err  *Error     // why no call can be made; nil while calls can
 	left bool       // the peer has said goodbye
 
-	// Deadlines are counted in ticks of one timer that runs while calls are in flight: to read the
-	// clock for every call would cost as much as the rest of do. A call's time begins with the first tick
-	// after it, as the last one may be long ago: this process may have been paused.
+	// Deadlines are counted in ticks of one timer, which runs while calls are in flight.
+	// This avoids a clock read per call (BenchmarkCall). The time of a call starts with
+	// the first tick after the call, because the last one may be long ago if the process
+	// was paused.
 	timer   *time.Timer
 	ticking bool
-	base    time.Time // of the ticks, and of all other times
+	base    time.Time // start of the ticks and of all other times
 }
 
-// A callLane is one of the two streams on which calls go. Those with large messages have one of their own, as the others would
-// have to wait behind them.
+// A callLane is one of the two streams of calls. Calls with large messages use a stream
+// of their own, so that other calls do not wait behind them.
 type callLane struct {
 	out   *outbox[*callBatch]
-	taken uint64 // of the last call that the writer took: up to it, a call may have run; guarded by out.mu
+	taken uint64 // number of the last call that the writer took; later ones have not run; guarded by out.mu
 }
 
 const tickTime = 20 * time.Millisecond // a deadline is noticed up to two ticks late, more on a busy machine
 
-// verdictTime is how long a caller that has given up waits for the peer to say what became of the call.
-// A peer that is well says so at once.
+// verdictTime is how long a caller that has given up waits for the peer to report the
+// outcome of the call. A healthy peer reports it at once.
 const verdictTime = 250 * time.Millisecond
 
-// A pending call belongs to its caller, who is woken once by done. Until then all but done is
-// guarded by calls.mu.
+// A pending is a call in flight. It belongs to its caller, which is woken once by done.
+// Until then all fields but done are guarded by calls.mu.
 type pending struct {
 	seq     uint64
 	lane    *callLane
-	batch   *callBatch // and its place there, until it is taken
+	batch   *callBatch // with its index there, until the batch is taken
 	index   int
-	began   time.Duration // when its batch was, after base
-	ticks   int64         // that it may take
-	expires int64         // the tick at which it has taken them; 0 until its first
-	gaveUp  Code          // why its caller has given up: it only waits for the peer's verdict; 0 if it has not
+	began   time.Duration // start of its batch, after base
+	ticks   int64         // allowed duration
+	expires int64         // tick of its deadline; 0 before its first tick
+	gaveUp  Code          // why its caller has given up and waits for the verdict only; 0 if it has not
 	reply   Reply
 	err     *Error
 	done    chan struct{} // of capacity 1
 }
 
 const (
-	ringSize     = 64  // to begin with; it grows to maxCalls
-	maxUnsent    = 64  // full batches, of calls that were withdrawn or have large messages
+	ringSize     = 64  // initial size; it grows to maxCalls
+	maxUnsent    = 64  // full batches of calls that were withdrawn or have large messages
 	wakeTogether = 256 // callers; the first run while the answers of the others are read
 )
 
@@ -90,8 +91,8 @@ func (c *calls) newLane() *callLane {
 	return l
 }
 
-// do makes one call and waits for the answer, until timeout or until ctx ends. Then it cancels the call at the
-// peer and waits up to verdictTime more for the peer to say what became of it.
+// do makes one call and waits for the answer until timeout or until ctx ends. Then it
+// cancels the call at the peer and waits for its outcome for up to verdictTime.
 func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
 	if timeout <= 0 {
 		return &Error{Code: DeadlineExceeded, Outcome: NotRun, Node: c.peer}
@@ -134,9 +135,9 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	return nil
 }
 
-// age returns how long a call has taken that is in flight no more. Its batch may have
-// begun long before it, while nothing could be written; so its first tick counts, too, if
-// p has not been given up since.
+// age returns how long a finished call took. Its batch may be much older than the call if
+// nothing could be written for a while, so the age is bounded by the call's first tick,
+// if p has not been given up since.
 func (p *pending) age(now time.Duration) time.Duration {
 	began := p.began
 	switch {
@@ -149,7 +150,7 @@ func (p *pending) age(now time.Duration) time.Duration {
 	return now - began
 }
 
-// wait waits for the answer to p, or if ctx ends for the verdict.
+// wait waits for the answer to p. After ctx has ended, it waits for the verdict.
 func (c *calls) wait(ctx context.Context, p *pending) *Error {
 	quit := ctx.Done()
 	if quit == nil {
@@ -187,7 +188,7 @@ func (c *calls) addLocked(p *pending, lane *callLane, r *Request, timeout time.D
 	}
 	b := lane.out.fill
 	if len(b.Seq) == 0 {
-		b.began = time.Since(c.base) // once for all, as it takes as long as the rest of this
+		b.began = time.Since(c.base) // one clock read for the whole batch
 	}
 	p.seq, p.lane, p.batch, p.index, p.began = c.seq, lane, b, len(b.Seq), b.began
 	c.ring[c.seq&uint64(len(c.ring)-1)] = p
@@ -207,7 +208,7 @@ func (c *calls) growLocked() {
 	c.ring = make([]*pending, 2*len(old))
 	for _, p := range old {
 		if p != nil {
-			c.ring[p.seq&uint64(len(c.ring)-1)] = p // two that differed modulo n differ modulo 2n
+			c.ring[p.seq&uint64(len(c.ring)-1)] = p // numbers that differ modulo n differ modulo 2n
 		}
 	}
 }
@@ -227,7 +228,8 @@ func (c *calls) giveUp(p *pending, why Code) {
 	}
 }
 
-// giveUpLocked ends p if it was not sent. Otherwise it cancels p at the peer, which answers what became of it.
+// giveUpLocked ends p if it was not sent. Otherwise it cancels p at the peer, which then
+// reports its outcome.
 func (c *calls) giveUpLocked(p *pending, why Code) {
 	if p.seq > p.lane.taken {
 		p.batch.void(p.index)
@@ -243,15 +245,16 @@ func (c *calls) giveUpLocked(p *pending, why Code) {
 	out.signal()
 }
 
-// endLocked forgets p, which waits, and wakes its caller with e.
+// endLocked forgets p, which is pending, and wakes its caller with e.
 func (c *calls) endLocked(p *pending, e *Error) {
 	c.removeLocked(p)
 	p.err = p.verdict(e)
 	p.done <- struct{}{}
 }
 
-// verdict returns the error for the caller of p when e, which may be nil, ends the call. A caller that has given up
-// learns why it did, and from e what became of the call; so it never takes e for a reason to ask again.
+// verdict returns the error for the caller of p when e, which may be nil, ends the call.
+// If the caller has given up, the error has the reason for that as its code, and only the
+// outcome of e, so that the caller does not mistake e for a reason to retry.
 func (p *pending) verdict(e *Error) *Error {
 	if p.gaveUp == codeOK || e == nil || e.Outcome == Ran {
 		return e
@@ -272,7 +275,8 @@ func (c *calls) startTickingLocked() {
 	c.timer.Reset(tickTime)
 }
 
-// onTick gives up the calls whose deadline has passed, and ends those that have waited for a verdict long enough.
+// onTick gives up the calls whose deadline has passed, and ends those that have waited
+// verdictTime for a verdict.
 func (c *calls) onTick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -296,7 +300,7 @@ func (c *calls) onTick() {
 	}
 }
 
-// made returns the number of calls, about, and how many wait for an answer.
+// made returns the approximate number of calls made, and how many wait for an answer.
 func (c *calls) made() (total uint64, open int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -320,7 +324,7 @@ func (c *calls) receive(read func(any) error) error {
 			c.removeAll(seqs, &answered)
 			for _, p := range answered[:len(seqs)] {
 				if p == nil {
-					_ = it.next(new(Reply)) // its caller waits no more
+					_ = it.next(new(Reply)) // its caller has gone
 					continue
 				}
 				p.err = p.verdict(it.next(&p.reply))
@@ -334,7 +338,8 @@ func (c *calls) receive(read func(any) error) error {
 	}
 }
 
-// leave notes that the peer has taken no calls after these, and takes none any more. The later ones have not run.
+// leave ends the calls after these numbers, which the peer has not taken and never will.
+// They have not run.
 func (c *calls) leave(small, large uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -358,8 +363,9 @@ func (c *calls) leave(small, large uint64) {
 	}
 }
 
-// removeAll forgets the calls with these numbers and puts them into calls, or nil for one that is
-// not waited for any more. The lock is held for no longer than that, as all callers need it.
+// removeAll forgets the calls with these numbers and stores them in calls. It stores nil
+// for a call whose caller has gone. All callers need the lock, so it is held only for
+// this.
 func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -374,7 +380,7 @@ func (c *calls) removeAll(seqs []uint64, calls *[wakeTogether]*pending) {
 	}
 }
 
-// fail ends all calls, now and from now on: those not sent yet did not run.
+// fail ends all calls and fails all later ones. Calls that were not sent have not run.
 func (c *calls) fail(why *Error) {
 	c.small.out.close()
 	c.large.out.close()

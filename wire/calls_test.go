@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestDeadlines has calls that nobody answers, in false time: each ends at its own deadline, never
-// early and at most two ticks late.
+// TestDeadlines has calls that nobody answers, in false time: each ends at its own
+// deadline, never early and at most two ticks late.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls("peer")
@@ -38,8 +38,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestPausedCaller stops the ticks, as a process that is paused stops, while a call is in flight: one that is made
-// afterwards has all of its time.
+// TestPausedCaller stops the ticks, as a process that is paused stops, while a call is in
+// flight: one that is made afterwards has all of its time.
 func TestPausedCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls("peer")
@@ -64,9 +64,10 @@ func TestPausedCaller(t *testing.T) {
 	})
 }
 
-// TestRing answers calls out of order, while slow ones stay: no number is given twice, and each caller has its
-// own answer.
+// TestRing answers calls out of order, while slow ones stay: no number is given twice,
+// and each caller has its own answer.
 func TestRing(t *testing.T) {
+	t.Parallel()
 	c := newCalls("peer")
 	var wg sync.WaitGroup
 	ask := func(num int64) {
@@ -113,7 +114,8 @@ func TestRing(t *testing.T) {
 	wg.Wait()
 }
 
-// TestTook takes the time of a call that shares its batch with the withdrawal of an earlier one, and of one that is answered.
+// TestTook takes the time of a call that shares its batch with the withdrawal of an
+// earlier one, and of one that is answered.
 func TestTook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls("peer")

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// joinConn joins the header and the body of a yamux frame into one write. yamux v0.1.2 writes them
-// one after the other, which costs a TLS record and a system call more per frame. Only yamux's
-// send loop writes, so no lock is needed.
+// joinConn joins the header and the body of a yamux frame into one write. yamux v0.1.2
+// writes them separately, which costs one more TLS record and system call per frame. Only
+// yamux's send loop writes, so it needs no lock.
 type joinConn struct {
 	*tls.Conn
 	buf   []byte
@@ -18,7 +18,8 @@ type joinConn struct {
 	signs signs
 }
 
-// The header of a yamux frame (hashicorp/yamux spec.md): version, type, flags(2), stream(4), length(4).
+// The header of a yamux frame (hashicorp/yamux spec.md): version, type, flags(2),
+// stream(4), length(4).
 const yamuxHeader = 12
 
 func (c *joinConn) Write(p []byte) (int, error) {
@@ -46,7 +47,7 @@ func (c *joinConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read reads for yamux's receive loop, the only one that does.
+// Read is called by yamux's receive loop only.
 func (c *joinConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -58,8 +59,8 @@ func (c *joinConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A pingGuard follows the frames that come in and counts pings, because yamux v0.1.2 starts a goroutine
-// for each, which lives for up to 2 s if the peer does not read the answer.
+// A pingGuard parses incoming frames and counts pings. yamux v0.1.2 starts a goroutine
+// for each ping, which lives for up to 2 s if the peer does not read the answer.
 type pingGuard struct {
 	header [yamuxHeader]byte
 	have   int    // bytes of header
@@ -102,6 +103,6 @@ func (g *pingGuard) look(p []byte) error {
 	return nil
 }
 
-// Close closes the connection under TLS, because TLS would first say goodbye to a peer that may not
-// read any more, and wait for up to 5 s.
+// Close closes the connection under TLS. Closing TLS itself would send an alert, and wait
+// for up to 5 s if the peer does not read.
 func (c *joinConn) Close() error { return c.NetConn().Close() }

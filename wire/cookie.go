@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	minCookie = 16   // bytes; the peer that a node dials can test guesses at its own speed
+	minCookie = 16   // bytes; a peer that is dialed can test guesses offline
 	maxCookie = 4096 // bytes of a cookie file
 
 	newCookie = `head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'` // prints one
 )
 
-// ParseCookie returns the secret in text: what is left without surrounding white space. The
-// secret must have at least 16 bytes.
+// ParseCookie returns text without surrounding white space. At least 16 bytes must be
+// left.
 func ParseCookie(text []byte) ([]byte, error) {
 	cookie := bytes.TrimSpace(text)
 	return cookie, checkCookie(cookie)
@@ -34,9 +34,9 @@ func checkCookie(cookie []byte) error {
 	return nil
 }
 
-// LoadCookie is [ReadCookie] for a node. If there is no such file, it is created with 32 random
-// bytes in hex, and its folder too, for this user only. When several processes do that at once,
-// all return the same.
+// LoadCookie is [ReadCookie] for a node. If the file does not exist, LoadCookie creates
+// it and its folder, for this user only, with 32 random bytes in hex. Concurrent
+// processes get the same cookie.
 func LoadCookie(path string) ([]byte, error) {
 	cookie, err := ReadCookie(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -48,8 +48,9 @@ func LoadCookie(path string) ([]byte, error) {
 	return ReadCookie(path)
 }
 
-// ReadCookie returns the secret in the file at path, as [ParseCookie] does. It refuses a file that
-// others can read. The error wraps [fs.ErrNotExist] if there is no such file.
+// ReadCookie returns the cookie in the file at path; see [ParseCookie]. It refuses a file
+// that other users can read, and one with more than 4,096 bytes. The error wraps
+// [fs.ErrNotExist] if there is no such file.
 func ReadCookie(path string) ([]byte, error) {
 	text, err := file.ReadSecret(path, maxCookie)
 	if err != nil {
@@ -62,7 +63,7 @@ func ReadCookie(path string) ([]byte, error) {
 	return cookie, nil
 }
 
-// createCookie makes the file appear at once and whole, by a link, so that nobody reads half of it.
+// createCookie links a complete file to path, so that no other process reads half of it.
 func createCookie(path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestLoadCookie(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "folder", "cookie")
 	cookies := make([][]byte, 20)
 	var wg sync.WaitGroup
@@ -39,6 +40,7 @@ func TestLoadCookie(t *testing.T) {
 }
 
 func TestCookieFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)

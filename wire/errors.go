@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 )
 
-// A Code is an error that crosses the wire as a number. It is a sentinel for errors.Is.
-// Numbers are only ever appended.
+// A Code is an error that crosses the wire as a number, and a sentinel for errors.Is. New
+// codes are appended; a number is never reused.
 type Code uint16
 
 const (
@@ -29,13 +28,13 @@ const (
 	WrongVersion          // the two sides have no protocol version in common
 	NameTaken             // another live node has that name
 	AlreadyConnected      // the two nodes have a session already
-	WrongName             // the peer is not who was dialled
+	WrongName             // the peer is not the node that was dialed
 	Internal              // a bug or a broken peer
 	UnknownKind           // the peer has no such kind of worker
-	Disagreement          // the two nodes are set up in ways that do not go together
+	Disagreement          // the two nodes have incompatible settings
 	CallCycle             // the worker waits for itself
 	WrongType             // the value is not of the type that was asked for
-	Apart                 // the node was disconnected, and starts no server that its cluster may have
+	Apart                 // the node was disconnected and starts no server, because its cluster may have one
 )
 
 var codeText = [...]string{
@@ -64,7 +63,7 @@ var codeText = [...]string{
 	Apart:            "apart from the cluster",
 }
 
-// Known reports whether the code is one of this version's errors. There are few of those, while a peer may send any number.
+// Known reports whether this version has the code. A peer may send any number.
 func (c Code) Known() bool { return c > codeOK && int(c) < len(codeText) }
 
 func (c Code) Error() string {
@@ -74,28 +73,28 @@ func (c Code) Error() string {
 	return fmt.Sprintf("error %d (of a newer version)", uint16(c))
 }
 
-// An Outcome tells what became of a call that failed.
+// An Outcome says whether a failed call has run.
 type Outcome uint8
 
 const (
-	Unknown Outcome = iota // it may have run
-	NotRun                 // it did not run; it is safe to ask again
-	Ran                    // it ran, and this error is its result
+	Unknown Outcome = iota // the call may have run
+	NotRun                 // the call did not run and can be repeated safely
+	Ran                    // the call ran, and this error is its result
 )
 
 func (o Outcome) String() string {
 	return [...]string{"unknown", "not run", "ran"}[min(o, 2)]
 }
 
-// An Error is a failure with what it left behind. Errors.Is finds its Code, and
-// context.DeadlineExceeded or context.Canceled for those codes; errors.As finds the Error.
+// An Error is a failed call with its outcome. Errors.Is matches its Code, and
+// [context.DeadlineExceeded] or [context.Canceled] for those codes.
 type Error struct {
 	Code    Code
 	Outcome Outcome
 	Node    string   // where it happened, if known
-	Text    string   // what happened, if there is more to say than the code does
+	Text    string   // details besides the code; may be empty
 	GaveUp  bool     // the call was sent, and this side gave up before the peer had answered
-	Members []Member // with NotOwner: the view of the node that says so; with NameTaken: the node that has the name, if it is known
+	Members []Member // with NotOwner: the peer's view; with NameTaken: the node with that name, if known
 }
 
 func (e *Error) Error() string {
@@ -109,7 +108,8 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Is reports whether target is the error's Code or the context error that means the same.
+// Is reports whether target is the error's Code or the equivalent error of package
+// context.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case context.DeadlineExceeded:
@@ -126,11 +126,11 @@ func Errorf(code Code, outcome Outcome, format string, args ...any) *Error {
 	return &Error{Code: code, Outcome: outcome, Text: fmt.Sprintf(format, args...)}
 }
 
-// Lost reports whether a call failed because its session could not be had or broke, and
-// not because of what the peer answered.
+// Lost reports whether a call failed because there was no session or it broke, rather
+// than by an answer of the peer.
 func (e *Error) Lost() bool { return e.Code == Unreachable || e.Code == Closed }
 
-// Ended returns the error of a call whose context has ended, and why.
+// Ended returns the error of a call whose context ended with the error why.
 func Ended(why error, outcome Outcome) *Error {
 	code := Canceled
 	if errors.Is(why, context.DeadlineExceeded) {
@@ -154,19 +154,4 @@ func asError(err error) *Error {
 		return Errorf(c, Unknown, "%s", strings.TrimPrefix(err.Error(), c.Error()))
 	}
 	return &Error{Code: Internal, Text: err.Error()}
-}
-
-// clip cuts a text that may come from anywhere to limit bytes, and makes it one printable line of
-// valid UTF-8.
-func clip(s string, limit int) string {
-	if len(s) > limit {
-		const more = "…"
-		s = strings.ToValidUTF8(s[:limit-len(more)], "") + more
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) { // so is what stands for bytes that are no UTF-8
-			return r
-		}
-		return ' '
-	}, s)
 }

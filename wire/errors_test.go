@@ -7,26 +7,9 @@ import (
 	"testing"
 )
 
-// TestClip has texts that are too long, or would spoil a line.
-func TestClip(t *testing.T) {
-	for in, want := range map[string]string{
-		"short":               "short",
-		"two\nlines\x1b[2J":   "two lines [2J",
-		"\u2028\u202eright":   "  right",
-		"no \xff UTF-8":       "no \uFFFD UTF-8",
-		"0123456789012345":    "0123456789012345",
-		"01234567890123456":   "0123456789012…",
-		"012345678901é3456":   "012345678901…",
-		"0123456789é\xff\xff": "0123456789é\uFFFD\uFFFD",
-	} {
-		if got := clip(in, 16); got != want {
-			t.Errorf("%q becomes %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestQuotedPeer has errors that quote what a peer sent: they are short.
 func TestQuotedPeer(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	if err := sendGob(&b, []named[named[named[named[named[named[int]]]]]]{{1}}); err != nil {
 		t.Fatal(err)
@@ -44,9 +27,10 @@ func TestQuotedPeer(t *testing.T) {
 
 type named[T any] struct{ N int }
 
-// TestNumbersOnTheWire has the numbers by which versions of this package understand each other: they stay, and new
-// ones are appended.
+// TestNumbersOnTheWire has the numbers by which versions of this package understand each
+// other: they stay, and new ones are appended.
 func TestNumbersOnTheWire(t *testing.T) {
+	t.Parallel()
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
 		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,

@@ -11,11 +11,13 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// A frame is a length (4 bytes, big endian, at most MaxMessage) and that many bytes of gob. The
-// length stands before what gob says of itself, so that nothing is allocated on a peer's word, and
-// types are sent once per stream, as gob does.
+// A frame is a length (4 bytes, big endian, at most MaxMessage) and that many bytes of
+// gob. The length bounds what the decoder allocates. Gob sends the definition of a type
+// once per stream.
 
 // frameWriter writes frames. It is used by one goroutine, which sets the deadlines.
 type frameWriter struct {
@@ -55,25 +57,28 @@ type frameReader struct {
 	buf  bytes.Buffer
 	dec  *gob.Decoder
 
-	typed bool // the first message has come, and with it all types
+	typed bool // the first message, which defines all types, has been read
 }
 
-// newFrameReader returns a reader with a buffer of so many bytes, in which small frames that came together wait.
+// newFrameReader returns a reader with a buffer of so many bytes for small frames that
+// arrive together.
 func newFrameReader(conn net.Conn, size int) *frameReader {
 	f := &frameReader{conn: conn, br: bufio.NewReaderSize(conn, size)}
 	f.dec = gob.NewDecoder(&f.buf)
 	return f
 }
 
-// maxUnfinished is how many bytes of frames that have not wholly come may be in memory before a slow
-// one ends its session.
+// maxUnfinished bounds the bytes of incomplete frames in memory. Beyond it, a slow frame
+// ends its session.
 const maxUnfinished = 128 << 20
 
-// unfinished counts these bytes, on all sessions of the process, as its memory is one.
+// unfinished counts these bytes. Sessions share it because they share the memory of the
+// process.
 var unfinished atomic.Int64
 
-// read waits for a frame for as long as it takes, then for the rest of it for at most giveUp a chunk:
-// after a failed write of the peer the rest may never come (hashicorp/yamux#142).
+// read waits for a frame without a limit, then for each chunk of the rest of it for at
+// most giveUp: after a failed write of the peer, the rest may never arrive
+// (hashicorp/yamux#142).
 func (f *frameReader) read(v any) error {
 	head, err := f.br.Peek(4)
 	if err != nil {
@@ -83,7 +88,7 @@ func (f *frameReader) read(v any) error {
 	if n == 0 || n > MaxMessage {
 		return fmt.Errorf("message of %d bytes, limit %d", n, MaxMessage)
 	}
-	_, _ = f.br.Discard(4) // they are there
+	_, _ = f.br.Discard(4) // the bytes are buffered
 	f.buf.Reset()
 	if f.br.Buffered() < n {
 		err = f.readSlowly(n)
@@ -104,7 +109,7 @@ func (f *frameReader) read(v any) error {
 	return err
 }
 
-// readSlowly reads a frame of n bytes of which the last ones have not come yet.
+// readSlowly reads a frame of n bytes that has not arrived completely.
 func (f *frameReader) readSlowly(n int) error {
 	began := time.Now()
 	defer f.conn.SetReadDeadline(time.Time{})
@@ -126,16 +131,17 @@ func (f *frameReader) readSlowly(n int) error {
 	return nil
 }
 
-// maxTypes is how many types one message may define. A decoder keeps all that it was told of.
+// maxTypes is how many types one message may define. A decoder keeps all definitions.
 const maxTypes = 64
 
-// countTypes returns the number of definitions of types in gob bytes (encoding/gob, "Encoding
-// Details"). Each message is a length and an id, which is negative for a definition.
+// countTypes returns the number of type definitions in gob bytes (encoding/gob, "Encoding
+// Details"). Each message begins with a length and a type id, which is negative for a
+// definition.
 func countTypes(b []byte) (n int) {
 	for len(b) > 0 {
 		length, rest := gobUint(b)
 		if length == 0 || length > uint64(len(rest)) {
-			return n // no gob: the decoder says so
+			return n // not gob: the decoder reports it
 		}
 		if id, _ := gobUint(rest); id&1 != 0 { // a signed number has its sign in the lowest bit
 			n++
@@ -145,8 +151,8 @@ func countTypes(b []byte) (n int) {
 	return n
 }
 
-// gobUint reads an unsigned number: below 128 a byte; otherwise a byte with the negated count of the
-// bytes that follow, the most significant first.
+// gobUint reads an unsigned number: below 128 a byte; otherwise a byte with the negated
+// count of the bytes that follow, the most significant first.
 func gobUint(b []byte) (n uint64, rest []byte) {
 	if len(b) == 0 {
 		return 0, nil
@@ -164,19 +170,19 @@ func gobUint(b []byte) (n uint64, rest []byte) {
 	return n, b[1+size:]
 }
 
-// decode reads one value that must fill the buffer. gob promises no panic on hostile bytes, but
-// says itself that it is not hardened against them, so a panic is kept to this peer.
+// decode decodes one value that must fill the buffer. A panic becomes an error of this
+// peer, because gob is documented as not hardened against hostile bytes.
 func decode(dec *gob.Decoder, buf *bytes.Buffer, v any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("decode: %s", clip(fmt.Sprint(r), maxLogText))
+			err = fmt.Errorf("decode: %s", text.Line(fmt.Sprint(r), maxLogText))
 		}
 	}()
 	if n := countTypes(buf.Bytes()); n > maxTypes {
 		return fmt.Errorf("message with %d definitions of types, limit %d", n, maxTypes)
 	}
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("decode: %s", clip(err.Error(), maxLogText)) // it may quote the peer
+		return fmt.Errorf("decode: %s", text.Line(err.Error(), maxLogText)) // the error may quote the peer
 	}
 	if buf.Len() != 0 {
 		return fmt.Errorf("decode: %d bytes too many", buf.Len())
@@ -189,7 +195,7 @@ func sendGob(w io.Writer, v any) error {
 	return newFrameWriter(w).write(v)
 }
 
-// recvGob reads what sendGob wrote, and not a byte more.
+// recvGob reads a value from sendGob, and no byte after it.
 func recvGob(r io.Reader, v any, limit int) error {
 	n, err := recvLength(r)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestSlowFrameThenPause has a frame come slowly, and the next one only after more than giveUp: the deadline of
-// the former is not one of the latter.
+// TestSlowFrameThenPause has a frame come slowly, and the next one only after more than
+// giveUp: the deadline of the former is not one of the latter.
 func TestSlowFrameThenPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var frames bytes.Buffer
@@ -47,7 +47,8 @@ func TestSlowFrameThenPause(t *testing.T) {
 	})
 }
 
-// TestFrameWriterLetsGo writes a large frame between small ones: its buffer does not stay.
+// TestFrameWriterLetsGo writes a large frame between small ones: its buffer does not
+// stay.
 func TestFrameWriterLetsGo(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -62,7 +63,8 @@ func TestFrameWriterLetsGo(t *testing.T) {
 	}
 }
 
-// TestBatchTakes adds large values to batches: none is more than a message may have, however full the batch.
+// TestBatchTakes adds large values to batches: none is more than a message may have,
+// however full the batch.
 func TestBatchTakes(t *testing.T) {
 	t.Parallel()
 	large, largest := strings.Repeat("x", 200<<10), strings.Repeat("x", MaxValue)

@@ -77,7 +77,8 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
-// FuzzHandshake reads what a peer may say of itself, which is the first gob that is decoded.
+// FuzzHandshake reads what a peer may say of itself, which is the first gob that is
+// decoded.
 func FuzzHandshake(f *testing.F) {
 	seedFrames(f, Hello{Name: "1@h", MaxVersion: 1}, welcome{Code: NameTaken}, opRequest{Op: 1})
 	f.Fuzz(func(t *testing.T, data []byte) {

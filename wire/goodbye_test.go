@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// TestGoodbye has a peer leave under load of small and large calls: each call is answered, or has certainly not run.
+// TestGoodbye has a peer leave under load of small and large calls: each call is
+// answered, or has certainly not run.
 func TestGoodbye(t *testing.T) {
+	t.Parallel()
 	var ran, answered, refused atomic.Int64
 	a, b := pair(t, echo{}, handler{call: func(c Call) {
 		ran.Add(1)
@@ -53,9 +55,10 @@ func TestGoodbye(t *testing.T) {
 	}
 }
 
-// TestGoodbyeUnread has a peer say goodbye that does not read calls any more, and vanish: a call that it had taken may have
-// run, a call that it had not taken has not.
+// TestGoodbyeUnread has a peer say goodbye that does not read calls any more, and vanish:
+// a call that it had taken may have run, a call that it had not taken has not.
 func TestGoodbyeUnread(t *testing.T) {
+	t.Parallel()
 	taken, release := make(chan struct{}, 1), make(chan struct{})
 	a, b := pair(t, echo{}, handler{call: func(Call) {
 		taken <- struct{}{}

@@ -11,6 +11,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // The handshake, after TLS:
@@ -20,8 +22,8 @@ import (
 //	dialer → acceptor   Hello (a gob frame)
 //	dialer ← acceptor   welcome (a gob frame)
 //
-// A proof is HMAC-SHA-256 under the cookie over the direction's label and a key exported from
-// the TLS session (RFC 8446, section 7.5).
+// A proof is HMAC-SHA-256 under the cookie over the direction's label and a key exported
+// from the TLS session (RFC 8446, section 7.5).
 const (
 	exporterLabel = "EXPORTER-distproc-cookie"
 	dialerLabel   = "distproc dialer 1"
@@ -33,7 +35,7 @@ const (
 	maxHello = 16 << 10 // bytes
 )
 
-// welcome is the acceptor's last word: its hello, or why it refuses.
+// welcome is the acceptor's last message: its hello, or the reason for a refusal.
 type welcome struct {
 	Hello   Hello
 	Code    Code
@@ -53,9 +55,10 @@ func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// Dial connects to a node at addr (host:port), introduces this side with hello, and returns the
-// session. It gives up after 3 s or when ctx ends. A refusal is an *Error: WrongCookie,
-// WrongVersion, NameTaken, or what else the acceptor says.
+// Dial connects to a node at addr (host:port), introduces this side with hello, and
+// returns the session. It fails after 3 s or when ctx ends. The error is an [*Error]. If
+// the acceptor refuses, it has the code of the refusal, such as WrongCookie, WrongVersion
+// or NameTaken.
 func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handler) (*Session, error) {
 	conn, theirs, version, err := c.dial(ctx, addr, hello)
 	if err != nil {
@@ -64,7 +67,7 @@ func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handl
 	return newSession(conn, hello, theirs, version, true, h)
 }
 
-// dial connects to addr and brings the connection through the handshake. The error is an *Error.
+// dial connects to addr and performs the handshake. The error is an *Error.
 func (c *Credentials) dial(ctx context.Context, addr string, hello Hello) (*tls.Conn, Hello, uint16, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -82,7 +85,7 @@ func (c *Credentials) dial(ctx context.Context, addr string, hello Hello) (*tls.
 	return conn, theirs, version, err
 }
 
-// dialError makes one short sentence of what the net package says.
+// dialError returns an error of package net as one short sentence.
 func dialError(ctx context.Context, addr string, err error) string {
 	if ctx.Err() != nil {
 		return "no answer from " + addr
@@ -96,13 +99,13 @@ func dialError(ctx context.Context, addr string, err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return addr + " closed the connection; is it a distproc node?"
 	}
-	return clip(addr+": handshake: "+err.Error(), maxLogText)
+	return text.Line(addr+": handshake: "+err.Error(), maxLogText)
 }
 
 // greet is the dialer's side of the handshake.
 func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tls.Conn, Hello, uint16, error) {
 	fail := func(err error) (*tls.Conn, Hello, uint16, error) { return nil, Hello{}, 0, err }
-	// Closing is the only way to interrupt a read or a write on every kind of connection.
+	// Close is the only way to interrupt reads and writes of every kind of connection.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	conn := tls.Client(c.wrap(raw), c.config)
@@ -143,7 +146,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 		return fail(err)
 	}
 	if w.Code != codeOK {
-		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: clip(w.Text, maxText), Members: w.Members})
+		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: text.Line(w.Text, maxText), Members: w.Members})
 	}
 	version, err := commonVersion(w.Hello)
 	if err != nil {
@@ -155,7 +158,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	return conn, w.Hello, version, nil
 }
 
-// receive is the acceptor's side up to the dialer's hello.
+// receive is the acceptor's side of the handshake, up to the dialer's hello.
 func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, error) {
 	conn := tls.Server(n, c.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -174,7 +177,7 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 		return nil, err
 	}
 	if !hmac.Equal(theirs, want) {
-		_, _ = conn.Write([]byte{verdictWrong}) // it is refused even if it cannot be told
+		_, _ = conn.Write([]byte{verdictWrong}) // the peer is refused even if this fails
 		return nil, &Error{Code: WrongCookie, Outcome: NotRun}
 	}
 	n.trust()
@@ -189,17 +192,17 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 		_ = sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
 		return nil, err
 	}
-	if in.Hello.Role == RoleClient { // its name is free
+	if in.Hello.Role == RoleClient { // clients may have any name
 		return in, nil
 	}
 	if err := c.checkPeer(conn, in.Hello.Name); err != nil {
-		_ = sendGob(conn, welcome{Code: Disagreement, Text: clip(err.Error(), maxText)})
+		_ = sendGob(conn, welcome{Code: Disagreement, Text: text.Line(err.Error(), maxText)})
 		return nil, Errorf(Disagreement, NotRun, "%v", err)
 	}
 	return in, nil
 }
 
-// commonVersion is the highest version that both sides speak.
+// commonVersion returns the highest version that both sides speak.
 func commonVersion(h Hello) (uint16, error) {
 	v := min(h.MaxVersion, maxVersion)
 	if v < max(h.MinVersion, minVersion) {
@@ -209,20 +212,21 @@ func commonVersion(h Hello) (uint16, error) {
 	return v, nil
 }
 
-// An Incoming is a connection whose peer has proved the cookie and said who it is. One of
-// Accept, AcceptLink and Refuse must be called, once.
+// An Incoming is a connection whose peer has proved the cookie and introduced itself.
+// Exactly one of Accept, AcceptLink and Refuse must be called, once.
 type Incoming struct {
 	Hello    Hello
 	conn     *tls.Conn
-	newcomer *newcomer // under conn; it has a place among the pending connections
+	newcomer *newcomer // holds a place among the pending connections
 	version  uint16
 	traffic  *Traffic
 }
 
-// RemoteAddr is where the connection comes from.
+// RemoteAddr returns the address of the peer.
 func (in *Incoming) RemoteAddr() net.Addr { return in.conn.RemoteAddr() }
 
-// Accept admits the peer, introduces this side with hello, and returns the session.
+// Accept admits the peer, introduces this side with hello, and returns the session. Calls
+// of the peer go to h.
 func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
 	if err := in.welcome(hello); err != nil {
 		return nil, err
@@ -245,10 +249,10 @@ func (in *Incoming) welcome(hello Hello) error {
 	return nil
 }
 
-// Refuse tells the peer why it is not admitted, and closes the connection.
+// Refuse sends the peer the reason for the refusal, and closes the connection.
 func (in *Incoming) Refuse(why *Error) {
 	defer in.newcomer.lobby.remove(in.newcomer)
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: clip(why.Text, maxText), Members: why.Members}) // a courtesy
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: text.Line(why.Text, maxText), Members: why.Members}) // the peer need not read it
 	in.conn.Close()
 }

@@ -21,6 +21,7 @@ import (
 )
 
 func TestWrongCookie(t *testing.T) {
+	t.Parallel()
 	l, refused := listen(t, credentials(t, []byte("the cookie of one cluster")))
 	_, err := Dial(t.Context(), l.Addr().String(), credentials(t, []byte("the cookie of another cluster")), Hello{}, echo{})
 	if !errors.Is(err, WrongCookie) {
@@ -31,9 +32,10 @@ func TestWrongCookie(t *testing.T) {
 	}
 }
 
-// TestManInTheMiddle relays the plain text between two TLS connections: what either side proves is
-// bound to its own, so both refuse.
+// TestManInTheMiddle relays the plain text between two TLS connections: what either side
+// proves is bound to its own, so both refuse.
 func TestManInTheMiddle(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
 	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("a cookie of its own")).config)
@@ -66,8 +68,10 @@ func TestManInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestReflection has an acceptor that does not know the cookie send the dialer's own proof back.
+// TestReflection has an acceptor that does not know the cookie send the dialer's own
+// proof back.
 func TestReflection(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", c.config)
 	if err != nil {
@@ -91,6 +95,7 @@ func TestReflection(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
 	go func() {
@@ -136,6 +141,7 @@ func TestVersions(t *testing.T) {
 
 // TestCrowd opens more silent connections than may be pending: peers still come in.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
 	for i := range 400 {
@@ -170,6 +176,7 @@ func TestCrowd(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +221,7 @@ func TestDialErrors(t *testing.T) {
 }
 
 func TestMutualTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ours, theirs := newCA(t, dir, "ours"), newCA(t, dir, "theirs")
 	node := ours.issue(t, "node")
@@ -298,7 +306,8 @@ func (ca *testCA) issue(t *testing.T, name string, sans ...string) TLSFiles {
 	return files
 }
 
-// create makes a certificate, signed by the CA, or by itself if parent is nil, and its file.
+// create makes a certificate, signed by the CA, or by itself if parent is nil, and its
+// file.
 func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate, sans ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

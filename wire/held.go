@@ -7,15 +7,16 @@ import (
 
 const (
 	maxHeld     = 128 << 20 // bytes of values that may wait for peers to read them
-	heldShare   = 16 << 20  // bytes of them that one session may cause once half of maxHeld is taken
-	heldAtLeast = 1 << 10   // bytes from which a value counts; there are at most as many answers as calls
+	heldShare   = 16 << 20  // bytes of them for one session once half of maxHeld is taken
+	heldAtLeast = 1 << 10   // bytes; smaller values do not count, as the number of calls bounds them
 )
 
-// held counts the values that wait to be sent, on all sessions of the process, as its memory is one.
+// held counts the values that wait to be sent. Sessions share it because they share the
+// memory of the process.
 var held = heldValues{limit: maxHeld, share: heldShare}
 
-// heldValues counts bytes. A value that answers many calls counts once, for the session that came
-// first.
+// heldValues counts bytes of values. A value that answers many calls counts once, for its
+// first session.
 type heldValues struct {
 	limit, share int
 
@@ -26,13 +27,14 @@ type heldValues struct {
 
 type heldValue struct {
 	uses, bytes int
-	by          *holding // whose share it is of
+	by          *holding // the session it counts for
 }
 
-// A holding is what one session causes to be held.
+// A holding counts the held bytes of one session.
 type holding struct{ bytes int } // guarded by heldValues.mu
 
-// take notes that v waits to be sent on a session, and reports whether there is room for it.
+// take adds a value that waits to be sent on a session. It reports false if there is no
+// room.
 func (h *heldValues) take(v string, by *holding) bool {
 	if len(v) < heldAtLeast {
 		return true
@@ -44,7 +46,7 @@ func (h *heldValues) take(v string, by *holding) bool {
 	if !known {
 		u.by = by
 	}
-	more := max(0, len(v)-u.bytes) // a shorter part of it may be held already
+	more := max(0, len(v)-u.bytes) // a prefix of it may be held already
 	if sum := h.bytes + more; more > 0 && (sum > h.limit || sum > h.limit/2 && u.by.bytes+more > h.share) {
 		return false
 	}
@@ -57,7 +59,7 @@ func (h *heldValues) take(v string, by *holding) bool {
 	return true
 }
 
-// release undoes a take that succeeded.
+// release undoes one successful take.
 func (h *heldValues) release(v string) {
 	if len(v) < heldAtLeast {
 		return
@@ -73,6 +75,6 @@ func (h *heldValues) release(v string) {
 	h.bytes -= u.bytes
 	u.by.bytes -= u.bytes
 	if delete(h.uses, p); len(h.uses) == 0 {
-		h.uses = nil // a burst must not keep its memory
+		h.uses = nil // frees the memory of a burst
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// TestHostilePeer has an authenticated peer send what no peer sends. The session ends with an
-// error; the process goes on.
+// TestHostilePeer has an authenticated peer send what no peer sends. The session ends
+// with an error; the process goes on.
 func TestHostilePeer(t *testing.T) {
 	frame := func(v any) string {
 		var b strings.Builder
@@ -60,7 +60,8 @@ func TestHostilePeer(t *testing.T) {
 	}
 }
 
-// rawPeer returns the dialling end of a session without what a Session does, and the session at the other.
+// rawPeer returns the dialling end of a session without what a Session does, and the
+// session at the other.
 func rawPeer(t *testing.T) (*yamux.Session, *Session) { return rawPeerOf(t, echo{}) }
 
 // rawPeerOf is rawPeer for a victim that answers with h.
@@ -102,9 +103,10 @@ func rawPeerOf(t *testing.T, h Handler) (*yamux.Session, *Session) {
 	return mux, victim
 }
 
-// TestManyStreams has a peer open streams and say nothing: they hold up no operation, and when there
-// are too many, the session ends.
+// TestManyStreams has a peer open streams and say nothing: they hold up no operation, and
+// when there are too many, the session ends.
 func TestManyStreams(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	open := func(bytes string) *yamux.Stream {
 		stream, err := mux.OpenStream()
@@ -140,8 +142,10 @@ func TestManyStreams(t *testing.T) {
 	}
 }
 
-// TestSecondStreamOfCalls has a peer open more streams of calls than one: they are closed.
+// TestSecondStreamOfCalls has a peer open more streams of calls than one: they are
+// closed.
 func TestSecondStreamOfCalls(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	for i := range 2 * maxStreams {
 		stream, err := mux.OpenStream()
@@ -169,9 +173,10 @@ func TestSecondStreamOfCalls(t *testing.T) {
 	}
 }
 
-// TestManyOperations has a peer start more operations than may be in progress: the surplus is refused, and did
-// not run.
+// TestManyOperations has a peer start more operations than may be in progress: the
+// surplus is refused, and did not run.
 func TestManyOperations(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
 	var refused atomic.Int32
@@ -195,9 +200,10 @@ func TestManyOperations(t *testing.T) {
 	}
 }
 
-// TestOperationsWait starts more operations than a peer serves at once: the surplus waits, or ends with its context or the
-// session.
+// TestOperationsWait starts more operations than a peer serves at once: the surplus
+// waits, or ends with its context or the session.
 func TestOperationsWait(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
 	var wg sync.WaitGroup
@@ -237,7 +243,8 @@ func (b blocker) ServeOperation(context.Context, *Session, Op, func(any) error) 
 	return nil, nil
 }
 
-// TestAmplification has a small message ask for many large values: the answers refer to one.
+// TestAmplification has a small message ask for many large values: the answers refer to
+// one.
 func TestAmplification(t *testing.T) {
 	big := strings.Repeat("x", MaxValue)
 	var most atomic.Int64
@@ -259,8 +266,10 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
-// TestNewTypes has a peer define types after its first message, which its decoder would keep for ever.
+// TestNewTypes has a peer define types after its first message, which its decoder would
+// keep for ever.
 func TestNewTypes(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	stream, err := mux.OpenStream()
 	if err != nil {
@@ -282,6 +291,7 @@ func TestNewTypes(t *testing.T) {
 
 // TestPingFlood has a peer send pings and read no answer: the session ends.
 func TestPingFlood(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	var pings sync.WaitGroup
 	for range 10 * maxPings {
@@ -299,6 +309,7 @@ func TestPingFlood(t *testing.T) {
 
 // TestPingGuard cuts frames in all ways: bodies are skipped, and pings are counted.
 func TestPingGuard(t *testing.T) {
+	t.Parallel()
 	data := append([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5}, "\x00\x02abc"...)
 	ping := []byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}
 	update := []byte{0, 1, 0, 0, 0, 0, 0, 1, 0, 4, 0, 0} // a length that is no body

@@ -79,6 +79,7 @@ func (h later) ServeCall(c Call) {
 // TestLateAnswer has a small answer given while the reader waits for room for large ones:
 // it goes before them.
 func TestLateAnswer(t *testing.T) {
+	t.Parallel()
 	const large = 40
 	got, may := make(chan struct{}), make(chan struct{})
 	a := slowPair(t, maxVersion, later{got: got, may: may}, 64<<10)
@@ -112,6 +113,7 @@ func TestLateAnswer(t *testing.T) {
 
 // TestLargeMessages sends large messages and small ones together, with both versions.
 func TestLargeMessages(t *testing.T) {
+	t.Parallel()
 	for _, version := range []uint16{1, maxVersion} {
 		a, _ := pairOf(t, version, echo{}, sized{})
 		var wg sync.WaitGroup
@@ -131,6 +133,7 @@ func TestLargeMessages(t *testing.T) {
 // TestLargeStreamAlone has a peer open only the stream for large values: its calls wait,
 // and the session ends all the same.
 func TestLargeStreamAlone(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	stream, err := mux.OpenStream()
 	if err != nil {
@@ -159,6 +162,7 @@ func TestLargeStreamAlone(t *testing.T) {
 // TestNoLargeStream has a peer ask for large values and not open the stream for them: the
 // session ends, and nothing waits for more.
 func TestNoLargeStream(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	calls, err := mux.OpenStream()
 	if err != nil {

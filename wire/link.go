@@ -8,10 +8,11 @@ import (
 	"sync"
 )
 
-// A Link is an authenticated connection to a peer that carries streams of bytes, for what has to be apart
-// from the calls of a [Session]: behind a batch of large answers, gossip would be so late that nodes are
-// taken for dead. A peer that shows no sign of life for 4 s while it is sent something ends it, and so does one that is sent
-// nothing, after 18 s. All methods may be called from any number of goroutines.
+// A Link is an authenticated connection to a peer that carries streams of bytes apart
+// from the calls of a [Session]. Gossip uses it, because behind a batch of large answers
+// it would be so late that live nodes look dead. The link ends if the peer shows no sign
+// of life for 4 s while data is sent to it, or for 18 s while none is. All methods may be
+// called from any number of goroutines.
 type Link struct {
 	mux  *mux
 	peer Hello
@@ -49,10 +50,10 @@ func newLink(conn *tls.Conn, peer Hello, dialed bool) (*Link, error) {
 	return l, nil
 }
 
-// Peer is what the other side said of itself.
+// Peer returns the peer's hello.
 func (l *Link) Peer() Hello { return l.peer }
 
-// Open opens a stream. The peer need not have accepted it yet.
+// Open opens a stream. It does not wait until the peer accepts it.
 func (l *Link) Open() (net.Conn, error) {
 	stream, err := l.mux.OpenStream()
 	if err != nil {
@@ -61,7 +62,8 @@ func (l *Link) Open() (net.Conn, error) {
 	return stream, nil
 }
 
-// Accept waits for a stream that the peer opens. A peer that has too many open ends the link.
+// Accept waits for a stream that the peer opens. The link ends if the peer has more than
+// 256 streams open.
 func (l *Link) Accept() (net.Conn, error) {
 	stream, err := l.mux.AcceptStream()
 	if err == nil && l.mux.NumStreams() > maxStreams {
@@ -74,10 +76,10 @@ func (l *Link) Accept() (net.Conn, error) {
 	return stream, nil
 }
 
-// Done is closed when the link has ended.
+// Done returns a channel that is closed when the link has ended.
 func (l *Link) Done() <-chan struct{} { return l.mux.CloseChan() }
 
-// Close ends the link. It does not wait for a stuck peer.
+// Close ends the link. It does not wait for the peer.
 func (l *Link) Close() error {
 	err := l.mux.Close()
 	l.wg.Wait()

@@ -35,6 +35,7 @@ func links(t *testing.T) (a, b *Link) {
 
 // TestLink opens streams in both directions.
 func TestLink(t *testing.T) {
+	t.Parallel()
 	a, b := links(t)
 	if a.Peer().Name != "acceptor" || b.Peer().Name != "dialer" {
 		t.Errorf("peers %q and %q", a.Peer().Name, b.Peer().Name)
@@ -70,6 +71,7 @@ func TestLink(t *testing.T) {
 
 // TestLinkFlood opens more streams than a peer may: the link ends.
 func TestLinkFlood(t *testing.T) {
+	t.Parallel()
 	a, b := links(t)
 	go func() {
 		for {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A Listener accepts connections and brings each through the handshake, all at the same time.
-// At most 256 are in the handshake; one more puts out another: one of the host that has most, if
-// that has more than 16, and one that makes no progress before one that does. So a crowd of
-// connections cannot keep a peer out.
+// A Listener accepts connections and performs their handshakes concurrently. At most 256
+// connections are in the handshake. A further one evicts another: one of the host with
+// the most connections, if that has more than 16, and otherwise one without progress
+// before one with progress. So a flood of connections cannot keep a peer out.
 type Listener struct {
 	inner    net.Listener
 	creds    *Credentials
@@ -27,20 +27,21 @@ type Listener struct {
 	wg     sync.WaitGroup
 }
 
-// Events are what a Listener reports besides peers. Each may be nil, and is called from any
-// goroutine.
+// Events are the callbacks of a Listener. Each may be nil. They are called from any
+// goroutine and must not block.
 type Events struct {
-	// Refused is called with every connection that fails the handshake. The error may quote what
-	// the peer sent; see [DescribeRefusal].
+	// Refused is called for each connection that fails the handshake. The error may quote
+	// the peer; see [DescribeRefusal].
 	Refused func(from net.Addr, err error)
 
-	// Trouble is called when no connection can be accepted, such as for want of file descriptors,
-	// and not again before a minute without trouble. The error says what to do. It is also called
-	// before Accept returns Closed without a Close.
+	// Trouble is called when no connection can be accepted, for example for lack of file
+	// descriptors. It is called again only after a minute without trouble. The error says
+	// what to do. Trouble is also called before Accept returns Closed although Close was
+	// not called.
 	Trouble func(err error)
 }
 
-// Listen listens on addr (host:port).
+// Listen listens on the TCP address addr (host:port). The caller must call Close.
 func Listen(addr string, c *Credentials, events Events) (*Listener, error) {
 	inner, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -66,11 +67,11 @@ func serve(inner net.Listener, c *Credentials, events Events) *Listener {
 	return l
 }
 
-// Addr is the address listened on.
+// Addr returns the address of the listener.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits for the next peer that has proved the cookie. It returns Closed after Close, or
-// when the system has closed the socket.
+// Accept waits for the next peer that has proved the cookie. It returns Closed after
+// Close, or when the system has closed the socket.
 func (l *Listener) Accept() (*Incoming, error) {
 	select {
 	case in := <-l.incoming:
@@ -80,7 +81,8 @@ func (l *Listener) Accept() (*Incoming, error) {
 	}
 }
 
-// Close stops listening, drops the connections in the handshake, and waits.
+// Close stops listening, closes the connections in the handshake, and waits for its
+// goroutines. Sessions and links go on.
 func (l *Listener) Close() error {
 	l.cancel()
 	err := l.inner.Close()
@@ -90,7 +92,7 @@ func (l *Listener) Close() error {
 }
 
 func (l *Listener) loop() {
-	var trouble time.Time // when it was met last
+	var trouble time.Time // time of the last error
 	for {
 		conn, err := l.inner.Accept()
 		if l.ctx.Err() != nil {
@@ -121,7 +123,7 @@ func (l *Listener) loop() {
 	}
 }
 
-// acceptError says what to do about an error of accept.
+// acceptError adds to an error of accept what a user can do about it.
 func acceptError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EMFILE):
@@ -144,7 +146,7 @@ func (l *Listener) handshake(n *newcomer) {
 		}
 		n.Close()
 		if l.ctx.Err() == nil {
-			if !errors.Is(err, io.EOF) { // it went by itself: somebody checks whether the port is open
+			if !errors.Is(err, io.EOF) { // EOF is a port check, not a refusal
 				l.creds.Traffic.Refused.Add(1)
 			}
 			l.events.Refused(n.RemoteAddr(), err)

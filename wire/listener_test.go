@@ -37,8 +37,8 @@ func (f *fakeListener) Close() error {
 	return nil
 }
 
-// TestAcceptTrouble runs out of file descriptors twice: it is told once each time, with what to do, and a silent
-// connection makes room.
+// TestAcceptTrouble runs out of file descriptors twice: it is told once each time, with
+// what to do, and a silent connection makes room.
 func TestAcceptTrouble(t *testing.T) {
 	c := credentials(t, testCookie)
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,8 @@ func TestListenerDies(t *testing.T) {
 	})
 }
 
-// TestListenerCloses has a listener that closes drop a silent connection, and not wait for it.
+// TestListenerCloses has a listener that closes drop a silent connection, and not wait
+// for it.
 func TestListenerCloses(t *testing.T) {
 	c := credentials(t, testCookie)
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +123,8 @@ func TestListenerCloses(t *testing.T) {
 	})
 }
 
-// TestSilentTimeout has a peer say nothing, and another one nothing after its ClientHello.
+// TestSilentTimeout has a peer say nothing, and another one nothing after its
+// ClientHello.
 func TestSilentTimeout(t *testing.T) {
 	c, hello := credentials(t, testCookie), recordHello(t, []string{alpn})
 	for want, text := range map[time.Duration][]byte{helloTimeout: hello[:20], handshakeTimeout: hello} {

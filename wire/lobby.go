@@ -9,33 +9,34 @@ import (
 	"time"
 )
 
-// A lobby holds the connections in the handshake. It has room for maxPending: one more puts out
-// another, see victim.
+// A lobby holds the connections in the handshake. It has room for maxPending of them. A
+// further one evicts another; see victim.
 type lobby struct {
 	mu    sync.Mutex
-	list  []*newcomer            // the longest without progress first; guarded by mu
-	hosts map[netip.Prefix]*host // with an unproved newcomer; guarded by mu
+	list  []*newcomer            // by last progress, oldest first; guarded by mu
+	hosts map[netip.Prefix]*host // hosts of newcomers without a proof; guarded by mu
 }
 
 func newLobby() *lobby { return &lobby{hosts: map[netip.Prefix]*host{}} }
 
-// A host counts the newcomers from one place that have not proved the cookie.
+// A host counts the newcomers from one host that have not proved the cookie.
 type host struct {
 	addr     netip.Prefix
 	unproved int // guarded by lobby.mu
 }
 
-// A stage tells how far a newcomer has come. Each takes the peer more than the one before.
+// A stage is the progress of a newcomer. Each stage costs the peer more work than the one
+// before.
 type stage uint8
 
 const (
-	silent  stage = iota // it has not sent a complete ClientHello
-	greeted              // it has; an honest peer's proof follows one round trip later
+	silent  stage = iota // it has not sent a complete ClientHello yet
+	greeted              // it has sent one; an honest peer's proof follows one round trip later
 	proved               // it knows the cookie
 )
 
-// A newcomer is a connection in the handshake. It fails when the peer sends more than a handshake
-// takes, so that nobody can make this side hold much without the cookie.
+// A newcomer is a connection in the handshake. It fails if the peer sends more bytes than
+// a handshake needs, so that a peer without the cookie cannot use much memory.
 type newcomer struct {
 	net.Conn
 	lobby    *lobby
@@ -43,12 +44,12 @@ type newcomer struct {
 	host     *host
 	stage    stage // guarded by lobby.mu
 
-	// Of the goroutine that reads.
+	// Used by the reading goroutine only.
 	trusted bool // the peer has proved the cookie
-	left    int  // bytes that it may still send otherwise
+	left    int  // bytes that it may still send without the proof
 }
 
-// admit returns conn as a newcomer, which must be removed.
+// admit returns conn as a newcomer. The caller must remove it.
 func (l *lobby) admit(conn net.Conn, deadline time.Time) *newcomer {
 	n := &newcomer{Conn: conn, lobby: l, deadline: deadline, left: maxClientHello}
 	conn.SetDeadline(deadline)
@@ -69,7 +70,7 @@ func (l *lobby) admit(conn net.Conn, deadline time.Time) *newcomer {
 	return n
 }
 
-// makeRoom puts out a newcomer that has not proved the cookie, if there is one.
+// makeRoom evicts a newcomer that has not proved the cookie, if there is one.
 func (l *lobby) makeRoom() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +79,7 @@ func (l *lobby) makeRoom() {
 	}
 }
 
-// closeAll puts out all.
+// closeAll evicts all newcomers.
 func (l *lobby) closeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +93,7 @@ func (l *lobby) putOutLocked(n *newcomer) {
 	l.removeLocked(n)
 }
 
-// remove ends the handshake of n. It reports false if n has been put out, or removed before.
+// remove ends the handshake of n. It reports false if n was evicted or removed before.
 func (l *lobby) remove(n *newcomer) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,13 +118,14 @@ func (l *lobby) discountLocked(h *host) {
 	}
 }
 
-// victim chooses the newcomer to put out, nil if the list is empty. The list has the longest
-// without progress first.
+// victim returns the newcomer to evict, or nil if the list is empty. The list is ordered
+// by the time of the last progress, oldest first.
 //
-// A host with more than its share loses its own, the one with most first. Otherwise the silent ones
-// compete with those that have greeted: the more numerous kind loses the one that has been longest
-// without progress. So neither silence nor greetings can fill the table, and a peer that goes on
-// within half a table's time comes through. A newcomer that has proved the cookie goes last.
+// If hosts have more than their share, the host with the most newcomers loses one.
+// Otherwise the larger of two groups, the silent newcomers and those that have greeted,
+// loses the one that has been longest without progress. So neither group can fill the
+// lobby, and a peer gets through if it makes progress before half of the lobby is
+// replaced. A newcomer that has proved the cookie is evicted last.
 func victim(list []*newcomer) *newcomer {
 	var crowd *host
 	for _, n := range list {
@@ -151,13 +153,13 @@ func victim(list []*newcomer) *newcomer {
 	return first[greeted]
 }
 
-// advance notes that n has made progress.
+// advance records that n has made progress.
 func (l *lobby) advance(n *newcomer, s stage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.Index(l.list, n)
 	if i < 0 {
-		return // it has been put out
+		return // it has been evicted
 	}
 	n.stage = s
 	l.list = append(slices.Delete(l.list, i, i+1), n)
@@ -166,8 +168,8 @@ func (l *lobby) advance(n *newcomer, s stage) {
 	}
 }
 
-// onHello is crypto/tls's GetConfigForClient, called with each complete ClientHello. It keeps the
-// configuration.
+// onHello is the GetConfigForClient of [tls.Config], called with each complete
+// ClientHello. It does not change the configuration.
 func onHello(info *tls.ClientHelloInfo) (*tls.Config, error) {
 	if n, ok := info.Conn.(*newcomer); ok {
 		n.left = maxUnproved
@@ -177,7 +179,7 @@ func onHello(info *tls.ClientHelloInfo) (*tls.Config, error) {
 	return nil, nil
 }
 
-// trust lifts the limit of what the peer may send, as it has proved the cookie.
+// trust lifts the limit of bytes from the peer, because it has proved the cookie.
 func (n *newcomer) trust() {
 	n.trusted = true
 	n.lobby.advance(n, proved)

@@ -17,8 +17,10 @@ import (
 	"time"
 )
 
-// TestVictim has lists of newcomers, the longest without progress first, and who makes room.
+// TestVictim has lists of newcomers, the longest without progress first, and who makes
+// room.
 func TestVictim(t *testing.T) {
+	t.Parallel()
 	many := func(n int, who ...string) []string {
 		var list []string
 		for range n {
@@ -76,6 +78,7 @@ func TestVictim(t *testing.T) {
 
 // TestHostOf has addresses that are one host, and others.
 func TestHostOf(t *testing.T) {
+	t.Parallel()
 	for addr, want := range map[string]string{
 		"192.0.2.1:1":                "192.0.2.1/32",
 		"[::ffff:192.0.2.1]:1":       "192.0.2.1/32",
@@ -92,7 +95,8 @@ func TestHostOf(t *testing.T) {
 	}
 }
 
-// TestSilentFlood has a peer that is slow come in, while hundreds of silent connections are opened between any two of its steps.
+// TestSilentFlood has a peer that is slow come in, while hundreds of silent connections
+// are opened between any two of its steps.
 func TestSilentFlood(t *testing.T) {
 	const crowd = maxPending + 50
 	addr := func(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, last), Port: 1} }
@@ -222,6 +226,7 @@ func protocols(size int) []string {
 
 // TestLargeHello has peers send large ClientHellos: what is told of them is short.
 func TestLargeHello(t *testing.T) {
+	t.Parallel()
 	l, refused := listen(t, credentials(t, testCookie))
 	for size, want := range map[int]string{58 << 10: "too much", 10 << 10: "handshake"} {
 		conn, err := net.Dial("tcp", l.Addr().String())
@@ -238,7 +243,8 @@ func TestLargeHello(t *testing.T) {
 	}
 }
 
-// TestPendingMemory fills the lobby with peers that send the largest ClientHello there may be, and then wait.
+// TestPendingMemory fills the lobby with peers that send the largest ClientHello there
+// may be, and then wait.
 func TestPendingMemory(t *testing.T) {
 	hello := recordHello(t, protocols(13<<10))
 	if len(hello) > maxClientHello {
@@ -272,8 +278,10 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which the proof lifts.
+// TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which
+// the proof lifts.
 func TestUnprovedBytes(t *testing.T) {
+	t.Parallel()
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
@@ -301,6 +309,7 @@ func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
 
 // TestLobbyCounts brings newcomers through all ways out: nothing is left of them.
 func TestLobbyCounts(t *testing.T) {
+	t.Parallel()
 	l := newLobby()
 	var list []*newcomer
 	for i := range maxPending + 9 {

@@ -10,9 +10,10 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// A mux carries streams on one connection. It is a yamux session that ends the reads of its streams
-// before it closes: a Read of yamux v0.1.2 that waits when its session shuts down tries again and
-// again, without a pause, until the session has closed the stream, which takes long if many do so.
+// A mux carries streams on one connection. It is a yamux session that ends the reads of
+// its streams before it closes. In yamux v0.1.2, a Read that is blocked when its session
+// shuts down spins until the session has closed the stream, which takes long if many
+// reads do so.
 type mux struct {
 	*yamux.Session
 
@@ -21,8 +22,8 @@ type mux struct {
 	ended   bool             // guarded by mu
 }
 
-// multiplex starts a mux on an authenticated connection, which it closes at the end. Its user watches
-// the signs of life.
+// multiplex starts a mux on an authenticated connection, which the mux closes at the end.
+// The caller must watch the signs of life.
 func multiplex(conn *tls.Conn, dialed bool) (*mux, *signs, error) {
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive = false
@@ -43,7 +44,7 @@ func multiplex(conn *tls.Conn, dialed bool) (*mux, *signs, error) {
 	return &mux{Session: session, streams: map[*stream]bool{}}, &joined.signs, nil
 }
 
-// OpenStream opens a stream. The peer need not have accepted it yet.
+// OpenStream opens a stream. It does not wait until the peer accepts it.
 func (m *mux) OpenStream() (*stream, error) { return m.add(m.Session.OpenStream()) }
 
 // AcceptStream waits for a stream that the peer opens.
@@ -64,7 +65,7 @@ func (m *mux) add(raw *yamux.Stream, err error) (*stream, error) {
 	return s, nil
 }
 
-// Close ends all streams and the connection. It does not wait for a stuck peer.
+// Close ends all streams and the connection. It does not wait for the peer.
 func (m *mux) Close() error {
 	m.mu.Lock()
 	m.ended = true
@@ -75,7 +76,7 @@ func (m *mux) Close() error {
 	return m.Session.Close()
 }
 
-// A stream is one of a mux.
+// A stream is a stream of a mux.
 type stream struct {
 	*yamux.Stream
 	of *mux
@@ -88,7 +89,7 @@ func (s *stream) Close() error {
 	return s.Stream.Close()
 }
 
-// SetReadDeadline does nothing once the mux ends the reads of its streams.
+// SetReadDeadline does nothing after the mux has ended the reads of its streams.
 func (s *stream) SetReadDeadline(t time.Time) error {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()

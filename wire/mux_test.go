@@ -8,7 +8,8 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// A stuckConn takes what is written. Its Read returns when release is closed, whoever closes it.
+// A stuckConn takes what is written. Its Read returns when release is closed, whoever
+// closes it.
 type stuckConn struct{ release chan struct{} }
 
 func (c stuckConn) Read([]byte) (int, error) {
@@ -18,9 +19,11 @@ func (c stuckConn) Read([]byte) (int, error) {
 func (stuckConn) Write(p []byte) (int, error) { return len(p), nil }
 func (stuckConn) Close() error                { return nil }
 
-// TestReadsEnd closes a mux whose connection takes its time: the reads of its streams do not wait for
-// that, as they would do so without a pause. Those that begin later end, too.
+// TestReadsEnd closes a mux whose connection takes its time: the reads of its streams do
+// not wait for that, as they would do so without a pause. Those that begin later end,
+// too.
 func TestReadsEnd(t *testing.T) {
+	t.Parallel()
 	c := stuckConn{make(chan struct{})}
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive, config.LogOutput = false, io.Discard

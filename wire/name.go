@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// CheckOwn returns an error if peers that verify names would refuse this side's certificate for the
-// node of that name. Without [TLSFiles.VerifyName] it returns nil.
+// CheckOwn returns an error if peers that verify names would refuse the certificate of a
+// node with that name. Without [TLSFiles.VerifyName] it returns nil.
 func (c *Credentials) CheckOwn(name string) error {
 	if !c.verifyName {
 		return nil
@@ -17,7 +19,8 @@ func (c *Credentials) CheckOwn(name string) error {
 	return checkName(c.config.Certificates[0].Leaf, name)
 }
 
-// checkPeer returns an error if names are verified and the peer's certificate is for another node.
+// checkPeer returns an error if names are verified and the peer's certificate is for
+// another node.
 func (c *Credentials) checkPeer(conn *tls.Conn, name string) error {
 	if !c.verifyName {
 		return nil
@@ -25,8 +28,8 @@ func (c *Credentials) checkPeer(conn *tls.Conn, name string) error {
 	return checkName(conn.ConnectionState().PeerCertificates[0], name)
 }
 
-// checkName returns an error unless the certificate names the node NAME@HOST: by HOST, as a DNS
-// name or an IP address, or by NAME@HOST, as an e-mail address.
+// checkName returns an error unless the certificate names the node NAME@HOST, either by
+// HOST as a DNS name or IP address, or by NAME@HOST as an e-mail address.
 func checkName(cert *x509.Certificate, node string) error {
 	name, host, _ := strings.Cut(node, "@")
 	if cert.VerifyHostname(host) == nil {
@@ -46,5 +49,5 @@ func checkName(cert *x509.Certificate, node string) error {
 		has = strings.Join(names, ", ")
 	}
 	return fmt.Errorf("the certificate of %s names %s; it needs the host %s, or the e-mail address %s, among its alternative names",
-		node, clip(has, maxLogText), host, node)
+		node, text.Line(has, maxLogText), host, node)
 }

@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// An Op numbers an operation. Numbers are only ever appended; what they mean is the handler's.
+// An Op is the number of an operation. The handler gives the numbers their meanings. New
+// ones are appended; a number is never reused.
 type Op uint16
 
 type opRequest struct {
@@ -30,14 +33,15 @@ type opReply struct {
 const (
 	maxOperations  = 64       // in progress for one peer
 	maxClientArgs  = 16 << 10 // bytes that a client may send for one operation; a member may send MaxMessage
-	largeOperation = 64 << 10 // bytes from which a request or a result takes a share of operationBytes
+	largeOperation = 64 << 10 // bytes; larger requests and results take a share of operationBytes
 )
 
-// operationBytes limits the bytes of large requests and results, of all sessions of the process, as
-// its memory is one.
+// operationBytes limits the bytes of large requests and results. Sessions share it
+// because they share the memory of the process.
 var operationBytes = semaphore.NewWeighted(64 << 20)
 
-// reserve takes a share of operationBytes for a message of n bytes. It waits for at most giveUp.
+// reserve takes a share of operationBytes for a message of n bytes. It waits for at most
+// giveUp.
 func reserve(ctx context.Context, n int) (release func(), err error) {
 	if n < largeOperation {
 		return func() {}, nil
@@ -50,10 +54,11 @@ func reserve(ctx context.Context, n int) (release func(), err error) {
 	return func() { operationBytes.Release(int64(n)) }, nil
 }
 
-// Do asks the peer for one operation, on a stream of its own. The 65th at a time waits for one of the
-// others. When ctx ends, so does the context of the peer's handler, and Do waits about 250 ms at most for
-// what that answers. Args is encoded; the result is decoded into result, a pointer or a [Result]. A nil
-// result is not looked at. The error is an *Error.
+// Do has the peer perform one operation, on a stream of its own. At most 64 operations of
+// a session run at a time; others wait. When ctx ends, the context of the peer's handler
+// ends, too, and Do waits for the handler's answer for at most about 250 ms. Args is
+// encoded by gob. The result is decoded into result, a pointer or a [Result], or ignored
+// if result is nil. The error is an [*Error].
 func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	body, err := encode(args)
 	if err != nil {
@@ -79,7 +84,7 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	stop := context.AfterFunc(ctx, func() {
 		stream.SetReadDeadline(time.Now().Add(verdictTime))
 		stream.SetWriteDeadline(time.Unix(1, 0))
-		stream.Stream.Close() // this side's half: the peer sees it and answers
+		stream.Stream.Close() // closes this side's half, which cancels the operation
 	})
 	defer stop()
 	var reply opReply
@@ -91,7 +96,7 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 		return e
 	}
 	if reply.Code != codeOK {
-		e := &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: clip(reply.Text, maxText)}
+		e := &Error{Code: reply.Code, Outcome: reply.Outcome, Node: s.peer.Name, Text: text.Line(reply.Text, maxText)}
 		if ctx.Err() != nil && e.Outcome != Ran {
 			e.Code = asError(ctx.Err()).Code
 		}
@@ -103,9 +108,10 @@ func (s *Session) Do(ctx context.Context, op Op, args, result any) error {
 	return nil
 }
 
-// A Result of an operation decodes itself, to look at what came before it makes all of it.
+// A Result decodes itself, so that it can check the beginning of a result before it
+// decodes all of it.
 type Result interface {
-	// Take is called once. Each call of decode decodes the result anew, into a pointer.
+	// Take is called once. Each call of decode decodes the whole result into a pointer.
 	Take(decode func(any) error) error
 }
 
@@ -142,7 +148,7 @@ func (s *Session) operate(stream *stream) {
 	stream.SetReadDeadline(time.Now().Add(giveUp))
 	n, err := recvLength(stream)
 	if err != nil {
-		return // it has asked for nothing
+		return // there is no request
 	}
 	reply := refusal(Errorf(Overloaded, NotRun, "more than %d operations at once", maxOperations))
 	select {
@@ -151,7 +157,7 @@ func (s *Session) operate(stream *stream) {
 		defer func() { <-s.ops }()
 		reply = s.operation(stream, n)
 	default:
-		_, _ = io.CopyN(io.Discard, stream, int64(n)) // or the peer could not read the refusal
+		_, _ = io.CopyN(io.Discard, stream, int64(n)) // so that the peer can read the refusal
 	}
 	release, err := reserve(context.Background(), len(reply.Result))
 	if err != nil {
@@ -160,10 +166,11 @@ func (s *Session) operate(stream *stream) {
 		defer release()
 	}
 	stream.SetWriteDeadline(time.Now().Add(giveUp))
-	_ = sendGob(stream, reply) // a peer that does not read it sees the stream end
+	_ = sendGob(stream, reply) // if this fails, the peer sees the end of the stream
 }
 
-// operation reads a request of n bytes, of which the length has come, and has the handler serve it.
+// operation reads a request of n bytes, whose length has been read, and has the handler
+// serve it.
 func (s *Session) operation(stream *stream, n int) opReply {
 	limit := MaxMessage
 	if s.peer.Role == RoleClient {
@@ -188,9 +195,9 @@ func (s *Session) operation(stream *stream, n int) opReply {
 	return s.serve(ctx, request)
 }
 
-// watch returns a context that ends when the peer has closed the stream of an operation, so nobody
-// waits for it any more, or when stop is called. A peer that goes on sending loses the session, as
-// what it sends would stay in memory until the operation ends.
+// watch returns a context that ends when the peer has closed the stream of an operation
+// and so no longer waits, or when stop is called. If the peer sends more data, the
+// session ends, because the data would stay in memory until the operation ends.
 func (s *Session) watch(stream *stream) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stream.SetReadDeadline(time.Time{})
@@ -229,7 +236,7 @@ func (s *Session) serve(ctx context.Context, request opRequest) opReply {
 	return opReply{Result: body}
 }
 
-// refusal is the reply to an operation that has failed.
+// refusal is the reply to an operation that failed.
 func refusal(err error) opReply {
 	e := asError(err)
 	return opReply{Code: e.Code, Outcome: e.Outcome, Text: e.Text}

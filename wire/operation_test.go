@@ -24,6 +24,7 @@ func (o operator) ServeOperation(ctx context.Context, _ *Session, _ Op, args fun
 
 // TestOperationContext has a caller give up: the context of the peer's handler ends.
 func TestOperationContext(t *testing.T) {
+	t.Parallel()
 	began, ended := make(chan struct{}), make(chan error, 1)
 	a, _ := pair(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
 		close(began)
@@ -46,6 +47,7 @@ func TestOperationContext(t *testing.T) {
 
 // TestOperationContextOfSession has the session end instead.
 func TestOperationContextOfSession(t *testing.T) {
+	t.Parallel()
 	began, ended := make(chan struct{}), make(chan struct{})
 	a, _ := pair(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
 		close(began)
@@ -63,7 +65,8 @@ func TestOperationContextOfSession(t *testing.T) {
 	<-ended
 }
 
-// TestSlowOperation has an operation take longer than its request may take to come: its context goes on.
+// TestSlowOperation has an operation take longer than its request may take to come: its
+// context goes on.
 func TestSlowOperation(t *testing.T) {
 	t.Parallel()
 	a, _ := pair(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
@@ -79,8 +82,9 @@ func TestSlowOperation(t *testing.T) {
 	}
 }
 
-// TestUnfinishedOperations has a peer begin many large operations and not finish them: none of them is
-// served or kept beyond its time, and an honest one is served before that.
+// TestUnfinishedOperations has a peer begin many large operations and not finish them:
+// none of them is served or kept beyond its time, and an honest one is served before
+// that.
 func TestUnfinishedOperations(t *testing.T) {
 	mux, victim := rawPeerOf(t, operator{serve: func(_ context.Context, args func(any) error) (any, error) {
 		var s string
@@ -137,9 +141,10 @@ func encoded(t *testing.T, v any) []byte {
 	return b
 }
 
-// TestClientArgs has a client send more than clients may: it is refused before that is kept, while a
-// member may send as much as fits a message.
+// TestClientArgs has a client send more than clients may: it is refused before that is
+// kept, while a member may send as much as fits a message.
 func TestClientArgs(t *testing.T) {
+	t.Parallel()
 	echoed := operator{serve: func(_ context.Context, args func(any) error) (any, error) {
 		var s string
 		err := args(&s)
@@ -162,9 +167,10 @@ func TestClientArgs(t *testing.T) {
 	}
 }
 
-// TestOperationGoesOn has a peer send more after a request, which would stay in memory for as long as
-// the operation takes: the session ends.
+// TestOperationGoesOn has a peer send more after a request, which would stay in memory
+// for as long as the operation takes: the session ends.
 func TestOperationGoesOn(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeerOf(t, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
 		<-ctx.Done()
 		return nil, nil
@@ -185,9 +191,11 @@ func TestOperationGoesOn(t *testing.T) {
 	}
 }
 
-// TestLargeOperations has many large operations come at once: they share a bound, and those for which
-// there is no room in time are refused.
+// TestLargeOperations has many large operations come at once: they share a bound, and
+// those for which there is no room in time are refused. It is the only parallel test with
+// large operations.
 func TestLargeOperations(t *testing.T) {
+	t.Parallel()
 	if !operationBytes.TryAcquire(64 << 20) {
 		t.Fatal("something is held")
 	}
@@ -206,8 +214,10 @@ func TestLargeOperations(t *testing.T) {
 	}
 }
 
-// TestManyTypes has a message define many types, which take more memory than it does: it is refused.
+// TestManyTypes has a message define many types, which take more memory than it does: it
+// is refused.
 func TestManyTypes(t *testing.T) {
+	t.Parallel()
 	one := encoded(t, opReply{Text: "x"})
 	if n := countTypes(one); n < 1 || n > 3 {
 		t.Errorf("%d types in a message with one or two", n)

@@ -7,29 +7,30 @@ import (
 	"sync/atomic"
 )
 
-// An outbox gathers what many goroutines have to say, and one writer takes it batch by batch. While
-// a batch is written the next one fills, so batches grow with the load and no timer is needed.
+// An outbox gathers the messages of many goroutines in batches, which one writer sends.
+// While one batch is written, the next one fills, so batches grow with the load and no
+// timer is needed.
 type outbox[B batch] struct {
-	mu    *sync.Mutex   // its owner's, which guards more
+	mu    *sync.Mutex   // the owner's, which guards other fields, too
 	fill  B             // being filled; guarded by mu
 	ready []B           // full, the oldest first; guarded by mu
 	spare []B           // written, to be used again; guarded by mu
-	wake  chan struct{} // of capacity 1: there is something to write
+	wake  chan struct{} // capacity 1: there is something to write
 	room  *sync.Cond    // a batch was taken or written, or the outbox closed
 	busy  bool          // a batch is being written; guarded by mu
 	stop  bool          // nothing is written any more; guarded by mu
 	full  atomic.Bool   // more batches are ready than maxReady; written with mu held
 	make  func() B
 
-	// Set before use. What may be nil is called with mu held.
+	// Set before use. The functions that may be nil are called with mu held.
 	write func(any) error
-	taken func(B)     // as a batch is taken; may be nil
-	alone func() bool // nobody else is about to add; may be nil
+	taken func(B)     // called when a batch is taken; may be nil
+	alone func() bool // reports whether no other goroutine is about to add; may be nil
 }
 
 type batch interface {
 	size() int
-	pack() // last thing before it is encoded
+	pack() // called before it is encoded
 	reset()
 }
 
@@ -37,7 +38,7 @@ func newOutbox[B batch](mu *sync.Mutex, make_ func() B) *outbox[B] {
 	return &outbox[B]{mu: mu, fill: make_(), wake: make(chan struct{}, 1), room: sync.NewCond(mu), make: make_}
 }
 
-// rollLocked begins a new batch.
+// rollLocked starts a new batch.
 func (o *outbox[B]) rollLocked() {
 	o.ready = append(o.ready, o.fill)
 	o.full.Store(len(o.ready) > maxReady)
@@ -61,7 +62,8 @@ func (o *outbox[B]) signal() {
 	}
 }
 
-// take returns the oldest batch, if any and nobody else has one. The caller gives it back by recycle.
+// take returns the oldest batch, unless there is none or another batch is being written.
+// The caller returns it by recycle.
 func (o *outbox[B]) take() (b B, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,8 +100,8 @@ func (o *outbox[B]) recycle(b B) (more bool) {
 	return o.fill.size() > 0 || len(o.ready) > 0
 }
 
-// waitForRoomLocked blocks while more than maxReady full batches wait, which is when the peer does
-// not read as fast as it is written to. The writer goes on meanwhile.
+// waitForRoomLocked blocks while more than maxReady full batches wait, because the peer
+// reads too slowly. It releases mu while it waits.
 func (o *outbox[B]) waitForRoomLocked() {
 	for o.full.Load() {
 		o.signal()
@@ -121,8 +123,8 @@ func (o *outbox[B]) flush() {
 	}
 }
 
-// close drops what has not been taken, and ends waitForRoomLocked and flush for ever. Nothing may be
-// added afterwards.
+// close drops all batches that were not taken, and ends all calls of waitForRoomLocked
+// and flush. Nothing may be added afterwards.
 func (o *outbox[B]) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -135,7 +137,7 @@ func (o *outbox[B]) close() {
 	o.room.Broadcast()
 }
 
-// gather lets the goroutines that are about to add do so. To yield until the batch grows no more was no better, measured.
+// gather yields once, so that goroutines that are about to add can do so.
 func (o *outbox[B]) gather() {
 	o.mu.Lock()
 	alone := o.alone != nil && o.alone()
@@ -160,7 +162,8 @@ func (o *outbox[B]) run(done <-chan struct{}) error {
 	}
 }
 
-// drain writes what there is, unless somebody else is writing, who will write that, too.
+// drain writes all batches, unless another goroutine is writing. That one then writes
+// them.
 func (o *outbox[B]) drain() error {
 	for more := true; more; {
 		var err error
@@ -171,7 +174,8 @@ func (o *outbox[B]) drain() error {
 	return nil
 }
 
-// next writes the oldest batch, unless somebody else is writing. It reports whether there is more to write, of which nobody may have been told.
+// next writes the oldest batch, unless another goroutine is writing. It reports whether
+// more batches wait for which the writer may not have been woken.
 func (o *outbox[B]) next() (more bool, err error) {
 	b, ok := o.take()
 	if !ok {

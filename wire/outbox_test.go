@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// TestFlush has one batch be written: flush waits for that, and so does an adder that finds the outbox full, though not for
-// the next batch.
+// TestFlush has one batch be written: flush waits for that, and so does an adder that
+// finds the outbox full, though not for the next batch.
 func TestFlush(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		batches int
 		wait    func(*outbox[*replyBatch])

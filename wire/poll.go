@@ -5,38 +5,40 @@ import (
 	"time"
 )
 
-// While messages follow one another closely, to sleep until the next one comes and to be woken by the kernel takes longer than all
-// that is done with it: of the 60 µs of a lone call to another process, 40. So a reader that had short waits polls for a moment
-// before it sleeps, as the kernel does for virtual machines that halt (Linux, Documentation/virt/kvm/halt-polling.rst).
+// While messages arrive in quick succession, most of the time of a call goes into
+// sleeping and being woken by the kernel. So a reader that had short waits polls for a
+// moment before it sleeps, as the kernel does for halted virtual machines (Linux,
+// Documentation/virt/kvm/halt-polling.rst).
 //
-// What that may cost is bounded. A process polls for one connection at a time, so on one core; not at all for some time if two
-// connections would, as there is enough to do then; for no longer than pollTime, and not again before some short waits more if nothing
-// came. A connection whose messages are 250 µs apart or more is not polled. It is for Linux only, where it was measured: closed loops
-// gain (a lone caller made 2 to 3 times as many calls); with 20,000 calls a second at random times between two processes that have
-// two cores in all, both busy more than half of the time, p99 rose from 0.7 to 0.9 ms.
+// The cost is bounded. A process polls one connection at a time, and so on one core. If
+// two connections want to be polled, none is for a while, because the process has enough
+// to do. A poll takes at most pollTime. If nothing arrives, the reader polls again only
+// after some more short waits. A connection whose messages are 250 µs or more apart is
+// not polled. Only Linux has this.
 const (
 	pollTime    = 100 * time.Microsecond
-	shortWait   = 250 * time.Microsecond // longer than pollTime, as it includes what polling saves
-	shortWaits  = 8                      // in a row, before a wait begins by polling
-	pollingRest = 10 * time.Millisecond  // in which nobody polls, after two would have
-	sleepEvery  = 2 * time.Millisecond   // a reader that polls sleeps once: see polls
+	shortWait   = 250 * time.Microsecond // longer than pollTime, because it includes the time that polling saves
+	shortWaits  = 8                      // consecutive short waits before the reader polls
+	pollingRest = 10 * time.Millisecond  // without polling after two readers wanted to poll
+	sleepEvery  = 2 * time.Millisecond   // how often a polling reader sleeps; see polls
 )
 
-// polling is shared by all connections of the process, as its cores are.
+// polling is shared by all connections of the process, because they share its cores.
 var polling struct {
-	busy atomic.Bool  // somebody polls
-	rest atomic.Int64 // until then nobody does; after began
+	busy atomic.Bool  // a reader polls
+	rest atomic.Int64 // end of the time without polling, after began
 }
 
-// waits are those of one reader. Times are after began.
+// waits records the waits of one reader. Times are after began.
 type waits struct {
-	short int           // in a row
-	slept time.Duration // when the last one that did not poll ended
+	short int           // consecutive short waits
+	slept time.Duration // end of the last wait without polling
 }
 
-// polls reports whether the wait that begins now is to begin by polling, which the caller ends by giving polling.busy back. A reader that
-// polls all the time sleeps now and then, as while a goroutine can run, a process with one processor does not look for what comes
-// on other connections (runtime.findRunnable); its monitor would, every 10 ms.
+// polls reports whether the wait that starts now should start by polling. If so, the
+// caller must clear polling.busy after that. A reader that polls all the time sleeps now
+// and then. Otherwise a process with one processor would not look at other connections
+// while a goroutine can run (runtime.findRunnable), except every 10 ms by its monitor.
 func (w *waits) polls(now time.Duration) bool {
 	if w.short < shortWaits || now < time.Duration(polling.rest.Load()) || now-w.slept > sleepEvery {
 		return false
@@ -48,10 +50,11 @@ func (w *waits) polls(now time.Duration) bool {
 	return false
 }
 
-// inVain notes that nothing came while the reader polled.
+// inVain records that nothing arrived while the reader polled.
 func (w *waits) inVain() { w.short = 0 }
 
-// sleep notes a wait without polling. One that was to show the others does not tell how closely messages follow one another.
+// sleep records a wait without polling. A wait that lets other connections in does not
+// count, because it says nothing about the pace of messages.
 func (w *waits) sleep(from, to time.Duration) {
 	switch {
 	case to-from < shortWait:

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// polled returns a connection whose reader polls. It has one reader at a time.
+// polled returns a connection whose reader polls. It may have one reader at a time.
 func polled(conn net.Conn) net.Conn {
 	s, ok := conn.(syscall.Conn)
 	if !ok {
@@ -30,12 +30,13 @@ type polledConn struct {
 	raw   syscall.RawConn
 	waits waits
 
-	try func(fd uintptr) bool // reads what is there into p, without waiting: n bytes, if that is more than 0
+	try func(fd uintptr) bool // reads available bytes into p without waiting, and stores their number in n
 	p   []byte
 	n   int
 }
 
-// Read polls if that is likely to be of use. All but the bytes that come meanwhile, such as an error, is left to the read after that.
+// Read polls if that is likely to help. Polling returns bytes only; errors are left to
+// the ordinary read after it.
 func (c *polledConn) Read(p []byte) (int, error) {
 	now := time.Since(began)
 	if c.waits.polls(now) {
@@ -52,12 +53,12 @@ func (c *polledConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// yieldEvery is the number of tries, of some 0.4 µs, after which other threads may have the core: a kernel that lets a thread run for
-// its whole slice, of 3 ms, would have those wait that have just been woken. To yield more often helped other threads of this process to
-// look for work that they do not have, measured.
+// yieldEvery is the number of reads, of about 0.4 µs each, after which the thread yields
+// its core. Otherwise a kernel that gives a thread its whole slice of 3 ms would delay
+// threads that have just been woken.
 const yieldEvery = 100
 
-// poll returns how many bytes came within pollTime.
+// poll returns how many bytes arrived within pollTime.
 func (c *polledConn) poll(p []byte, from time.Duration) int {
 	c.p = p
 	defer func() { c.p = nil }()

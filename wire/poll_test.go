@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestWaits has one reader wait, each time for so long after a pause, and compares which of its waits begin by polling.
+// TestWaits has one reader wait, each time for so long after a pause, and compares which
+// of its waits begin by polling.
 func TestWaits(t *testing.T) {
 	const µs = time.Microsecond
 	w, now := waits{}, time.Second

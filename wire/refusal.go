@@ -10,26 +10,28 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// Errors of a connection that ends before its peer has proved the cookie.
+// Errors of connections that end before the peer has proved the cookie.
 var (
 	errTooMuch = errors.New("the peer sends too much before it proves the cookie; is it a distproc node?")
 	errPutOut  = errors.New("it made room for others, as it had not proved the cookie")
 )
 
-// DescribeRefusal returns the class of an error given to [Events].Refused, which is one of a few
-// dozen constants, and a description for a log: one printable line of at most 200 bytes.
-func DescribeRefusal(err error) (class, text string) {
-	class, text = refusalClass(err), err.Error()
+// DescribeRefusal describes an error given to [Events].Refused for a log. The class is
+// one of a few dozen constants. The text is one printable line of at most 200 bytes.
+func DescribeRefusal(err error) (class, why string) {
+	class, why = refusalClass(err), err.Error()
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		text = op.Err.Error() // without the ports, which differ each time
+		why = op.Err.Error() // without the ports, which differ each time
 	}
 	const failed = "handshake failed: "
 	if _, ok := errors.AsType[*Error](err); !ok {
-		text = failed + text
+		why = failed + why
 	}
-	return class, clip(text, maxLogText)
+	return class, text.Line(why, maxLogText)
 }
 
 func refusalClass(err error) string {
@@ -64,8 +66,9 @@ func refusalClass(err error) string {
 	return "handshake"
 }
 
-// HostOf returns the addresses that count as one host: an IPv4 address, or an IPv6 network of 64
-// bits, as a host there may choose among all of its addresses. It is zero if addr has no IP address.
+// HostOf returns the prefix of addresses that count as one host: an IPv4 address, or an
+// IPv6 network of 64 bits, in which a host may choose any address. It returns the zero
+// Prefix if addr has no IP address.
 func HostOf(addr net.Addr) netip.Prefix {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
@@ -75,6 +78,6 @@ func HostOf(addr net.Addr) netip.Prefix {
 	if ip.Is4() {
 		bits = 32
 	}
-	host, _ := ip.WithZone("").Prefix(bits) // the number of bits fits
+	host, _ := ip.WithZone("").Prefix(bits) // never fails: bits fits
 	return host
 }

@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// A Handler answers what a peer asks. Its methods are called from any number of sessions at once.
+// A Handler answers the calls and operations of peers. Its methods are called
+// concurrently by any number of sessions.
 type Handler interface {
 	// ServeCall answers c by exactly one of c.Reply and c.Fail, now or later, from any
-	// goroutine. It runs on the goroutine that reads the session's calls, so it must not block.
-	// The request is the caller's until then and not to be changed.
+	// goroutine. It runs on the goroutine that reads the session's calls, so it must not
+	// block. It must not change the request.
 	ServeCall(c Call)
 
-	// ServeOperation answers one operation of [Session.Do]. It runs on a goroutine of its own. Its
-	// context ends when the peer gives up or the session ends. Each call of args decodes the
-	// arguments anew; the result is encoded.
+	// ServeOperation answers one operation of [Session.Do]. It runs on a goroutine of its
+	// own. The context ends when the peer gives up or the session ends. Each call of args
+	// decodes all arguments into a pointer. The result is encoded by gob.
 	ServeOperation(ctx context.Context, s *Session, op Op, args func(any) error) (result any, err error)
 }
 
@@ -29,13 +30,14 @@ type Call struct {
 	to  *answers
 }
 
-// Peer is who calls.
+// Peer returns the hello of the caller.
 func (c Call) Peer() Hello { return c.to.session.Peer() }
 
-// Reply answers the call. It never blocks, and refers to the value until it is sent. A value of more
-// than MaxValue bytes becomes an error, and so does one for which held has no room. A peer that does
-// not read its answers for 2 s, or has not opened the stream for large ones within 4 s, loses the
-// session. The answer to a session that has ended is dropped.
+// Reply answers the call. It never blocks, and it refers to the value until it is sent.
+// The caller gets an error instead if the value has more than MaxValue bytes, or if too
+// many bytes of values wait to be sent. The session ends if the peer does not read
+// answers for 2 s, or does not open the stream for large ones within 4 s. If the session
+// has ended, the answer is dropped.
 func (c Call) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
@@ -59,8 +61,9 @@ func (c Call) Fail(err error) {
 	c.to.add(c.seq, c.to.small, 0, func(b *replyBatch) { b.addError(c.seq, asError(err)) })
 }
 
-// OnCancel sets what to do when nobody waits for the answer any more: the peer gave up, or the
-// session ended. It is done at once if that has happened already. The call must still be answered.
+// OnCancel sets a function that is called once when the caller no longer waits, because
+// the peer gave up or the session ended. It is called at once if that has already
+// happened. The call must still be answered.
 func (c Call) OnCancel(f func()) {
 	a := c.to
 	a.mu.Lock()
@@ -75,7 +78,8 @@ func (c Call) OnCancel(f func()) {
 	}
 }
 
-// answers is the answering half of a session.
+// answers is the answering half of a session. It reads calls, and sends answers in
+// batches.
 type answers struct {
 	session *Session
 	handler Handler
@@ -108,7 +112,7 @@ func newAnswers(s *Session, h Handler) *answers {
 	return a
 }
 
-// add puts an answer of so many bytes into out, and reports whether it will be sent.
+// add adds an answer of so many bytes to out, and reports whether it will be sent.
 func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(*replyBatch)) (sent bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,15 +141,15 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 	return sent
 }
 
-// shrinkLocked gives back the memory of a burst of calls, as maps do not.
+// shrinkLocked frees the memory of a burst of calls, because maps do not shrink.
 func (a *answers) shrinkLocked() {
 	if a.crowd && len(a.cancels) == 0 {
 		a.cancels, a.crowd = map[uint64]func(){}, false
 	}
 }
 
-// awaitRoom blocks a reader of calls while the peer does not read its small answers. Large ones wait
-// by reference, so that the calls and cancellations behind them need not.
+// awaitRoom blocks a reader of calls while the peer does not read small answers. Large
+// answers do not block it, because they are kept by reference.
 func (a *answers) awaitRoom() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -154,7 +158,7 @@ func (a *answers) awaitRoom() {
 	a.blocked--
 }
 
-// use has the answers in out written to that stream.
+// use starts the writer of out on a stream.
 func (a *answers) use(out *outbox[*replyBatch], stream *stream) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -194,7 +198,8 @@ func (a *answers) receive(read func(any) error, last *uint64) error {
 	}
 }
 
-// admit begins the calls of one batch. It returns why none of them is taken, or nil and notes the last one.
+// admit starts the calls of one batch and records the last one. If it takes none of them,
+// it returns the reason.
 func (a *answers) admit(seqs []uint64, last *uint64) *Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -214,7 +219,7 @@ func (a *answers) admit(seqs []uint64, last *uint64) *Error {
 	return nil
 }
 
-// leave takes no more calls, and tells the peer which were the last ones.
+// leave refuses calls from now on, and sends the peer the numbers of the last ones taken.
 func (a *answers) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -227,14 +232,14 @@ func (a *answers) leave() {
 	a.small.signal()
 }
 
-// served returns the number of calls, and how many are not answered yet.
+// served returns the number of calls so far, and how many have not been answered.
 func (a *answers) served() (total uint64, open int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.total, a.open
 }
 
-// hasLeft reports whether this side takes no more calls.
+// hasLeft reports whether this side refuses calls.
 func (a *answers) hasLeft() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -248,8 +253,9 @@ func (a *answers) void() {
 	a.open--
 }
 
-// endReading lets the answers go that waited for one another. One that is alone and small is written here, as to wake the
-// writer takes longer; what came meanwhile is the writer's, as there are calls to read.
+// endReading lets the answers go that waited for one another. One that is alone and small
+// is written here, as to wake the writer takes longer; what came meanwhile is the
+// writer's, as there are calls to read.
 func (a *answers) endReading() error {
 	a.mu.Lock()
 	a.reading--
@@ -285,8 +291,8 @@ func (a *answers) cancel(seqs []uint64) {
 	}
 }
 
-// emptyLarge takes the values out of large answers that wait to be sent and that nobody waits for any
-// more.
+// emptyLarge takes the values out of large answers that wait to be sent and that nobody
+// waits for any more.
 func (a *answers) emptyLarge(seqs []uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// A Session is one authenticated connection to a peer. All its methods may be called from any
-// number of goroutines.
+// A Session is one authenticated connection to a peer. All its methods may be called from
+// any number of goroutines.
 type Session struct {
 	mux     *mux
 	own     Hello
@@ -27,24 +27,24 @@ type Session struct {
 	calls   *calls
 	answers *answers
 
-	drained chan struct{} // closed when no answer comes in any more
+	drained chan struct{} // closed when all answers have been read
 	done    chan struct{} // closed when the session has ended and every call has failed
 	closing sync.Once
 	err     *Error // why; set before done is closed
 	wg      sync.WaitGroup
-	ops     chan struct{} // a place for each operation of the peer in progress
-	doing   chan struct{} // a place for each operation of this side in progress
-	begun   atomic.Uint64 // operations of either side that have begun
+	ops     chan struct{} // has an element for each running operation of the peer
+	doing   chan struct{} // has an element for each running operation of this side
+	begun   atomic.Uint64 // operations of both sides so far
 }
 
-// The first byte of a stream tells what it is for.
+// The first byte of a stream says what the stream carries.
 const (
 	streamCalls     = 1 // batches of calls, and their answers the other way
 	streamOperation = 2 // one operation
-	streamLarge     = 3 // as streamCalls, for large values; since version 2
+	streamLarge     = 3 // like streamCalls, for large values; since version 2
 )
 
-// Buffers hold the small frames that came together; large ones are read past them.
+// Sizes of the buffers for small frames that arrive together. Large frames bypass them.
 const (
 	smallBuffer = 32 << 10
 	largeBuffer = 4 << 10
@@ -81,22 +81,24 @@ func newSession(conn *tls.Conn, own, peer Hello, version uint16, dialed bool, h 
 	return s, nil
 }
 
-// Own is what this side said of itself.
+// Own returns this side's hello.
 func (s *Session) Own() Hello { return s.own }
 
-// Peer is what the other side said of itself.
+// Peer returns the peer's hello.
 func (s *Session) Peer() Hello { return s.peer }
 
-// RemoteAddr is where the other side is connected from, or was dialled.
+// RemoteAddr returns the network address of the peer.
 func (s *Session) RemoteAddr() net.Addr { return s.mux.RemoteAddr() }
 
-// Dialed reports whether this side dialled.
+// Dialed reports whether this side dialed.
 func (s *Session) Dialed() bool { return s.dialed }
 
-// Done is closed when the session has ended; Err tells why.
+// Done returns a channel that is closed when the session has ended. Err then returns the
+// reason.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err returns nil while the session lives, then why it ended: Closed if this side closed it.
+// Err returns nil while the session lives, and then the reason for its end: Closed if
+// this side closed it.
 func (s *Session) Err() error {
 	select {
 	case <-s.done:
@@ -106,7 +108,8 @@ func (s *Session) Err() error {
 	}
 }
 
-// Used returns how many calls and operations either side has made, and whether one is in progress.
+// Used returns how many calls and operations both sides have made, and whether any is in
+// progress.
 func (s *Session) Used() (n uint64, busy bool) {
 	made, open := s.calls.made()
 	served, serving := s.answers.served()
@@ -119,23 +122,24 @@ func (s *Session) busy() bool {
 	return busy
 }
 
-// Flush waits until the answers given so far have been written, or the session has ended; a peer
-// that does not read ends it within 3 s.
+// Flush waits until all answers so far have been written, or the session has ended. A
+// peer that does not read ends it within 3 s.
 func (s *Session) Flush() {
 	s.answers.small.flush()
 	s.answers.large.flush()
 }
 
-// Goodbye refuses the peer's calls from now on with Leaving, and tells the peer which call was the last one taken. So
-// the calls after it are known not to have run, even if the session ends before they are answered. Operations, and
-// calls of this side, go on.
+// Goodbye refuses the peer's calls from now on with Leaving, and sends the peer the
+// number of the last call taken. So the peer knows that later calls have not run, even if
+// the session ends before they are answered. Operations and this side's calls go on.
 func (s *Session) Goodbye() { s.answers.leave() }
 
-// Leaving is closed when the peer has said Goodbye: calls fail with Leaving, and have not run.
+// Leaving returns a channel that is closed when the peer has called Goodbye. From then on
+// calls fail with Leaving and do not run.
 func (s *Session) Leaving() <-chan struct{} { return s.calls.goodbye }
 
-// Finish closes the session. After Goodbye it first waits until the peer's calls have been answered and the peer has
-// received the answers, but not much longer than half a second.
+// Finish closes the session. After Goodbye, it first waits for about 0.5 s at most until
+// the peer's calls have been answered and the peer has received the answers.
 func (s *Session) Finish() { s.finish(finishTime) }
 
 func (s *Session) finish(within time.Duration) {
@@ -151,22 +155,22 @@ func (s *Session) finish(within time.Duration) {
 	}
 	s.Flush()
 	if s.Err() == nil {
-		_, _ = s.Ping(ctx) // frames come in order, so the answer shows that those before have come
+		_, _ = s.Ping(ctx) // frames arrive in order, so all frames before have arrived
 	}
 }
 
-// Close ends the session and waits for its goroutines. Calls in flight fail with Closed. It does
-// not wait for a stuck peer. It must not be called from a Handler: use Shut there.
+// Close ends the session and waits for its goroutines. Calls in flight fail with Closed.
+// It does not wait for the peer. A Handler must not call it; it calls Shut instead.
 func (s *Session) Close() error {
 	s.Shut()
 	s.wg.Wait()
 	return nil
 }
 
-// Shut ends the session as Close does, but does not wait.
+// Shut ends the session like Close, but does not wait.
 func (s *Session) Shut() { s.end(&Error{Code: Closed}) }
 
-// end ends the session once; the first reason counts.
+// end ends the session. Only the first call has an effect.
 func (s *Session) end(why error) {
 	s.closing.Do(func() {
 		e, ok := errors.AsType[*Error](why)
@@ -185,7 +189,7 @@ func (s *Session) end(why error) {
 		s.err = e
 		s.wg.Go(func() {
 			s.mux.Close()
-			<-s.drained // answers that have come in already are still given
+			<-s.drained // answers that have arrived still reach their callers
 			s.calls.fail(e)
 			close(s.done)
 			s.answers.end()
@@ -193,14 +197,16 @@ func (s *Session) end(why error) {
 	})
 }
 
-// Call asks the peer and waits until the answer is in reply, ctx ends or the timeout passes, whichever is
-// first; a timeout is kept to 40 ms. A call that has been sent is then canceled, and Call waits for the peer to
-// answer what became of it, but not much longer than 250 ms. The error is an *Error. With one, nothing but Took is set.
+// Call makes a call and stores the answer in reply. It fails when ctx ends or the timeout
+// passes, with a precision of 40 ms. It then cancels the call at the peer, and waits for
+// the outcome for about 250 ms at most. The error is an [*Error]. After an error, only
+// reply.Took is set.
 func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
 	return s.calls.do(ctx, r, timeout, reply)
 }
 
-// Ping measures a round trip. It gives up after 2 s, or when ctx ends. The error is an *Error.
+// Ping measures the time of a round trip. It fails after 2 s, or when ctx ends. The error
+// is an [*Error].
 func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	type result struct {
 		time.Duration
@@ -222,7 +228,8 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// call opens the streams for this side's calls and reads the answers, until the session ends.
+// call opens the streams for this side's calls and reads the answers until the session
+// ends.
 func (s *Session) call() {
 	var wg sync.WaitGroup
 	if s.calls.large != s.calls.small {
@@ -246,12 +253,14 @@ func (s *Session) callOn(kind byte, lane *callLane, buffer int) error {
 	return s.calls.receive(newFrameReader(stream, buffer).read)
 }
 
-// writer returns a function that writes frames to a peer that may not read.
+// writer returns a function that writes frames. It ends the session if the peer does not
+// read.
 func (s *Session) writer(stream *stream) func(any) error {
 	return newFrameWriter(patient{stream, s.end}).write
 }
 
-// patient writes for as long as the peer takes something within giveUp, however slow the link is.
+// patient is a writer that fails if the peer reads nothing for giveUp. A slow link is not
+// an error.
 type patient struct {
 	*stream
 	end func(error) // ends the session

@@ -26,6 +26,7 @@ func (h handler) ServeCall(c Call) { h.call(c) }
 const long = time.Minute // a timeout that does not pass
 
 func TestCall(t *testing.T) {
+	t.Parallel()
 	big := strings.Repeat("x", MaxValue)
 	requests := []Request{
 		{}, {Num: -1}, {Num: 1 << 62}, {IsText: true}, {IsText: true, Text: "a\x00é"},
@@ -57,6 +58,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestCallsMix(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, echo{})
 	var wg sync.WaitGroup
 	for i := range 200 {
@@ -75,6 +77,7 @@ func TestCallsMix(t *testing.T) {
 }
 
 func TestErrorsCross(t *testing.T) {
+	t.Parallel()
 	errs := []*Error{
 		{Code: Overloaded, Outcome: NotRun, Text: "queue is full"},
 		{Code: SourceFailed, Outcome: Ran, Text: "no such tenant", Node: "9@h"},
@@ -100,14 +103,17 @@ func TestErrorsCross(t *testing.T) {
 }
 
 func TestTooLargeValue(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: strings.Repeat("x", MaxValue+1)}) }})
 	if _, err := a.ask(t.Context(), &Request{}, long); !errors.Is(err, SourceFailed) {
 		t.Errorf("call = %v, want %v", err, SourceFailed)
 	}
 }
 
-// TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is told.
+// TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is
+// told.
 func TestCancelCrosses(t *testing.T) {
+	t.Parallel()
 	canceled := make(chan struct{}, 1)
 	started := make(chan struct{}, 1)
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
@@ -140,9 +146,10 @@ func TestCancelCrosses(t *testing.T) {
 	}
 }
 
-// TestOutcome checks the outcome of a call that its caller gives up, or that its session loses,
-// before and after it was sent.
+// TestOutcome checks the outcome of a call that its caller gives up, or that its session
+// loses, before and after it was sent.
 func TestOutcome(t *testing.T) {
+	t.Parallel()
 	for _, sent := range []bool{false, true} {
 		for _, lost := range []bool{false, true} {
 			c := newCalls("peer")
@@ -177,9 +184,10 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestWithdrawnIsOver takes a batch with a call that its caller withdrew: nobody makes it, and it
-// is not pending.
+// TestWithdrawnIsOver takes a batch with a call that its caller withdrew: nobody makes
+// it, and it is not pending.
 func TestWithdrawnIsOver(t *testing.T) {
+	t.Parallel()
 	made := 0
 	_, s := pair(t, echo{}, handler{call: func(c Call) {
 		made++
@@ -204,6 +212,7 @@ func TestWithdrawnIsOver(t *testing.T) {
 }
 
 func TestOperation(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, echo{})
 	var result string
 	if err := a.Do(t.Context(), 1, "hello", &result); err != nil || result != "echo hello" {
@@ -222,6 +231,7 @@ func TestOperation(t *testing.T) {
 
 // TestClosedSession loses a session under calls in flight, from either side.
 func TestClosedSession(t *testing.T) {
+	t.Parallel()
 	for _, ours := range []bool{true, false} {
 		a, b := pair(t, echo{}, handler{call: func(Call) {}}) // which never answers
 		result := make(chan error, 1)
@@ -250,9 +260,10 @@ func TestClosedSession(t *testing.T) {
 	}
 }
 
-// TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail within
-// the time of the keepalive, and Close does not wait for the other.
+// TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail
+// within the time of the keepalive, and Close does not wait for the other.
 func TestStuckPeer(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, _ := listen(t, c)
 	go func() {
@@ -300,7 +311,8 @@ func TestStuckPeer(t *testing.T) {
 	}
 }
 
-// A relay passes bytes between its clients and a server, until it is frozen, and counts them.
+// A relay passes bytes between its clients and a server, until it is frozen, and counts
+// them.
 type relay struct {
 	addr        string
 	frozen      chan struct{}
@@ -370,6 +382,7 @@ func (r *relay) pass(from, to net.Conn, count *atomic.Uint64) {
 }
 
 func TestCancelCause(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(Call) {}})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(10*time.Millisecond, func() { cancel(errors.New("a reason of one's own")) })
@@ -378,8 +391,10 @@ func TestCancelCause(t *testing.T) {
 	}
 }
 
-// TestMessagesCross has calls bring messages: those with none, small ones and the largest, many at once, some given up.
+// TestMessagesCross has calls bring messages: those with none, small ones and the
+// largest, many at once, some given up.
 func TestMessagesCross(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
 		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})
 	}})

@@ -15,16 +15,17 @@ import (
 	"github.com/distproc/distproc/wire/file"
 )
 
-// alpn names the protocol in TLS, so that a peer of another kind is told apart at once.
+// alpn is the protocol's name in TLS, by which peers of other protocols are refused at
+// once.
 const alpn = "distproc"
 
 const maxPEM = 1 << 20 // bytes of a file with certificates or a key
 
-// Credentials are what a node shows to its peers and asks of them. They can be shared by any
-// number of connections, and must not be copied.
+// Credentials authenticate a node and its peers. Any number of connections can share
+// them. They must not be copied.
 type Credentials struct {
-	Traffic    Traffic // of all connections that use them
-	NoBusyPoll bool    // their readers always sleep until something comes; set before use
+	Traffic    Traffic // counts all connections with these credentials
+	NoBusyPoll bool    // readers never poll; set before use
 
 	cookie     []byte
 	config     *tls.Config
@@ -36,16 +37,17 @@ type TLSFiles struct {
 	Cert, Key string // of this node
 	CA        string // that signed the certificates of all nodes
 
-	// VerifyName demands that the certificate of a node names it, by HOST as a DNS name or an IP
-	// address, or by NAME@HOST as an e-mail address, among its subject alternative names.
-	// Otherwise every certificate of the CA is good for every node. Clients need no name.
+	// VerifyName requires that the subject alternative names of a node's certificate
+	// include HOST, as a DNS name or IP address, or NAME@HOST, as an e-mail address.
+	// Otherwise every certificate of the CA is valid for every node. The certificates of
+	// clients need no name.
 	VerifyName bool
 }
 
-// NewCredentials returns credentials for clusters that share the cookie, which must have at least
-// 16 bytes. Without files, TLS uses a throw-away certificate and the cookie alone authenticates;
-// with files both sides must also show a certificate of that CA. The key's file must be readable by
-// its owner only.
+// NewCredentials returns credentials for a cluster with that cookie, which must have at
+// least 16 bytes. Without files, TLS uses a throw-away certificate and only the cookie
+// authenticates. With files, both sides must also present a certificate of that CA. The
+// key's file must be readable by its owner only.
 func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 	if err := checkCookie(cookie); err != nil {
 		return nil, err
@@ -53,10 +55,10 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		NextProtos:             []string{alpn},
-		InsecureSkipVerify:     true, // the cookie, bound to this TLS session, authenticates
+		InsecureSkipVerify:     true, // the cookie authenticates, bound to this TLS session
 		SessionTicketsDisabled: true,
 		GetConfigForClient:     onHello,
-		// Latency of the first byte matters to web pages; here small records only cost system calls.
+		// Small first records would only cost system calls here.
 		DynamicRecordSizingDisabled: true,
 	}
 	c := &Credentials{cookie: cookie, config: config, verifyName: files.VerifyName}
@@ -83,7 +85,7 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 	return c, nil
 }
 
-// read returns this node's certificate and the CA's.
+// read returns this node's certificate and that of the CA.
 func (f *TLSFiles) read() (cert tls.Certificate, roots *x509.CertPool, err error) {
 	certPEM, err := file.Read(f.Cert, maxPEM)
 	if err != nil {
@@ -107,7 +109,7 @@ func (f *TLSFiles) read() (cert tls.Certificate, roots *x509.CertPool, err error
 	return cert, roots, nil
 }
 
-// wrap returns the connection that TLS is to use.
+// wrap returns the connection for TLS to use.
 func (c *Credentials) wrap(conn net.Conn) net.Conn {
 	if !c.NoBusyPoll {
 		conn = polled(conn)

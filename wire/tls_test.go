@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTLSFiles has NewCredentials take files as they are mounted, and refuse what is no secret.
+// TestTLSFiles has NewCredentials take files as they are mounted, and refuse what is no
+// secret.
 func TestTLSFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -5,13 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// Traffic counts since the start what crosses connections, those that have ended included. It may be read at any time.
+// Traffic counts the bytes of all connections, including those that have ended. It may be
+// read at any time.
 type Traffic struct {
-	In, Out atomic.Uint64 // bytes as TCP carries them, so with TLS and the handshake
-	Refused atomic.Uint64 // connections turned away, by the handshake or [Incoming.Refuse]; not those that went by themselves
+	In, Out atomic.Uint64 // bytes in TCP, including those of TLS and the handshake
+	Refused atomic.Uint64 // connections refused by the handshake or [Incoming.Refuse]; not those that peers closed
 }
 
-// counted returns a connection whose bytes t counts: one addition for each system call.
+// counted returns a connection whose bytes t counts, with one addition per system call.
 func (t *Traffic) counted(conn net.Conn) net.Conn { return countedConn{conn, t} }
 
 type countedConn struct {

@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// TestTraffic has a session and a link carry some bytes: what each side counts is what passes between the two, and it stays
-// when the connections have ended.
+// TestTraffic has a session and a link carry some bytes: what each side counts is what
+// passes between the two, and it stays when the connections have ended.
 func TestTraffic(t *testing.T) {
+	t.Parallel()
 	const size = 300_000
 	near, far := credentials(t, testCookie), credentials(t, testCookie)
 	l, _ := listen(t, far)
@@ -99,8 +100,10 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
-// TestRefusedCount turns connections away for three reasons. Who connects and goes again has not been turned away.
+// TestRefusedCount turns connections away for three reasons. Who connects and goes again
+// has not been turned away.
 func TestRefusedCount(t *testing.T) {
+	t.Parallel()
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
 	go func() {
@@ -143,6 +146,7 @@ func TestRefusedCount(t *testing.T) {
 
 // TestKnown has the codes of this version, and what others may send.
 func TestKnown(t *testing.T) {
+	t.Parallel()
 	for c := range Code(2 * len(codeText)) {
 		if want := c != codeOK && int(c) < len(codeText); c.Known() != want {
 			t.Errorf("%d (%v) known: %v", uint16(c), c, c.Known())

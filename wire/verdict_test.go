@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// TestVerdict has a caller give up, by its deadline and by its context, before and while the peer says what became of
-// the call. The caller is told why it gave up and the peer's outcome, so that nothing asks again.
+// TestVerdict has a caller give up, by its deadline and by its context, before and while
+// the peer says what became of the call. The caller is told why it gave up and the peer's
+// outcome, so that nothing asks again.
 func TestVerdict(t *testing.T) {
 	answer := func(e *Error) func(*calls, *pending) {
 		return func(c *calls, p *pending) {
@@ -94,6 +95,7 @@ func TestVerdict(t *testing.T) {
 
 // TestEndedContext calls with a context that has ended: nothing is sent.
 func TestEndedContext(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
 		t.Error("a call of a context that has ended is sent")
 		c.Reply(&Reply{})
@@ -136,7 +138,8 @@ func (e ending) Err() error {
 	}
 }
 
-// giveUpBoth makes a call and an operation, which the peer signals in began, and gives each up.
+// giveUpBoth makes a call and an operation, which the peer signals in began, and gives
+// each up.
 func giveUpBoth(t *testing.T, a *Session, began <-chan struct{}, check func(what string, why error, e *Error)) {
 	t.Helper()
 	for what, do := range map[string]func(context.Context) error{
@@ -181,6 +184,7 @@ func testVerdictCrosses(t *testing.T) {
 
 // TestHungPeer has the peer answer neither a call nor an operation that was given up.
 func TestHungPeer(t *testing.T) {
+	t.Parallel()
 	began, release := make(chan struct{}, 1), make(chan struct{})
 	var answered sync.WaitGroup
 	a, _ := pair(t, echo{}, parked{handler{call: func(c Call) {

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"runtime"
 	"testing"
@@ -13,7 +14,10 @@ import (
 )
 
 // TestMain checks that Close waits for every goroutine.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8") // most of the parallel tests wait
+	goleak.VerifyTestMain(m)
+}
 
 // bubble runs a test in false time. yamux keeps timers in a pool for all sessions, and
 // those of one bubble must not come into another: two collections empty the pool.

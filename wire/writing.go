@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	maxWriting   = 128 << 20              // bytes of large frames that may be on their way at a time
-	largeFrame   = 64 << 10               // bytes from which a frame counts
-	writingGrace = 250 * time.Millisecond // that a write has, however many others there are
+	maxWriting   = 128 << 20              // bytes of large frames in all sessions
+	largeFrame   = 64 << 10               // bytes; smaller frames do not count
+	writingGrace = 250 * time.Millisecond // minimum time for a write
 )
 
-// writing holds the large frames that are being written, on all sessions of the process, as its memory
-// is one.
+// writing holds the large frames that are being written. Sessions share it because they
+// share the memory of the process.
 var writing = writes{limit: maxWriting}
 
-// writes bounds the bytes of frames that are being written. Beyond the limit, the peer that has been
-// reading one for longest loses its session: those that read fast have read theirs by then.
+// writes bounds the bytes of frames that are being written. Beyond the limit, the session
+// with the oldest frame ends, because its peer reads most slowly.
 type writes struct {
 	limit int
 
@@ -33,7 +33,8 @@ type write struct {
 	end   func(error) // ends the session; does not block
 }
 
-// begin notes that a frame of so many bytes is written. The caller calls done when it has been.
+// begin records that a frame of so many bytes is being written. The caller must call done
+// after that.
 func (w *writes) begin(bytes int, end func(error)) (done func()) {
 	if bytes < largeFrame {
 		return func() {}
@@ -46,7 +47,7 @@ func (w *writes) begin(bytes int, end func(error)) (done func()) {
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.slow.Remove(e) // does nothing if its session has been ended
+		w.slow.Remove(e) // does nothing if the session has ended
 		w.bytes -= bytes
 	}
 }

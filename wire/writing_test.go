@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// TestWriting has more frames be written than there is room for: the peers that have been reading for
-// longest lose their sessions, until there is room, but not those that have just begun.
+// TestWriting has more frames be written than there is room for: the peers that have been
+// reading for longest lose their sessions, until there is room, but not those that have
+// just begun.
 func TestWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := writes{limit: 4 * largeFrame}
@@ -55,8 +56,8 @@ func TestWriting(t *testing.T) {
 	})
 }
 
-// TestSlowReadersEnd has peers read none of their large answers, while there is little room for these:
-// their sessions end before the time that each has alone.
+// TestSlowReadersEnd has peers read none of their large answers, while there is little
+// room for these: their sessions end before the time that each has alone.
 func TestSlowReadersEnd(t *testing.T) {
 	limit := func(n int) {
 		writing.mu.Lock()

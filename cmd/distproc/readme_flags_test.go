@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distproc/distproc/node"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/distproc/distproc/node"
 )
 
 const flagsDocument = "cmd/distproc/README.md"

@@ -1,13 +1,14 @@
-// Package boundedlog keeps a log from delaying, ending or flooding anything.
+// Package boundedlog wraps a logger so that a slow or failing handler never delays its
+// callers.
 //
-// The path of one line: [New] returns a logger that puts each line into a queue, which
-// holds at most 4,096 lines and 4 MiB. One goroutine, which lives while there are lines,
-// hands them to the handler of the program's own logger in their order. If that handler
-// blocks, the queue fills up and later lines are lost; if it fails or panics, the line
-// is. As soon as lines can be written again, a line says how many are missing: level=WARN
-// msg="log lines lost" count=1203.
+// The path of one line: [New] returns a logger that puts each line into a queue of at
+// most 4,096 lines and 4 MiB. One goroutine, which runs while the queue is not empty,
+// passes the lines in order to the handler of the caller's logger. If that handler
+// blocks, the queue fills up and later lines are lost. If it fails or panics, its line is
+// lost. The next line that can be written is preceded by the number of lines lost:
+// level=WARN msg="log lines lost" count=1203.
 //
-// [Limit] and [Repeats] keep peers from writing lines without end.
+// [Limit] and [Repeats] bound how many lines peers can cause.
 package boundedlog
 
 import (
@@ -22,7 +23,7 @@ import (
 const (
 	maxLines     = 4096
 	maxBytes     = 4 << 20
-	lineBytes    = 512 // of memory for a line besides its texts
+	lineBytes    = 512 // memory of a line besides its texts
 	flushTimeout = time.Second
 )
 
@@ -43,7 +44,7 @@ func New(l *slog.Logger) (bounded *slog.Logger, flush func()) {
 	return slog.New(&handler{q, q.root}), q.flush
 }
 
-// A handler is the queue's, with the attributes and groups that its loggers have added.
+// A handler puts lines into the queue. It has the attributes and groups of its logger.
 type handler struct {
 	queue *queue
 	to    slog.Handler
@@ -86,7 +87,7 @@ func resolve(a slog.Attr) slog.Attr {
 	return a
 }
 
-// size is about what the texts of a take.
+// size returns about how many bytes the texts of a take.
 func size(a slog.Attr) int {
 	n := len(a.Key)
 	switch a.Value.Kind() {
@@ -111,7 +112,7 @@ type line struct {
 	bytes  int
 }
 
-// write hands the line on.
+// write passes the line to its handler. A panic of the handler becomes an error.
 func (l *line) write() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -121,7 +122,7 @@ func (l *line) write() (err error) {
 	return l.to.Handle(l.ctx, l.record)
 }
 
-// A queue has the lines on their way to a handler.
+// A queue holds the lines that a handler has yet to write.
 type queue struct {
 	root slog.Handler
 
@@ -129,13 +130,13 @@ type queue struct {
 	lines []line        // guarded by mu
 	bytes int           // of lines; guarded by mu
 	full  int           // lines lost since the queue was full; guarded by mu
-	idle  chan struct{} // closed when nothing is left to write; nil if nothing is now; guarded by mu
+	idle  chan struct{} // closed when the queue is empty; nil while it is; guarded by mu
 
-	missing int // lines lost of which the log does not tell yet; for run only
+	missing int // lines lost that the log does not mention yet; only run uses it
 }
 
-// add queues a line. Once one is lost, all are until the queue is empty, so that what is
-// missing is in one place.
+// add queues a line. Once a line is lost, all lines are until the queue is empty, so that
+// the gap in the log is in one place.
 func (q *queue) add(l line) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -147,11 +148,11 @@ func (q *queue) add(l line) {
 	}
 	if q.idle == nil {
 		q.idle = make(chan struct{})
-		go q.run(q.idle) // which ends when the queue is empty; flush waits for it
+		go q.run(q.idle) // ends when the queue is empty; flush waits for it
 	}
 }
 
-// run writes what is queued, until nothing is left.
+// run writes the queued lines until none is left.
 func (q *queue) run(idle chan struct{}) {
 	defer close(idle)
 	for {
@@ -168,15 +169,15 @@ func (q *queue) run(idle chan struct{}) {
 	}
 }
 
-// next returns the next line, or one without a handler when there is nothing to write but
-// that lines were lost.
+// next returns the next line. It returns a line without a handler if all that is left to
+// write is the number of lost lines.
 func (q *queue) next() (l line, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case len(q.lines) > 0:
 		l = q.lines[0]
-		q.lines[0] = line{} // its memory goes with it
+		q.lines[0] = line{} // frees its memory
 		q.lines, q.bytes = q.lines[1:], q.bytes-l.bytes
 	case q.full > 0:
 		q.missing, q.full = q.missing+q.full, 0
@@ -187,14 +188,14 @@ func (q *queue) next() (l line, ok bool) {
 	return l, true
 }
 
-// tell writes how many lines are missing.
+// tell writes how many lines were lost.
 func (q *queue) tell() error {
 	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines lost", 0)
 	r.AddAttrs(slog.Int("count", q.missing))
 	return (&line{ctx: context.Background(), to: q.root, record: r}).write()
 }
 
-// flush waits until all that is queued has been written, but not long.
+// flush waits for at most flushTimeout until the queue is empty.
 func (q *queue) flush() {
 	q.mu.Lock()
 	idle := q.idle

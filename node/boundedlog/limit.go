@@ -17,14 +17,15 @@ const (
 // A Limit lets 100 lines a second pass. It may be used from any number of goroutines.
 type Limit struct {
 	rate    *rate.Limiter
-	leftOut atomic.Int64 // lines of which no other line tells
+	leftOut atomic.Int64 // lines that no written line mentions yet
 }
 
 // NewLimit returns a Limit that has let nothing pass yet.
 func NewLimit() *Limit { return &Limit{rate: rate.NewLimiter(linesPerSecond, linesPerSecond)} }
 
-// Allow reports whether a line may be written now. If lines have been left out since the
-// last one that was written, fields are for this one: "left_out" and their number.
+// Allow reports whether a line may be written now. If lines were left out since the last
+// one that was written, fields holds "left_out" and their number, to be added to this
+// line.
 func (l *Limit) Allow() (fields []any, ok bool) {
 	if !l.rate.Allow() {
 		l.leftOut.Add(1)
@@ -45,11 +46,11 @@ func leftOut(n int64) []any {
 type Repeats struct {
 	mu      sync.Mutex
 	last    map[string]time.Time // of each key's line; guarded by mu
-	leftOut int64                // lines of which no other line tells; guarded by mu
+	leftOut int64                // lines that no written line mentions yet; guarded by mu
 }
 
-// Allow reports whether a line for key may be written now. Its fields are as those of
-// [Limit.Allow], and count lines of all keys.
+// Allow reports whether a line for key may be written now. The fields are those of
+// [Limit.Allow] and count the lines of all keys.
 func (r *Repeats) Allow(key string) (fields []any, ok bool) {
 	now := time.Now()
 	r.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// owner tells who owns an id.
+// owner answers with the owner of an id.
 func (g *Gateway) owner(ctx context.Context, x *exchange) error {
 	owner, err := g.config.Cluster.Owner(ctx, x.id)
 	if err != nil {
@@ -22,17 +22,18 @@ func (g *Gateway) owner(ctx context.Context, x *exchange) error {
 	}{idOf(x.id), owner})
 }
 
-// A jsonNode is a member. What it tells of itself is missing if it did not answer.
+// A jsonNode is a member. If it did not answer, it has a problem and no report.
 type jsonNode struct {
 	Name        string `json:"name"`
 	Addr        string `json:"addr"`
 	State       string `json:"state"`
-	Incarnation string `json:"incarnation"` // hexadecimal, as in the shell: JSON's readers lose digits of large numbers
+	Incarnation string `json:"incarnation"` // hexadecimal: many JSON readers round large numbers
 	Problem     string `json:"problem,omitempty"`
-	*jsonTold
+	*jsonReport
 }
 
-type jsonTold struct {
+// A jsonReport is what a node reports about itself.
+type jsonReport struct {
 	RTT        float64           `json:"rtt_ms"`
 	Workers    int               `json:"workers"`
 	Requests   uint64            `json:"requests"`
@@ -46,7 +47,7 @@ type jsonTold struct {
 	Goroutines int               `json:"goroutines"`
 }
 
-// nodes tells of all members.
+// nodes lists all members.
 func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 	infos, err := g.config.Cluster.Nodes(ctx)
 	if err != nil {
@@ -56,7 +57,7 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 	for _, n := range infos {
 		j := jsonNode{Name: n.Name, Addr: n.Addr, State: n.State.String(), Incarnation: hex(n.Incarnation), Problem: clip(n.Problem)}
 		if n.Problem == "" {
-			j.jsonTold = &jsonTold{
+			j.jsonReport = &jsonReport{
 				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Stuck: n.Stuck,
 				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
 			}
@@ -90,8 +91,8 @@ func workerOf(w worker.Info) jsonWorker {
 	return jsonWorker{idOf(w.ID), w.Kind, w.Node, millis(w.Age), millis(w.TTL), w.Hits, w.Queue}
 }
 
-// workers lists live workers, those of one kind if it is given. Total counts those beyond the limit, too. What the nodes
-// leave out is of any kind.
+// workers lists live workers, of one kind if it is given. The total includes those beyond
+// the limit. The workers that nodes left out of their lists may be of any kind.
 func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	limit, err := x.limit()
 	if err != nil {
@@ -135,12 +136,12 @@ type jsonWhy struct {
 	Loading bool        `json:"loading"`
 	Serial  bool        `json:"serial"`
 	Apart   bool        `json:"apart"`
-	Worker  *jsonWorker `json:"worker,omitempty"` // if it lives
+	Worker  *jsonWorker `json:"worker,omitempty"` // nil if there is none
 	TTL     int64       `json:"ttl_ms"`           // of the kind
 	Text    string      `json:"text"`
 }
 
-// why explains where an id belongs, and what lives there.
+// why explains which node owns an id, and describes its worker.
 func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	e, err := g.config.Cluster.Family(x.kind).Why(ctx, x.id)
 	if err != nil {
@@ -149,7 +150,7 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	j := jsonWhy{
 		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
 		State: e.State.String(), StandIn: e.StandIn, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, Apart: e.Apart, TTL: millis(e.TTL),
-		Text: clip(told(e)),
+		Text: clip(sentence(e)),
 	}
 	if e.Live {
 		w := workerOf(e.Worker)
@@ -158,8 +159,8 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	return x.json(j)
 }
 
-// told says in a sentence what an explanation says.
-func told(e node.Explanation) string {
+// sentence writes an explanation as a sentence.
+func sentence(e node.Explanation) string {
 	s := fmt.Sprintf("%s: %s (%s) is at index %d in the sorted list of %d members; ", e.Rule, e.Owner, e.State, e.Index, e.Members)
 	switch {
 	case e.Apart && e.Serial && !e.Live:

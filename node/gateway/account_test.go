@@ -7,6 +7,7 @@ import (
 )
 
 func TestAccounts(t *testing.T) {
+	t.Parallel()
 	g := newGateway(newFake())
 	for target, want := range map[string]string{
 		"/v1/owner/a%20b": `{"id":"a b","owner":"2@127.0.0.1"}`,

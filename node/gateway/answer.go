@@ -22,12 +22,13 @@ const (
 	textType    = "text/plain; charset=utf-8"
 	binaryType  = "application/octet-stream"
 
-	smallAnswer = 64 << 10  // bytes that need no place
-	maxAnswers  = 256 << 20 // bytes of larger answers, until their clients have taken them
+	smallAnswer = 64 << 10  // bytes; larger answers count against maxAnswers
+	maxAnswers  = 256 << 20 // bytes of larger answers that clients have yet to read
 )
 
-// secure sets what goes with every answer. A value may come from anywhere and call itself text/html or a script: a browser
-// shows it in an origin of its own without scripts, and no page of another origin can load it.
+// secure sets the headers of every answer. A value may come from anywhere and may claim
+// to be HTML or a script. Browsers therefore show it in an origin of its own without
+// scripts, and pages of other origins cannot load it.
 func (x *exchange) secure() {
 	h := x.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
@@ -42,8 +43,8 @@ type content interface {
 	io.WriterTo
 }
 
-// hold takes a place for a large answer. The exchange gives it back at its end. It fails if
-// clients have yet to take too much of other answers.
+// hold reserves memory for a large answer until the end of the exchange. It fails if
+// clients have yet to read too many bytes of other answers.
 func (x *exchange) hold(size int) error {
 	if size <= smallAnswer {
 		return nil
@@ -77,8 +78,8 @@ func (x *exchange) json(v any) error {
 	return nil
 }
 
-// marshal returns v in JSON and holds it. Few do so at a time: a value can grow to six times
-// its size.
+// marshal returns v as JSON and holds memory for it. Only a few calls run at a time,
+// because a value can grow to six times its size.
 func (x *exchange) marshal(v any) ([]byte, error) {
 	if err := x.gateway.marshals.Acquire(x.r.Context(), 1); err != nil {
 		return nil, err
@@ -93,16 +94,16 @@ func (x *exchange) marshal(v any) ([]byte, error) {
 
 func (x *exchange) problem(p *problem) {
 	body, err := marshal(p)
-	if err != nil { // of strings and a number: never
+	if err != nil { // never: v has only strings and numbers
 		body = nil
 	}
-	clear(x.Header()) // of the answer that was to be
+	clear(x.Header()) // of the answer that failed
 	x.secure()
 	maps.Copy(x.Header(), p.header)
 	x.send(p.Status, problemType, bytes.NewReader(body))
 }
 
-// marshal leaves <, > and & as they are: no browser takes these answers for HTML.
+// marshal does not escape <, > and &, because no browser takes these answers for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -122,7 +123,8 @@ func idOf(id worker.ID) jsonID {
 	return jsonID{text, encoding}
 }
 
-// textOf returns bytes as JSON can have them, and "base64" if that is what they had to be.
+// textOf returns s as a JSON string can hold it: as it is, or as base64 with the encoding
+// "base64".
 func textOf(s string) (text, encoding string) {
 	if utf8.ValidString(s) {
 		return s, ""
@@ -130,7 +132,8 @@ func textOf(s string) (text, encoding string) {
 	return base64.StdEncoding.EncodeToString([]byte(s)), "base64"
 }
 
-// A jsonValue is a value in JSON: an integer is a number, JSON is itself, and bytes are a string.
+// A jsonValue is a value in JSON: an integer is a number, JSON is itself, and bytes are a
+// string.
 type jsonValue struct {
 	Value     any    `json:"value"`
 	Encoding  string `json:"encoding,omitempty"`
@@ -149,13 +152,14 @@ func valueOf(v worker.Value) jsonValue {
 	return jsonValue{text, encoding, media}
 }
 
-// isJSON knows application/json and its kin (RFC 6839, section 3.1).
+// isJSON reports whether a media type is JSON (RFC 6839, section 3.1).
 func isJSON(mediaType string) bool {
 	t, _, err := mime.ParseMediaType(mediaType)
 	return err == nil && (t == jsonType || t == "text/json" || strings.HasSuffix(t, "+json"))
 }
 
-// contentType returns that of a bare value. What is no media type as HTTP has them is not known.
+// contentType returns the Content-Type of a bare value. A media type that HTTP cannot
+// carry counts as unknown.
 func contentType(v worker.Value) string {
 	if t, parameters, err := mime.ParseMediaType(v.MediaType()); err == nil && strings.Contains(t, "/") {
 		if t = mime.FormatMediaType(t, parameters); t != "" {
@@ -168,7 +172,7 @@ func contentType(v worker.Value) string {
 	return binaryType
 }
 
-// bare writes the value of a reply as it is.
+// bare answers with the value of a reply and nothing else.
 func (x *exchange) bare(reply worker.Reply) error {
 	h := x.Header()
 	h.Set("X-Distproc-Node", reply.Node)
@@ -183,9 +187,9 @@ func (x *exchange) bare(reply worker.Reply) error {
 	return nil
 }
 
-// freshness returns the Age and the max-age of a reply, in seconds. A cache takes it for fresh while max-age
-// exceeds Age and what has gone by since (RFC 9111, section 4.2): for the whole seconds that its worker has left, and not at all
-// if it is stale.
+// freshness returns the Age and the max-age of a reply, in seconds. A cache treats the
+// reply as fresh while max-age exceeds Age plus the time since (RFC 9111, section 4.2):
+// for the whole seconds that the worker has left to live, or never if the reply is stale.
 func freshness(reply worker.Reply) (age, maxAge int64) {
 	age = int64(max(0, reply.Age) / time.Second)
 	if reply.Stale {

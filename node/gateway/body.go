@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	bodyGrace   = 5 * time.Second  // for a body to arrive, and more for each byte of it that has:
-	bodyRate    = 16 << 10         // bytes for another second,
+	bodyGrace   = 5 * time.Second  // for a body to arrive, plus
+	bodyRate    = 16 << 10         // bytes for each further second,
 	bodyTimeout = 20 * time.Second // up to this
-	smallBody   = 16 << 10         // bytes that need no place
+	smallBody   = 16 << 10         // bytes; larger bodies take a place
 )
 
-// body reads the body of the request. A large one takes a place when its beginning is there.
-// The exchange gives the place back at its end.
+// body reads the body of the request. A large body takes a place once its first bytes
+// have arrived, until the end of the exchange.
 func (x *exchange) body() (string, error) {
 	if x.r.Body == http.NoBody {
 		return "", nil
@@ -37,12 +37,12 @@ func (x *exchange) body() (string, error) {
 	}
 	body, err := pace.large(r, head)
 	if err != nil {
-		x.gateway.bodies.release(x.place) // now, as the client may take its time to read the answer
+		x.gateway.bodies.release(x.place) // now, because the client may read the answer slowly
 	}
 	return body, x.readAll(err)
 }
 
-// large reads the rest of a large body, which begins with head. It has a buffer no larger
+// large reads the rest of a large body, which begins with head. The buffer is no larger
 // than the place.
 func (p *pace) large(r io.Reader, head []byte) (string, error) {
 	place, b := p.x.place, new(strings.Builder)
@@ -69,8 +69,8 @@ func (p *pace) large(r io.Reader, head []byte) (string, error) {
 	return b.String(), p.x.gateway.bodies.keep(place)
 }
 
-// grow takes room for so many bytes of the body, or for more. It does not count against the
-// client.
+// grow takes room for at least so many bytes of the body. The wait for room does not
+// count against the client.
 func (p *pace) grow(bytes int64) (room int64, err error) {
 	defer p.x.conn.waits(p.x.conn.waits(forPlace))
 	began := time.Now()
@@ -82,13 +82,13 @@ func (p *pace) grow(bytes int64) (room int64, err error) {
 	return room, err
 }
 
-// setReadDeadline sets the time until which a read of the body may take. A request without a
-// connection has none.
+// setReadDeadline sets the deadline for reads of the body. It does nothing for a request
+// without a connection.
 func (x *exchange) setReadDeadline(t time.Time) {
 	_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(t)
 }
 
-// readAll notes that the body is there, or returns why it is not.
+// readAll records that the body has arrived, or returns the problem that err is.
 func (x *exchange) readAll(err error) error {
 	x.unread = err != nil
 	_, large := errors.AsType[*http.MaxBytesError](err)
@@ -108,15 +108,15 @@ func (x *exchange) readAll(err error) error {
 	return badRequest("body: %v", err)
 }
 
-// A pace is a body that must arrive at bodyRate.
+// A pace reads a body that must arrive at bodyRate.
 type pace struct {
 	x     *exchange
 	began time.Time
 	read  int64
 }
 
-// Read reads from the body until the deadline that what has arrived has earned, or until the
-// body loses its place.
+// Read reads from the body. The bytes that have arrived extend its deadline. It fails if
+// the body loses its place.
 func (p *pace) Read(b []byte) (n int, err error) {
 	earned := min(bodyGrace+time.Duration(p.read)*time.Second/bodyRate, bodyTimeout)
 	p.x.setReadDeadline(p.began.Add(earned))

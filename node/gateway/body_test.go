@@ -85,8 +85,8 @@ func TestUnwantedBody(t *testing.T) {
 	})
 }
 
-// Large bodies that come slowly give their places to others. What they hold is bounded. Small
-// ones pass.
+// Large bodies that come slowly give their places to others. What they hold is bounded.
+// Small ones pass.
 func TestBodiesAreBounded(t *testing.T) {
 	runtime.GC()
 	runtime.GC()
@@ -132,8 +132,8 @@ func TestBodiesAreBounded(t *testing.T) {
 	})
 }
 
-// Bodies that have arrived keep their places until their calls end. Others wait, and then are
-// refused.
+// Bodies that have arrived keep their places until their calls end. Others wait, and then
+// are refused.
 func TestBodiesOfCalls(t *testing.T) {
 	f := newFake()
 	f.wait = true

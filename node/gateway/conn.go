@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	strangerTimeout = 10 * time.Second // to ask again, for a client that had answers about health only, or none
-	writeTimeout    = 10 * time.Second // for a client to take a piece of an answer
+	strangerTimeout = 10 * time.Second // for the next request of a client that has asked for nothing but health
+	writeTimeout    = 10 * time.Second // for a client to read 64 KiB of an answer
 	maxPiece        = 64 << 10
-	shortWait       = 100 * time.Millisecond // as between two requests or packets of a client that goes on
-	lingerTimeout   = 500 * time.Millisecond // to send on what is not read, before the connection closes
+	shortWait       = 100 * time.Millisecond // normal between two requests or packets of a busy client
+	lingerTimeout   = 500 * time.Millisecond // for a client to finish sending before its connection closes
 )
 
-// A wait is what a connection waits for its client to do.
+// A wait is something that a connection waits for its client to do.
 type wait struct {
-	limit time.Duration // that the client has
+	limit time.Duration // for the client
 	grace time.Duration // before the connection may be closed for another one
 }
 
 var (
-	forNothing  = wait{} // this side works
+	forNothing  = wait{} // the gateway works
 	forFirst    = wait{limit: headerTimeout}
 	forStranger = wait{limit: strangerTimeout}
 	forNext     = wait{limit: idleTimeout, grace: shortWait}
@@ -31,8 +31,8 @@ var (
 	forClosing  = wait{limit: lingerTimeout, grace: shortWait}
 )
 
-// A conn is a connection of a conns. A nil conn, of a request that another server received,
-// is always at work and never spare.
+// A conn is a connection of a conns. A request of another server has a nil conn, which is
+// always busy and never spare.
 type conn struct {
 	net.Conn
 	of    *conns
@@ -54,7 +54,7 @@ func (c *conn) address() netip.Prefix {
 	return c.from
 }
 
-// waits notes what the connection waits for from now on, and returns what it was before.
+// waits records what the connection waits for from now on. It returns the previous wait.
 func (c *conn) waits(w wait) (before wait) {
 	if c == nil {
 		return forNothing
@@ -68,7 +68,7 @@ func (c *conn) waits(w wait) (before wait) {
 	return before
 }
 
-// begin notes that a request has come.
+// begin records that a request has come.
 func (c *conn) begin() {
 	if c == nil {
 		return
@@ -78,7 +78,7 @@ func (c *conn) begin() {
 	c.begun = true
 }
 
-// know notes that the client may use the cluster.
+// know records that the client may use the cluster.
 func (c *conn) know() {
 	if c == nil {
 		return
@@ -88,8 +88,8 @@ func (c *conn) know() {
 	c.known = true
 }
 
-// served reports whether the connection can ask for more than health. It cannot if it is
-// spare, or was closed for another one when its request came.
+// served reports whether the connection may ask for more than health. It may not if it is
+// spare, or if it was closed in favor of another one.
 func (c *conn) served() bool {
 	if c == nil {
 		return true
@@ -99,7 +99,8 @@ func (c *conn) served() bool {
 	return !c.spare && c.of.all[c]
 }
 
-// SetReadDeadline shortens the time that the server gives a stranger for the next request.
+// SetReadDeadline shortens the server's deadline for the next request if the client is a
+// stranger.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.of.mu.Lock()
 	stranger := c.wait == forStranger
@@ -110,8 +111,8 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Write gives the client writeTimeout for each piece of 64 KiB. An answer that takes long as
-// a whole is fine.
+// Write gives the client writeTimeout for each 64 KiB. An answer as a whole may take
+// longer.
 func (c *conn) Write(b []byte) (n int, err error) {
 	before := c.waits(forReader)
 	defer func() { c.waits(before) }()
@@ -128,7 +129,7 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	}
 }
 
-// CloseWrite is what the server calls before it closes a connection with something unread.
+// CloseWrite is called by the server before it closes a connection with unread data.
 func (c *conn) CloseWrite() error {
 	c.waits(forClosing)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

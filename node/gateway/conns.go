@@ -18,8 +18,8 @@ import (
 
 const (
 	maxConns   = 1024 // connections, spare ones included
-	spareConns = 16   // of these, for health while all others are busy
-	minPlaces  = 16   // besides those of spare connections, however few files may be open
+	spareConns = 16   // of these, for health checks while all others are busy
+	minPlaces  = 16   // besides the spare ones, even if few files may be open
 
 	minPause = 5 * time.Millisecond // after a failed accept
 	maxPause = time.Second
@@ -27,11 +27,11 @@ const (
 )
 
 // A conns is a listener that bounds the connections of a server. A connection above the
-// bound takes the place of one that waits for its client. If all of them work, it is spare:
-// health is all that it can ask for.
+// bound replaces one that waits for its client. If all connections are busy, the new one
+// is spare and may ask for health only.
 type conns struct {
 	net.Listener
-	places int // besides those of spare connections
+	places int // besides the spare ones
 	log    *slog.Logger
 	failed time.Time // last failed accept; only Accept uses it
 	close  func() error
@@ -53,14 +53,14 @@ func newConns(l net.Listener, places int, log *slog.Logger) *conns {
 	}
 }
 
-// placesFor returns the places of a process that may have so many files open. The gateway
-// leaves half of them to others.
+// placesFor returns the number of places in a process that may open so many files. The
+// gateway uses at most half of the files.
 func placesFor(files int) int {
 	return max(minPlaces, min(maxConns, files/2)-spareConns)
 }
 
-// Accept returns the next connection when there is a place for it, which takes a moment if
-// spare connections work, too.
+// Accept returns the next connection once there is a place for it. If all spare
+// connections are busy, that takes a moment.
 func (l *conns) Accept() (net.Conn, error) {
 	nc, err := l.accept()
 	if err != nil {
@@ -80,8 +80,8 @@ func (l *conns) Accept() (net.Conn, error) {
 	}
 }
 
-// accept returns the next connection. It fails if the listener does, but waits while the
-// system cannot open connections.
+// accept returns the next connection. It fails if the listener fails, but it waits while
+// the system is short of descriptors or memory.
 func (l *conns) accept() (net.Conn, error) {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		nc, err := l.Listener.Accept()
@@ -113,9 +113,10 @@ func isOneOf(err error, targets ...error) bool {
 // Close closes the listener. The server closes the connections.
 func (l *conns) Close() error { return l.close() }
 
-// quiesce closes the listener, and waits for the first request of each connection, both for at most
-// timeout. The system resets a connection that no Accept has returned when the listener closes, and a server
-// that shuts down drops what it reads.
+// quiesce accepts the connections that are pending, closes the listener, and waits for
+// the first request of each connection. It takes at most timeout. Otherwise the system
+// would reset pending connections when the listener closes, and the server would drop
+// first requests when it shuts down.
 func (l *conns) quiesce(timeout time.Duration) {
 	end := time.Now().Add(timeout)
 	for pending(l.Listener) && time.Now().Before(end) {
@@ -127,7 +128,7 @@ func (l *conns) quiesce(timeout time.Duration) {
 	}
 }
 
-// anyNew reports whether a connection has yet to make its first request.
+// anyNew reports whether some connection has yet to make its first request.
 func (l *conns) anyNew() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,7 +168,7 @@ func (l *conns) admit(nc net.Conn) *conn {
 	return c
 }
 
-// makeRoom closes a connection that waits, for its descriptor.
+// makeRoom closes a waiting connection to free its descriptor.
 func (l *conns) makeRoom() {
 	l.mu.Lock()
 	out := l.idlestLocked(false, shortWait)
@@ -178,10 +179,11 @@ func (l *conns) makeRoom() {
 	}
 }
 
-// idlestLocked returns the connection that has used up the largest part of the time that it
-// may wait, weighed with the number of connections of its address. So whoever holds most
-// gives first, and one address can have all places if no other asks for them: a proxy is
-// one address. It returns nil if no connection has waited long enough.
+// idlestLocked returns the connection that has used up the largest part of its waiting
+// time, multiplied by the number of connections from its address. So the address with the
+// most connections loses one first, and a single address, such as a proxy, can have all
+// places if no other address needs them. It returns nil if no connection has waited long
+// enough.
 func (l *conns) idlestLocked(spare bool, enough time.Duration) (idlest *conn) {
 	now, most := time.Now(), -1.0
 	for c := range l.all {
@@ -224,7 +226,7 @@ func (l *conns) state(nc net.Conn, s http.ConnState) {
 	}
 }
 
-// connKey is that of a request's connection in its context.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
 func withConn(ctx context.Context, nc net.Conn) context.Context {

@@ -197,6 +197,7 @@ func TestFairness(t *testing.T) {
 
 // A flood from one address does not reach a client at another one.
 func TestFairnessOfSockets(t *testing.T) {
+	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -310,6 +311,7 @@ func TestAcceptErrors(t *testing.T) {
 }
 
 func TestPlacesFor(t *testing.T) {
+	t.Parallel()
 	for files, want := range map[int]int{0: minPlaces, 64: minPlaces, 256: 112, 1024: 496, 2048: maxPlaces, 1 << 20: maxPlaces} {
 		if got := placesFor(files); got != want {
 			t.Errorf("%d files: %d places, want %d", files, got, want)
@@ -358,6 +360,7 @@ func TestUnreadAnswers(t *testing.T) {
 
 // Large answers that clients leave unread are bounded in bytes.
 func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	f.reply = worker.Reply{Value: worker.BytesValue(strings.Repeat("x", 1<<20)), Node: "2@127.0.0.1"}
 	g := newGateway(f)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TestDrain has the gateway say for a while that it is about to close: it answers, and closes each connection after the answer.
+// TestDrain has the gateway say for a while that it is about to close: it answers, and
+// closes each connection after the answer.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -48,8 +49,9 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestDrainFirstRequest has a connection come before the gateway closes, and its request after that: it is
-// answered. A connection without a request does not hold the gateway up for long.
+// TestDrainFirstRequest has a connection come before the gateway closes, and its request
+// after that: it is answered. A connection without a request does not hold the gateway up
+// for long.
 func TestDrainFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -77,8 +79,8 @@ func TestDrainFirstRequest(t *testing.T) {
 	})
 }
 
-// TestDrainUnderLoad closes gateways while clients make each request on a connection of its own: each is
-// answered, or its connection refused.
+// TestDrainUnderLoad closes gateways while clients make each request on a connection of
+// its own: each is answered, or its connection refused.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

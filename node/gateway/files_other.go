@@ -4,8 +4,9 @@ package gateway
 
 import "net"
 
-// pending reports whether a connection waits for Accept, as far as that is known here.
+// pending always returns false: this system does not say whether a connection waits for
+// Accept.
 func pending(net.Listener) bool { return false }
 
-// maxFiles returns how many files the process may have open, as far as that matters here.
+// maxFiles returns a number of files that is enough for all connections.
 func maxFiles() int { return 2 * maxConns }

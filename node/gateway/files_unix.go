@@ -26,7 +26,8 @@ func pending(l net.Listener) (waits bool) {
 	return waits && err == nil
 }
 
-// maxFiles returns how many files the process may have open, as far as that matters here.
+// maxFiles returns how many files the process may have open, up to a number that is
+// enough for all connections.
 func maxFiles() int {
 	var r syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil {

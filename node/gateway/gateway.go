@@ -1,23 +1,25 @@
 // Package gateway serves a running node over HTTP.
 //
-// The path of one request: [Gateway.ServeHTTP] lets the guards look at it (guard.go: the Host, the token, where a browser
-// comes from), and finds its route in THE table of routes, by the path as it was sent (route.go), so that an id may hold
-// any byte. The query is read (query.go), and the route's handler asks the [Cluster] under the caller's context, which
-// ends when the caller goes away. What comes back becomes an answer (answer.go), and an error a problem of RFC 9457, with
-// its status and what became of the call (problem.go). Nothing is sent before it is complete, so every failure has a
-// status of its own.
+// The path of one request: [Gateway.ServeHTTP] checks the Host, the token and the origin
+// (guard.go), and finds the route of the path (route.go). It reads the query (query.go).
+// The route's handler asks the [Cluster] under the context of the request, which ends
+// when the caller goes away. The reply becomes an answer (answer.go). An error becomes a
+// problem of RFC 9457 that has a status and the outcome of the call (problem.go). An
+// answer is complete before its first byte is sent, so every failure has its status.
 //
-// The handlers: request.go asks for values and makes calls, invalidate.go has values forgotten, account.go tells of the cluster, and health.go of this process.
-// openapi.json describes all of it; tests compare it with the table and with every kind of answer. server.go
-// is [Gateway.Serve]; conns.go, conn.go, body.go and places.go bound what a caller can hold; listen.go and token.go decide who may be
-// let in.
+// The handlers are in request.go (values and calls), invalidate.go, account.go (the
+// cluster) and health.go (this process). openapi.json describes all endpoints; the tests
+// compare it with the table of routes and with every kind of answer. server.go has
+// [Gateway.Serve]. conns.go, conn.go, body.go and places.go bound the resources that
+// clients can hold. listen.go and token.go check the address and the token at the start.
 //
-// An id is one segment of the path, percent-encoded: a/b is a%2Fb. Dots are not special: the id ".." is asked for as
-// %2E%2E, or as it is, which some clients and proxies rewrite on the way. The empty id has no address and is refused, as a
-// variable that is not set would ask for it by mistake. An id that is no UTF-8 stands in JSON as base64, with
-// "id_encoding" beside it.
+// An id is one segment of the path, percent-encoded: a/b is a%2Fb. The id ".." should be
+// sent as %2E%2E. The gateway also accepts it as it is, but some clients and proxies
+// rewrite such paths. The empty id is refused, because a variable that is not set would
+// ask for it by mistake. JSON has an id that is not UTF-8 as base64, with "id_encoding"
+// beside it.
 //
-// A request has 5 s, or what its parameter timeout says, to 1 min.
+// A request has 5 s to run, or the time of its parameter timeout, up to 1 min.
 package gateway
 
 import (
@@ -40,8 +42,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A Cluster is the node that answers, a [node.Node] or a [node.Client]. Its methods are called from many goroutines, and return
-// soon after ctx ends.
+// A Cluster answers the requests: a [node.Node] or a [node.Client]. Its methods are
+// called from many goroutines. They must return soon after ctx ends.
 type Cluster interface {
 	Family(kind string) node.Family
 	Owner(ctx context.Context, id worker.ID) (string, error)
@@ -49,26 +51,30 @@ type Cluster interface {
 	Workers(ctx context.Context) ([]worker.Info, error)
 }
 
-// Config says what a gateway serves, and to whom. The zero value of all but Cluster means the default.
+// Config configures a gateway. The zero value of each field but Cluster means the
+// default.
 type Config struct {
 	Cluster Cluster
 
-	// Ready reports why a request would not work now, or nil. It has 5 s. Nil: always ready.
+	// Ready returns nil if a request would work now, or the reason why not. Its context
+	// ends after 5 s. If Ready is nil, the gateway is always ready.
 	Ready func(ctx context.Context) error
 
-	// When Serve ends, the gateway first says for DrainDelay that it is not ready, and closes each connection after the next
-	// answer, so that balancers and clients go elsewhere. Then requests have DrainTimeout to end.
+	// When the context of Serve ends, /readyz first reports for DrainDelay that the
+	// gateway is not ready, and each connection closes after its next answer, so that
+	// load balancers and clients go elsewhere. Then requests have DrainTimeout to end.
 	DrainDelay   time.Duration // 0
 	DrainTimeout time.Duration // 5 s
 
-	Metrics      http.Handler // of GET /metrics; nil: there are none
-	Token        string       // that all but /healthz and /readyz must bear; empty: nobody needs one. See ReadToken
-	LoopbackOnly bool         // refuse a Host that is neither loopback nor in Hosts; Serve does so by itself on loopback
-	Hosts        []string     // names, without ports, by which a proxy on this machine is known
-	Logger       *slog.Logger // silent; a line for each request at level debug. As in [node.Config]
+	Metrics      http.Handler // handler of GET /metrics; nil: 404
+	Token        string       // required by all but /healthz and /readyz; empty: no token is required. See ReadToken
+	LoopbackOnly bool         // refuse Host headers that are neither loopback nor in Hosts; implied if Serve listens on loopback
+	Hosts        []string     // Host headers, without ports, to accept besides loopback, for a reverse proxy on this machine
+	Logger       *slog.Logger // as in [node.Config]: nil is silent; each request is a line at level debug
 }
 
-// A Gateway is an [http.Handler] that answers from a cluster. It may be called from any number of goroutines.
+// A Gateway is an [http.Handler] that answers from a cluster. Its methods may be called
+// from any number of goroutines.
 type Gateway struct {
 	config   Config
 	token    [sha256.Size]byte   // of config.Token
@@ -76,14 +82,14 @@ type Gateway struct {
 	flush    func()              // of log
 	probes   *singleflight.Group // of Ready
 	refusals *boundedlog.Repeats
-	draining *atomic.Bool // Serve is about to end; each Serve has its own
+	draining *atomic.Bool // Serve drains; each call of Serve has its own
 
 	bodies   *places             // of large bodies, until their calls end
-	marshals *semaphore.Weighted // answers that become JSON
-	answers  *semaphore.Weighted // bytes of large answers that clients have not taken
+	marshals *semaphore.Weighted // calls of marshal
+	answers  *semaphore.Weighted // bytes of large answers that clients have yet to read
 }
 
-// New returns a gateway to c.Cluster.
+// New returns a gateway to c.Cluster. It starts no goroutine; see [Gateway.Serve].
 func New(c Config) *Gateway {
 	log, flush := boundedlog.New(c.Logger)
 	return &Gateway{
@@ -101,8 +107,8 @@ func New(c Config) *Gateway {
 	}
 }
 
-// ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http expects, if there is nobody to answer
-// any more.
+// ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http
+// expects, if the caller has gone away or an answer was cut off.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, gateway: g, r: r, began: time.Now(), unread: r.ContentLength != 0}
 	x.conn, _ = r.Context().Value(connKey{}).(*conn)
@@ -127,7 +133,7 @@ func (g *Gateway) serve(x *exchange) error {
 	}
 	if x.foreign() {
 		p := newProblem(http.StatusForbidden, "cross origin",
-			"a page of another site asks; this gateway answers programs, and pages of its own origin")
+			"a web page of another site sent this request; the gateway answers programs and pages of its own origin only")
 		g.refused(x.r, p)
 		return p
 	}
@@ -138,7 +144,7 @@ func (g *Gateway) serve(x *exchange) error {
 		return err
 	}
 	ctx := x.r.Context()
-	if x.timeout > 0 && !x.route.body { // a body has its own time
+	if x.timeout > 0 && !x.route.body { // a call's timeout starts after its body
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, x.timeout)
 		defer cancel()
@@ -150,12 +156,13 @@ func (g *Gateway) serve(x *exchange) error {
 	return x.route.handle(g, ctx, x)
 }
 
-// errClosing is the cause of the end of requests that the server does not wait for any longer.
+// errClosing is the cause with which the server ends the contexts of requests that take
+// too long to drain.
 var errClosing = errors.New("the gateway closes")
 
 const statusGone = 499 // only in logs: the caller went away
 
-// fail answers with a problem, if there is still somebody who wants to know.
+// fail answers with a problem, unless the caller has gone away.
 func (g *Gateway) fail(x *exchange, err error) {
 	p := problemOf(err)
 	switch cause := context.Cause(x.r.Context()); {
@@ -165,13 +172,13 @@ func (g *Gateway) fail(x *exchange, err error) {
 	case errors.Is(cause, context.Canceled):
 		x.status = statusGone
 	}
-	if x.status != 0 { // nobody listens, or the beginning of another answer is out
+	if x.status != 0 { // the caller went away, or part of another answer was sent
 		panic(http.ErrAbortHandler)
 	}
 	x.problem(p)
 }
 
-// finish turns a panic into a problem, and logs the request. It is what ServeHTTP defers.
+// finish turns a panic into a problem, and logs the request. ServeHTTP defers it.
 func (g *Gateway) finish(x *exchange) {
 	v := recover()
 	err, _ := v.(error)

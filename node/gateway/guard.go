@@ -10,13 +10,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// guard returns why a request must not be let in, or nil.
+// guard returns the reason to refuse a request, or nil.
 func (g *Gateway) guard(r *http.Request) *problem {
 	if g.config.LoopbackOnly && !g.known(r.Host) {
 		return newProblem(http.StatusMisdirectedRequest, "foreign host",
-			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", clipped(r.Host))
+			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", text.Quote(r.Host))
 	}
 	if !isHealth(r) && !g.authorized(r) {
 		p := newProblem(http.StatusUnauthorized, "unauthorized",
@@ -27,7 +29,7 @@ func (g *Gateway) guard(r *http.Request) *problem {
 	return nil
 }
 
-// refused logs a request that is not let in, once a minute for each host and reason.
+// refused logs a refused request, once a minute for each host and reason.
 func (g *Gateway) refused(r *http.Request, why *problem) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if leftOut, ok := g.refusals.Allow(host + " " + why.Title); ok {
@@ -35,18 +37,20 @@ func (g *Gateway) refused(r *http.Request, why *problem) {
 	}
 }
 
-// isHealth reports whether anybody may make the request, at any time.
+// isHealth reports whether the request asks for health, which needs no token.
 func isHealth(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
-// known reports whether a Host is one under which a gateway on loopback is known. Another name that leads here is that of a
-// page in a browser, which had it resolved to this machine (DNS rebinding). Browsers always send one, so none will do.
+// known reports whether a gateway on loopback accepts a Host header. Any other name means
+// that a web page made a browser resolve its name to this machine (DNS rebinding). An
+// empty Host is accepted, because browsers always send one.
 func (g *Gateway) known(host string) bool {
 	name := hostname(host)
 	return name == "" || loopbackName(name) ||
 		slices.ContainsFunc(g.config.Hosts, func(h string) bool { return hostname(h) == name })
 }
 
-// hostname returns the name of HOST or HOST:PORT, in lower case and without the dot of the root.
+// hostname returns the name of HOST or HOST:PORT, in lower case and without the dot of
+// the root.
 func hostname(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -56,7 +60,8 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// loopbackName reports whether a host is this machine, whatever a name server says (RFC 6761, section 6.3).
+// loopbackName reports whether a host is this machine, whatever a name server says (RFC
+// 6761, section 6.3).
 func loopbackName(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -65,8 +70,8 @@ func loopbackName(name string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// authorized reports whether the request bears the token, if one is needed. What is compared are hashes, so that the time
-// tells nothing of the token, its length included.
+// authorized reports whether the request bears the token, if one is needed. It compares
+// hashes, so that the time taken reveals nothing about the token or its length.
 func (g *Gateway) authorized(r *http.Request) bool {
 	if g.config.Token == "" {
 		return true
@@ -80,14 +85,15 @@ func (g *Gateway) authorized(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
 }
 
-// foreign reports whether a page of another origin makes the request. That page cannot read
-// the answer, but its question may run a source. A link to an endpoint that runs nothing is
-// fine. Browsers send Sec-Fetch-Site to this machine and by HTTPS; elsewhere they send an
-// Origin or a Referer, unless the page forbids the latter.
+// foreign reports whether a page of another origin makes the request and must be refused.
+// The page cannot read the answer, but the request may run a source. A link to an
+// endpoint that runs nothing is accepted. Browsers send Sec-Fetch-Site to loopback and
+// over HTTPS; elsewhere they send an Origin or a Referer, unless the page forbids the
+// latter.
 func (x *exchange) foreign() bool {
 	h := x.r.Header
 	switch h.Get("Sec-Fetch-Site") {
-	case "same-origin", "none": // none: not by a page, but typed
+	case "same-origin", "none": // none: the user typed the address
 		return false
 	case "":
 		origin := cmp.Or(h.Get("Origin"), h.Get("Referer"))

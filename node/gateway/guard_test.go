@@ -17,6 +17,7 @@ import (
 const someToken = "0123456789abcdef-and-more"
 
 func TestToken(t *testing.T) {
+	t.Parallel()
 	notReady := func(context.Context) error { return errors.New("a secret of the source") }
 	f := newFake()
 	g := New(Config{Cluster: f, Token: someToken, Ready: notReady})
@@ -70,6 +71,7 @@ func TestToken(t *testing.T) {
 }
 
 func TestHost(t *testing.T) {
+	t.Parallel()
 	for host, ok := range map[string]bool{
 		"localhost": true, "LocalHost:8080": true, "localhost.:8080": true, "app.localhost:1": true, "127.0.0.1": true, "127.9.8.7:8080": true,
 		"[::1]": true, "[::1]:8080": true, "[::ffff:127.0.0.1]:80": true, "proxy.example": true, "Proxy.Example.:443": true, "": true,
@@ -96,6 +98,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestCrossOrigin(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		method  string
 		headers string // NAME=VALUE …
@@ -165,6 +168,7 @@ func askAs(t *testing.T, g *Gateway, method, target, headers string) answer {
 
 // Pages of other origins may link to what runs nothing.
 func TestCrossOriginLink(t *testing.T) {
+	t.Parallel()
 	for headers, ok := range map[string]bool{
 		"Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document": true,
 		"Sec-Fetch-Site=same-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document":  true,
@@ -186,6 +190,7 @@ func TestCrossOriginLink(t *testing.T) {
 }
 
 func TestPanic(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	f := newFake()
 	f.panics = "a secret"
@@ -200,7 +205,8 @@ func TestPanic(t *testing.T) {
 	if !strings.Contains(log.String(), "a secret") || !strings.Contains(log.String(), "goroutine") {
 		t.Errorf("log: %s", &log)
 	}
-	// http.ErrAbortHandler passes, and what has begun is cut off, not completed with something else.
+	// http.ErrAbortHandler passes, and what has begun is cut off, not completed with
+	// something else.
 	for name, metrics := range map[string]http.HandlerFunc{
 		"abort":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"midway": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up"); panic("boom") },
@@ -228,6 +234,7 @@ func TestPanic(t *testing.T) {
 
 // TestRefusedIsLogged has programs on two hosts ask without the token, again and again.
 func TestRefusedIsLogged(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	g := New(Config{Cluster: newFake(), Token: someToken, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for _, host := range []string{"10.0.0.1", "10.0.0.2"} {
@@ -250,6 +257,7 @@ func TestRefusedIsLogged(t *testing.T) {
 }
 
 func TestLog(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	f := newFake()
 	g := New(Config{Cluster: f, Token: someToken, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})

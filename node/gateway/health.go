@@ -13,13 +13,14 @@ import (
 
 const readyTimeout = 5 * time.Second
 
-// healthy says that the process serves.
+// healthy answers that the process runs.
 func (g *Gateway) healthy(_ context.Context, x *exchange) error {
 	x.send(http.StatusOK, textType, strings.NewReader("ok\n"))
 	return nil
 }
 
-// ready says whether a request works. Whoever has no token where one is needed does not learn why one does not.
+// ready answers whether a request would work now. Without the token, if there is one, the
+// answer does not give a reason.
 func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -42,10 +43,11 @@ func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 	return nil
 }
 
-// probe asks Ready once for all who want to know at the same time, as anybody may.
+// probe calls Ready. Concurrent probes share one call, because anybody may ask for
+// health.
 func (g *Gateway) probe(ctx context.Context) error {
 	answer := g.probes.DoChan("", func() (panicked any, err error) {
-		defer func() { // the panic goes on below, where it fails one request
+		defer func() { // it goes on below, where it fails one request only
 			if panicked = recover(); panicked != nil {
 				g.log.Error("readiness check panicked", "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 			}
@@ -76,7 +78,7 @@ func (g *Gateway) metrics(ctx context.Context, x *exchange) error {
 //go:embed openapi.json
 var openAPIDocument []byte
 
-// openAPI gives the description of all this (OpenAPI 3.0.3).
+// openAPI answers with the OpenAPI 3.0.3 description of the gateway.
 func (g *Gateway) openAPI(_ context.Context, x *exchange) error {
 	x.send(http.StatusOK, jsonType, bytes.NewReader(openAPIDocument))
 	return nil

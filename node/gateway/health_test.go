@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestReadyIsShared has many ask at once whether a request works: one request shows it to all.
+// TestReadyIsShared has many ask at once whether a request works: one request shows it to
+// all.
 func TestReadyIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
@@ -52,8 +53,10 @@ func TestReadyTakesLong(t *testing.T) {
 	})
 }
 
-// TestReadyPanics has the check panic: the log has its stack, not only that of the request.
+// TestReadyPanics has the check panic: the log has its stack, not only that of the
+// request.
 func TestReadyPanics(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	g := New(Config{
 		Cluster: newFake(), Ready: func(context.Context) error { panic("a secret") },

@@ -63,6 +63,7 @@ func (*fake) id(t *testing.T, s string) worker.ID {
 }
 
 func TestIDs(t *testing.T) {
+	t.Parallel()
 	for _, id := range hostileIDs {
 		arrives(t, url.PathEscape(id), id)
 		arrives(t, everyByte(id), id)

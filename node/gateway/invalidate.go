@@ -10,7 +10,7 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-const invalidatedAtOnce = 16 // ids of one request
+const invalidatedAtOnce = 16 // ids of one request that are sent concurrently
 
 // invalidate makes the cluster forget the value of an id.
 func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
@@ -25,8 +25,9 @@ func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
 	}{idOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
 }
 
-// invalidateMany is invalidate for the ids of the query. It fails if one of them does; the others may have been
-// invalidated then. The size of a request's header bounds their number.
+// invalidateMany makes the cluster forget the values of the ids in the query. If it fails
+// for one id, others may have been invalidated. The size of a request's header bounds the
+// number of ids.
 func (g *Gateway) invalidateMany(ctx context.Context, x *exchange) error {
 	var ids []worker.ID
 	for _, text := range x.query["id"] {
@@ -51,7 +52,7 @@ func (g *Gateway) invalidateMany(ctx context.Context, x *exchange) error {
 		group.Go(func() error {
 			defer func() {
 				if v := recover(); v != nil {
-					panicked.Store(&v) // for this request, not for the process
+					panicked.Store(&v) // the panic ends this request, not the process
 				}
 			}()
 			lived, err := family.Invalidate(ctx, id)

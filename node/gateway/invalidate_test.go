@@ -11,6 +11,7 @@ import (
 
 // TestInvalidate removes the values of one id and of many.
 func TestInvalidate(t *testing.T) {
+	t.Parallel()
 	for target, want := range map[string]struct {
 		asked []string
 		body  string

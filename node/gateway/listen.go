@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// CheckListen reports why a gateway must not listen on addr, HOST:PORT: off loopback, everybody who reaches the machine reaches
-// the cluster, so it takes a token there, or the word of who starts it that it shall be open.
+// CheckListen returns an error if a gateway must not listen on addr, which is HOST:PORT.
+// Off loopback, everybody who reaches the machine reaches the cluster, so the gateway
+// needs a token there, unless its user insists that it be open.
 func CheckListen(addr string, tokenGiven, open bool) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

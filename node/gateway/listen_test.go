@@ -9,6 +9,7 @@ import (
 )
 
 func TestCheckListen(t *testing.T) {
+	t.Parallel()
 	for addr, ok := range map[string]bool{
 		"127.0.0.1:8080": true, "127.8.8.8:0": true, "localhost:8080": true, "a.localhost:8080": true, "[::1]:8080": true,
 		":8080": false, "0.0.0.0:8080": false, "[::]:8080": false, "10.0.0.1:8080": false, "node.example:8080": false, "127.0.0.1.example:80": false,
@@ -35,6 +36,7 @@ func TestCheckListen(t *testing.T) {
 }
 
 func TestReadToken(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(text string, mode os.FileMode) string {
 		path := filepath.Join(dir, "token")

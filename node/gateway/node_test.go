@@ -77,13 +77,15 @@ func startNodes(t *testing.T) (first, second *node.Node) {
 
 var hosts atomic.Int32
 
-// testHost returns a loopback address of this test's own, so that nodes can have their usual ports.
+// testHost returns a loopback address of this test's own, so that nodes can have their
+// usual ports.
 func testHost() string {
 	pid := os.Getpid()
 	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
 }
 
 func TestNode(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	for id, owner := range map[string]*node.Node{"1": second, "2": first} {
@@ -129,6 +131,7 @@ func TestNode(t *testing.T) {
 }
 
 func TestErrorsOfNodes(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	for target, want := range map[string]struct {
@@ -158,6 +161,7 @@ func TestErrorsOfNodes(t *testing.T) {
 }
 
 func TestCallsOfNodes(t *testing.T) {
+	t.Parallel()
 	first, _ := startNodes(t)
 	g := newGateway(first)
 	for _, id := range []string{"1", "2"} {
@@ -173,8 +177,10 @@ func TestCallsOfNodes(t *testing.T) {
 	}
 }
 
-// TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it did not run.
+// TestWaitedOfNodes asks for an id that waits at another node, behind one that runs: it
+// did not run.
 func TestWaitedOfNodes(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -195,8 +201,10 @@ func TestWaitedOfNodes(t *testing.T) {
 	}
 }
 
-// TestApartNode disconnects a node: it is not ready, and takes no calls, until it is connected again.
+// TestApartNode disconnects a node: it is not ready, and takes no calls, until it is
+// connected again.
 func TestApartNode(t *testing.T) {
+	t.Parallel()
 	first, second := startNodes(t)
 	gateways := map[*node.Node]*Gateway{}
 	for _, n := range []*node.Node{first, second} {

@@ -22,13 +22,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A description is openapi.json, and which of its responses answers have had.
-type description struct {
-	doc *openapi3.T
-
-	mu   sync.Mutex // guards seen
-	seen map[string]bool
-}
+// A description is openapi.json.
+type description struct{ doc *openapi3.T }
 
 var describe = sync.OnceValues(func() (*description, error) {
 	loader := openapi3.NewLoader()
@@ -36,7 +31,7 @@ var describe = sync.OnceValues(func() (*description, error) {
 	if err == nil {
 		err = doc.Validate(loader.Context)
 	}
-	return &description{doc: doc, seen: make(map[string]bool)}, err
+	return &description{doc: doc}, err
 })
 
 func document(t testing.TB) *description {
@@ -48,7 +43,8 @@ func document(t testing.TB) *description {
 	return d
 }
 
-// sentAnyway are headers that the document tells of in a sentence, or that all of HTTP has.
+// sentAnyway are headers that the document tells of in a sentence, or that all of HTTP
+// has.
 var sentAnyway = []string{"Content-Type", "Content-Length", "Content-Security-Policy", "Cross-Origin-Resource-Policy", "X-Content-Type-Options", "Cache-Control", "Allow", "Connection"}
 
 // check validates an answer, headers included.
@@ -86,12 +82,10 @@ func (d *description) check(t testing.TB, r *http.Request, a answer) {
 			t.Errorf("%s %s: status %d with the header %s, which is not in the document", r.Method, path, a.status, name)
 		}
 	}
-	d.mu.Lock()
-	d.seen[r.Method+" "+path+" "+strconv.Itoa(a.status)] = true
-	d.mu.Unlock()
 }
 
-// checkPlain checks what is not of an operation: problems of paths and methods that are none, and answers to HEAD.
+// checkPlain checks what is not of an operation: problems of paths and methods that are
+// none, and answers to HEAD.
 func (d *description) checkPlain(t testing.TB, r *http.Request, a answer) {
 	t.Helper()
 	if r.Method == http.MethodHead {
@@ -109,6 +103,7 @@ func (d *description) checkPlain(t testing.TB, r *http.Request, a answer) {
 }
 
 func TestDocumentIsStrict(t *testing.T) {
+	t.Parallel()
 	for name, schema := range document(t).doc.Components.Schemas {
 		s := schema.Value
 		if s.Type.Is("object") && (s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has) {
@@ -127,6 +122,7 @@ func TestDocumentIsStrict(t *testing.T) {
 }
 
 func TestRoutesAreInTheDocument(t *testing.T) {
+	t.Parallel()
 	paths, known := document(t).doc.Paths.Map(), map[string]bool{}
 	for _, rt := range routes {
 		item := document(t).doc.Paths.Value(rt.pattern)
@@ -177,8 +173,10 @@ func TestRoutesAreInTheDocument(t *testing.T) {
 	}
 }
 
-// Every response in the document is one that an endpoint can give, and is as the document says.
+// Every response in the document is one that an endpoint can give, and is as the document
+// says.
 func TestEveryResponse(t *testing.T) {
+	t.Parallel()
 	d := document(t)
 	for _, rt := range routes {
 		target := strings.NewReplacer("{id}", "7", "{kind}", "price").Replace(rt.pattern)
@@ -190,7 +188,8 @@ func TestEveryResponse(t *testing.T) {
 			wants[status] = true
 		}
 		for status := range wants {
-			// The ways of each status; those of bodies that are slow or large are in server_test.go and request_test.go.
+			// The ways of each status; those of bodies that are slow or large are in
+			// server_test.go and request_test.go.
 			f := newFake()
 			c := Config{Cluster: f, Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if f.panics != nil {
@@ -244,6 +243,7 @@ func TestEveryResponse(t *testing.T) {
 
 // Every error of the cluster has its type and code in the document.
 func TestEveryCodeIsInTheDocument(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	seen := map[string]bool{}
 	for code := wire.NotOwner; code.Known(); code++ {
@@ -264,6 +264,7 @@ func TestEveryCodeIsInTheDocument(t *testing.T) {
 }
 
 func TestProblemOf(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		err              error
 		status           int

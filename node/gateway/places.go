@@ -14,13 +14,13 @@ const (
 	wholeBodies  = maxBodies / 2    // of these, the bytes for bodies that wait
 	greedyBodies = maxBodies / 4    // bytes of slow bodies that make an address greedy
 	placeTimeout = 10 * time.Second // to wait for room
-	placeGrace   = time.Second      // that a client may keep this side waiting without losing its place
+	placeGrace   = time.Second      // for a client to keep the gateway waiting without losing its place
 )
 
-// A places bounds the bytes of large bodies. While half of the bytes are free, a body takes
-// room as it arrives. After that it waits, and gets room for all of its bytes at once: so
-// bodies that come at the same time cannot fill the places together and none of them end.
-// While bodies wait, those that come too slowly lose their places.
+// A places bounds the bytes of large bodies. While half of the bytes are free, a body
+// takes room as it arrives. After that, it waits until it gets room for all of its bytes
+// at once. Otherwise concurrent bodies could fill the room together and none of them
+// could be completed. While bodies wait, bodies that arrive too slowly lose their places.
 type places struct {
 	mu      sync.Mutex // guards what follows
 	free    int64
@@ -30,7 +30,7 @@ type places struct {
 	relief  *time.Timer            // of relieve; nil while no body waits
 }
 
-// A place is what one body holds.
+// A place is the room of one body.
 type place struct {
 	from netip.Prefix // address of the client
 	size int64        // bytes of the body, at most
@@ -40,7 +40,7 @@ type place struct {
 	bytes   int64         // room that the body has
 	read    int64         // bytes that have arrived
 	waited  time.Duration // for these bytes
-	since   time.Time     // that this side waits for more; zero if it does not
+	since   time.Time     // start of the wait for more bytes; zero if there is none
 	woken   chan struct{} // closed when the wait for room is over
 	arrived bool          // all of the body is there
 	evicted bool
@@ -50,11 +50,12 @@ func newPlaces() *places {
 	return &places{free: maxBodies, all: make(map[*place]bool), from: make(map[netip.Prefix]int64)}
 }
 
-// errEvicted is that of a body that has lost its place.
+// errEvicted is the error of a body that has lost its place.
 var errEvicted = errors.New("evicted")
 
-// grow takes room for so many bytes of a body, or for all of them if it has to wait. It
-// returns the bytes for which the body has room now. The caller calls release in any case.
+// grow takes room for so many bytes of a body, or for all its bytes if it has to wait. It
+// returns the room that the body has now. The caller must call release, even after an
+// error.
 func (l *places) grow(ctx context.Context, p *place, bytes int64) (int64, error) {
 	l.mu.Lock()
 	l.all[p] = true
@@ -87,8 +88,9 @@ func (l *places) check(p *place) error {
 	return nil
 }
 
-// await notes that this side waits for the next bytes of a body. It returns errEvicted if the
-// body has lost its place. If it loses that later, place.end ends the wait.
+// await records that the gateway waits for the next bytes of a body. It returns
+// errEvicted if the body has lost its place. If the body loses it during the wait,
+// place.end ends the wait.
 func (l *places) await(p *place) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +101,7 @@ func (l *places) await(p *place) error {
 	return nil
 }
 
-// came notes that n more bytes of a body have come.
+// came records that n more bytes of a body have arrived.
 func (l *places) came(p *place, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,8 +110,8 @@ func (l *places) came(p *place, n int) {
 	p.since = time.Time{}
 }
 
-// keep makes the place that of a body that has arrived, which cannot lose it any more. It
-// returns errEvicted if the body has lost it before.
+// keep records that a body has arrived. From now on it cannot lose its place. It returns
+// errEvicted if that has happened before.
 func (l *places) keep(p *place) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +122,7 @@ func (l *places) keep(p *place) error {
 	return nil
 }
 
-// release gives back what a body holds, and ends its wait. A second release does nothing.
+// release frees the room of a body, and ends its wait. A second call does nothing.
 func (l *places) release(p *place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +135,7 @@ func (l *places) release(p *place) {
 	l.giveLocked()
 }
 
-// holdLocked makes so many bytes those of a body.
+// holdLocked adds so many bytes to the room of a body.
 func (l *places) holdLocked(p *place, bytes int64) {
 	l.free -= bytes - p.bytes
 	if l.from[p.from] += bytes - p.bytes; l.from[p.from] == 0 {
@@ -159,16 +161,16 @@ func (l *places) giveLocked() {
 	}
 }
 
-// nextLocked returns the index of the body that is next: the first one that is in time and
-// whose address has no more than half of all bytes, or else the first one.
+// nextLocked returns the index of the body to be served next: the first one that is in
+// time and whose address has no more than half of all bytes, or else the first one.
 func (l *places) nextLocked() int {
 	now := time.Now()
 	fits := func(w *place) bool { return l.from[w.from] <= maxBodies/2 && w.behind(now) == 0 }
 	return max(0, slices.IndexFunc(l.waiting, fits))
 }
 
-// relieve evicts slow bodies, so that the next one has room. If many wait, it evicts more at a
-// time, so that all have room long before placeTimeout.
+// relieve evicts slow bodies, so that the next one has room. If many wait, it evicts more
+// at a time, so that all have room long before placeTimeout.
 func (l *places) relieve() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,7 +182,7 @@ func (l *places) relieve() {
 	}
 	missing = max(next, missing*int64(shortWait)/int64(placeTimeout/4)) - l.free
 	for p := range l.all {
-		if p.evicted { // but has yet to release its place
+		if p.evicted { // it has yet to release its place
 			missing -= p.bytes
 		}
 	}
@@ -191,7 +193,7 @@ func (l *places) relieve() {
 		}
 		missing -= p.bytes
 		p.evicted = true
-		p.end() // here, as the request cannot end meanwhile
+		p.end() // under the lock: the request cannot end meanwhile
 		if i := slices.Index(l.waiting, p); i >= 0 {
 			l.waiting = slices.Delete(l.waiting, i, i+1)
 			close(p.woken)
@@ -200,9 +202,9 @@ func (l *places) relieve() {
 	l.giveLocked()
 }
 
-// slowest returns the body that gives its place to one that waits, or nil if all come fast
-// enough to be there within bodyGrace. Of the others, it chooses the one that is furthest
-// behind. The bodies of greedy addresses go first.
+// slowest returns the body that must give its place to a waiting one, or nil if all
+// bodies are fast enough to be complete within bodyGrace. It chooses the body that is
+// furthest behind, preferring those of greedy addresses.
 func slowest(now time.Time, all map[*place]bool) (slowest *place) {
 	late := make(map[netip.Prefix]int64) // bytes by address
 	for p := range all {
@@ -221,9 +223,9 @@ func slowest(now time.Time, all map[*place]bool) (slowest *place) {
 	return slowest
 }
 
-// behind returns how far a body is behind one that arrives within bodyGrace, as a part of its
-// size. Only the time that its client takes counts: this side may be slow, too. It returns 0
-// for a body that cannot lose its place.
+// behind returns how far a body is behind one that arrives within bodyGrace, as a
+// fraction of its size. Only the time in which the gateway waits for the client counts.
+// It returns 0 for a body that cannot lose its place.
 func (p *place) behind(now time.Time) float64 {
 	waited := p.waited
 	if !p.since.IsZero() {

@@ -18,8 +18,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestSlowest has bodies of 1 MiB come at rates, from a modest address and from a greedy one.
+// TestSlowest has bodies of 1 MiB come at rates, from a modest address and from a greedy
+// one.
 func TestSlowest(t *testing.T) {
+	t.Parallel()
 	modest, greedy := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
 	now := time.Now()
 	const pace = 1 << 20 / 5 // bytes a second
@@ -66,8 +68,8 @@ func TestSlowest(t *testing.T) {
 	}
 }
 
-// TestPlacesByAddress has an address wait that has more than half of all bytes: another one goes
-// first.
+// TestPlacesByAddress has an address wait that has more than half of all bytes: another
+// one goes first.
 func TestPlacesByAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPlaces()
@@ -94,8 +96,8 @@ func TestPlacesByAddress(t *testing.T) {
 	})
 }
 
-// TestPlacesOfMany has many bodies grow together until no half of all bytes is left: all of them
-// arrive, some before others.
+// TestPlacesOfMany has many bodies grow together until no half of all bytes is left: all
+// of them arrive, some before others.
 func TestPlacesOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPlaces()
@@ -119,9 +121,10 @@ func TestPlacesOfMany(t *testing.T) {
 	})
 }
 
-// TestTricklers has clients send bodies slowly that would need all places, over and over. Most of a hundred
-// honest bodies that come at once get through: how many do depends on how soon this process may send them.
-// Those that are slow hear why they do not. In [TestTricklersFillAll] all honest ones do.
+// TestTricklers has clients send bodies slowly that would need all places, over and over.
+// Most of a hundred honest bodies that come at once get through: how many do depends on
+// how soon this process may send them. Those that are slow hear why they do not. In
+// [TestTricklersFillAll] all honest ones do.
 func TestTricklers(t *testing.T) {
 	for _, c := range []struct{ clients, first, addresses int }{
 		{70, 1, 1}, // the address of the honest ones
@@ -196,8 +199,8 @@ func TestTricklers(t *testing.T) {
 	}
 }
 
-// TestTricklersFillAll is TestTricklers when slow bodies have filled all places, in virtual time.
-// The honest bodies come at 1 MiB a second.
+// TestTricklersFillAll is TestTricklers when slow bodies have filled all places, in
+// virtual time. The honest bodies come at 1 MiB a second.
 func TestTricklersFillAll(t *testing.T) {
 	runtime.GC()
 	runtime.GC()
@@ -211,9 +214,9 @@ func TestTricklersFillAll(t *testing.T) {
 			fmt.Fprintf(c, "POST /v1/call/price/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", wire.MaxValue)
 			go func() {
 				c.Write(make([]byte, first))
-				for sent := first; sent < wire.MaxValue; sent += rate / 10 {
-					time.Sleep(100 * time.Millisecond)
-					if _, err := c.Write(make([]byte, min(rate/10, wire.MaxValue-sent))); err != nil {
+				for sent := first; sent < wire.MaxValue; sent += rate / 4 {
+					time.Sleep(250 * time.Millisecond)
+					if _, err := c.Write(make([]byte, min(rate/4, wire.MaxValue-sent))); err != nil {
 						return
 					}
 				}
@@ -280,7 +283,8 @@ func awaitSlow(t *testing.T, l *places, bodies int) {
 	}
 }
 
-// checkAnswers wants those who lost their places to have heard so. Others wait for a place in vain, or have no answer yet.
+// checkAnswers wants those who lost their places to have heard so. Others wait for a
+// place in vain, or have no answer yet.
 func checkAnswers(t *testing.T, answers *sync.Map) {
 	t.Helper()
 	for a := range answers.Range {
@@ -292,7 +296,8 @@ func checkAnswers(t *testing.T, answers *sync.Map) {
 	}
 }
 
-// trickle sends a body of 1 MiB, after its first bytes at 17 KB/s, and returns the answer.
+// trickle sends a body of 1 MiB, after its first bytes at 17 KB/s, and returns the
+// answer.
 func trickle(ctx context.Context, t *testing.T, from, to net.Addr) string {
 	c, err := (&net.Dialer{LocalAddr: from}).DialContext(ctx, "tcp", to.String())
 	if err != nil {

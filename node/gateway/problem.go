@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
-// A problem is an error as RFC 9457 gives it. Its type is "/problems/" and the title in lower case, with - for spaces: it
-// names the problem, and is no page to read.
+// A problem is an error in the form of RFC 9457. Its type is "/problems/" and the title
+// in lower case with hyphens. The type is a name, not the address of a page.
 type problem struct {
 	Type    string `json:"type"`
 	Title   string `json:"title"`
@@ -29,12 +28,13 @@ type problem struct {
 
 func (p *problem) Error() string { return p.Title + ": " + p.Detail }
 
-// statusOf has the statuses of errors of the cluster. What is missing is that of a broken or newer node: 502.
+// statusOf maps errors of the cluster to statuses. A code that is missing here comes from
+// a broken or newer node and becomes 502.
 var statusOf = map[wire.Code]int{
-	wire.NotOwner:         http.StatusServiceUnavailable, // the view settles
+	wire.NotOwner:         http.StatusServiceUnavailable, // until the nodes agree on a view
 	wire.Overloaded:       http.StatusServiceUnavailable,
 	wire.DeadlineExceeded: http.StatusGatewayTimeout,
-	wire.Canceled:         http.StatusServiceUnavailable, // and not by the caller: somebody stopped the worker, or the node closes
+	wire.Canceled:         http.StatusServiceUnavailable, // not by the caller: the worker was stopped, or the node closes
 	wire.SourceFailed:     http.StatusBadGateway,
 	wire.Panicked:         http.StatusBadGateway,
 	wire.BadRequest:       http.StatusBadRequest,
@@ -46,7 +46,7 @@ var statusOf = map[wire.Code]int{
 	wire.Apart:            http.StatusServiceUnavailable,
 }
 
-// problemOf returns the problem that an error is.
+// problemOf returns an error as a problem.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -74,7 +74,7 @@ func clusterProblem(e *wire.Error) *problem {
 	if status == 0 {
 		status = http.StatusBadGateway
 	}
-	if !e.Code.Known() { // a newer node's
+	if !e.Code.Known() { // from a newer node
 		title = "unknown error"
 	}
 	p := newProblem(status, title, "%s", (&wire.Error{Code: e.Code, Text: e.Text}).Error())
@@ -87,7 +87,7 @@ func clusterProblem(e *wire.Error) *problem {
 
 const typePrefix = "/problems/"
 
-// newProblem returns one of a request that has not run.
+// newProblem returns the problem of a request that has not run.
 func newProblem(status int, title, format string, args ...any) *problem {
 	return &problem{
 		Type:   typePrefix + strings.ReplaceAll(strings.ToLower(title), " ", "-"),
@@ -105,28 +105,26 @@ func badID(format string, args ...any) *problem {
 	return newProblem(http.StatusBadRequest, "bad id", format, args...)
 }
 
-// pathProblem tells what is wrong with a path that is none.
-func pathProblem(segments []string) *problem {
-	p := newProblem(http.StatusNotFound, "not found", "there is nothing at this path; /v1/openapi.json tells what there is")
-	for _, rt := range routes {
-		n := strings.Count(rt.pattern, "/") + 1
-		if len(segments) > n && strings.HasSuffix(rt.pattern, "/{id}") {
-			if _, ok := rt.match(segments[:n]); ok {
-				p.Detail = "an id is one segment of the path: write its / as %2F"
-			}
-		}
-	}
-	return p
+// pathProblem is the problem of a path without an endpoint.
+func pathProblem() *problem {
+	return newProblem(http.StatusNotFound, "not found",
+		"no endpoint has this path; /v1/openapi.json lists all endpoints")
+}
+
+// slashProblem is the problem of a path that goes on after an id.
+func slashProblem() *problem {
+	return newProblem(http.StatusNotFound, "not found",
+		"an id is one segment of the path: write its / as %%2F")
 }
 
 func methodProblem(method string, allowed []string) *problem {
 	p := newProblem(http.StatusMethodNotAllowed, "method not allowed",
-		"%s does not work here; %s does", clipped(method), strings.Join(allowed, " or "))
+		"method %s is not allowed here; use %s", text.Quote(method), strings.Join(allowed, " or "))
 	p.header.Set("Allow", strings.Join(allowed, ", "))
 	return p
 }
 
-// overloadedProblem is that of a gateway which holds as much as it may.
+// overloadedProblem is the problem of a request for which the gateway has no room.
 func overloadedProblem(format string, args ...any) *problem {
 	return clusterProblem(wire.Errorf(wire.Overloaded, wire.NotRun, format, args...))
 }
@@ -141,7 +139,8 @@ func panicProblem() *problem {
 	return p
 }
 
-// closingProblem is that of a request that ran when the gateway closed. Its outcome is what is known of it.
+// closingProblem is the problem of a request that was running when the gateway closed.
+// Its outcome and node are those of the request's own problem.
 func closingProblem(of *problem) *problem {
 	p := newProblem(http.StatusServiceUnavailable, wire.Closed.Error(), "%v", errClosing)
 	p.Outcome, p.Code, p.Node = of.Outcome, "closed", of.Node
@@ -151,24 +150,5 @@ func closingProblem(of *problem) *problem {
 
 const maxDetail = 4096 // bytes
 
-// clip bounds a text and makes it one line of valid UTF-8, as it may come from anywhere.
-func clip(s string) string {
-	if len(s) > maxDetail {
-		s = s[:maxDetail] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-// clipped quotes the beginning of what a caller sent.
-func clipped(s string) string {
-	const limit = 40
-	if len(s) > limit {
-		return strconv.Quote(s[:limit]) + "…"
-	}
-	return strconv.Quote(s)
-}
+// clip makes a text that may come from anywhere fit for an answer and the log.
+func clip(s string) string { return text.Line(s, maxDetail) }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -15,7 +17,8 @@ const (
 	maxLimit     = 1000
 )
 
-// read reads the query. A parameter that the route does not know is an error: a typing mistake must not ask for something else.
+// read reads the query. An unknown parameter is an error, so that a misspelled one is not
+// ignored.
 func (x *exchange) read() (err error) {
 	if !x.route.body && x.r.ContentLength != 0 {
 		return badRequest("%s takes no body", x.r.Method)
@@ -42,9 +45,9 @@ func parseQuery(raw string, known []string) (url.Values, error) {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch {
 		case !slices.Contains(known, name) && len(known) == 0:
-			return nil, badRequest("unknown query parameter %s; there are none here", clipped(name))
+			return nil, badRequest("unknown query parameter %s; there are none here", text.Quote(name))
 		case !slices.Contains(known, name):
-			return nil, badRequest("unknown query parameter %s; there are %s", clipped(name), strings.Join(known, ", "))
+			return nil, badRequest("unknown query parameter %s; there are %s", text.Quote(name), strings.Join(known, ", "))
 		case len(query[name]) > 1 && name != "id": // of which there may be many
 			return nil, badRequest("query parameter %s is given more than once", name)
 		}
@@ -55,12 +58,12 @@ func parseQuery(raw string, known []string) (url.Values, error) {
 func parseTimeout(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 || d > maxTimeout {
-		return 0, badRequest("timeout %s: say a duration of at most 1m, such as 500ms or 2s", clipped(s))
+		return 0, badRequest("timeout %s: say a duration of at most 1m, such as 500ms or 2s", text.Quote(s))
 	}
 	return d, nil
 }
 
-// flag returns a parameter that is true or false, which is the default.
+// flag returns a boolean parameter. The default is false.
 func (x *exchange) flag(name string) (bool, error) {
 	switch s := x.query.Get(name); {
 	case s == "true":
@@ -68,7 +71,7 @@ func (x *exchange) flag(name string) (bool, error) {
 	case s == "false" || !x.query.Has(name):
 		return false, nil
 	default:
-		return false, badRequest("%s %s: say true or false", name, clipped(s))
+		return false, badRequest("%s %s: say true or false", name, text.Quote(s))
 	}
 }
 
@@ -80,7 +83,7 @@ func (x *exchange) limit() (int, error) {
 	s := x.query.Get("limit")
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 || n > maxLimit {
-		return 0, badRequest("limit %s: say a number from 1 to %d", clipped(s), maxLimit)
+		return 0, badRequest("limit %s: say a number from 1 to %d", text.Quote(s), maxLimit)
 	}
 	return int(n), nil
 }

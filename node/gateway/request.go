@@ -9,6 +9,7 @@ import (
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 const maxMediaType = 256 // bytes; longer ones do not cross the cluster
@@ -48,7 +49,8 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 	})
 }
 
-// value answers with the bare value, which caches may keep for as long as its worker lives.
+// value answers with the bare value. HTTP caches may keep it for as long as its worker
+// lives.
 func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	reply, err := g.config.Cluster.Family(x.kind).Request(ctx, x.id)
 	if err != nil {
@@ -60,7 +62,8 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	return x.bare(reply)
 }
 
-// call sends the body to the server of an id and answers with what that says. Its time begins when the body is there.
+// call sends the body as a message to the server of an id and answers with the reply. The
+// timeout starts when the body has arrived.
 func (g *Gateway) call(ctx context.Context, x *exchange) error {
 	message, err := x.message()
 	if err != nil {
@@ -78,16 +81,16 @@ func (g *Gateway) call(ctx context.Context, x *exchange) error {
 	return x.bare(reply)
 }
 
-// message reads the body.
+// message returns the body as a message.
 func (x *exchange) message() (worker.Value, error) {
 	mediaType := x.r.Header.Get("Content-Type")
 	t, _, err := mime.ParseMediaType(mediaType)
 	if mediaType != "" && (err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType) {
 		return worker.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
-			clipped(mediaType), maxMediaType)
+			text.Quote(mediaType), maxMediaType)
 	}
 	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return worker.Value{}, badRequest("content encoding %s: send the message as it is", clipped(coding))
+		return worker.Value{}, badRequest("content encoding %s: send the message as it is", text.Quote(coding))
 	}
 	if x.r.ContentLength > wire.MaxValue {
 		return worker.Value{}, tooLarge()

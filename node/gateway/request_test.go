@@ -3,8 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -17,6 +15,7 @@ import (
 )
 
 func TestRequest(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	f.reply.Cached, f.reply.Degraded, f.reply.Stale = true, true, true
 	res := get(t, newGateway(f), "/v1/request/7?kind=price&timeout=2s")
@@ -42,6 +41,7 @@ func TestRequest(t *testing.T) {
 }
 
 func TestValuesInJSON(t *testing.T) {
+	t.Parallel()
 	for want, v := range map[string]worker.Value{
 		`"value":-9223372036854775808`:       worker.IntValue(-1 << 63),
 		`"value":"<b>\n"`:                    worker.BytesValue("<b>\n"),
@@ -64,6 +64,7 @@ func TestValuesInJSON(t *testing.T) {
 }
 
 func TestBareValues(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		v    worker.Value
 		want string
@@ -100,8 +101,10 @@ func TestBareValues(t *testing.T) {
 	}
 }
 
-// What a cache may take for fresh is never longer than the worker lives, and less than a second shorter.
+// What a cache may take for fresh is never longer than the worker lives, and less than a
+// second shorter.
 func TestFreshness(t *testing.T) {
+	t.Parallel()
 	for _, age := range []time.Duration{-1, 0, 1, 300 * time.Millisecond, 999999999, time.Second, 1500 * time.Millisecond, time.Hour} {
 		for _, ttl := range []time.Duration{-time.Second, 0, 1, 999 * time.Millisecond, time.Second, 3500 * time.Millisecond, 4700 * time.Millisecond, 24 * time.Hour} {
 			f := newFake()
@@ -124,6 +127,7 @@ func TestFreshness(t *testing.T) {
 }
 
 func TestCall(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	f.reply.Value = worker.MediaValue("application/json", `{"n":1}`)
 	r := httptest.NewRequest("POST", "/v1/call/price/a%2Fb", strings.NewReader(`{"add":1}`))
@@ -166,6 +170,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestBadQueries(t *testing.T) {
+	t.Parallel()
 	f := newFake()
 	for target, want := range map[string]string{
 		"/v1/request/7?knd=price":          `unknown query parameter "knd"; there are kind, refresh, timeout`,
@@ -204,57 +209,8 @@ func TestBadQueries(t *testing.T) {
 	}
 }
 
-func TestPathsAndMethods(t *testing.T) {
-	g := newGateway(newFake())
-	for _, target := range []string{"/", "/v1", "/v1/", "/v1/request", "/v1/nodes/", "//v1/nodes", "/v1//nodes", "/v1/./nodes", "/v2/nodes", "/v1/request/../nodes/7", "/V1/nodes", "/v1/call/7"} {
-		wantProblem(t, get(t, g, target), 404, "not-found")
-	}
-	for _, target := range []string{"/v1/request/a/b", "/v1/value/a//b", "/v1/request//"} {
-		if p := wantProblem(t, get(t, g, target), 404, "not-found"); !strings.Contains(p.Detail, "%2F") {
-			t.Errorf("%s: %+v", target, p)
-		}
-	}
-	methods := map[string][]string{}
-	for _, rt := range routes {
-		methods[rt.pattern] = append(methods[rt.pattern], rt.methods()...)
-	}
-	for pattern, allowed := range methods {
-		target := strings.NewReplacer("{id}", "7", "{kind}", "price").Replace(pattern)
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "WHAT"} {
-			if slices.Contains(allowed, method) {
-				continue
-			}
-			res := ask(t, g, httptest.NewRequest(method, target, nil))
-			if res.status != 405 || res.header.Get("Allow") != strings.Join(allowed, ", ") {
-				t.Errorf("%s %s: status %d, Allow %q", method, target, res.status, res.header.Get("Allow"))
-			}
-		}
-	}
-	wantProblem(t, get(t, g, "/metrics"), 404, "not-found")
-}
-
-// HEAD answers as GET does, without the body.
-func TestHead(t *testing.T) {
-	f := newFake()
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
-	for _, err := range []error{nil, wire.Errorf(wire.Overloaded, wire.NotRun, "full")} {
-		f.err = err
-		for _, rt := range routes {
-			if rt.body || rt.remove {
-				continue
-			}
-			target := strings.Replace(rt.pattern, "{id}", "7", 1)
-			g := New(Config{Cluster: f, Metrics: metrics})
-			want := ask(t, g, httptest.NewRequest("GET", target, nil))
-			got := ask(t, g, httptest.NewRequest("HEAD", target, nil))
-			if got.status != want.status || !maps.EqualFunc(got.header, want.header, slices.Equal[[]string]) {
-				t.Errorf("HEAD %s: %d %v; GET: %d %v", target, got.status, got.header, want.status, want.header)
-			}
-		}
-	}
-}
-
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	for _, c := range []struct {
 		headers []string

@@ -5,26 +5,28 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
-// A route is an endpoint. A segment of its pattern in braces stands for any one segment.
+// A route is an endpoint for some methods. A segment of its pattern in braces stands for
+// any one segment of a path.
 type route struct {
 	pattern string
 	body    bool     // POST, with a body; otherwise without
 	remove  bool     // DELETE; otherwise GET and HEAD, unless body is set
-	runs    bool     // it may run a source or a server, or remove something
-	query   []string // the parameters that it knows
+	runs    bool     // it may run a source or a server, or change the cluster's state
+	query   []string // names of the parameters that it takes
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
 
-// routes is THE table of endpoints.
+// routes is the table of all endpoints. The tests compare openapi.json and the README
+// with it.
 var routes = []route{
 	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
 	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
@@ -45,14 +47,14 @@ var routes = []route{
 type exchange struct {
 	http.ResponseWriter
 	gateway *Gateway
-	conn    *conn // nil if the request is not of Serve
+	conn    *conn // nil if another server received the request
 	r       *http.Request
 	began   time.Time
 	route   *route // nil if there is none
 	status  int    // 0 until the answer begins
-	unread  bool   // part of the body may still come
-	place   *place // in gateway.bodies; nil without a body
-	held    int64  // of gateway.answers
+	unread  bool   // part of the body has not been read
+	place   *place // in gateway.bodies; nil without a large body
+	held    int64  // bytes of gateway.answers
 
 	query   url.Values
 	id      worker.ID
@@ -62,26 +64,67 @@ type exchange struct {
 	trace   string
 }
 
-// find finds the route. The path is taken as it was sent: an id may hold an encoded slash, and be "..", which
-// [http.ServeMux] would clean away.
-func (x *exchange) find() error {
-	segments := strings.Split(sentPath(x.r.URL), "/")
-	var allowed []string
+// An endpoint lists the routes of one pattern: one for each method, or two.
+type endpoint []*route
+
+// mux finds the endpoint of a path. To it an id is the rest of the path, so that
+// [http.ServeMux] passes on an empty id and one with slashes, which find and take
+// explain.
+var mux = func() *http.ServeMux {
+	endpoints := make(map[string]endpoint)
 	for i := range routes {
-		vars, ok := routes[i].match(segments)
-		if !ok {
-			continue
-		}
-		x.route = &routes[i]
-		if slices.Contains(x.route.methods(), x.r.Method) {
-			return x.take(vars)
-		}
-		allowed = append(allowed, x.route.methods()...)
+		pattern := strings.Replace(routes[i].pattern, "{id}", "{id...}", 1)
+		endpoints[pattern] = append(endpoints[pattern], &routes[i])
 	}
-	if allowed != nil {
-		return methodProblem(x.r.Method, allowed)
+	mux := http.NewServeMux()
+	for pattern, e := range endpoints {
+		mux.Handle(pattern, e)
 	}
-	return pathProblem(segments)
+	return mux
+}()
+
+// A match is the ResponseWriter that mux answers to. An endpoint leaves itself and the
+// path's values in it. Answers of mux itself are dropped: redirects, of which there are
+// none here, and its 404.
+type match struct {
+	endpoint endpoint
+	r        *http.Request // for its PathValue
+}
+
+func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m := w.(*match)
+	m.endpoint, m.r = e, r
+}
+
+func (*match) Header() http.Header         { return make(http.Header) }
+func (*match) Write(b []byte) (int, error) { return len(b), nil }
+func (*match) WriteHeader(int)             {}
+
+// find finds the route and takes the values from its path.
+func (x *exchange) find() error {
+	u, ok := muxURL(x.r.URL)
+	if !ok {
+		return pathProblem()
+	}
+	var m match
+	mux.ServeHTTP(&m, &http.Request{Method: x.r.Method, URL: u})
+	if m.endpoint == nil {
+		return pathProblem()
+	}
+	x.route = m.endpoint[0]
+	if strings.Count(u.RawPath, "/") > strings.Count(x.route.pattern, "/") {
+		x.route = nil
+		return slashProblem()
+	}
+	var allowed []string
+	for _, rt := range m.endpoint {
+		if slices.Contains(rt.methods(), x.r.Method) {
+			x.route = rt
+			return x.take(m.r)
+		}
+		allowed = append(allowed, rt.methods()...)
+	}
+	return methodProblem(x.r.Method, allowed)
 }
 
 func (rt *route) methods() []string {
@@ -94,28 +137,35 @@ func (rt *route) methods() []string {
 	return []string{http.MethodGet, http.MethodHead}
 }
 
-// match returns the segments that stand for those in braces.
-func (rt *route) match(segments []string) (vars map[string]string, ok bool) {
-	want := strings.Split(rt.pattern, "/")
-	if len(want) != len(segments) {
-		return nil, false
-	}
-	for i, w := range want {
-		switch name, variable := strings.CutPrefix(w, "{"); {
-		case variable:
-			if vars == nil {
-				vars = make(map[string]string, 2)
-			}
-			vars[strings.TrimSuffix(name, "}")] = segments[i]
-		case w != segments[i]:
+// muxURL returns the path of a URL such that [http.ServeMux] does not clean it: an id may
+// be "..", and a kind that is missing must be reported as such. Paths that begin without
+// a slash are no paths of endpoints.
+func muxURL(u *url.URL) (*url.URL, bool) {
+	segments := strings.Split(sentPath(u), "/")
+	last := len(segments) - 1
+	for i, s := range segments {
+		text, err := url.PathUnescape(s)
+		switch {
+		case err != nil || i == 0 && s != "" || last == 0:
 			return nil, false
+		case s == "" && 0 < i && i < last:
+			text = emptySegment
 		}
+		// PathEscape leaves dots alone.
+		segments[i] = strings.ReplaceAll(url.PathEscape(text), ".", "%2E")
 	}
-	return vars, true
+	raw := strings.Join(segments, "/")
+	path, err := url.PathUnescape(raw)
+	return &url.URL{Path: path, RawPath: raw}, err == nil
 }
 
-// sentPath returns the path with the encoding that the caller gave it. [url.URL.EscapedPath] encodes it anew, slashes of ids
-// lost, if there is a byte in it that should have been encoded.
+// emptySegment stands for a segment of a path in which there is nothing. No kind has this
+// name.
+const emptySegment = "(empty)"
+
+// sentPath returns the path with the caller's encoding. [url.URL.EscapedPath] encodes the
+// path anew if a byte in it should have been encoded, and then slashes within ids are
+// lost.
 func sentPath(u *url.URL) string {
 	if sent, err := url.PathUnescape(u.RawPath); err == nil && u.RawPath != "" && sent == u.Path {
 		return u.RawPath
@@ -123,39 +173,35 @@ func sentPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-var kindPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
-func (x *exchange) take(vars map[string]string) (err error) {
-	if kind, ok := vars["kind"]; ok {
-		if x.kind, err = kindNamed(kind); err != nil {
+// take takes the kind and the id from the path of r.
+func (x *exchange) take(r *http.Request) (err error) {
+	if strings.Contains(x.route.pattern, "{kind}") {
+		if x.kind, err = kindNamed(r.PathValue("kind")); err != nil {
 			return err
 		}
 	}
-	if escaped, ok := vars["id"]; ok {
-		text, err := url.PathUnescape(escaped)
+	if strings.Contains(x.route.pattern, "{id}") {
+		text := r.PathValue("id")
 		x.idText = clip(text)
-		if err != nil {
-			return badID("%v", err)
-		}
 		if text == "" {
 			return badID("the path has no id; the empty id cannot be asked for over HTTP")
 		}
-		if x.id, err = worker.ParseID(text); err != nil {
-			return err
-		}
+		x.id, err = worker.ParseID(text)
 	}
-	return nil
+	return err
 }
 
-// kindNamed refuses a name that no kind can have: what it says here is more use, and costs the cluster nothing.
+// kindNamed refuses a name that no kind can have. The error is more helpful than the
+// cluster's, and costs the cluster nothing.
 func kindNamed(name string) (string, error) {
-	if kindPattern.MatchString(name) {
+	if text.IsName(name) {
 		return name, nil
 	}
-	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is 1 to 64 letters, digits, _ or -", clipped(name))
+	return "", wire.Errorf(wire.UnknownKind, wire.NotRun, "%s: a name is "+text.NameRule, text.Quote(name))
 }
 
-// pattern returns the path for logs.
+// pattern returns the pattern of the route, or the path if there is no route. It is for
+// logs.
 func (x *exchange) pattern() string {
 	if x.route == nil {
 		return clip(x.r.URL.Path)
@@ -163,8 +209,8 @@ func (x *exchange) pattern() string {
 	return x.route.pattern
 }
 
-// WriteHeader notes the status. The connection closes after the answer if it is spare, if the
-// gateway is about to close, or if the server would have to read on in a body that nobody wants.
+// WriteHeader records the status. The connection closes after the answer if it is spare,
+// if the gateway is about to close, or if part of the body has not been read.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
@@ -186,12 +232,12 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return x.ResponseWriter.Write(b)
 }
 
-// WriteString writes in pieces, so that a client who reads slowly does not make this side
-// hold a copy of a value that the cache has.
+// WriteString writes in pieces, so that the gateway never copies a whole value for a
+// client that reads slowly.
 func (x *exchange) WriteString(s string) (int, error) {
 	n, err := io.Copy(struct{ io.Writer }{x}, io.LimitReader(strings.NewReader(s), int64(len(s))))
 	return int(n), err
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap makes [http.ResponseController] work.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

@@ -12,20 +12,28 @@ import (
 )
 
 const (
-	maxHeader     = 8 << 10 // and 4 KiB that net/http allows on top
+	maxHeader     = 8 << 10 // net/http allows 4 KiB more
 	headerTimeout = 5 * time.Second
 	idleTimeout   = time.Minute
-	drainTimeout  = 5 * time.Second        // of a Config that says nothing of it
-	abortTimeout  = time.Second            // and then, to tell their callers so
-	firstTimeout  = 500 * time.Millisecond // for the first request of a connection that came just before the end
+	drainTimeout  = 5 * time.Second        // default
+	abortTimeout  = time.Second            // for requests to answer after that
+	firstTimeout  = 500 * time.Millisecond // for the first request of a new connection
 )
 
-// Serve answers the connections of l until ctx ends, and returns nil, or l fails, which is its error. It holds at most 1,024
-// connections, and half as many as the process may have files open. Beyond that it closes the one that has waited
-// longest for its client, or answers about health only if none waits. Accept errors that pass do not end it.
-// When ctx ends, the gateway drains as [Config].DrainDelay says. Then requests have DrainTimeout to end, and another second to say that they did not; what still runs then, because it does
-// not heed its context, goes on without a connection. It waits at most 1 s more for the handler of the log. Serve closes l. If that is on a loopback address, the gateway is as
-// [Config].LoopbackOnly says. It may be called for several listeners.
+// Serve accepts connections from l and answers their requests. It returns nil after ctx
+// ends, or an error if l fails. It closes l. Temporary errors of Accept do not end it.
+// Several calls with different listeners may run at the same time.
+//
+// It holds at most 1,024 connections, or half as many as the process may open files.
+// Beyond that, it closes the connection that has waited longest for its client. If none
+// waits, a new connection may ask for health only.
+//
+// When ctx ends, the gateway drains as [Config].DrainDelay says. Then requests have
+// DrainTimeout to end. After that, their contexts end, and they have one more second to
+// answer. A request that ignores its context goes on without a connection. Serve waits at
+// most 1 s more for the handler of the log.
+//
+// If l is on a loopback address, the gateway behaves as if [Config].LoopbackOnly were set.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	defer g.flush()
 	here := *g
@@ -50,7 +58,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	time.Sleep(g.config.DrainDelay)
 	bounded.quiesce(firstTimeout)
 	err := shutdown(s, end, cmp.Or(g.config.DrainTimeout, drainTimeout))
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) { // l failed at that moment, or before
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) { // l has failed
 		err = cmp.Or(err, e)
 	}
 	return err
@@ -70,7 +78,8 @@ func newServer(base context.Context, g *Gateway, l *conns) *http.Server {
 	}
 }
 
-// shutdown waits for the requests that run, ends those that take too long, and closes the connections of those that do not end.
+// shutdown waits for running requests, ends the contexts of those that take too long, and
+// closes the connections of those that still run.
 func shutdown(s *http.Server, end context.CancelCauseFunc, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

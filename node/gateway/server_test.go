@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// A pipeListener is one whose connections are in memory, so that time is that of synctest.
+// A pipeListener is one whose connections are in memory, so that time is that of
+// synctest.
 type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -64,7 +65,8 @@ func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, sto
 	})
 }
 
-// answerOf reads one answer from a connection and tells its status, "closed" if there is none, and how long it took.
+// answerOf reads one answer from a connection and tells its status, "closed" if there is
+// none, and how long it took.
 func answerOf(t *testing.T, c net.Conn) (string, time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -97,7 +99,8 @@ func TestBrokenBody(t *testing.T) {
 	}
 }
 
-// A request has the time that it asks for, though its body had less, and net/http reads on.
+// A request has the time that it asks for, though its body had less, and net/http reads
+// on.
 func TestTimeout(t *testing.T) {
 	f := newFake()
 	f.wait = true
@@ -200,6 +203,7 @@ func TestServeOnLoopbackRefusesForeignHosts(t *testing.T) {
 }
 
 func TestServeFails(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,9 @@ const (
 	maxToken = 4096 // bytes of a token file
 )
 
-// ReadToken returns the token in the file at path, without the newline at its end. It refuses a
-// file that others can read, and a token with fewer than 16 characters or with others than
-// visible ASCII, which a header cannot carry.
+// ReadToken returns the token in the file at path, without the newline at its end. The
+// token must have at least 16 characters, all of them visible ASCII, and the file at most
+// 4,096 bytes. A file that other users can read is refused.
 func ReadToken(path string) (string, error) {
 	text, err := file.ReadSecret(path, maxToken)
 	if err != nil {

@@ -38,6 +38,7 @@ func checkClusters(t *testing.T) {
 
 // TestFigures measures.
 func TestFigures(t *testing.T) {
+	t.Parallel()
 	if !*figures {
 		t.Skip("pass -gossip.figures")
 	}
@@ -58,7 +59,8 @@ func TestFigures(t *testing.T) {
 	t.Log("\n" + b.String())
 }
 
-// detection is the time within which all n members see a crash, by the sum in the comment of [Timing].
+// detection is the time within which all n members see a crash, by the sum in the comment
+// of [Timing].
 func (p pace) detection(n int) time.Duration {
 	scale := max(1, math.Log10(float64(n)))
 	rounds := math.Ceil(math.Log(float64(n))/math.Log(4)) + 2
@@ -66,6 +68,7 @@ func (p pace) detection(n int) time.Duration {
 }
 
 func TestTiming(t *testing.T) {
+	t.Parallel()
 	for timing, limit := range map[Timing]time.Duration{Local: 2 * time.Second, LAN: 6 * time.Second, WAN: 20 * time.Second} {
 		if sum := timing.pace().detection(100); sum > limit {
 			t.Errorf("%v: %v, want %v", timing, sum, limit)
@@ -106,7 +109,8 @@ func (n *network) sent() (r rate) {
 	return r
 }
 
-// measure has all nodes join the first at once, then looks at the idle cluster, then crashes a tenth of it.
+// measure has all nodes join the first at once, then looks at the idle cluster, then
+// crashes a tenth of it.
 func (n *network) measure(size int, idle time.Duration) (f measured) {
 	n.t.Helper()
 	if size >= 100 { // which would each have a heap of its own

@@ -19,37 +19,38 @@ const (
 	tagMagic       = 255 // serf's mark of tags
 )
 
-// A doorkeeper turns away who can be no node of this program, and notices other processes with this node's
-// name.
+// A doorkeeper rejects members that cannot be nodes of this program, and detects other
+// processes with this node's name.
 //
-// serf's MergeDelegate would do as well, but decodes the tags of all members twice whenever two compare what
-// they know: a tenth of all work while a large cluster forms.
+// Serf's MergeDelegate would do as well, but it decodes the tags of all members twice in
+// each comparison of states, which is expensive while a large cluster forms.
 type doorkeeper struct {
 	self     wire.Member
 	valid    func(name, addr string) bool
-	full     func(name string) bool // there is no seat left for that name
-	conflict func(wire.Member)      // does not wait
-	proof    time.Duration          // until an earlier start that lives is no mere memory of others
+	full     func(name string) bool // no slot is left for that name
+	conflict func(wire.Member)      // must not block
+	proof    time.Duration          // time after which a report of an earlier start is no longer an old one
 
 	mu      sync.Mutex
-	known   map[string]known // guarded by mu: those that were let in, by name
-	rival   uint64           // guarded by mu: the incarnation of a process with this node's name, of an earlier start
-	since   time.Time        // guarded by mu: when it was first met
+	known   map[string]known // guarded by mu: admitted members by name
+	rival   uint64           // guarded by mu: incarnation of a process with this node's name and an earlier start
+	since   time.Time        // guarded by mu: time of its first report
 	lastMet time.Time        // guarded by mu
 }
 
-// A known member is one as memberlist was last told of it.
+// A known is the last report of a member to memberlist.
 type known struct{ tags, addr string }
 
-// addr returns where a member is. Unlike the table it knows that before memberlist sends the first packet.
+// addr returns the address of a member. Unlike the table, it has the address before
+// memberlist sends the first packet.
 func (d *doorkeeper) addr(name string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.known[name].addr
 }
 
-// NotifyAlive implements [memberlist.AliveDelegate]. memberlist asks it about every member that it is told is
-// alive, with its lock held: so it does not wait.
+// NotifyAlive implements [memberlist.AliveDelegate]. Memberlist calls it for every report
+// that a member is alive, with its lock held, so it must not block.
 func (d *doorkeeper) NotifyAlive(n *memberlist.Node) error {
 	if string(n.Addr) != string(constantIP) || n.Port != constantPort {
 		return fmt.Errorf("%.64q has an address of memberlist's own, which would shut out the true one", n.Name)
@@ -72,7 +73,7 @@ func (d *doorkeeper) NotifyAlive(n *memberlist.Node) error {
 		return nil
 	}
 	if d.full(m.Name) {
-		return fmt.Errorf("there is no seat left for %s", m.Name)
+		return fmt.Errorf("there is no slot left for %s", m.Name)
 	}
 	if d.known == nil || len(d.known) > maxTold {
 		d.known = map[string]known{}
@@ -81,7 +82,7 @@ func (d *doorkeeper) NotifyAlive(n *memberlist.Node) error {
 	return nil
 }
 
-// readTags reads the tags of a member as serf encodes them, of which the name is none.
+// readTags decodes the tags of a member, which are serf's. The name is not a tag.
 func readTags(b []byte) (wire.Member, error) {
 	if len(b) == 0 || len(b) > memberlist.MetaMaxSize || b[0] != tagMagic {
 		return wire.Member{}, errors.New("a member without tags")
@@ -103,8 +104,9 @@ func fromTags(tags map[string]string) (m wire.Member, err error) {
 	return m, err
 }
 
-// meetLocked decides whether a member with this node's name is another process. A later start surely is. An
-// earlier one may be what others remember of a former life, until this node has told them better.
+// meetLocked decides whether a member with this node's name is another process. One with
+// a later start is. One with an earlier start may be an old report about a former process
+// of this node, until this node has refuted it.
 func (d *doorkeeper) meetLocked(m wire.Member) {
 	if m.Incarnation == d.self.Incarnation {
 		return

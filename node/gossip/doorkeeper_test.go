@@ -9,6 +9,7 @@ import (
 )
 
 func TestDoorkeeper(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	v := n.start(1)
 	node := *v.g.serf.Memberlist().LocalNode()
@@ -30,7 +31,7 @@ func TestDoorkeeper(t *testing.T) {
 		t.Errorf("it is at %q", got)
 	}
 	var many []wire.Member
-	for i := range maxSeats {
+	for i := range maxSlots {
 		many = append(many, told(fmt.Sprint("m", i), 1, wire.Alive, 0))
 	}
 	v.g.Learn(many)

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	exchangeTimeout = 2 * time.Second
-	confirmMost     = 2  // doubts that are looked into at a time
-	confirmScale    = 32 // seats from which on they are looked into less often
+	syncTimeout  = 2 * time.Second
+	confirmMost  = 2  // suspects that are confirmed at a time
+	confirmScale = 32 // with more slots, suspects are confirmed less often
 
-	meetMost   = 8                      // members, on average, that compare tables with one that is back
+	meetMost   = 8                      // members, on average, that sync tables with one that is back
 	meetPause  = 100 * time.Millisecond // before the second attempt; doubled before each later one
 	meetGiveUp = 2 * time.Second        // longest pause
 )
 
-// drain takes in serf's events. It never waits and calls nothing of serf's: serf sends events with its lock
-// held.
+// drain handles serf's events. It must not block or call serf, because serf sends events
+// with its lock held.
 func (g *Gossip) drain() {
 	for {
 		select {
 		case e := <-g.events:
 			g.handle(e)
 		case <-g.stopped:
-			for { // serf may be about to send those that it has buffered
+			for { // serf may still send buffered events
 				select {
 				case <-g.events:
 				default:
@@ -40,7 +40,7 @@ func (g *Gossip) drain() {
 	}
 }
 
-// handle takes in one event.
+// handle handles one event.
 func (g *Gossip) handle(e serf.Event) {
 	members, ok := e.(serf.MemberEvent)
 	if !ok {
@@ -53,7 +53,7 @@ func (g *Gossip) handle(e serf.Event) {
 	for _, sm := range members.Members {
 		m, err := fromTags(sm.Tags)
 		if err != nil {
-			continue // the doorkeeper lets none in
+			continue // the doorkeeper admits none
 		}
 		m.Name = sm.Name
 		switch members.Type {
@@ -69,24 +69,24 @@ func (g *Gossip) handle(e serf.Event) {
 			changed = g.table.leave(m, now) || changed
 		}
 	}
-	seats := g.table.seats
+	slots := g.table.slots
 	g.mu.Unlock()
 	if changed {
 		poke(g.changed)
 	}
 	for _, m := range back {
-		if rand.N(max(seats, 1)) < meetMost {
+		if rand.N(max(slots, 1)) < meetMost {
 			_ = g.goDo(func() { g.meet(m) }) // it fails if this node is closed
 		}
 	}
 }
 
-// meet compares tables with a member that is back. It may have started anew and know nobody:
-// memberlist there refutes that it is dead, and hears of no other member by that.
+// meet syncs tables with a member that is back. It may have restarted without knowing any
+// member: its memberlist refutes its death, but does not learn of other members by that.
 func (g *Gossip) meet(m wire.Member) {
 	for pause := meetPause; ; pause *= 2 {
-		ctx, cancel := context.WithTimeout(g.ctx, exchangeTimeout)
-		err := g.c.Exchange(ctx, g, m)
+		ctx, cancel := context.WithTimeout(g.ctx, syncTimeout)
+		err := g.c.Sync(ctx, g, m)
 		cancel()
 		if err == nil || g.ctx.Err() != nil {
 			return
@@ -95,7 +95,7 @@ func (g *Gossip) meet(m wire.Member) {
 			g.c.Logger.Debug("cannot compare members with one that is back", "node", m.Name, "why", err)
 			return
 		}
-		sleep(g.ctx, pause) // a session to its former start may not have ended yet
+		sleep(g.ctx, pause) // a session to its former process may still live
 	}
 }
 
@@ -111,7 +111,7 @@ func (g *Gossip) notify() {
 	}
 }
 
-// rival has Conflict called, if there is one.
+// rival schedules a call of Conflict, unless it is nil.
 func (g *Gossip) rival(m wire.Member) {
 	if g.c.Conflict == nil {
 		return
@@ -135,7 +135,7 @@ func (g *Gossip) warn() {
 	}
 }
 
-// maintain does what is due in the table.
+// maintain updates the table as time passes.
 func (g *Gossip) maintain() {
 	ticker := time.NewTicker(g.pace.tick)
 	defer ticker.Stop()
@@ -154,22 +154,23 @@ func (g *Gossip) maintain() {
 	}
 }
 
-// confirm has memberlist meet those who are alive only because a peer says so, and those who have just
-// failed. Its gossip reaches all members with a high probability, not for sure: then somebody does not hear
-// that one has joined, or has refuted a suspicion, and would find out late. Another member knows, so after a
-// failure one is asked, too. So it is when a peer takes this node for gone: if it thinks that it has left, and not
-// another process of its name, it sends it no gossip that could be refuted.
+// confirm makes memberlist join members that are alive only by a peer's report, and
+// members that have just failed. Gossip reaches all members only with a high probability.
+// A node that misses a join or a refutation would learn of it late, but other members
+// know, so after a failure confirm also syncs with one of them. It does the same when a
+// peer reports that this node is gone: a peer that believes so sends no gossip that this
+// node could refute.
 func (g *Gossip) confirm() {
 	last := time.Now()
 	for g.ctx.Err() == nil {
 		g.mu.Lock()
-		seats := g.table.seats
+		slots := g.table.slots
 		g.mu.Unlock()
-		sleep(g.ctx, g.pace.tick*time.Duration(1+seats/confirmScale)) // the more there are, the more it costs
+		sleep(g.ctx, g.pace.tick*time.Duration(1+slots/confirmScale)) // the cost grows with the number of slots
 		now := time.Now()
 		g.mu.Lock()
-		names := g.table.doubtful(now.Add(-g.pace.tick), now.Add(-g.pace.rumour))
-		ask := len(g.table.doubtful(time.Time{}, last)) > 0 || g.table.doubted.After(last)
+		names := g.table.suspects(now.Add(-g.pace.tick), now.Add(-g.pace.unconfirmed))
+		ask := len(g.table.suspects(time.Time{}, last)) > 0 || g.table.suspected.After(last)
 		g.mu.Unlock()
 		names = names[:min(len(names), confirmMost)]
 		if m, ok := g.anyAlive(); ok && ask {
@@ -188,11 +189,11 @@ func (g *Gossip) confirm() {
 	}
 }
 
-// exchangeNow compares tables with a random member now and then, and soon again if there was news, which
-// others may not have heard either.
-func (g *Gossip) exchangeNow() {
+// syncNow syncs tables with a random member from time to time, and soon again after news,
+// which other members may lack as well.
+func (g *Gossip) syncNow() {
 	for {
-		timer := time.NewTimer(g.pace.exchange + rand.N(g.pace.exchange))
+		timer := time.NewTimer(g.pace.sync + rand.N(g.pace.sync))
 		select {
 		case <-timer.C:
 		case <-g.news:
@@ -207,15 +208,16 @@ func (g *Gossip) exchangeNow() {
 		if !ok {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(g.ctx, exchangeTimeout)
-		if err := g.c.Exchange(ctx, g, m); err != nil {
+		ctx, cancel := context.WithTimeout(g.ctx, syncTimeout)
+		if err := g.c.Sync(ctx, g, m); err != nil {
 			g.c.Logger.Debug("cannot compare members", "node", m.Name, "why", err)
 		}
 		cancel()
 	}
 }
 
-// anyAlive returns a random living member, if there is one besides this node and it has not left.
+// anyAlive returns a random live member other than this node. It returns false if there
+// is none or this node has left.
 func (g *Gossip) anyAlive() (wire.Member, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -230,7 +232,7 @@ func (g *Gossip) anyAlive() (wire.Member, bool) {
 	return wire.Member{}, false
 }
 
-// sleep waits, unless ctx is done.
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

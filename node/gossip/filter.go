@@ -11,13 +11,14 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// What memberlist and serf would accept from a peer is more than members ever send: compressed messages,
-// which can unpack to 40 MB each and hold another, queries, keys, events, messages to be passed on, and
-// comparisons that make room for a million nodes before the first is there. Peers know the cookie, but one
-// that has been taken over shall do no more harm than it must. So the rest is kept out here.
+// Memberlist and serf accept more from peers than members ever send: compressed messages,
+// which can unpack to 40 MB and contain further ones, queries, keys, events, relayed
+// messages, and states that allocate room for a million nodes before the first one
+// arrives. Peers know the cookie, but a compromised peer should do as little harm as
+// possible. So this file rejects all other messages.
 
-// The kinds of memberlist's messages (net.go), and of serf's within a user message (messages.go). Both are part
-// of their protocols.
+// The types of memberlist's messages (net.go), and of serf's messages within a user
+// message (messages.go). Their numbers are part of the protocols.
 const (
 	pingMsg         = 0
 	indirectPingMsg = 1
@@ -36,7 +37,7 @@ const (
 	serfJoin  = 1
 )
 
-// wanted reports whether a packet has nothing but what members send.
+// wanted reports whether a packet has only messages that members send.
 func wanted(b []byte) bool {
 	for m := range messages(b) {
 		if !wantedMessage(m) {
@@ -46,7 +47,7 @@ func wanted(b []byte) bool {
 	return true
 }
 
-// messages yields what is in a packet, and nil if it is broken.
+// messages yields the messages of a packet, and nil if it is malformed.
 func messages(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(b) > 5 && b[0] == crcMsg {
@@ -91,17 +92,17 @@ func wantedMessage(b []byte) bool {
 
 const (
 	maxStateHead  = 256              // bytes of its header
-	maxStateNodes = 2 * maxTold      // memberlist and the table forget at different times
-	maxStateUser  = 2 << 20          // bytes of what serf adds: a name and a number for each
-	maxState      = 4 * maxStateUser // bytes in all
+	maxStateNodes = 2 * maxTold      // twice, because memberlist and the table forget at different times
+	maxStateUser  = 2 << 20          // bytes that serf adds: a name and a number for each member
+	maxState      = 4 * maxStateUser // bytes in total
 )
 
-// A stateConn is a stream on which two memberlists compare what they know. It reads the header before
-// memberlist does.
+// A stateConn is a stream on which two memberlists exchange their states. It checks the
+// header before memberlist reads it.
 type stateConn struct {
 	net.Conn
 	count *counters
-	rest  io.Reader // what memberlist may read, nil until the header has been read
+	rest  io.Reader // bytes for memberlist; nil until the header has been read
 }
 
 func newStateConn(conn net.Conn, count *counters) *stateConn {
@@ -128,8 +129,8 @@ func (c *stateConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// checkState reads the start of a comparison, or of the answer that there is an error, and returns how many
-// more bytes there may be.
+// checkState reads the start of a state, or of an error reply, and returns how many more
+// bytes may follow.
 func checkState(r io.Reader) (size int64, err error) {
 	var kind [1]byte
 	if _, err := io.ReadFull(r, kind[:]); err != nil {

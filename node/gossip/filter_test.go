@@ -28,6 +28,7 @@ func compound(messages ...string) string {
 }
 
 func TestWanted(t *testing.T) {
+	t.Parallel()
 	const (
 		alive      = "\x04\x80"
 		join       = "\x08\x01\x80"
@@ -73,6 +74,7 @@ func state(head map[string]any) string {
 }
 
 func TestStateConn(t *testing.T) {
+	t.Parallel()
 	good := state(map[string]any{"Nodes": 3, "UserStateLen": 5, "Join": true})
 	for stream, want := range map[string]string{
 		good + "rest":  good + "rest",
@@ -114,6 +116,7 @@ func TestStateConn(t *testing.T) {
 
 // A cluster does not send what it does not want.
 func TestWantedIsSent(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	var log syncBuffer
 	n.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -155,6 +158,7 @@ func (b *syncBuffer) String() string {
 
 // A packet holds at most 255 messages, and memberlist counts them in a byte.
 func TestPacketSize(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	codec.NewEncoder(&b, &codec.MsgpackHandle{}).Encode(struct {
 		LTime uint64
@@ -168,6 +172,7 @@ func TestPacketSize(t *testing.T) {
 
 // Tags of a member with the longest name and address fit.
 func TestLongNames(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	host := strings.Repeat(strings.Repeat("x", 62)+".", 4) + "x"
 	a := n.startAt(strings.Repeat("a", 64)+"@"+host, host+":65535")
@@ -181,8 +186,8 @@ func lone(f *testing.F) (*Gossip, *memLink) {
 	n := &network{log: slog.New(slog.DiscardHandler), links: map[*memLink]string{}, cuts: map[[2]string]bool{}}
 	g, err := Start(Config{
 		Self: wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, Logger: n.log, Changed: func() {}, Conflict: func(wire.Member) {},
-		Dial:     func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
-		Exchange: func(context.Context, *Gossip, wire.Member) error { return errRefused },
+		Dial: func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
+		Sync: func(context.Context, *Gossip, wire.Member) error { return errRefused },
 	})
 	if err != nil {
 		f.Fatal(err)

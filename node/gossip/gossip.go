@@ -1,19 +1,25 @@
-// Package gossip knows who is in the cluster: hashicorp/serf on hashicorp/memberlist (SWIM, Das, Gupta,
-// Motivala, 2002), over links that its user authenticates.
+// Package gossip keeps the list of the cluster's members: hashicorp/serf on
+// hashicorp/memberlist (SWIM; Das, Gupta, Motivala, 2002), over links that the caller
+// authenticates.
 //
-// The path of one piece of news, such as that a member has crashed: memberlist probes a random member every
-// now and then, with a packet that the transport puts into that member's queue (transport.go), and whose
-// sender writes it to a [Link] (sender.go). If no answer comes back, and none through others, memberlist
-// gossips that it suspects the member; if that does not say that it lives, memberlist tells serf, and serf
-// sends an event. The event changes the table of seats (events.go, table.go), and [Config.Changed] is called.
+// The path of one piece of news, such as a crash: memberlist periodically probes a random
+// member with a packet. The transport puts the packet into the member's queue
+// (transport.go), and the queue's sender writes it to a [Link] (sender.go). If no answer
+// arrives, directly or through other members, memberlist gossips that it suspects the
+// member. If the member does not refute that, memberlist reports its death to serf, and
+// serf sends an event. The event changes the table of slots (events.go, table.go), and
+// [Config.Changed] is called.
 //
-// There are two layers because they know different things. serf and memberlist know who is alive. The table
-// knows who has a seat: a failed member keeps it until it has been away for [Config.ReapAfter], and all
-// members must agree on that, those too that have come after the failure, of which serf tells them nothing.
-// So members compare their tables, when one joins, when one leaves, and now and then ([Config.Exchange]).
+// There are two layers because they have different knowledge. Serf and memberlist know
+// which members are alive. The table knows which members have a slot. A failed member
+// keeps its slot until it has been away for [Config.ReapAfter]. All members must agree on
+// that, including those that joined after the failure, to which serf does not report it.
+// So members sync their tables when a member joins or leaves, and from time to time
+// ([Config.Sync]).
 //
-// Every node has the same address as far as memberlist knows, because it holds IP addresses only and refuses
-// to change those of the living; names tell nodes apart, and the true address and incarnation are tags.
+// To memberlist, every node has the same address, because it supports only IP addresses
+// and does not let a live member change its address. Nodes are identified by name. Their
+// true addresses and incarnations are tags.
 package gossip
 
 import (
@@ -31,9 +37,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A Link is an authenticated connection to a peer that carries streams; a [wire.Link] is one. All methods may
-// be called from any number of goroutines, and Close makes the others return. Open need not wait for the
-// peer.
+// A Link is an authenticated connection to a peer that carries streams, such as a
+// [wire.Link]. All methods may be called from any number of goroutines. Close makes the
+// others return. Open need not wait for the peer.
 type Link interface {
 	Open() (net.Conn, error)
 	Accept() (net.Conn, error)
@@ -41,38 +47,39 @@ type Link interface {
 	Close() error
 }
 
-// Config is what [Start] needs: Self, Dial, Exchange, Changed and Logger, and the rest if wanted. Dial and
-// Exchange may be called by several goroutines at a time, and return when their context is done.
+// Config configures [Start]. Self, Dial, Sync, Changed and Logger are required. Dial and
+// Sync may be called concurrently, and must return when their context ends.
 type Config struct {
-	Self      wire.Member   // name, address (host:port), and incarnation: a later start has a higher one
-	Timing    Timing        // of all members
-	ReapAfter time.Duration // a member that has been out of reach for so long loses its seat; 0 means 10 minutes
+	Self      wire.Member   // name, address (host:port) and incarnation, which is higher for each later start
+	Timing    Timing        // must be that of all members
+	ReapAfter time.Duration // time after which a failed member loses its slot; 0 means 10 minutes
 
-	// Valid reports whether a member may have that name and address; those of peers that may not are ignored.
-	// If it is nil, names of at most 320 printable bytes without spaces and slashes and addresses host:port
-	// are.
+	// Valid reports whether a member may have a name and an address. Invalid members in
+	// reports of peers are ignored. If Valid is nil, a name has at most 320 printable
+	// bytes without spaces and slashes, and an address is host:port.
 	Valid func(name, addr string) bool
 
-	// Dial dials the address of m and authenticates. It fails if another name answers there. The incarnation
-	// of m may be out of date, or 0.
+	// Dial connects to the address of m and authenticates. It fails if a node with
+	// another name answers. The incarnation of m may be outdated or 0.
 	Dial func(ctx context.Context, m wire.Member) (Link, error)
 
-	// Exchange compares the table of g, which calls it, with that of m, over another channel: if their Digests differ, each
-	// side Learns the other's Snapshot.
-	Exchange func(ctx context.Context, g *Gossip, m wire.Member) error
+	// Sync makes the tables of g and m equal, over a channel of the caller's: if their
+	// Digests differ, each side Learns the other's Snapshot.
+	Sync func(ctx context.Context, g *Gossip, m wire.Member) error
 
-	// Changed is called after Members would answer differently; several changes may share a call. It may call
-	// everything but Close. Calls never overlap.
+	// Changed is called after the result of Members has changed. Several changes may
+	// share a call. Calls never overlap. It may call all methods but Close.
 	Changed func()
 
-	// Conflict is called when another process seems to live under this node's name, at most once a second. It
-	// may be nil. It must not call Close.
+	// Conflict is called when another process seems to have this node's name, at most
+	// once a second. It may be nil. It must not call Close.
 	Conflict func(other wire.Member)
 
 	Logger *slog.Logger
 }
 
-// A Gossip is this node's part in the membership. All methods may be called from any number of goroutines.
+// A Gossip is this node's membership in a cluster. All methods may be called from any
+// number of goroutines.
 type Gossip struct {
 	c         Config
 	pace      pace
@@ -81,27 +88,28 @@ type Gossip struct {
 	serf      *serf.Serf
 
 	events    chan serf.Event
-	changed   chan struct{}    // of capacity 1: Changed is to be called
-	conflicts chan wire.Member // of capacity 1: Conflict is to be called
-	news      chan struct{}    // of capacity 1: others may have news to hear as well
-	stopped   chan struct{}    // closed after serf has stopped: no event comes any more
+	changed   chan struct{}    // capacity 1: Changed is due
+	conflicts chan wire.Member // capacity 1: Conflict is due
+	news      chan struct{}    // capacity 1: other members may lack the latest news
+	stopped   chan struct{}    // closed after serf has stopped and sends no more events
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	leave  sync.Once
-	left   chan struct{} // closed when serf has left, nil if it was not asked to; guarded by mu
+	left   chan struct{} // closed when serf has left; nil before Leave; guarded by mu
 	close  sync.Once
 
 	mu      sync.Mutex
-	closed  bool              // guarded by mu: no goroutine starts any more
+	closed  bool              // guarded by mu; no goroutine may start
 	table   *table            // guarded by mu
-	joining map[string]string // guarded by mu: addresses of those that are being joined
+	joining map[string]string // guarded by mu: addresses of members that are being joined
 }
 
 const defaultReapAfter = 10 * time.Minute
 
-// Start starts a cluster of one node. Others are joined by [Gossip.Join], or join it.
+// Start starts a cluster of one node. Other nodes join it, or it joins them by
+// [Gossip.Join]. The caller must call Close.
 func Start(c Config) (*Gossip, error) { return start(c, c.Timing.pace()) }
 
 func start(c Config, p pace) (*Gossip, error) {
@@ -121,7 +129,7 @@ func start(c Config, p pace) (*Gossip, error) {
 		conflicts: make(chan wire.Member, 1),
 		news:      make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
-		table:     newTable(c.Self, c.ReapAfter, p.rumour, c.Valid),
+		table:     newTable(c.Self, c.ReapAfter, p.unconfirmed, c.Valid),
 		joining:   map[string]string{},
 	}
 	g.door = &doorkeeper{self: c.Self, valid: c.Valid, full: g.full, conflict: g.rival, proof: p.rival}
@@ -138,7 +146,7 @@ func start(c Config, p pace) (*Gossip, error) {
 	var err error
 	if g.serf, err = serf.Create(conf); err != nil {
 		g.cancel()
-		_ = g.transport.Shutdown() // it never fails
+		_ = g.transport.Shutdown() // never fails
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	g.wg.Go(g.drain)
@@ -146,7 +154,7 @@ func start(c Config, p pace) (*Gossip, error) {
 	g.wg.Go(g.warn)
 	g.wg.Go(g.maintain)
 	g.wg.Go(g.confirm)
-	g.wg.Go(g.exchangeNow)
+	g.wg.Go(g.syncNow)
 	return g, nil
 }
 
@@ -161,31 +169,33 @@ func validMember(name, addr string) bool {
 	return err == nil && host != "" && len(host) <= 253 && n > 0
 }
 
-// Members returns who has a seat, sorted by name, this node always included, which is alive as long as it can
-// be asked. Those who have failed have an Age. The list is the caller's.
+// Members returns the members that have a slot, sorted by name. It includes this node,
+// always as alive. Failed members have an Age. The caller may change the list.
 func (g *Gossip) Members() []wire.Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.table.members(time.Now())
 }
 
-// Snapshot returns what peers are told: Members, and who has left or was reaped lately. This node has left
-// when it says so. The list is the caller's.
+// Snapshot returns the report for peers: Members, and the members that have left or were
+// reaped recently. It reports this node as left after Leave. The caller may change the
+// list.
 func (g *Gossip) Snapshot() []wire.Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.table.snapshot(time.Now())
 }
 
-// Digest returns a hash of the names and incarnations of those with a seat.
+// Digest returns a hash of the names and incarnations of the members that have a slot.
 func (g *Gossip) Digest() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.table.digest()
 }
 
-// Learn merges the Snapshot of a peer, and reports whether it held news. It reads the first 3,000 entries, and
-// ignores what is not Valid, a farewell without an address too.
+// Learn merges the Snapshot of a peer, and reports whether it contained news. It reads
+// the first 3,000 entries. It ignores entries that are not Valid, and farewells without
+// an address.
 func (g *Gossip) Learn(list []wire.Member) bool {
 	g.mu.Lock()
 	news, changed := g.table.learn(list, time.Now())
@@ -199,13 +209,13 @@ func (g *Gossip) Learn(list []wire.Member) bool {
 	return news
 }
 
-// Serve takes over a link that a peer has dialled, and returns at once.
+// Serve takes over a link that a peer has dialed. It returns at once.
 func (g *Gossip) Serve(name string, l Link) { g.transport.add(name, "", l) }
 
-// Traffic returns the counters.
+// Traffic returns the counters of the links.
 func (g *Gossip) Traffic() Traffic { return g.transport.traffic() }
 
-// find returns where a peer is, for a dial. It may have no seat, or none yet.
+// find returns a peer as it is to be dialed. The peer need not have a slot.
 func (g *Gossip) find(name string) (wire.Member, bool) {
 	m := wire.Member{Name: name, Addr: g.door.addr(name)}
 	g.mu.Lock()
@@ -219,16 +229,16 @@ func (g *Gossip) find(name string) (wire.Member, bool) {
 	return m, m.Addr != ""
 }
 
-// full reports whether there is no seat left for a member that has none.
+// full reports whether no slot is left for a member without one.
 func (g *Gossip) full(name string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.table.entries[name]
-	return g.table.seats >= maxSeats && (e == nil || !seated(e.state))
+	return g.table.slots >= maxSlots && (e == nil || !seated(e.state))
 }
 
-// Close stops, without a farewell: peers see a crash, unless Leave came before. It waits for all goroutines,
-// and may be called more than once.
+// Close stops without a farewell: unless Leave was called before, peers see a crash. It
+// waits for all goroutines. It may be called more than once.
 func (g *Gossip) Close() {
 	g.close.Do(func() {
 		g.mu.Lock()
@@ -258,7 +268,7 @@ func (g *Gossip) goDo(f func()) error {
 	return nil
 }
 
-// poke marks that something is to be done.
+// poke sends to c, unless a send is already pending.
 func poke(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -41,9 +41,9 @@ func checkJoin(t *testing.T) {
 }
 
 // Who is only told of a living node meets it.
-func TestRumour(t *testing.T) { bubble(t, checkRumour) }
+func TestUnconfirmed(t *testing.T) { bubble(t, checkUnconfirmed) }
 
-func checkRumour(t *testing.T) {
+func checkUnconfirmed(t *testing.T) {
 	n := newNetwork(t, Local)
 	a, b, c := n.start(1), n.start(2), n.start(3)
 	a.join(b)
@@ -131,7 +131,7 @@ func TestMeet(t *testing.T) { bubble(t, checkMeet) }
 
 func checkMeet(t *testing.T) {
 	n := newNetwork(t, Local)
-	n.pace.tick, n.pace.news, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
+	n.pace.tick, n.pace.news, n.pace.sync = time.Hour, time.Hour, time.Hour // nobody meets by chance
 	nodes := n.many(3)
 	n.see(within, nodes, nodes, nil)
 	lost := n.start(4)
@@ -153,7 +153,7 @@ func checkLeave(t *testing.T) {
 		nodes := n.many(5)
 		n.see(within, nodes, nodes, nil)
 		leaver, rest := nodes[4], nodes[:4]
-		told := leaver.exchanges.Load()
+		told := leaver.syncs.Load()
 		for _, v := range nodes {
 			v.mute.Store(mute)
 		}
@@ -162,7 +162,7 @@ func checkLeave(t *testing.T) {
 		if took := time.Since(start); took > 700*time.Millisecond {
 			t.Errorf("it took %v to leave", took)
 		}
-		if told = leaver.exchanges.Load() - told; !mute && told == 0 {
+		if told = leaver.syncs.Load() - told; !mute && told == 0 {
 			t.Error("who leaves tells nobody itself")
 		}
 		if s := leaver.g.Snapshot()[4]; s.Name != leaver.name || s.State != wire.Left {
@@ -198,7 +198,7 @@ func TestRemove(t *testing.T) { bubble(t, checkRemove) }
 
 func checkRemove(t *testing.T) {
 	n := newNetwork(t, Local)
-	n.pace.exchange = time.Hour
+	n.pace.sync = time.Hour
 	nodes := n.many(4)
 	n.see(within, nodes, nodes, nil)
 	for _, name := range []string{nodes[0].name, nodes[1].name, "9@h"} {
@@ -214,7 +214,7 @@ func checkRemove(t *testing.T) {
 	}
 	n.see(within, nodes[:3], nodes[:3], nil)
 
-	// It was alive all the time, and has its seat again when it comes back.
+	// It was alive all the time, and has its slot again when it comes back.
 	n.heal(nodes[:3], nodes[3:])
 	n.heal(nodes[3:], nodes[:3])
 	n.see(2*within, nodes, nodes, nil)
@@ -278,7 +278,7 @@ func checkOneWay(t *testing.T) {
 		worst = max(worst, failed)
 	}
 	n.see(time.Second, nodes, nodes, nil)
-	t.Logf("at worst %d seats were seen as failed", worst)
+	t.Logf("at worst %d slots were seen as failed", worst)
 }
 
 func TestConflict(t *testing.T) { bubble(t, checkConflict) }
@@ -308,7 +308,7 @@ func TestJoinTwin(t *testing.T) { bubble(t, checkJoinTwin) }
 
 func checkJoinTwin(t *testing.T) {
 	n := newNetwork(t, Local)
-	n.pace.tick, n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour, time.Hour // nobody meets by chance
+	n.pace.tick, n.pace.pushPull, n.pace.sync = time.Hour, time.Hour, time.Hour // nobody meets by chance
 	first, second := n.startAt("1@h", "host1.test:1"), n.startAt("1@h", "elsewhere.test:1")
 	c := n.start(2)
 	second.join(c)
@@ -337,7 +337,7 @@ func TestRefute(t *testing.T) { bubble(t, checkRefute) }
 
 func checkRefute(t *testing.T) {
 	n := newNetwork(t, Local)
-	n.pace.pushPull, n.pace.exchange = time.Hour, time.Hour
+	n.pace.pushPull, n.pace.sync = time.Hour, time.Hour
 	nodes := n.many(3)
 	first, rest := nodes[1], []*node{nodes[0], nodes[2]}
 	n.see(within, nodes, nodes, nil)
@@ -374,7 +374,7 @@ func checkRefute(t *testing.T) {
 		send(dead)
 	}
 	n.see(within, rest, rest, nil)
-	first.exchange(t.Context(), first.g, rest[0].self)
+	first.sync(t.Context(), first.g, rest[0].self)
 	n.see(within, nodes, nodes, nil)
 }
 
@@ -386,7 +386,7 @@ func checkAntiEntropy(t *testing.T) {
 		n := newNetwork(t, Local)
 		size := 4
 		if quick {
-			n.pace.news, n.pace.exchange, size = time.Millisecond, time.Hour, 2
+			n.pace.news, n.pace.sync, size = time.Millisecond, time.Hour, 2
 		}
 		nodes := n.many(size)
 		n.see(within, nodes, nodes, nil)
@@ -460,6 +460,7 @@ func checkClose(t *testing.T) {
 // TestCloseTogether has many close a node at once that leaves. They wait for a mutex, so
 // it is in real time.
 func TestCloseTogether(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t, Local)
 	nodes := n.many(2)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -503,6 +504,7 @@ func checkJoinErrors(t *testing.T) {
 // TestStartFails has an address that no packet has room for: nothing that was begun goes
 // on.
 func TestStartFails(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		self := wire.Member{Name: "1@h", Addr: strings.Repeat("h", 600) + ":1", Incarnation: 1}
 		if g, err := Start(Config{Self: self, Logger: slog.New(slog.DiscardHandler)}); err == nil {

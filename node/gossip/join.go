@@ -13,14 +13,15 @@ import (
 
 const (
 	tellTimeout = 400 * time.Millisecond
-	tellMost    = 32 // members that a leaver tells itself
+	syncMost    = 32 // members that a leaver syncs with
 )
 
 var errLeft = errors.New("this node has left")
 
-// Join joins the cluster of m, or m and its cluster to this one. The incarnation of m may be 0; if it is not, Join
-// looks for m at its address, even if it knows another process of that name. It takes a link and two comparisons
-// of what the two know: serf's and [Config.Exchange]. When it returns nil, each of the two has what the other had.
+// Join unites the clusters of this node and m. The incarnation of m may be 0. If it is
+// not, Join dials the address of m even if it knows another process with that name. When
+// Join returns nil, both nodes have the state of both: serf's, and the tables (see
+// [Config.Sync]).
 func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if m.Name == g.c.Self.Name {
 		return fmt.Errorf("join %s: that is this node", m.Name)
@@ -49,14 +50,14 @@ func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if err := g.joinSerf(ctx, m.Name); err != nil {
 		return err
 	}
-	if err := g.c.Exchange(ctx, g, m); err != nil {
+	if err := g.c.Sync(ctx, g, m); err != nil {
 		return fmt.Errorf("compare members with %s: %w", m.Name, err)
 	}
 	return nil
 }
 
-// reach makes sure that there is a link on which the peer answers. One that a former life of it has left behind
-// may seem to live for some seconds.
+// reach ensures that there is a link on which the peer answers. A link to a former
+// process of the peer may seem alive for some seconds.
 func (g *Gossip) reach(ctx context.Context, m wire.Member) error {
 	addr := ""
 	if m.Incarnation != 0 {
@@ -76,7 +77,7 @@ func (g *Gossip) reach(ctx context.Context, m wire.Member) error {
 	return err
 }
 
-// joinSerf has serf compare what it knows with the peer.
+// joinSerf makes serf exchange its state with the peer.
 func (g *Gossip) joinSerf(ctx context.Context, name string) error {
 	done := make(chan error, 1)
 	err := g.goDo(func() {
@@ -89,7 +90,7 @@ func (g *Gossip) joinSerf(ctx context.Context, name string) error {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = ctx.Err() // serf takes none; it gives up in time
+		err = ctx.Err() // serf takes no context, but it gives up in time
 	}
 	if err != nil {
 		return fmt.Errorf("join %s: %w", name, err)
@@ -97,7 +98,8 @@ func (g *Gossip) joinSerf(ctx context.Context, name string) error {
 	return nil
 }
 
-// Remove takes the seat of a failed member, on all nodes. If it comes back it has it again.
+// Remove removes the slot of a failed member, on all nodes. If the member comes back, it
+// gets a slot again.
 func (g *Gossip) Remove(name string) error {
 	g.mu.Lock()
 	if g.closed {
@@ -117,8 +119,9 @@ func (g *Gossip) Remove(name string) error {
 	return nil
 }
 
-// Leave tells the cluster that this node leaves. Peers that it does not reach within 0.6 s hear it from
-// others, for as long as this node is not closed from itself. It returns early when ctx is done.
+// Leave announces to the cluster that this node leaves. It takes about 0.6 s, or less if
+// ctx ends. Peers that it has not reached by then learn of it from other members, or from
+// this node until Close.
 func (g *Gossip) Leave(ctx context.Context) {
 	g.leave.Do(func() { g.startLeave() })
 	g.mu.Lock()
@@ -151,9 +154,10 @@ func (g *Gossip) startLeave() {
 	g.wg.Go(func() {
 		defer close(g.left)
 		var wg sync.WaitGroup
-		// serf may take the farewell of a leaver and its death in the wrong order, or lose the first: then it
-		// calls the leaver failed. So some hear it from the leaver itself, and tell it on.
-		wg.Go(func() { g.tell(others[:min(len(others), tellMost)]) })
+		// Serf may handle the farewell and the death of a leaver in the wrong order, or
+		// lose the farewell, and then reports a failure. So the leaver syncs with some
+		// members itself, and they pass it on.
+		wg.Go(func() { g.syncAll(others[:min(len(others), syncMost)]) })
 		if err := g.serf.Leave(); err != nil {
 			g.c.Logger.Debug("serf cannot leave", "why", err)
 		}
@@ -162,13 +166,13 @@ func (g *Gossip) startLeave() {
 }
 
 // tell compares tables with several members at a time.
-func (g *Gossip) tell(list []wire.Member) {
+func (g *Gossip) syncAll(list []wire.Member) {
 	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, m := range list {
 		wg.Go(func() {
-			if err := g.c.Exchange(ctx, g, m); err != nil {
+			if err := g.c.Sync(ctx, g, m); err != nil {
 				g.c.Logger.Debug("cannot tell a member of leaving", "node", m.Name, "why", err)
 			}
 		})

@@ -14,7 +14,7 @@ const (
 	maxPeerLinks = 4   // to one peer
 )
 
-// A peer is what the transport keeps of a name.
+// A peer is the transport's state for one name.
 type peer struct {
 	name  string
 	queue chan []byte
@@ -26,26 +26,26 @@ type peer struct {
 	sending bool      // its sender runs
 }
 
-// A dialing is a dial in progress, for which all who want it wait.
+// A dialing is a dial in progress. All callers that need the link share it.
 type dialing struct {
 	done chan struct{}
-	link *link // set before done is closed, as is err
+	link *link // link and err are set before done is closed
 	err  error
 }
 
-// A link is a [Link] in the transport's care.
+// A link is a [Link] of the transport.
 type link struct {
 	Link
 	name    string
-	addr    string       // where it was dialled; empty if the peer has dialled
-	used    atomic.Int64 // when something was last sent or received, in UnixNano
+	addr    string       // address that was dialed; empty if the peer dialed
+	used    atomic.Int64 // time of the last send or receipt, in UnixNano
 	reading atomic.Bool  // the peer has opened its stream of packets
-	out     net.Conn     // this side's stream of packets, or nil; only for the peer's sender
+	out     net.Conn     // this side's stream of packets, or nil; used by the peer's sender only
 }
 
 func (l *link) touch() { l.used.Store(time.Now().UnixNano()) }
 
-// close ends the link. Its goroutines notice by themselves.
+// close ends the link, and with it the link's goroutines.
 func (l *link) close() { l.Close() }
 
 func (t *transport) peerLocked(name string) *peer {
@@ -57,15 +57,15 @@ func (t *transport) peerLocked(name string) *peer {
 	return p
 }
 
-// forgetLocked drops a peer that nothing needs any more.
+// forgetLocked drops a peer without links, dials and a sender.
 func (t *transport) forgetLocked(p *peer) {
 	if len(p.links) == 0 && p.dialing == nil && !p.sending && t.peers[p.name] == p {
 		delete(t.peers, p.name)
 	}
 }
 
-// liveLocked returns the newest link that has not ended, or nil. It is the newest because a peer that has
-// started again dials, while the link to its former life may not have ended yet.
+// liveLocked returns the newest link that has not ended, or nil. Older links may lead to
+// a former process of the peer.
 func (p *peer) liveLocked() *link {
 	for _, l := range slices.Backward(p.links) {
 		select {
@@ -77,8 +77,9 @@ func (p *peer) liveLocked() *link {
 	return nil
 }
 
-// connect returns a link to a peer, which it dials if there is none. With an addr, only a link that was dialled there
-// will do: another may lead to another process of that name.
+// connect returns a link to a peer, and dials if there is none. If addr is given, the
+// link must have been dialed there, because other links may lead to another process with
+// that name.
 func (t *transport) connect(ctx context.Context, name, addr string) (*link, error) {
 	t.mu.Lock()
 	if t.closed {
@@ -128,7 +129,7 @@ func (t *transport) dialPeer(p *peer, d *dialing) {
 	close(d.done)
 }
 
-// add takes over a link, or closes it and returns nil if the transport is closed.
+// add takes over a link. If the transport is closed, it closes the link and returns nil.
 func (t *transport) add(name, addr string, raw Link) *link {
 	l := &link{Link: raw, name: name, addr: addr}
 	l.touch()
@@ -188,7 +189,7 @@ func (t *transport) idlestLocked() (idlest *link) {
 	return idlest
 }
 
-// sweep closes links that have been idle for long.
+// sweep closes idle links.
 func (t *transport) sweep() {
 	ticker := time.NewTicker(t.pace.idle / 4)
 	defer ticker.Stop()

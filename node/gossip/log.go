@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// newLogger returns a logger for serf and memberlist, which log lines. All of them are for debugging: what
-// matters to others is a change of the members.
+// newLogger returns a logger for serf and memberlist. Their lines are logged at level
+// debug, because users need only the changes of members.
 func newLogger(to *slog.Logger) *log.Logger { return log.New(lines{to}, "", 0) }
 
 type lines struct{ to *slog.Logger }

@@ -21,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// memberlist does not wait for a probe, which ends by itself within a probe interval or three
+		// memberlist does not wait for a probe, which ends by itself within a probe
+		// interval or three
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2"),
 	)
@@ -30,14 +31,16 @@ func TestMain(m *testing.M) {
 // bubble runs a test in false time.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // probes for which memberlist does not wait end, see TestMain
 		test(t)
 	})
 }
 
-// A network connects nodes in memory. Of each ordered pair, what the first sends to the second can be cut: it
-// stands still then, and links between the two end after linkDeath, as if keepalive had given them up.
+// A network connects nodes in memory. Of each ordered pair, what the first sends to the
+// second can be cut: it stands still then, and links between the two end after linkDeath,
+// as if keepalive had given them up.
 type network struct {
 	t    *testing.T
 	log  *slog.Logger
@@ -67,9 +70,9 @@ func newNetwork(t *testing.T, timing Timing) *network {
 		n.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	n.pace.tick = 100 * time.Millisecond
-	n.pace.exchange = time.Second
+	n.pace.sync = time.Second
 	n.pace.news = 100 * time.Millisecond
-	n.pace.rumour = time.Second
+	n.pace.unconfirmed = time.Second
 	n.pace.rival = 500 * time.Millisecond
 	t.Cleanup(func() {
 		var wg sync.WaitGroup
@@ -89,8 +92,8 @@ type node struct {
 	g          *Gossip
 	changes    atomic.Int64
 	conflicts  chan wire.Member
-	exchanges  atomic.Int64 // that it has begun and that moved lists
-	mute       atomic.Bool  // its exchanges fail
+	syncs      atomic.Int64 // that it has begun and that moved lists
+	mute       atomic.Bool  // its syncs fail
 }
 
 // start starts node i.
@@ -107,7 +110,7 @@ func (n *network) startAt(name, addr string) *node {
 		self: wire.Member{Name: name, Addr: addr, Incarnation: n.born}}
 	n.mu.Unlock()
 	c := Config{
-		Self: v.self, Dial: v.dial, Exchange: v.exchange,
+		Self: v.self, Dial: v.dial, Sync: v.sync,
 		Changed: func() { v.changes.Add(1) },
 		Conflict: func(m wire.Member) {
 			select {
@@ -220,7 +223,7 @@ func (v *node) dial(ctx context.Context, m wire.Member) (Link, error) {
 	return ours, nil
 }
 
-func (v *node) exchange(ctx context.Context, g *Gossip, m wire.Member) error {
+func (v *node) sync(ctx context.Context, g *Gossip, m wire.Member) error {
 	if v.mute.Load() {
 		return errors.New("mute")
 	}
@@ -229,7 +232,7 @@ func (v *node) exchange(ctx context.Context, g *Gossip, m wire.Member) error {
 		return err
 	}
 	if g.Digest() != other.g.Digest() {
-		v.exchanges.Add(1)
+		v.syncs.Add(1)
 		g.Learn(other.g.Snapshot())
 		other.g.Learn(g.Snapshot())
 	}
@@ -399,7 +402,8 @@ func (c *memConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// until waits until ok, and fails the test if that takes longer than limit. It returns how long it took.
+// until waits until ok, and fails the test if that takes longer than limit. It returns
+// how long it took.
 func (n *network) until(limit time.Duration, what string, ok func() bool) time.Duration {
 	n.t.Helper()
 	start := time.Now()
@@ -444,7 +448,8 @@ func (v *node) seen() string {
 	return strings.Join(list, " ")
 }
 
-// see waits until all of list have the living alive, the failed failed, and no other seat.
+// see waits until all of list have the living alive, the failed failed, and no other
+// slot.
 func (n *network) see(limit time.Duration, list, living, failed []*node) time.Duration {
 	n.t.Helper()
 	want := map[string]wire.MemberState{}

@@ -2,5 +2,6 @@
 
 package gossip
 
-// racing: the race detector is on, which holds 8,128 goroutines at most. A hundred nodes have more.
+// racing: the race detector is on, which holds 8,128 goroutines at most. A hundred nodes
+// have more.
 const racing = true

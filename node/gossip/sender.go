@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// send is the goroutine that writes what is queued for a peer. It ends when there has been nothing for long.
+// send is the goroutine that writes a peer's queue. It ends after some time without
+// packets.
 func (t *transport) send(p *peer) {
 	idle := time.NewTicker(t.pace.idle)
 	defer idle.Stop()
@@ -27,7 +28,7 @@ func (t *transport) send(p *peer) {
 	}
 }
 
-// retire ends the sender, unless a packet has come.
+// retire ends the sender, unless a packet has been queued.
 func (t *transport) retire(p *peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,7 +40,8 @@ func (t *transport) retire(p *peer) bool {
 	return true
 }
 
-// write sends a packet, and those that are queued behind it. What cannot be sent is lost.
+// write sends a packet and those queued behind it. Packets that cannot be sent are
+// dropped.
 func (t *transport) write(p *peer, b []byte) {
 	frame := appendFrame(nil, b)
 	n := uint64(1)
@@ -67,18 +69,19 @@ func appendFrame(frame, packet []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(frame, uint16(len(packet))), packet...)
 }
 
-// sendLink returns a link to send packets on. It dials, but not just after that has failed.
+// sendLink returns a link for packets. It does not dial shortly after a failed dial.
 func (t *transport) sendLink(p *peer) *link {
 	t.mu.Lock()
 	l, tried := p.liveLocked(), p.tried
 	t.mu.Unlock()
 	if l == nil && time.Since(tried) >= t.pace.redial {
-		l, _ = t.connect(t.ctx, p.name, "") // the dial has a time limit of its own
+		l, _ = t.connect(t.ctx, p.name, "") // connect limits the time of a dial
 	}
 	return l
 }
 
-// writeFrame writes packets to their stream, which the first of them opens. After an error the link is closed.
+// writeFrame writes packets to the link's stream of packets, which it opens if necessary.
+// After an error it closes the link.
 func (t *transport) writeFrame(l *link, frame []byte) bool {
 	if l.out == nil {
 		ctx, cancel := context.WithTimeout(t.ctx, t.pace.stream)

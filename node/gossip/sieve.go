@@ -8,28 +8,28 @@ import (
 )
 
 const (
-	sieveTime = 2 * time.Second // for how long a message is remembered, at least; at most twice that
-	sieveMost = 1 << 16         // and how many; at most twice that
+	sieveTime = 2 * time.Second // minimum time for which a message is remembered; at most twice that
+	sieveMost = 1 << 16         // messages that are remembered; at most twice that
 )
 
-// A sieve drops gossip that has come before. Every member passes on every piece of news some ten times, and
-// memberlist takes ten times longer than this to see that it knows it already: when many join at once, long
-// enough to take the living for dead. Probes and their answers pass.
+// A sieve drops gossip that has been received before. Members repeat each piece of news
+// about ten times, and memberlist is slow to detect that: when many nodes join at once,
+// so slow that live members look dead. Probes and their answers pass.
 type sieve struct {
 	seed maphash.Seed
 
 	mu     sync.Mutex
 	young  map[uint64]struct{} // guarded by mu: hashes of messages
 	old    map[uint64]struct{} // guarded by mu
-	turned time.Time           // guarded by mu: when young became old
+	turned time.Time           // guarded by mu: time at which young became old
 }
 
 func newSieve() *sieve {
 	return &sieve{seed: maphash.MakeSeed(), young: map[uint64]struct{}{}}
 }
 
-// sift returns a packet without the messages that have come before, or nil if none is left. The packet must
-// be wanted.
+// sift returns a packet without the messages that were received before, or nil if none is
+// left. The packet must be wanted.
 func (s *sieve) sift(packet []byte, now time.Time) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 )
 
 func TestSieve(t *testing.T) {
+	t.Parallel()
 	const (
 		ping    = "\x00\x80"
 		alive   = "\x04\x80"

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// The first byte of a stream tells what it carries.
+// The first byte of a stream says what the stream carries.
 const (
 	kindPackets = 'p' // packets, each after its length in two bytes; one stream per link each way
 	kindState   = 's' // one comparison between two memberlists
@@ -22,7 +22,7 @@ const (
 
 const maxPacket = 1<<16 - 1
 
-// open opens a stream. It returns when ctx is done, whatever the link does.
+// open opens a stream. It returns when ctx ends, even if the link hangs.
 func (t *transport) open(ctx context.Context, l *link, kind byte) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -84,7 +84,7 @@ func (t *transport) echo(ctx context.Context, l *link) error {
 	return nil
 }
 
-// accept is the goroutine that takes the peer's streams until the link ends.
+// accept is the goroutine that accepts the peer's streams until the link ends.
 func (t *transport) accept(l *link) {
 	defer t.drop(l)
 	defer l.close()
@@ -106,7 +106,7 @@ func (t *transport) accept(l *link) {
 	}
 }
 
-// serve is the goroutine of one stream of a peer. Bad bytes end the link.
+// serve is the goroutine of one stream of a peer. Invalid data ends the link.
 func (t *transport) serve(l *link, conn net.Conn) {
 	conn.SetReadDeadline(time.Now().Add(t.pace.stream))
 	var kind [1]byte
@@ -133,7 +133,7 @@ func (t *transport) serve(l *link, conn net.Conn) {
 	case kindEcho:
 		defer conn.Close()
 		conn.SetWriteDeadline(time.Now().Add(t.pace.stream))
-		_, _ = conn.Write(kind[:]) // who asks has a time limit
+		_, _ = conn.Write(kind[:]) // the asking peer has a timeout
 	default:
 		conn.Close()
 		err = fmt.Errorf("a stream of kind %#x", kind[0])
@@ -144,8 +144,8 @@ func (t *transport) serve(l *link, conn net.Conn) {
 	}
 }
 
-// read hands the peer's packets to memberlist until the stream ends, of which it returns the reason if it is
-// the peer's fault.
+// read passes the peer's packets to memberlist until the stream ends. It returns an error
+// if the peer broke the protocol.
 func (t *transport) read(l *link, conn io.Reader) error {
 	r := bufio.NewReader(conn)
 	for {
@@ -177,7 +177,7 @@ func (t *transport) read(l *link, conn io.Reader) error {
 
 var errBadPacket = errors.New("an empty packet")
 
-// readPacket reads one packet, at most maxPacket bytes by its framing.
+// readPacket reads one packet of at most maxPacket bytes.
 func readPacket(r io.Reader) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
@@ -191,7 +191,7 @@ func readPacket(r io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// A nodeAddr is the address of a peer in memberlist's eyes, for its log.
+// A nodeAddr is the address of a peer for memberlist's log.
 type nodeAddr string
 
 func (nodeAddr) Network() string  { return "gossip" }

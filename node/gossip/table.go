@@ -8,62 +8,67 @@ import (
 )
 
 const (
-	maxSeats     = 1500 // a message with all seats and farewells fits 1 MiB, however long their names are
+	maxSlots     = 1500 // a message with all slots and farewells fits 1 MiB, however long their names are
 	maxFarewells = 1500
-	maxTold      = maxSeats + maxFarewells
+	maxTold      = maxSlots + maxFarewells
 
-	// freshFarewell is for how long a leaver's own word is worth more than serf's that it lives: serf may be
-	// late by seconds. By minutes it cannot, so then the member has come back.
+	// freshFarewell is for how long a leaver's own farewell outweighs serf's report that
+	// it is alive. Serf may be late by seconds but not by minutes; after that, the member
+	// has come back.
 	freshFarewell = 30 * time.Second
 )
 
-// A table holds the seats of the cluster as one node knows them, and who lost a seat lately. It is fed by serf
-// and by what peers tell, and knows neither: it is a pure function of what it was fed, and when.
+// A table holds the slots of the cluster as one node knows them, and the members that
+// lost a slot recently. Its inputs are serf's events and the reports of peers, with their
+// times. It is a pure function of these inputs.
 //
-// serf alone is not enough, because it tells a newcomer nothing of members that have failed before, which keep
-// their seats. So peers compare tables ([Config.Exchange]). What they tell is merged so that the order does
-// not matter: of two entries of one name the later start wins; of one start the later stage of its life
-// (see [stage]). Only a member that serf sees alive is beyond what peers tell.
+// Serf alone is not enough, because it does not report members that failed earlier, which
+// keep their slots, to a new member. So peers sync their tables ([Config.Sync]). Reports
+// are merged independently of their order: of two entries with one name the later start
+// wins, and of one start the later stage (see [stage]). Reports do not change a member
+// that serf sees alive.
 //
 // It is not safe for concurrent use.
 type table struct {
-	self    wire.Member
-	left    bool          // this node has said that it leaves
-	doubted time.Time     // when a peer last took this node for gone
-	reap    time.Duration // how long a failed member keeps its seat
-	rumour  time.Duration // how long a member may be alive only because a peer says so
-	valid   func(name, addr string) bool
-	entries map[string]*entry // of all others
-	seats   int               // how many entries have one
+	self        wire.Member
+	left        bool          // this node has announced that it leaves
+	suspected   time.Time     // time of the last report of a peer that this node is gone
+	reap        time.Duration // time for which a failed member keeps its slot
+	unconfirmed time.Duration // time for which a member may be alive only by the reports of peers
+	valid       func(name, addr string) bool
+	entries     map[string]*entry // all members but this node
+	slots       int               // entries that have a slot
 }
 
-// An entry is what is known of a name.
+// An entry is the state of one name.
 type entry struct {
 	addr        string
 	incarnation uint64
 	state       wire.MemberState
-	since       time.Time // when it came into that state
+	since       time.Time // start of that state
 
-	// hearsay is a farewell that serf tells of. That is one of a name: of two processes that had it for a while the
-	// other one may have left. So it holds until serf sees this one alive.
-	hearsay bool
+	// reported marks a farewell that serf has reported. Serf's farewells name a member,
+	// not a process: if two processes had the name for a while, the other one may have
+	// left. So it is valid until serf sees this process alive.
+	reported bool
 
-	// later is the incarnation of a later start that has left, as peers tell, and laterLeft when. Serf has
-	// not seen that start.
+	// later is the incarnation of a later start that has left by the reports of peers,
+	// and laterLeft the time of its farewell. Serf has not seen that start.
 	later     uint64
 	laterLeft time.Time
 
-	// live is what serf sees alive now, or nil. Without it, to be alive is a rumour; a farewell with it is
-	// one that serf has not heard of yet, or that was wrong.
+	// live is the process that serf sees alive now, or nil. An entry that is alive
+	// without it is unconfirmed. A farewell with it is either wrong, or serf has yet to
+	// learn of it.
 	live *wire.Member
 }
 
-func newTable(self wire.Member, reap, rumour time.Duration, valid func(name, addr string) bool) *table {
+func newTable(self wire.Member, reap, unconfirmed time.Duration, valid func(name, addr string) bool) *table {
 	self.State, self.Age = wire.Alive, 0
-	return &table{self: self, reap: reap, rumour: rumour, valid: valid, entries: map[string]*entry{}}
+	return &table{self: self, reap: reap, unconfirmed: unconfirmed, valid: valid, entries: map[string]*entry{}}
 }
 
-// stage orders the states by when they come in the life of one start of a node.
+// stage returns the order of a state in the life of one start of a node.
 func stage(s wire.MemberState) int {
 	switch s {
 	case wire.Alive:
@@ -79,18 +84,18 @@ func stage(s wire.MemberState) int {
 
 func seated(s wire.MemberState) bool { return s == wire.Alive || s == wire.Failed }
 
-// set replaces the entry of a name, if the limits allow, and reports whether it has.
+// set replaces the entry of a name. It reports false if the limits do not allow that.
 func (t *table) set(name string, e entry) bool {
 	old := t.entries[name]
 	had := old != nil && seated(old.state)
 	if seated(e.state) && !had {
-		if t.seats >= maxSeats {
+		if t.slots >= maxSlots {
 			return false
 		}
-		t.seats++
+		t.slots++
 	}
 	if had && !seated(e.state) {
-		t.seats--
+		t.slots--
 	}
 	t.entries[name] = &e
 	if !seated(e.state) {
@@ -99,9 +104,9 @@ func (t *table) set(name string, e entry) bool {
 	return true
 }
 
-// trim forgets the oldest farewell if there are too many.
+// trim drops the oldest farewell if there are too many.
 func (t *table) trim() {
-	if len(t.entries)-t.seats <= maxFarewells {
+	if len(t.entries)-t.slots <= maxFarewells {
 		return
 	}
 	oldest := ""
@@ -113,7 +118,8 @@ func (t *table) trim() {
 	delete(t.entries, oldest)
 }
 
-// alive takes in that serf sees a member, and reports whether the seats have changed, as do the next two.
+// alive records that serf sees a member alive. Like failed and leave, it reports whether
+// the slots have changed.
 func (t *table) alive(m wire.Member, now time.Time) bool {
 	if m.Name == t.self.Name || !t.valid(m.Name, m.Addr) {
 		return false
@@ -121,8 +127,8 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 	e := t.entries[m.Name]
 	switch {
 	case e == nil:
-	case e.state == wire.Left && !e.hearsay && e.incarnation == m.Incarnation && now.Sub(e.since) < freshFarewell:
-		e.live = &m // this very start has said that it leaves
+	case e.state == wire.Left && !e.reported && e.incarnation == m.Incarnation && now.Sub(e.since) < freshFarewell:
+		e.live = &m // this process has said that it leaves
 		return false
 	case e.state == wire.Alive && e.incarnation == m.Incarnation && e.addr == m.Addr:
 		e.live = &m
@@ -131,26 +137,27 @@ func (t *table) alive(m wire.Member, now time.Time) bool {
 	return t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, since: now, live: &m})
 }
 
-// isBack reports whether m, which serf sees, was out of reach before or has started anew.
+// isBack reports whether m, which serf sees alive, was unreachable before or has
+// restarted.
 func (t *table) isBack(m wire.Member) bool {
 	e := t.entries[m.Name]
 	return e != nil && m.Name != t.self.Name && (e.state != wire.Alive || e.incarnation < m.Incarnation)
 }
 
-// failed takes in that serf has lost a member.
+// failed records that serf has lost a member.
 func (t *table) failed(m wire.Member, now time.Time) bool {
 	e := t.entries[m.Name]
 	if e == nil {
 		return false
 	}
-	rumour := e.live == nil
+	unconfirmed := e.live == nil
 	e.live = nil
-	if e.state != wire.Alive || rumour && e.incarnation > m.Incarnation { // serf means an earlier start
+	if e.state != wire.Alive || unconfirmed && e.incarnation > m.Incarnation { // serf's report is about an earlier start
 		return false
 	}
 	if e.later > e.incarnation && now.Sub(e.laterLeft) < freshFarewell {
 		e.state, e.incarnation, e.since = wire.Left, e.later, e.laterLeft
-		t.seats--
+		t.slots--
 		t.trim()
 		return true
 	}
@@ -158,34 +165,34 @@ func (t *table) failed(m wire.Member, now time.Time) bool {
 	return true
 }
 
-// leave takes in that serf says that a member has left.
+// leave records that serf reports the farewell of a member.
 func (t *table) leave(m wire.Member, now time.Time) bool {
 	if m.Name == t.self.Name {
 		return false
 	}
 	e := t.entries[m.Name]
 	if e == nil {
-		t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, state: wire.Left, since: now, hearsay: true})
+		t.set(m.Name, entry{addr: m.Addr, incarnation: m.Incarnation, state: wire.Left, since: now, reported: true})
 		return false
 	}
-	rumour := e.live == nil && e.state == wire.Alive
+	unconfirmed := e.live == nil && e.state == wire.Alive
 	e.live = nil
 	switch {
-	case !seated(e.state), rumour && e.incarnation > m.Incarnation:
+	case !seated(e.state), unconfirmed && e.incarnation > m.Incarnation:
 		return false
 	case e.state == wire.Failed:
-		// Somebody has removed it, or its farewell was late. It did not say so to this node, so should it live
-		// after all, it shall have its seat back.
+		// The member was removed, or its farewell was late. This node has no farewell of
+		// its own, so the member gets its slot back if it is alive after all.
 		e.state, e.since = wire.Reaped, now
 	default:
-		e.state, e.since, e.hearsay = wire.Left, now, true
+		e.state, e.since, e.reported = wire.Left, now, true
 	}
-	t.seats--
+	t.slots--
 	t.trim()
 	return true
 }
 
-// remove takes the seat of a failed member.
+// remove removes the slot of a failed member.
 func (t *table) remove(name string, now time.Time) error {
 	e := t.entries[name]
 	switch {
@@ -197,21 +204,21 @@ func (t *table) remove(name string, now time.Time) error {
 		return fmt.Errorf("%s is alive: let it leave", name)
 	}
 	e.state, e.since = wire.Reaped, now
-	t.seats--
+	t.slots--
 	t.trim()
 	return nil
 }
 
-// tick does what is due, and reports whether the seats have changed.
+// tick updates entries as time passes, and reports whether the slots have changed.
 func (t *table) tick(now time.Time) (changed bool) {
 	for name, e := range t.entries {
 		switch age := now.Sub(e.since); {
-		case e.state == wire.Alive && e.live == nil && age >= t.rumour:
+		case e.state == wire.Alive && e.live == nil && age >= t.unconfirmed:
 			e.state, e.since = wire.Failed, now
 			changed = true
 		case e.state == wire.Failed && age > t.reap:
 			e.state, e.since = wire.Reaped, now
-			t.seats--
+			t.slots--
 			t.trim()
 			changed = true
 		case e.live != nil && !seated(e.state) && age >= freshFarewell:
@@ -224,12 +231,12 @@ func (t *table) tick(now time.Time) (changed bool) {
 	return changed
 }
 
-// doubtful returns, in random order, the names of those who are alive only because a peer said so before some
-// time, and of those who have failed after another.
-func (t *table) doubtful(toldBefore, failedAfter time.Time) (names []string) {
+// suspects returns, in random order, the names of members that are alive only by a report
+// from before toldBefore, and of members that failed after failedAfter.
+func (t *table) suspects(toldBefore, failedAfter time.Time) (names []string) {
 	for name, e := range t.entries {
-		rumour := e.state == wire.Alive && e.live == nil && e.since.Before(toldBefore)
-		if rumour || e.state == wire.Failed && e.since.After(failedAfter) {
+		unconfirmed := e.state == wire.Alive && e.live == nil && e.since.Before(toldBefore)
+		if unconfirmed || e.state == wire.Failed && e.since.After(failedAfter) {
 			names = append(names, name)
 		}
 	}

@@ -15,12 +15,12 @@ import (
 var epoch = time.Unix(1e9, 0)
 
 const (
-	testReap   = time.Minute
-	testRumour = 10 * time.Second
+	testReap        = time.Minute
+	testUnconfirmed = 10 * time.Second
 )
 
 func newTestTable() *table {
-	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, testRumour, validMember)
+	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, testUnconfirmed, validMember)
 }
 
 func told(name string, incarnation uint64, state wire.MemberState, age time.Duration) wire.Member {
@@ -28,6 +28,7 @@ func told(name string, incarnation uint64, state wire.MemberState, age time.Dura
 }
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	now := epoch
 	x := func(incarnation uint64) wire.Member { return told("x", incarnation, wire.Alive, 0) }
 	hear := func(m wire.Member) func(*table) bool {
@@ -44,7 +45,7 @@ func TestTable(t *testing.T) {
 	type step = func(*table) bool
 	for name, c := range map[string]struct {
 		steps []step
-		want  string // the state and incarnation of x, and whether the last step changed a seat
+		want  string // the state and incarnation of x, and whether the last step changed a slot
 	}{
 		"serf sees it":                  {[]step{alive(3)}, "alive 3 changed"},
 		"serf sees it again":            {[]step{alive(3), alive(3)}, "alive 3"},
@@ -77,8 +78,8 @@ func TestTable(t *testing.T) {
 		"an earlier start's farewell":   {[]step{alive(3), hear(told("x", 2, wire.Left, 0))}, "alive 3"},
 		"a clock set back, a farewell":  {[]step{hear(told("x", 4, wire.Left, 0)), alive(3), hear(told("x", 4, wire.Left, 0)), later(freshFarewell)}, "alive 3"},
 		"told alive":                    {[]step{hear(x(3))}, "alive 3 changed"},
-		"told alive, never seen":        {[]step{hear(x(3)), later(testRumour)}, "failed 3 changed"},
-		"told alive, seen":              {[]step{hear(x(3)), alive(3), later(testRumour)}, "alive 3"},
+		"told alive, never seen":        {[]step{hear(x(3)), later(testUnconfirmed)}, "failed 3 changed"},
+		"told alive, seen":              {[]step{hear(x(3)), alive(3), later(testUnconfirmed)}, "alive 3"},
 		"told alive, then failed":       {[]step{hear(x(3)), hear(told("x", 3, wire.Failed, 0))}, "failed 3 changed"},
 		"told of a restart":             {[]step{alive(3), failed(3), hear(x(4))}, "alive 4 changed"},
 		"told of a restart, serf late":  {[]step{alive(3), failed(3), hear(x(4)), failed(3)}, "alive 4"},
@@ -126,6 +127,7 @@ func TestTable(t *testing.T) {
 // leaves. What serf makes of that is about the name, but neither takes it for the first's
 // own word, nor is told so by the other.
 func TestTableTwins(t *testing.T) {
+	t.Parallel()
 	first := wire.Member{Name: "x", Addr: "x:1", Incarnation: 3}
 	second := wire.Member{Name: "x", Addr: "y:1", Incarnation: 4}
 	farewell := second
@@ -151,6 +153,7 @@ func TestTableTwins(t *testing.T) {
 }
 
 func TestTableSelf(t *testing.T) {
+	t.Parallel()
 	table := newTestTable()
 	before := table.digest()
 	list := []wire.Member{told("self", 9, wire.Alive, 0), told("self", 9, wire.Failed, 0), told("self", 9, wire.Left, 0)}
@@ -164,9 +167,9 @@ func TestTableSelf(t *testing.T) {
 		told("self", 5, wire.Alive, 0): false, told("self", 4, wire.Left, 0): false, told("self", 9, wire.Alive, 0): false,
 		told("self", 5, wire.Failed, 0): true, told("self", 5, wire.Left, 0): true, told("self", 9, wire.Left, 0): true,
 	} {
-		table.doubted = time.Time{}
+		table.suspected = time.Time{}
 		table.learn([]wire.Member{m}, epoch)
-		if got := !table.doubted.IsZero(); got != want {
+		if got := !table.suspected.IsZero(); got != want {
 			t.Errorf("told %+v, the node is in doubt: %v", m, got)
 		}
 	}
@@ -180,8 +183,9 @@ func TestTableSelf(t *testing.T) {
 }
 
 func TestTableLimits(t *testing.T) {
+	t.Parallel()
 	table := newTestTable()
-	for i := range maxSeats + 10 {
+	for i := range maxSlots + 10 {
 		table.alive(told(fmt.Sprint("m", i), 1, wire.Alive, 0), epoch)
 	}
 	var list []wire.Member
@@ -193,12 +197,12 @@ func TestTableLimits(t *testing.T) {
 		slices.Reverse(list)
 	}
 	if got := len(table.members(epoch)); got != 1500+1 { // others as node/README.md says
-		t.Errorf("%d seats", got)
+		t.Errorf("%d slots", got)
 	}
-	if got := len(table.snapshot(epoch)); got > maxSeats+maxFarewells+1 {
+	if got := len(table.snapshot(epoch)); got > maxSlots+maxFarewells+1 {
 		t.Errorf("%d entries", got)
 	}
-	for i := range maxSeats {
+	for i := range maxSlots {
 		table.leave(told(fmt.Sprint("m", i), 1, wire.Alive, 0), epoch)
 	}
 	if got := len(table.snapshot(epoch)); got != maxFarewells+1 {
@@ -220,6 +224,7 @@ func tellings(t *rapid.T, label string) []wire.Member {
 }
 
 func TestTableOrder(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		list := tellings(t, "told")
 		a, b := newTestTable(), newTestTable()
@@ -235,7 +240,8 @@ func TestTableOrder(t *testing.T) {
 
 // Whatever serf says, a table that has learned what another knows learns nothing from it
 // any more, and two that nobody's serf contradicts agree.
-func TestTableExchange(t *testing.T) {
+func TestTableSync(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := newTestTable(), newTestTable()
 		b.self = told("other", 7, wire.Alive, 0)
@@ -273,16 +279,17 @@ func TestTableExchange(t *testing.T) {
 			t.Fatalf("they do not agree:\n%+v\n%+v", x, y)
 		}
 		for _, table := range []*table{a, b} {
-			if got := len(table.members(now)) - 1; got != table.seats {
-				t.Fatalf("%d seats counted, %d there", table.seats, got)
+			if got := len(table.members(now)) - 1; got != table.slots {
+				t.Fatalf("%d slots counted, %d there", table.slots, got)
 			}
 		}
 	})
 }
 
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		seats := func(label string) (*table, map[string]uint64) {
+		slots := func(label string) (*table, map[string]uint64) {
 			table, m := newTestTable(), map[string]uint64{}
 			for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"a", "ab", "b", "c"}), rapid.ID).Draw(t, label) {
 				m[name] = rapid.Uint64Range(1, 2).Draw(t, "incarnation")
@@ -291,8 +298,8 @@ func TestDigest(t *testing.T) {
 			}
 			return table, m
 		}
-		a, x := seats("a")
-		b, y := seats("b")
+		a, x := slots("a")
+		b, y := slots("b")
 		if (a.digest() == b.digest()) != reflect.DeepEqual(x, y) {
 			t.Fatalf("%v and %v have digests %x and %x", x, y, a.digest(), b.digest())
 		}

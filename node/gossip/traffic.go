@@ -2,12 +2,12 @@ package gossip
 
 import "sync/atomic"
 
-// Traffic counts what has crossed the links since [Start].
+// Traffic counts the traffic on all links since [Start].
 type Traffic struct {
 	PacketsSent, PacketsReceived uint64
-	PacketsLost                  uint64 // not sent: no link, or a full queue
+	PacketsLost                  uint64 // dropped without a link, or by a full queue
 	StreamsSent, StreamsReceived uint64 // opened by this side, and by peers
-	BytesSent, BytesReceived     uint64 // of both, without what the links add
+	BytesSent, BytesReceived     uint64 // bytes of packets and streams, without the overhead of links
 	Dials                        uint64 // failed ones included
 	Links                        int    // open now
 }

@@ -15,22 +15,23 @@ import (
 )
 
 const (
-	maxQueue      = 256 // packets to one peer that wait
+	maxQueue      = 256 // packets in the queue of one peer
 	streamBacklog = 16
 )
 
 var errClosed = errors.New("gossip is closed")
 
-// A transport carries memberlist's packets and streams over [Link]s, one or more per peer, which it dials
-// when it needs them. A peer is addressed by its name alone.
+// A transport carries memberlist's packets and streams over [Link]s, which it dials on
+// demand. A peer is addressed by its name only.
 //
-// A packet goes into its peer's queue, from which the peer's sender takes it (sender.go): so sending never
-// waits for a dial or for a slow peer, and what does not fit is lost, as memberlist expects of packets. The
-// other side's reader (stream.go) hands it to memberlist.
+// A packet goes into the queue of its peer, and the peer's sender writes it (sender.go).
+// So sending never waits for a dial or for a slow peer. If the queue is full, the packet
+// is dropped, as memberlist expects of packets. The other side's reader (stream.go)
+// passes the packet to memberlist.
 type transport struct {
 	self  string
 	pace  pace
-	find  func(name string) (wire.Member, bool) // where a peer is
+	find  func(name string) (wire.Member, bool) // returns a peer as it is to be dialed
 	dial  func(context.Context, wire.Member) (Link, error)
 	log   *slog.Logger
 	count counters
@@ -45,7 +46,7 @@ type transport struct {
 
 	mu     sync.Mutex
 	closed bool             // guarded by mu: no goroutine starts any more
-	peers  map[string]*peer // guarded by mu: who has a link, a dial or a sender
+	peers  map[string]*peer // guarded by mu: peers with a link, a dial or a sender
 	links  int              // guarded by mu
 }
 
@@ -65,24 +66,24 @@ func newTransport(self string, p pace, find func(string) (wire.Member, bool),
 	return t
 }
 
-// FinalAdvertiseAddr returns what all nodes have as their address.
+// FinalAdvertiseAddr returns the address that all nodes have.
 func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	return constantIP, constantPort, nil
 }
 
-// PacketCh returns where packets of peers come out.
+// PacketCh returns the channel of packets from peers.
 func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 
-// StreamCh returns where streams of peers come out.
+// StreamCh returns the channel of streams from peers.
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
-// WriteTo sends nothing: an address without a name means nobody.
+// WriteTo sends nothing, because an address without a name identifies no peer.
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
-// WriteToAddress sends a packet or loses it. It neither waits nor fails: after an error memberlist would not
-// suspect the peer.
+// WriteToAddress sends a packet or drops it. It neither blocks nor fails, because after
+// an error memberlist would not suspect the peer.
 func (t *transport) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
 	if !t.enqueue(addr.Name, b) {
 		t.count.lost.Add(1)
@@ -113,12 +114,12 @@ func (t *transport) enqueue(name string, b []byte) bool {
 	return true
 }
 
-// DialTimeout fails: an address without a name means nobody.
+// DialTimeout fails, because an address without a name identifies no peer.
 func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-// DialAddressTimeout opens a stream on which two memberlists compare what they know.
+// DialAddressTimeout opens a stream on which two memberlists exchange their states.
 func (t *transport) DialAddressTimeout(addr memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()

@@ -306,8 +306,10 @@ func checkIdleLinks(t *testing.T) {
 	})
 }
 
-// TestIdleLinkEndsInTime has a link that is not used at all: it ends at its time, and no later than a quarter after that.
+// TestIdleLinkEndsInTime has a link that is not used at all: it ends at its time, and no
+// later than a quarter after that.
 func TestIdleLinkEndsInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := LAN.pace()
 		n := newNetwork(t, LAN)
@@ -371,7 +373,8 @@ func checkMaxLinks(t *testing.T) {
 	}
 }
 
-// The newest link is the one to send on, as the older may lead to a former life of the peer.
+// The newest link is the one to send on, as the older may lead to a former life of the
+// peer.
 func TestNewestLink(t *testing.T) { bubble(t, checkNewestLink) }
 
 func checkNewestLink(t *testing.T) {

@@ -6,9 +6,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// families is the table of all metrics of a node. There is no count of loads that went well: that is
-// distproc_load_duration_seconds_count less distproc_load_failures_total, and told as a count of its own it could go
-// backward, as a snapshot need not have all counts of one and the same moment.
+// families is the table of all metrics of a node. It has no counter of successful loads,
+// which are distproc_load_duration_seconds_count less distproc_load_failures_total. A
+// counter of their difference could decrease, because the counts of a snapshot are not
+// read at the same moment.
 func families() []family {
 	return []family{
 		ofKinds("requests_total", "Requests made on this node, by its own program or clients: answered by a worker here (local), by another node (remote), in place of an owner out of reach (degraded), or not (error, with its code).",
@@ -52,11 +53,12 @@ func families() []family {
 	}
 }
 
-// usual are the errors that a cluster in good order may meet. They are told before they happen, so that a rate over the
-// first of them is not 0.
+// usual lists the errors that a healthy cluster may meet. They are exported with 0 before
+// the first one occurs, so that a rate includes the first one.
 var usual = [...]wire.Code{wire.Overloaded, wire.DeadlineExceeded, wire.Canceled, wire.SourceFailed, wire.Panicked, wire.Unreachable}
 
-// requests tells how requests went. An error that package wire does not know, from a newer peer, is "other".
+// requests exports the outcomes of requests. An error that package wire does not know,
+// from a newer peer, is "other".
 func requests() func(*worker.Stats, sink) {
 	known := map[string]bool{}
 	for c := wire.Code(1); c.Known(); c++ {
@@ -82,7 +84,7 @@ func requests() func(*worker.Stats, sink) {
 	}
 }
 
-// states are all that a member can be in. One with no member is told as 0.
+// states lists the states of members. A state without members is exported as 0.
 var states = [...]node.State{node.StateAlive, node.StateFailed, node.StateStuck}
 
 func members(s *node.Stats, to sink) {

@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	maxScrapes    = 4                // at once; a node has one or two servers that scrape it
-	scrapeTimeout = 10 * time.Second // Prometheus gives up then, unless it is told otherwise
+	maxScrapes    = 4                // concurrent scrapes; one or two servers scrape a node
+	scrapeTimeout = 10 * time.Second // the default of Prometheus
 )
 
-// Handler returns what answers the scrapes of one node, with a registry of its own: the metrics of [NewCollector], those of the Go
-// runtime and of the process, and distproc_build_info with the version of the program. A fifth scrape at a time, and one
-// that takes more than 10 s, is answered with 503. It asks for no password: who reaches it reads the names of the kinds,
-// and how much is asked of them.
+// Handler returns a handler for the scrapes of one node. It exports the metrics of
+// [NewCollector], those of the Go runtime and of the process, and distproc_build_info
+// with the version of the program. It answers with 503 if four other scrapes run, or if a
+// scrape takes more than 10 s. It requires no password: its callers can read the names of
+// the kinds and how often they are used.
 func Handler(n Node, version string) http.Handler {
 	r := newRegistry(n, version)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
-		Registry:            r,                        // counts what could not be told …
-		ErrorHandling:       promhttp.ContinueOnError, // … and tells the rest
+		Registry:            r,                        // counts metrics that failed …
+		ErrorHandling:       promhttp.ContinueOnError, // … and exports the others
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             scrapeTimeout,
 	})

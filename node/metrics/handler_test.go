@@ -21,6 +21,7 @@ func scrape(h http.Handler) *httptest.ResponseRecorder {
 
 // TestHandler has the metrics of the node, the program, the runtime and the process.
 func TestHandler(t *testing.T) {
+	t.Parallel()
 	w := scrape(Handler(filled, "v1.2.3"))
 	if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("%d, %s", w.Code, w.Header())
@@ -43,6 +44,7 @@ func TestHandler(t *testing.T) {
 
 // TestPartOfIt has one kind that cannot be told: the rest is, and the failure is counted.
 func TestPartOfIt(t *testing.T) {
+	t.Parallel()
 	h := Handler(fake{Kinds: []worker.Stats{{Kind: "\xff"}, {Kind: "good"}}, Sessions: 33}, "")
 	scrape(h)
 	w := scrape(h)
@@ -62,8 +64,10 @@ func (s slow) Stats() node.Stats {
 	return node.Stats{}
 }
 
-// TestTooManyScrapes has a crowd scrape at once: four are served, and the next are turned away at once.
+// TestTooManyScrapes has a crowd scrape at once: four are served, and the next are turned
+// away at once.
 func TestTooManyScrapes(t *testing.T) {
+	t.Parallel()
 	n := slow{make(chan struct{}, maxScrapes), make(chan struct{})}
 	h := Handler(n, "")
 	var wg sync.WaitGroup
@@ -87,7 +91,8 @@ func TestTooManyScrapes(t *testing.T) {
 	}
 }
 
-// TestSlowScrape has a node that does not tell its counts: who scrapes it is answered in time.
+// TestSlowScrape has a node that does not tell its counts: who scrapes it is answered in
+// time.
 func TestSlowScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := slow{make(chan struct{}, 1), make(chan struct{})}

@@ -1,12 +1,13 @@
-// Package metrics shows the counts of a node to Prometheus.
+// Package metrics exports the counts of a node to Prometheus.
 //
-// The path of one scrape: [Handler] has its registry gather, the registry asks the [NewCollector] in it, and that takes one
-// snapshot, [node.Stats], and tells it as constant metrics. So a scrape sees one moment of each count, nothing is counted
-// twice, and nothing is kept from one scrape to the next.
+// The path of one scrape: the registry of [Handler] calls the collector of
+// [NewCollector], which takes one snapshot, [node.Stats], and exports it as constant
+// metrics. Nothing is counted twice, and nothing is kept between scrapes.
 //
-// How many series there are is bounded by what the node is set up with. The kinds are those of its configuration, and the
-// codes of errors are those of package wire, about 20, and "other"; ids, names of nodes and addresses are in no label. So a
-// kind has at most 30 series and two histograms, and all kinds share 10 more, besides those of the Go and process collectors.
+// The node's configuration bounds the number of series. Labels are kinds of its
+// configuration and error codes: those of package wire, about 20, and "other". Ids, names
+// of nodes and addresses are not labels. A kind has at most 30 series and two histograms.
+// The node has 10 more, besides those of the Go and process collectors.
 package metrics
 
 import (
@@ -18,13 +19,15 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A Node is what is shown: a [node.Node]. Stats is called once for each scrape, from any goroutine.
+// A Node is the source of the counts: a [node.Node]. Stats is called once for each
+// scrape, from any goroutine.
 type Node interface {
 	Stats() node.Stats
 }
 
-// NewCollector returns a collector of the node's metrics, for a registry of the program's own. It holds no state. Two nodes in one
-// registry need labels that tell them apart ([prometheus.WrapRegistererWith]).
+// NewCollector returns a collector of the node's metrics, for a registry of the caller.
+// It holds no state. Two nodes in one registry need a label that distinguishes them; see
+// [prometheus.WrapRegistererWith].
 func NewCollector(n Node) prometheus.Collector { return collector{n, families()} }
 
 type collector struct {
@@ -47,18 +50,18 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// A family is the metrics of one name.
+// A family is all metrics with one name.
 type family struct {
 	desc *prometheus.Desc
 	tell func(*node.Stats, sink)
 }
 
-// of returns a family that tells of the node as a whole.
+// of returns a family about the node as a whole.
 func of(name, help string, tell func(*node.Stats, sink), labels ...string) family {
 	return family{prometheus.NewDesc("distproc_"+name, help, labels, nil), tell}
 }
 
-// ofKinds returns a family that tells of each kind, which is its first label.
+// ofKinds returns a family about each kind. Its first label is the kind.
 func ofKinds(name, help string, tell func(*worker.Stats, sink), labels ...string) family {
 	each := func(s *node.Stats, to sink) {
 		for i := range s.Kinds {
@@ -68,7 +71,8 @@ func ofKinds(name, help string, tell func(*worker.Stats, sink), labels ...string
 	return of(name, help, each, slices.Insert(labels, 0, "kind")...)
 }
 
-// A sink takes the metrics of one family. What cannot be told, such as a label that is no UTF-8, is an error of the scrape.
+// A sink receives the metrics of one family. A metric that Prometheus cannot represent,
+// such as one with a label that is not UTF-8, becomes an error of the scrape.
 type sink struct {
 	desc *prometheus.Desc
 	ch   chan<- prometheus.Metric
@@ -82,7 +86,8 @@ func (s sink) gauge(n int, labels ...string) {
 	s.send(prometheus.NewConstMetric(s.desc, prometheus.GaugeValue, float64(n), labels...))
 }
 
-// histogram tells of durations in seconds. In Prometheus a bucket counts what is in those below it, too.
+// histogram exports durations in seconds. A bucket of Prometheus includes the counts of
+// all lower ones.
 func (s sink) histogram(h *worker.Histogram, labels ...string) {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var count uint64

@@ -47,6 +47,7 @@ var filled = fake{
 
 // TestExposition compares all that is told of a node with the text that it is to be.
 func TestExposition(t *testing.T) {
+	t.Parallel()
 	want, err := os.Open("testdata/exposition.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +60,7 @@ func TestExposition(t *testing.T) {
 
 // TestLint has Prometheus's linter look at all that the handler tells.
 func TestLint(t *testing.T) {
+	t.Parallel()
 	problems, err := testutil.GatherAndLint(newRegistry(filled, "v1.2.3"))
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +72,7 @@ func TestLint(t *testing.T) {
 
 // TestStates has each state that has a name of its own told.
 func TestStates(t *testing.T) {
+	t.Parallel()
 	names := map[string]bool{}
 	for s := range node.State(100) {
 		names[s.String()] = true
@@ -82,9 +85,10 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestPedantic has a registry check that the collector keeps to what it describes, and that a collector without kinds
-// describes the same.
+// TestPedantic has a registry check that the collector keeps to what it describes, and
+// that a collector without kinds describes the same.
 func TestPedantic(t *testing.T) {
+	t.Parallel()
 	for _, n := range []fake{filled, {}} {
 		r := prometheus.NewPedanticRegistry()
 		if err := r.Register(NewCollector(n)); err != nil {
@@ -96,8 +100,10 @@ func TestPedantic(t *testing.T) {
 	}
 }
 
-// TestOddStats has a collector meet what no node tells: it fails or makes do, but does not panic.
+// TestOddStats has a collector meet what no node tells: it fails or makes do, but does
+// not panic.
 func TestOddStats(t *testing.T) {
+	t.Parallel()
 	odd := fake{Kinds: []worker.Stats{
 		{Kind: "a", Latency: worker.Histogram{Bounds: []time.Duration{1, 2, 3}, Counts: []uint64{7}}},
 		{Kind: "\xff"},
@@ -143,7 +149,8 @@ func (b *busy) Stats() node.Stats {
 	return s
 }
 
-// TestScrapesAtOnce has many scrape a busy node: for none of them does a counter or a bucket go backward, and all grow.
+// TestScrapesAtOnce has many scrape a busy node: for none of them does a counter or a
+// bucket go backward, and all grow.
 func TestScrapesAtOnce(t *testing.T) {
 	n := &busy{stats: fake{Kinds: []worker.Stats{{
 		Kind: "default", Failed: map[string]uint64{},

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Name is the identity of a node, written NAME@HOST. It is comparable.
@@ -25,25 +26,19 @@ type Addr struct {
 	Port int // 0: the port that follows from the name
 }
 
-var (
-	nodePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
-)
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
 
 // ParseAddr reads NAME@HOST or NAME@HOST:PORT. An IPv6 HOST stands in brackets.
 func ParseAddr(s string) (Addr, error) {
 	bad := func(why string) (Addr, error) {
-		if len(s) > 64 {
-			s = s[:64] + "…"
-		}
-		return Addr{}, fmt.Errorf("node name %q: %s; write NAME@HOST, such as 1@127.0.0.1", s, why)
+		return Addr{}, fmt.Errorf("node name %s: %s; write NAME@HOST, such as 1@127.0.0.1", text.Quote(s), why)
 	}
 	name, rest, ok := strings.Cut(s, "@")
 	if !ok {
 		return bad("no @")
 	}
-	if !nodePattern.MatchString(name) {
-		return bad("NAME is 1 to 64 letters, digits, _ or -")
+	if !text.IsName(name) {
+		return bad("NAME is " + text.NameRule)
 	}
 	host, port := rest, ""
 	if strings.HasPrefix(rest, "[") {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Routing is the rule by which the cluster chooses the owner of an id. All nodes must

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// An address is an http(s) URL with places for an id. It is kept as text: what is sent is what was written, and an id
-// can only add characters that mean nothing to a URL.
+// An address is an http(s) URL with placeholders for an id. It is kept as text, so that
+// it is sent as the user wrote it. An id adds only characters without a meaning in URLs.
 type address struct {
 	origin string   // scheme://user@host:port
-	path   []string // what is written between the ids of the path
-	query  []string // and of the query, which begins with ? unless it is empty
+	path   []string // the texts between the placeholders of the path
+	query  []string // the same of the query, which begins with ? unless it is empty
 }
 
 func parseAddress(s string) (*address, error) {
@@ -55,14 +55,14 @@ func parseAddress(s string) (*address, error) {
 	return a, nil
 }
 
-// literals returns what is written around the ids of a part of an address.
+// literals returns the texts around the placeholders in a part of an address.
 func literals(part string, unescape func(string) (string, error)) ([]string, error) {
 	texts := strings.Split(part, placeholder)
 	for i, text := range texts {
 		if strings.ContainsAny(text, "{}") {
 			return nil, errors.New("only {id} is replaced: write %7B and %7D for other braces")
 		}
-		// An escape that is not whole would become another one with an id after it.
+		// An id could complete an incomplete escape.
 		if _, err := unescape(text); err != nil {
 			return nil, fmt.Errorf("%w: write %%25 for a percent sign", err)
 		}
@@ -71,8 +71,9 @@ func literals(part string, unescape func(string) (string, error)) ([]string, err
 	return texts, nil
 }
 
-// encode writes what must not stand in a URL as %XX. One such character would let net/url encode the whole path anew,
-// from its decoded form, in which a / of an id is like any other.
+// encode writes characters that are not allowed in a URL as %XX. Because of one such
+// character, net/url would encode the whole path anew from its decoded form, where a
+// slash in an id looks like any other.
 func encode(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -99,15 +100,15 @@ func (a *address) with(id string) (string, error) {
 	return a.origin + path + strings.Join(a.query, url.QueryEscape(id)), nil
 }
 
-// hasDots reports whether a server could find a segment "." or ".." in the path. Some decode it before they look for
-// those, take \ for /, or leave out what follows a semicolon.
+// hasDots reports whether a server could find a segment "." or ".." in the path. Some
+// servers decode the path first, treat \ as /, or drop the text after a semicolon.
 func hasDots(path string) bool {
 	decoded, err := url.PathUnescape(path)
 	segments := strings.FieldsFunc(decoded, func(r rune) bool { return strings.ContainsRune(`/\;`, r) })
 	return err != nil || slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
-// sameOrigin reports whether two URLs have scheme, host and port in common.
+// sameOrigin reports whether two URLs have the same scheme, host and port.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
@@ -122,7 +123,8 @@ func port(u *url.URL) string {
 	return "80"
 }
 
-// plain takes the URL out of an error of net/url or net/http: it may hold a password or a token.
+// plain removes the URL from an error of net/url or net/http, because it may contain a
+// password or a token.
 func plain(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

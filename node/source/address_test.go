@@ -8,6 +8,7 @@ import (
 )
 
 func TestAddress(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ address, id, want string }{
 		{"http://h/p/{id}", "7", "http://h/p/7"},
 		{"http://h/p/{id}", "-7", "http://h/p/-7"},
@@ -27,7 +28,8 @@ func TestAddress(t *testing.T) {
 		{"http://h/{id}?q={id}&{id}=x", "a/b c", "http://h/a%2Fb%20c?q=a%2Fb+c&a%2Fb+c=x"},
 		{"http://h/a?b?c={id}", "?", "http://h/a?b?c=%3F"},
 		{"https://u:p@[::1]:8443/a%2Fb/{id}", "x", "https://u:p@[::1]:8443/a%2Fb/x"},
-		// Without our encoding, net/url would encode the path anew and lose that of the id.
+		// Without our encoding, net/url would encode the path anew and lose that of the
+		// id.
 		{"http://h/prix é\"^/{id}?q=a b", "a/b", "http://h/prix%20%C3%A9%22%5E/a%2Fb?q=a%20b"},
 		{"http://h", "x", "http://h"},
 	} {
@@ -43,6 +45,7 @@ func TestAddress(t *testing.T) {
 }
 
 func TestAddressRefusesIDs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ address, id string }{
 		{"http://h/p/{id}", ""},
 		{"http://h/p/{id}/x", ""},
@@ -71,6 +74,7 @@ func TestAddressRefusesIDs(t *testing.T) {
 }
 
 func TestSameOrigin(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		a, b string
 		same bool
@@ -135,7 +139,8 @@ func FuzzAddress(f *testing.F) {
 	})
 }
 
-// checkSegments expects that each segment of u means what the template's does with the id in it.
+// checkSegments expects that each segment of u means what the template's does with the id
+// in it.
 func checkSegments(t *testing.T, template, id string, u *url.URL) {
 	t.Helper()
 	want := strings.Split(template, "/")

@@ -6,18 +6,19 @@ import (
 	"sync"
 )
 
-// children holds the programs that run now. A process has one set of children, so this is one
-// for all sources: [Reap] must not take the exit status of a child that exec waits for.
+// children holds the running programs. All sources share it, because a process has one
+// set of children: [Reap] must not collect the exit status of a child that exec waits
+// for.
 var children childSet
 
-// A childSet runs programs and knows their process numbers.
+// A childSet runs programs and records their process ids.
 type childSet struct {
-	starting sync.RWMutex // held for reading from before a program starts until it is in pids
-	pids     sync.Map     // of int, the programs that nobody has waited for
+	starting sync.RWMutex // read-locked from before a program starts until it is in pids
+	pids     sync.Map     // process ids (int) of programs that have not been waited for
 }
 
-// run runs cmd. The kernel kills a program when the thread that started it ends (see tie), so
-// the goroutine keeps its thread until the program has ended.
+// run runs cmd. The kernel kills a program when the thread that started it ends (see
+// tie), so the goroutine keeps its thread until the program has ended.
 func (s *childSet) run(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

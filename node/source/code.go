@@ -12,8 +12,8 @@ import (
 type interpreter struct {
 	name  *regexp.Regexp
 	code  string   // option letters that announce code
-	long  []string // long options that do
-	arg   string   // option letters with an argument that is no code
+	long  []string // long options that announce code
+	arg   string   // option letters with an argument that is not code
 	end   string   // option letters after which all words are arguments of the code
 	late  bool     // the code is the first operand, as in sh -c -e CODE; else the next word, as in perl -e CODE -n
 	bare  bool     // the first operand is code without any option, too
@@ -34,8 +34,8 @@ var interpreters = []interpreter{
 	{name: regexp.MustCompile(`^(su|runuser)$`), code: "c", long: []string{"--command", "--session-command"}, mixed: true},
 }
 
-// checkCode refuses words by which an id would become part of code. Any word may name the
-// interpreter: nice, timeout, sudo and the like may stand before it.
+// checkCode refuses words in which an id would become part of code. The interpreter may
+// be any word, because nice, timeout, sudo and others may precede it.
 func checkCode(words []string) error {
 	for i, word := range words {
 		name := path.Base(word)
@@ -48,7 +48,7 @@ func checkCode(words []string) error {
 	return nil
 }
 
-// codeIn returns the code among the words that follow the name of the interpreter.
+// codeIn returns the code among the words after the interpreter's name.
 func (lang *interpreter) codeIn(words []string) (code []string) {
 	bare := lang.bare
 	for i := 0; i < len(words); i++ {
@@ -79,7 +79,7 @@ func (lang *interpreter) codeIn(words []string) (code []string) {
 	return code
 }
 
-// toCode returns how far away the code is from an option that announces it.
+// toCode returns the distance in words from an option that announces code to the code.
 func (lang *interpreter) toCode(words []string) int {
 	if lang.late {
 		return 1 + slices.IndexFunc(words, func(word string) bool { return !isOption(word) })
@@ -89,8 +89,8 @@ func (lang *interpreter) toCode(words []string) int {
 
 func isOption(word string) bool { return len(word) > 1 && (word[0] == '-' || word[0] == '+') }
 
-// option reads an option: whether it announces code, the code that is in the same word, and
-// how many words it takes, or 0 if no options follow.
+// option parses an option. It returns whether the option announces code, any code in the
+// same word, and how many words the option takes, or 0 if no options follow.
 func (lang *interpreter) option(word string) (announces bool, code string, length int) {
 	if strings.HasPrefix(word, "--") {
 		name, value, _ := strings.Cut(word, "=")

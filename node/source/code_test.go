@@ -6,6 +6,7 @@ import (
 )
 
 func TestCheckCode(t *testing.T) {
+	t.Parallel()
 	for line, name := range map[string]string{
 		"sh -c 'echo {id}'":                            "sh",
 		"sh -c {id}":                                   "sh",
@@ -80,6 +81,7 @@ func TestCheckCode(t *testing.T) {
 }
 
 func TestParseRefusesCode(t *testing.T) {
+	t.Parallel()
 	const spec = "exec:sh -c 'echo {id}'"
 	want := `source "exec:sh -c 'echo {id}'": an id must not become code of sh: let that read DISTPROC_ID from its environment, ` +
 		`or write "$1" there and sh {id} behind it`

@@ -17,13 +17,14 @@ import (
 
 const (
 	maxEncoded = 2 * wire.MaxValue // bytes of a body before each decoding
-	maxCodings = 4                 // that a body may have
+	maxCodings = 4                 // maximum number of codings of a body
 )
 
 var errTooLong = fmt.Errorf("the body has more than the %d bytes that a value may have", wire.MaxValue)
 
-// decoded returns the body of an answer without its content codings (RFC 9110, 8.4), which
-// the transport leaves as they are: it decodes gzip only, and only if that stands alone.
+// decoded returns the body of an answer without its content codings (RFC 9110, 8.4). The
+// transport does not remove them: it decodes gzip only, and only if that is the only
+// coding.
 func decoded(resp *http.Response) (io.Reader, error) {
 	codings := codingsOf(resp.Header)
 	if len(codings) > maxCodings {
@@ -40,7 +41,8 @@ func decoded(resp *http.Response) (io.Reader, error) {
 	return body, nil
 }
 
-// codingsOf returns the content codings of an answer, in the order in which they were applied.
+// codingsOf returns the content codings of an answer, in the order in which they were
+// applied.
 func codingsOf(header http.Header) (codings []string) {
 	for coding := range strings.SplitSeq(strings.Join(header.Values("Content-Encoding"), ","), ",") {
 		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" && coding != "identity" {
@@ -60,7 +62,7 @@ func decode(coding string, r *bufio.Reader) (io.Reader, error) {
 	case "gzip", "x-gzip":
 		body, err = gzip.NewReader(r)
 	case "deflate":
-		// It means zlib, but some servers leave out the header of that.
+		// Deflate means zlib, but some servers omit the header of zlib.
 		if len(start) == 2 && start[0]&0xf == 8 && (int(start[0])<<8|int(start[1]))%31 == 0 {
 			body, err = zlib.NewReader(r)
 		} else {

@@ -40,6 +40,7 @@ func encodeAs(t *testing.T, coding string, data []byte) []byte {
 }
 
 func TestHTTPContentEncoding(t *testing.T) {
+	t.Parallel()
 	var header []string
 	var body []byte
 	var code int

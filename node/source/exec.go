@@ -21,16 +21,16 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// pipeDelay is how long a program's output, and the input that it has not read, may stay open when the program has ended
-// or was killed. Something that it started holds it then.
+// pipeDelay is how long a program's output and unread input may stay open after the
+// program has ended, held by a process that it started.
 const pipeDelay = 500 * time.Millisecond
 
 // A program is the source "exec:…".
 type program struct {
 	words   []string // the first is the program
 	env     Env
-	clear   atomic.Bool         // nothing is left of programs of an earlier process of the node
-	clearer *semaphore.Weighted // held by the run that clears; others wait
+	clear   atomic.Bool         // programs of earlier processes of the node have ended
+	clearer *semaphore.Weighted // held by the run that ends them; others wait
 }
 
 func newProgram(line string, env Env) (*program, error) {
@@ -56,7 +56,7 @@ func newProgram(line string, env Env) (*program, error) {
 	return &program{words: words, env: env, clearer: semaphore.NewWeighted(1)}, nil
 }
 
-// notStarted adds to the error of a program that cannot be started how to mend that.
+// notStarted adds a hint to the error of a program that cannot be started.
 func notStarted(err error) error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
@@ -69,7 +69,7 @@ func notStarted(err error) error {
 	return err
 }
 
-// run implements [runner]. The message is the input of the program, which need not read it.
+// run implements [runner]. The message is the standard input of the program.
 func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error) {
 	arg := id.String()
 	if strings.Contains(arg, "\x00") {
@@ -89,8 +89,8 @@ func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) 
 	}
 	err := children.run(cmd)
 	if cmd.Process != nil {
-		// Most often there is nothing left to kill. The number of the group is not in use again
-		// yet: systems give numbers in turn.
+		// Usually nothing is left to kill. The group's number has not been reused yet,
+		// because systems assign numbers in turn.
 		if killGroup(cmd.Process) == nil {
 			awaitGroup(cmd.Process)
 		}
@@ -104,8 +104,8 @@ func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) 
 	return worker.BytesValue(string(stdout.value())), nil
 }
 
-// awaitEarlier makes sure, once, that programs of an earlier process of the node have ended:
-// they may be running for the same ids.
+// awaitEarlier ensures once that programs of an earlier process of the node have ended,
+// because they may be running for the same ids.
 func (p *program) awaitEarlier(ctx context.Context) error {
 	if p.clear.Load() {
 		return nil
@@ -134,10 +134,10 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 	return cmd
 }
 
-// withheld are the variables that a program does not inherit from the node.
+// withheld lists the variables that a program does not inherit from the node.
 var withheld = []string{
-	"DISTPROC_COOKIE",                                                  // whoever has it may do all that a node may
-	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE", // they are about another run
+	"DISTPROC_COOKIE",                                                  // its owner can act as a node
+	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE", // they describe another run
 }
 
 // environ returns the environment of a run.
@@ -157,8 +157,8 @@ func (p *program) environ(ctx context.Context, id string, message *worker.Value)
 	return env
 }
 
-// failure returns what went wrong, given what the run of cmd returned. A program that could
-// not be started has not run.
+// failure returns the error of a run, given the error of cmd. A program that could not be
+// started has not run.
 func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, err error) error {
 	switch {
 	case stdout.tooLong():
@@ -172,16 +172,16 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 	case ctx.Err() != nil:
 		return fmt.Errorf("killed: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):
-		// What was printed may lack a part, so it is no value.
+		// The output may be incomplete, so it is not a value.
 		return errors.New("it left a process in the background that holds its input or output: redirect that one's")
 	}
 	return err // "exit status 1" or "signal: killed"
 }
 
-// An output keeps what a program prints, up to the longest value and a newline.
+// An output stores what a program prints, up to the longest value and a newline.
 type output struct {
 	buf  bytes.Buffer // not embedded: io.Copy would find its ReadFrom, which has no limit
-	full func()       // called when there is more
+	full func()       // called when the program prints more
 }
 
 const maxOutput = wire.MaxValue + len("\r\n")
@@ -191,12 +191,12 @@ func (o *output) Write(p []byte) (int, error) {
 	o.buf.Write(p[:n])
 	if o.buf.Len() > maxOutput {
 		o.full()
-		return n, io.ErrShortWrite // nothing more is read
+		return n, io.ErrShortWrite // stops the copying
 	}
 	return n, nil
 }
 
-// value returns what was printed, without the newline at its end.
+// value returns the output without the newline at its end.
 func (o *output) value() []byte {
 	if line, ok := bytes.CutSuffix(o.buf.Bytes(), []byte("\n")); ok {
 		return bytes.TrimSuffix(line, []byte("\r"))
@@ -206,7 +206,7 @@ func (o *output) value() []byte {
 
 func (o *output) tooLong() bool { return len(o.value()) > wire.MaxValue }
 
-// A head keeps the start of what is written to it, and takes the rest.
+// A head stores the start of the data written to it, and discards the rest.
 type head struct{ data []byte }
 
 func (h *head) Write(p []byte) (int, error) {

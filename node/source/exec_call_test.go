@@ -15,6 +15,7 @@ import (
 )
 
 func TestExecCall(t *testing.T) {
+	t.Parallel()
 	most := strings.Repeat("\x00", wire.MaxValue)
 	for _, c := range []struct {
 		spec    string
@@ -59,6 +60,7 @@ func TestExecCall(t *testing.T) {
 
 // Messages of one id and of others are runs of their own.
 func TestExecCallsAgain(t *testing.T) {
+	t.Parallel()
 	factory := mustParseSerial(t, "exec:sh -c 'echo \"$1: $(cat)\"' sh {id}")
 	for _, id := range []string{"7", "x", "7"} {
 		server, err := factory(t.Context(), mustID(t, id))
@@ -116,7 +118,8 @@ func TestExecRunEnvironment(t *testing.T) {
 	}
 }
 
-// A message that is not read holds up neither the end of the context nor what the program says before.
+// A message that is not read holds up neither the end of the context nor what the program
+// says before.
 func TestExecCallEnds(t *testing.T) {
 	l := newLifeline(t)
 	server, err := mustParseSerial(t, `exec:sh -c 'exec 3>"$LIFELINE"; echo ready >&3; sleep 60'`)(t.Context(), mustID(t, "7"))
@@ -145,7 +148,8 @@ func TestExecCallEnds(t *testing.T) {
 	}
 }
 
-// What holds the input in the background, and does not read it, is killed as what holds the output is.
+// What holds the input in the background, and does not read it, is killed as what holds
+// the output is.
 func TestExecCallEndKillsBackground(t *testing.T) {
 	l := newLifeline(t)
 	_, err := call(t, `exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`, "7",

@@ -61,6 +61,7 @@ func TestExecEnvironment(t *testing.T) {
 }
 
 func TestExecNewline(t *testing.T) {
+	t.Parallel()
 	for printed, want := range map[string]string{
 		``: "", `a`: "a", `a\n`: "a", `a\r\n`: "a", `\n`: "", `\r\n`: "",
 		`a\n\n`: "a\n", `a\r\n\r\n`: "a\r\n", `a\r`: "a\r", `\na`: "\na", ` a `: " a ", `\000\377\n`: "\x00\xff",
@@ -70,6 +71,7 @@ func TestExecNewline(t *testing.T) {
 }
 
 func TestExecLimit(t *testing.T) {
+	t.Parallel()
 	const most = "head -c 1048576 /dev/zero"
 	want := strings.Repeat("\x00", wire.MaxValue)
 	checkValue(t, "exec:"+most, "7", want)
@@ -84,6 +86,7 @@ func TestExecLimit(t *testing.T) {
 }
 
 func TestOutputIsBounded(t *testing.T) {
+	t.Parallel()
 	calls := 0
 	o := &output{full: func() { calls++ }}
 	n, err := io.Copy(o, io.LimitReader(zeros{}, 64<<20))
@@ -101,6 +104,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestExecFailures(t *testing.T) {
+	t.Parallel()
 	for script, want := range map[string]string{
 		`exit 3`: "sh: exit status 3",
 		`echo out; echo bad >&2; echo more >&2; false`:  "sh: exit status 1: bad",
@@ -144,6 +148,7 @@ func TestExecProgramGone(t *testing.T) {
 }
 
 func TestExecEnds(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // in which it is started
 	defer cancel()
 	source := mustParse(t, "exec:sleep 60")
@@ -155,6 +160,7 @@ func TestExecEnds(t *testing.T) {
 }
 
 func TestExecOutcome(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for name, content := range map[string]string{"gone": "#!/bin/sh\n", "private": "#!/bin/sh\n", "shebang": "#!/no/such/interpreter\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {

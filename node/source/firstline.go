@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	maxHead = 4096 // bytes of a failure that are looked at
-	maxLine = 256  // and bytes of its first line that are passed on
+	maxHead = 4096 // bytes of an error text that are read
+	maxLine = 256  // bytes of its first line that are reported
 )
 
-// firstLine returns the first line of data that is not blank, fit to be part of an error: valid UTF-8 of at most about
-// maxLine bytes, without control characters.
+// firstLine returns the first non-blank line of data for an error: valid UTF-8 of about
+// maxLine bytes at most, without control characters.
 func firstLine(data []byte) string {
 	text := strings.TrimSpace(string(data))
 	text, _, _ = strings.Cut(text, "\n")
@@ -26,5 +26,5 @@ func firstLine(data []byte) string {
 			line.WriteByte(' ')
 		}
 	}
-	return strings.TrimSpace(line.String()) // what stood beside a space may be left out
+	return strings.TrimSpace(line.String()) // a space may have lost its neighbor
 }

@@ -9,8 +9,8 @@ import (
 
 func ownGroup(*exec.Cmd) {}
 
-// killGroup kills p alone: there are no groups.
+// killGroup kills p only, because this system has no groups.
 func killGroup(p *os.Process) error { return p.Kill() }
 
-// awaitGroup does not wait: a program has no group.
+// awaitGroup does nothing, because this system has no groups.
 func awaitGroup(*os.Process) {}

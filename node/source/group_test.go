@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// A lifeline is a FIFO that a script holds open as its descriptor 3, and with it all processes that it starts. They may
-// say something in it; its end is the end of the last of them. (A pid would tell less: a zombie has one, too.)
+// A lifeline is a FIFO that a script holds open as its descriptor 3, and with it all
+// processes that it starts. They may say something in it; its end is the end of the last
+// of them. (A pid would tell less: a zombie has one, too.)
 type lifeline struct {
 	lines chan string // closed at the end
 }
@@ -137,8 +138,10 @@ func TestExecCancelDespiteDaemon(t *testing.T) {
 	}
 }
 
-// TestAwaitGone has processes that were killed take long to end: a program of the same id must not start beside them.
+// TestAwaitGone has processes that were killed take long to end: a program of the same id
+// must not start beside them.
 func TestAwaitGone(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name        string
 		ends, reaps time.Duration // when the last one becomes a zombie, and when it is gone

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	groupDelay = 100 * time.Millisecond // how long the processes of a group that was killed may be zombies
-	groupMost  = 2 * time.Second        // how long they may take to end, on a machine that is busy
+	groupDelay = 100 * time.Millisecond // for zombies of a killed group
+	groupMost  = 2 * time.Second        // for its processes to end, on a busy machine
 	groupPoll  = time.Millisecond
-	groupLook  = 20 * time.Millisecond // between two looks at which of them are zombies
+	groupLook  = 20 * time.Millisecond // between two checks for zombies
 )
 
 // ownGroup makes cmd start as the leader of a new process group.
@@ -22,16 +22,16 @@ func ownGroup(cmd *exec.Cmd) {
 	tie(cmd.SysProcAttr)
 }
 
-// killGroup kills all processes of the group that leader p has made.
+// killGroup kills all processes in the group of its leader p.
 func killGroup(p *os.Process) error {
 	if syscall.Kill(-p.Pid, syscall.SIGKILL) != nil {
-		return os.ErrProcessDone // none is left; on macOS: or only one that nobody has waited for
+		return os.ErrProcessDone // no process is left, or on macOS only an unreaped one
 	}
 	return nil
 }
 
-// awaitGroup waits until nothing is left of the group that leader p has made and that was
-// killed. Zombies that their parent does not reap stay, so it waits for them less long.
+// awaitGroup waits until all processes in the killed group of leader p have ended. It
+// waits less long for zombies, because they stay if their parent does not reap them.
 func awaitGroup(p *os.Process) {
 	awaitGone(func() bool { return syscall.Kill(-p.Pid, 0) != nil }, func() bool { return allZombies(p.Pid) })
 }

@@ -22,12 +22,12 @@ const (
 	maxHeader    = 64 << 10 // bytes of the header of an answer
 	maxDrain     = 64 << 10 // bytes of an unwanted body that are read to keep its connection
 
-	// refusalDelay is how long the body of an answer that is no value may take: the status is enough.
+	// refusalDelay limits the time to read the body of an answer with an error status.
 	refusalDelay = 500 * time.Millisecond
 )
 
-// An endpoint is the source "http://…" or "https://…". It has a pool of connections of its own, so that a slow server
-// does not take those of other kinds.
+// An endpoint is the source "http://…" or "https://…". It has its own pool of
+// connections, so that a slow server does not use up those of other kinds.
 type endpoint struct {
 	address *address
 	host    string // for errors
@@ -51,26 +51,27 @@ func newEndpoint(spec string, env Env) (*endpoint, error) {
 			"User-Agent":      {"distproc"},
 			"X-Distproc-Kind": {env.Kind},
 			"X-Distproc-Node": {env.Node},
-			// As the transport would send it. It leaves the body encoded then: see decoded.
+			// As the transport would send it. If it is set, the transport does not decode
+			// the body; see decoded.
 			"Accept-Encoding": {"gzip"},
 		},
 		client: &http.Client{Transport: outcomeTransport{newTransport()}, CheckRedirect: checkRedirect},
 	}, nil
 }
 
-// newTransport sets no limit to how long a server may think: the context of a run does, as its kind wants.
+// newTransport sets no limit for the time until an answer. The context of a run does.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
-		ForceAttemptHTTP2:      true, // which a DialContext turns off otherwise
+		ForceAttemptHTTP2:      true, // DialContext would turn it off
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxConnsPerHost:        256,
 		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        30 * time.Second, // also what ends them when the source is not used any more
+		IdleConnTimeout:        30 * time.Second, // also closes them when the source is no longer used
 		MaxResponseHeaderBytes: maxHeader,
-		// Without pings a dead HTTP/2 connection is used until TCP gives up.
+		// Without pings, a dead HTTP/2 connection is used until TCP gives up.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
 }
@@ -82,8 +83,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	if !sameOrigin(req.URL, via[0].URL) {
 		return fmt.Errorf("redirect to another host refused: %s://%s", req.URL.Scheme, req.URL.Host)
 	}
-	// A 303 says that the message was taken and where to get the answer. To others, of which 307 and 308 keep the method,
-	// a GET would lose the message.
+	// A 303 means that the message was accepted, and says where to GET the answer. 307
+	// and 308 keep the method. After any other status, a GET would lose the message.
 	if code := req.Response.StatusCode; req.Method != via[len(via)-1].Method && code != http.StatusSeeOther {
 		return fmt.Errorf("status %d %s would lose the message: the server should say 307 or 308, or 303 if it has taken it",
 			code, http.StatusText(code))
@@ -91,7 +92,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// run is that of [runner].
+// run implements [runner].
 func (e *endpoint) run(ctx context.Context, id worker.ID, message *worker.Value) (worker.Value, error) {
 	v, err := e.ask(ctx, id.String(), message)
 	switch {
@@ -159,7 +160,7 @@ func contentType(message worker.Value) string {
 	return "application/octet-stream"
 }
 
-// read makes a value of a body.
+// read returns the body of an answer as a value.
 func read(resp *http.Response) (worker.Value, error) {
 	body, err := decoded(resp)
 	if err != nil {
@@ -175,20 +176,21 @@ func read(resp *http.Response) (worker.Value, error) {
 	return worker.MediaValue(resp.Header.Get("Content-Type"), string(data)), nil
 }
 
-// refusal returns the error of an answer that is no value.
+// refusal returns the error of an answer with an error status.
 func refusal(resp *http.Response) error {
 	text := fmt.Sprintf("status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	if body, err := decoded(resp); err == nil && isText(resp.Header.Get("Content-Type")) {
-		data, _ := io.ReadAll(io.LimitReader(body, maxHead)) // as much as there is
+		data, _ := io.ReadAll(io.LimitReader(body, maxHead)) // an error leaves a shorter text
 		if line := firstLine(data); line != "" {
 			text += ": " + line
 		}
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // which keeps the connection
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // keeps the connection usable
 	return errors.New(text)
 }
 
-// isText reports whether the first line of such a body tells a person something. That of HTML does not.
+// isText reports whether the first line of a body is useful in an error. That of HTML is
+// not.
 func isText(mediaType string) bool {
 	mediaType, _, _ = mime.ParseMediaType(mediaType)
 	return mediaType == "text/plain" || strings.HasSuffix(mediaType, "/json") || strings.HasSuffix(mediaType, "+json")

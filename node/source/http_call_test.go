@@ -16,6 +16,7 @@ import (
 )
 
 func TestHTTPCall(t *testing.T) {
+	t.Parallel()
 	var seen *http.Request
 	var body []byte
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -70,6 +71,7 @@ func TestHTTPCall(t *testing.T) {
 }
 
 func TestHTTPTrace(t *testing.T) {
+	t.Parallel()
 	var seen []string
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header["Traceparent"]
@@ -95,6 +97,7 @@ func TestHTTPTrace(t *testing.T) {
 }
 
 func TestHTTPCallStatus(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
 		w.Header().Set("Content-Type", "text/plain")
@@ -120,6 +123,7 @@ func TestHTTPCallStatus(t *testing.T) {
 }
 
 func TestHTTPCallRedirect(t *testing.T) {
+	t.Parallel()
 	other := newServer(t, func(http.ResponseWriter, *http.Request) { t.Error("the other host was asked") })
 	var asked []string
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -175,8 +179,10 @@ func TestHTTPCallRedirect(t *testing.T) {
 	}
 }
 
-// A message that a server has seen is not sent again, though the connection is one on which a GET would be.
+// A message that a server has seen is not sent again, though the connection is one on
+// which a GET would be.
 func TestHTTPCallIsSentOnce(t *testing.T) {
+	t.Parallel()
 	asked := make(chan string, 10)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -213,6 +219,7 @@ func TestHTTPCallIsSentOnce(t *testing.T) {
 }
 
 func TestHTTPCallEnds(t *testing.T) {
+	t.Parallel()
 	asked, gone := make(chan []byte, 1), make(chan struct{}, 1)
 	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -59,6 +59,7 @@ func refusing(t *testing.T) string {
 }
 
 func TestHTTPRequest(t *testing.T) {
+	t.Parallel()
 	var seen *http.Request
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		seen = r
@@ -87,6 +88,7 @@ func TestHTTPRequest(t *testing.T) {
 }
 
 func TestHTTPStatus(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
 		w.Header().Set("Content-Type", r.FormValue("type"))
@@ -128,6 +130,7 @@ func TestHTTPStatus(t *testing.T) {
 }
 
 func TestHTTPBodyLimit(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
 		w.Header().Set("Content-Type", "text/plain")
@@ -166,6 +169,7 @@ func TestHTTPBodyLimit(t *testing.T) {
 }
 
 func TestHTTPRedirect(t *testing.T) {
+	t.Parallel()
 	other := newServer(t, func(http.ResponseWriter, *http.Request) { t.Error("the other host was asked") })
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
@@ -193,6 +197,7 @@ func TestHTTPRedirect(t *testing.T) {
 }
 
 func TestHTTPReusesConnection(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/redirect":
@@ -222,6 +227,7 @@ func TestHTTPReusesConnection(t *testing.T) {
 // The end of its context ends a request before the header of the answer and within its
 // body; an error's body is not waited for at all.
 func TestHTTPSlow(t *testing.T) {
+	t.Parallel()
 	asked, gone := make(chan struct{}, 1), make(chan struct{}, 1)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -260,6 +266,7 @@ func TestHTTPSlow(t *testing.T) {
 }
 
 func TestHTTPUnreachable(t *testing.T) {
+	t.Parallel()
 	_, err := load(t, "http://user:secret@"+refusing(t)+"/{id}?key=secret", "7")
 	if err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
@@ -267,6 +274,7 @@ func TestHTTPUnreachable(t *testing.T) {
 }
 
 func TestHTTPS(t *testing.T) {
+	t.Parallel()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/down" {
 			http.Redirect(w, r, "http://"+r.Host, http.StatusFound)

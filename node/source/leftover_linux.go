@@ -17,16 +17,16 @@ import (
 const (
 	markVariable = "DISTPROC_RUN"
 
-	leftoverDelay = 2 * time.Second // how long leftovers that were killed may take to end
+	leftoverDelay = 2 * time.Second // for killed leftovers to end
 	leftoverPoll  = 5 * time.Millisecond
 )
 
 // tie makes the kernel kill the program when the thread that starts it ends.
 func tie(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// allZombies reports whether all processes of a group have ended and wait for their
-// parent only, as far as /proc tells. A process whose first thread has ended is shown as
-// a zombie, but has its files until its other threads have ended.
+// allZombies reports whether /proc shows all processes of a group as zombies. A process
+// whose first thread has ended is shown as one, but has its files until its other threads
+// have ended.
 func allZombies(group int) bool {
 	processes, _ := procfs.AllProcs()
 	return !slices.ContainsFunc(processes, func(p procfs.Proc) bool {
@@ -35,13 +35,13 @@ func allZombies(group int) bool {
 	})
 }
 
-// A mark names the process that started a program. The program has it in its environment,
-// and its descendants inherit it.
+// A mark identifies the process that started a program. It is in the environment of the
+// program, and its descendants inherit it.
 type mark struct {
-	namespace uint64 // inode of the PID namespace that the numbers are of
+	namespace uint64 // inode of the PID namespace of the process ids
 	pid       int
-	started   uint64 // in clock ticks since boot: numbers are used again
-	session   int    // of the process, and of all its programs that have not left it
+	started   uint64 // in clock ticks since boot, because process ids are reused
+	session   int    // session of the process and of its programs
 }
 
 func (m mark) String() string {
@@ -66,13 +66,13 @@ var ownMark = sync.OnceValues(func() (m mark, err error) {
 func markEnviron() []string {
 	own, err := ownMark()
 	if err != nil {
-		return nil // nobody could read them either
+		return nil // without /proc no process could read them either
 	}
 	return []string{markVariable + "=" + own.String()}
 }
 
-// endLeftovers kills what is left of programs of an earlier process of the node, and
-// waits until all of it has ended. A process that ends has no environment any more, but
+// endLeftovers kills the remaining processes of programs of an earlier process of the
+// node, and waits until they have ended. A process that is ending has no environment, but
 // still has its files and their locks, so endLeftovers waits for whole process groups.
 func endLeftovers(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, leftoverDelay)
@@ -80,7 +80,7 @@ func endLeftovers(ctx context.Context, node string) error {
 	killed := map[int]bool{} // process groups, by the number of their first process
 	for {
 		for _, p := range leftovers(node) {
-			_ = syscall.Kill(-p.PGRP, syscall.SIGKILL) // it may be gone by now
+			_ = syscall.Kill(-p.PGRP, syscall.SIGKILL) // fails if the group has ended
 			killed[p.PGRP] = true
 		}
 		maps.DeleteFunc(killed, func(group int, _ bool) bool {
@@ -100,9 +100,9 @@ func endLeftovers(ctx context.Context, node string) error {
 	}
 }
 
-// leftovers returns the processes that programs of an earlier process of the node have
-// left. Those that have a session of their own stay on purpose. If such a program starts
-// this node, the node's own process group is no leftover.
+// leftovers returns the remaining processes of programs of an earlier process of the
+// node. A process with its own session stays on purpose. The own process group is no
+// leftover, even if such a program started this node.
 func leftovers(node string) (left []procfs.ProcStat) {
 	own, err := ownMark()
 	if err != nil {
@@ -137,7 +137,7 @@ func markIn(environ []string, node string) (m mark, ok bool) {
 	return m, false
 }
 
-// lives reports whether the process that m names still runs.
+// lives reports whether the process of m still runs.
 func (m mark) lives() bool {
 	p, err := procfs.NewProc(m.pid)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 
 // TestHelper is the body of the processes that other tests start.
 func TestHelper(t *testing.T) {
+	t.Parallel()
 	switch os.Getenv("SOURCE_TEST_HELPER") {
 	case "":
 		t.Skip("this is the process that other tests start")
@@ -213,6 +214,7 @@ func TestExecAwaitsTheDying(t *testing.T) {
 
 // A run whose time is over while another one waits for leftovers has not begun.
 func TestExecAwaitsEarlier(t *testing.T) {
+	t.Parallel()
 	p, err := newProgram("echo a", testEnv)
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +235,7 @@ func TestExecAwaitsEarlier(t *testing.T) {
 }
 
 func TestMark(t *testing.T) {
+	t.Parallel()
 	own, err := ownMark()
 	if err != nil {
 		t.Fatal(err)

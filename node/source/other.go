@@ -4,10 +4,12 @@ package source
 
 import "context"
 
-// Reap does nothing: only Linux gives orphans to the first process of a container.
+// Reap does nothing on this system: only Linux gives orphans to the first process of a
+// container.
 func Reap() (stop func()) { return func() {} }
 
 func markEnviron() []string { return nil }
 
-// endLeftovers does nothing: there is no way to tell which processes are leftovers.
+// endLeftovers does nothing, because this system does not show which processes are
+// leftovers.
 func endLeftovers(context.Context, string) error { return nil }

@@ -8,22 +8,22 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// An outcomeTransport marks the errors of requests by how far they came: see [worker.NotRun]
+// An outcomeTransport marks the errors of requests by their progress; see [worker.NotRun]
 // and [worker.MayHaveRun].
 type outcomeTransport struct{ http.RoundTripper }
 
 func (t outcomeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	var connected, sent atomic.Bool // sent: a server may have got it
+	var connected, sent atomic.Bool // sent: a server may have received it
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		// A POST gets another connection only if nothing went over the one before. A GET may
-		// have been sent by then.
+		// A POST is retried on another connection only if nothing was sent on the first
+		// one. A GET may have been sent.
 		GotConn: func(httptrace.GotConnInfo) {
 			connected.Store(true)
 			if req.Method == http.MethodPost {
 				sent.Store(false)
 			}
 		},
-		// WroteHeaders would come too late: when the header is on its way.
+		// WroteHeaders would be called too late, after the header was sent.
 		WroteHeaderField: func(string, []string) { sent.Store(true) },
 	})
 	resp, err := t.RoundTripper.RoundTrip(req.WithContext(ctx))
@@ -36,7 +36,8 @@ func (t outcomeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, worker.NotRun(err)
 }
 
-// isTaken reports whether req asks for the answer to a message that a server has taken.
+// isTaken reports whether req asks for the answer to a message that a server has
+// accepted.
 func isTaken(req *http.Request) bool {
 	first := req
 	for first.Response != nil { // the redirect that led to it

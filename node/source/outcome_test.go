@@ -19,6 +19,7 @@ import (
 
 // A request that no server can have received has not run.
 func TestHTTPNotRun(t *testing.T) {
+	t.Parallel()
 	refused := "http://" + refusing(t)
 	newTestNode(t, refused, time.Minute).checkOutcome("7", worker.OutcomeNotRun, "refused")
 	newTestNode(t, "http://no-such-host.invalid/", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no-such-host.invalid")
@@ -41,6 +42,7 @@ func TestHTTPNotRun(t *testing.T) {
 }
 
 func TestHTTPProxyFails(t *testing.T) {
+	t.Parallel()
 	proxy := newServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	e, err := newEndpoint("https://example.invalid/", testEnv)
 	if err != nil {
@@ -55,6 +57,7 @@ func TestHTTPProxyFails(t *testing.T) {
 
 // A request that was sent but not answered may have run.
 func TestHTTPMayHaveRun(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/gone" {
@@ -68,6 +71,7 @@ func TestHTTPMayHaveRun(t *testing.T) {
 
 // A request that was answered has run.
 func TestHTTPRan(t *testing.T) {
+	t.Parallel()
 	refused := "http://" + refusing(t)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -87,6 +91,7 @@ func TestHTTPRan(t *testing.T) {
 
 // A redirect says whether the server has taken the message.
 func TestHTTPRedirectOutcome(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		code, there := http.StatusSeeOther, "/gone"
@@ -114,6 +119,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // A transport that tries a POST again has sent nothing before. It may have sent a GET.
 func TestOutcomeOfRetries(t *testing.T) {
+	t.Parallel()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct {

@@ -9,13 +9,13 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// reapDelay is the least time between two looks at the process table.
+// reapDelay is the minimum time between two scans of the process table.
 const reapDelay = 50 * time.Millisecond
 
-// Reap collects the orphans that become children of this process, so that they do not stay
-// as zombies, until stop is called. The first process of a container needs it: a process that
-// a program leaves behind becomes its child. It needs /proc. Apart from programs of sources,
-// the process must start no children meanwhile.
+// Reap collects orphans that become children of this process, so that they do not stay as
+// zombies, until stop is called. The first process of a container needs it, because
+// processes that programs leave behind become its children. It needs /proc. Until stop
+// returns, the process must not start children other than programs of sources.
 func Reap() (stop func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGCHLD)
@@ -43,11 +43,11 @@ func Reap() (stop func()) {
 	}
 }
 
-// reap collects each zombie that is a child of this process but no program of s.
+// reap collects each zombie that is a child of this process but not a program of s.
 func (s *childSet) reap() {
 	processes, err := procfs.AllProcs()
 	if err != nil {
-		return // without /proc there is nothing to go by
+		return // it needs /proc
 	}
 	for _, p := range processes {
 		if stat, err := p.Stat(); err == nil && stat.State == "Z" && stat.PPID == os.Getpid() {
@@ -56,8 +56,8 @@ func (s *childSet) reap() {
 	}
 }
 
-// collect waits for a child that has ended, unless it is a program of s. No program starts
-// meanwhile: one that had the same number would not be in s.pids yet.
+// collect waits for a child that has ended, unless it is a program of s. No program may
+// start meanwhile, because one with the same process id would not be in s.pids yet.
 func (s *childSet) collect(pid int) {
 	s.starting.Lock()
 	defer s.starting.Unlock()

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -15,7 +16,10 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8") // most of the parallel tests wait
+	goleak.VerifyTestMain(m)
+}
 
 var testEnv = Env{Kind: "price", Node: "2@127.0.0.1"}
 
@@ -93,7 +97,8 @@ type testNode struct {
 	t *testing.T
 }
 
-// newTestNode starts a node with two kinds that run spec: "value" and, with messages, "serial".
+// newTestNode starts a node with two kinds that run spec: "value" and, with messages,
+// "serial".
 func newTestNode(t *testing.T, spec string, timeout time.Duration) testNode {
 	t.Helper()
 	r, err := parse(spec, testEnv, "")
@@ -123,8 +128,13 @@ func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 // checkOutcome expects both kinds to fail with an outcome and a text.
 func (n testNode) checkOutcome(id string, want worker.Outcome, text string) {
 	n.t.Helper()
+	serialEnded := make(chan error, 1)
+	go func() {
+		_, err := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), worker.BytesValue("x"))
+		serialEnded <- err
+	}()
 	_, valueErr := n.Family("value").Request(n.t.Context(), mustID(n.t, id))
-	_, serialErr := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), worker.BytesValue("x"))
+	serialErr := <-serialEnded
 	for kind, err := range map[string]error{"value": valueErr, "serial": serialErr} {
 		if err == nil || node.OutcomeOf(err) != want || !strings.Contains(err.Error(), text) {
 			n.t.Errorf("%s of %s: %v, outcome %v, want %v and %q", kind, id, err, node.OutcomeOf(err), want, text)
@@ -133,6 +143,7 @@ func (n testNode) checkOutcome(id string, want worker.Outcome, text string) {
 }
 
 func TestRandom(t *testing.T) {
+	t.Parallel()
 	v, err := load(t, "random", "7")
 	if n, ok := v.Int(); err != nil || !ok || n < 1 || n > 1000 {
 		t.Errorf("random: %v, %v", v, err)
@@ -140,6 +151,7 @@ func TestRandom(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
+	t.Parallel()
 	for spec, want := range map[string]string{
 		"":                        `source "": say random, exec:PROGRAM ARGS… or an http(s):// address`,
 		"foo:bar":                 `source "foo:bar": say random, exec:PROGRAM ARGS… or an http(s):// address`,
@@ -187,6 +199,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseSerialRefuses(t *testing.T) {
+	t.Parallel()
 	for spec, want := range map[string]string{
 		"random":                  `source "random": that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address`,
 		"foo:bar":                 `source "foo:bar": that takes no messages: say exec:PROGRAM ARGS… or an http(s):// address`,
@@ -202,6 +215,7 @@ func TestParseSerialRefuses(t *testing.T) {
 }
 
 func TestParseKeepsSecrets(t *testing.T) {
+	t.Parallel()
 	_, err := newEndpoint("http://user:secret@a b/", testEnv)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
@@ -209,6 +223,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 }
 
 func TestFirstLine(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"":                       "",
 		" \n\t\n":                "",

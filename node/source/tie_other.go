@@ -4,8 +4,9 @@ package source
 
 import "syscall"
 
-// tie does nothing: the kernel does not kill a program when its parent ends.
+// tie does nothing, because this kernel does not kill a program when its parent ends.
 func tie(*syscall.SysProcAttr) {}
 
-// allZombies cannot tell here, so nobody waits for long.
+// allZombies returns true, because this system does not show it. So callers wait only
+// briefly.
 func allZombies(int) bool { return true }

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
-// splitWords splits s as a POSIX shell does (2.2 Quoting, of the Shell Command Language), save that nothing is
-// expanded and that operators and # are characters like any other.
+// splitWords splits s like a POSIX shell (Shell Command Language, section 2.2), except
+// that nothing is expanded, and operators and # are ordinary characters.
 func splitWords(s string) ([]string, error) {
 	var (
 		words  []string
 		word   strings.Builder
-		inWord bool // also of an empty one: ''
+		inWord bool // true for an empty word, too: ''
 	)
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
@@ -23,11 +25,11 @@ func splitWords(s string) ([]string, error) {
 				inWord = false
 			}
 		case '\'', '"':
-			text, n := unquote(s[i:])
+			quoted, n := unquote(s[i:])
 			if n == 0 {
-				return nil, fmt.Errorf("the %c at byte %d, before %q, has no second one", c, i+1, start(s[i+1:]))
+				return nil, fmt.Errorf("the %c at byte %d, before %s, has no second one", c, i+1, text.Quote(s[i+1:]))
 			}
-			word.WriteString(text)
+			word.WriteString(quoted)
 			inWord = true
 			i += n - 1
 		case '\\':
@@ -50,7 +52,8 @@ func splitWords(s string) ([]string, error) {
 	return words, nil
 }
 
-// unquote returns the text of the quotation at the start of s and how many bytes that takes, or 0 if it does not end.
+// unquote returns the text of the quotation at the start of s and its length in bytes, or
+// 0 if the quotation does not end.
 func unquote(s string) (string, int) {
 	var text strings.Builder
 	quote := s[0]
@@ -68,12 +71,4 @@ func unquote(s string) (string, int) {
 		}
 	}
 	return "", 0
-}
-
-// start returns enough of s to find it.
-func start(s string) string {
-	if runes := []rune(s); len(runes) > 20 {
-		return string(runes[:20]) + "…"
-	}
-	return s
 }

@@ -15,6 +15,7 @@ var shellLines = []string{
 }
 
 func TestSplitWordsAsShell(t *testing.T) {
+	t.Parallel()
 	for _, line := range shellLines {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", `f() { for w; do printf '%s\0' "$w"; done; }; f `+line).Output()
 		if err != nil {
@@ -29,6 +30,7 @@ func TestSplitWordsAsShell(t *testing.T) {
 }
 
 func TestSplitWordsExpandsNothing(t *testing.T) {
+	t.Parallel()
 	got, err := splitWords("$HOME\n$(x) *.go ~ a;b|c&d>e #f \"$HOME\" !1\n\n{a,b}\n")
 	want := []string{"$HOME", "$(x)", "*.go", "~", "a;b|c&d>e", "#f", "$HOME", "!1", "{a,b}"}
 	if err != nil || !slices.Equal(got, want) {
@@ -72,7 +74,8 @@ func doubly(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s) + `"`
 }
 
-// escaped puts a backslash before each byte but the newline, for which it would mean something else.
+// escaped puts a backslash before each byte but the newline, for which it would mean
+// something else.
 func escaped(s string) string {
 	if s == "" {
 		return "''"

@@ -3,7 +3,7 @@ package worker
 import (
 	"fmt"
 
-	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // An Outcome says what became of a call that failed.

@@ -3,7 +3,7 @@ package worker
 import (
 	"context"
 
-	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Factory makes the server of an id, when the first message for it comes. It should

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // Ids, values and enumerations as text and as JSON, so that a message may hold them. What

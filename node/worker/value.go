@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unique"
 
-	"github.com/distproc/distproc/node/internal/text"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Value is what a worker's source produced: an integer or bytes, which may have a media

@@ -1,6 +1,7 @@
-// Package file reads the small files that a user names: secrets, certificates, configuration.
-// Each file is read whole, up to a limit. A pipe, a device or a folder is refused, because
-// reading one could take forever. A symbolic link stands for the file that it leads to.
+// Package file reads the small files that a user names: secrets, certificates,
+// configuration. Each file is read whole, up to a limit. A pipe, a device or a folder is
+// refused, because reading one could take forever. A symbolic link stands for the file
+// that it leads to.
 package file
 
 import (
@@ -11,11 +12,12 @@ import (
 	"syscall"
 )
 
-// Read returns the content of the regular file at path, which may have limit bytes. The error
-// names the path, and wraps [fs.ErrNotExist] if there is no such file.
+// Read returns the content of the regular file at path, which may have at most limit
+// bytes. The error names the path, and wraps [fs.ErrNotExist] if there is no such file.
 func Read(path string, limit int) ([]byte, error) { return read(path, limit, 0) }
 
-// ReadSecret is [Read] for a file that nobody but its owner may read or write.
+// ReadSecret is [Read] for a secret. It refuses a file whose mode lets others than the
+// owner read or write it.
 func ReadSecret(path string, limit int) ([]byte, error) { return read(path, limit, 0o077) }
 
 // read refuses a file whose mode has one of the forbidden bits.

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -46,7 +48,7 @@ func picture(d []hdrhistogram.Bar, columns int) string {
 	width := max(minWidth, columns-label-number-beside)
 	var s strings.Builder
 	for _, b := range bars {
-		line := fmt.Sprintf("≤ %*s  %*d  %5.1f %%  %s", label, b.bound, number, b.count, 100*float64(b.count)/float64(total), block(b.count, most, width))
+		line := fmt.Sprintf("≤ %*s  %*d  %5.1f %%  %s", label, b.bound, number, b.count, 100*float64(b.count)/float64(total), text.Bar(float64(b.count), float64(most), width))
 		s.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return s.String()
@@ -81,13 +83,4 @@ func gather(d []hdrhistogram.Bar, steps []float64) (bars []bar) {
 		bars[len(bars)-1].count += h.Count
 	}
 	return bars
-}
-
-// block draws a bar in eighths of a column. One that is not empty shows.
-func block(count, most int64, width int) string {
-	eighths := int(math.Round(8 * float64(width) * float64(count) / float64(most)))
-	if count > 0 {
-		eighths = max(1, eighths)
-	}
-	return strings.Repeat("█", eighths/8) + string([]rune(" ▏▎▍▌▋▊▉")[eighths%8])
 }

@@ -1,5 +1,5 @@
-// Package clock has the deadlines of calls: the default one, the time that is left, and
-// pauses that end with the call.
+// Package clock handles the deadlines of calls: the default deadline, the time that is
+// left, and pauses that end with the call.
 package clock
 
 import (
@@ -31,7 +31,8 @@ func Left(ctx context.Context) time.Duration {
 	return worker.DefaultTimeout
 }
 
-// Sleep waits for d, and reports whether ctx goes on after that.
+// Sleep waits for d or until ctx ends. It reports whether the caller should go on: false
+// means that ctx has ended.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Set is the kinds of a node. All methods may be called from any number of goroutines.
@@ -57,8 +57,6 @@ const Ready = ".ready"
 
 const maxProbes = 100 // of Ready at a time
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // New returns a set of these kinds, by name. First is the default one, unless they have
 // one; nil means that there is none.
 func New(c Config, first worker.Kind, kinds map[string]worker.Kind) (*Set, error) {
@@ -89,8 +87,8 @@ func (s *Set) newRegistry(name string, kind worker.Kind, admission *registry.Adm
 // if the set is leaving.
 func (s *Set) Change(kinds map[string]worker.Kind) error {
 	for name, kind := range kinds {
-		if !namePattern.MatchString(name) {
-			return fmt.Errorf("kind %q: a name is 1 to 64 letters, digits, _ or -", name)
+		if !text.IsName(name) {
+			return fmt.Errorf("kind %q: a name is "+text.NameRule, name)
 		}
 		if err := check(kind); err != nil {
 			return fmt.Errorf("kind %q: %w", name, err)

@@ -192,7 +192,7 @@ func (m *Members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
 		Self:   wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
 		Timing: m.Timing, ReapAfter: m.ReapAfter,
 		Dial:     m.dialLink,
-		Exchange: m.syncWith,
+		Sync:     m.syncWith,
 		Changed:  m.refresh,
 		Conflict: m.conflict,
 		Valid:    validMember,

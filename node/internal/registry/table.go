@@ -10,9 +10,9 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/internal/clock"
-	"github.com/distproc/distproc/node/internal/text"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A table holds the workers of one kind by id, in shards. It also has what both machines

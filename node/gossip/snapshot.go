@@ -10,9 +10,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// What peers tell each other of their tables.
+// This file has the reports by which peers sync their tables.
 
-// learn merges what a peer tells, and reports whether it was news, and whether the seats have changed.
+// learn merges the report of a peer. It returns whether the report contained news, and
+// whether the slots have changed.
 func (t *table) learn(list []wire.Member, now time.Time) (news, changed bool) {
 	if len(list) > maxTold {
 		list = list[:maxTold]
@@ -23,7 +24,7 @@ func (t *table) learn(list []wire.Member, now time.Time) (news, changed bool) {
 		}
 		if m.Name == t.self.Name {
 			if m.State != wire.Alive && m.Incarnation >= t.self.Incarnation {
-				t.doubted = now // what it tells of earlier starts may well be true
+				t.suspected = now // reports about earlier starts may be true
 			}
 			continue
 		}
@@ -39,7 +40,7 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		age = 0
 	}
 	if m.State == wire.Failed && age > t.reap || age > 2*t.reap {
-		return false, false // out of date everywhere
+		return false, false // outdated on all nodes
 	}
 	told := entry{addr: m.Addr, incarnation: m.Incarnation, state: m.State, since: now.Add(-age)}
 	e := t.entries[m.Name]
@@ -48,9 +49,10 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		return added, added && seated(told.state)
 	}
 	if e.live != nil {
-		// Serf decides, but for the farewell of the very start that it sees. A later start that has left
-		// may be another process, which had the name in the other half of a split; or this one has crashed
-		// and was restarted, and serf will lose it.
+		// Serf's view outweighs all reports but a farewell of the same start. A later
+		// start that has left may be another process, which had the name in the other
+		// half of a split. Or this process has crashed and was restarted, and serf will
+		// report that.
 		if told.state == wire.Left && told.incarnation > e.live.Incarnation && age < freshFarewell {
 			e.later, e.laterLeft = told.incarnation, told.since
 		}
@@ -62,9 +64,9 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	order := cmp.Or(cmp.Compare(told.incarnation, e.incarnation), cmp.Compare(stage(told.state), stage(e.state)))
 	if order == 0 && told.state != wire.Alive {
 		told.since = slices.MinFunc([]time.Time{told.since, e.since}, time.Time.Compare)
-		e.since = told.since // so that all nodes reap it at about the same time
+		e.since = told.since // so that all nodes reap it at the same time
 	}
-	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 { // a lie, but all shall believe the same one
+	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 { // one of the two is wrong, but all nodes choose the same
 		return false, false
 	}
 	had := seated(e.state)
@@ -72,9 +74,9 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	return set, set && (had || seated(told.state))
 }
 
-// members returns those with a seat, this node included, sorted by name.
+// members returns the members that have a slot, including this node, sorted by name.
 func (t *table) members(now time.Time) []wire.Member {
-	list := make([]wire.Member, 1, t.seats+1)
+	list := make([]wire.Member, 1, t.slots+1)
 	list[0] = t.self
 	for name, e := range t.entries {
 		if seated(e.state) {
@@ -85,7 +87,7 @@ func (t *table) members(now time.Time) []wire.Member {
 	return list
 }
 
-// snapshot returns everything that peers are told.
+// snapshot returns the report for peers.
 func (t *table) snapshot(now time.Time) []wire.Member {
 	list := make([]wire.Member, 1, len(t.entries)+1)
 	list[0] = t.self
@@ -104,13 +106,13 @@ func (e *entry) member(name string, now time.Time) wire.Member {
 	if e.state != wire.Alive {
 		m.Age = max(now.Sub(e.since), 0)
 	}
-	if e.hearsay {
-		m.Age = max(m.Age, freshFarewell) // so that nobody takes it for the leaver's own word
+	if e.reported {
+		m.Age = max(m.Age, freshFarewell) // so that no node takes it for the leaver's own farewell
 	}
 	return m
 }
 
-// digest is equal for equal seats.
+// digest returns a hash of the slots.
 func (t *table) digest() uint64 {
 	h := sha256.New()
 	for _, m := range t.members(time.Time{}) {

@@ -1,0 +1,91 @@
+// Package text makes short texts for people: beginnings of long texts, names and bars. It is a
+// leaf that every other package may import.
+package text
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxClip = 60 // bytes that Clip keeps
+	maxName = 64 // bytes of a name
+	more    = "…"
+)
+
+// Quote returns the first 60 bytes of s in double quotes, as a Go string literal.
+func Quote(s string) string { return strconv.Quote(Clip(s)) }
+
+// Clip returns the first 60 bytes of s, and an ellipsis if there are more. It does not cut a
+// character in two.
+func Clip(s string) string {
+	if len(s) <= maxClip {
+		return s
+	}
+	n := maxClip
+	for n > maxClip-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + more
+}
+
+// Line makes one printable line of valid UTF-8 of s, which may come from anywhere. A text of more
+// than limit bytes is cut to limit, with an ellipsis at its end. In a shorter one, invalid bytes
+// become U+FFFD, which has three bytes.
+func Line(s string, limit int) string {
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit-len(more)], "") + more
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) { // true of the U+FFFD that stands for an invalid byte
+			return r
+		}
+		return ' '
+	}, s)
+}
+
+// NameRule says in an error what [IsName] accepts.
+const NameRule = "1 to 64 letters, digits, _ or -"
+
+// IsName reports whether s may name a kind, or a node in front of its @: 1 to 64 ASCII letters,
+// digits, underscores and hyphens.
+func IsName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Parse sets v to the constant with a name. The names are in the order of the constants. The
+// error for an unknown name lists them; what is what they name, such as "state".
+func Parse[T ~uint8](v *T, what string, names []string, name []byte) error {
+	i := slices.Index(names, string(name))
+	if i < 0 {
+		return errors.New(what + " " + Quote(string(name)) + ": say " + strings.Join(names, ", "))
+	}
+	*v = T(i)
+	return nil
+}
+
+// Bar draws value as a bar whose length is cols columns for a value of most, in eighths of a
+// column. A value above zero has at least one eighth.
+func Bar(value, most float64, cols int) string {
+	if value <= 0 || most <= 0 {
+		return ""
+	}
+	eighths := int(value/most*float64(8*cols) + 0.5)
+	eighths = min(max(eighths, 1), 8*cols)
+	part := []string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
+	return strings.Repeat("█", eighths/8) + part[eighths%8]
+}

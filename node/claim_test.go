@@ -189,7 +189,7 @@ func TestClaimGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	giveSeat(n, wire.Hello{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: 1})
+	giveSlot(n, wire.Hello{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	k := worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(2)} // its own

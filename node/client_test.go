@@ -118,7 +118,7 @@ func TestClientMoves(t *testing.T) {
 			})
 			check("elsewhere")
 			again := startNode(t, nodes[1].Self(), worker.Cache{})
-			if how == "leaves" { // one that crashed has kept its seat, and is a member at once
+			if how == "leaves" { // one that crashed has kept its slot, and is a member at once
 				time.Sleep(2 * time.Second) // in which it looks once
 				if c.Self() == again.Self() {
 					t.Error("the client is back at a node that is no member")

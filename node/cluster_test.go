@@ -349,9 +349,9 @@ func TestCrashAndRestart(t *testing.T) {
 		if err != nil {
 			t.Fatalf("request(%d) failed because another node died: %v", i, err)
 		}
-		seat := nodes[i%3].Self()
-		if lost := seat == owner.Self(); reply.Degraded != lost || lost != (reply.Node != seat) {
-			t.Errorf("request(%d) = %+v; its seat is %s, and %s is lost", i, reply, seat, owner.Self())
+		slot := nodes[i%3].Self()
+		if lost := slot == owner.Self(); reply.Degraded != lost || lost != (reply.Node != slot) {
+			t.Errorf("request(%d) = %+v; its slot is %s, and %s is lost", i, reply, slot, owner.Self())
 		}
 	}
 	awaitFailed(t, owner.Self(), nodes[0], nodes[2])
@@ -361,8 +361,8 @@ func TestCrashAndRestart(t *testing.T) {
 		if err != nil || err2 != nil || a.Degraded || b.Degraded || a.Node != b.Node || a.Value != b.Value {
 			t.Errorf("request(%d) = %+v, %v and %+v, %v; want one answer of one node", i, a, err, b, err2)
 		}
-		if seat := nodes[i%3].Self(); seat != owner.Self() && a.Node != seat {
-			t.Errorf("request(%d) went to %s; its seat is %s", i, a.Node, seat)
+		if slot := nodes[i%3].Self(); slot != owner.Self() && a.Node != slot {
+			t.Errorf("request(%d) went to %s; its slot is %s", i, a.Node, slot)
 		}
 	}
 	back := startNode(t, owner.Self(), worker.Cache{})

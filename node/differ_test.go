@@ -100,7 +100,7 @@ func TestTwins(t *testing.T) {
 	for _, n := range []*Node{a, c} {
 		await(t, func() error { // nobody takes the second's farewell for the first's
 			p := n.members.View().Peer(first.addr.Name)
-			if p == nil || n.pool.Seated(p).Addr != first.Addr() {
+			if p == nil || n.pool.Slot(p).Addr != first.Addr() {
 				return fmt.Errorf("%s does not know %s at %s", n.Self(), first.Self(), first.Addr())
 			}
 			return nil
@@ -152,7 +152,7 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	for _, n := range []*Node{a, c} {
 		await(t, func() error {
 			p := n.members.View().Peer(first.addr.Name)
-			if p == nil || n.pool.Seated(p).Incarnation != want {
+			if p == nil || n.pool.Slot(p).Incarnation != want {
 				return fmt.Errorf("%s does not know the first %s", n.Self(), first.Self())
 			}
 			return nil
@@ -320,7 +320,7 @@ func TestConnectAfterRestart(t *testing.T) {
 	}
 }
 
-// TestStrangersLeaveNothing has nodes open sessions that never get a seat: nothing of them is kept.
+// TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
 	a := startNode(t, "1@"+testHost(), worker.Cache{})
 	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
@@ -340,7 +340,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 	}
 	await(t, func() error {
 		if n := a.members.Pool().Len(); n > 1 {
-			return fmt.Errorf("%d peers are kept, 1 has a seat", n)
+			return fmt.Errorf("%d peers are kept, 1 has a slot", n)
 		}
 		return nil
 	})

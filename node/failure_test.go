@@ -21,7 +21,7 @@ import (
 )
 
 // TestLateIncarnationLeaves has a node crash, come back, meet only one of the others, and
-// leave: none of them keeps a seat for it, though one knew only of the incarnation that
+// leave: none of them keeps a slot for it, though one knew only of the incarnation that
 // crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -88,7 +88,7 @@ func TestSessionComesUp(t *testing.T) {
 }
 
 // TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it
-// takes no seat there.
+// takes no slot there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
 	running, finish := make(chan struct{}), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
@@ -291,11 +291,11 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 }
 
 // TestTwinsFarewell dials a member at an address that leads to another process of its
-// name, which leaves: the member keeps its seat. Only its own farewell ends that.
+// name, which leaves: the member keeps its slot. Only its own farewell ends that.
 func TestTwinsFarewell(t *testing.T) {
 	t.Parallel()
-	const seated = 5 // incarnation of the member
-	for _, leaver := range []uint64{seated + 1, seated} {
+	const seat = 5 // incarnation of the member
+	for _, leaver := range []uint64{seat + 1, seat} {
 		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
 		l, err := wire.Listen(n.addr.Host+":0", n.creds, wire.Events{})
@@ -312,7 +312,7 @@ func TestTwinsFarewell(t *testing.T) {
 				in.Refuse(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun, Members: []wire.Member{w}})
 			}
 		}()
-		giveSeat(n, wire.Hello{Name: w.Name, Addr: l.Addr().String(), Incarnation: seated})
+		giveSlot(n, wire.Hello{Name: w.Name, Addr: l.Addr().String(), Incarnation: seat})
 		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			t.Fatal(err)
@@ -321,8 +321,8 @@ func TestTwinsFarewell(t *testing.T) {
 		if _, err := (route.Steps{Router: n.router}).Ask(t.Context(), n.members.View().Peer(name), &request); !errors.Is(err, ErrLeaving) {
 			t.Errorf("the session to a node that leaves: %v", err)
 		}
-		if left := n.members.View().Peer(name) == nil; left != (leaver == seated) {
-			t.Errorf("after a farewell of incarnation %d the seat of %d is gone: %t", leaver, seated, left)
+		if left := n.members.View().Peer(name) == nil; left != (leaver == seat) {
+			t.Errorf("after a farewell of incarnation %d the slot of %d is gone: %t", leaver, seat, left)
 		}
 	}
 }
@@ -338,7 +338,7 @@ func TestWhyIsGivenUp(t *testing.T) {
 	}
 	defer silent.Close()
 	n := startNode(t, "1@"+host, worker.Cache{})
-	giveSeat(n, wire.Hello{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1})
+	giveSlot(n, wire.Hello{Name: "2@" + host, Addr: host + ":4372", Incarnation: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := n.Why(ctx, worker.IntID(1)); !errors.Is(err, context.Canceled) {

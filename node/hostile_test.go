@@ -42,8 +42,8 @@ func stranger(n *Node, number int) wire.Hello {
 	}
 }
 
-// giveSeat makes a stranger a member.
-func giveSeat(n *Node, h wire.Hello) {
+// giveSlot makes a stranger a member.
+func giveSlot(n *Node, h wire.Hello) {
 	n.members.Learn(n.members.View(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
 }
 
@@ -62,7 +62,7 @@ func TestManyArguments(t *testing.T) {
 		{"hand off", stranger(n, 1), protocol.OpHandOff, make([]registry.Answer, handoff.MaxAnswers+1)},
 		{"connect", protocol.ClientHello(), protocol.OpConnect, make([]string, protocol.MaxConnect+1)},
 	} {
-		giveSeat(n, stranger(n, 1))
+		giveSlot(n, stranger(n, 1))
 		s, err := dialAs(t, n, c.as)
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestManyElementsAnswered(t *testing.T) {
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(200_000))
-	giveSeat(n, hello)
+	giveSlot(n, hello)
 	v := n.members.View()
 	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
 	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie})

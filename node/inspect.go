@@ -45,10 +45,10 @@ type NodeInfo struct {
 type Explanation struct {
 	ID      worker.ID
 	Kind    string // "default", unless another one was asked for
-	Owner   string // the member whose seat the id belongs to
+	Owner   string // the member whose slot the id belongs to
 	Rule    string // the calculation that chose it, such as "7 mod 3 = 1"
-	Index   int    // of the owner's seat, from 0
-	Members int    // seats
+	Index   int    // of the owner's slot, from 0
+	Members int    // slots
 	Epoch   uint64 // of the view
 	State   State  // of the owner
 	StandIn string // who answers while the owner has failed; empty if nobody else lives
@@ -79,12 +79,12 @@ func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
 	return n.members.View().Owner(id).Name.String(), nil
 }
 
-// Members returns the members, sorted, this node included. Those that have failed have seats too.
+// Members returns the members, sorted, this node included. Those that have failed have slots too.
 func (n *Node) Members(context.Context) ([]Member, error) {
 	v := n.members.View()
 	var list []Member
 	for i, p := range v.Peers {
-		w := n.pool.Seated(p)
+		w := n.pool.Slot(p)
 		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.Ring.Slot(i).Failed)})
 	}
 	return list, nil
@@ -105,13 +105,13 @@ func stateOf(p *peers.Peer, failed bool) State {
 // 1,000 of each node, of any ids; a client gets the first 1,000 of these. The sum of their LeftOut is the number of those
 // that are not listed.
 func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
-	seats := n.members.View().Peers
-	lists := make([][]worker.Info, len(seats))
-	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
+	slots := n.members.View().Peers
+	lists := make([][]worker.Info, len(slots))
+	n.askAll(ctx, slots, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			lists[i] = n.workersHere()
 		} else if err := s.Do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&lists[i])); err != nil {
-			n.log.Debug("cannot list workers", "node", seats[i].Name.String(), "err", err)
+			n.log.Debug("cannot list workers", "node", slots[i].Name.String(), "err", err)
 		}
 	})
 	all := slices.Concat(lists...)
@@ -119,13 +119,13 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	return all, nil
 }
 
-// askAll calls ask for all seats at once, with the session, or nil for this node, and waits for at most 1 s. Who is
+// askAll calls ask for all slots at once, with the session, or nil for this node, and waits for at most 1 s. Who is
 // out of reach is left out.
-func (n *Node) askAll(ctx context.Context, seats []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
+func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	for i, p := range seats {
+	for i, p := range slots {
 		wg.Go(func() {
 			if p.Self {
 				ask(ctx, i, nil)
@@ -151,12 +151,12 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	seats := n.members.View().Peers
-	infos := make([]NodeInfo, len(seats))
+	slots := n.members.View().Peers
+	infos := make([]NodeInfo, len(slots))
 	for i := range infos {
 		infos[i].Problem = "out of reach"
 	}
-	n.askAll(ctx, seats, func(ctx context.Context, i int, s *wire.Session) {
+	n.askAll(ctx, slots, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			infos[i] = n.info()
 			return
@@ -171,7 +171,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 			infos[i] = NodeInfo{Problem: err.Error()}
 		}
 	})
-	for i, p := range seats {
+	for i, p := range slots {
 		for _, m := range members {
 			if m.Name == p.Name.String() {
 				infos[i].Member = m

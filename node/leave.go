@@ -21,7 +21,7 @@ const partTimeout = 10 * time.Second // of Disconnect, if its context has no dea
 // it nor a living member of the cluster has the other in its view. Calls that run there
 // have 5 s; then their contexts end. If one goes on, the node stays a member and
 // Disconnect fails. The node stays up, apart: see [Node.GoAlone]. A member that has
-// failed loses its seat at once. If ctx ends first, after 10 s without a deadline, the
+// failed loses its slot at once. If ctx ends first, after 10 s without a deadline, the
 // error says what is not done yet.
 func (n *Node) Disconnect(ctx context.Context, name string) error {
 	return n.disconnect(ctx, name, n.own())

@@ -28,7 +28,7 @@ func (s State) String() string {
 	return "alive"
 }
 
-// A Member is one seat of the cluster, as one node sees it.
+// A Member is one slot of the cluster, as one node sees it.
 type Member struct {
 	Name        string // NAME@HOST
 	Addr        string // where it listens, host:port

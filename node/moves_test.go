@@ -102,7 +102,7 @@ func TestStandInHandsBack(t *testing.T) {
 	}
 }
 
-// TestReapAfter gives a crashed member's seat to the others, on all of them, and takes it back when it is there again.
+// TestReapAfter gives a crashed member's slot to the others, on all of them, and takes it back when it is there again.
 func TestReapAfter(t *testing.T) {
 	host := testHost()
 	var nodes []*Node

@@ -32,7 +32,7 @@
 // about the members. view.go has the ring of a view, and members.go makes views of what
 // package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come and
 // go, apart.go is what a node may do that was disconnected, known.go has them find each
-// other again, and rights.go says what a node without a seat may ask. kinds.go has the
+// other again, and rights.go says what a node without a slot may ask. kinds.go has the
 // registry of each kind, and host.go is what registries, the handoff queue and the pool
 // of sessions know of the node; family.go tells the kinds apart for callers, and typed.go
 // gives them types. standstill.go notices that the process stood still. serve.go
@@ -97,7 +97,7 @@ type Config struct {
 	Kinds      map[string]worker.Kind // of others, by name; see [Node.SetKinds]
 	Routing    placement.Routing      // Modulo; the same on all nodes
 	Timing     Timing                 // of failure detection; LAN
-	ReapAfter  time.Duration          // 10 min; a member that has failed for so long loses its seat
+	ReapAfter  time.Duration          // 10 min; a member that has failed for so long loses its slot
 	MaxWaiting int                    // calls that may wait for workers on this node; 65,536
 	MaxClients int                    // sessions of clients; 1,024
 	MaxMemory  int64                  // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind

@@ -153,7 +153,7 @@ func TestRelayToLeaver(t *testing.T) {
 	steps := route.Steps{Router: nodes[0].router}
 	for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
 		if err := steps.RecordFailure(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.View().Peer(name) == nil {
-			t.Errorf("%+v: %v, and the node that passed it on has no seat any more", relayed, err)
+			t.Errorf("%+v: %v, and the node that passed it on has no slot any more", relayed, err)
 		}
 	}
 	_ = steps.RecordFailure(p, s, &wire.Request{}, leaving)

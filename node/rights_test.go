@@ -12,13 +12,13 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestRights has nodes without a seat, and clients, ask what only members may.
+// TestRights has nodes without a slot, and clients, ask what only members may.
 func TestRights(t *testing.T) {
 	n := startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour})
 	member, former, other := stranger(n, 1), stranger(n, 1), stranger(n, 2)
 	former.Incarnation++
 	gone := stranger(n, 3)
-	giveSeat(n, member)
+	giveSlot(n, member)
 	n.members.Learn(n.members.View(), []wire.Member{{Name: gone.Name, Addr: gone.Addr, Incarnation: gone.Incarnation, State: wire.Left}})
 	if _, err := n.Request(t.Context(), worker.IntID(8)); err != nil {
 		t.Fatal(err)

@@ -286,7 +286,7 @@ func (n *Node) serveView() protocol.View {
 	v := n.members.View()
 	m := protocol.View{Epoch: v.Ring.Epoch(), Routing: v.Ring.Routing().String(), Kinds: map[string]bool{}}
 	for i, p := range v.Peers {
-		w := n.pool.Seated(p)
+		w := n.pool.Slot(p)
 		if v.Ring.Slot(i).Failed {
 			w.State = wire.Failed
 		}

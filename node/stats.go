@@ -5,7 +5,7 @@ import "github.com/distproc/distproc/node/worker"
 // Stats are counts of a node since it started, and what there is now.
 type Stats struct {
 	Kinds    []worker.Stats // by name
-	Members  map[State]int  // seats, by what this node thinks of them
+	Members  map[State]int  // slots, by what this node thinks of them
 	Sessions int            // open to other members, and of clients
 
 	BytesIn, BytesOut uint64 // of all connections to nodes and clients, encrypted
@@ -17,15 +17,15 @@ type Stats struct {
 // Stats returns the node's counts. Each is right by itself, but they are not all of one and the same moment.
 func (n *Node) Stats() Stats {
 	list, _ := n.Members(n.ctx) // which this node knows
-	seats := map[State]int{}
+	slots := map[State]int{}
 	for _, m := range list {
-		seats[m.State]++
+		slots[m.State]++
 	}
 	traffic := &n.creds.Traffic
 	sent, lost := n.handover.Stats()
 	return Stats{
 		Kinds:    n.kindStats(),
-		Members:  seats,
+		Members:  slots,
 		Sessions: len(n.pool.Live()) + int(n.clients.Load()),
 		BytesIn:  traffic.In.Load(), BytesOut: traffic.Out.Load(),
 		Refused:    traffic.Refused.Load(),

@@ -79,7 +79,7 @@ func TestStats(t *testing.T) {
 	checkSessionCount(t, 0, a, b)
 }
 
-// TestStatsOfCrash has a member fail: it keeps its seat.
+// TestStatsOfCrash has a member fail: it keeps its slot.
 func TestStatsOfCrash(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Cache{})
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {

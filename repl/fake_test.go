@@ -109,7 +109,7 @@ func (f *fakeCluster) Connect(_ context.Context, names ...string) []node.Connect
 	return out
 }
 
-func (f *fakeCluster) seat(id worker.ID) int {
+func (f *fakeCluster) slot(id worker.ID) int {
 	var n int
 	if _, err := fmt.Sscan(id.String(), &n); err != nil {
 		n = len(id.String())
@@ -128,7 +128,7 @@ func (f *fakeCluster) Request(ctx context.Context, id worker.ID) (worker.Reply, 
 	}
 	v, cached := f.workers[id]
 	if !cached {
-		v = int64(100*f.seat(id) + len(f.workers))
+		v = int64(100*f.slot(id) + len(f.workers))
 		f.workers[id] = v
 	}
 	owner, _ := f.Owner(ctx, id)
@@ -136,7 +136,7 @@ func (f *fakeCluster) Request(ctx context.Context, id worker.ID) (worker.Reply, 
 }
 
 func (f *fakeCluster) Owner(_ context.Context, id worker.ID) (string, error) {
-	return fmt.Sprintf("%d@127.0.0.1", f.seat(id)), nil
+	return fmt.Sprintf("%d@127.0.0.1", f.slot(id)), nil
 }
 
 func (f *fakeCluster) Members(context.Context) ([]node.Member, error) {
@@ -211,7 +211,7 @@ func (f *fakeCluster) Invalidate(ctx context.Context, id worker.ID) (bool, error
 func (f *fakeCluster) Why(ctx context.Context, id worker.ID) (node.Explanation, error) {
 	owner, _ := f.Owner(ctx, id)
 	e := node.Explanation{
-		ID: id, Kind: "default", Owner: owner, Rule: fmt.Sprintf("%s mod 3 = %d", id, f.seat(id)-1), Index: f.seat(id) - 1,
+		ID: id, Kind: "default", Owner: owner, Rule: fmt.Sprintf("%s mod 3 = %d", id, f.slot(id)-1), Index: f.slot(id) - 1,
 		Members: 3, Epoch: 0xabc, StandIn: "1@127.0.0.1", Asked: owner, TTL: 5 * time.Second,
 	}
 	if owner == e.StandIn {

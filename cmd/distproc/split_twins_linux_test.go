@@ -106,7 +106,7 @@ func (n *twinHosts) load() (stop func()) {
 
 // TestTwinHosts ends the split between two halves of a cluster. The second twin leaves, and its process ends
 // with an error. It stays away, although its address still leads there from one node: it does not take the
-// first one's seat again, nor run what that runs.
+// first one's slot again, nor run what that runs.
 func TestTwinHosts(t *testing.T) {
 	n := newTwinHosts(t)
 	healed := time.Now()

@@ -234,7 +234,7 @@ func (g *Gossip) full(name string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.table.entries[name]
-	return g.table.slots >= maxSlots && (e == nil || !seated(e.state))
+	return g.table.slots >= maxSlots && (e == nil || !holdsSlot(e.state))
 }
 
 // Close stops without a farewell: unless Leave was called before, peers see a crash. It

@@ -46,7 +46,7 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	e := t.entries[m.Name]
 	if e == nil {
 		added := t.set(m.Name, told)
-		return added, added && seated(told.state)
+		return added, added && holdsSlot(told.state)
 	}
 	if e.live != nil {
 		// Serf's view outweighs all reports but a farewell of the same start. A later
@@ -69,9 +69,9 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 { // one of the two is wrong, but all nodes choose the same
 		return false, false
 	}
-	had := seated(e.state)
+	had := holdsSlot(e.state)
 	set := t.set(m.Name, told)
-	return set, set && (had || seated(told.state))
+	return set, set && (had || holdsSlot(told.state))
 }
 
 // members returns the members that have a slot, including this node, sorted by name.
@@ -79,7 +79,7 @@ func (t *table) members(now time.Time) []wire.Member {
 	list := make([]wire.Member, 1, t.slots+1)
 	list[0] = t.self
 	for name, e := range t.entries {
-		if seated(e.state) {
+		if holdsSlot(e.state) {
 			list = append(list, e.member(name, now))
 		}
 	}

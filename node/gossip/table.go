@@ -82,23 +82,23 @@ func stage(s wire.MemberState) int {
 	}
 }
 
-func seated(s wire.MemberState) bool { return s == wire.Alive || s == wire.Failed }
+func holdsSlot(s wire.MemberState) bool { return s == wire.Alive || s == wire.Failed }
 
 // set replaces the entry of a name. It reports false if the limits do not allow that.
 func (t *table) set(name string, e entry) bool {
 	old := t.entries[name]
-	had := old != nil && seated(old.state)
-	if seated(e.state) && !had {
+	had := old != nil && holdsSlot(old.state)
+	if holdsSlot(e.state) && !had {
 		if t.slots >= maxSlots {
 			return false
 		}
 		t.slots++
 	}
-	if had && !seated(e.state) {
+	if had && !holdsSlot(e.state) {
 		t.slots--
 	}
 	t.entries[name] = &e
-	if !seated(e.state) {
+	if !holdsSlot(e.state) {
 		t.trim()
 	}
 	return true
@@ -111,7 +111,7 @@ func (t *table) trim() {
 	}
 	oldest := ""
 	for name, e := range t.entries {
-		if !seated(e.state) && (oldest == "" || e.since.Before(t.entries[oldest].since)) {
+		if !holdsSlot(e.state) && (oldest == "" || e.since.Before(t.entries[oldest].since)) {
 			oldest = name
 		}
 	}
@@ -178,7 +178,7 @@ func (t *table) leave(m wire.Member, now time.Time) bool {
 	unconfirmed := e.live == nil && e.state == wire.Alive
 	e.live = nil
 	switch {
-	case !seated(e.state), unconfirmed && e.incarnation > m.Incarnation:
+	case !holdsSlot(e.state), unconfirmed && e.incarnation > m.Incarnation:
 		return false
 	case e.state == wire.Failed:
 		// The member was removed, or its farewell was late. This node has no farewell of
@@ -198,7 +198,7 @@ func (t *table) remove(name string, now time.Time) error {
 	switch {
 	case name == t.self.Name:
 		return fmt.Errorf("%s is this node: let it leave", name)
-	case e == nil || !seated(e.state):
+	case e == nil || !holdsSlot(e.state):
 		return fmt.Errorf("%s is no member", name)
 	case e.state == wire.Alive:
 		return fmt.Errorf("%s is alive: let it leave", name)
@@ -221,10 +221,10 @@ func (t *table) tick(now time.Time) (changed bool) {
 			t.slots--
 			t.trim()
 			changed = true
-		case e.live != nil && !seated(e.state) && age >= freshFarewell:
+		case e.live != nil && !holdsSlot(e.state) && age >= freshFarewell:
 			back := entry{addr: e.live.Addr, incarnation: e.live.Incarnation, since: now, live: e.live}
 			changed = t.set(name, back) || changed
-		case !seated(e.state) && age > 2*t.reap:
+		case !holdsSlot(e.state) && age > 2*t.reap:
 			delete(t.entries, name)
 		}
 	}

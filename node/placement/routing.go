@@ -12,7 +12,7 @@ import (
 type Routing uint8
 
 const (
-	// Modulo gives id n the seat n mod N, as the original does. When a member joins or
+	// Modulo gives id n the slot n mod N, as the original does. When a member joins or
 	// leaves for good, most ids move.
 	Modulo Routing = iota
 

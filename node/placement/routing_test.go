@@ -94,7 +94,7 @@ func TestLoadIsEven(t *testing.T) {
 			}
 			for i, l := range load {
 				if math.Abs(float64(l)-even) > tolerance {
-					t.Errorf("%s: seat %d of %d has %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
+					t.Errorf("%s: slot %d of %d has %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
 				}
 			}
 		}
@@ -153,7 +153,7 @@ func TestStandInsShare(t *testing.T) {
 			tolerance := 5 * math.Sqrt(even*(1-1/float64(n-1)))
 			for i, l := range load {
 				if i != 1 && math.Abs(float64(l)-even) > tolerance || i == 1 && l != 0 {
-					t.Errorf("%s: seat %d of %d stands in for %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
+					t.Errorf("%s: slot %d of %d stands in for %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
 				}
 			}
 		}

@@ -156,7 +156,7 @@ func TestAnotherTakesItsTime(t *testing.T) {
 	c := attachIdle(t, n.Self())
 	home := c.View().Peers[0]
 	other := c.Pool().Peer(placement.Name{Node: "2", Host: home.Name.Host})
-	c.Pool().Seat(other, silent.Addr().String(), 1, true)
+	c.Pool().SetSlot(other, silent.Addr().String(), 1, true)
 	c.PretendView(members.NewView([]*peers.Peer{home, other}, nil, placement.Modulo))
 
 	request := protocol.NewRequest("", worker.IntID(1))

@@ -88,7 +88,7 @@ func (c *Client) move(old *wire.Session, first string) {
 // others returns the members but for the first home, in any order.
 func (c *Client) others() (list []placement.Addr) {
 	for _, p := range c.view.Load().Peers {
-		w := c.pool.Seated(p)
+		w := c.pool.Slot(p)
 		if a, err := placement.AddrOf(p.Name, w.Addr); err == nil && p.Name != c.Addr.Name {
 			list = append(list, a)
 		}

@@ -67,7 +67,7 @@ func (c *Client) refresh() (news bool) {
 // than the one that made the view, and comes to another one.
 func (c *Client) setView(m protocol.View) (news bool) {
 	var list []*peers.Peer
-	seated, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
+	holds, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
 	for _, w := range m.Members {
 		name, err := placement.ParseName(w.Name)
 		if err != nil {
@@ -75,7 +75,7 @@ func (c *Client) setView(m protocol.View) (news bool) {
 		}
 		p := c.pool.Peer(name)
 		list = append(list, p)
-		seated[p], failed[p] = true, w.State != wire.Alive
+		holds[p], failed[p] = true, w.State != wire.Alive
 	}
 	routing, err := placement.ParseRouting(m.Routing)
 	if err != nil || len(list) == 0 {
@@ -86,11 +86,11 @@ func (c *Client) setView(m protocol.View) (news bool) {
 		return false
 	}
 	for i, w := range m.Members {
-		c.pool.Seat(list[i], w.Addr, w.Incarnation, w.State == wire.Alive)
+		c.pool.SetSlot(list[i], w.Addr, w.Incarnation, w.State == wire.Alive)
 	}
 	c.kinds.Store(&m.Kinds)
 	old := c.view.Swap(v)
-	c.pool.Retain(seated)
+	c.pool.Retain(holds)
 	return v.Ring.Epoch() != old.Ring.Epoch()
 }
 

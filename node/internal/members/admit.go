@@ -10,12 +10,12 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Who is let in: a node with the same cookie (the handshake has seen to that), the same routing, and a name that no
-// other living node has.
+// A node is let in if it has the cookie (the handshake has seen to that), the same
+// routing, and a name that no other living node has.
 
-// admit decides on a member's connection that came in, and serves it.
+// Admit decides on a connection of another node, and serves it.
 func (m *Members) Admit(ctx context.Context, in *wire.Incoming) {
-	h, g := in.Hello, m.View().gossip // a link that is let in just before this node leaves is none of the cluster that it starts then
+	h, g := in.Hello, m.View().gossip // before the decision: the node may leave, and start another gossip, meanwhile
 	name, addr, why := m.identify(h)
 	if why == nil {
 		why = m.refusal(ctx, name, addr, h)
@@ -43,7 +43,7 @@ func (m *Members) Admit(ctx context.Context, in *wire.Incoming) {
 	}
 }
 
-// identify reads who a newcomer says that it is.
+// identify returns the name and the address that a newcomer gives.
 func (m *Members) identify(h wire.Hello) (placement.Name, string, *wire.Error) {
 	name, err := placement.ParseName(h.Name)
 	if err != nil {
@@ -82,7 +82,7 @@ func (m *Members) refusal(ctx context.Context, name placement.Name, addr string,
 		}
 		return nil
 	}
-	old := m.pool.Seated(p)
+	old := m.pool.Slot(p)
 	if old.Addr == addr {
 		if other := m.otherAnswers(ctx, p, h); other != 0 {
 			return taken(wire.Member{Name: old.Name, Addr: old.Addr, Incarnation: other})
@@ -95,9 +95,9 @@ func (m *Members) refusal(ctx context.Context, name placement.Name, addr string,
 	return nil
 }
 
-// otherAnswers returns the incarnation of another start of p than that of h that answers on a session to this node,
-// or 0. The address may lead to either, as that of a service does that was moved to another machine, and gossip may
-// tell of either.
+// otherAnswers returns the incarnation of another process of p's name than h, if one
+// answers on a session to this node, or 0. Both may have the same address, as when a
+// service was moved to another machine, and gossip may tell of either.
 func (m *Members) otherAnswers(ctx context.Context, p *peers.Peer, h wire.Hello) uint64 {
 	ws := p.Session()
 	if ws == nil || ws.Err() != nil || ws.Peer().Incarnation == h.Incarnation {
@@ -121,15 +121,15 @@ func (m *Members) Leaving() *wire.Error {
 	}
 }
 
-// leaves reports whether a dial of p failed with err because p leaves its cluster. Another
-// process may have p's name and address, and leave.
+// Leaves reports whether a dial of p failed with err because p leaves its cluster.
+// Another process may have p's name and address, and leave.
 func (m *Members) Leaves(p *peers.Peer, err error) bool {
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.Leaving || len(e.Members) != 1 {
 		return false
 	}
-	w, seat := e.Members[0], m.pool.Seated(p)
-	return w.Name == seat.Name && w.Incarnation == seat.Incarnation
+	w, slot := e.Members[0], m.pool.Slot(p)
+	return w.Name == slot.Name && w.Incarnation == slot.Incarnation
 }
 
 // taken is the refusal of a node whose name is that of w.
@@ -139,8 +139,8 @@ func taken(w wire.Member) *wire.Error {
 	return e
 }
 
-// lives reports whether the member is to be found at its address. One that does not answer, but that the cluster
-// thinks alive, may be paused.
+// lives reports whether the member is at its address. One that does not answer, but that
+// the cluster takes for alive, may be paused.
 func (m *Members) lives(ctx context.Context, w wire.Member, alive bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
 	defer cancel()

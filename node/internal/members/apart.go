@@ -7,19 +7,18 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A node that was disconnected is apart: the cluster that it has left may have servers of every id, so
-// it starts none of a serial kind. Values of other kinds it gives as before. It forgets the names of its
-// members, and they do not join it by themselves.
+// A node that was disconnected is apart: the cluster that it has left may have servers of
+// every id, so it starts none of a serial kind. It gives values of other kinds as before.
+// It forgets the names of its members, and they do not join it by themselves.
 //
-// Members that are all apart stay so when they join one another, because none of them is of the
-// cluster that they have left. So nodes tell each other whether they are apart whenever they compare
-// members (protocol.Sync), and one member that is not ends it for all. GoAlone ends it on a node's own
-// account, and so does a new start, of which no other node can tell what it was before.
+// Members that are all apart stay so when they join one another, because none of them is
+// of the cluster that they have left. So nodes tell each other whether they are apart
+// whenever they compare members ([protocol.Sync]), and one member that is not ends it for
+// all. GoAlone ends it for a single node, and so does a restart, because no other node
+// can tell what the process was before.
 
-// staysApart reports whether this node is apart.
-func (m *Members) staysApart() bool { return m.View().Apart }
-
-// reunite ends that this node is apart, if g is still its gossip: a member that g describes is not apart.
+// reunite ends that this node is apart, if g is still its gossip, because a member of g
+// is not.
 func (m *Members) reunite(g *gossip.Gossip) {
 	m.mu.Lock()
 	news := m.apart && m.gossip == g && !m.detaching
@@ -39,8 +38,8 @@ func (m *Members) reunite(g *gossip.Gossip) {
 	}
 }
 
-// tellReunited tells some members that this node is not apart. The others hear it when they compare
-// members, as all do every few seconds.
+// tellReunited tells some members that this node is not apart. The others hear it when
+// they compare members, as all do every few seconds.
 func (m *Members) tellReunited(g *gossip.Gossip) {
 	v, told := m.View(), 0
 	var wg sync.WaitGroup

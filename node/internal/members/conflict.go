@@ -13,8 +13,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// When a split ends, each half may have a node of one name. They do not let each other in, so the other members, each of which
-// knows one of the two, tell theirs of the other; and the one that started later leaves.
+// When a split ends, each half may have a node of one name. They do not let each other
+// in, so the other members, each of which knows one of the two, tell theirs of the other;
+// and the one that started later leaves.
 
 // findTwins looks for such names in what a peer tells.
 func (m *Members) findConflicts(g *gossip.Gossip, list []wire.Member) {
@@ -28,9 +29,9 @@ func (m *Members) findConflicts(g *gossip.Gossip, list []wire.Member) {
 		if p == nil || v.Failed(p) {
 			continue
 		}
-		known := m.pool.Seated(p)
+		known := m.pool.Slot(p)
 		if known.Incarnation == w.Incarnation || known.Addr == w.Addr && known.Incarnation < w.Incarnation {
-			continue // of two at one address, it is the later one that is told
+			continue // of two at one address, the later one is told
 		}
 		m.mu.Lock()
 		if now := time.Now(); !m.ended && now.Sub(m.conflictTold) > time.Second {
@@ -41,7 +42,8 @@ func (m *Members) findConflicts(g *gossip.Gossip, list []wire.Member) {
 	}
 }
 
-// tellTwin tells p of another node with its name. If p is this node itself it may have to give way.
+// tellConflict tells p of another node with its name. If p is this node itself, it may
+// have to give way.
 func (m *Members) tellConflict(g *gossip.Gossip, p *peers.Peer, other wire.Member) {
 	if p.Self {
 		m.giveWay(other, false)
@@ -51,14 +53,15 @@ func (m *Members) tellConflict(g *gossip.Gossip, p *peers.Peer, other wire.Membe
 	defer cancel()
 	ws, err := m.pool.Get(ctx, p)
 	if err != nil {
-		return // the next one that hears of it tells it
+		return // the next member that hears of it tells it
 	}
 	_ = ws.Do(ctx, protocol.OpSync, protocol.Sync{List: []wire.Member{other}}, nil) // as above
-	if m.pool.Seated(p).Incarnation < other.Incarnation {
+	if m.pool.Slot(p).Incarnation < other.Incarnation {
 		return
 	}
-	// The other one stays. Its twin's farewell was for the same name, so it has to be met anew.
-	for m.View().Peer(p.Name) == p && m.pool.Seated(p).Incarnation != other.Incarnation {
+	// The other one stays. The farewell of the one that leaves was for the same name, so
+	// the one that stays has to be joined anew.
+	for m.View().Peer(p.Name) == p && m.pool.Slot(p).Incarnation != other.Incarnation {
 		if !clock.Sleep(ctx, 200*time.Millisecond) {
 			return
 		}
@@ -77,8 +80,8 @@ func (m *Members) conflict(other wire.Member) {
 	}
 }
 
-// giveWay leaves the cluster if the other one has the older right to this node's name, and lives. Refused
-// is whether a member has said so by refusing this node.
+// giveWay has this node leave the cluster if the other one is older and lives. Refused
+// says that a member has refused this node for that reason.
 func (m *Members) giveWay(other wire.Member, refused bool) {
 	self := m.Hello()
 	switch {
@@ -97,8 +100,9 @@ func (m *Members) giveWay(other wire.Member, refused bool) {
 	m.host.Outranked()
 }
 
-// heed takes in that a node refuses this one, perhaps because another node has this one's name. If this one is
-// alone it starts no servers; if it is a member, of one half of a split that has ended, the later start leaves.
+// noteRefusal notes that a node refuses this one. If the reason is that another node has
+// this one's name, this one starts no servers while it is alone; if it is a member, as in
+// one half of a split that has ended, the one of the two that started later leaves.
 func (m *Members) noteRefusal(err error) {
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok || e.Code != wire.NameTaken || len(e.Members) != 1 || e.Members[0].Name != m.Addr.Name.String() {
@@ -118,13 +122,14 @@ func (m *Members) noteRefusal(err error) {
 // maxAsked is how many members are asked at a time whether they refuse this node.
 const maxAsked = 8
 
-// isRefused reports whether a member refuses this node because its name is taken. The member has a
-// session to another process of that name then; this node cannot look for it at an address that is its own.
-//
-// It asks again for a while, as the node may not know that member yet.
+// isRefused reports whether a member refuses this node because its name is taken. That
+// member has a session to another process of the name then, which this node cannot find
+// at an address that is its own. isRefused asks again for a while, because this node may
+// not know that member yet.
 func (m *Members) isRefused() bool { return soon(m.ctx, m.isRefusedNow) }
 
-// soon reports whether found returns true within about two seconds. It gives up when ctx ends.
+// soon reports whether found returns true within about two seconds. It gives up when ctx
+// ends.
 func soon(ctx context.Context, found func() bool) bool {
 	for pause := 250 * time.Millisecond; pause <= time.Second; pause *= 2 {
 		if found() {

@@ -12,10 +12,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// remove takes the seat of a member. If the member lives, remove asks it to leave the
+// Remove takes the slot of a member. If the member lives, Remove asks it to leave the
 // cluster; it stays up, apart.
 func (m *Members) Remove(ctx context.Context, p *peers.Peer) error {
-	w := m.pool.Seated(p) // before it leaves: later it may be back
+	w := m.pool.Slot(p) // before it leaves: later it may be back
 	ws, err := m.pool.Get(ctx, p)
 	if err == nil {
 		err = ws.Do(ctx, protocol.OpDetach, nil, nil)
@@ -43,8 +43,8 @@ func (m *Members) Remove(ctx context.Context, p *peers.Peer) error {
 	return e
 }
 
-// beginParting has nothing be learned and nobody be let in any more. It reports whether
-// this node still runs.
+// BeginDetaching has this node learn nothing and let nobody in until Detach returns. It
+// reports whether this node still runs.
 func (m *Members) BeginDetaching() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +52,8 @@ func (m *Members) BeginDetaching() bool {
 	return m.detaching
 }
 
-// part leaves the cluster and starts another one, apart.
+// Detach leaves the cluster and starts one of this node alone, which is apart. It forgets
+// the names of members. BeginDetaching must have been called.
 func (m *Members) Detach() error {
 	m.known.clear()
 	m.Leave()
@@ -90,12 +91,12 @@ func (m *Members) startAnew(g *gossip.Gossip) bool {
 		m.gossip, m.apart = g, true
 	}
 	m.mu.Unlock()
-	m.pool.Leave() // again, as a view that was just being made has given peers their former seats
+	m.pool.Leave() // again, as a view that was just being made has given peers their former slots
 	return !ended
 }
 
-// leave tells the cluster that this node gives up its seat: those it has a session to,
-// and by gossip everybody.
+// Leave tells the cluster that this node gives up its slot: the peers that it has a
+// session to, and by gossip everybody.
 func (m *Members) Leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), sayGoodbye)
 	defer cancel()
@@ -103,7 +104,7 @@ func (m *Members) Leave() {
 	farewell := protocol.Sync{List: []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation, State: wire.Left}}}
 	var telling sync.WaitGroup
 	for _, ws := range m.pool.Live() {
-		telling.Go(func() { _ = ws.Do(ctx, protocol.OpSync, farewell, nil) }) // who misses it hears it by gossip
+		telling.Go(func() { _ = ws.Do(ctx, protocol.OpSync, farewell, nil) }) // a peer that misses it hears it by gossip
 	}
 	m.currentGossip().Leave(ctx)
 	telling.Wait()

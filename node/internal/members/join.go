@@ -25,8 +25,8 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
-// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is refused for good. It returns
-// errSelf as it is.
+// join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is
+// refused for good. It returns errSelf as it is.
 func (m *Members) join(ctx context.Context, a placement.Addr) error {
 	last, refusals := error(nil), 0
 	for retry := firstRetry; ctx.Err() == nil && m.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
@@ -53,7 +53,8 @@ func (m *Members) join(ctx context.Context, a placement.Addr) error {
 	return fmt.Errorf("cannot join %s: %w: %w", protocol.TargetText(a), cmp.Or(ctx.Err(), m.ctx.Err()), last)
 }
 
-// joinOnce tries to join the cluster of the node at a, which has a name from when the node has said it.
+// joinOnce tries to join the cluster of the node at a. If a has no name yet, joinOnce
+// sets it to what the node says.
 func (m *Members) joinOnce(ctx context.Context, a *placement.Addr) error {
 	if a.Node == "" {
 		named, err := protocol.Identify(ctx, *a, m.Creds)
@@ -81,7 +82,9 @@ func (m *Members) ConnectTo(ctx context.Context, name string) error {
 	return m.connect(ctx, a)
 }
 
-// Join is [node.Node.Join].
+// Join joins the cluster of the nodes that these texts name, and goes on until that
+// succeeds with one of them, ctx ends, or all refuse this node for good: see Join of
+// package node.
 func (m *Members) Join(ctx context.Context, names ...string) error {
 	var addrs, unnamed []placement.Addr
 	for _, name := range names {
@@ -129,17 +132,18 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	return errors.Join(why...) // nil if there is only this node itself
 }
 
-// seekTime is how long servers wait for their node to find its cluster: about what it takes
-// to notice that a member is paused.
+// seekTime is how long servers wait for their node to find its cluster: about what it
+// takes to notice that a member is paused.
 const seekTime = 3 * time.Second
 
 const pollCluster = 5 * time.Millisecond // of AwaitCluster
 
-// seek has AwaitCluster wait for seekTime, or until this node knows another one or by is 0.
+// seek has AwaitCluster wait for seekTime, or until this node knows another one or by is
+// 0.
 func (m *Members) seek(by *atomic.Int64) { by.Store(int64(m.Clock.Now() + seekTime)) }
 
-// seeking reports whether this node knows nobody, and may soon find the cluster that it is
-// to join.
+// seeking reports whether this node knows nobody, and may soon find the cluster that it
+// is to join.
 func (m *Members) seeking() bool {
 	m.Clock.Standstills() // the time in which this process stood still does not count
 	return len(m.View().Peers) == 1 && int64(m.Clock.Now()) < max(m.joinsBy.Load(), m.knownBy.Load())
@@ -157,9 +161,9 @@ func (m *Members) AwaitCluster(ctx context.Context) bool {
 	return true
 }
 
-// StoodStill begins another term, because this process has stood still. It reports whether
-// there is any other member. A node that is still looking for its cluster has as much time
-// for that as at its start.
+// StoodStill begins another term, because this process has stood still. It reports
+// whether there is any other member. A node that is still looking for its cluster has as
+// much time for that as at its start.
 func (m *Members) StoodStill() bool {
 	m.making.Lock()
 	defer m.making.Unlock()

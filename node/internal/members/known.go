@@ -23,12 +23,12 @@ import (
 	"github.com/distproc/distproc/wire/file"
 )
 
-// A node goes on trying the names that it was to join, and those of members that it knew, for as long
-// as they have no seat in its view. Members are kept in a file, so that a node that is restarted without
-// names finds them again.
+// A node goes on trying the names that it was to join, and those of members that it knew,
+// for as long as they have no slot in its view. The names of members are kept in a file,
+// so that a node that is restarted without names finds them again.
 //
-// A node that was disconnected must not come back by that. It forgets all names, and tells each node
-// that asks before joining it that it stays apart: see apart.go.
+// A node that was disconnected must not come back by that. It forgets all names, and
+// tells each node that asks before joining it that it is apart: see apart.go.
 
 const (
 	maxKnown      = 64               // names
@@ -108,7 +108,8 @@ func (k *known) add(list []placement.Addr, asked bool) {
 	}
 }
 
-// wasMember reports whether the node knows of a member, from before a restart or since its start.
+// wasMember reports whether the node knows of a member, from before a restart or since
+// its start.
 func (k *known) wasMember() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -147,7 +148,7 @@ func (k *known) judge(a placement.Addr, err error) {
 	}
 }
 
-// missing returns some of the names that have no seat in v, in random order.
+// missing returns some of the names that have no slot in v, in random order.
 func (k *known) missing(v *View) (list []placement.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -200,7 +201,7 @@ func (m *Members) remember() {
 	v := m.View()
 	var list []placement.Addr
 	for _, p := range v.Peers {
-		if a, err := placement.AddrOf(p.Name, m.pool.Seated(p).Addr); err == nil && !p.Self {
+		if a, err := placement.AddrOf(p.Name, m.pool.Slot(p).Addr); err == nil && !p.Self {
 			list = append(list, a)
 		}
 	}
@@ -251,11 +252,11 @@ func (m *Members) findCluster() {
 	m.knownBy.Store(0)
 }
 
-// joinAgain tries to join the known names that have no seat, and forgets one that has
+// joinAgain tries to join the known names that have no slot, and forgets one that has
 // refused this node maxRefusals times.
 func (m *Members) joinAgain() { m.tryKnown(m.known.judge) }
 
-// tryKnown tries to join the known names that have no seat. It calls judge, if that is
+// tryKnown tries to join the known names that have no slot. It calls judge, if that is
 // not nil, with the result of each.
 func (m *Members) tryKnown(judge func(placement.Addr, error)) {
 	list := m.known.missing(m.View())

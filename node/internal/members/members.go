@@ -1,14 +1,14 @@
 // Package members turns what gossip tells into one ordered sequence of views, and decides
 // who is let in.
 //
-// Gossip ([gossip.Gossip]) tells who has a seat and which of them have failed; each change
-// makes another [View]. Views are published in the order in which they are made, by one
-// goroutine at a time. Nodes that differ about the members compare what they know
+// Gossip ([gossip.Gossip]) tells who has a slot and which of them have failed; each
+// change makes another [View]. Views are published in the order in which they are made,
+// by one goroutine at a time. Nodes that differ about the members compare what they know
 // (sync.go). admit.go decides on newcomers and conflict.go on two nodes of one name;
 // join.go and known.go look for the cluster of a node, and detach.go has it leave.
 //
-// Incarnations are times of start, not random numbers: a message about an earlier start of
-// a node must not undo what a later one said.
+// Incarnations are times of start, not random numbers: a message about an earlier start
+// of a node must not undo what a later one said.
 package members
 
 import (
@@ -65,7 +65,7 @@ type Config struct {
 	Creds     *wire.Credentials
 	Serve     wire.Handler // of what members ask this node
 	Timing    gossip.Timing
-	ReapAfter time.Duration                   // a member that has failed for so long loses its seat
+	ReapAfter time.Duration                   // a member that has failed for so long loses its slot
 	Joins     bool                            // Join will be called at once
 	StateDir  string                          // folder for the names of members, to find them after a restart
 	Clock     *clock.Process                  // of this node
@@ -81,8 +81,8 @@ type Host interface {
 	// Refused is called with every newcomer that is turned away.
 	Refused(net.Addr, error)
 
-	// Outranked is called when an older node has the name of this one: the node has to leave
-	// the cluster. It may be called again.
+	// Outranked is called when an older node has the name of this one: the node has to
+	// leave the cluster. It may be called again.
 	Outranked()
 
 	// Met is called with each new session to a node, on a goroutine of its own.
@@ -93,7 +93,7 @@ type Host interface {
 }
 
 const (
-	MaxStrangers = 256                    // sessions to nodes that have no seat yet, or never get one
+	MaxStrangers = 256                    // sessions to nodes that have no slot yet, or never get one
 	sayGoodbye   = 400 * time.Millisecond // how long those that can be told at once have to listen
 )
 
@@ -209,6 +209,7 @@ func validMember(name, addr string) bool {
 	return err == nil && a.HostPort() == addr
 }
 
+// Hello returns what this node says of itself at the start of a session.
 func (m *Members) Hello() wire.Hello {
 	m.mu.Lock()
 	h := m.self
@@ -228,7 +229,7 @@ func (m *Members) currentGossip() *gossip.Gossip {
 // refresh makes the view of the members as they are now.
 func (m *Members) refresh() {
 	m.making.Lock()
-	seated, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
+	holds, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
 	var peers []*peers.Peer
 	m.mu.Lock()
 	g, apart := m.gossip, m.apart
@@ -243,8 +244,8 @@ func (m *Members) refresh() {
 			continue // it was checked when it came in
 		}
 		p := m.pool.Peer(name)
-		m.pool.Seat(p, w.Addr, w.Incarnation, w.State == wire.Alive)
-		seated[p], failed[p] = true, w.State != wire.Alive
+		m.pool.SetSlot(p, w.Addr, w.Incarnation, w.State == wire.Alive)
+		holds[p], failed[p] = true, w.State != wire.Alive
 		peers = append(peers, p)
 	}
 	v, old := NewView(peers, failed, m.Routing), m.View()
@@ -256,19 +257,19 @@ func (m *Members) refresh() {
 		}
 	}
 	m.view.Store(v)
-	m.pool.Retain(seated)
+	m.pool.Retain(holds)
 	m.making.Unlock()
 	if old != nil && !m.Detaching() {
-		m.logGone(old, seated)
+		m.logGone(old, holds)
 	}
 	m.changed()
 }
 
-// logGone tells of those that had a seat in the old view.
-func (m *Members) logGone(old *View, seated map[*peers.Peer]bool) {
+// logGone logs the members of the old view that have no slot any more.
+func (m *Members) logGone(old *View, holds map[*peers.Peer]bool) {
 	var states map[string]wire.MemberState
 	for _, p := range old.Peers {
-		if seated[p] {
+		if holds[p] {
 			continue
 		}
 		if states == nil {
@@ -285,7 +286,8 @@ func (m *Members) logGone(old *View, seated map[*peers.Peer]bool) {
 	}
 }
 
-// patience is how long another node may take to settle something, dialling included.
+// SettleTime returns how long another node may take to answer an operation about the
+// members, dialling included: 1 s, or 5 s with the timing for a WAN.
 func (m *Members) SettleTime() time.Duration {
 	if m.Timing == gossip.WAN {
 		return 5 * time.Second
@@ -293,8 +295,9 @@ func (m *Members) SettleTime() time.Duration {
 	return time.Second
 }
 
-// learn takes in what a peer says of the members that g tells of, unless this node is on its way out. Who asks a peer has g from
-// the view by which he asks: when the answer comes the node may have left that cluster.
+// learn takes in what a peer says of the members of g, unless this node is leaving. The
+// caller has g from the view by which it asked the peer: when the answer comes, the node
+// may have left that cluster.
 func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
 	if len(list) == 0 || m.Detaching() {
 		return
@@ -308,7 +311,8 @@ func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
 // Learn takes in what a peer says of the members of a view.
 func (m *Members) Learn(v *View, list []wire.Member) { m.learn(v.gossip, list) }
 
-// Snapshot returns all that this node knows of its cluster, those that have left included.
+// Snapshot returns all that this node knows of its cluster, those that have left
+// included.
 func (m *Members) Snapshot() []wire.Member { return m.currentGossip().Snapshot() }
 
 // Left takes in that a peer itself says that it leaves.
@@ -356,8 +360,8 @@ func (m *Members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 	return l, nil
 }
 
-// meet settles with a member who is one if it has started anew: it may know nobody, and answers pings
-// as if it were the former start.
+// met compares members with a member that has started anew: it may know nobody, and
+// answers pings as if it were the former process.
 func (m *Members) met(h wire.Hello) {
 	name, err := placement.ParseName(h.Name)
 	v := m.View()
@@ -365,7 +369,7 @@ func (m *Members) met(h wire.Hello) {
 		return
 	}
 	p := v.Peer(name)
-	if p == nil || p.Self || m.pool.Seated(p).Incarnation >= h.Incarnation {
+	if p == nil || p.Self || m.pool.Slot(p).Incarnation >= h.Incarnation {
 		return
 	}
 	m.mu.Lock()

@@ -11,19 +11,19 @@ import (
 )
 
 // TestTwinIsApart compares members with a process that has a member's name and is apart:
-// the member keeps its seat, unless it is that process that has left it.
+// the member keeps its slot, unless it is that process that has left it.
 func TestTwinIsApart(t *testing.T) {
 	t.Parallel()
-	const seated = 5 // incarnation of the member
-	for former, want := range map[uint64]bool{seated: true, seated + 1: false, 0: true} {
+	const seat = 5 // incarnation of the member
+	for former, want := range map[uint64]bool{seat: true, seat + 1: false, 0: true} {
 		m := start(t, "1@"+testHost())
-		w := wire.Member{Name: "2@" + m.Addr.Host, Addr: m.Addr.Host + ":4372", Incarnation: seated}
+		w := wire.Member{Name: "2@" + m.Addr.Host, Addr: m.Addr.Host + ":4372", Incarnation: seat}
 		m.Learn(m.View(), []wire.Member{w})
 		name, err := placement.ParseName(w.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Incarnation = seated + 2
+		w.Incarnation = seat + 2
 		told := protocol.Sync{Apart: true, Former: former, List: []wire.Member{w}}
 		left := m.hasDetached(m.currentGossip(), m.View().Peer(name), told)
 		if left != want || (m.View().Peer(name) == nil) != want {
@@ -53,7 +53,7 @@ func TestMeetNewStart(t *testing.T) {
 				m.met(ws.Peer())
 				return
 			}
-			l, err := m.dialLink(t.Context(), m.pool.Seated(p))
+			l, err := m.dialLink(t.Context(), m.pool.Slot(p))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestMeetNewStart(t *testing.T) {
 			t.Fatal("it was not told")
 		}
 		<-first.done
-		clock.Sleep(t.Context(), again)
+		clock.Sleep(t.Context(), exchangePause)
 		meet() // it is known now
 		if last() != first {
 			t.Error("it is told again")

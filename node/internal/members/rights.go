@@ -8,8 +8,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// vouch returns an error unless the peer of ws is a member. A peer that this node does not know yet,
-// but that takes this very start of it for a member, becomes one.
+// Vouch returns an error unless the peer of ws is a member. A peer that this node does
+// not know yet, but that takes this incarnation of it for a member, becomes one.
 func (m *Members) Vouch(ctx context.Context, ws *wire.Session) error {
 	if m.isMember(ws.Peer()) {
 		return nil
@@ -23,10 +23,10 @@ func (m *Members) Vouch(ctx context.Context, ws *wire.Session) error {
 	return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is no member of the cluster of %s; connect it first", ws.Peer().Name, m.Addr.Name)
 }
 
-// isMember reports whether the start of a node that h tells of has a seat, or has just left: it hands
-// over its last values after its farewell.
+// isMember reports whether the incarnation of a node that h tells of has a slot, or has
+// just left: it hands over its last values after its farewell.
 func (m *Members) isMember(h wire.Hello) bool {
-	if m.hasSeat(h) {
+	if m.hasSlot(h) {
 		return true
 	}
 	return slices.ContainsFunc(m.View().gossip.Snapshot(), func(w wire.Member) bool {
@@ -34,12 +34,12 @@ func (m *Members) isMember(h wire.Hello) bool {
 	})
 }
 
-// hasSeat reports whether the start of a node that h tells of has a seat.
-func (m *Members) hasSeat(h wire.Hello) bool {
+// hasSlot reports whether the incarnation of a node that h tells of has a slot.
+func (m *Members) hasSlot(h wire.Hello) bool {
 	name, err := placement.ParseName(h.Name)
 	if err != nil {
 		return false
 	}
 	p := m.View().Peer(name)
-	return p != nil && m.pool.Seated(p).Incarnation == h.Incarnation
+	return p != nil && m.pool.Slot(p).Incarnation == h.Incarnation
 }

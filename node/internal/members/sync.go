@@ -16,10 +16,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// What two nodes do that differ about who is a member.
-
-// settle finds out whom to ask after p has said that it is not the place of id, with the members that it knows. If the two do
-// not come to agree, as one of them takes somebody for failed and the other does not, p's word counts.
+// Reconcile returns the member to ask for an id after p has said that the id is not its
+// own, with the members that it knows. If the two nodes do not come to agree, because one
+// of them takes a member for failed and the other does not, p's word counts.
 func (m *Members) Reconcile(ctx context.Context, id worker.ID, p *peers.Peer, members []wire.Member) (next *peers.Peer) {
 	v := m.View()
 	if v.Peer(p.Name) != p {
@@ -40,8 +39,8 @@ func (m *Members) Reconcile(ctx context.Context, id worker.ID, p *peers.Peer, me
 	return p
 }
 
-// placeAmong returns the member that answers for id in the eyes of who knows these members, or nil if this node knows no
-// such member.
+// actingAmong returns the member that acts for id in the view of a node that knows these
+// members, or nil if this node knows no such member.
 func (m *Members) actingAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	var slots []placement.Slot
 	for _, w := range list[:min(len(list), 2*protocol.MaxMembers)] {
@@ -58,7 +57,8 @@ func (m *Members) actingAmong(list []wire.Member, id worker.ID) *peers.Peer {
 	return m.View().Peer(ring.Slot(ring.Acting(id)).Name)
 }
 
-// An exchange in progress with a peer, or the last one. All who want one meanwhile wait for the same.
+// An exchange with a peer that is in progress, or the last one. All callers that want one
+// meanwhile wait for the same.
 type exchange struct {
 	done  chan struct{}
 	ended time.Time // and err are set before done is closed
@@ -66,17 +66,18 @@ type exchange struct {
 }
 
 // old reports whether another exchange may bring news.
-func (x *exchange) old() bool { return clock.IsDone(x.done) && time.Since(x.ended) > again }
+func (x *exchange) old() bool { return clock.IsDone(x.done) && time.Since(x.ended) > exchangePause }
 
-// again is how soon another exchange with a peer may bring news.
-const again = 100 * time.Millisecond
+// exchangePause is how soon another exchange with a peer may bring news.
+const exchangePause = 100 * time.Millisecond
 
-// Sync reconciles with p who is a member of the cluster of a view.
+// Sync compares with p which members the cluster of a view has, and tells it what it does
+// not know.
 func (m *Members) Sync(ctx context.Context, v *View, p *peers.Peer) error {
 	return m.sync(ctx, v.gossip, p)
 }
 
-// sync settles with p who is a member of the cluster that g tells of.
+// sync is Sync for the cluster that g tells of.
 func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
 	m.mu.Lock()
 	x := m.syncs[p]
@@ -128,7 +129,7 @@ func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) 
 	return ws.Do(ctx, protocol.OpSync, ours, nil)
 }
 
-// tell returns what this node tells of itself, and the digest of the members that g tells of.
+// summary returns what this node tells of itself, and the digest of the members of g.
 func (m *Members) summary(g *gossip.Gossip) protocol.Sync {
 	m.mu.Lock()
 	former := m.former
@@ -136,26 +137,27 @@ func (m *Members) summary(g *gossip.Gossip) protocol.Sync {
 	return protocol.Sync{Digest: g.Digest(), Apart: m.View().Apart, Former: former}
 }
 
-// hasParted reports whether p, which is apart, has left the seat that it has here. Its
-// farewell has not come yet; hasParted takes it in. Another process of p's name may have
-// answered, which has left a seat of its own.
+// hasDetached reports whether p, which is apart, has left the slot that it has here. Its
+// farewell has not come yet; hasDetached takes it in. Another process of p's name may
+// have answered, which has left a slot of its own.
 func (m *Members) hasDetached(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
-	seat := m.pool.Seated(p)
-	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == seat.Name && w.Incarnation > seat.Incarnation })
-	if !later || t.Former != 0 && t.Former != seat.Incarnation || m.View().Peer(p.Name) != p {
+	slot := m.pool.Slot(p)
+	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == slot.Name && w.Incarnation > slot.Incarnation })
+	if !later || t.Former != 0 && t.Former != slot.Incarnation || m.View().Peer(p.Name) != p {
 		return false
 	}
-	seat.State = wire.Left
-	m.learn(g, []wire.Member{seat})
+	slot.State = wire.Left
+	m.learn(g, []wire.Member{slot})
 	return true
 }
 
-// maxMet is how many strangers are asked at a time whether they take this node for a member.
+// maxMet is how many strangers are asked at a time whether they take this node for a
+// member.
 const maxMet = 16
 
-// meetStrangers learns the members from nodes that have a session to this node and no seat here, but
-// take this very start of it for a member. A node that was restarted and has joined nobody is called
-// by the others before it knows them.
+// MeetStrangers learns the members from nodes that have a session to this node and no
+// slot here, but take this incarnation of it for a member. A node that was restarted and
+// has joined nobody is called by the others before it knows them.
 func (m *Members) MeetStrangers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
 	defer cancel()
@@ -170,7 +172,7 @@ func (m *Members) meetStranger(ctx context.Context, ws *wire.Session) {
 	g, self := m.View().gossip, m.Hello()
 	var theirs protocol.Sync
 	if ws.Do(ctx, protocol.OpSync, protocol.Sync{Digest: g.Digest()}, protocol.BoundedSync(&theirs)) != nil {
-		return // it knows nothing then, as far as this node can tell
+		return // as if it knew nothing
 	}
 	if slices.ContainsFunc(theirs.List, func(w wire.Member) bool {
 		return w.Name == self.Name && w.Incarnation == self.Incarnation && w.State == wire.Alive
@@ -179,7 +181,7 @@ func (m *Members) meetStranger(ctx context.Context, ws *wire.Session) {
 	}
 }
 
-// exchangeWith is exchange for g itself, which has just reached w.
+// syncWith is sync for g itself, which has just reached w.
 func (m *Members) syncWith(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
 	name, err := placement.ParseName(w.Name)
 	if err != nil {
@@ -188,13 +190,14 @@ func (m *Members) syncWith(ctx context.Context, g *gossip.Gossip, w wire.Member)
 	p := m.pool.Peer(name)
 	m.pool.Introduce(p, w.Addr)
 	if ws := p.Session(); ws != nil && w.Incarnation != 0 && ws.Peer().Incarnation != w.Incarnation {
-		// It leads to a twin, which has left: by what this node would tell of itself it came back.
+		// It leads to a twin, which has left: by what this node would tell of itself it
+		// came back.
 		return wire.Errorf(wire.WrongName, wire.NotRun, "the session to %s is to another process of that name", w.Name)
 	}
 	return m.syncNow(ctx, g, p)
 }
 
-// serveTell is the other side of exchange. What a stranger says counts only for itself:
+// ServeSync is the other side of Sync. What a stranger says counts only for itself:
 // it may be of a cluster that this node has left. Nothing counts that is said to a former
 // incarnation of this node.
 func (m *Members) ServeSync(s *wire.Session, t protocol.Sync) (any, error) {
@@ -203,12 +206,12 @@ func (m *Members) ServeSync(s *wire.Session, t protocol.Sync) (any, error) {
 		return nil, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 	}
 	from, list := s.Peer(), t.List
-	if !m.hasSeat(from) {
+	if !m.hasSlot(from) {
 		list = slices.DeleteFunc(list, func(w wire.Member) bool { return w.Name != from.Name })
 	}
 	m.learn(v.gossip, list)
 	answer := m.summary(v.gossip)
-	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSeat(from)) {
+	if compares := t.Digest != 0; compares && !t.Apart && (answer.Digest == t.Digest || m.hasSlot(from)) {
 		m.reunite(v.gossip)
 	}
 	if answer.Digest != t.Digest {

@@ -11,7 +11,7 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A View is one snapshot of the cluster: who has a seat, in the order that every node
+// A View is one snapshot of the cluster: who has a slot, in the order that every node
 // computes, and who has failed. It never changes; a change of the members makes another
 // View.
 type View struct {
@@ -22,9 +22,9 @@ type View struct {
 	// starts no server of a serial kind. See apart.go.
 	Apart bool
 
-	// Term is higher than that of the view before if ids may have another owner since then,
-	// or if this process has stood still. What other nodes said in one term does not hold in
-	// the next one.
+	// Term is higher than that of the view before if ids may have another owner since
+	// then, or if this process has stood still. What other nodes said in one term does
+	// not hold in the next one.
 	Term uint64
 
 	rest   func() *View
@@ -48,7 +48,7 @@ func NewView(list []*peers.Peer, failed map[*peers.Peer]bool, r placement.Routin
 // Rest returns the view of the others when this node has left.
 func (v *View) Rest() *View { return v.rest() }
 
-// Owner returns the member whose seat id belongs to.
+// Owner returns the member whose slot id belongs to.
 func (v *View) Owner(id worker.ID) *peers.Peer { return v.Peers[v.Ring.Owner(id)] }
 
 // Acting returns the member that answers for id: its owner, or a fallback while that has
@@ -64,14 +64,14 @@ func (v *View) Peer(name placement.Name) *peers.Peer {
 	return v.Peers[i]
 }
 
-// Failed reports whether p has a seat and has failed.
+// Failed reports whether p has a slot and has failed.
 func (v *View) Failed(p *peers.Peer) bool {
 	i := slices.Index(v.Peers, p)
 	return i >= 0 && v.Ring.Slot(i).Failed
 }
 
-// OwnInt returns an integer id for which this node answers, and false if there is none, as
-// the others take this node for failed.
+// OwnInt returns an integer id for which this node answers, and false if there is none,
+// as the others take this node for failed.
 func (v *View) OwnInt() (id int64, ok bool) {
 	for i := range 64 * int64(len(v.Peers)) {
 		if v.Acting(worker.IntID(i)).Self {

@@ -25,9 +25,9 @@ type Peer struct {
 	// Guarded by Pool.mu:
 	addr        string
 	incarnation uint64
-	hasSeat     bool
+	hasSlot     bool
 	former      bool // of a cluster that this node has left, and not met since
-	alive       bool // has a seat, and the cluster can reach it
+	alive       bool // has a slot, and the cluster can reach it
 	up          bool // as the log says
 	dial        *dial
 	redialing   bool

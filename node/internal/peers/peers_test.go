@@ -166,7 +166,7 @@ func TestFailedKeepsItsPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := pair.pool.Peer(pair.there)
-	pair.pool.Seat(p, pair.listener.Addr().String(), 1, false)
+	pair.pool.SetSlot(p, pair.listener.Addr().String(), 1, false)
 	ws.Close()
 	pair.pool.watch(p, ws)
 	if pair.pool.Peer(pair.there) != p {

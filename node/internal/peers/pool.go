@@ -103,14 +103,14 @@ func (pool *Pool) peerLocked(name placement.Name) *Peer {
 	return p
 }
 
-// Seat notes what the cluster says of a peer.
-func (pool *Pool) Seat(p *Peer, addr string, incarnation uint64, alive bool) {
+// SetSlot notes what the cluster says of a peer.
+func (pool *Pool) SetSlot(p *Peer, addr string, incarnation uint64, alive bool) {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
 	if p.incarnation != incarnation && p.incarnation != 0 || alive && !p.alive {
 		p.redialLocked() // it has started anew, or is back
 	}
-	p.addr, p.incarnation, p.hasSeat, p.former, p.alive = addr, incarnation, true, false, alive
+	p.addr, p.incarnation, p.hasSlot, p.former, p.alive = addr, incarnation, true, false, alive
 	if p.lost.Load() && alive && !p.Self {
 		pool.startRedialingLocked(p)
 	}
@@ -127,15 +127,15 @@ func (pool *Pool) Introduce(p *Peer, addr string) {
 	}
 }
 
-// Seated returns what the cluster says of a peer.
-func (pool *Pool) Seated(p *Peer) wire.Member {
+// Slot returns what the cluster says of a peer.
+func (pool *Pool) Slot(p *Peer) wire.Member {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
 	return wire.Member{Name: p.Name.String(), Addr: p.addr, Incarnation: p.incarnation}
 }
 
-// Retain forgets the peers that have no seat and no session. Keep are those that have a
-// seat.
+// Retain forgets the peers that have no slot and no session. Keep are those that have a
+// slot.
 func (pool *Pool) Retain(keep map[*Peer]bool) {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
@@ -143,7 +143,7 @@ func (pool *Pool) Retain(keep map[*Peer]bool) {
 		if keep[p] {
 			continue
 		}
-		p.hasSeat, p.alive, p.up = false, false, false
+		p.hasSlot, p.alive, p.up = false, false, false
 		if p.session.Load() == nil && p.dial == nil {
 			delete(pool.peers, name)
 		}
@@ -334,8 +334,8 @@ func (pool *Pool) watch(p *Peer, ws *wire.Session) {
 	pool.mu.Lock()
 	why := ws.Err()
 	changed := p.session.CompareAndSwap(ws, nil) && why != nil && !errors.Is(why, wire.Closed) && pool.loseLocked(p, why)
-	if !p.hasSeat && p.session.Load() == nil && p.dial == nil && pool.peers[p.Name] == p {
-		delete(pool.peers, p.Name) // should it get a seat it is made anew
+	if !p.hasSlot && p.session.Load() == nil && p.dial == nil && pool.peers[p.Name] == p {
+		delete(pool.peers, p.Name) // should it get a slot it is made anew
 	}
 	pool.mu.Unlock()
 	ws.Close()
@@ -344,24 +344,24 @@ func (pool *Pool) watch(p *Peer, ws *wire.Session) {
 	}
 }
 
-// Strangers returns the number of sessions to nodes without a seat.
+// Strangers returns the number of sessions to nodes without a slot.
 func (pool *Pool) Strangers() (n int) {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
 	for _, p := range pool.peers {
-		if !p.hasSeat && p.session.Load() != nil {
+		if !p.hasSlot && p.session.Load() != nil {
 			n++
 		}
 	}
 	return n
 }
 
-// ToStrangers returns at most limit sessions to nodes without a seat.
+// ToStrangers returns at most limit sessions to nodes without a slot.
 func (pool *Pool) ToStrangers(limit int) (list []*wire.Session) {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
 	for _, p := range pool.peers {
-		if ws := p.session.Load(); ws != nil && !p.hasSeat && len(list) < limit {
+		if ws := p.session.Load(); ws != nil && !p.hasSlot && len(list) < limit {
 			list = append(list, ws)
 		}
 	}
@@ -393,7 +393,7 @@ func (pool *Pool) Each(f func(context.Context, *Peer, *wire.Session)) {
 }
 
 // Leave retires all sessions. The pool dials no peer any more that is not introduced, or
-// has no new seat.
+// has no new slot.
 func (pool *Pool) Leave() {
 	pool.mu.Lock()
 	for _, p := range pool.peers {

@@ -41,7 +41,7 @@ const (
 )
 
 const (
-	MaxMembers = 1500           // seats of a cluster: a message with all of them fits, however long their names are
+	MaxMembers = 1500           // slots of a cluster: a message with all of them fits, however long their names are
 	MaxListed  = 2 * MaxMembers // members in one message, those that have left included
 	MaxHeld    = 2048           // servers in a Barrier
 	MaxWorkers = 1000           // workers in one list

@@ -2,7 +2,7 @@ package protocol
 
 import "github.com/distproc/distproc/wire"
 
-// A node with the cluster's cookie may open a session before it has a seat, or after it has lost it.
+// A node with the cluster's cookie may open a session before it has a slot, or after it has lost it.
 // Its rights then:
 //
 //	OpSync      yes, but it counts only for the asker itself: it may know the cluster that this node has left

@@ -79,7 +79,7 @@ func (rt *Router) sessionFor(ctx context.Context, p *peers.Peer, request *wire.R
 	}
 	s, err := rt.pool.Get(ctx, p)
 	if err != nil && rt.Members.Leaves(p, err) {
-		rt.Members.Left(rt.pool.Seated(p))
+		rt.Members.Left(rt.pool.Slot(p))
 	}
 	return s, err
 }

@@ -379,7 +379,7 @@ func (n *Node) session(t *testing.T, to *Node) *wire.Session {
 // dialAnew returns a session to another node that is not in use yet.
 func (n *Node) dialAnew(t *testing.T, to *Node) *wire.Session {
 	t.Helper()
-	s, err := wire.Dial(t.Context(), to.Addr(), n.creds, n.members.Hello(), n)
+	s, err := wire.Dial(t.Context(), to.Addr(), n.creds, n.members.Hello(), server{n})
 	if err != nil {
 		t.Fatal(err)
 	}

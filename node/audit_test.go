@@ -57,7 +57,7 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.Close()
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

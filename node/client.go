@@ -55,7 +55,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
+	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,11 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 )
 
-// Close leaves the cluster: the node takes no more calls, tells the others, waits for its running calls, and stops. The
-// calls have until ctx ends, or 5 s if ctx has no deadline. Then Close ends their contexts; their callers get
-// [ErrClosed] with an unknown outcome. Close waits at most 1 s for the handler of the log. It fails if a source goes on after its
-// context has ended. It may be called more than once; all but the first only wait.
+// Close leaves the cluster: the node takes no more calls, tells the others, waits for its
+// running calls, and stops. The calls have until ctx ends, or 5 s if ctx has no deadline.
+// Then Close ends their contexts; their callers get [ErrClosed] with an unknown outcome.
+// Close waits at most 1 s for the handler of the log. It fails if a source goes on after
+// its context has ended. It may be called more than once; all but the first only wait.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
@@ -35,8 +36,8 @@ func (n *Node) Close(ctx context.Context) error {
 	return n.closeErr
 }
 
-// sayGoodbye tells the peers, members and clients alike, which of their calls were the last that this node took. They
-// make all others elsewhere.
+// sayGoodbye tells the peers, members and clients alike, which of their calls were the
+// last that this node took. They make all others elsewhere.
 func (n *Node) sayGoodbye() {
 	close(n.left)
 	for _, ws := range n.pool.Live() {

@@ -323,7 +323,7 @@ func TestConnectAfterRestart(t *testing.T) {
 // TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
 	a := startNode(t, "1@"+testHost(), worker.Cache{})
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

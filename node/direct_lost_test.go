@@ -251,7 +251,7 @@ func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, e
 func TestDirectOutOfReach(t *testing.T) {
 	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
-	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), TLSFiles{})
+	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

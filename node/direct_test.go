@@ -182,19 +182,19 @@ func TestDirectParted(t *testing.T) {
 }
 
 // An olderNode serves no operation that came later than protocol.OpRetire.
-type olderNode struct{ *Node }
+type olderNode struct{ server }
 
 func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	if op > protocol.OpRetire {
 		return nil, wire.UnknownOperation
 	}
-	return n.Node.ServeOperation(ctx, s, op, args)
+	return n.server.ServeOperation(ctx, s, op, args)
 }
 
 // TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.
 func TestDirectToOlderNode(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Cache{})
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestDirectToOlderNode(t *testing.T) {
 	served := make(chan *wire.Session, 1)
 	go func() {
 		if in, err := l.Accept(); err == nil {
-			s, _ := in.Accept(nodes[0].members.Hello(), olderNode{nodes[0]})
+			s, _ := in.Accept(nodes[0].members.Hello(), olderNode{server{nodes[0]}})
 			served <- s
 		}
 	}()

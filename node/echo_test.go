@@ -43,7 +43,7 @@ func listenEcho() (addr string, err error) {
 
 // listenYamuxEcho serves echoes over what carries calls: a yamux stream over TLS.
 func listenYamuxEcho() (addr string, err error) {
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +88,7 @@ func dialEcho(b *testing.B, addr string) net.Conn {
 
 func dialYamuxEcho(b *testing.B, addr string) net.Conn {
 	b.Helper()
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,8 +6,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Sentinels for errors.Is. An error of a request that another node answered is the same sentinel
-// as a local one. context.DeadlineExceeded and context.Canceled are found as well.
+// Sentinels for errors.Is. An error of a request that another node answered is the same
+// sentinel as a local one. context.DeadlineExceeded and context.Canceled are found as
+// well.
 var (
 	ErrOverloaded  error = wire.Overloaded   // a bounded queue is full; never retried automatically
 	ErrWorker      error = wire.SourceFailed // the source or the server of the worker returned an error
@@ -32,7 +33,8 @@ var (
 
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
 
-	// ErrApart is the error of a call to a node that was disconnected: see [Node.GoAlone].
+	// ErrApart is the error of a call to a node that was disconnected: see
+	// [Node.GoAlone].
 	ErrApart error = wire.Apart
 )
 

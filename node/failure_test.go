@@ -28,7 +28,7 @@ func TestLateIncarnationLeaves(t *testing.T) {
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	old := b.members.Hello().Incarnation
 	crash(b)
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

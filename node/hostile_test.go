@@ -22,7 +22,7 @@ import (
 // dialAs returns a session to a node, introduced by hello.
 func dialAs(t *testing.T, n *Node, hello wire.Hello) (*wire.Session, error) {
 	t.Helper()
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestManyArguments(t *testing.T) {
 	}
 	for _, op := range []wire.Op{protocol.OpSync, protocol.OpHandOff} {
 		decoded = nil
-		if _, err := n.ServeOperation(t.Context(), s, op, args); err == nil || len(decoded) != 1 {
+		if _, err := (server{n}).ServeOperation(t.Context(), s, op, args); err == nil || len(decoded) != 1 {
 			t.Errorf("operation %d: %v, decoded %T", op, err, decoded)
 		}
 	}
@@ -170,7 +170,7 @@ func TestManyElementsAnswered(t *testing.T) {
 // listenAs serves sessions as a node with that hello, and returns its address.
 func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
 	t.Helper()
-	creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,8 @@ type NodeInfo struct {
 	Problem    string // why it tells nothing but Member; empty if it answered
 }
 
-// An Explanation tells where an id belongs and why, and what lives there. It is one account, which the shell
-// and every other way in give alike.
+// An Explanation tells where an id belongs and why, and what lives there. It is one
+// account, which the shell and every other way in give alike.
 type Explanation struct {
 	ID      worker.ID
 	Kind    string // "default", unless another one was asked for
@@ -79,7 +79,8 @@ func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
 	return n.members.View().Owner(id).Name.String(), nil
 }
 
-// Members returns the members, sorted, this node included. Those that have failed have slots too.
+// Members returns the members, sorted, this node included. Those that have failed have
+// slots too.
 func (n *Node) Members(context.Context) ([]Member, error) {
 	v := n.members.View()
 	var list []Member
@@ -101,9 +102,9 @@ func stateOf(p *peers.Peer, failed bool) State {
 	return StateAlive
 }
 
-// Workers lists the live workers of all nodes that answer within 1 s, sorted by node and id. It lists at most
-// 1,000 of each node, of any ids; a client gets the first 1,000 of these. The sum of their LeftOut is the number of those
-// that are not listed.
+// Workers lists the live workers of all nodes that answer within 1 s, sorted by node and
+// id. It lists at most 1,000 of each node, of any ids; a client gets the first 1,000 of
+// these. The sum of their LeftOut is the number of those that are not listed.
 func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	slots := n.members.View().Peers
 	lists := make([][]worker.Info, len(slots))
@@ -119,8 +120,8 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	return all, nil
 }
 
-// askAll calls ask for all slots at once, with the session, or nil for this node, and waits for at most 1 s. Who is
-// out of reach is left out.
+// askAll calls ask for all slots at once, with the session, or nil for this node, and
+// waits for at most 1 s. Who is out of reach is left out.
 func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -226,7 +227,8 @@ func (n *Node) workersHere() (list []worker.Info) {
 	return list
 }
 
-// cutWorkers returns the first limit workers of a list. The last one of them counts the others.
+// cutWorkers returns the first limit workers of a list. The last one of them counts the
+// others.
 func cutWorkers(list []worker.Info, limit int) []worker.Info {
 	if len(list) <= limit {
 		return list
@@ -245,7 +247,8 @@ func (n *Node) inspectHere(k worker.Key) registry.Status {
 	return r.Inspect(k.ID)
 }
 
-// Why explains where id belongs, and what lives there. It fails if the node that it asks has no such kind.
+// Why explains where id belongs, and what lives there. It fails if the node that it asks
+// has no such kind.
 func (n *Node) Why(ctx context.Context, id worker.ID) (Explanation, error) {
 	return n.why(ctx, worker.Key{ID: id})
 }

@@ -11,16 +11,18 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Invalidation makes a value unusable everywhere. The owner of the id drops what it has. If a run of the source has
-// begun before, its value goes only to the callers that were waiting by then: later callers wait for the next
-// run. Every other member is told, too, because it may have answered in place of the owner, or may have an
-// answer on its way to the owner.
+// Invalidation makes a value unusable everywhere. The owner of the id drops what it has.
+// If a run of the source has begun before, its value goes only to the callers that were
+// waiting by then: later callers wait for the next run. Every other member is told, too,
+// because it may have answered in place of the owner, or may have an answer on its way to
+// the owner.
 
-// Invalidate makes the cluster forget the value of id, and reports whether a member had one or was loading one. A
-// request that begins after Invalidate has returned gets a value whose load began after Invalidate was
-// called. Requests that waited before may get the value of the load that they waited for. Members that cannot be reached
-// keep what they have until it expires. It fails if that is the place of the id; then it can be called
-// again. Values of a client's HTTP cache are out of reach.
+// Invalidate makes the cluster forget the value of id, and reports whether a member had
+// one or was loading one. A request that begins after Invalidate has returned gets a
+// value whose load began after Invalidate was called. Requests that waited before may get
+// the value of the load that they waited for. Members that cannot be reached keep what
+// they have until it expires. It fails if that is the place of the id; then it can be
+// called again. Values of a client's HTTP cache are out of reach.
 func (n *Node) Invalidate(ctx context.Context, id worker.ID) (had bool, err error) {
 	return n.invalidate(ctx, worker.Key{ID: id})
 }
@@ -60,7 +62,8 @@ func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err erro
 	return had, err
 }
 
-// invalidateAt invalidates on one member. Members other than the place of the id have 1 s.
+// invalidateAt invalidates on one member. Members other than the place of the id have 1
+// s.
 func (n *Node) invalidateAt(ctx context.Context, p *peers.Peer, k worker.Key, place bool) (had bool, err error) {
 	if p.Self {
 		return n.invalidateHere(k)

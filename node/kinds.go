@@ -30,7 +30,8 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	return err
 }
 
-// compareKinds asks a peer what its kinds are, and logs it if they are not this node's. What was said is not said again.
+// compareKinds asks a peer what its kinds are, and logs it if they are not this node's.
+// What was said is not said again.
 func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
 	defer cancel()

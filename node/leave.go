@@ -93,11 +93,12 @@ func (n *Node) part(must bool) error {
 	return nil
 }
 
-// GoAlone ends that this node is apart, without the cluster that it was disconnected from. A node that
-// was disconnected starts no server of a serial kind, because that cluster may have one of the same id:
-// a call fails with [ErrApart], and has not run, until the node connects to a node that is not apart, or
-// is started anew. Call GoAlone when that cluster is gone, or shares nothing with this node. GoAlone
-// fails if the node is not apart.
+// GoAlone ends that this node is apart, without the cluster that it was disconnected
+// from. A node that was disconnected starts no server of a serial kind, because that
+// cluster may have one of the same id: a call fails with [ErrApart], and has not run,
+// until the node connects to a node that is not apart, or is started anew. Call GoAlone
+// when that cluster is gone, or shares nothing with this node. GoAlone fails if the node
+// is not apart.
 func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
 
 // goAlone is GoAlone as asked for by an actor.

@@ -2,8 +2,8 @@ package node
 
 import "github.com/distproc/distproc/wire/text"
 
-// A Connection is what became of one name of [Node.Connect]. Err is nil if the node is connected,
-// or is this node.
+// A Connection is what became of one name of [Node.Connect]. Err is nil if the node is
+// connected, or is this node.
 type Connection struct {
 	Name string
 	Err  error

@@ -1,53 +1,3 @@
-// Package node runs one node of a cluster in which every id has one place.
-//
-// The path of one request: [Node.Request] takes a snapshot of the view, whose
-// [placement.Ring] finds the member that acts for the id: its owner, or a fallback while
-// that has failed. If that is this node, its registry finds the live worker of the id or
-// starts one, and the worker answers, at once if it has its value. If it is another node,
-// the call crosses in a batch of the session to it ([wire.Session.Call]) and meets that
-// node's registry; that node never forwards, it answers NotOwner with its view if it
-// disagrees. If the acting member cannot be reached, another member may pass the request
-// on, once (relay.go); otherwise a worker of this node answers instead and the reply says
-// so.
-//
-// A call ([Family].Call) brings a message to the server of an id, of a kind that is
-// serial, and takes the same way, except that nobody but the acting member answers it:
-// call.go waits for that instead. Before a server starts, claim.go makes sure that no
-// other node still has one.
-//
-// The rooms, each of which knows those above it in this list only:
-//
-//   - wire/text and node/internal/trace: texts for people, and the trace of a call
-//   - node/worker: ids, values, replies, what a kind of worker is, and outcomes of calls
-//   - node/placement: names of nodes, and which of them owns an id
-//   - node/internal/clock and chain: deadlines of calls, and calls that would wait for
-//     themselves
-//   - node/internal/registry: the workers of one kind on this node
-//   - node/internal/handoff: cached answers on their way to the new owners of their ids
-//   - node/internal/peers: the session to each peer, and what calls tell of its health
-//   - node/gossip: which nodes are alive
-//   - node: all that joins them, in the files below
-//
-// request.go is the path of a request, and settle.go what follows when two nodes differ
-// about the members. view.go has the ring of a view, and members.go makes views of what
-// package gossip tells; admit.go, join.go, target.go and leave.go are how nodes come and
-// go, apart.go is what a node may do that was disconnected, known.go has them find each
-// other again, and rights.go says what a node without a slot may ask. kinds.go has the
-// registry of each kind, and host.go is what registries, the handoff queue and the pool
-// of sessions know of the node; family.go tells the kinds apart for callers, and typed.go
-// gives them types. standstill.go notices that the process stood still. serve.go
-// answers peers, bounded.go keeps their answers short, and refusals.go logs those that
-// are turned away; inspect.go and stop.go answer people, stats.go and note.go machines,
-// ready.go those who watch, and audit.go logs who did what. invalidate.go has values
-// forgotten. home.go keeps a client attached, client.go is the way in of a console, which
-// is no member, and direct.go has such a client ask the owners itself.
-//
-// Around it: package source makes sources of configuration, package gateway answers HTTP,
-// package metrics publishes Stats, and package boundedlog keeps the log from holding up
-// any of this.
-//
-// Incarnations are times of start, not random numbers: a message about an earlier start
-// of a node must not undo what a later one said.
 package node
 
 import (
@@ -84,57 +34,10 @@ const (
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultReap    = 10 * time.Minute
-	maxTries       = 3 // owners that one request asks before it helps itself
 )
 
-// Config says what a node is. The zero value of all but Name and Cookie means the default.
-type Config struct {
-	Name       string                 // NAME@HOST, or NAME@HOST:PORT
-	Port       int                    // to listen on, instead of the one that follows from the name
-	Cookie     []byte                 // the secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
-	TLS        TLSFiles               // for mutual TLS in addition to the cookie
-	Default    worker.Kind            // of [Node.Request]; none, if it is nil. Then Request fails, and calls must name one of Kinds
-	Kinds      map[string]worker.Kind // of others, by name; see [Node.SetKinds]
-	Routing    placement.Routing      // Modulo; the same on all nodes
-	Timing     Timing                 // of failure detection; LAN
-	ReapAfter  time.Duration          // 10 min; a member that has failed for so long loses its slot
-	MaxWaiting int                    // calls that may wait for workers on this node; 65,536
-	MaxClients int                    // sessions of clients; 1,024
-	MaxMemory  int64                  // bytes of values, beyond which the least recently used ones go; a quarter of what the machine or cgroup has. Kind.MaxBytes is for one kind
-	Joins      bool                   // Join is called as soon as the node has started: calls of serial kinds wait for what comes of it, 3 s at most
-	StateDir   string                 // folder for the names of members, to find them after a restart; none
-	NoBusyPoll bool                   // sleep until an answer comes, also while many come; see wire/poll.go
-	Logger     *slog.Logger           // silent; the node never waits for its handler, and leaves lines out if that is slow: see boundedlog.New
-	Version    string                 // of the program, for those who look
-
-	// For tests; nil means that nothing comes between, or that the node listens where it says.
-	dialer    func(peers.Dialer) peers.Dialer
-	advertise *placement.Addr
-}
-
-// A Timing says how soon a crash is seen by all: a preset of the failure detector.
-type Timing = gossip.Timing
-
-// ParseTiming reads local, lan or wan.
-func ParseTiming(s string) (Timing, error) { return gossip.ParseTiming(s) }
-
-// TLSFiles names PEM files for mutual TLS, and whether names are verified. Either all files are
-// given or none.
-type TLSFiles = wire.TLSFiles
-
-// LoadCookie returns the cookie in the file at path, for a node. If there is no such file, it is
-// created with 32 random bytes in hex, for this user only.
-func LoadCookie(path string) ([]byte, error) { return wire.LoadCookie(path) }
-
-// ReadCookie returns the cookie in the file at path, for a client, which must have the cookie of
-// its node. The error wraps [io/fs.ErrNotExist] if there is no such file.
-func ReadCookie(path string) ([]byte, error) { return wire.ReadCookie(path) }
-
-// ParseCookie returns the cookie in text without surrounding white space. It must have at least
-// 16 bytes.
-func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
-
-// A Node is one running member of a cluster. All its methods may be called from any number of goroutines.
+// A Node is one running member of a cluster. All its methods may be called from any
+// number of goroutines.
 type Node struct {
 	addr     placement.Addr
 	name     string // addr.Name as a string
@@ -175,7 +78,8 @@ type Node struct {
 	cancel     context.CancelFunc
 }
 
-// Start starts a node: it listens, and is a cluster of one until it connects or is connected to.
+// Start starts a node: it listens, and is a cluster of one until it connects or is
+// connected to.
 func Start(c Config) (*Node, error) {
 	addr, err := placement.ParseAddr(c.Name)
 	if err != nil {
@@ -185,7 +89,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
-	creds, err := wire.NewCredentials(c.Cookie, c.TLS)
+	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +123,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: n, Timing: c.Timing,
+		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Dialer: c.dialer, Logger: n.log,
 	}, host{n})
@@ -240,23 +144,6 @@ func Start(c Config) (*Node, error) {
 	return n, nil
 }
 
-// check returns an error that names the field if one has a value that makes no sense.
-func (c *Config) check() error {
-	switch {
-	case c.Port < 0 || c.Port > 65535:
-		return fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
-	case c.ReapAfter < 0:
-		return fmt.Errorf("ReapAfter must not be %v: 0 means %v", c.ReapAfter, defaultReap)
-	case c.MaxWaiting < 0:
-		return fmt.Errorf("MaxWaiting must not be %d: 0 means 65,536", c.MaxWaiting)
-	case c.MaxClients < 0:
-		return fmt.Errorf("MaxClients must not be %d: 0 means 1,024", c.MaxClients)
-	case c.MaxMemory < 0:
-		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
-	}
-	return nil
-}
-
 func listenError(addr placement.Addr, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
@@ -273,9 +160,10 @@ func listenError(addr placement.Addr, err error) error {
 // Self returns the node's name, NAME@HOST.
 func (n *Node) Self() string { return n.name }
 
-// Displaced returns a channel that is closed when the node has left the cluster because an older node
-// has its name. It stays up, alone: Ready fails, no member is let in, and no call of a serial kind runs
-// until Connect succeeds. The same holds, without a closed channel, while Join is refused for that reason.
+// Displaced returns a channel that is closed when the node has left the cluster because
+// an older node has its name. It stays up, alone: Ready fails, no member is let in, and
+// no call of a serial kind runs until Connect succeeds. The same holds, without a closed
+// channel, while Join is refused for that reason.
 func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 
 // Addr returns where the node listens, host:port.
@@ -289,8 +177,9 @@ func (n *Node) viewChanged() {
 	}
 }
 
-// follow drops the workers whose ids other nodes own now, after every change of the view until the node closes.
-// Workers of an owner that is out of reach stay: this node stands in for it.
+// follow drops the workers whose ids other nodes own now, after every change of the view
+// until the node closes. Workers of an owner that is out of reach stay: this node stands
+// in for it.
 func (n *Node) follow() {
 	for {
 		select {
@@ -347,7 +236,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 		in.Refuse(why)
 		return
 	}
-	s, err := in.Accept(n.members.Hello(), n)
+	s, err := in.Accept(n.members.Hello(), server{n})
 	if err != nil {
 		return
 	}

@@ -16,8 +16,11 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// ServeCall answers a call of a peer. It is part of [wire.Handler].
-func (n *Node) ServeCall(c wire.Call) {
+// A server is a node as its peers and clients know it. It is a [wire.Handler].
+type server struct{ *Node }
+
+// ServeCall answers a call of a peer.
+func (n server) ServeCall(c wire.Call) {
 	id, err := protocol.IDOf(&c.Request)
 	switch {
 	case err != nil:
@@ -85,7 +88,8 @@ func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply wor
 	n.answer(c, reply, err)
 }
 
-// routed counts the calls that this node makes for clients, and the bytes of their messages.
+// routed counts the calls that this node makes for clients, and the bytes of their
+// messages.
 type routed struct{ calls, bytes atomic.Int64 }
 
 const maxRouted = 1 << 14 // calls of clients in progress on one node
@@ -161,8 +165,8 @@ func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {
 	c.Reply(&w)
 }
 
-// ServeOperation answers an operation of a peer. It is part of [wire.Handler].
-func (n *Node) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+// ServeOperation answers an operation of a peer.
+func (n server) ServeOperation(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
 	switch s.Peer().Role {
 	case wire.RoleMember:
 		return n.serveMember(ctx, s, op, args)
@@ -218,9 +222,9 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	return nil, wire.UnknownOperation
 }
 
-// takeOver adopts answers, unless they have waited here while this node was paused: then the sender has
-// given up, and may have handed them over again. The sender may know of a view that this node has yet
-// to hear of, so takeOver adopts answers for any id.
+// takeOver adopts answers, unless they have waited here while this node was paused: then
+// the sender has given up, and may have handed them over again. The sender may know of a
+// view that this node has yet to hear of, so takeOver adopts answers for any id.
 func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
 	defer cancel()

@@ -14,7 +14,8 @@ type Stats struct {
 	HandedOver, HandOverLost uint64 // answers that went to other nodes as their ids moved, and that should have
 }
 
-// Stats returns the node's counts. Each is right by itself, but they are not all of one and the same moment.
+// Stats returns the node's counts. Each is right by itself, but they are not all of one
+// and the same moment.
 func (n *Node) Stats() Stats {
 	list, _ := n.Members(n.ctx) // which this node knows
 	slots := map[State]int{}

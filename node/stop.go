@@ -13,8 +13,9 @@ import (
 )
 
 // Stop ends the worker of id on its owner, or on this node if the owner is out of reach,
-// and reports whether one lived. A worker that loads first answers those who wait for it; later callers wait for
-// the next load. To make every member forget a value, see [Node.Invalidate].
+// and reports whether one lived. A worker that loads first answers those who wait for it;
+// later callers wait for the next load. To make every member forget a value, see
+// [Node.Invalidate].
 func (n *Node) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
 	return n.stop(ctx, worker.Key{ID: id})
 }

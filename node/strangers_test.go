@@ -52,7 +52,7 @@ func TestClaimMeetsStrangers(t *testing.T) {
 			{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
 		}}
 		f.holds.Store(true)
-		creds, err := wire.NewCredentials(testCookie, TLSFiles{})
+		creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -237,7 +237,7 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 		v = n.members.view.Load()
 	}
 	answer := rollMessage{Epoch: v.ring.Epoch()}
-	for _, r := range append(n.retiring(), n.registries()...) {
+	for _, r := range append(n.removedKinds(), n.registries()...) {
 		if r.Serial() {
 			held, more := r.Held(v, func(id worker.ID) bool { return v.acting(id).Self }, maxHeld-len(answer.Held))
 			for _, id := range held {
@@ -250,7 +250,7 @@ func (n *Node) serveRoll(ctx context.Context, from wire.Hello, epoch uint64) (an
 }
 
 func (n *Node) holds(k worker.Key) bool {
-	for _, r := range append(n.retiring(), n.registryOf(k.Kind)) {
+	for _, r := range append(n.removedKinds(), n.registryOf(k.Kind)) {
 		if r != nil && r.Name() == k.Kind && r.Serial() && r.Has(k.ID) {
 			return true
 		}

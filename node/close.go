@@ -20,7 +20,7 @@ func (n *Node) Close(ctx context.Context) error {
 		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		registries := n.beginLeaving()
-		n.hold(ctx, append(n.retiring(), registries...))
+		n.hold(ctx, append(n.removedKinds(), registries...))
 		n.flush(ctx)
 		n.closing.Store(true)
 		n.sayGoodbye()

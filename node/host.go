@@ -36,7 +36,7 @@ func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) {
 
 func (h host) DialFailed(err error) { h.n.members.heed(err) }
 
-func (h host) Patience(kind string) time.Duration { return h.n.patience(kind) }
+func (h host) Patience(kind string) time.Duration { return h.n.callTimeout(kind) }
 
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.elsewhere(id) }
 

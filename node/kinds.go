@@ -68,11 +68,11 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 			r = n.registry
 		}
 		if r == nil || r.Serial() != isSerial(kind) {
-			var over <-chan struct{}
-			if before := cmp.Or(old[name], n.lastRetiredLocked(name)); before != nil {
-				over = before.Done()
+			var predecessorDone <-chan struct{}
+			if predecessor := cmp.Or(old[name], n.lastRemovedLocked(name)); predecessor != nil {
+				predecessorDone = predecessor.Done()
 			}
-			r = n.newRegistry(name, kind, n.admission, over)
+			r = n.newRegistry(name, kind, n.admission, predecessorDone)
 			if n.frozen {
 				r.Halt()
 			}
@@ -84,8 +84,8 @@ func (n *Node) setKinds(kinds map[string]worker.Kind) error {
 	n.kinds.Store(&byName)
 	for name, r := range old {
 		if byName[name] != r {
-			n.retired = append(n.retired, r)
-			n.wg.Go(func() { n.retireKind(r) })
+			n.removed = append(n.removed, r)
+			n.wg.Go(func() { n.endKind(r) })
 		}
 	}
 	return nil
@@ -107,9 +107,9 @@ func isSerial(kind worker.Kind) bool {
 	return ok
 }
 
-// lastRetiredLocked returns the registry of the last kind of that name that is no more, or nil.
-func (n *Node) lastRetiredLocked(name string) *registry.Registry {
-	for _, r := range slices.Backward(n.retired) {
+// lastRemovedLocked returns the registry of the last removed kind of that name, or nil.
+func (n *Node) lastRemovedLocked(name string) *registry.Registry {
+	for _, r := range slices.Backward(n.removed) {
 		if r.Name() == name {
 			return r
 		}
@@ -117,21 +117,23 @@ func (n *Node) lastRetiredLocked(name string) *registry.Registry {
 	return nil
 }
 
-// retiring returns the registries of kinds that are no more, but whose workers may still run.
-func (n *Node) retiring() []*registry.Registry {
+// removedKinds returns the registries of removed kinds whose workers may still run.
+func (n *Node) removedKinds() []*registry.Registry {
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	return slices.Clone(n.retired)
+	return slices.Clone(n.removed)
 }
 
-func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Admission, before <-chan struct{}) *registry.Registry {
+func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{}) *registry.Registry {
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values, PredecessorDone: before, Logger: n.log,
+		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values,
+		PredecessorDone: predecessorDone, Logger: n.log,
 	})
 }
 
-// retireKind ends the workers of a kind that is no more. Those that load have the time that their kind gives them.
-func (n *Node) retireKind(r *registry.Registry) {
+// endKind ends the workers of a removed kind. Their runs have the time that the kind gives
+// them.
+func (n *Node) endKind(r *registry.Registry) {
 	if err := r.Close(n.ctx); err != nil {
 		n.log.Warn("removed kind still has running workers", "kind", r.Name(), "why", err)
 		return
@@ -142,7 +144,7 @@ func (n *Node) retireKind(r *registry.Registry) {
 	}
 	n.kindsMu.Lock()
 	defer n.kindsMu.Unlock()
-	n.retired = slices.DeleteFunc(n.retired, func(old *registry.Registry) bool { return old == r })
+	n.removed = slices.DeleteFunc(n.removed, func(old *registry.Registry) bool { return old == r })
 }
 
 // registryOf returns the workers of a kind, or nil if this node has no such kind.
@@ -153,12 +155,13 @@ func (n *Node) registryOf(kind string) *registry.Registry {
 	return (*n.kinds.Load())[cmp.Or(kind, worker.DefaultKind)]
 }
 
-// registries returns those of all kinds, by name.
+// registries returns the workers of all kinds, sorted by name.
 func (n *Node) registries() []*registry.Registry {
 	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
-// workersFor returns the workers of a kind that this node has, if they take calls or have values, as is asked.
+// workersFor returns the workers of a kind. It fails if the node has no such kind, or if a
+// call is for a kind that has values, or a request for one that takes calls.
 func (n *Node) workersFor(kind string, call bool) (*registry.Registry, *wire.Error) {
 	r := n.registryOf(kind)
 	switch {
@@ -180,8 +183,8 @@ func unknownKind(kind string) *wire.Error {
 	return wire.Errorf(wire.UnknownKind, wire.NotRun, "%q", kind)
 }
 
-// patience is how long a call of that kind may have to wait for its source.
-func (n *Node) patience(kind string) time.Duration {
+// callTimeout is how long a call of that kind may have to wait for its source.
+func (n *Node) callTimeout(kind string) time.Duration {
 	timeout := worker.DefaultTimeout
 	if r := n.registryOf(kind); r != nil {
 		timeout = max(timeout, r.Timeout())
@@ -189,7 +192,7 @@ func (n *Node) patience(kind string) time.Duration {
 	return timeout + time.Second
 }
 
-// definitions returns a digest of what each kind is, or "" for one that cannot be compared.
+// definitions returns a digest of each kind's definition, or "" if the kind has none.
 func (n *Node) definitions() map[string]string {
 	digests := map[string]string{}
 	for _, r := range n.registries() {
@@ -207,7 +210,8 @@ func digestOf(definition string) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// differing returns the names of the kinds that only one of two nodes has, or that they define differently.
+// differing returns the names of the kinds that only one of two nodes has, or that they
+// define differently.
 func differing(a, b map[string]string) (names []string) {
 	for name, d := range a {
 		if other, ok := b[name]; !ok || d != other && d != "" && other != "" {
@@ -223,7 +227,8 @@ func differing(a, b map[string]string) (names []string) {
 	return names
 }
 
-// compareKinds asks a peer what its kinds are, and logs it if they are not this node's. What was said is not said again.
+// compareKinds asks a peer for its kinds, and logs those that differ from this node's. It
+// logs a difference once.
 func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(ctx, n.members.patience())
 	defer cancel()
@@ -242,7 +247,7 @@ func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session
 	}
 }
 
-// exclusive reports whether a request must not be answered elsewhere if it may have run.
+// exclusive reports whether another node must not answer a request that may have run.
 func (n *Node) exclusive(request *wire.Request) bool {
 	r := n.registryOf(request.Kind)
 	return request.IsCall || r != nil && r.Exclusive()

@@ -94,7 +94,7 @@ func TestKindRemovedTwice(t *testing.T) {
 				t.Errorf("%d runs at a time", most)
 			}
 			await(t, func() error {
-				if old := n.retiring(); len(old) > 0 {
+				if old := n.removedKinds(); len(old) > 0 {
 					return fmt.Errorf("%d registries are kept", len(old))
 				}
 				return nil

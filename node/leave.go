@@ -175,7 +175,7 @@ func (n *Node) freeze() ([]*registry.Registry, error) {
 		return nil, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	n.frozen = true
-	return append(slices.Clone(n.retired), n.registries()...), nil
+	return append(slices.Clone(n.removed), n.registries()...), nil
 }
 
 // thaw calls end with the registries that are held, new ones included. Those of a node

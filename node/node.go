@@ -146,7 +146,7 @@ type Node struct {
 	registry  *registry.Registry                            // of the default kind, whether there is one or not
 	kinds     atomic.Pointer[map[string]*registry.Registry] // of all kinds, by name
 	kindsMu   sync.Mutex                                    // held while kinds change
-	retired   []*registry.Registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
+	removed   []*registry.Registry                          // of kinds that are no more, but still run something, in the order in which they went; guarded by kindsMu
 	frozen    bool                                          // part holds all registries, new ones included; guarded by kindsMu
 	parting   sync.Mutex                                    // held by part
 	probed    *registry.Registry                            // what Ready asks

@@ -101,7 +101,7 @@ func TestKindComesBack(t *testing.T) {
 		}
 		wg.Wait()
 		await(t, func() error {
-			if n := len(n.retiring()); n > 0 {
+			if n := len(n.removedKinds()); n > 0 {
 				return errors.New("a registry is kept")
 			}
 			return nil

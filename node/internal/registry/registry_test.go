@@ -47,3 +47,21 @@ func TestCloseRegistry(t *testing.T) {
 		}
 	})
 }
+
+// TestWithdrawnBeforeEnqueued has calls given up before they are enqueued: nothing runs for
+// them, whichever the machine.
+func TestWithdrawnBeforeEnqueued(t *testing.T) {
+	t.Parallel()
+	for name, kind := range blockingKinds() {
+		inBubble(t, kind, func(t *testing.T, r *Registry) {
+			var answers []error
+			call := &Waiter{ID: worker.IntID(7), Deadline: time.Hour, Done: func(_ worker.Reply, err error) { answers = append(answers, err) }}
+			r.Withdraw(call, context.Canceled)
+			r.Enqueue(call, r.Now())
+			synctest.Wait()
+			if len(answers) != 1 || !errors.Is(answers[0], context.Canceled) || outcomeOf(answers[0]) != worker.OutcomeNotRun || r.Has(call.ID) {
+				t.Errorf("%s: %v, worker %v; want one that says canceled, and no worker", name, answers, r.Has(call.ID))
+			}
+		})
+	}
+}

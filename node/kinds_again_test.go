@@ -94,7 +94,7 @@ func TestKindRemovedTwice(t *testing.T) {
 				t.Errorf("%d runs at a time", most)
 			}
 			await(t, func() error {
-				if old := n.kinds.Retired(); len(old) > 0 {
+				if old := n.kinds.Removed(); len(old) > 0 {
 					return fmt.Errorf("%d registries are kept", len(old))
 				}
 				return nil

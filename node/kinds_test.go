@@ -197,14 +197,14 @@ func TestKindsDiffer(t *testing.T) {
 // TestKindWithoutSource forgets what answers.
 func TestKindWithoutSource(t *testing.T) {
 	for want, c := range map[string]Config{
-		`kind "price": Load is nil`:                   {Kinds: map[string]worker.Kind{"price": worker.Cache{TTL: time.Minute}}},
-		`kind "pay": Open is nil`:                     {Kinds: map[string]worker.Kind{"pay": worker.Serial{TTL: time.Minute}}},
-		`kind "none": it is nil: set a worker.Cache`:  {Kinds: map[string]worker.Kind{"none": nil}},
-		`kind "at": it is a *worker.Cache: set the v`: {Kinds: map[string]worker.Kind{"at": &worker.Cache{Load: worker.RandomSource}}},
-		`kind "no": it is a *worker.Serial: set the`:  {Kinds: map[string]worker.Kind{"no": (*worker.Serial)(nil)}},
-		`kind "default": Load is nil: set the source`: {Default: worker.Cache{TTL: time.Minute}},
-		`kind "default": Open is nil: set what makes`: {Default: worker.Serial{}},
-		`kind "default": Load is nil`:                 {Kinds: map[string]worker.Kind{worker.DefaultKind: worker.Cache{}}},
+		`kind "price": Load must not be nil`:                   {Kinds: map[string]worker.Kind{"price": worker.Cache{TTL: time.Minute}}},
+		`kind "pay": Open must not be nil`:                     {Kinds: map[string]worker.Kind{"pay": worker.Serial{TTL: time.Minute}}},
+		`kind "none": it is nil: set a worker.Cache`:           {Kinds: map[string]worker.Kind{"none": nil}},
+		`kind "at": it is a *worker.Cache: set the v`:          {Kinds: map[string]worker.Kind{"at": &worker.Cache{Load: worker.RandomSource}}},
+		`kind "no": it is a *worker.Serial: set the`:           {Kinds: map[string]worker.Kind{"no": (*worker.Serial)(nil)}},
+		`kind "default": Load must not be nil: set the source`: {Default: worker.Cache{TTL: time.Minute}},
+		`kind "default": Open must not be nil: set what makes`: {Default: worker.Serial{}},
+		`kind "default": Load must not be nil`:                 {Kinds: map[string]worker.Kind{worker.DefaultKind: worker.Cache{}}},
 	} {
 		c.Name, c.Cookie = "1@"+testHost(), testCookie
 		n, err := Start(c)

@@ -101,7 +101,7 @@ func TestKindComesBack(t *testing.T) {
 		}
 		wg.Wait()
 		await(t, func() error {
-			if n := len(n.kinds.Retired()); n > 0 {
+			if n := len(n.kinds.Removed()); n > 0 {
 				return errors.New("a registry is kept")
 			}
 			return nil

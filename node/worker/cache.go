@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -75,13 +74,11 @@ type Cache struct {
 
 // Validate returns an error that names the first field that makes no sense.
 func (c Cache) Validate() error {
-	if c.Load == nil {
-		return errors.New("Load is nil: set the source of its values, such as RandomSource for a trial")
-	}
 	if err := checkLife(c.TTL, c.IdleTTL); err != nil {
 		return err
 	}
 	return checkFields(
+		field{"Load", "nil", c.Load == nil, "set the source of its values, such as RandomSource for a trial"},
 		field{"Jitter", c.Jitter, !(c.Jitter >= 0 && c.Jitter <= 1), "a share of the TTL, from 0 to 1"},
 		duration("StaleWhileRevalidate", c.StaleWhileRevalidate, "0 means that no value is given after its end"),
 		duration("ErrorTTL", c.ErrorTTL, "0 means that no error is kept"),

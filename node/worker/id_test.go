@@ -8,6 +8,7 @@ import (
 )
 
 func TestParseID(t *testing.T) {
+	t.Parallel()
 	for _, s := range []string{"0", "7", "-1", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
 		"-123456789012345678901234567890", strings.Repeat("9", MaxIDLen)} {
 		id, err := ParseID(s)
@@ -42,6 +43,7 @@ func TestParseID(t *testing.T) {
 // TestMod checks Euclidean modulo against math/big, and FNV-1a against published values
 // (RFC 9923, test vectors for FNV-1a-64).
 func TestMod(t *testing.T) {
+	t.Parallel()
 	for _, s := range []string{"0", "1", "-1", "-7", "9223372036854775807", "-9223372036854775808", "18446744073709551617",
 		"-18446744073709551617"} {
 		id, _ := ParseID(s)
@@ -62,6 +64,7 @@ func TestMod(t *testing.T) {
 }
 
 func TestCompareIDs(t *testing.T) {
+	t.Parallel()
 	sorted := []string{"-99999999999999999999", "-5", "0", "3", "10", "99999999999999999999", "", "-0", "a", "b"}
 	for i, a := range sorted {
 		for j, b := range sorted {

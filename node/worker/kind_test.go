@@ -17,7 +17,7 @@ func TestValidate(t *testing.T) {
 		want string
 		kind Kind
 	}{
-		{"Load is nil: set the source of its values", Cache{TTL: time.Minute}},
+		{"Load must not be nil: set the source of its values", Cache{TTL: time.Minute}},
 		{"TTL must not be -1ns: 0 means 5s", Cache{Load: RandomSource, TTL: -1}},
 		{"IdleTTL must not be -1ns: ", Cache{Load: RandomSource, IdleTTL: -1}},
 		{"TTL is 1s and IdleTTL is 1m0s: ", Cache{Load: RandomSource, TTL: time.Second, IdleTTL: time.Minute}},
@@ -30,7 +30,7 @@ func TestValidate(t *testing.T) {
 		{"Queue must not be -5: 0 means 4096", Cache{Load: RandomSource, Queue: -5}},
 		{"Concurrency must not be -1: 0 means no limit", Cache{Load: RandomSource, Concurrency: -1}},
 		{"MaxBytes must not be -1: ", Cache{Load: RandomSource, MaxBytes: -1}},
-		{"Open is nil: set what makes its servers", Serial{TTL: time.Minute}},
+		{"Open must not be nil: set what makes its servers", Serial{TTL: time.Minute}},
 		{"TTL must not be -1ns: ", Serial{Open: openNone, TTL: -1}},
 		{"IdleTTL must not be -1ns: ", Serial{Open: openNone, IdleTTL: -1}},
 		{"TTL is 1s and IdleTTL is 1m0s: ", Serial{Open: openNone, TTL: time.Second, IdleTTL: time.Minute}},

@@ -1,9 +1,6 @@
 package worker
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // A Serial is a [Kind] whose workers are servers that take messages. Messages for one id
 // run one after the other. Every zero field but Open has a default.
@@ -38,13 +35,11 @@ type Serial struct {
 
 // Validate returns an error that names the first field that makes no sense.
 func (s Serial) Validate() error {
-	if s.Open == nil {
-		return errors.New("Open is nil: set what makes its servers, such as Serve(start)")
-	}
 	if err := checkLife(s.TTL, s.IdleTTL); err != nil {
 		return err
 	}
 	return checkFields(
+		field{"Open", "nil", s.Open == nil, "set what makes its servers, such as Serve(start)"},
 		duration("Timeout", s.Timeout, zeroTimeout),
 		number("Queue", s.Queue, zeroQueue),
 		number("Concurrency", s.Concurrency, zeroConcurrency),

@@ -8,6 +8,7 @@ import (
 
 // TestValueJSON has the forms that are documented.
 func TestValueJSON(t *testing.T) {
+	t.Parallel()
 	for want, v := range map[string]Value{
 		`7`:                     IntValue(7),
 		`"seven"`:               BytesValue("seven"),

@@ -1,19 +1,19 @@
 // Package worker is the vocabulary of workers: ids, values, replies, and what a kind of
 // worker is. It is a leaf that every other package of a node uses.
 //
-// An [ID] names a piece of work. The worker of an id and a [Kind], of which a cluster has
-// at most one, either keeps the [Value] that a [Source] returned, or is a [Server], which
-// takes messages. A caller gets a [Reply], or an error that has an [Outcome]. [Load],
-// [Serve], [ValueOf] and [As] let programs use their own types of Go in the place of
-// values.
+// An [ID] names a piece of work. A cluster has at most one worker of an id and a [Kind].
+// The worker of a [Cache] keeps the [Value] that a [Source] returned. The worker of a
+// [Serial] is a [Server], which takes messages. A caller gets a [Reply], or an error that
+// has an [Outcome]. [Load], [Serve], [ValueOf] and [As] let programs use their own types of
+// Go in the place of values.
 //
 // Invariants:
 //
 //   - IDs and values are immutable and comparable: those that mean the same are ==.
-//   - [ID.Mod] and [ID.Hash] are the same in all versions, because nodes of several versions have to
-//     agree on the owner of an id.
-//   - An error of a source or server means that it ran, unless [NotRun] or [MayHaveRun] marks it. Only
-//     a call that did not run is tried again.
+//   - [ID.Mod] and [ID.Hash] are the same in all versions, because nodes of several versions
+//     have to agree on the owner of an id.
+//   - An error of a source or server means that it ran, unless [NotRun] or [MayHaveRun] marks
+//     it. Only a call that did not run is tried again.
 package worker
 
 import "time"
@@ -31,8 +31,8 @@ type Key struct {
 	ID   ID
 }
 
-// Forever is the longest duration of a [Kind], 100 years. Longer ones are taken for it,
-// so that sums of times do not overflow.
+// Forever is the longest duration of a [Kind], 100 years. A longer one means Forever, so
+// that sums of times do not overflow.
 const Forever = 100 * 365 * 24 * time.Hour
 
 // Info describes a live worker.

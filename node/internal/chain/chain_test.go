@@ -11,6 +11,7 @@ import (
 
 // TestChain bounds chains, and finds circles among their last workers.
 func TestChain(t *testing.T) {
+	t.Parallel()
 	links := ""
 	for i := range 100 {
 		links = lengthened(links, link("k", worker.IntID(int64(i))))

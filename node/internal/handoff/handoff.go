@@ -111,20 +111,20 @@ func (h *Queue) queue(list []queued) {
 			if len(h.queues) == 1 {
 				h.idle = make(chan struct{})
 			}
-			h.wg.Go(func() { h.run(dests[i]) })
+			h.wg.Go(func() { h.sendAll(dests[i]) })
 		}
 	}
 }
 
-// run sends what waits for one destination.
-func (h *Queue) run(dest string) {
-	for batch := h.take(dest); len(batch) > 0; batch = h.take(dest) {
+// sendAll sends what waits for one destination.
+func (h *Queue) sendAll(dest string) {
+	for batch := h.nextBatch(dest); len(batch) > 0; batch = h.nextBatch(dest) {
 		h.deliver(dest, batch)
 	}
 }
 
-// take returns what fits one message. If nothing is left it ends the queue.
-func (h *Queue) take(dest string) (batch []queued) {
+// nextBatch returns what fits one message. If nothing is left it ends the queue.
+func (h *Queue) nextBatch(dest string) (batch []queued) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	waiting := h.queues[dest]
@@ -167,7 +167,7 @@ func (h *Queue) deliver(dest string, batch []queued) {
 			list = append(list, q.Answer)
 		}
 	}
-	h.settle(rest, 0, 0)
+	h.free(rest, 0, 0)
 	h.queue(elsewhere)
 	if len(list) == 0 {
 		return
@@ -175,14 +175,14 @@ func (h *Queue) deliver(dest string, batch []queued) {
 	ctx, cancel := context.WithTimeout(h.ctx, registry.AnswerTimeout)
 	defer cancel()
 	if h.host.Send(ctx, dest, list) == nil {
-		h.settle(message, len(list), 0)
+		h.free(message, len(list), 0)
 	} else {
-		h.settle(message, 0, len(list))
+		h.free(message, 0, len(list))
 	}
 }
 
-// settle frees the room of answers that are not held any more.
-func (h *Queue) settle(v volume, sent, lost int) {
+// free frees the space of answers that are not held any more.
+func (h *Queue) free(v volume, sent, lost int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.held.sub(v)
@@ -206,7 +206,7 @@ func (h *Queue) Flush(ctx context.Context) error {
 	}
 }
 
-// Stats returns how many answers have been sent, and how many were lost for want of room,
+// Stats returns how many answers have been sent, and how many were lost for want of space,
 // of an owner, or of an answer from it. One that has expired while it waited is neither.
 func (h *Queue) Stats() (sent, lost uint64) {
 	h.mu.Lock()

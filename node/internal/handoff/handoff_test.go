@@ -86,8 +86,9 @@ func (h *Queue) check(t *testing.T, sent, lost uint64) {
 	}
 }
 
-// TestHandOverMessages checks that messages are no larger than they may be, and fit the wire.
-func TestHandOverMessages(t *testing.T) {
+// TestHandOffMessages checks that messages are no larger than they may be, and fit the wire.
+func TestHandOffMessages(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		long, _ := worker.ParseID(strings.Repeat("i", worker.MaxIDLen))
 		p.target = func(id worker.ID) (string, bool) {
@@ -122,8 +123,9 @@ func TestHandOverMessages(t *testing.T) {
 	})
 }
 
-// TestHandOverWaits has answers wait for a message that takes a second: they are older by then, and some expire.
-func TestHandOverWaits(t *testing.T) {
+// TestHandOffWaits has answers wait for a message that takes a second: they are older by then, and some expire.
+func TestHandOffWaits(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		p.took = time.Second
 		h.Add(answers(0, 1, "1"))
@@ -140,8 +142,9 @@ func TestHandOverWaits(t *testing.T) {
 	})
 }
 
-// TestHandOverReroutes changes the view while answers wait: they go where they belong then, or are lost.
-func TestHandOverReroutes(t *testing.T) {
+// TestHandOffReroutes changes the view while answers wait: they go where they belong then, or are lost.
+func TestHandOffReroutes(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		var moved atomic.Bool
 		p.target = func(id worker.ID) (string, bool) {
@@ -167,9 +170,10 @@ func TestHandOverReroutes(t *testing.T) {
 	})
 }
 
-// TestHandOverGivesUp has a destination that takes nothing: each message is given up after 2 s, and the other
+// TestHandOffGivesUp has a destination that takes nothing: each message is given up after 2 s, and the other
 // destination is served at once.
-func TestHandOverGivesUp(t *testing.T) {
+func TestHandOffGivesUp(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		p.took = time.Hour
 		h.Add(answers(0, 1, "1"))
@@ -194,8 +198,9 @@ func TestHandOverGivesUp(t *testing.T) {
 	})
 }
 
-// TestHandOverOverflows gives more than may wait.
-func TestHandOverOverflows(t *testing.T) {
+// TestHandOffOverflows gives more than may wait.
+func TestHandOffOverflows(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		p.took = time.Second
 		h.Add(answers(0, maxQueue, ""))
@@ -219,8 +224,9 @@ func TestHandOverOverflows(t *testing.T) {
 	})
 }
 
-// TestHandOverCloses closes while a message is being sent and more wait.
-func TestHandOverCloses(t *testing.T) {
+// TestHandOffCloses closes while a message is being sent and more wait.
+func TestHandOffCloses(t *testing.T) {
+	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
 		if err := h.Flush(t.Context()); err != nil {
 			t.Errorf("flush = %v of nothing", err)
@@ -331,6 +337,7 @@ func (b *switchboard) close(t *testing.T) {
 // TestSourceRunsOnce moves 100 ids of a slow source to and fro: it runs once for each, also for those that move
 // while they load.
 func TestSourceRunsOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int64
 		slow := func(context.Context, worker.ID) (worker.Value, error) {
@@ -375,9 +382,10 @@ func TestSourceRunsOnce(t *testing.T) {
 	})
 }
 
-// TestHandOverStorm calls two registries while ids move between them all the time and workers expire: every call is
+// TestHandOffStorm calls two registries while ids move between them all the time and workers expire: every call is
 // answered, the runs of one id in one registry do not overlap, and what a run produced is in one place at most.
-func TestHandOverStorm(t *testing.T) {
+func TestHandOffStorm(t *testing.T) {
+	t.Parallel()
 	const ids, ttl = 50, 3 * time.Millisecond
 	var runs atomic.Int64
 	var kinds [2]worker.Kind

@@ -1,7 +1,7 @@
 // Package kinds has the workers of every kind on a node: one registry for each.
 //
 // Kinds change while the node runs. The workers of a kind that is no more end in their own
-// time; until then its registry counts as retired, and a kind that gets its name waits for
+// time; until then its registry counts as removed, and a kind that gets its name waits for
 // it.
 package kinds
 
@@ -37,7 +37,7 @@ type Set struct {
 	values    registry.Values
 
 	mu      sync.Mutex           // held while kinds change
-	retired []*registry.Registry // in the order in which their kinds went; guarded by mu
+	removed []*registry.Registry // in the order in which their kinds went; guarded by mu
 	halted  bool                 // registries run no messages, new ones included; guarded by mu
 	leaving bool                 // kinds change no more; guarded by mu
 }
@@ -113,7 +113,7 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 			r = s.standard
 		}
 		if r == nil || r.Serial() != isSerial(kind) {
-			r = s.succeedLocked(name, kind, cmp.Or(old[name], s.lastRetiredLocked(name)))
+			r = s.succeedLocked(name, kind, cmp.Or(old[name], s.lastRemovedLocked(name)))
 		} else {
 			r.SetKind(kind)
 		}
@@ -122,14 +122,14 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 	s.byName.Store(&byName)
 	for name, r := range old {
 		if byName[name] != r {
-			s.retired = append(s.retired, r)
-			s.wg.Go(func() { s.retire(r) })
+			s.removed = append(s.removed, r)
+			s.wg.Go(func() { s.end(r) })
 		}
 	}
 	return nil
 }
 
-// succeedLocked returns a new registry, which waits for a retired one of its name.
+// succeedLocked returns a new registry, which waits for a removed one of its name.
 func (s *Set) succeedLocked(name string, kind worker.Kind, predecessor *registry.Registry) *registry.Registry {
 	var done <-chan struct{}
 	if predecessor != nil {
@@ -142,9 +142,9 @@ func (s *Set) succeedLocked(name string, kind worker.Kind, predecessor *registry
 	return r
 }
 
-// lastRetiredLocked returns the last registry of that name that was retired, or nil.
-func (s *Set) lastRetiredLocked(name string) *registry.Registry {
-	for _, r := range slices.Backward(s.retired) {
+// lastRemovedLocked returns the last registry of that name that was removed, or nil.
+func (s *Set) lastRemovedLocked(name string) *registry.Registry {
+	for _, r := range slices.Backward(s.removed) {
 		if r.Name() == name {
 			return r
 		}
@@ -152,9 +152,9 @@ func (s *Set) lastRetiredLocked(name string) *registry.Registry {
 	return nil
 }
 
-// retire ends the workers of a kind that is no more. Those that load have the time that
+// end ends the workers of a removed kind. Their runs have the time that
 // their kind gives them.
-func (s *Set) retire(r *registry.Registry) {
+func (s *Set) end(r *registry.Registry) {
 	if err := r.Close(s.ctx); err != nil {
 		s.Logger.Warn("removed kind still has running workers", "kind", r.Name(), "why", err)
 		return
@@ -165,7 +165,7 @@ func (s *Set) retire(r *registry.Registry) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.retired = slices.DeleteFunc(s.retired, func(old *registry.Registry) bool { return old == r })
+	s.removed = slices.DeleteFunc(s.removed, func(old *registry.Registry) bool { return old == r })
 }
 
 // check returns an error if a kind makes no sense.
@@ -215,15 +215,15 @@ func (s *Set) All() []*registry.Registry {
 	return slices.SortedFunc(maps.Values(*s.byName.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
-// Retired returns the registries of kinds that are no more, but whose workers may run.
-func (s *Set) Retired() []*registry.Registry {
+// Removed returns the registries of kinds that are no more, but whose workers may run.
+func (s *Set) Removed() []*registry.Registry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.retired)
+	return slices.Clone(s.removed)
 }
 
-// Registries returns those of All and Retired.
-func (s *Set) Registries() []*registry.Registry { return append(s.Retired(), s.All()...) }
+// Registries returns those of All and Removed.
+func (s *Set) Registries() []*registry.Registry { return append(s.Removed(), s.All()...) }
 
 // Exclusive reports whether a request must not be answered by another node if it may have
 // run.

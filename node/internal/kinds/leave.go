@@ -54,7 +54,7 @@ func (s *Set) Quiesce(ctx context.Context) error {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	s.halted = true
-	list := append(slices.Clone(s.retired), s.All()...)
+	list := append(slices.Clone(s.removed), s.All()...)
 	s.mu.Unlock()
 	quiesce(ctx, list)
 	for _, r := range list {
@@ -87,7 +87,7 @@ func (s *Set) endQuiet(end func(*registry.Registry)) {
 	s.mu.Lock()
 	s.halted = false
 	leaving := s.leaving
-	list := append(slices.Clone(s.retired), s.All()...)
+	list := append(slices.Clone(s.removed), s.All()...)
 	s.mu.Unlock()
 	if leaving {
 		return // those of a node that closes stay quiet
@@ -102,13 +102,13 @@ func (s *Set) endQuiet(end func(*registry.Registry)) {
 func (s *Set) Leave(ctx context.Context) {
 	s.mu.Lock()
 	s.leaving = true
-	retired := slices.Clone(s.retired)
+	removed := slices.Clone(s.removed)
 	s.mu.Unlock()
 	list := s.own()
 	for _, r := range list {
 		r.Leave()
 	}
-	quiesce(ctx, append(retired, list...))
+	quiesce(ctx, append(removed, list...))
 }
 
 // own returns the registries of all kinds, that of a default kind which there is not

@@ -14,6 +14,7 @@ import (
 // peer is a sign of life. A call that was not sent is none, and one that was missed on a
 // former session does not count.
 func TestRecordResult(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		what    string
 		err     *wire.Error
@@ -105,6 +106,7 @@ func TestTrials(t *testing.T) {
 
 // TestManyKinds has clients make up names.
 func TestManyKinds(t *testing.T) {
+	t.Parallel()
 	var hs healths
 	for i := range int64(10 * maxHealths) {
 		hs.of(strconv.FormatInt(i, 10)).stuck.Store(true)

@@ -84,6 +84,7 @@ func (p *pair) connect(dialed bool) *wire.Session {
 // TestRegister has two nodes come to have two sessions: the newer one is kept, unless
 // their dials have crossed. The other one ends.
 func TestRegister(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		what          string
 		here          string // a name before or after 2
@@ -143,6 +144,7 @@ func TestRegister(t *testing.T) {
 // TestRedialIsRemembered has a peer come back while it is being dialled in vain: the
 // pause before the next dial ends at once, however often it came back.
 func TestRedialIsRemembered(t *testing.T) {
+	t.Parallel()
 	pair := newPair(t, "1", "2")
 	s, p := pair.pool, pair.pool.Peer(pair.there)
 	s.mu.Lock()

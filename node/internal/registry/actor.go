@@ -12,8 +12,9 @@ import (
 // other.
 type actor struct {
 	*table
-	policy atomic.Pointer[actorPolicy] // of new servers
-	held   heldServers
+	policy  atomic.Pointer[actorPolicy] // of new servers
+	held    heldServers
+	serving tracker // goroutines that serve
 }
 
 func (a *actor) current() *policy { return &a.policy.Load().policy }
@@ -62,6 +63,7 @@ func (a *actor) wakeLocked(s *shard, w *entry) {
 	}
 	w.mail.busy = true
 	s.addRunningLocked(w)
+	a.serving.begin()
 	a.wg.Go(func() { a.serve(s, w) })
 }
 

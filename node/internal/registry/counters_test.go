@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 // TestKindStatsNow counts what there is, and what has expired.
 func TestKindStatsNow(t *testing.T) {
+	t.Parallel()
 	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
 		return worker.Value{}, nil
@@ -40,6 +42,7 @@ func TestKindStatsNow(t *testing.T) {
 }
 
 func TestDurations(t *testing.T) {
+	t.Parallel()
 	var d durations
 	for _, took := range []time.Duration{0, 100 * time.Microsecond, 100*time.Microsecond + 1, 30 * time.Second, time.Hour} {
 		d.observe(took)
@@ -49,5 +52,36 @@ func TestDurations(t *testing.T) {
 	want[0], want[1], want[len(want)-2], want[len(want)-1] = 9, 1, 1, 1
 	if !slices.Equal(h.Counts, want) || !slices.IsSorted(h.Bounds) {
 		t.Errorf("%v, want %v", h.Counts, want)
+	}
+}
+
+// TestAnswersAreCounted counts the answers that workers give: values, new and old, and
+// errors.
+func TestAnswersAreCounted(t *testing.T) {
+	t.Parallel()
+	answer := func(id worker.ID) (worker.Value, error) {
+		if id == worker.IntID(13) {
+			return worker.Value{}, errors.New("13")
+		}
+		return worker.IntValue(1), nil
+	}
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) { return answer(id) }
+	for name, kind := range map[string]worker.Kind{
+		"load":   worker.Cache{TTL: time.Hour, Load: source},
+		"inline": worker.Cache{TTL: time.Hour, Load: source, Inline: true},
+		"serial": worker.Serial{TTL: time.Hour, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+			return serverFunc(func(context.Context, worker.Value) (worker.Value, error) { return answer(id) }), nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, kind, func(t *testing.T, r *Registry) {
+				for _, id := range []int64{1, 1, 13, 2, 13} {
+					_, _ = r.request(t.Context(), worker.IntID(id))
+				}
+				if _, answers, _ := r.Count(); answers != 5 {
+					t.Errorf("%d answers, want 5", answers)
+				}
+			})
+		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 // TestGate compares a gate with a list: no more runs go on than its size, and they begin in order.
 func TestGate(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var g gate
 		size := rapid.IntRange(0, 3).Draw(t, "size")
@@ -123,6 +124,7 @@ func limited(m *meter) map[string]limitedKind {
 // TestConcurrency asks for more ids than may run at a time: the others wait, each with the whole of
 // its time to come.
 func TestConcurrency(t *testing.T) {
+	t.Parallel()
 	for name := range limited(nil) {
 		t.Run(name, func(t *testing.T) {
 			m := new(meter)
@@ -162,6 +164,7 @@ func TestConcurrency(t *testing.T) {
 // TestConcurrencyGivenUp has callers give up while their ids wait for their turn: these never run, and
 // nothing of them stays.
 func TestConcurrencyGivenUp(t *testing.T) {
+	t.Parallel()
 	for name := range limited(nil) {
 		t.Run(name, func(t *testing.T) {
 			m := new(meter)
@@ -202,6 +205,7 @@ func TestConcurrencyGivenUp(t *testing.T) {
 
 // TestConcurrencyChanges has the bound change while runs wait.
 func TestConcurrencyChanges(t *testing.T) {
+	t.Parallel()
 	m := new(meter)
 	k := limited(m)["values"]
 	inBubble(t, k.Kind, func(t *testing.T, r *Registry) {
@@ -229,6 +233,7 @@ func TestConcurrencyChanges(t *testing.T) {
 
 // TestConcurrencyCloses closes a registry while runs wait for their turn.
 func TestConcurrencyCloses(t *testing.T) {
+	t.Parallel()
 	for name := range limited(nil) {
 		t.Run(name, func(t *testing.T) {
 			m := new(meter)

@@ -17,30 +17,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// everything and nothing are views in which this node owns all ids, or none.
-func everything(worker.ID) bool { return true }
-func nothing(worker.ID) bool    { return false }
-
-// takes lets r hand its answers over to a list.
-func takes(r *Registry) (taken func() []Answer) {
-	var mu sync.Mutex
-	var list []Answer
-	hostOf(r).handOff = func(moves []Answer) {
-		mu.Lock()
-		defer mu.Unlock()
-		list = append(list, moves...)
-	}
-	return func() []Answer {
-		mu.Lock()
-		defer mu.Unlock()
-		l := list
-		list = nil
-		return l
-	}
-}
-
 // TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	inBubble(t, worker.Cache{Load: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
 		old := testRegistry(worker.Cache{Load: worker.RandomSource, TTL: 5 * time.Second}, "2@h", 100)
 		defer old.Close(t.Context())
@@ -85,6 +64,7 @@ func TestAdopt(t *testing.T) {
 
 // TestAdoptIdleTTL hands over a worker that is older than the TTL, which counts from the last use.
 func TestAdoptIdleTTL(t *testing.T) {
+	t.Parallel()
 	inBubble(t, worker.Cache{Load: counter(), IdleTTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
 		taken := takes(r)
 		expect(t, r, 7, "1", false)
@@ -107,6 +87,7 @@ func TestAdoptIdleTTL(t *testing.T) {
 
 // TestRetainInSteps takes many workers out of one shard: calls may come in between.
 func TestRetainInSteps(t *testing.T) {
+	t.Parallel()
 	inBubble(t, worker.Cache{TTL: time.Hour}, func(t *testing.T, r *Registry) {
 		s, handedOvers, most := r.shard(worker.IntID(0)), 0, 0
 		hostOf(r).handOff = func(moves []Answer) {
@@ -132,8 +113,9 @@ func TestRetainInSteps(t *testing.T) {
 	})
 }
 
-// TestHandOverLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
-func TestHandOverLoading(t *testing.T) {
+// TestHandOffLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
+func TestHandOffLoading(t *testing.T) {
+	t.Parallel()
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
 		if id == worker.IntID(3) {
@@ -176,6 +158,7 @@ func TestHandOverLoading(t *testing.T) {
 
 // TestStopOutlivesRetain stops a worker that loads: a change of the view does not revive it.
 func TestStopOutlivesRetain(t *testing.T) {
+	t.Parallel()
 	slow := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
 		return worker.IntValue(1), nil
@@ -193,9 +176,10 @@ func TestStopOutlivesRetain(t *testing.T) {
 	})
 }
 
-// TestHandOverAbandoned cancels a run whose source goes on, and moves its id: its answer moves nowhere, and that
+// TestHandOffAbandoned cancels a run whose source goes on, and moves its id: its answer moves nowhere, and that
 // of the next run does.
-func TestHandOverAbandoned(t *testing.T) {
+func TestHandOffAbandoned(t *testing.T) {
+	t.Parallel()
 	var runs atomic.Int64
 	deaf := func(context.Context, worker.ID) (worker.Value, error) {
 		time.Sleep(time.Second)
@@ -220,29 +204,9 @@ func TestHandOverAbandoned(t *testing.T) {
 	})
 }
 
-// TestExpiredStays asks to hand over what has expired but has not been swept, and adopts in its place.
-func TestExpiredStays(t *testing.T) {
-	inBubble(t, worker.Cache{Load: counter(), TTL: time.Second}, func(t *testing.T, r *Registry) {
-		taken := takes(r)
-		expect(t, r, 7, "1", false)
-		expect(t, r, 8, "2", false)
-		time.Sleep(time.Second)
-		if n := r.live(); n != 2 {
-			t.Fatalf("%d live: swept already", n)
-		}
-		if n := r.Adopt([]Answer{{ID: worker.IntID(7), Data: "new", Left: time.Second}}); n != 1 {
-			t.Error("an expired worker is in the way")
-		}
-		expect(t, r, 7, "new", true)
-		r.Retain(func(id worker.ID) bool { return id == worker.IntID(7) })
-		if list := taken(); len(list) != 0 || r.live() != 1 {
-			t.Errorf("handed over %+v; %d live, want 1", list, r.live())
-		}
-	})
-}
-
 // TestAdoptRefuses has answers arrive that have no place, or lie.
 func TestAdoptRefuses(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(2) {
@@ -348,6 +312,7 @@ func FuzzAdopt(f *testing.F) {
 
 // TestLeaveRegistry has a node leave: its answers are elsewhere, and it goes on answering.
 func TestLeaveRegistry(t *testing.T) {
+	t.Parallel()
 	var runs atomic.Int64
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(2) {
@@ -382,27 +347,54 @@ func TestLeaveRegistry(t *testing.T) {
 	})
 }
 
-// TestStuck counts the sources that go on although their time is up.
-func TestStuck(t *testing.T) {
-	deaf := func(_ context.Context, id worker.ID) (worker.Value, error) {
-		if id == worker.IntID(1) {
-			time.Sleep(10 * time.Second)
+// TestInvalidateHandedOver has answers arrive that left another node before their ids
+// were invalidated.
+func TestInvalidateHandedOver(t *testing.T) {
+	t.Parallel()
+	inBubble(t, worker.Cache{Load: counter(), TTL: time.Hour}, func(t *testing.T, r *Registry) {
+		time.Sleep(time.Minute)
+		for i := range int64(maxOutdated * shardCount * 2) { // more than are known one by one
+			r.Invalidate(worker.IntID(i))
 		}
+		old := func(id int64, age time.Duration) []Answer {
+			return []Answer{{ID: worker.IntID(id), Data: "old", Age: age, Left: time.Minute}}
+		}
+		time.Sleep(time.Second)
+		for _, id := range []int64{0, maxOutdated * shardCount * 2} {
+			if r.Adopt(old(id, 2*time.Second)) != 0 || r.Adopt(old(id, 0)) != 0 {
+				t.Errorf("an answer for %d that may be from before the invalidation is adopted", id)
+			}
+		}
+		time.Sleep(AnswerTimeout)
+		if r.Adopt(old(1, time.Millisecond)) != 1 || r.Adopt(old(2, time.Hour)) != 0 {
+			t.Error("an answer from after the invalidation is not adopted, or one from before is")
+		}
+		for i := range r.shards {
+			if n := len(r.shards[i].outdated.ids); n > maxOutdated {
+				t.Errorf("shard %d knows %d ids", i, n)
+			}
+		}
+	})
+}
+
+// TestRetain moves ids away, one while it loads: its callers get their answer, and the
+// worker goes.
+func TestRetain(t *testing.T) {
+	t.Parallel()
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
+		time.Sleep(time.Second)
 		return worker.IntValue(1), nil
 	}
-	inBubble(t, worker.Cache{Load: deaf, Timeout: 2 * time.Second, TTL: time.Hour}, func(t *testing.T, r *Registry) {
-		go r.request(t.Context(), worker.IntID(1))
+	inBubble(t, worker.Cache{Load: slow}, func(t *testing.T, r *Registry) {
+		expect(t, r, 1, "1", false)
 		expect(t, r, 2, "1", false)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, r, 3, "1", false) })
 		synctest.Wait()
-		for _, want := range []int{0, 0, 0, 0, 1} { // at 0 to 4 s; at 3 s it is just in time
-			if n := r.Stuck(); n != want {
-				t.Errorf("%d stuck after %v, want %d", n, r.Now(), want)
-			}
-			time.Sleep(time.Second)
-		}
-		time.Sleep(5*time.Second + 1)
-		if n := r.Stuck(); n != 0 {
-			t.Errorf("%d stuck at the end", n)
+		r.Retain(func(id worker.ID) bool { return id == worker.IntID(1) })
+		wg.Wait()
+		if infos := r.Workers(10); len(infos) != 1 || infos[0].ID != worker.IntID(1) {
+			t.Errorf("workers %+v, want only that of 1", infos)
 		}
 	})
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
@@ -105,4 +108,141 @@ func outcomeOf(err error) worker.Outcome {
 func num(id worker.ID) int64 {
 	n, _ := id.Int64()
 	return n
+}
+
+// everything and nothing are views in which this node owns all ids, or none.
+func everything(worker.ID) bool { return true }
+
+func nothing(worker.ID) bool { return false }
+
+// takes lets r hand its answers over to a list.
+func takes(r *Registry) (taken func() []Answer) {
+	var mu sync.Mutex
+	var list []Answer
+	hostOf(r).handOff = func(moves []Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, moves...)
+	}
+	return func() []Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		l := list
+		list = nil
+		return l
+	}
+}
+
+// inBubble runs a test in a bubble of false time with a registry of one kind.
+func inBubble(t *testing.T, kind worker.Kind, test func(t *testing.T, r *Registry)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := testRegistry(kind, "1@h", 100)
+		test(t, r)
+		r.Close(t.Context())
+	})
+}
+
+// blockingKinds are two kinds whose runs take until their contexts end.
+func blockingKinds() map[string]worker.Kind {
+	block := func(ctx context.Context) (worker.Value, error) { <-ctx.Done(); return worker.Value{}, ctx.Err() }
+	return map[string]worker.Kind{
+		"load": worker.Cache{Timeout: time.Hour, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) { return block(ctx) }},
+		"serial": worker.Serial{Timeout: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) { return block(ctx) }), nil
+		}},
+	}
+}
+
+// counter is a source that counts its runs: the first value is 1.
+func counter() worker.Source {
+	var runs atomic.Int64
+	return func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(runs.Add(1)), nil }
+}
+
+// request answers from the worker of id, which it starts if there is none.
+func (r *Registry) request(ctx context.Context, id worker.ID) (worker.Reply, error) {
+	now := r.Now()
+	var reply worker.Reply
+	if r.Lookup(id, now, false, &reply) {
+		return reply, nil
+	}
+	return r.await(ctx, id, worker.Value{}, now)
+}
+
+func (r *Registry) live() int {
+	n, _, _ := r.Count()
+	return n
+}
+
+// expect asks for an id and checks value and whether it was cached.
+func expect(t *testing.T, r *Registry, id int64, value string, cached bool) worker.Reply {
+	t.Helper()
+	reply, err := r.request(t.Context(), worker.IntID(id))
+	if err != nil || reply.Value.String() != value || reply.Cached != cached || reply.Node != "1@h" {
+		t.Errorf("request(%d) = %+v, %v; want %s, cached %v", id, reply, err, value, cached)
+	}
+	return reply
+}
+
+// orRandom returns a kind that answers, if only with random numbers.
+func orRandom(kind worker.Kind) worker.Kind {
+	if c, ok := kind.(worker.Cache); ok && c.Load == nil {
+		c.Load, c.Inline = worker.RandomSource, true
+		return c
+	}
+	return kind
+}
+
+// testRegistry returns a registry of the default kind, in which so many calls may wait.
+func testRegistry(kind worker.Kind, node string, waiting int64) *Registry {
+	return New(Config{
+		Name: worker.DefaultKind, Kind: orRandom(kind), Node: node, Host: &fakeHost{}, Admission: &Admission{size: waiting}, Values: new(Values),
+		Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// A fakeHost does what its functions say, and nothing if they are nil.
+type fakeHost struct {
+	handOff  func([]Answer)
+	claim    func(context.Context, worker.ID) *wire.Error
+	stood    func() uint64
+	notOwner func(worker.ID) *wire.Error
+}
+
+// hostOf returns the host of a registry of [testRegistry].
+func hostOf(r *Registry) *fakeHost { return r.host.(*fakeHost) }
+
+func (h *fakeHost) HandOff(list []Answer) {
+	if h.handOff != nil {
+		h.handOff(list)
+	}
+}
+
+func (h *fakeHost) Claim(ctx context.Context, k worker.Key) *wire.Error {
+	if h.claim == nil {
+		return nil
+	}
+	return h.claim(ctx, k.ID)
+}
+
+func (h *fakeHost) Standstills() uint64 {
+	if h.stood == nil {
+		return 0
+	}
+	return h.stood()
+}
+
+func (h *fakeHost) NotOwner(id worker.ID) *wire.Error {
+	if h.notOwner == nil {
+		return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
+	}
+	return h.notOwner(id)
+}
+
+// sized is a source of values of n bytes each.
+func sizedSource(n int) worker.Source {
+	return func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.BytesValue(strings.Repeat("x", n)), nil
+	}
 }

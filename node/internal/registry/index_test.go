@@ -12,6 +12,7 @@ import (
 
 // TestIndex compares an index with a map of ids, with ids that meet in one chain.
 func TestIndex(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var x index
 		model := map[worker.ID]*entry{}
@@ -100,5 +101,33 @@ func TestIndexInSteps(t *testing.T) {
 		if !visited[w] && num(w.id) >= 0 {
 			t.Fatalf("%v is left out", w.id)
 		}
+	}
+}
+
+// TestIndexShrinks compares an index that gives back memory with one that does not.
+func TestIndexShrinks(t *testing.T) {
+	t.Parallel()
+	var x index
+	var all []*entry
+	for i := range int64(1000) {
+		w := &entry{id: worker.IntID(i)}
+		all = append(all, w)
+		x.put(w)
+	}
+	for _, w := range all[:900] {
+		x.remove(w)
+	}
+	x.shrink()
+	if x.peak != 100 {
+		t.Errorf("it is as large as for %d", x.peak)
+	}
+	for i, w := range all {
+		if got := x.get(w.id); (got == w) != (i >= 900) {
+			t.Fatalf("worker %d: %v", i, got)
+		}
+	}
+	x.shrink()
+	if x.peak != 100 || x.count != 100 {
+		t.Errorf("again: peak %d, count %d", x.peak, x.count)
 	}
 }

@@ -27,6 +27,7 @@ func (d *database) source(ctx context.Context, _ worker.ID) (worker.Value, error
 // TestReadYourWrites writes while a load runs, and makes the value be forgotten in each
 // way.
 func TestReadYourWrites(t *testing.T) {
+	t.Parallel()
 	for name, forget := range map[string]func(*Registry, worker.ID) bool{"Stop": (*Registry).Stop, "Invalidate": (*Registry).Invalidate} {
 		t.Run(name, func(t *testing.T) {
 			var db database
@@ -67,6 +68,7 @@ func TestReadYourWrites(t *testing.T) {
 
 // TestInvalidateInline invalidates from within a run that its caller makes.
 func TestInvalidateInline(t *testing.T) {
+	t.Parallel()
 	var runs atomic.Int64
 	var r *Registry
 	source := func(context.Context, worker.ID) (worker.Value, error) {
@@ -88,6 +90,7 @@ func TestInvalidateInline(t *testing.T) {
 // TestInvalidateAbandoned has all earlier callers of an outdated load give up: the later
 // one still gets its value.
 func TestInvalidateAbandoned(t *testing.T) {
+	t.Parallel()
 	for _, concurrency := range []int{0, 1} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
 			var db database
@@ -111,33 +114,4 @@ func TestInvalidateAbandoned(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestInvalidateHandedOver has answers arrive that left another node before their ids
-// were invalidated.
-func TestInvalidateHandedOver(t *testing.T) {
-	inBubble(t, worker.Cache{Load: counter(), TTL: time.Hour}, func(t *testing.T, r *Registry) {
-		time.Sleep(time.Minute)
-		for i := range int64(maxOutdated * shardCount * 2) { // more than are known one by one
-			r.Invalidate(worker.IntID(i))
-		}
-		old := func(id int64, age time.Duration) []Answer {
-			return []Answer{{ID: worker.IntID(id), Data: "old", Age: age, Left: time.Minute}}
-		}
-		time.Sleep(time.Second)
-		for _, id := range []int64{0, maxOutdated * shardCount * 2} {
-			if r.Adopt(old(id, 2*time.Second)) != 0 || r.Adopt(old(id, 0)) != 0 {
-				t.Errorf("an answer for %d that may be from before the invalidation is adopted", id)
-			}
-		}
-		time.Sleep(AnswerTimeout)
-		if r.Adopt(old(1, time.Millisecond)) != 1 || r.Adopt(old(2, time.Hour)) != 0 {
-			t.Error("an answer from after the invalidation is not adopted, or one from before is")
-		}
-		for i := range r.shards {
-			if n := len(r.shards[i].outdated.ids); n > maxOutdated {
-				t.Errorf("shard %d knows %d ids", i, n)
-			}
-		}
-	})
 }

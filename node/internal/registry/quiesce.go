@@ -2,9 +2,9 @@ package registry
 
 import (
 	"context"
-	"time"
+	"sync"
+	"sync/atomic"
 
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -18,16 +18,13 @@ func (r *Registry) Quiesce(ctx context.Context) {
 		return
 	}
 	r.actor.halt()
-	for r.actor.isServing() && clock.Sleep(ctx, time.Millisecond) {
-	}
-	if !r.actor.isServing() {
+	if r.actor.serving.awaitNone(ctx) {
 		return
 	}
 	r.actor.cancelAll()
 	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
 	defer cancel()
-	for r.actor.isServing() && clock.Sleep(late, time.Millisecond) {
-	}
+	r.actor.serving.awaitNone(late)
 }
 
 // Halt has all servers end, each when it has answered the message that it has. Later
@@ -96,20 +93,6 @@ func (a *actor) cancelAll() {
 	}
 }
 
-// isServing reports whether a goroutine serves a worker.
-func (a *actor) isServing() bool {
-	for i := range a.shards {
-		s := &a.shards[i]
-		s.mu.Lock()
-		busy := len(s.running) > 0
-		s.mu.Unlock()
-		if busy {
-			return true
-		}
-	}
-	return false
-}
-
 func (a *actor) resume() {
 	for i := range a.shards {
 		s := &a.shards[i]
@@ -143,5 +126,47 @@ func (a *actor) release() {
 		s.quiesced = false
 		s.mu.Unlock()
 		a.refuse(refused, &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
+	}
+}
+
+// A tracker counts what goes on, and tells when nothing does.
+type tracker struct {
+	count atomic.Int64
+	mu    sync.Mutex
+	none  chan struct{} // closed when count has become 0; nil if nobody waits; guarded by mu
+}
+
+func (t *tracker) begin() { t.count.Add(1) }
+
+func (t *tracker) end() {
+	if t.count.Add(-1) > 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.none != nil {
+		close(t.none)
+		t.none = nil
+	}
+}
+
+// awaitNone waits until nothing goes on, and reports whether that is so. It reports false if
+// ctx ends before.
+func (t *tracker) awaitNone(ctx context.Context) bool {
+	for {
+		t.mu.Lock()
+		if t.none == nil {
+			t.none = make(chan struct{})
+		}
+		none := t.none
+		t.mu.Unlock()
+		if t.count.Load() == 0 { // looked at after none is set, so that no end is missed
+			return true
+		}
+		select {
+		case <-none:
+		case <-ctx.Done():
+			return false
+		}
 	}
 }

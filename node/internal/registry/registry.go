@@ -1,28 +1,31 @@
 // Package registry holds the workers of one kind on one node: at most one for an id.
 //
 // A [Registry] is a table and one of two machines over it. The table (table.go, index.go)
-// finds the worker of an id in its shard, ends workers in time (expiry.go), bounds the
-// calls that wait (admission.go) and the runs that go on at a time (gate.go), lists the
-// workers (census.go) and counts (counters.go).
+// finds the worker of an id in its shard, ends workers in time (expiry.go), bounds the calls
+// that wait (admission.go) and the runs that go on at a time (gate.go), lists the workers
+// (census.go) and counts (counters.go).
 //
 // The cache (cache.go) answers from values. It loads a value once for all the calls that
-// wait (load.go, run.go), and keeps it until it expires, is invalidated (invalidate.go),
-// memory is short (values.go) or the id moves to another node (handoff.go).
+// wait (load.go, run.go), gives an old one meanwhile if the kind says so (stale.go), and
+// keeps it until it expires, is invalidated (invalidate.go), memory is short (values.go) or
+// the id moves to another node (handoff.go).
 //
 // The actor (actor.go, serve.go) has servers. The messages of an id wait in a mailbox
 // (mailbox.go), and one goroutine at a time gives them to the server. Before the first one
 // it claims the id, so that no other node has a server of it. quiesce.go halts the servers
-// of a node that leaves.
+// of a node that leaves, and held.go tells other nodes of servers that have yet to end.
 //
 // Both run code of the kind by way of source.go, which turns panics into errors.
 //
 // Invariants:
 //
-//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard, so no call is
-//     lost to a worker that is just ending.
+//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard, so no
+//     call is lost to a worker that is just ending.
 //   - A worker is removed only if it still is the worker of its id.
-//   - Runs of one id never overlap, here or by a successor of the kind: see Config.PredecessorDone.
-//   - The value of a run that began before an invalidation is not kept, and no later call gets it.
+//   - Runs of one id never overlap, here or by a successor of the kind: see
+//     Config.PredecessorDone.
+//   - The value of a run that began before an invalidation is not kept, and no later call
+//     gets it.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
 //   - Calls that wait, their messages and the values in memory are bounded.
 package registry

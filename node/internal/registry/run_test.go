@@ -4,110 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"reflect"
 	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-// TestRunContext looks at the context of a run in the ways that sources do, before and after it has become real.
-func TestRunContext(t *testing.T) {
-	for name, look := range map[string]func(context.Context){
-		"not at all":     func(context.Context) {},
-		"at its channel": func(ctx context.Context) { ctx.Done() },
-		"by a child":     func(ctx context.Context) { context.WithValue(ctx, look{}, 1).Done() },
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			c := &runContext{deadline: time.Now().Add(time.Second), trace: traceparent}
-			look(c)
-			if d, ok := c.Deadline(); !ok || time.Until(d) != time.Second || c.Err() != nil || worker.TraceOf(c) != traceparent || c.Value("another key") != nil {
-				t.Errorf("%s: deadline %v, err %v, trace %q", name, d, c.Err(), worker.TraceOf(c))
-			}
-			time.Sleep(time.Second)
-			synctest.Wait()
-			if !errors.Is(c.Err(), context.DeadlineExceeded) || !clock.IsDone(c.Done()) {
-				t.Errorf("%s, after its deadline: %v", name, c.Err())
-			}
-			c.end()
-			if !errors.Is(c.Err(), context.DeadlineExceeded) {
-				t.Errorf("%s, ended after its deadline: %v", name, c.Err())
-			}
-		})
-		synctest.Test(t, func(t *testing.T) {
-			c := &runContext{deadline: time.Now().Add(time.Second)}
-			look(c)
-			child, cancel := context.WithCancel(c)
-			defer cancel()
-			told := false
-			context.AfterFunc(child, func() { told = true })
-			c.end()
-			c.end()
-			synctest.Wait()
-			if !errors.Is(c.Err(), context.Canceled) || !clock.IsDone(c.Done()) || !errors.Is(child.Err(), context.Canceled) || !told {
-				t.Errorf("%s, ended: %v, its child %v", name, c.Err(), child.Err())
-			}
-		})
-		synctest.Test(t, func(t *testing.T) {
-			c := &runContext{deadline: time.Now().Add(time.Second)}
-			look(c)
-			c.end()
-			child, cancel := context.WithTimeout(c, time.Hour)
-			defer cancel()
-			if child.Err() == nil || context.Cause(child) == nil || !clock.IsDone(c.Done()) {
-				t.Errorf("%s: a child of an ended context lives", name)
-			}
-		})
-	}
-}
-
-type look struct{}
-
-// TestRunContextStaysEnded has a context's deadline pass before it is ended.
-func TestRunContextStaysEnded(t *testing.T) {
-	c := &runContext{deadline: time.Now()}
-	first := c.Err()
-	c.end()
-	second := c.Err()
-	<-c.Done()
-	if third := c.Err(); !errors.Is(first, context.DeadlineExceeded) || second != first || third != first {
-		t.Errorf("%v, then %v, then %v", first, second, third)
-	}
-}
-
-// TestFailureOutcome checks what the callers of a source that fails learn, at its deadline and before.
-func TestFailureOutcome(t *testing.T) {
-	cause := errors.New("refused")
-	over, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	for name, c := range map[string]struct {
-		ctx  context.Context
-		err  error
-		want wire.Error
-	}{
-		"plain":                  {t.Context(), cause, wire.Error{Code: wire.SourceFailed, Outcome: wire.Ran, Text: "refused"}},
-		"not begun":              {t.Context(), worker.NotRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: wire.NotRun, Text: "refused"}},
-		"may have run":           {t.Context(), worker.MayHaveRun(cause), wire.Error{Code: wire.SourceFailed, Outcome: wire.Unknown, Text: "refused"}},
-		"wrapped":                {t.Context(), fmt.Errorf("x: %w", worker.NotRun(cause)), wire.Error{Code: wire.SourceFailed, Outcome: wire.NotRun, Text: "x: refused"}},
-		"too long":               {over, cause, wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: refused"}},
-		"too long, may have run": {over, worker.MayHaveRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, Text: "the source took too long: refused"}},
-		"too long, not begun":    {over, worker.NotRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun, Text: "the source did not begin in time: refused"}},
-		"message":                {over, fmt.Errorf("%w: %w", worker.ErrMessage, cause), wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: refused"}},
-	} {
-		if got := failureOf(c.ctx, c.err); !reflect.DeepEqual(*got, c.want) {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
-		}
-	}
-	if !errors.Is(worker.NotRun(cause), cause) || !errors.Is(worker.MayHaveRun(cause), cause) {
-		t.Error("the marks hide their causes")
-	}
-}
 
 // countRunners counts by stacks: NumGoroutine counts one that has just ended, too.
 func countRunners() int {
@@ -155,6 +60,7 @@ func TestRunners(t *testing.T) {
 
 // TestInline has sources that their first callers run: others wait for the same run, a panic is an error, and no goroutine is started.
 func TestInline(t *testing.T) {
+	t.Parallel()
 	var r *Registry
 	runs := 0
 	r = testRegistry(worker.Cache{Inline: true, TTL: time.Hour, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
@@ -210,16 +116,5 @@ func TestInline(t *testing.T) {
 	}
 	if n := r.cache.runners.idle.Load(); n != 0 {
 		t.Errorf("%d goroutines were started", n)
-	}
-}
-
-// TestOutcomes has those of package worker and of the wire be the same numbers and names.
-func TestOutcomes(t *testing.T) {
-	for o, on := range map[worker.Outcome]wire.Outcome{
-		worker.OutcomeUnknown: wire.Unknown, worker.OutcomeNotRun: wire.NotRun, worker.OutcomeRan: wire.Ran,
-	} {
-		if wire.Outcome(o) != on || o.String() != on.String() {
-			t.Errorf("%d (%s) is %d (%s) on the wire", o, o, on, on)
-		}
 	}
 }

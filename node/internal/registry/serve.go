@@ -121,6 +121,7 @@ func (a *actor) restLocked(s *shard, w *entry) {
 	m := w.mail
 	m.busy = false
 	s.removeRunningLocked(w)
+	a.serving.end()
 	switch {
 	case m.server != nil:
 		a.scheduleLocked(s, w)

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 // TestStaleWhileRevalidate lets a value expire: it is given as stale while one refresh runs, and again when that has failed, until it is too
 // old.
 func TestStaleWhileRevalidate(t *testing.T) {
+	t.Parallel()
 	var count atomic.Int64
 	var fail atomic.Bool
 	source := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -78,6 +80,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 
 // TestRefreshStale asks for a fresh value while a stale one is given: it waits for the load.
 func TestRefreshStale(t *testing.T) {
+	t.Parallel()
 	count := counter()
 	source := func(ctx context.Context, id worker.ID) (worker.Value, error) {
 		clock.Sleep(ctx, 100*time.Millisecond)
@@ -96,6 +99,7 @@ func TestRefreshStale(t *testing.T) {
 
 // TestJitter starts many workers at once: they do not expire at once, and none later than its TTL.
 func TestJitter(t *testing.T) {
+	t.Parallel()
 	inBubble(t, worker.Cache{TTL: 10 * time.Second, Jitter: 0.5}, func(t *testing.T, r *Registry) {
 		least, most := time.Hour, time.Duration(0)
 		for i := range int64(1000) {
@@ -113,6 +117,7 @@ func TestJitter(t *testing.T) {
 
 // TestRefreshPause has refreshes fail for long: they pause as cache_errors says.
 func TestRefreshPause(t *testing.T) {
+	t.Parallel()
 	var runs atomic.Int64
 	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if runs.Add(1) > 1 {
@@ -142,6 +147,7 @@ func TestRefreshPause(t *testing.T) {
 // TestSlowerThanTTL has a source that takes longer than the TTL, which counts from the start of its run. Its value
 // is stale when it comes: usable for StaleWhileRevalidate, and only for those who wait without. Either way one run goes on at a time.
 func TestSlowerThanTTL(t *testing.T) {
+	t.Parallel()
 	var running, runs atomic.Int64
 	source := func(context.Context, worker.ID) (worker.Value, error) {
 		if running.Add(1) > 1 {
@@ -185,4 +191,28 @@ func TestSlowerThanTTL(t *testing.T) {
 		}
 		together(t, r, "5", false)
 	})
+}
+
+// TestRefreshLeavesNothing loads a large value again and again, which lives for long.
+func TestRefreshLeavesNothing(t *testing.T) {
+	large := func(context.Context, worker.ID) (worker.Value, error) {
+		return worker.BytesValue(strings.Repeat("x", 1<<20)), nil
+	}
+	r := testRegistry(worker.Cache{Load: large, TTL: 24 * time.Hour}, "1@h", 100)
+	before := heapInUse()
+	for range 500 {
+		r.Invalidate(worker.IntID(7))
+		if _, err := r.request(t.Context(), worker.IntID(7)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.shard(worker.IntID(7)).expiry); n > 100 {
+		t.Errorf("the heap has %d entries for one worker", n)
+	}
+	if grown := int64(heapInUse()) - int64(before); grown > 20<<20 {
+		t.Errorf("%d MiB are kept", grown>>20)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -23,15 +23,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// sized is a source of values of n bytes each.
-func sizedSource(n int) worker.Source {
-	return func(context.Context, worker.ID) (worker.Value, error) {
-		return worker.BytesValue(strings.Repeat("x", n)), nil
-	}
-}
-
 // TestMaxBytes asks for more than a kind may keep: what was used last stays, and the count is right.
 func TestMaxBytes(t *testing.T) {
+	t.Parallel()
 	const size, fit = 1000, 500
 	kind := worker.Cache{Load: sizedSource(size), Inline: true, TTL: time.Hour, MaxBytes: fit * (size + workerBytes)}
 	inBubble(t, kind, func(t *testing.T, r *Registry) {
@@ -82,6 +76,7 @@ func TestMaxBytes(t *testing.T) {
 
 // TestMaxMemory has two kinds share the bound of the node. Loading workers and servers stay.
 func TestMaxMemory(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, calls := new(Values), &Admission{size: 100}
 		shared.limit.Store(20 << 20)
@@ -137,6 +132,7 @@ func TestMaxMemory(t *testing.T) {
 // TestMemoryIsCounted does at random what may be done to values, and compares what counts as their
 // memory with what they are.
 func TestMemoryIsCounted(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, doWithValues)
 }
 
@@ -233,36 +229,10 @@ func TestMemoryComesBack(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// TestIndexShrinks compares an index that gives back memory with one that does not.
-func TestIndexShrinks(t *testing.T) {
-	var x index
-	var all []*entry
-	for i := range int64(1000) {
-		w := &entry{id: worker.IntID(i)}
-		all = append(all, w)
-		x.put(w)
-	}
-	for _, w := range all[:900] {
-		x.remove(w)
-	}
-	x.shrink()
-	if x.peak != 100 {
-		t.Errorf("it is as large as for %d", x.peak)
-	}
-	for i, w := range all {
-		if got := x.get(w.id); (got == w) != (i >= 900) {
-			t.Fatalf("worker %d: %v", i, got)
-		}
-	}
-	x.shrink()
-	if x.peak != 100 || x.count != 100 {
-		t.Errorf("again: peak %d, count %d", x.peak, x.count)
-	}
-}
-
 // TestMemoryOfKindsThatGo removes a kind again and again: the memory of its values does not count any
 // more, and they are not given any more.
 func TestMemoryOfKindsThatGo(t *testing.T) {
+	t.Parallel()
 	shared, calls := new(Values), &Admission{size: 100}
 	shared.limit.Store(30 << 20)
 	for range 3 {
@@ -290,6 +260,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 // TestGivenUpCallsGo has calls give up while another one waits on: a worker that goes on holds nothing of them, as a call
 // of a peer refers to its session.
 func TestGivenUpCallsGo(t *testing.T) {
+	t.Parallel()
 	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *Registry) {
@@ -384,6 +355,7 @@ func TestReplacedValuesGo(t *testing.T) {
 
 // TestDefaultMaxMemory is a quarter of what the process may have.
 func TestDefaultMaxMemory(t *testing.T) {
+	t.Parallel()
 	most, err := memlimit.FromSystem()
 	if limit, e := memlimit.FromCgroup(); e == nil && (err != nil || limit < most) {
 		most, err = limit, nil

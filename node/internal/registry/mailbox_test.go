@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 // TestSerialRefusedCallersGiveUp has many callers whose time is up just as the server
 // comes to them.
 func TestSerialRefusedCallersGiveUp(t *testing.T) {
+	t.Parallel()
 	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{new(atomic.Int32), new(atomic.Int32), time.Millisecond}, nil
 	}}, "1@h", 10_000)
@@ -41,6 +43,7 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 // TestSerialRefusedThenWithdrawn is the same without luck: a caller gives up after it was
 // taken out, and before it is told.
 func TestSerialRefusedThenWithdrawn(t *testing.T) {
+	t.Parallel()
 	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
 	s := r.shard(worker.IntID(7))
 	w := &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true}}
@@ -105,6 +108,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 // TestSerialQueueOfThoseWhoGaveUp has a great many callers give up while a message runs:
 // they leave nothing behind, and those who stay are answered in their order.
 func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
+	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		want := "sleep 1m."
 		r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue("sleep 1m"), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}, r.Now())
@@ -130,55 +134,114 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 	})
 }
 
-// TestSerialCloseWhileClaiming closes a registry that waits for the others.
-func TestSerialCloseWhileClaiming(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, Timeout: time.Hour}, "1@h", 100)
-		claims := 0
-		hostOf(r).claim = func(ctx context.Context, _ worker.ID) *wire.Error {
-			claims++
-			<-ctx.Done()
-			return wire.Ended(ctx.Err(), wire.NotRun)
+// TestSerialOrder has many callers at once: messages run one after the other, in order, and share one server.
+func TestSerialOrder(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+		var wg sync.WaitGroup
+		want := "sleep 10ms."
+		wg.Go(func() { tell(t, r, "7", "sleep 10ms", "sleep 10ms.") })
+		for i := range 50 {
+			synctest.Wait()
+			message := fmt.Sprintf("sleep %dus", 10+i)
+			want += message + "."
+			wg.Go(func() { tell(t, r, "7", message, want) })
 		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
-			done <- err
-		}()
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		if err := r.Close(ctx); err != nil || claims != 1 {
-			t.Errorf("close: %v, after %d claims", err, claims)
-		}
-		if err := <-done; outcomeOf(err) != worker.OutcomeNotRun {
-			t.Error(err)
+		wg.Wait()
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
+			t.Errorf("the room still holds %d", n)
 		}
 	})
 }
 
-// TestRefreshLeavesNothing loads a large value again and again, which lives for long.
-func TestRefreshLeavesNothing(t *testing.T) {
-	large := func(context.Context, worker.ID) (worker.Value, error) {
-		return worker.BytesValue(strings.Repeat("x", 1<<20)), nil
-	}
-	r := testRegistry(worker.Cache{Load: large, TTL: 24 * time.Hour}, "1@h", 100)
-	before := heapInUse()
-	for range 500 {
-		r.Invalidate(worker.IntID(7))
-		if _, err := r.request(t.Context(), worker.IntID(7)); err != nil {
-			t.Fatal(err)
+// TestSerialGiveUp has callers give up: one whose message waits, one whose message runs.
+func TestSerialGiveUp(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+		call := func(message string, after time.Duration) chan error {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(after, cancel)
+			done := make(chan error, 1)
+			go func() {
+				_, err := r.await(ctx, worker.IntID(7), worker.BytesValue(message), r.Now())
+				done <- err
+			}()
+			synctest.Wait()
+			return done
 		}
-	}
-	if n := len(r.shard(worker.IntID(7)).expiry); n > 100 {
-		t.Errorf("the heap has %d entries for one worker", n)
-	}
-	if grown := int64(heapInUse()) - int64(before); grown > 20<<20 {
-		t.Errorf("%d MiB are kept", grown>>20)
-	}
-	if err := r.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
+		first := call("sleep 4s", 2*time.Second)
+		second := call("second", time.Second)
+		third := call("third", time.Hour)
+		for _, c := range []struct {
+			done    chan error
+			outcome worker.Outcome
+		}{{second, worker.OutcomeNotRun}, {first, worker.OutcomeUnknown}} {
+			if err := <-c.done; !errors.Is(err, context.Canceled) || outcomeOf(err) != c.outcome {
+				t.Errorf("%v (%v), want canceled (%v)", err, outcomeOf(err), c.outcome)
+			}
+		}
+		if err := <-third; err != nil {
+			t.Error(err)
+		}
+		d.expect(t, "start 7")
+		tell(t, r, "7", "end", "sleep 4s.third.end.") // what has begun runs to its end
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
+			t.Errorf("the room still holds %d", n)
+		}
+	})
+}
+
+// TestSerialDeadlines has messages wait for longer than their callers do: they never run.
+func TestSerialDeadlines(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
+		answers := make(chan error, 3)
+		post := func(message string, deadline time.Duration) {
+			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + deadline, Done: func(_ worker.Reply, err error) { answers <- err }}, r.Now())
+			synctest.Wait()
+		}
+		post("sleep 10s", time.Minute)
+		post("late", 9*time.Second) // and nobody withdraws it, as when a peer is paused
+		post("early", 11*time.Second)
+		for _, want := range []error{nil, context.DeadlineExceeded, nil} {
+			if err := <-answers; !errors.Is(err, want) || err != nil && outcomeOf(err) != worker.OutcomeNotRun {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		tell(t, r, "7", "end", "sleep 10s.early.end.")
+	})
+}
+
+func TestSerialOverload(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+		post := func(id int64, message string) error {
+			var failed error
+			r.Enqueue(&Waiter{ID: worker.IntID(id), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, Done: func(_ worker.Reply, err error) { failed = err }}, r.Now())
+			synctest.Wait()
+			return failed
+		}
+		for i, overloaded := range []bool{false, false, false, true} { // one runs, two wait
+			if err := post(7, "sleep 1s"); errors.Is(err, wire.Overloaded) != overloaded {
+				t.Errorf("message %d: %v", i, err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		large := "ignore " + strings.Repeat("x", wire.MaxValue-len("ignore "))
+		for i := range int64(MaxMessages / wire.MaxValue) {
+			r.admission.size = MaxMessages
+			if err := post(10+i/2, large); err != nil {
+				t.Fatalf("message %d: %v", i, err)
+			}
+		}
+		if err := post(9999, "a"); !errors.Is(err, wire.Overloaded) {
+			t.Errorf("one more: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := r.admission.waiting.Load() + r.admission.bytes.Load(); n != 0 {
+			t.Errorf("the room still holds %d", n)
+		}
+	})
 }
 
 // A noting server sends what it gets on a channel.

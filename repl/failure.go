@@ -137,7 +137,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// nearest returns the candidate that a typist is most likely to have meant, or "".
+// nearest returns the candidate that is most similar to a misspelled name, or "" if none
+// is.
 func nearest(name string, candidates []string) string {
 	best, bestDistance := "", min(len(name)/2, 3)+1
 	for _, c := range candidates {
@@ -151,8 +152,8 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance counts the single-letter changes, swaps of neighbours among them, that make a
-// into b (the optimal string alignment distance).
+// distance returns the number of single-letter changes and swaps of adjacent letters that
+// turn a into b (the optimal string alignment distance).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -52,7 +52,7 @@ func (sh *Shell) overview() string {
 	return b.String()
 }
 
-// manual tells how to use one command.
+// manual describes one command.
 func (c *command) manual() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n  %s\n  for example: %s\n", c.usage, c.help, c.example)

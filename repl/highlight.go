@@ -6,10 +6,10 @@ import (
 	prompt "github.com/c-bata/go-prompt"
 )
 
-// inputColor is no colour: it tells the screen that the line being typed is drawn next.
+// inputColor is not a color. It tells the screen that the line being typed is drawn next.
 const inputColor prompt.Color = 1000
 
-// keywords of Starlark, and of the dialect that the shell speaks.
+// keywords lists the keywords of Starlark and of the shell's dialect.
 var keywords = map[string]bool{
 	"and": true, "break": true, "continue": true, "def": true, "elif": true, "else": true, "for": true, "if": true,
 	"in": true, "lambda": true, "not": true, "or": true, "pass": true, "return": true, "while": true,
@@ -17,8 +17,7 @@ var keywords = map[string]bool{
 
 var constants = map[string]bool{"True": true, "False": true, "None": true}
 
-// highlight colours a line as it is typed: what it shows is the same with and without
-// colours.
+// highlight colors a line as it is typed. It does not change the text.
 func (s style) highlight(line string) string {
 	if !s.colored || len(line) > 4096 {
 		return line

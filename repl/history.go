@@ -14,9 +14,9 @@ const maxHistory = 2000
 // blockMark stands for a line end in a block, which go-prompt edits as one line.
 const blockMark = "⏎"
 
-// A history keeps what was typed, in memory and in a file that several shells may append
-// to. The file has an entry a line, with \n for a line end in it. A history that cannot
-// be written is no reason to stop, so its errors are not reported.
+// A history keeps typed lines and blocks, in memory and in a file that several shells may
+// append to. The file has one entry per line, with   for a line end within an entry.
+// Errors of writing are not reported, because the shell works without the file.
 type history struct {
 	path    string // empty: memory only
 	entries []string
@@ -25,7 +25,7 @@ type history struct {
 func openHistory(path string) *history {
 	h := &history{path: path}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		h.path = "" // /dev/null keeps no history, and to open a pipe could take forever
+		h.path = "" // /dev/null keeps no history, and opening a pipe could block
 	}
 	if h.path == "" {
 		return h

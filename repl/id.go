@@ -19,7 +19,8 @@ func (r *request) id() (worker.ID, error) {
 	return r.toID(v)
 }
 
-// worker returns the id that the command has, and the kind, "" if none is given.
+// worker returns the id and the kind among the arguments. The kind is "" if none is
+// given.
 func (r *request) worker() (id worker.ID, kind string, err error) {
 	var v starlark.Value
 	if err := r.unpack("id", &v, "kind?", &kind); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/distproc/distproc/node/placement"
 )
 
-// info shows what a value is.
+// info describes a value.
 func (sh *Shell) info(r *request) (starlark.Value, error) {
 	var v starlark.Value
 	if err := r.unpack("x?", &v); err != nil {
@@ -74,7 +74,7 @@ func sayReply(a *account, r reply, now time.Time) {
 	}
 }
 
-// sayPlace tells of a node's name what the node is, and of another id who owns it.
+// sayPlace describes the node if v is a node's name, or else the owner of the id.
 func (sh *Shell) sayPlace(a *account, r *request, v starlark.Value) {
 	id, err := toID(v)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 )
@@ -107,12 +106,13 @@ func TestResize(t *testing.T) {
 	s.send(typed + "\x1b[D")
 	s.prompt("1", typed)
 	for _, size := range []*pty.Winsize{{Rows: 6, Cols: 20}, {Rows: 1, Cols: 1}, {Rows: 0, Cols: 0}, {Rows: 3, Cols: 200}, normal} {
+		before := len(s.written())
 		s.mu.Lock()
 		s.screen.Resize(max(int(size.Cols), 1), max(int(size.Rows), 1))
 		s.mu.Unlock()
 		pty.Setsize(s.tty, size)
 		s.cmd.Process.Signal(syscall.SIGWINCH)
-		time.Sleep(60 * time.Millisecond)
+		s.waitFor(`.`, func() string { return s.written()[before:] }) // the width has changed, so it draws anew
 	}
 	s.wait(`x = 1000000000000000000001$`)
 	s.send("2\r") // before the last digit, where the cursor was

@@ -3,9 +3,14 @@ package wire_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
+	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -92,4 +97,55 @@ func ExampleDialLink() {
 	answer, _ := bufio.NewReader(stream).ReadString('\n')
 	fmt.Print(link.Peer().Name, ": ", answer)
 	// Output: 1@127.0.0.1: alive?
+}
+
+// The first node of a user makes the cookie; clients read the same file.
+func ExampleLoadCookie() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "distproc", "cookie")
+	_, err = wire.ReadCookie(path)
+	fmt.Println("none yet:", errors.Is(err, fs.ErrNotExist))
+	made, err := wire.LoadCookie(path)
+	fmt.Println(len(made), "bytes,", err)
+	read, err := wire.ReadCookie(path)
+	fmt.Println("the same:", string(read) == string(made), err)
+	// Output:
+	// none yet: true
+	// 64 bytes, <nil>
+	// the same: true <nil>
+}
+
+func ExampleParseCookie() {
+	_, err := wire.ParseCookie([]byte("secret\n"))
+	fmt.Println(err)
+	// Output: the cookie has 6 bytes, at least 16 are needed; make one with: head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'
+}
+
+// A caller repeats a call only if it has certainly not run.
+func ExampleError() {
+	err := error(wire.Errorf(wire.Overloaded, wire.NotRun, "1,000 calls wait"))
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Outcome == wire.NotRun {
+		fmt.Println(err)
+	}
+	fmt.Println(errors.Is(err, wire.Overloaded))
+	fmt.Println(errors.Is(wire.Ended(context.DeadlineExceeded, wire.Unknown), context.DeadlineExceeded))
+	// Output:
+	// overloaded: 1,000 calls wait
+	// true
+	// true
+}
+
+// An attacker with an IPv6 network has 2⁶⁴ addresses, which count as one host.
+func ExampleHostOf() {
+	for _, addr := range []string{"192.0.2.7:51000", "[2001:db8::7]:51000"} {
+		tcp, _ := net.ResolveTCPAddr("tcp", addr)
+		fmt.Println(wire.HostOf(tcp))
+	}
+	// Output:
+	// 192.0.2.7/32
+	// 2001:db8::/64
 }

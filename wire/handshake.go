@@ -253,6 +253,6 @@ func (in *Incoming) welcome(hello Hello) error {
 func (in *Incoming) Refuse(why *Error) {
 	defer in.newcomer.lobby.remove(in.newcomer)
 	in.traffic.Refused.Add(1)
-	_ = sendGob(in.conn, welcome{Code: why.Code, Text: text.Line(why.Text, maxText), Members: why.Members}) // the peer need not read it
+	_ = sendGob(in.conn, welcome{Code: why.Code, Text: text.Line(why.Text, maxText), Members: why.Members})
 	in.conn.Close()
 }

@@ -24,7 +24,7 @@ type Handler interface {
 type Call struct {
 	Request Request
 	Timeout time.Duration // until its caller gives up
-	Came    time.Time     // with the batch that it was in
+	Came    time.Time     // arrival of its batch
 
 	seq uint64
 	to  *answers
@@ -85,15 +85,15 @@ type answers struct {
 	handler Handler
 	small   *outbox[*replyBatch]
 	holding holding
-	large   *outbox[*replyBatch] // for large values, which the others shall not wait for; they wait until the peer has opened its stream
+	large   *outbox[*replyBatch] // for large values; it waits until the peer has opened its stream
 
 	mu sync.Mutex
 	// Guarded by mu:
-	reading int               // batches that are being handled: their small answers wait for one another …
+	reading int               // batches being handled; their small answers wait for one another …
 	blocked int               // … unless a reader waits for room, which may take long
-	cancels map[uint64]func() // of calls that were not answered at once
+	cancels map[uint64]func() // of calls that are not answered yet
 	crowd   bool              // cancels has been large
-	open    int               // calls that are not answered yet
+	open    int               // unanswered calls
 	total   uint64            // calls
 	ended   bool
 	left    bool // this side has said goodbye
@@ -176,7 +176,7 @@ func (a *answers) receive(read func(any) error, last *uint64) error {
 		if err := b.unpack(); err != nil {
 			return err
 		}
-		why, now := a.admit(b.Seq, last), time.Now() // once for all: it takes as long as to find a value
+		why, now := a.admit(b.Seq, last), time.Now() // one clock read for the whole batch
 		for i, seq := range b.Seq {
 			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), Came: now, seq: seq, to: a}
 			switch {
@@ -253,9 +253,9 @@ func (a *answers) void() {
 	a.open--
 }
 
-// endReading lets the answers go that waited for one another. One that is alone and small
-// is written here, as to wake the writer takes longer; what came meanwhile is the
-// writer's, as there are calls to read.
+// endReading releases the answers that waited for one another. A single small answer is
+// written here, because waking the writer takes longer. The writer sends any later ones,
+// because the reader has calls to read.
 func (a *answers) endReading() error {
 	a.mu.Lock()
 	a.reading--
@@ -291,8 +291,8 @@ func (a *answers) cancel(seqs []uint64) {
 	}
 }
 
-// emptyLarge takes the values out of large answers that wait to be sent and that nobody
-// waits for any more.
+// emptyLarge removes the values of large answers that wait to be sent although their
+// callers have given up.
 func (a *answers) emptyLarge(seqs []uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -312,7 +312,7 @@ func (a *answers) emptyLarge(seqs []uint64) {
 	}
 }
 
-// end cancels the calls that are not answered yet.
+// end cancels all unanswered calls.
 func (a *answers) end() {
 	a.small.close()
 	a.large.close()

@@ -284,7 +284,7 @@ func (p patient) Write(b []byte) (n int, err error) {
 func (s *Session) accept() error {
 	var calls, large atomic.Bool // a peer has one stream of each
 	called := make(chan struct{})
-	late := time.AfterFunc(2*giveUp, func() { // as large answers wait for it
+	late := time.AfterFunc(2*giveUp, func() { // large answers wait for this stream
 		if s.version >= 2 && !large.Load() {
 			s.end(fmt.Errorf("the peer has not opened a stream for large values within %s", 2*giveUp))
 		}

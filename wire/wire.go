@@ -43,7 +43,7 @@ const (
 	maxData    = 256 << 10         // a batch with this many bytes of values is full
 	largeValue = 32 << 10          // bytes; larger values use the stream for large ones
 	maxCalls   = 1 << 16           // calls in flight on one session, each way
-	maxStreams = 256               // open streams of a session: two for calls in each direction; the rest are operations
+	maxStreams = 256               // open streams of a session: 4 for calls, the rest for operations
 	chunkSize  = 32 << 10          // bytes that must move within giveUp, or the session ends
 	maxPending = 256               // connections that have not authenticated yet
 	hostShare  = maxPending / 16   // of these from one host, before it makes room for others

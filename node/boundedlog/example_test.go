@@ -1,6 +1,7 @@
 package boundedlog_test
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 
@@ -22,4 +23,30 @@ func ExampleNew() {
 	log.Info("listening", "addr", "127.0.0.1:4371") // returns at once, even if nobody reads stdout
 	flush()
 	// Output: level=INFO msg=listening addr=127.0.0.1:4371
+}
+
+// A program logs a line for each bad packet, of which a peer may send any number.
+func ExampleLimit() {
+	limit := boundedlog.NewLimit()
+	var written int
+	for range 1000 {
+		if _, ok := limit.Allow(); ok {
+			written++
+		}
+	}
+	fmt.Println("fewer than sent:", written < 1000)
+	// Output: fewer than sent: true
+}
+
+// Repeats lets the first line for each host pass.
+func ExampleRepeats() {
+	var repeats boundedlog.Repeats
+	for _, host := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2"} {
+		if _, ok := repeats.Allow(host); ok {
+			fmt.Println("refused a request from", host)
+		}
+	}
+	// Output:
+	// refused a request from 192.0.2.1
+	// refused a request from 192.0.2.2
 }

@@ -67,9 +67,9 @@ type Config struct {
 	DrainTimeout time.Duration // 5 s
 
 	Metrics      http.Handler // handler of GET /metrics; nil: 404
-	Token        string       // required by all but /healthz and /readyz; empty: no token is required. See ReadToken
-	LoopbackOnly bool         // refuse Host headers that are neither loopback nor in Hosts; implied if Serve listens on loopback
-	Hosts        []string     // Host headers, without ports, to accept besides loopback, for a reverse proxy on this machine
+	Token        string       // required by all but /healthz and /readyz; empty: none; see ReadToken
+	LoopbackOnly bool         // refuse Host headers but loopback and Hosts; always on if Serve is on loopback
+	Hosts        []string     // accepted besides loopback, without ports, for a reverse proxy on this machine
 	Logger       *slog.Logger // as in [node.Config]: nil is silent; each request is a line at level debug
 }
 
@@ -168,7 +168,7 @@ func (g *Gateway) fail(x *exchange, err error) {
 	switch cause := context.Cause(x.r.Context()); {
 	case errors.Is(cause, errClosing):
 		p = closingProblem(p)
-	case p.Status == http.StatusRequestTimeout: // net/http takes a body that does not come for a caller who has gone
+	case p.Status == http.StatusRequestTimeout: // for net/http the caller of a late body has gone
 	case errors.Is(cause, context.Canceled):
 		x.status = statusGone
 	}

@@ -34,7 +34,7 @@ var statusOf = map[wire.Code]int{
 	wire.NotOwner:         http.StatusServiceUnavailable, // until the nodes agree on a view
 	wire.Overloaded:       http.StatusServiceUnavailable,
 	wire.DeadlineExceeded: http.StatusGatewayTimeout,
-	wire.Canceled:         http.StatusServiceUnavailable, // not by the caller: the worker was stopped, or the node closes
+	wire.Canceled:         http.StatusServiceUnavailable, // by a stop of the worker or the node
 	wire.SourceFailed:     http.StatusBadGateway,
 	wire.Panicked:         http.StatusBadGateway,
 	wire.BadRequest:       http.StatusBadRequest,

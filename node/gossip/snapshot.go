@@ -66,7 +66,8 @@ func (t *table) learnMember(m wire.Member, now time.Time) (news, changed bool) {
 		told.since = slices.MinFunc([]time.Time{told.since, e.since}, time.Time.Compare)
 		e.since = told.since // so that all nodes reap it at the same time
 	}
-	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 { // one of the two is wrong, but all nodes choose the same
+	// Of two addresses one is wrong, but all nodes choose the same.
+	if order = cmp.Or(order, cmp.Compare(told.addr, e.addr)); order <= 0 {
 		return false, false
 	}
 	had := holdsSlot(e.state)

@@ -152,7 +152,7 @@ func (t *table) failed(m wire.Member, now time.Time) bool {
 	}
 	unconfirmed := e.live == nil
 	e.live = nil
-	if e.state != wire.Alive || unconfirmed && e.incarnation > m.Incarnation { // serf's report is about an earlier start
+	if e.state != wire.Alive || unconfirmed && e.incarnation > m.Incarnation { // m is an earlier start
 		return false
 	}
 	if e.later > e.incarnation && now.Sub(e.laterLeft) < freshFarewell {

@@ -16,6 +16,7 @@ func kindsOf(t *testing.T, text string) (map[string]worker.Kind, error) {
 }
 
 func TestConfigSerial(t *testing.T) {
+	t.Parallel()
 	kinds, err := kindsOf(t, `
 [kind.all]
 source = "exec:sh -c 'cat; echo \" $DISTPROC_ID $DISTPROC_KIND $DISTPROC_NODE\"'"
@@ -66,6 +67,7 @@ idempotent = false
 
 // Nodes that differ only about serial do not agree.
 func TestConfigSerialIsDefined(t *testing.T) {
+	t.Parallel()
 	definitions := map[string]bool{}
 	for _, line := range []string{"", "serial = false", "serial = true"} {
 		kinds, err := kindsOf(t, "[kind.a]\nsource = 'exec:cat'\n"+line)
@@ -80,6 +82,7 @@ func TestConfigSerialIsDefined(t *testing.T) {
 }
 
 func TestConfigSerialRefuses(t *testing.T) {
+	t.Parallel()
 	const head = "[kind.a]\nsource = 'exec:cat'\nserial = true\n"
 	for _, c := range []struct{ text, want string }{
 		{head + "ttl_jitter = 0.0", "config.toml:4: kind.a.ttl_jitter: not with serial = true: no value is kept"},
@@ -110,6 +113,7 @@ func TestConfigSerialRefuses(t *testing.T) {
 // TestConfigBounds reads how much a kind may do and keep: for programs there is a bound unless the file
 // has another one.
 func TestConfigBounds(t *testing.T) {
+	t.Parallel()
 	kinds, err := kindsOf(t, `
 [kind.exec]
 source = "exec:cat"
@@ -150,6 +154,7 @@ max_bytes = 1000
 
 // TestConfigDurations writes durations in all ways, for every key that has one.
 func TestConfigDurations(t *testing.T) {
+	t.Parallel()
 	of := map[string]func(worker.Kind) time.Duration{
 		"ttl":          func(k worker.Kind) time.Duration { return k.TTL },
 		"timeout":      func(k worker.Kind) time.Duration { return k.Timeout },

@@ -91,6 +91,7 @@ func (s *screen) enter(line string) { fmt.Fprintf(s.tty, "%s\r", line) }
 // TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9: the shell says so, goes on, and
 // works again when the node is back.
 func TestAttachedShellOutlivesItsNode(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	name := "2@" + host
 	n := startNode(t, name)
@@ -113,6 +114,7 @@ func TestAttachedShellOutlivesItsNode(t *testing.T) {
 // TestNodesComeAndGoAbovePrompt has a node join and crash while a line is typed at a member's shell: both are shown, and the line
 // stays.
 func TestNodesComeAndGoAbovePrompt(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	s := startAtTerminal(t, "repl", "--name", "1@"+host)
 	s.await("distproc(1@" + host + ")1> ")

@@ -16,6 +16,7 @@ func kindsOf(t *testing.T, text string) (map[string]worker.Kind, error) {
 }
 
 func TestConfigSerial(t *testing.T) {
+	t.Parallel()
 	kinds, err := kindsOf(t, `
 [kind.all]
 source = "exec:sh -c 'cat; echo \" $DISTPROC_ID $DISTPROC_KIND $DISTPROC_NODE\"'"
@@ -75,6 +76,7 @@ func definitionOf(kind worker.Kind) string {
 
 // Nodes that differ only about serial do not agree.
 func TestConfigSerialIsDefined(t *testing.T) {
+	t.Parallel()
 	definitions := map[string]bool{}
 	for _, line := range []string{"", "serial = false", "serial = true"} {
 		kinds, err := kindsOf(t, "[kind.a]\nsource = 'exec:cat'\n"+line)
@@ -89,6 +91,7 @@ func TestConfigSerialIsDefined(t *testing.T) {
 }
 
 func TestConfigSerialRefuses(t *testing.T) {
+	t.Parallel()
 	const head = "[kind.a]\nsource = 'exec:cat'\nserial = true\n"
 	for _, c := range []struct{ text, want string }{
 		{head + "ttl_jitter = 0.0", "config.toml:4: kind.a.ttl_jitter: not with serial = true: no value is kept"},
@@ -147,6 +150,7 @@ func TestConfigExpire(t *testing.T) {
 // TestConfigBounds reads how much a kind may do and keep: for programs there is a bound unless the file
 // has another one.
 func TestConfigBounds(t *testing.T) {
+	t.Parallel()
 	kinds, err := kindsOf(t, `
 [kind.exec]
 source = "exec:cat"
@@ -189,6 +193,7 @@ max_bytes = 1000
 
 // TestConfigDurations writes durations in all ways, for every key that has one.
 func TestConfigDurations(t *testing.T) {
+	t.Parallel()
 	of := map[string]func(worker.Cache) time.Duration{
 		"ttl":          func(k worker.Cache) time.Duration { return k.TTL },
 		"timeout":      func(k worker.Cache) time.Duration { return k.Timeout },

@@ -2,6 +2,9 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -45,5 +48,20 @@ func TestForever(t *testing.T) {
 		if got := f.Lookup("ttl").Value.String(); want == worker.Forever && got != "forever" {
 			t.Errorf("%s: shown as %s", text, got)
 		}
+	}
+}
+
+func TestCookieFile(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	home := t.TempDir()
+	cmd := exec.Command("distproc", "repl", "--name", "1@"+host, "-e", "print(node())")
+	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "1@"+host+"\n" {
+		t.Fatalf("%s%v", out, err)
+	}
+	info, err := os.Stat(filepath.Join(home, ".config", "distproc", "cookie"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("cookie file: %v, %v", info, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,38 +18,19 @@ import (
 // without one.
 type hangupTest struct {
 	*process
-	log  *lockedText
 	file string
 	tty  *os.File // the far end of its terminal, or nil
-}
-
-// A lockedText is what a process has written so far.
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // startHangup runs a command of a node. The word CONFIG in its arguments stands for the file.
 func startHangup(t *testing.T, terminal bool, command ...string) *hangupTest {
 	t.Helper()
-	h := &hangupTest{log: &lockedText{}, file: filepath.Join(t.TempDir(), "kinds.toml")}
+	h := &hangupTest{file: filepath.Join(t.TempDir(), "kinds.toml")}
 	h.write(t, "[kind.old]\nsource = 'random'\n")
 	for i, arg := range command {
 		command[i] = strings.ReplaceAll(arg, "CONFIG", h.file)
 	}
-	h.process = &process{t: t, cmd: exec.Command(command[0], command[1:]...), done: make(chan error, 1)}
+	h.process = &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: &lockedText{}, done: make(chan error, 1)}
 	h.cmd.Env = append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir(), "TERM=xterm", "NO_COLOR=1")
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	h.cmd.Stdout, h.cmd.Stderr = h.log, h.log

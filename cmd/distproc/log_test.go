@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,16 +42,31 @@ func startLogging(t *testing.T, stderr *os.File) (*exec.Cmd, *node.Client) {
 	return cmd, c
 }
 
+// askMany makes many requests, some of them at once.
+func askMany(ctx context.Context, t *testing.T, c *node.Client, requests int64) {
+	t.Helper()
+	const atOnce = 50
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range atOnce {
+		wg.Go(func() {
+			for i := next.Add(1); i <= requests; i = next.Add(1) {
+				if _, err := c.Request(ctx, worker.IntID(i)); err != nil {
+					t.Errorf("request %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // use makes many requests and ends the node.
 func use(t *testing.T, cmd *exec.Cmd, c *node.Client, requests int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	for i := range requests {
-		if _, err := c.Request(ctx, worker.IntID(i)); err != nil {
-			t.Fatalf("request %d: %v", i, err)
-		}
-	}
+	askMany(ctx, t, c, requests)
 	if list, err := c.Nodes(ctx); err != nil || len(list) != 1 || list[0].Problem != "" {
 		t.Errorf("nodes: %+v, %v", list, err)
 	}
@@ -61,12 +78,14 @@ func use(t *testing.T, cmd *exec.Cmd, c *node.Client, requests int64) {
 
 // TestStderrGone has nobody read a node's stderr.
 func TestStderrGone(t *testing.T) {
+	t.Parallel()
 	cmd, c := startLogging(t, brokenPipe(t))
 	use(t, cmd, c, 100)
 }
 
 // TestStderrFull has a node's stderr be a file on a full disk.
 func TestStderrFull(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err)
@@ -79,6 +98,7 @@ func TestStderrFull(t *testing.T) {
 // TestStderrStuck does not read a node's stderr until the node has ended. What the pipe
 // holds is there.
 func TestStderrStuck(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +116,7 @@ func TestStderrStuck(t *testing.T) {
 // TestStderrLate reads a node's stderr after there were more lines than are kept: one
 // tells how many are missing.
 func TestStderrLate(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -103,11 +124,7 @@ func TestStderrLate(t *testing.T) {
 	defer r.Close()
 	cmd, c := startLogging(t, w)
 	w.Close()
-	for i := range int64(10_000) {
-		if _, err := c.Request(t.Context(), worker.IntID(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	askMany(t.Context(), t, c, 10_000)
 	lines := bufio.NewScanner(r)
 	n := 0
 	for lines.Scan() && !strings.Contains(lines.Text(), `level=WARN msg="log lines lost" count=`) {
@@ -141,6 +158,7 @@ func brokenPipe(t *testing.T) *os.File {
 
 // TestShellStderrGone has a shell go on without a log.
 func TestShellStderrGone(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	err := runShell(t, &out, brokenPipe(t), "print(len([request(i) for i in range(100)]))")
 	if err != nil || out.String() != "100\n" {
@@ -150,6 +168,7 @@ func TestShellStderrGone(t *testing.T) {
 
 // TestShellStdoutGone has a shell end quietly when nobody reads what it prints.
 func TestShellStdoutGone(t *testing.T) {
+	t.Parallel()
 	var log strings.Builder
 	err := runShell(t, brokenPipe(t), &log, "for i in range(10): print(i)")
 	exit, ok := errors.AsType[*exec.ExitError](err)

@@ -94,7 +94,7 @@ func (r *reader) awaitCluster(names []string) bool {
 
 // await waits for a condition.
 func (r *reader) await(what string, done func() bool) bool {
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(processPoll) {
 		if time.Now().After(deadline) {
 			r.t.Errorf("it waited in vain for %s", what)
 			return false

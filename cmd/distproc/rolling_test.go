@@ -9,16 +9,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/cmd/distproc/internal/balancer"
 )
 
-// TestRollingRestart restarts three nodes by SIGTERM, one after the other, while HTTP clients make requests on connections that
-// they keep: no request fails.
+// TestRollingRestart restarts three nodes by SIGTERM, one after the other, while HTTP
+// clients make requests on connections that they keep: no request fails.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	names, nodes := make([]string, 3), make([]*process, 3)
 	var addrs []string
 	run := func(i int) {
-		nodes[i] = startNode(t, names[i], "--join", names[(i+1)%3], "--http", addrs[i], "--drain-delay", "2s")
+		nodes[i] = startNode(t, names[i], "--join", names[(i+1)%3], "--http", addrs[i], "--drain-delay", "1s")
 		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			resp, err := http.Get("http://" + addrs[i] + "/readyz")
 			if err == nil {
@@ -42,18 +45,20 @@ func TestRollingRestart(t *testing.T) {
 	}
 	starting.Wait()
 	var calls, failed atomic.Int64
-	b := newBalancer(addrs)
+	b := balancer.New(addrs)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { b.probe(ctx) })
+	wg.Go(func() { b.Probe(ctx) })
 	for k := range 4 {
 		wg.Go(func() {
 			for i := k; ctx.Err() == nil; i += 4 {
 				calls.Add(1)
-				if _, err := b.do(context.Background(), fmt.Sprintf("/v1/value/%d", i%100), ""); err != nil && failed.Add(1) < 10 {
-					t.Error(err)
+				answer, err := b.Do(context.Background(), fmt.Sprintf("/v1/value/%d", i%100), "")
+				if (err != nil || answer.Status != http.StatusOK) && failed.Add(1) < 10 {
+					t.Errorf("%d %s, %v", answer.Status, answer.Body, err)
 				}
+				time.Sleep(2 * time.Millisecond) // leaves something of the processor to the nodes
 			}
 		})
 	}

@@ -70,10 +70,9 @@ func openShop(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	host := testHost()
-	t.Chdir(s.dir) // where the programs work
 	for i := range 3 {
 		addr := fmt.Sprintf("%s:%d", host, 8081+i)
-		startNode(t, fmt.Sprintf("%d@%s", i+1, host), "--join", "1@"+host, "--config", kinds, "--http", addr)
+		startNodeIn(t, s.dir, fmt.Sprintf("%d@%s", i+1, host), "--join", "1@"+host, "--config", kinds, "--http", addr)
 		s.urls = append(s.urls, "http://"+addr)
 	}
 	for _, url := range s.urls {
@@ -160,19 +159,24 @@ func askFor(client *http.Client, req *http.Request) (code int, answer string, er
 // await waits until check returns nil, for at most a minute.
 func await(t *testing.T, check func() error) {
 	t.Helper()
+	if err := awaited(check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaited is await for goroutines that are not the test's: it returns the last error.
+func awaited(check func() error) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
+		if err := check(); err == nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }
 
-// TestUses is what distproc is for, with real parts: three processes, a server, programs, and HTTP.
+// TestUses is what distproc is for, with real parts: three processes, a server, programs,
+// and HTTP.
 func TestUses(t *testing.T) {
+	t.Parallel()
 	s := openShop(t)
 	t.Run("one run for many", s.oneRun)
 	t.Run("errors are not cached", s.errors)
@@ -285,13 +289,14 @@ func (s *shop) why(t *testing.T) {
 	}
 }
 
-// serial has callers at all nodes add to two accounts, which programs keep in files without any lock.
+// serial has callers at all nodes add to two accounts, which programs keep in files
+// without any lock.
 func (s *shop) serial(t *testing.T) {
 	const calls = 60
 	var wg sync.WaitGroup
 	for i := range calls {
 		wg.Go(func() {
-			code, body, err := ask(http.MethodPost, fmt.Sprintf("%s/v1/call/account/%d", s.urls[i%3], i%2), "5", nil)
+			code, body, err := ask(http.MethodPost, fmt.Sprintf("%s/v1/call/account/%d?timeout=1m", s.urls[i%3], i%2), "5", nil)
 			if code != http.StatusOK {
 				t.Errorf("%d %s, %v", code, body, err)
 			}
@@ -306,16 +311,17 @@ func (s *shop) serial(t *testing.T) {
 	}
 }
 
-// load asks for a few ids for 9 s, over many expiries: the source never runs twice at once for one.
+// load asks for a few ids over many expiries: the source never runs twice at once for
+// one.
 func (s *shop) load(t *testing.T) {
+	const ids, expiries = 4, 15
 	var stop atomic.Bool
-	time.AfterFunc(9*time.Second, func() { stop.Store(true) })
 	var wg sync.WaitGroup
 	var asked atomic.Int64
 	for i := range 12 {
 		wg.Go(func() {
 			for n := i; !stop.Load(); n++ {
-				path := fmt.Sprintf("%s/v1/value/%d?kind=%s", s.urls[i%3], n%4, []string{"price", "locked"}[n/4%2])
+				path := fmt.Sprintf("%s/v1/value/%d?kind=%s", s.urls[i%3], n%ids, []string{"price", "locked"}[n/ids%2])
 				if code, body, err := get(path); code != http.StatusOK {
 					t.Errorf("%s: %d %s, %v", path, code, body, err) // of a lock that is taken, too
 					return
@@ -324,14 +330,22 @@ func (s *shop) load(t *testing.T) {
 			}
 		})
 	}
-	wg.Wait()
 	runs := 0
-	for id := range 4 {
-		runs += s.ran(fmt.Sprintf("price/%d", id))
-	}
+	await(t, func() error {
+		runs = 0
+		for id := range ids {
+			runs += s.ran(fmt.Sprintf("price/%d", id))
+		}
+		if runs < ids*expiries && !t.Failed() {
+			return fmt.Errorf("%d runs, want %d", runs, ids*expiries)
+		}
+		return nil
+	})
+	stop.Store(true)
+	wg.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.overlap > 0 || runs < 4*9 || int64(runs) > asked.Load() {
+	if s.overlap > 0 || int64(runs) > asked.Load() {
 		t.Errorf("%d requests, %d runs, %d times two at once", asked.Load(), runs, s.overlap)
 	}
 }

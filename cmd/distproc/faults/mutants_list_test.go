@@ -1,0 +1,135 @@
+package faults
+
+import "time"
+
+// oneByOne has as many nodes struck, one after the other.
+func oneByOne(kind faultKind, times int, every time.Duration, how string) (plan []plannedFault) {
+	for i := range times {
+		f := plannedFault{kind: kind, nodes: []int{i%faultNodes + 1}, at: time.Duration(i) * every, length: every / 3, how: how}
+		if kind != faultTerm && kind != faultKill {
+			f.length = every
+		}
+		plan = append(plan, f)
+	}
+	return plan
+}
+
+// rolls restarts all nodes in turn, several times over.
+func rolls(times int) (plan []plannedFault) {
+	for i := range times {
+		plan = append(plan, plannedFault{kind: faultRoll, nodes: []int{1, 2, 3, 4, 5}, at: time.Duration(i) * 20 * time.Second})
+	}
+	return plan
+}
+
+// lastRest is after the plan of a mutant that has not been found.
+const lastRest = settleTime + calmTime
+
+// mutants are the ways to break the product, and what finds each.
+var mutants = []mutant{
+	{
+		name: "compare before delete", finds: ruleOverlap, rest: lastRest,
+		change: condition("Registry.sweepLocked", "workers get w id").then("s.workers.remove(s.workers.get(w.id))"),
+	},
+	{
+		name: "canonical order", finds: ruleViews, rest: lastRest,
+		change: statement("newView", "a b Name Compare").precededBy("if a.Self { return -1 }; if b.Self { return 1 }"),
+	},
+	{
+		name: "single flight", finds: ruleOverlap, rest: lastRest,
+		change: condition("Registry.waitLocked", "w nil").guarding("startLocked").always(),
+	},
+	{
+		name: "local answer", finds: ruleFailed, rest: lastRest,
+		plan:   []plannedFault{{kind: faultKill, nodes: []int{2}, length: time.Second}},
+		change: condition("Node.degraded", "closing Load").never(),
+	},
+	{
+		name: "expiry", finds: ruleAge, rest: lastRest,
+		change: statement("Registry.settleLocked", "w expires started life").followedBy("w.expires += 2 * life(w.kind)"),
+	},
+	{
+		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
+		change: condition("Node.claim", "v peers").guarding("awaitJoin").always(),
+	},
+	{
+		name: "hold", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
+		change: statement("Node.hold", "Quiesce").dropped(),
+	},
+	{
+		name: "ended is gone", finds: ruleThrough, rest: lastRest,
+		plan:   []plannedFault{{kind: faultTerm, nodes: []int{2}, at: recoverTime - formTime, length: 4 * time.Second}},
+		change: condition("Registry.restLocked", "m waiting").never(),
+	},
+	{
+		name: "unknown is not tried again", finds: ruleOnce, rest: lastRest,
+		plan:   oneByOne(faultPause, 10, 3500*time.Millisecond, "idle"),
+		change: condition("Node.again", "Outcome NotRun").never(),
+	},
+	{
+		name: "outcome", finds: ruleOutcome, rest: lastRest,
+		change: statement("pending.verdict", "v Error GaveUp").followedBy("v.Outcome = NotRun"),
+	},
+	{
+		name: "standstill", finds: ruleStale, rest: lastRest,
+		plan:   oneByOne(faultPause, 8, 4500*time.Millisecond, "full"),
+		change: condition("mailbox.doubt", "m stood").always(),
+	},
+	{
+		name: "withdrawn", finds: ruleOutcome, rest: lastRest,
+		plan: oneByOne(faultPause, 8, 3*time.Second, "full"),
+		change: statement("Registry.refuseLocked", "refused append next").precededBy(
+			"c := m.queue[0]; c.Deadline += 1 << 40;" +
+				" go c.Done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break"),
+	},
+	{
+		name: "eviction", finds: ruleMemory, rest: lastRest,
+		plan:   oneByOne(faultGreedy, 16, 4*time.Second, "reading"),
+		change: statement("memory.over", "limit used Load").precededBy("return false"),
+	},
+	{
+		name: "answers that wait", finds: ruleMemory, rest: lastRest,
+		plan:   oneByOne(faultGreedy, 16, 4*time.Second, "stuck"),
+		change: statement("heldValues.take", "false").dropped(),
+	},
+	{
+		name: "a log that waits", finds: ruleSlow, rest: lastRest,
+		plan:   oneByOne(faultLog, 1, 20*time.Second, "stuck"),
+		change: statement("handler.Handle", "h queue add").precededBy("return h.to.Handle(ctx, resolved)"),
+	},
+	{
+		name: "broken pipe", finds: ruleProcess, rest: lastRest,
+		plan:   oneByOne(faultLog, 1, time.Second, "gone"),
+		change: statement("ignoreBrokenPipes", "Notify SIGPIPE").dropped(),
+	},
+	{
+		name: "leftovers", finds: ruleProgram, rest: lastRest,
+		plan:   oneByOne(faultKill, 12, 1500*time.Millisecond, "join"),
+		change: condition("leftovers", "ok namespace lives").always(),
+	},
+	{
+		name: "refusals", finds: ruleLog, rest: lastRest,
+		plan:   oneByOne(faultFlood, 1, 20*time.Second, "garbage"),
+		change: condition("refusals.note", "logs refusal").always(),
+	},
+	{
+		name: "requests that end", finds: ruleFailed, rest: lastRest, clients: true,
+		plan:   rolls(4),
+		change: statement("shutdown", "ctx cancel WithTimeout timeout").precededBy("return s.Close()"),
+	},
+	{
+		name: "relay", finds: ruleDegraded, rest: lastRest, partition: true,
+		plan:   []plannedFault{{kind: faultPair, nodes: []int{1, 2}, length: pairTime + 4*time.Second, how: "lost"}},
+		change: condition("Node.relay", "len others").always(),
+	},
+	{
+		name: "twins", finds: ruleTwin, rest: lastRest, partition: true,
+		plan:   []plannedFault{{kind: faultTwin, nodes: []int{3, 4, 5}, length: 6 * time.Second}},
+		change: condition("members.giveWay", "other self Incarnation").always(),
+	},
+	{
+		name: "forgetful", finds: ruleStale, rest: lastRest,
+		plan:   oneByOne(faultTerm, 5, 4*time.Second, "state"),
+		change: statement("readKnown", "k add list").dropped(),
+	},
+}

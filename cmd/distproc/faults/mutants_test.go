@@ -1,0 +1,140 @@
+package faults
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// A mutant is the product with one thing broken, which the harness has to find. All
+// mutants are in one program; the environment of its processes says which of them is
+// broken.
+type mutant struct {
+	name   string
+	change change
+
+	finds     Rule
+	plan      []plannedFault
+	rest      time.Duration // after the plan, at most: the first violation ends it
+	partition bool          // it takes namespaces
+	clients   bool          // it takes clients
+}
+
+// TestFaultsFound breaks the product in one way after the other. The harness finds each.
+func TestFaultsFound(t *testing.T) {
+	drawn := drawMutants(faultSeed(), *faultsMutants)
+	if len(drawn) == 0 {
+		t.Skip("-faults.mutants says how many mutants to try; each takes some 10 s")
+	}
+	program := buildMutants(t)
+	for _, m := range drawn {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			m.run(t, program)
+		})
+	}
+}
+
+// drawMutants draws n mutants, or all if n is negative.
+func drawMutants(seed uint64, n int) []mutant {
+	if n < 0 || n >= len(mutants) {
+		return mutants
+	}
+	var drawn []mutant
+	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(mutants))[:n] {
+		drawn = append(drawn, mutants[i])
+	}
+	return drawn
+}
+
+// run runs a cluster of the mutant until the harness has found it.
+func (m mutant) run(t *testing.T, program string) {
+	r := run{
+		program: program, env: []string{"FAULT_MUTANT=" + m.name}, dir: t.ArtifactDir(), net: loopback{address: testHost()},
+		episodes: [][]plannedFault{m.plan}, rest: m.rest, alone: !m.clients,
+	}
+	if m.partition {
+		net, err := newNamespaces()
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skipf("no partitions: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer net.Close()
+		r.net = net
+	}
+	r.until = func(h *history) bool { return len(check(h).Violations[m.finds]) > 0 }
+	h, err := play(t.Context(), r)
+	if err != nil {
+		t.Error(err)
+	}
+	report := check(h)
+	if len(report.Violations[m.finds]) == 0 {
+		t.Errorf("not found: %q. What was found: %s", m.finds, report.violations())
+	}
+	t.Logf("a node's heap, at most: %d MiB", report.PeakHeap>>20)
+	for rule, list := range report.Violations {
+		t.Logf("%s: %d times within %v", rule, len(list), h.End)
+	}
+}
+
+// TestMutants finds the place of each mutant in the product as it is now.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	p := readProduct(t)
+	for _, m := range mutants {
+		if err := p.apply(m); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// buildMutants builds the program with all mutants.
+func buildMutants(t *testing.T) string {
+	t.Helper()
+	p := readProduct(t)
+	for _, m := range mutants {
+		if err := p.apply(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	replace := map[string]string{}
+	put := func(file, source string) {
+		replace[file] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if err := os.WriteFile(replace[file], []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, source := range p.edited() {
+		put(file, source)
+		if hook := filepath.Join(filepath.Dir(file), "broken.go"); replace[hook] == "" {
+			put(hook, regexp.MustCompile(`(?m)^package \w+$`).FindString(source)+hookSource)
+		}
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return build(t, "-overlay", overlay)
+}
+
+// hookSource goes into each package that has a mutant.
+const hookSource = `
+import "os"
+
+var brokenMutant = os.Getenv("FAULT_MUTANT")
+
+func broken(mutant string) bool { return brokenMutant == mutant }
+`

@@ -1,0 +1,143 @@
+package faults
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What must hold when no fault is on: the views agree, and nothing has grown.
+
+// quiet returns the times at which the cluster had to be whole and settled.
+func (h *history) quiet() (spans []span) {
+	faults := slices.SortedFunc(slices.Values(h.Faults), func(a, b fault) int { return cmp.Compare(a.Begin, b.Begin) })
+	if len(faults) == 0 {
+		return nil
+	}
+	from := time.Duration(0)
+	for i, f := range faults {
+		trouble := f.trouble()
+		if trouble.End == 0 {
+			continue
+		}
+		if i > 0 && from < f.Begin {
+			spans = append(spans, span{from, f.Begin})
+		}
+		from = max(from, trouble.End, f.unlike())
+	}
+	if from < h.End {
+		spans = append(spans, span{from, h.End})
+	}
+	return spans
+}
+
+// viewsAt returns the view of each node at a time, "" for a node that was down.
+func (h *history) viewsAt(at time.Duration) []string {
+	views := make([]string, h.Nodes)
+	for _, p := range h.Processes {
+		if p.Node == 0 || p.Twin || at < p.Life.Begin || at >= p.Life.End {
+			continue
+		}
+		for _, v := range p.Views {
+			if v.At <= at {
+				views[p.Node-1] = v.Text
+			}
+		}
+	}
+	return views
+}
+
+// whole reports whether all nodes see all nodes alive, and nothing else.
+func (h *history) whole(views []string) bool {
+	return len(slices.Compact(slices.Clone(views))) == 1 && strings.Count(views[0], " alive ") == h.Nodes &&
+		strings.Count(views[0], ",") == h.Nodes
+}
+
+// changes returns the times at which a view changed within s, after the begin of s.
+func (h *history) changes(s span) []time.Duration {
+	at := []time.Duration{s.Begin}
+	for _, p := range h.Processes {
+		for _, v := range p.Views {
+			if s.Begin < v.At && v.At < s.End {
+				at = append(at, v.At)
+			}
+		}
+	}
+	slices.Sort(at)
+	return at
+}
+
+// checkViews checks that the views agree whenever the cluster had to be settled, and
+// measures how long that took.
+func (r *Report) checkViews() {
+	h := r.history
+	for _, s := range h.quiet() {
+		for _, at := range h.changes(s) {
+			if views := h.viewsAt(at); !h.whole(views) {
+				r.violate(ruleViews, "%v, %v after the last fault:\n\t%s", at, at-s.Begin+settleTime, strings.Join(views, "\n\t"))
+			}
+		}
+		r.Agreed = max(r.Agreed, h.agreed(span{s.Begin - settleTime, s.End}))
+	}
+}
+
+// agreed returns how long after the begin of s the views began to agree until its end.
+func (h *history) agreed(s span) time.Duration {
+	agreed := s.End - s.Begin
+	for _, at := range slices.Backward(h.changes(s)) {
+		if !h.whole(h.viewsAt(at)) {
+			break
+		}
+		agreed = at - s.Begin
+	}
+	return agreed
+}
+
+// checkGrowth compares what the nodes use at the end with what they used before the first
+// fault. It takes the smallest figures, as calls are in flight at other times. A process
+// that was started in between is held to the same.
+func (r *Report) checkGrowth() {
+	h := r.history
+	quiet := h.quiet()
+	goroutines, heap, ok := h.atFirst()
+	if !ok || len(quiet) == 0 {
+		return
+	}
+	for _, p := range h.Processes {
+		g, m, ok := p.least(span{quiet[len(quiet)-1].Begin, h.End})
+		if ok && p.Node != 0 && (g > goroutines*3/2+20 || m > heap*2+4<<20) {
+			r.violate(ruleGrowth, "node %d: %d goroutines and %d KiB in use, at first at most %d and %d",
+				p.Node, g, m>>10, goroutines, heap>>10)
+		}
+	}
+}
+
+// atFirst returns what a node used at most before the first fault, not counting the start
+// and starved nodes.
+func (h *history) atFirst() (goroutines int, heap uint64, ok bool) {
+	struck := slices.IndexFunc(h.Faults, func(f fault) bool { return f.Kind != faultStart && f.Kind != faultStarved })
+	if struck < 0 {
+		return 0, 0, false
+	}
+	first := span{h.Faults[0].End + formTime/2, h.Faults[struck].Begin} // the first one is the start
+	for _, p := range h.Processes {
+		if g, m, known := p.least(first); known && p.Node != 0 {
+			goroutines, heap, ok = max(goroutines, g), max(heap, m), true
+		}
+	}
+	return goroutines, heap, ok
+}
+
+// least returns the smallest size of a process within s.
+func (p *processHistory) least(s span) (goroutines int, heap uint64, ok bool) {
+	for _, size := range p.Sizes {
+		if s.Begin <= size.At && size.At < s.End {
+			if !ok {
+				goroutines, heap = size.Goroutines, size.Heap
+			}
+			goroutines, heap, ok = min(goroutines, size.Goroutines), min(heap, size.Heap), true
+		}
+	}
+	return goroutines, heap, ok
+}

@@ -1,0 +1,8 @@
+//go:build !faults
+
+package main
+
+import "github.com/spf13/cobra"
+
+// hiddenCommands returns no commands; see faults.go.
+func hiddenCommands() []*cobra.Command { return nil }

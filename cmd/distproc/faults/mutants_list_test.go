@@ -29,42 +29,42 @@ const lastRest = settleTime + calmTime
 var mutants = []mutant{
 	{
 		name: "compare before delete", finds: ruleOverlap, rest: lastRest,
-		change: condition("Registry.sweepLocked", "workers get w id").then("s.workers.remove(s.workers.get(w.id))"),
+		change: condition("table.sweepLocked", "workers get w id").then("s.workers.remove(s.workers.get(w.id))"),
 	},
 	{
 		name: "canonical order", finds: ruleViews, rest: lastRest,
-		change: statement("newView", "a b Name Compare").precededBy("if a.Self { return -1 }; if b.Self { return 1 }"),
+		change: statement("NewView", "a b Name Compare").precededBy("if a.Self { return -1 }; if b.Self { return 1 }"),
 	},
 	{
 		name: "single flight", finds: ruleOverlap, rest: lastRest,
-		change: condition("Registry.waitLocked", "w nil").guarding("startLocked").always(),
+		change: condition("cache.waitLocked", "w nil").guarding("startLocked").always(),
 	},
 	{
 		name: "local answer", finds: ruleFailed, rest: lastRest,
 		plan:   []plannedFault{{kind: faultKill, nodes: []int{2}, length: time.Second}},
-		change: condition("Node.degraded", "closing Load").never(),
+		change: condition("Router.degraded", "Closing Load").never(),
 	},
 	{
 		name: "expiry", finds: ruleAge, rest: lastRest,
-		change: statement("Registry.settleLocked", "w expires started life").followedBy("w.expires += 2 * life(w.kind)"),
+		change: statement("cache.endLoadLocked", "w expires started life").followedBy("w.expires += 2 * w.policy.life()"),
 	},
 	{
 		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
-		change: condition("Node.claim", "v peers").guarding("awaitJoin").always(),
+		change: condition("Claims.Claim", "v Peers").guarding("amongOthers").never(),
 	},
 	{
 		name: "hold", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
-		change: statement("Node.hold", "Quiesce").dropped(),
+		change: statement("quiesce", "Quiesce").dropped(),
 	},
 	{
 		name: "ended is gone", finds: ruleThrough, rest: lastRest,
 		plan:   []plannedFault{{kind: faultTerm, nodes: []int{2}, at: recoverTime - formTime, length: 4 * time.Second}},
-		change: condition("Registry.restLocked", "m waiting").never(),
+		change: condition("actor.restLocked", "m waiting").never(),
 	},
 	{
 		name: "unknown is not tried again", finds: ruleOnce, rest: lastRest,
 		plan:   oneByOne(faultPause, 10, 3500*time.Millisecond, "idle"),
-		change: condition("Node.again", "Outcome NotRun").never(),
+		change: condition("Router.mayCallAgain", "Outcome NotRun").never(),
 	},
 	{
 		name: "outcome", finds: ruleOutcome, rest: lastRest,
@@ -73,12 +73,12 @@ var mutants = []mutant{
 	{
 		name: "standstill", finds: ruleStale, rest: lastRest,
 		plan:   oneByOne(faultPause, 8, 4500*time.Millisecond, "full"),
-		change: condition("mailbox.doubt", "m stood").always(),
+		change: condition("mailbox.suspect", "m stood").always(),
 	},
 	{
 		name: "withdrawn", finds: ruleOutcome, rest: lastRest,
 		plan: oneByOne(faultPause, 8, 3*time.Second, "full"),
-		change: statement("Registry.refuseLocked", "refused append next").precededBy(
+		change: statement("actor.refusedLocked", "refused append next").precededBy(
 			"c := m.queue[0]; c.Deadline += 1 << 40;" +
 				" go c.Done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break"),
 	},
@@ -110,7 +110,7 @@ var mutants = []mutant{
 	{
 		name: "refusals", finds: ruleLog, rest: lastRest,
 		plan:   oneByOne(faultFlood, 1, 20*time.Second, "garbage"),
-		change: condition("refusals.note", "logs refusal").always(),
+		change: condition("Refusals.Note", "logs refusal").always(),
 	},
 	{
 		name: "requests that end", finds: ruleFailed, rest: lastRest, clients: true,
@@ -120,12 +120,12 @@ var mutants = []mutant{
 	{
 		name: "relay", finds: ruleDegraded, rest: lastRest, partition: true,
 		plan:   []plannedFault{{kind: faultPair, nodes: []int{1, 2}, length: pairTime + 4*time.Second, how: "lost"}},
-		change: condition("Node.relay", "len others").always(),
+		change: condition("Router.relay", "len others").always(),
 	},
 	{
 		name: "twins", finds: ruleTwin, rest: lastRest, partition: true,
 		plan:   []plannedFault{{kind: faultTwin, nodes: []int{3, 4, 5}, length: 6 * time.Second}},
-		change: condition("members.giveWay", "other self Incarnation").always(),
+		change: condition("Members.giveWay", "other self Incarnation").always(),
 	},
 	{
 		name: "forgetful", finds: ruleStale, rest: lastRest,

@@ -88,11 +88,12 @@ func (rt *Router) callAt(ctx context.Context, p *peers.Peer, request *wire.Reque
 
 // mayCallAgain reports whether a call that failed so may succeed elsewhere, or later.
 func (rt *Router) mayCallAgain(e *wire.Error, failure protocol.Failure) bool {
-	switch {
-	case failure == protocol.Final, e.Outcome != wire.NotRun, rt.Closing.Load():
+	if failure == protocol.Final || rt.Closing.Load() {
 		return false
-	case failure == protocol.Detached: // if this node is not, it hears soon that the other one has left
-		return !rt.Members.View().Apart
 	}
-	return true
+	if e.Outcome != wire.NotRun {
+		return false
+	}
+	// If this node is not apart, it hears soon that the other one has left.
+	return failure != protocol.Detached || !rt.Members.View().Apart
 }

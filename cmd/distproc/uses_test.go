@@ -159,16 +159,13 @@ func askFor(client *http.Client, req *http.Request) (code int, answer string, er
 // await waits until check returns nil, for at most a minute.
 func await(t *testing.T, check func() error) {
 	t.Helper()
-	if err := awaited(check); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// awaited is await for goroutines that are not the test's: it returns the last error.
-func awaited(check func() error) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if err := check(); err == nil || time.Now().After(deadline) {
-			return err
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 // disconnected and connected again. No id has two servers, every addition that was
 // acknowledged counts once, and a call fails only at the node that is apart, as not run.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	var l ledger
 	nodes := startCluster(t, 2, worker.Serial{Open: worker.Serve(l.start), TTL: time.Hour})
 	var added [20]atomic.Int64
@@ -79,6 +80,7 @@ func TestDrain(t *testing.T) {
 
 // TestDisconnectHasTakenEffect looks at all views as soon as Disconnect has returned.
 func TestDisconnectHasTakenEffect(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 4, worker.Cache{})
 	b := nodes[1]
 	if err := nodes[0].Disconnect(t.Context(), b.Self()); err != nil {
@@ -149,6 +151,7 @@ func (s gatedServer) Call(_ context.Context, message worker.Value) (worker.Value
 // TestDisconnectWaits disconnects a node that runs a call, has others in its queue, and
 // gets a kind meanwhile. Who gives up early learns what is left to do.
 func TestDisconnectWaits(t *testing.T) {
+	t.Parallel()
 	nodes, begun, release := startGated(t)
 	a, b := nodes[0], nodes[1]
 	var wg sync.WaitGroup

@@ -15,6 +15,7 @@ import (
 
 // TestAudit has a client, and a node's own program, do what the log shall tell of.
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	logs := make([]safeBuffer, 2)
 	var nodes []*Node

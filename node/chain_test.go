@@ -37,6 +37,7 @@ func follow(ctx context.Context, via Family, values Family, path string) (worker
 // TestCallCycle has servers and sources call each other in a circle, on one node and across nodes: the call that closes the
 // circle fails at once.
 func TestCallCycle(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
@@ -95,6 +96,7 @@ func TestCallCycle(t *testing.T) {
 
 // TestDeadlineOf has a server learn when its callers, here and elsewhere, give up.
 func TestDeadlineOf(t *testing.T) {
+	t.Parallel()
 	kind := worker.Serial{Timeout: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return serverFunc(func(ctx context.Context, _ worker.Value) (worker.Value, error) {
 			d, ok := DeadlineOf(ctx)
@@ -122,6 +124,7 @@ func TestDeadlineOf(t *testing.T) {
 
 // TestSentinels finds an exported error for each code.
 func TestSentinels(t *testing.T) {
+	t.Parallel()
 	sentinels := []error{
 		ErrOverloaded, ErrWorker, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
 		ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrConnected, ErrUnsupported, ErrApart,
@@ -142,6 +145,7 @@ func TestSentinels(t *testing.T) {
 
 // TestWrongType asks for values and answers as types that they are not.
 func TestWrongType(t *testing.T) {
+	t.Parallel()
 	echo := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Kinds: map[string]worker.Kind{
 		"object": worker.Cache{Load: worker.Load(func(context.Context, worker.ID) (map[string]int, error) { return map[string]int{"a": 1}, nil })}, "echo": echo,

@@ -24,6 +24,7 @@ func (s sleeper) Terminate(context.Context, worker.EndReason) { s.live.Add(-1) }
 // TestSerialLostSession has a new owner lose its connection to the old one while that still runs a call. Both live, and a
 // moment later they are connected again.
 func TestSerialLostSession(t *testing.T) {
+	t.Parallel()
 	var live, twice atomic.Int32
 	kind := worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (sleeper, error) {
 		if live.Add(1) > 1 {

@@ -87,6 +87,7 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 
 // TestSerialCluster has 100 callers at three nodes call 20 ids, over many expiries.
 func TestSerialCluster(t *testing.T) {
+	t.Parallel()
 	var l ledger
 	nodes := startCluster(t, 3, worker.Serial{Open: worker.Serve(l.start), TTL: 50 * time.Millisecond})
 	n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(time.Second) })
@@ -97,6 +98,7 @@ func TestSerialCluster(t *testing.T) {
 
 // TestSerialMembersChange is the same while nodes join and leave: no call fails, none runs twice, and no id has two servers.
 func TestSerialMembersChange(t *testing.T) {
+	t.Parallel()
 	for round := range 3 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			var l ledger
@@ -130,6 +132,7 @@ func TestSerialMembersChange(t *testing.T) {
 
 // TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named, and never run on another node.
 func TestSerialCrash(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Serial{Open: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	family := nodes[0].Family("")
 	reply, err := family.Call(t.Context(), worker.IntID(1), worker.IntValue(1))

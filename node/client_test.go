@@ -13,6 +13,7 @@ import (
 )
 
 func TestClient(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[1].Self(), Cookie: testCookie})
 	if err != nil {
@@ -56,6 +57,7 @@ func constant(context.Context, worker.ID) (worker.Value, error) {
 
 // TestManyWorkers has more workers than are listed: the lists count the others.
 func TestManyWorkers(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{Load: constant, TTL: time.Hour})
 	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
 	if err != nil {
@@ -87,6 +89,7 @@ func TestManyWorkers(t *testing.T) {
 
 // TestClientMoves takes the client's node away: the client goes on at another one, and returns when the node is a member again.
 func TestClientMoves(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"leaves", "crashes"} {
 		t.Run(how, func(t *testing.T) {
 			nodes := startCluster(t, 3, worker.Cache{})
@@ -141,6 +144,7 @@ func TestClientMoves(t *testing.T) {
 
 // TestClientAlone loses the only node there is: calls fail, until it is back.
 func TestClientAlone(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	c, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: testCookie})
 	if err != nil {
@@ -161,6 +165,7 @@ func TestClientAlone(t *testing.T) {
 
 // TestInspect looks at a cluster from a member and through a client: both tell the same.
 func TestInspect(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{Load: counter()})
 	checkSessions(t, nodes)
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
@@ -234,6 +239,7 @@ func TestInspect(t *testing.T) {
 }
 
 func TestDisconnect(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
@@ -250,6 +256,7 @@ func TestDisconnect(t *testing.T) {
 
 // TestClientCancels has a client give up a call that its node has passed on.
 func TestClientCancels(t *testing.T) {
+	t.Parallel()
 	started, canceled := make(chan struct{}), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
@@ -271,6 +278,7 @@ func TestClientCancels(t *testing.T) {
 
 // TestNoBusyPoll has the connections of a node and of a client do without polling.
 func TestNoBusyPoll(t *testing.T) {
+	t.Parallel()
 	for _, no := range []bool{false, true} {
 		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), NoBusyPoll: no})
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 // TestCloseEndsCalls closes a node whose calls take longer than Close may: the callers
 // learn that it closed, and that their calls may have run.
 func TestCloseEndsCalls(t *testing.T) {
+	t.Parallel()
 	var running sync.WaitGroup
 	until := func(ctx context.Context) (worker.Value, error) {
 		running.Done()
@@ -102,6 +103,7 @@ func TestCloseWaits(t *testing.T) {
 
 // TestClosedNode asks a closed node for a value that it has.
 func TestClosedNode(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour})
 	if _, err := n.Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)

@@ -176,6 +176,7 @@ func await(t testing.TB, check func() error) {
 }
 
 func TestOwnersAgree(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	for i := range 10_000 {
 		id := worker.IntID(int64(i - 5000))
@@ -195,6 +196,7 @@ func TestOwnersAgree(t *testing.T) {
 // TestEveryPairDials has all nodes connect to all others at the same moment: each pair
 // ends up with exactly one session.
 func TestEveryPairDials(t *testing.T) {
+	t.Parallel()
 	const size = 5
 	for range 5 {
 		host := testHost()
@@ -250,6 +252,7 @@ func checkSessions(t *testing.T, nodes []*Node) {
 }
 
 func TestConnectResults(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Cache{})
 	startNode(t, "3@"+host, worker.Cache{})
@@ -273,6 +276,7 @@ func TestConnectResults(t *testing.T) {
 
 // TestNameTaken starts a second node with a name that a live node has.
 func TestNameTaken(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	first := nodes[1]
 	second, err := Start(Config{Name: first.Self(), Port: 4999, Cookie: testCookie, Default: orRandom(worker.Cache{})})
@@ -292,6 +296,7 @@ func TestNameTaken(t *testing.T) {
 // TestRoutingDisagrees has a node that routes in another way join: it is refused, and
 // says why.
 func TestRoutingDisagrees(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	other, err := Start(Config{Name: "3@" + nodes[0].addr.Host, Cookie: testCookie, Default: orRandom(worker.Cache{}), Routing: placement.Rendezvous})
 	if err != nil {
@@ -308,6 +313,7 @@ func TestRoutingDisagrees(t *testing.T) {
 
 // TestRendezvous lets a cluster route by score: all agree, and who answers is the owner.
 func TestRendezvous(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	var nodes []*Node
 	for i := range 3 {
@@ -340,6 +346,7 @@ func TestRendezvous(t *testing.T) {
 // and marks them; once all know, one stand-in does. Other ids do not move. When it is
 // back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	owner := nodes[1]
@@ -409,6 +416,7 @@ func crash(n *Node) {
 }
 
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	start := time.Now()
 	nodes[1].Close(t.Context())
@@ -430,6 +438,7 @@ func TestLeave(t *testing.T) {
 
 // TestLeaveFinishesCalls has a node leave while it runs a call for another one.
 func TestLeaveFinishesCalls(t *testing.T) {
+	t.Parallel()
 	started, finish := make(chan struct{}, 1), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		started <- struct{}{}
@@ -453,6 +462,7 @@ func TestLeaveFinishesCalls(t *testing.T) {
 // TestNotOwner asks a node that does not own the id, as a caller does whose view is
 // behind: it says so and runs nothing, and the caller asks the owner.
 func TestNotOwner(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a, wrong := nodes[0], nodes[1]
 	checkSessions(t, nodes)
@@ -475,6 +485,7 @@ func TestNotOwner(t *testing.T) {
 
 // TestErrorsOfTheOwner has sources fail on another node.
 func TestErrorsOfTheOwner(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(1) {
 			return worker.Value{}, errors.New("no such tenant")
@@ -492,6 +503,7 @@ func TestErrorsOfTheOwner(t *testing.T) {
 
 // TestCancelReachesTheSource has a caller give up: the source on the owner is cancelled.
 func TestCancelReachesTheSource(t *testing.T) {
+	t.Parallel()
 	started, canceled := make(chan struct{}), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		close(started)
@@ -514,6 +526,7 @@ func TestCancelReachesTheSource(t *testing.T) {
 // TestExclusive loses the owner while it runs a call: of an exclusive kind it is not run
 // again.
 func TestExclusive(t *testing.T) {
+	t.Parallel()
 	for _, exclusive := range []bool{false, true} {
 		var nodes []*Node
 		source := func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }
@@ -543,6 +556,7 @@ func TestExclusive(t *testing.T) {
 }
 
 func TestJoinKeepsTrying(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Cache{})
 	joined := make(chan error)
@@ -561,6 +575,7 @@ func TestJoinKeepsTrying(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	startNode(t, "1@"+host, worker.Cache{})
 	for _, test := range []struct {

@@ -21,6 +21,7 @@ import (
 // TestManySettle has hundreds of calls at once whose caller alone takes a member for failed: all get the answer of that, and the
 // session to who says so is none the worse.
 func TestManySettle(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a := nodes[0]
 	for id := range int64(3) {
@@ -50,6 +51,7 @@ func TestManySettle(t *testing.T) {
 
 // TestManyOperations asks a peer for more operations at once than it serves: they wait for one another.
 func TestManyOperations(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	var wg sync.WaitGroup
 	var bad atomic.Int64
@@ -69,6 +71,7 @@ func TestManyOperations(t *testing.T) {
 // TestTwins joins two clusters that each have a node of one name: the one that started later leaves, and all others agree on the
 // first.
 func TestTwins(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	start := func(name string, port int) *Node {
 		n, err := Start(Config{Name: name, Port: port, Cookie: testCookie, Default: orRandom(worker.Cache{})})
@@ -124,6 +127,7 @@ func startAt(t *testing.T, name string, address placement.Addr) *Node {
 // TestTwinsAtOneAddress is TestTwins for nodes that are at one address, of which each is reached in its own half of a
 // cluster that was split, as a service is that was moved to another machine.
 func TestTwinsAtOneAddress(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a, first := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
 	c, second := startNode(t, "3@"+host, worker.Cache{}), startAt(t, "2@"+host+":4999", first.addr)
@@ -196,6 +200,7 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 
 // TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
 func TestDisconnectUnderLoad(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: 50 * time.Millisecond})
 	b := nodes[1]
 	stop := make(chan struct{})
@@ -222,6 +227,7 @@ func TestDisconnectUnderLoad(t *testing.T) {
 
 // TestAnswerAfterLeaving has a node hear of the members that it asked for just when it has left them: it does not come back.
 func TestAnswerAfterLeaving(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	v := b.members.View()
@@ -245,6 +251,7 @@ func TestAnswerAfterLeaving(t *testing.T) {
 
 // TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and what it has cached follows its ids.
 func TestDisconnectLosesNothing(t *testing.T) {
+	t.Parallel()
 	count, running := counter(), make(chan struct{})
 	slow := func(ctx context.Context, id worker.ID) (worker.Value, error) {
 		if id == worker.IntID(4) {
@@ -284,6 +291,7 @@ func TestDisconnectLosesNothing(t *testing.T) {
 
 // TestRefreshWhileLeaving refreshes a value on a node that has handed it over already: the new value follows.
 func TestRefreshWhileLeaving(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: time.Hour, Load: counter()})
 	b := nodes[1]
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
@@ -305,6 +313,7 @@ func TestRefreshWhileLeaving(t *testing.T) {
 
 // TestConnectAfterRestart connects to a node that was lost, and is back.
 func TestConnectAfterRestart(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	checkSessions(t, nodes)
 	crash(nodes[1])
@@ -322,6 +331,7 @@ func TestConnectAfterRestart(t *testing.T) {
 
 // TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
+	t.Parallel()
 	a := startNode(t, "1@"+testHost(), worker.Cache{})
 	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
@@ -348,6 +358,7 @@ func TestStrangersLeaveNothing(t *testing.T) {
 
 // TestJoinAfterClose closes a node that tries to join: it does not say that it has.
 func TestJoinAfterClose(t *testing.T) {
+	t.Parallel()
 	a := startNode(t, "1@"+testHost(), worker.Cache{})
 	time.AfterFunc(200*time.Millisecond, func() { a.Close(context.Background()) })
 	if err := a.Join(t.Context(), "9@"+a.addr.Host); !errors.Is(err, ErrClosed) {

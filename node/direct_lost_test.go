@@ -45,6 +45,7 @@ func requestAll(t *testing.T, c *Client) (stop func()) {
 // TestDirectMembersChange has members join and leave under load, and die and come back: no request fails, and owners are asked again. A
 // node that crashes under load here would say that it leaves; TestBenchDirect kills one.
 func TestDirectMembersChange(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: 100 * time.Millisecond})
 	host := nodes[0].addr.Host
 	c := attachDirect(t, nodes[0].Self())
@@ -91,6 +92,7 @@ func TestDirectMembersChange(t *testing.T) {
 
 // TestDirectSerialMoves sends messages while members come and go in an orderly way: none is lost or refused.
 func TestDirectSerialMoves(t *testing.T) {
+	t.Parallel()
 	kind := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
 	nodes := startCluster(t, 2, kind)
 	c := attachDirect(t, nodes[0].Self())
@@ -122,6 +124,7 @@ func TestDirectSerialMoves(t *testing.T) {
 // TestDirectHomeDies loses the node that the client is attached to: the others answer what they own, and what it owned. When it is
 // back it is home again.
 func TestDirectHomeDies(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	home := nodes[0]
 	c, fresh := attachDirect(t, home.Self()), attachDirect(t, home.Self())
@@ -159,6 +162,7 @@ func TestDirectHomeDies(t *testing.T) {
 
 // TestDirectAlone has a direct client lose the only node: it says so at once, and goes on when that is back.
 func TestDirectAlone(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	c := attachDirect(t, n.Self())
 	if err := checkDirect(t, c, n); err != nil {
@@ -180,6 +184,7 @@ func TestDirectAlone(t *testing.T) {
 // TestDirectOnce loses the owner while it runs a call. What asks for a value runs again elsewhere, unless its kind is exclusive; a message
 // does not. If what runs again is refused, the call may have run all the same.
 func TestDirectOnce(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	for what, wantRuns := range map[string]int64{"shared": 2, "exclusive": 1, "serial": 1, "gone": 1} {
 		var runs atomic.Int64
@@ -249,6 +254,7 @@ func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, e
 
 // TestDirectOutOfReach has one node be out of the client's reach, and one not answer it: home asks them, no call waits, and dials are few.
 func TestDirectOutOfReach(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	checkSessions(t, nodes)
 	wrong, err := wire.NewCredentials([]byte("the cookie of another cluster"), wire.TLSFiles{})

@@ -107,6 +107,7 @@ func startRouted(t *testing.T, size int, routing placement.Routing) (nodes []*No
 
 // TestDirect asks owners, of all sorts of ids and for all that a client can ask them.
 func TestDirect(t *testing.T) {
+	t.Parallel()
 	for _, routing := range []placement.Routing{placement.Modulo, placement.Rendezvous} {
 		nodes := startRouted(t, 4, routing)
 		c := attachDirect(t, nodes[1].Self())
@@ -147,6 +148,7 @@ func TestDirect(t *testing.T) {
 
 // TestDirectRetires closes the session to a node that is not asked any more: it comes back when that is asked again.
 func TestDirectRetires(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
@@ -171,6 +173,7 @@ func TestDirectRetires(t *testing.T) {
 // TestDirectParted has a member leave the cluster and stay up alone: the client does not go on asking it. No other ids move, so
 // nothing but a look at the view tells.
 func TestDirectParted(t *testing.T) {
+	t.Parallel()
 	nodes := startRouted(t, 3, placement.Rendezvous)
 	c := attachDirect(t, nodes[0].Self())
 	awaitDirect(t, c, nodes...)
@@ -193,6 +196,7 @@ func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.
 
 // TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.
 func TestDirectToOlderNode(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
 	if err != nil {
@@ -225,6 +229,7 @@ func TestDirectToOlderNode(t *testing.T) {
 
 // TestDirectClose closes a client with calls in flight: they fail at once, and the sources are told.
 func TestDirectClose(t *testing.T) {
+	t.Parallel()
 	var running, canceled sync.WaitGroup
 	var hang atomic.Bool
 	nodes := startCluster(t, 3, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {

@@ -24,6 +24,7 @@ import (
 // leave: none of them keeps a slot for it, though one knew only of the incarnation that
 // crashed.
 func TestLateIncarnationLeaves(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	old := b.members.Hello().Incarnation
@@ -59,6 +60,7 @@ func isClosed(c <-chan struct{}) bool {
 // TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody
 // is out of reach.
 func TestSessionComesUp(t *testing.T) {
+	t.Parallel()
 	var degraded, total atomic.Int64
 	for range 20 {
 		host := testHost()
@@ -90,6 +92,7 @@ func TestSessionComesUp(t *testing.T) {
 // TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it
 // takes no slot there.
 func TestLeaverMeetsNewcomer(t *testing.T) {
+	t.Parallel()
 	running, finish := make(chan struct{}), make(chan struct{})
 	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
@@ -113,6 +116,7 @@ func TestLeaverMeetsNewcomer(t *testing.T) {
 // TestOutcomeWhenTheCallerCloses has the caller's node close while the owner runs the
 // call: it may have run.
 func TestOutcomeWhenTheCallerCloses(t *testing.T) {
+	t.Parallel()
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
@@ -134,6 +138,7 @@ func TestOutcomeWhenTheCallerCloses(t *testing.T) {
 // TestDefaultTimeout makes a call wait for a first dial and then for a slow source: it
 // has 5 s for both.
 func TestDefaultTimeout(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	silent, err := net.Listen("tcp", host+":4372")
 	if err != nil {
@@ -155,6 +160,7 @@ func TestDefaultTimeout(t *testing.T) {
 // TestCloseFinishesRoutedCalls has the node of a client close while another one runs the
 // client's call.
 func TestCloseFinishesRoutedCalls(t *testing.T) {
+	t.Parallel()
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
@@ -181,6 +187,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 // TestCloseWithDeafSource closes a node whose source does not heed its context: Close
 // says so, and returns.
 func TestCloseWithDeafSource(t *testing.T) {
+	t.Parallel()
 	running, release := make(chan struct{}), make(chan struct{})
 	n := startNode(t, "1@"+testHost(), worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
 		close(running)
@@ -202,6 +209,7 @@ func TestCloseWithDeafSource(t *testing.T) {
 // TestOldAddress has a node come back on another port than the one that the others know:
 // it is let in at once.
 func TestOldAddress(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a := startNode(t, "1@"+host, worker.Cache{})
 	a.members.Learn(a.members.View(), []wire.Member{{Name: "2@" + host, Addr: host + ":4399", Incarnation: 1}})
@@ -215,6 +223,7 @@ func TestOldAddress(t *testing.T) {
 // TestHostileGossip has a peer tell nonsense: the members can still be told, and new
 // nodes still join.
 func TestHostileGossip(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	long := strings.Repeat("x", 900<<10)
 	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{
@@ -249,6 +258,7 @@ func TestHostileGossip(t *testing.T) {
 // TestSilentConnections opens more silent connections than may be pending: the log says
 // it once.
 func TestSilentConnections(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var log bytes.Buffer
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})

@@ -123,6 +123,7 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 // TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty
 // elements. The answer is refused; that nobody makes the elements is shown by [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
@@ -198,6 +199,7 @@ func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
 // TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
 // again when another one has gone.
 func TestManyClients(t *testing.T) {
+	t.Parallel()
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), MaxClients: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +236,7 @@ func TestManyClients(t *testing.T) {
 
 // TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
 func TestManyStrangers(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	for i := range members.MaxStrangers {
 		if _, err := dialAs(t, n, stranger(n, i)); err != nil {
@@ -258,6 +261,7 @@ func TestManyStrangers(t *testing.T) {
 
 // TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
 func TestRoutedBytes(t *testing.T) {
+	t.Parallel()
 	var r routed
 	for range registry.MaxMessages / wire.MaxValue {
 		if err := r.enter(wire.MaxValue); err != nil {

@@ -13,6 +13,7 @@ import (
 // TestInvalidateEverywhere invalidates from each member and client. Values that members other than the owner have
 // go as well.
 func TestInvalidateEverywhere(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: time.Hour, Load: counter()})
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[2].Self(), Cookie: testCookie})
 	if err != nil {

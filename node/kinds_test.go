@@ -17,6 +17,7 @@ import (
 
 // TestKinds has workers of two kinds for one id, in a cluster and through a client.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	say := func(what string) worker.Source {
 		return func(_ context.Context, id worker.ID) (worker.Value, error) {
 			return worker.BytesValue(what + " " + id.String()), nil
@@ -79,6 +80,7 @@ func TestKinds(t *testing.T) {
 // TestSetKinds changes a kind while its workers live: they live on as they were started, and the next ones by the new rules. One
 // that is left out is gone.
 func TestSetKinds(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	set := func(k map[string]worker.Kind) {
 		t.Helper()
@@ -121,6 +123,7 @@ func TestSetKinds(t *testing.T) {
 
 // TestKindsMove hands answers of two kinds over to a node that joins.
 func TestKindsMove(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]worker.Kind{"x": worker.Cache{TTL: time.Hour, Load: counter()}}
 	nodes := startCluster(t, 1, worker.Cache{TTL: time.Hour, Load: counter()})
 	second := startNode(t, "2@"+nodes[0].addr.Host, worker.Cache{TTL: time.Hour, Load: counter()})
@@ -152,6 +155,7 @@ func TestKindsMove(t *testing.T) {
 // TestKindsDiffer has two nodes with other definitions: the log of each says so once, and the table of nodes; and once they agree
 // that is said, too.
 func TestKindsDiffer(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	var mu sync.Mutex
 	var log bytes.Buffer
@@ -196,6 +200,7 @@ func TestKindsDiffer(t *testing.T) {
 
 // TestKindWithoutSource forgets what answers.
 func TestKindWithoutSource(t *testing.T) {
+	t.Parallel()
 	for want, c := range map[string]Config{
 		`kind "price": Load must not be nil`:                   {Kinds: map[string]worker.Kind{"price": worker.Cache{TTL: time.Minute}}},
 		`kind "pay": Open must not be nil`:                     {Kinds: map[string]worker.Kind{"pay": worker.Serial{TTL: time.Minute}}},

@@ -35,6 +35,7 @@ func (failingHandler) Handle(context.Context, slog.Record) error {
 // TestLogIsNoSinglePointOfFailure has nodes with logs that are stuck, or fail: they join,
 // answer, see each other go, and close.
 func TestLogIsNoSinglePointOfFailure(t *testing.T) {
+	t.Parallel()
 	stuck := stuckHandler{make(chan struct{})}
 	t.Cleanup(func() { close(stuck.open) })
 	for name, handler := range map[string]slog.Handler{"stuck": stuck, "failing": failingHandler{stuck}} {

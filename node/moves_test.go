@@ -14,6 +14,7 @@ import (
 // TestAnswersFollow has a node join, another leave, and a third crash and come back: what was cached moves with the ids, and
 // no source runs again.
 func TestAnswersFollow(t *testing.T) {
+	t.Parallel()
 	const ids = 60
 	runs := counter()
 	kind := worker.Cache{TTL: time.Hour, Load: runs}
@@ -77,6 +78,7 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 
 // TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is handed to it.
 func TestStandInHandsBack(t *testing.T) {
+	t.Parallel()
 	kind := worker.Cache{TTL: time.Hour, Load: counter()}
 	nodes := startCluster(t, 3, kind)
 	crash(nodes[1])
@@ -104,6 +106,7 @@ func TestStandInHandsBack(t *testing.T) {
 
 // TestReapAfter gives a crashed member's slot to the others, on all of them, and takes it back when it is there again.
 func TestReapAfter(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	var nodes []*Node
 	start := func(i int) *Node {

@@ -14,6 +14,7 @@ import (
 
 // TestReady asks nodes whether they are ready: two that are, though their source is not, and one that has lost its port, and left.
 func TestReady(t *testing.T) {
+	t.Parallel()
 	broken := func(context.Context, worker.ID) (worker.Value, error) { panic("no source is asked") }
 	nodes := startCluster(t, 2, worker.Cache{Load: broken})
 	for _, n := range nodes {
@@ -47,6 +48,7 @@ func TestReady(t *testing.T) {
 
 // TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
 func TestReadyNeedsWorkers(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	n.kinds.Of(kinds.Ready).SetKind(worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()

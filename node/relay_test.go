@@ -28,6 +28,7 @@ func idAt(t *testing.T, n *Node) worker.ID {
 // TestRelay has two nodes that cannot talk to each other, while a third one reaches both:
 // requests and calls for the other's ids pass through it.
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	for _, n := range nodes {
 		if err := n.SetKinds(map[string]worker.Kind{"serial": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return new(purse), nil }}}); err != nil {
@@ -85,6 +86,7 @@ func (a *purse) Call(_ context.Context, message worker.Value) (worker.Value, err
 // TestRelayOnce has nobody reach the owner of an id: the relay does not ask another one,
 // and the node answers by itself, at once as long as that has just been tried.
 func TestRelayOnce(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	id := idAt(t, b)
@@ -118,6 +120,7 @@ func TestRelayOnce(t *testing.T) {
 // TestRelayNext has one of two other members not reach the owner of an id either, and no
 // session to them: the one that does is asked, always.
 func TestRelayNext(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 4, worker.Cache{Load: counter(), TTL: time.Minute})
 	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
 	id := idAt(t, b)
@@ -166,6 +169,7 @@ func TestRelayToLeaver(t *testing.T) {
 // relay's. The next one still goes that way. A call that times out in a queue there says
 // so.
 func TestRelayIsWell(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{Load: counter(), TTL: time.Minute})
 	begun, release := make(chan struct{}, 1), make(chan struct{})
 	end := sync.OnceFunc(func() { close(release) })
@@ -236,6 +240,7 @@ func TestRelayIsWell(t *testing.T) {
 // TestRelayInAHurry asks a relay that has no session to the owner yet. A request without
 // the time to make one does not show that the owner is out of reach.
 func TestRelayInAHurry(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{Load: counter()})
 	c, b := nodes[0], nodes[1]
 	cutDials(c, b, true)
@@ -260,6 +265,7 @@ func TestRelayInAHurry(t *testing.T) {
 // TestLateIsNotDegraded gives up a call while its owner is asked by way of another
 // member: no worker is started in place of the owner's, as nobody waits for its answer.
 func TestLateIsNotDegraded(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{Load: counter()})
 	c, b := nodes[0], nodes[1]
 	ctx, cancel := context.WithCancel(t.Context())

@@ -14,6 +14,7 @@ import (
 
 // TestRights has nodes without a slot, and clients, ask what only members may.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour})
 	member, former, other := stranger(n, 1), stranger(n, 1), stranger(n, 2)
 	former.Incarnation++

@@ -52,6 +52,7 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 // TestRollingRestart restarts three nodes one after the other, each in an orderly way, while a member, a direct client and a
 // plain client call: no call fails.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]worker.Kind{
 		worker.DefaultKind: worker.Cache{TTL: 50 * time.Millisecond, Load: worker.RandomSource},
 		"echo":             worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }},

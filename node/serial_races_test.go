@@ -29,6 +29,7 @@ func (s watched) Call(ctx context.Context, m worker.Value) (worker.Value, error)
 
 // TestSerialLeavesInTime closes a node while a call takes longer than that may: it is cancelled before the others are told.
 func TestSerialLeavesInTime(t *testing.T) {
+	t.Parallel()
 	var running, overlap atomic.Int32
 	nodes := startCluster(t, 2, worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
 		return watched{&running, &overlap, 3 * time.Second}, nil
@@ -65,6 +66,7 @@ func TestSerialLeavesInTime(t *testing.T) {
 
 // TestKindComesBack takes a kind away and brings it back while something of it runs: what runs then waits for that.
 func TestKindComesBack(t *testing.T) {
+	t.Parallel()
 	var running, overlap atomic.Int32
 	w := watched{&running, &overlap, 300 * time.Millisecond}
 	serial := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return w, nil }}

@@ -18,6 +18,7 @@ import (
 // TestSessionsOnDemand forms a cluster: there is no session that no request has asked for, and one that is idle goes again
 // without anybody taking the other for lost.
 func TestSessionsOnDemand(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a, b := nodes[0].members.Pool(), nodes[1].members.Pool()
 	toB, toA := a.Peer(nodes[1].addr.Name), b.Peer(nodes[0].addr.Name)
@@ -47,6 +48,7 @@ func TestSessionsOnDemand(t *testing.T) {
 
 // TestRetireUnderLoad retires sessions while calls run on them: no call notices.
 func TestRetireUnderLoad(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	var calls, bad atomic.Int64
 	stop := make(chan struct{})
@@ -82,6 +84,7 @@ func TestRetireUnderLoad(t *testing.T) {
 // TestStuckOwner has an owner answer pings but no calls: after some have met their deadlines the next ones fail over at once,
 // and when it goes on, it answers again.
 func TestStuckOwner(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	release := make(chan struct{})
 	deaf := func(context.Context, worker.ID) (worker.Value, error) {
@@ -130,6 +133,7 @@ func TestStuckOwner(t *testing.T) {
 
 // TestSlowSourceIsNotStuck has an owner hang for a while, and then be well but slow: it answers again by itself, though nobody asks.
 func TestSlowSourceIsNotStuck(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	var hanging atomic.Bool
 	source := func(ctx context.Context, _ worker.ID) (worker.Value, error) {
@@ -166,6 +170,7 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 // TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
 // refused, unless nobody listens where the first one was.
 func TestPausedNameTaken(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	host := nodes[0].addr.Host
 	silent, err := net.Listen("tcp", host+":4399")
@@ -188,6 +193,7 @@ func TestPausedNameTaken(t *testing.T) {
 
 // TestSettle has a caller and the stand-in differ about who has failed: the call is answered all the same.
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
 	a := nodes[0]
 	v := a.members.View()

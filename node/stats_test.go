@@ -13,6 +13,7 @@ import (
 
 // TestStats follows the counts of two nodes through what happens to them.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	const size = 200_000
 	large := func(context.Context, worker.ID) (worker.Value, error) {
 		return worker.BytesValue(strings.Repeat("x", size)), nil
@@ -81,6 +82,7 @@ func TestStats(t *testing.T) {
 
 // TestStatsOfCrash has a member fail: it keeps its slot.
 func TestStatsOfCrash(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	if _, err := nodes[0].Request(t.Context(), worker.IntID(1)); err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 // TestClaimMeetsStrangers has a restarted node, which knows nobody, be called by a member that knows it: before it starts a
 // server it asks that member. A node that takes a former start for a member tells nothing.
 func TestClaimMeetsStrangers(t *testing.T) {
+	t.Parallel()
 	for _, former := range []bool{false, true} {
 		host := testHost()
 		n := startNode(t, "2@"+host, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})

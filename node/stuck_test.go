@@ -11,6 +11,7 @@ import (
 // TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for
 // that kind only.
 func TestStuckKind(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
 	kinds := map[string]worker.Kind{"slow": worker.Cache{Timeout: 20 * time.Second, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		<-ctx.Done()

@@ -19,6 +19,7 @@ import (
 
 // TestKindStats follows the counts of a kind on two nodes through what its requests come to.
 func TestKindStats(t *testing.T) {
+	t.Parallel()
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
 		if num(id) < 0 {
 			return worker.Value{}, errors.New("no such id")
@@ -77,6 +78,7 @@ const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 // TestTrace has a trace go from a client by way of its node to the source, and to the server, of another one, and into all logs.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	seen := make(chan string, 10)
 	kinds := map[string]worker.Kind{
@@ -167,6 +169,7 @@ func (s *safeBuffer) String() string {
 
 // TestTyped has types of Go become values and come back.
 func TestTyped(t *testing.T) {
+	t.Parallel()
 	type price struct{ Cents int }
 	roundTrip(t, 7, "7")
 	roundTrip(t, int64(-7), "-7")
@@ -205,6 +208,7 @@ func roundTrip[T comparable](t *testing.T, x T, text string) {
 
 // TestTypedKinds asks typed kinds: of a source, of a server, and of those whose answer is another type.
 func TestTypedKinds(t *testing.T) {
+	t.Parallel()
 	type price struct{ Cents int }
 	n := startNode(t, "1@"+testHost(), worker.Cache{Load: worker.Load(func(_ context.Context, id worker.ID) (price, error) { return price{int(num(id))}, nil })})
 	if err := n.SetKinds(map[string]worker.Kind{"serial": worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (adder, error) { return adder{}, nil })}}); err != nil {

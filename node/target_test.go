@@ -13,6 +13,7 @@ import (
 )
 
 func TestParseTarget(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]placement.Addr{
 		"1@h":            {Name: placement.Name{Node: "1", Host: "h"}},
 		"1@h:5":          {Name: placement.Name{Node: "1", Host: "h"}, Port: 5},
@@ -33,6 +34,7 @@ func TestParseTarget(t *testing.T) {
 
 // TestHostPort gives each way in the address of a node without its name.
 func TestHostPort(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a, b, c := startNode(t, "1@"+host, worker.Cache{}), startKnown(t, "2@"+host, t.TempDir(), testCookie), startNode(t, "3@"+host, worker.Cache{})
 	if err := b.Join(t.Context(), b.Addr(), a.Addr()); err != nil {
@@ -70,6 +72,7 @@ func TestHostPort(t *testing.T) {
 
 // TestHostPortRefused joins and attaches to a node of another cookie by its address: the error names the address.
 func TestHostPortRefused(t *testing.T) {
+	t.Parallel()
 	host := testHost()
 	a, b := startNode(t, "1@"+host, worker.Cache{}), startKnown(t, "2@"+host, "", []byte("the cookie of another cluster"))
 	err := b.Join(t.Context(), a.Addr())

@@ -11,6 +11,7 @@ import (
 
 // TestMessageWithIDs sends a message that holds ids, values and enumerations, as a program does: all of them arrive.
 func TestMessageWithIDs(t *testing.T) {
+	t.Parallel()
 	type transfer struct {
 		To      worker.ID
 		Amount  worker.Value

@@ -57,6 +57,7 @@ func issue(t *testing.T, dir, address string, ca *x509.Certificate, caKey *ecdsa
 
 // TestVerifyName has nodes that verify names refuse one that has another node's certificate.
 func TestVerifyName(t *testing.T) {
+	t.Parallel()
 	dir, host := t.TempDir(), testHost()
 	ca, caKey, root := issue(t, dir, "ca", nil, nil)
 	if err := os.Rename(root.Cert, root.CA); err != nil {

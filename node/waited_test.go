@@ -79,6 +79,7 @@ func (f viaFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, err
 // TestWaited has callers of all sorts give up calls that wait at the owner behind one that runs. Each is told that its
 // call did not run, and it never does. On a busy machine the owner may be too slow to say so: then it is tried again.
 func TestWaited(t *testing.T) {
+	t.Parallel()
 	var h hall
 	kinds, ask := h.kinds()
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -179,6 +180,7 @@ func giveUpWaiting(ctx context.Context, name string, waiting func() int, ask fun
 // TestNotRunDidNotBegin has many callers on another node give up at about the moment at which their messages begin, or
 // their sources do: what is said not to have run did not.
 func TestNotRunDidNotBegin(t *testing.T) {
+	t.Parallel()
 	var h hall
 	kinds, ask := h.kinds()
 	h.open = make(chan struct{})

@@ -187,7 +187,6 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 // TestBurstOfCalls has many calls in flight at once, and a last one when there are few
 // again: when they have been answered, neither side keeps room for as many.
 func TestBurstOfCalls(t *testing.T) {
-	t.Parallel()
 	const calls = 5000
 	came := make(chan Call, calls)
 	a, b := pair(t, echo{}, handler{call: func(c Call) {

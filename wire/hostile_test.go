@@ -145,7 +145,6 @@ func TestManyStreams(t *testing.T) {
 // TestSecondStreamOfCalls has a peer open more streams of calls than one: they are
 // closed.
 func TestSecondStreamOfCalls(t *testing.T) {
-	t.Parallel()
 	mux, victim := rawPeer(t)
 	for i := range 2 * maxStreams {
 		stream, err := mux.OpenStream()
@@ -176,7 +175,6 @@ func TestSecondStreamOfCalls(t *testing.T) {
 // TestManyOperations has a peer start more operations than may be in progress: the
 // surplus is refused, and did not run.
 func TestManyOperations(t *testing.T) {
-	t.Parallel()
 	release := make(chan struct{})
 	a, _ := pair(t, echo{}, blocker{release: release})
 	var refused atomic.Int32
@@ -291,7 +289,6 @@ func TestNewTypes(t *testing.T) {
 
 // TestPingFlood has a peer send pings and read no answer: the session ends.
 func TestPingFlood(t *testing.T) {
-	t.Parallel()
 	mux, victim := rawPeer(t)
 	var pings sync.WaitGroup
 	for range 10 * maxPings {

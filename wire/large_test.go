@@ -113,7 +113,6 @@ func TestLateAnswer(t *testing.T) {
 
 // TestLargeMessages sends large messages and small ones together, with both versions.
 func TestLargeMessages(t *testing.T) {
-	t.Parallel()
 	for _, version := range []uint16{1, maxVersion} {
 		a, _ := pairOf(t, version, echo{}, sized{})
 		var wg sync.WaitGroup

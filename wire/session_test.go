@@ -26,7 +26,6 @@ func (h handler) ServeCall(c Call) { h.call(c) }
 const long = time.Minute // a timeout that does not pass
 
 func TestCall(t *testing.T) {
-	t.Parallel()
 	big := strings.Repeat("x", MaxValue)
 	requests := []Request{
 		{}, {Num: -1}, {Num: 1 << 62}, {IsText: true}, {IsText: true, Text: "a\x00é"},
@@ -394,7 +393,6 @@ func TestCancelCause(t *testing.T) {
 // TestMessagesCross has calls bring messages: those with none, small ones and the
 // largest, many at once, some given up.
 func TestMessagesCross(t *testing.T) {
-	t.Parallel()
 	a, _ := pair(t, echo{}, handler{call: func(c Call) {
 		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})
 	}})

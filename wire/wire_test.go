@@ -15,7 +15,7 @@ import (
 
 // TestMain checks that Close waits for every goroutine.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "8") // most of the parallel tests wait
+	_ = flag.Set("test.parallel", "4") // most of the parallel tests wait
 	goleak.VerifyTestMain(m)
 }
 

@@ -48,6 +48,20 @@ func (l *pipeListener) dial() net.Conn {
 	return mine
 }
 
+// dialFrom dials from 127.0.0.host.
+func (l *pipeListener) dialFrom(host int) net.Conn {
+	mine, its := net.Pipe()
+	l.conns <- addressed{its, &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(host))}}
+	return mine
+}
+
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c addressed) RemoteAddr() net.Addr { return c.from }
+
 // serving runs a test in a bubble, with a gateway that serves there.
 func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
 	t.Helper()

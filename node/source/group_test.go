@@ -56,7 +56,7 @@ func (l *lifeline) next(t *testing.T) (string, error) {
 			return "", io.EOF
 		}
 		return line, nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the processes neither say something nor end")
 		return "", nil
 	}

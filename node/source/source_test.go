@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "8") // most of the parallel tests wait
+	_ = flag.Set("test.parallel", "4") // most of the parallel tests wait
 	goleak.VerifyTestMain(m)
 }
 
@@ -128,12 +128,14 @@ func newTestNodeOf(t *testing.T, r runner, timeout time.Duration) testNode {
 // checkOutcome expects both kinds to fail with an outcome and a text.
 func (n testNode) checkOutcome(id string, want worker.Outcome, text string) {
 	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	defer cancel()
 	serialEnded := make(chan error, 1)
 	go func() {
-		_, err := n.Family("serial").Call(n.t.Context(), mustID(n.t, id), worker.BytesValue("x"))
+		_, err := n.Family("serial").Call(ctx, mustID(n.t, id), worker.BytesValue("x"))
 		serialEnded <- err
 	}()
-	_, valueErr := n.Family("value").Request(n.t.Context(), mustID(n.t, id))
+	_, valueErr := n.Family("value").Request(ctx, mustID(n.t, id))
 	serialErr := <-serialEnded
 	for kind, err := range map[string]error{"value": valueErr, "serial": serialErr} {
 		if err == nil || node.OutcomeOf(err) != want || !strings.Contains(err.Error(), text) {

@@ -12,15 +12,16 @@ import (
 // fails with [ErrUnknownKind].
 //
 // Call sends a message, of at most 1 MiB, to the server of an id, of a kind that is a
-// [worker.Serial], and returns its answer. Without a deadline in ctx it has 5 s. Messages for one id run one after another, in the order in which they came to its
-// node, and there is one server of an id at a time: while nodes join and leave, are
-// killed and restarted, a server starts only after every member that can be reached has
-// said that it has none of that id. While the node of an id cannot be reached, calls for
-// it wait for it, or for the stand-in that all choose; no other node answers. Nodes that
-// cannot reach each other, as a network that is split has them, can have a server each,
-// and one that was paused goes on with its message when it wakes. A message is delivered
-// at most once: if the error is not [worker.OutcomeNotRun], it is for the caller to know
-// whether to send it again.
+// [worker.Serial], and returns its answer. Without a deadline in ctx it has 5 s. Messages
+// for one id run one after another, in the order in which they came to its node, and
+// there is one server of an id at a time: while nodes join and leave, are killed and
+// restarted, a server starts only after every member that can be reached has said that it
+// has none of that id. While the node of an id cannot be reached, calls for it wait for
+// it, or for the stand-in that all choose; no other node answers. Nodes that cannot reach
+// each other, as a network that is split has them, can have a server each, and one that
+// was paused goes on with its message when it wakes. A message is delivered at most once:
+// if the error is not [worker.OutcomeNotRun], it is for the caller to know whether to
+// send it again.
 type Family interface {
 	Request(ctx context.Context, id worker.ID) (worker.Reply, error)
 	RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error)

@@ -131,8 +131,8 @@ func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Ad
 	})
 }
 
-// endKind ends the workers of a removed kind. Their runs have the time that the kind gives
-// them.
+// endKind ends the workers of a removed kind. Their runs have the time that the kind
+// gives them.
 func (n *Node) endKind(r *registry.Registry) {
 	if err := r.Close(n.ctx); err != nil {
 		n.log.Warn("removed kind still has running workers", "kind", r.Name(), "why", err)
@@ -160,8 +160,8 @@ func (n *Node) registries() []*registry.Registry {
 	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
-// workersFor returns the workers of a kind. It fails if the node has no such kind, or if a
-// call is for a kind that has values, or a request for one that takes calls.
+// workersFor returns the workers of a kind. It fails if the node has no such kind, or if
+// a call is for a kind that has values, or a request for one that takes calls.
 func (n *Node) workersFor(kind string, call bool) (*registry.Registry, *wire.Error) {
 	r := n.registryOf(kind)
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Get requests the value of an id as a type of Go. It fails with [ErrWrongType] if the value
-// cannot be one; the reply has the value all the same.
+// Get requests the value of an id as a type of Go. It fails with [ErrWrongType] if the
+// value cannot be one; the reply has the value all the same.
 func Get[T any](ctx context.Context, f Family, id worker.ID) (T, worker.Reply, error) {
 	reply, err := f.Request(ctx, id)
 	if err != nil {
@@ -23,7 +23,8 @@ func Get[T any](ctx context.Context, f Family, id worker.ID) (T, worker.Reply, e
 }
 
 // Call sends a message to the server of an id and returns its answer as a type of Go. It
-// fails with [ErrWrongType] if the answer cannot be one; the message has been delivered then.
+// fails with [ErrWrongType] if the answer cannot be one; the message has been delivered
+// then.
 func Call[R any](ctx context.Context, f Family, id worker.ID, message any) (R, error) {
 	var none R
 	m, err := worker.ValueOf(message)

@@ -124,7 +124,9 @@ func (n *Node) removedKinds() []*registry.Registry {
 	return slices.Clone(n.removed)
 }
 
-func (n *Node) newRegistry(name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{}) *registry.Registry {
+func (n *Node) newRegistry(
+	name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{},
+) *registry.Registry {
 	return registry.New(registry.Config{
 		Name: name, Kind: kind, Node: n.name, Host: n.host, Admission: admission, Values: &n.values,
 		PredecessorDone: predecessorDone, Logger: n.log,
@@ -157,7 +159,8 @@ func (n *Node) registryOf(kind string) *registry.Registry {
 
 // registries returns the workers of all kinds, sorted by name.
 func (n *Node) registries() []*registry.Registry {
-	return slices.SortedFunc(maps.Values(*n.kinds.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
+	byName := func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) }
+	return slices.SortedFunc(maps.Values(*n.kinds.Load()), byName)
 }
 
 // workersFor returns the workers of a kind. It fails if the node has no such kind, or if

@@ -93,7 +93,10 @@ func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration
 	if w.err != nil || w.expires <= now {
 		return answers
 	}
-	return append(answers, Answer{c.name, w.id, w.value.String(), w.value.IsInt(), w.value.MediaType(), now - w.started, w.expires - now})
+	return append(answers, Answer{
+		Kind: c.name, ID: w.id, Data: w.value.String(), IsInt: w.value.IsInt(), Type: w.value.MediaType(),
+		Age: now - w.started, Left: w.expires - now,
+	})
 }
 
 // Adopt starts workers of a cache from answers that another node hands off, and returns
@@ -128,7 +131,8 @@ func (c *cache) adopt(a *Answer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := c.Now()
-	if s.closed || s.leaving || s.outdated.has(a.ID, now-age-AnswerTimeout) { // it may have been on its way for that long
+	began := now - age - AnswerTimeout // at the earliest: it may have been on its way for that long
+	if s.closed || s.leaving || s.outdated.has(a.ID, began) {
 		return false
 	}
 	if old := s.workers.get(a.ID); old != nil {

@@ -198,7 +198,9 @@ func (c *cache) endLoadLocked(s *shard, w *entry, now time.Duration) (answers []
 
 // restartLocked starts a successor of w for the later calls whose deadline has not
 // passed, and returns the others with the error for them.
-func (c *cache) restartLocked(s *shard, w *entry, now time.Duration, later []*Waiter) (refused []*Waiter, why *wire.Error) {
+func (c *cache) restartLocked(
+	s *shard, w *entry, now time.Duration, later []*Waiter,
+) (refused []*Waiter, why *wire.Error) {
 	var live []*Waiter
 	for _, call := range later {
 		call.worker = nil

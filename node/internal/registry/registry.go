@@ -87,7 +87,9 @@ func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value
 	return r.await(ctx, id, message, r.Now())
 }
 
-func (r *Registry) await(ctx context.Context, id worker.ID, message worker.Value, now time.Duration) (worker.Reply, error) {
+func (r *Registry) await(
+	ctx context.Context, id worker.ID, message worker.Value, now time.Duration,
+) (worker.Reply, error) {
 	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now+clock.Left(ctx)
 	if reply, err, ran := r.RunInline(id, trace, links, deadline, now); ran {
 		return reply, err
@@ -111,7 +113,9 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 // RunInline starts the worker of id, if there is none, and runs its source on the
 // caller's goroutine, if the kind says that it never blocks. Ran is false if it did
 // neither. Other callers wait meanwhile.
-func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
+func (r *Registry) RunInline(
+	id worker.ID, trace, links string, deadline, now time.Duration,
+) (reply worker.Reply, err error, ran bool) {
 	if r.cache == nil {
 		return worker.Reply{}, nil, false
 	}

@@ -11,7 +11,9 @@ import (
 )
 
 // runInline is [Registry.RunInline].
-func (c *cache) runInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
+func (c *cache) runInline(
+	id worker.ID, trace, links string, deadline, now time.Duration,
+) (reply worker.Reply, err error, ran bool) {
 	p := c.policy.Load()
 	if !p.inline || !c.first() {
 		return worker.Reply{}, nil, false

@@ -112,7 +112,7 @@ type entry struct {
 	started time.Duration // on the table's clock
 	expires time.Duration // when its time is over; meaningless while a cache loads it
 	hits    uint32        // answers from its value or its server, as far as it can count
-	mark    uint32        // its index in the shard's running while it is there; otherwise a cache's last use: see useLocked
+	mark    uint32        // its index in the shard's running; of a cache that has a value, its last use: see useLocked
 	retry   uint32        // of a cache: see pauseLocked
 	moved   bool          // the id is another node's now
 	listed  bool          // it is in the expiry heap

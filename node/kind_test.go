@@ -8,8 +8,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestKindCheck gives fields values that make no sense. The error names the kind and the field, and the kinds of
-// a node that runs stay as they are.
+// TestKindCheck gives fields values that make no sense. The error names the kind and the
+// field, and the kinds of a node that runs stay as they are.
 func TestKindCheck(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})

@@ -12,7 +12,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A turnstile is a source, and a factory, whose runs go on until it is opened. It counts runs, and those at a time.
+// A turnstile is a source, and a factory, whose runs go on until it is opened. It counts
+// runs, and those at a time.
 type turnstile struct {
 	runs, running, most atomic.Int32
 	open                chan struct{}
@@ -32,8 +33,9 @@ func (s *turnstile) Call(context.Context, worker.Value) (worker.Value, error) {
 	return worker.IntValue(1), nil
 }
 
-// TestKindRemovedTwice removes and adds a kind again and again while its first run goes on. No other run of the
-// id begins before that one has ended, not even one whose time is up, and the node says that it has the server.
+// TestKindRemovedTwice removes and adds a kind again and again while its first run goes
+// on. No other run of the id begins before that one has ended, not even one whose time is
+// up, and the node says that it has the server.
 func TestKindRemovedTwice(t *testing.T) {
 	t.Parallel()
 	for name, serial := range map[string]bool{"cache": false, "serial": true} {

@@ -77,8 +77,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestSetKinds changes a kind while its workers live: they live on as they were started, and the next ones by the new rules. One
-// that is left out is gone.
+// TestSetKinds changes a kind while its workers live: they live on as they were started,
+// and the next ones by the new rules. One that is left out is gone.
 func TestSetKinds(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
@@ -152,8 +152,8 @@ func TestKindsMove(t *testing.T) {
 	})
 }
 
-// TestKindsDiffer has two nodes with other definitions: the log of each says so once, and the table of nodes; and once they agree
-// that is said, too.
+// TestKindsDiffer has two nodes with other definitions: the log of each says so once, and
+// the table of nodes; and once they agree that is said, too.
 func TestKindsDiffer(t *testing.T) {
 	t.Parallel()
 	host := testHost()

@@ -41,8 +41,9 @@ type kindConfig struct {
 	Idempotent  *bool    `toml:"idempotent"`
 }
 
-// durationOf returns the duration that a TOML value stands for: a string as Go writes durations, such as 1m30s,
-// or forever. A number is refused, because it does not say of what.
+// durationOf returns the duration that a TOML value stands for: a string as Go writes
+// durations, such as 1m30s, or forever. A number is refused, because it does not say of
+// what.
 func durationOf(v any) (time.Duration, error) {
 	switch n := v.(type) {
 	case string:
@@ -60,7 +61,8 @@ func durationOf(v any) (time.Duration, error) {
 
 const maxConfig = 1 << 20 // bytes of a file of kinds
 
-// parseKinds returns the kinds that a file describes, for a node of that name. Errors name the path.
+// parseKinds returns the kinds that a file describes, for a node of that name. Errors
+// name the path.
 func parseKinds(data []byte, path, name string) (map[string]worker.Kind, error) {
 	var c configFile
 	d := toml.NewDecoder(bytes.NewReader(data))
@@ -98,7 +100,8 @@ func configError(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// kind returns the kind that k describes. If that makes no sense, it returns the wrong key too.
+// kind returns the kind that k describes. If that makes no sense, it returns the wrong
+// key too.
 func (k *kindConfig) kind(env source.Env) (v worker.Kind, key string, err error) {
 	if key, err := k.needsSource(); err != nil {
 		return nil, key, err
@@ -204,8 +207,8 @@ func (k *kindConfig) bounds() (key string, err error) {
 	return "", nil
 }
 
-// needsSource returns an error and its key if k has no source, or a key that a serial kind
-// has no use for.
+// needsSource returns an error and its key if k has no source, or a key that a serial
+// kind has no use for.
 func (k *kindConfig) needsSource() (key string, err error) {
 	switch {
 	case k.Serial && k.Source == nil:
@@ -220,7 +223,8 @@ func (k *kindConfig) needsSource() (key string, err error) {
 	return "", nil
 }
 
-// notSerial returns a key that k has, but that a serial kind has no use for, and why; or "".
+// notSerial returns a key that k has, but that a serial kind has no use for, and why; or
+// "".
 func (k *kindConfig) notSerial() (key, why string) {
 	switch {
 	case k.TTLJitter != nil:
@@ -237,7 +241,8 @@ func (k *kindConfig) notSerial() (key, why string) {
 	return "", ""
 }
 
-// lineOf returns the line on which a key is set, or that of its table, or 1 if neither can be found.
+// lineOf returns the line on which a key is set, or that of its table, or 1 if neither
+// can be found.
 func lineOf(data []byte, key ...string) int {
 	want := strings.Join(key, ".")
 	var p unstable.Parser

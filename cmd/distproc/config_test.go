@@ -9,7 +9,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// kindsOf returns the kinds of a file for node 2@127.0.0.1. Errors name the file config.toml.
+// kindsOf returns the kinds of a file for node 2@127.0.0.1. Errors name the file
+// config.toml.
 func kindsOf(t *testing.T, text string) (map[string]worker.Kind, error) {
 	t.Helper()
 	return parseKinds([]byte(text), "config.toml", "2@127.0.0.1")
@@ -119,8 +120,8 @@ func TestConfigSerialRefuses(t *testing.T) {
 	}
 }
 
-// TestConfigExpire has the ttl count from the start or from the last use, with the default
-// ttl as well.
+// TestConfigExpire has the ttl count from the start or from the last use, with the
+// default ttl as well.
 func TestConfigExpire(t *testing.T) {
 	type life struct{ ttl, idleTTL time.Duration }
 	for lines, want := range map[string]life{
@@ -147,8 +148,8 @@ func TestConfigExpire(t *testing.T) {
 	}
 }
 
-// TestConfigBounds reads how much a kind may do and keep: for programs there is a bound unless the file
-// has another one.
+// TestConfigBounds reads how much a kind may do and keep: for programs there is a bound
+// unless the file has another one.
 func TestConfigBounds(t *testing.T) {
 	t.Parallel()
 	kinds, err := kindsOf(t, `

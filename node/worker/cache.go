@@ -15,8 +15,8 @@ type Source func(ctx context.Context, id ID) (Value, error)
 // RandomSource is the source of the demo: an integer from 1 to 1000.
 func RandomSource(context.Context, ID) (Value, error) { return IntValue(rand.Int64N(1000) + 1), nil }
 
-// A Cache is a [Kind] whose workers keep the value that a [Source] returned. Calls for one
-// id share one run of the source. Every zero field but Load has a default.
+// A Cache is a [Kind] whose workers keep the value that a [Source] returned. Calls for
+// one id share one run of the source. Every zero field but Load has a default.
 type Cache struct {
 	// Load is the source of the values. The function [Load] makes one of a function that
 	// returns a type of Go.

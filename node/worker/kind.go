@@ -51,8 +51,8 @@ func checkFields(fields ...field) error {
 // checkLife returns an error if the two times for which a worker may live make no sense.
 func checkLife(ttl, idleTTL time.Duration) error {
 	if ttl != 0 && idleTTL != 0 {
-		return fmt.Errorf("TTL is %v and IdleTTL is %v: set TTL to count from the start, or IdleTTL to count from the last use, but not both",
-			ttl, idleTTL)
+		return fmt.Errorf("TTL is %v and IdleTTL is %v: set one of them, "+
+			"TTL to count from the start or IdleTTL to count from the last use", ttl, idleTTL)
 	}
 	return checkFields(
 		duration("TTL", ttl, "0 means 5s, Forever that a worker does not expire"),

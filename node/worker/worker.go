@@ -4,16 +4,16 @@
 // An [ID] names a piece of work. A cluster has at most one worker of an id and a [Kind].
 // The worker of a [Cache] keeps the [Value] that a [Source] returned. The worker of a
 // [Serial] is a [Server], which takes messages. A caller gets a [Reply], or an error that
-// has an [Outcome]. [Load], [Serve], [ValueOf] and [As] let programs use their own types of
-// Go in the place of values.
+// has an [Outcome]. [Load], [Serve], [ValueOf] and [As] let programs use their own types
+// of Go in the place of values.
 //
 // Invariants:
 //
 //   - IDs and values are immutable and comparable: those that mean the same are ==.
-//   - [ID.Mod] and [ID.Hash] are the same in all versions, because nodes of several versions
-//     have to agree on the owner of an id.
-//   - An error of a source or server means that it ran, unless [NotRun] or [MayHaveRun] marks
-//     it. Only a call that did not run is tried again.
+//   - [ID.Mod] and [ID.Hash] are the same in all versions, because nodes of several
+//     versions have to agree on the owner of an id.
+//   - An error of a source or server means that it ran, unless [NotRun] or [MayHaveRun]
+//     marks it. Only a call that did not run is tried again.
 package worker
 
 import "time"

@@ -6,10 +6,11 @@
 //
 // Invariants:
 //
-//   - An answer is in one place: the caller of Add keeps nothing of it, and it is sent at most once.
+//   - An answer is in one place: the caller of Add keeps nothing of it, and it is sent at
+//     most once.
 //   - An answer gets older while it waits, and is dropped when its time is over.
-//   - The queue holds a bounded number of answers and of bytes. What exceeds these limits is lost,
-//     and costs its new owner a load.
+//   - The queue holds a bounded number of answers and of bytes. What exceeds these limits
+//     is lost, and costs its new owner a load.
 package handoff
 
 import (
@@ -206,8 +207,9 @@ func (h *Queue) Flush(ctx context.Context) error {
 	}
 }
 
-// Stats returns how many answers have been sent, and how many were lost for want of space,
-// of an owner, or of an answer from it. One that has expired while it waited is neither.
+// Stats returns how many answers have been sent, and how many were lost for want of
+// space, of an owner, or of an answer from it. One that has expired while it waited is
+// neither.
 func (h *Queue) Stats() (sent, lost uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

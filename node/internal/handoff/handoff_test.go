@@ -56,7 +56,8 @@ func (p *post) Send(ctx context.Context, dest string, list []registry.Answer) er
 	return err
 }
 
-// inPost runs a test in a bubble of false time with a hand-over that sends even ids to a, odd ones to b.
+// inPost runs a test in a bubble of false time with a hand-over that sends even ids to a,
+// odd ones to b.
 func inPost(t *testing.T, test func(t *testing.T, h *Queue, p *post)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -86,7 +87,8 @@ func (h *Queue) check(t *testing.T, sent, lost uint64) {
 	}
 }
 
-// TestHandOffMessages checks that messages are no larger than they may be, and fit the wire.
+// TestHandOffMessages checks that messages are no larger than they may be, and fit the
+// wire.
 func TestHandOffMessages(t *testing.T) {
 	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
@@ -123,7 +125,8 @@ func TestHandOffMessages(t *testing.T) {
 	})
 }
 
-// TestHandOffWaits has answers wait for a message that takes a second: they are older by then, and some expire.
+// TestHandOffWaits has answers wait for a message that takes a second: they are older by
+// then, and some expire.
 func TestHandOffWaits(t *testing.T) {
 	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
@@ -142,7 +145,8 @@ func TestHandOffWaits(t *testing.T) {
 	})
 }
 
-// TestHandOffReroutes changes the view while answers wait: they go where they belong then, or are lost.
+// TestHandOffReroutes changes the view while answers wait: they go where they belong
+// then, or are lost.
 func TestHandOffReroutes(t *testing.T) {
 	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
@@ -170,8 +174,8 @@ func TestHandOffReroutes(t *testing.T) {
 	})
 }
 
-// TestHandOffGivesUp has a destination that takes nothing: each message is given up after 2 s, and the other
-// destination is served at once.
+// TestHandOffGivesUp has a destination that takes nothing: each message is given up after
+// 2 s, and the other destination is served at once.
 func TestHandOffGivesUp(t *testing.T) {
 	t.Parallel()
 	inPost(t, func(t *testing.T, h *Queue, p *post) {
@@ -334,8 +338,8 @@ func (b *switchboard) close(t *testing.T) {
 	}
 }
 
-// TestSourceRunsOnce moves 100 ids of a slow source to and fro: it runs once for each, also for those that move
-// while they load.
+// TestSourceRunsOnce moves 100 ids of a slow source to and fro: it runs once for each,
+// also for those that move while they load.
 func TestSourceRunsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -382,8 +386,9 @@ func TestSourceRunsOnce(t *testing.T) {
 	})
 }
 
-// TestHandOffStorm calls two registries while ids move between them all the time and workers expire: every call is
-// answered, the runs of one id in one registry do not overlap, and what a run produced is in one place at most.
+// TestHandOffStorm calls two registries while ids move between them all the time and
+// workers expire: every call is answered, the runs of one id in one registry do not
+// overlap, and what a run produced is in one place at most.
 func TestHandOffStorm(t *testing.T) {
 	t.Parallel()
 	const ids, ttl = 50, 3 * time.Millisecond

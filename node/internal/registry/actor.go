@@ -84,8 +84,8 @@ func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
 	return outcome
 }
 
-// retain ends the servers of s whose ids keep refuses. A message that has begun runs to its
-// end. Those that wait are refused.
+// retain ends the servers of s whose ids keep refuses. A message that has begun runs to
+// its end. Those that wait are refused.
 func (a *actor) retain(s *shard, keep func(worker.ID) bool) {
 	s.scan(func(w *entry) {
 		if w.moved = !keep(w.id); w.moved {

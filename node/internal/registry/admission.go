@@ -10,7 +10,8 @@ import (
 // their way to other nodes for its clients.
 const MaxMessages = 128 << 20
 
-// An Admission bounds the calls that wait for workers, of one kind or of several together.
+// An Admission bounds the calls that wait for workers, of one kind or of several
+// together.
 type Admission struct {
 	size    int64 // calls that may wait
 	waiting atomic.Int64

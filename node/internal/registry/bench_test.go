@@ -77,7 +77,8 @@ func BenchmarkLiveWorkers(b *testing.B) {
 	}
 }
 
-// BenchmarkRequestDuringExpiry measures requests while 100,000 of a million workers expire, and without that.
+// BenchmarkRequestDuringExpiry measures requests while 100,000 of a million workers
+// expire, and without that.
 func BenchmarkRequestDuringExpiry(b *testing.B) {
 	for b.Loop() {
 		r := testRegistry(worker.Cache{TTL: time.Hour, Load: constant}, "1@h", 100)
@@ -105,8 +106,9 @@ func BenchmarkRequestDuringExpiry(b *testing.B) {
 	}
 }
 
-// BenchmarkExpiryLateness measures how long after its time a worker is gone, of 100,000 that expire within a second while a million others
-// live. It looks every millisecond or so.
+// BenchmarkExpiryLateness measures how long after its time a worker is gone, of 100,000
+// that expire within a second while a million others live. It looks every millisecond or
+// so.
 func BenchmarkExpiryLateness(b *testing.B) {
 	for b.Loop() {
 		r := testRegistry(worker.Cache{TTL: time.Hour, Load: constant, Inline: true}, "1@h", 100)

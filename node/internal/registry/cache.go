@@ -135,8 +135,8 @@ func (c *cache) withdrawLocked(s *shard, w *entry, call *Waiter) wire.Outcome {
 	return outcome
 }
 
-// giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns the
-// calls that wait for it.
+// giveUpLocked drops a worker whose load has been withdrawn from the gate, and returns
+// the calls that wait for it.
 func (c *cache) giveUpLocked(s *shard, w *entry) (waiters []*Waiter) {
 	waiters, w.load.waiters, w.load.abandoned = w.load.waiters, nil, true
 	for _, call := range waiters {

@@ -37,8 +37,8 @@ type Config struct {
 	Logger          *slog.Logger    // it never blocks
 }
 
-// New returns a registry. The caller closes it. A kind stays a cache or serial for as long
-// as its registry lives.
+// New returns a registry. The caller closes it. A kind stays a cache or serial for as
+// long as its registry lives.
 func New(c Config) *Registry {
 	r := &Registry{table: newTable(c)}
 	if _, ok := c.Kind.(worker.Serial); ok {

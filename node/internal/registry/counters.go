@@ -10,9 +10,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// counters count what becomes of the requests for one kind that are made at this node, and
-// of the runs of its source or servers here. Answers from a worker's value are counted under
-// the lock of its shard instead, because that costs nothing.
+// counters count what becomes of the requests for one kind that are made at this node,
+// and of the runs of its source or servers here. Answers from a worker's value are
+// counted under the lock of its shard instead, because that costs nothing.
 type counters struct {
 	local, remote, degraded atomic.Uint64
 	failed                  [64]atomic.Uint64 // by code; what is beyond counts as internal

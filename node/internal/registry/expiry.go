@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// Workers expire in two ways. A call that meets an expired worker replaces it, so no answer
-// is too old. One sweep for all workers frees the memory of those that nobody asks again.
+// Workers expire in two ways. A call that meets an expired worker replaces it, so no
+// answer is too old. One sweep for all workers frees the memory of those that nobody asks
+// again.
 
 // coalesce is how long a sweep may be late, so that one sweep takes many workers.
 const coalesce = 5 * time.Millisecond
 
-// An expiryHeap is a binary heap of workers, the earliest to expire first. It has the times
-// that were known when a worker was pushed: a worker that lives longer by now is pushed
-// again when its time comes, and one that was dropped is passed over.
+// An expiryHeap is a binary heap of workers, the earliest to expire first. It has the
+// times that were known when a worker was pushed: a worker that lives longer by now is
+// pushed again when its time comes, and one that was dropped is passed over.
 type expiryHeap []expiryEntry
 
 type expiryEntry struct {
@@ -66,8 +67,8 @@ func (h *expiryHeap) compact(keep func(*entry) bool) {
 	slices.SortFunc(*h, func(a, b expiryEntry) int { return cmp.Compare(a.at, b.at) }) // which is a heap
 }
 
-// scheduleLocked has w expire in its time. It keeps the heap from growing with workers that
-// are dropped before theirs.
+// scheduleLocked has w expire in its time. It keeps the heap from growing with workers
+// that are dropped before theirs.
 func (t *table) scheduleLocked(s *shard, w *entry) {
 	if w.listed {
 		return
@@ -89,8 +90,8 @@ func (s *shard) compactLocked() {
 	})
 }
 
-// atOnce is how many workers a sweep, or a scan, visits before it lets go of a shard. Calls
-// do not wait longer than that takes.
+// atOnce is how many workers a sweep, or a scan, visits before it lets go of a shard.
+// Calls do not wait longer than that takes.
 const atOnce = 32
 
 // sweep drops the expired workers and returns when the next one expires.

@@ -14,7 +14,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestForever has kinds with the longest durations that there are: no sum of times overflows.
+// TestForever has kinds with the longest durations that there are: no sum of times
+// overflows.
 func TestForever(t *testing.T) {
 	t.Parallel()
 	const longest = time.Duration(math.MaxInt64)
@@ -117,7 +118,8 @@ func TestForeverDeadline(t *testing.T) {
 	})
 }
 
-// TestExpiredStays asks to hand over what has expired but has not been swept, and adopts in its place.
+// TestExpiredStays asks to hand over what has expired but has not been swept, and adopts
+// in its place.
 func TestExpiredStays(t *testing.T) {
 	t.Parallel()
 	inBubble(t, worker.Cache{Load: counter(), TTL: time.Second}, func(t *testing.T, r *Registry) {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A gate bounds how many runs of a kind go on at a time. The others wait for their turn, in
-// the order in which they came.
+// A gate bounds how many runs of a kind go on at a time. The others wait for their turn,
+// in the order in which they came.
 type gate struct {
 	mu      sync.Mutex
 	size    int       // 0: no limit; guarded by mu
@@ -48,7 +48,8 @@ func (g *gate) queue(begin func()) *turn {
 	return e
 }
 
-// withdraw takes out a run that still waits, and reports whether it did. The turn may be nil.
+// withdraw takes out a run that still waits, and reports whether it did. The turn may be
+// nil.
 func (g *gate) withdraw(e *turn) bool {
 	if e == nil {
 		return false

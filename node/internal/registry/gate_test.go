@@ -16,7 +16,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestGate compares a gate with a list: no more runs go on than its size, and they begin in order.
+// TestGate compares a gate with a list: no more runs go on than its size, and they begin
+// in order.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -121,8 +122,8 @@ func limited(m *meter) map[string]limitedKind {
 	}
 }
 
-// TestConcurrency asks for more ids than may run at a time: the others wait, each with the whole of
-// its time to come.
+// TestConcurrency asks for more ids than may run at a time: the others wait, each with
+// the whole of its time to come.
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
 	for name := range limited(nil) {
@@ -161,8 +162,8 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
-// TestConcurrencyGivenUp has callers give up while their ids wait for their turn: these never run, and
-// nothing of them stays.
+// TestConcurrencyGivenUp has callers give up while their ids wait for their turn: these
+// never run, and nothing of them stays.
 func TestConcurrencyGivenUp(t *testing.T) {
 	t.Parallel()
 	for name := range limited(nil) {

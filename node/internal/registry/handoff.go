@@ -7,9 +7,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// When the view changes, ids move to other nodes. The answers of a cache move too, so that
-// a slow source is not asked again for all of them at the same time. An answer that is lost
-// on the way costs one load.
+// When the view changes, ids move to other nodes. The answers of a cache move too, so
+// that a slow source is not asked again for all of them at the same time. An answer that
+// is lost on the way costs one load.
 
 // AnswerTimeout is how long an answer may be on its way.
 const AnswerTimeout = 2 * time.Second
@@ -55,8 +55,8 @@ func (c *cache) retain(s *shard, keep func(worker.ID) bool) {
 }
 
 // Leave hands off all answers of a cache, those of loads that end later included. Unlike
-// with Retain they stay here as well, because other nodes go on asking this one until they
-// have heard that it leaves. An actor has [Registry.Quiesce] instead.
+// with Retain they stay here as well, because other nodes go on asking this one until
+// they have heard that it leaves. An actor has [Registry.Quiesce] instead.
 func (r *Registry) Leave() {
 	if r.cache == nil {
 		return
@@ -93,14 +93,17 @@ func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration
 	if w.err != nil || w.expires <= now {
 		return answers
 	}
-	return append(answers, Answer{c.name, w.id, w.value.String(), w.value.IsInt(), w.value.MediaType(), now - w.started, w.expires - now})
+	return append(answers, Answer{
+		Kind: c.name, ID: w.id, Data: w.value.String(), IsInt: w.value.IsInt(), Type: w.value.MediaType(),
+		Age: now - w.started, Left: w.expires - now,
+	})
 }
 
-// Adopt starts workers of a cache from answers that another node hands off, and returns how
-// many. Each is as old as it was there and ends when it would have ended there, but no later
-// than if it had been loaded here at that age. An id that has a worker keeps it, unless that
-// has an older answer: the other node may have refreshed it. The list may come from a peer
-// that lies.
+// Adopt starts workers of a cache from answers that another node hands off, and returns
+// how many. Each is as old as it was there and ends when it would have ended there, but
+// no later than if it had been loaded here at that age. An id that has a worker keeps it,
+// unless that has an older answer: the other node may have refreshed it. The list may
+// come from a peer that lies.
 func (r *Registry) Adopt(list []Answer) (adopted int) {
 	if r.cache == nil {
 		return 0
@@ -128,7 +131,8 @@ func (c *cache) adopt(a *Answer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := c.Now()
-	if s.closed || s.leaving || s.outdated.has(a.ID, now-age-AnswerTimeout) { // it may have been on its way for that long
+	began := now - age - AnswerTimeout // at the earliest: it may have been on its way for that long
+	if s.closed || s.leaving || s.outdated.has(a.ID, began) {
 		return false
 	}
 	if old := s.workers.get(a.ID); old != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends at 5 s.
+// TestAdopt hands an answer over at the age of 2 s of 5: it goes on at that age, and ends
+// at 5 s.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	inBubble(t, worker.Cache{Load: counter(), TTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
@@ -62,7 +63,8 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-// TestAdoptIdleTTL hands over a worker that is older than the TTL, which counts from the last use.
+// TestAdoptIdleTTL hands over a worker that is older than the TTL, which counts from the
+// last use.
 func TestAdoptIdleTTL(t *testing.T) {
 	t.Parallel()
 	inBubble(t, worker.Cache{Load: counter(), IdleTTL: 5 * time.Second}, func(t *testing.T, r *Registry) {
@@ -113,7 +115,8 @@ func TestRetainInSteps(t *testing.T) {
 	})
 }
 
-// TestHandOffLoading has ids move while they load. The answer moves when the load ends, if the id has not come back.
+// TestHandOffLoading has ids move while they load. The answer moves when the load ends,
+// if the id has not come back.
 func TestHandOffLoading(t *testing.T) {
 	t.Parallel()
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
@@ -156,7 +159,8 @@ func TestHandOffLoading(t *testing.T) {
 	})
 }
 
-// TestStopOutlivesRetain stops a worker that loads: a change of the view does not revive it.
+// TestStopOutlivesRetain stops a worker that loads: a change of the view does not revive
+// it.
 func TestStopOutlivesRetain(t *testing.T) {
 	t.Parallel()
 	slow := func(context.Context, worker.ID) (worker.Value, error) {
@@ -176,8 +180,8 @@ func TestStopOutlivesRetain(t *testing.T) {
 	})
 }
 
-// TestHandOffAbandoned cancels a run whose source goes on, and moves its id: its answer moves nowhere, and that
-// of the next run does.
+// TestHandOffAbandoned cancels a run whose source goes on, and moves its id: its answer
+// moves nowhere, and that of the next run does.
 func TestHandOffAbandoned(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int64
@@ -310,7 +314,8 @@ func FuzzAdopt(f *testing.F) {
 	})
 }
 
-// TestLeaveRegistry has a node leave: its answers are elsewhere, and it goes on answering.
+// TestLeaveRegistry has a node leave: its answers are elsewhere, and it goes on
+// answering.
 func TestLeaveRegistry(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int64

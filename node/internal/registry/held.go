@@ -7,23 +7,23 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// After a change of the view, every member asks this node which servers it still has of ids
-// that it does not own any more. One scan of the servers answers them all.
+// After a change of the view, every member asks this node which servers it still has of
+// ids that it does not own any more. One scan of the servers answers them all.
 
-// heldServers are the servers that an actor had when it was scanned under a view, and whose
-// ids belong to another node under that view.
+// heldServers are the servers that an actor had when it was scanned under a view, and
+// whose ids belong to another node under that view.
 type heldServers struct {
 	mu   sync.Mutex
 	view any         // guarded by mu
 	ids  []worker.ID // guarded by mu
 }
 
-// Held returns at most limit ids of servers that are there although keep refuses them, and
-// reports whether there are more. A cache has none.
+// Held returns at most limit ids of servers that are there although keep refuses them,
+// and reports whether there are more. A cache has none.
 //
 // Keep must depend on view alone, which is compared by ==: later calls with the same view
-// answer from the same scan. That is right because a server that starts after the scan needs
-// a claim, which the node refuses for an id that it does not own.
+// answer from the same scan. That is right because a server that starts after the scan
+// needs a claim, which the node refuses for an id that it does not own.
 func (r *Registry) Held(view any, keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
 	if r.actor == nil {
 		return nil, false
@@ -42,8 +42,8 @@ func (r *Registry) Held(view any, keep func(worker.ID) bool, limit int) (ids []w
 	return slices.Clone(h.ids[:n]), len(h.ids) > n
 }
 
-// notKept returns at most limit ids of servers that keep refuses, and reports whether there
-// are more.
+// notKept returns at most limit ids of servers that keep refuses, and reports whether
+// there are more.
 func (a *actor) notKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
 	seen := map[worker.ID]bool{} // a scan may visit a server twice
 	for i := range a.shards {

@@ -9,9 +9,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestHeld has several members ask, after a change of the view, which servers of theirs are
-// still here: the servers are scanned once for each view, and a server that has ended is not
-// named.
+// TestHeld has several members ask, after a change of the view, which servers of theirs
+// are still here: the servers are scanned once for each view, and a server that has ended
+// is not named.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {

@@ -9,9 +9,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// An index finds workers by id. It is a map from a number to a chain of workers, because a
-// number takes a fifth of the memory of an ID as a key, and half of the time. The zero index
-// is empty and ready for use.
+// An index finds workers by id. It is a map from a number to a chain of workers, because
+// a number takes a fifth of the memory of an ID as a key, and half of the time. The zero
+// index is empty and ready for use.
 type index struct {
 	chains map[uint64]*entry
 	count  int
@@ -98,9 +98,9 @@ func (x *index) shrink() {
 // all visits the workers. The body of the loop may remove the worker that it visits.
 func (x *index) all() iter.Seq[*entry] { return x.inSteps(math.MaxInt, nil) }
 
-// inSteps is all in steps of about size workers. The index may change in any way in pause,
-// which runs between two steps. Workers that are there from start to end are visited at
-// least once.
+// inSteps is all in steps of about size workers. The index may change in any way in
+// pause, which runs between two steps. Workers that are there from start to end are
+// visited at least once.
 func (x *index) inSteps(size int, pause func()) iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 	anew:

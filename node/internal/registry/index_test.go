@@ -64,8 +64,8 @@ func TestIndex(t *testing.T) {
 	})
 }
 
-// TestIndexInSteps changes an index between the steps of a visit: it shrinks, and grows again. All workers
-// that stay are visited.
+// TestIndexInSteps changes an index between the steps of a visit: it shrinks, and grows
+// again. All workers that stay are visited.
 func TestIndexInSteps(t *testing.T) {
 	t.Parallel()
 	const size = 10_000

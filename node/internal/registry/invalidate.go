@@ -31,12 +31,13 @@ func (o *outdated) has(id worker.ID, began time.Duration) bool {
 	return (ok || o.base > 0) && began < max(at, o.base)
 }
 
-// Invalidate drops the value of id and reports whether there was one, or a load. The value
-// of that load is for the calls that wait for it only: see load.outdated. A server has no
-// value.
+// Invalidate drops the value of id and reports whether there was one, or a load. The
+// value of that load is for the calls that wait for it only: see load.outdated. A server
+// has no value.
 func (r *Registry) Invalidate(id worker.ID) (had bool) { return r.cache != nil && r.cache.stop(id) }
 
-// IsCurrent reports whether an answer of this node has not been invalidated since it began.
+// IsCurrent reports whether an answer of this node has not been invalidated since it
+// began.
 func (r *Registry) IsCurrent(id worker.ID, age time.Duration) bool {
 	s := r.shard(id)
 	s.mu.Lock()

@@ -72,8 +72,8 @@ func (l *load) listOf(call *Waiter) *[]*Waiter {
 // waiting returns how many calls wait for the load or for the next one.
 func (l *load) waiting() int { return len(l.waiters) + len(l.later) }
 
-// remove takes a call out. When the last one that wants the value has gone, remove cancels
-// the run.
+// remove takes a call out. When the last one that wants the value has gone, remove
+// cancels the run.
 func (l *load) remove(call *Waiter) {
 	list := l.listOf(call)
 	last := len(*list) - 1
@@ -162,8 +162,8 @@ func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err
 	return reply, nil
 }
 
-// endLoadLocked keeps w with what its load has produced, or drops it. It returns the answer
-// if that is for another node.
+// endLoadLocked keeps w with what its load has produced, or drops it. It returns the
+// answer if that is for another node.
 func (c *cache) endLoadLocked(s *shard, w *entry, now time.Duration) (answers []Answer) {
 	unwanted, stale := w.load.abandoned || w.load.outdated, w.load.stale
 	w.load = nil
@@ -196,9 +196,11 @@ func (c *cache) endLoadLocked(s *shard, w *entry, now time.Duration) (answers []
 	return answers
 }
 
-// restartLocked starts a successor of w for the later calls whose deadline has not passed,
-// and returns the others with the error for them.
-func (c *cache) restartLocked(s *shard, w *entry, now time.Duration, later []*Waiter) (refused []*Waiter, why *wire.Error) {
+// restartLocked starts a successor of w for the later calls whose deadline has not
+// passed, and returns the others with the error for them.
+func (c *cache) restartLocked(
+	s *shard, w *entry, now time.Duration, later []*Waiter,
+) (refused []*Waiter, why *wire.Error) {
 	var live []*Waiter
 	for _, call := range later {
 		call.worker = nil

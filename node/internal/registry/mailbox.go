@@ -10,9 +10,9 @@ import (
 )
 
 // A mailbox is what an actor keeps of a worker. Messages come in, and one goroutine at a
-// time gives them to the server, one after the other, and ends the server when its time has
-// come. There is no goroutine while there is nothing to do. The lock of the shard guards all
-// of a mailbox but server, which belongs to that goroutine.
+// time gives them to the server, one after the other, and ends the server when its time
+// has come. There is no goroutine while there is nothing to do. The lock of the shard
+// guards all of a mailbox but server, which belongs to that goroutine.
 type mailbox struct {
 	policy  *actorPolicy
 	server  worker.Server

@@ -134,7 +134,8 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 	})
 }
 
-// TestSerialOrder has many callers at once: messages run one after the other, in order, and share one server.
+// TestSerialOrder has many callers at once: messages run one after the other, in order,
+// and share one server.
 func TestSerialOrder(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{Timeout: time.Minute, TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {

@@ -7,7 +7,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestInlineAfterPredecessor removes and adds a kind whose source runs inline: it does so afterwards, too.
+// TestInlineAfterPredecessor removes and adds a kind whose source runs inline: it does so
+// afterwards, too.
 func TestInlineAfterPredecessor(t *testing.T) {
 	t.Parallel()
 	before := testRegistry(worker.Cache{}, "1@h", 100)

@@ -42,8 +42,8 @@ func (r *Registry) Resume() {
 	}
 }
 
-// Release refuses what has waited since Halt, because it is for another node. Then messages
-// run again, unless the registry is closed.
+// Release refuses what has waited since Halt, because it is for another node. Then
+// messages run again, unless the registry is closed.
 func (r *Registry) Release() {
 	if r.actor != nil {
 		r.actor.release()
@@ -150,8 +150,8 @@ func (t *tracker) end() {
 	}
 }
 
-// awaitNone waits until nothing goes on, and reports whether that is so. It reports false if
-// ctx ends before.
+// awaitNone waits until nothing goes on, and reports whether that is so. It reports false
+// if ctx ends before.
 func (t *tracker) awaitNone(ctx context.Context) bool {
 	for {
 		t.mu.Lock()

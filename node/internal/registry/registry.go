@@ -1,26 +1,27 @@
 // Package registry holds the workers of one kind on one node: at most one for an id.
 //
 // A [Registry] is a table and one of two machines over it. The table (table.go, index.go)
-// finds the worker of an id in its shard, ends workers in time (expiry.go), bounds the calls
-// that wait (admission.go) and the runs that go on at a time (gate.go), lists the workers
-// (census.go) and counts (counters.go).
+// finds the worker of an id in its shard, ends workers in time (expiry.go), bounds the
+// calls that wait (admission.go) and the runs that go on at a time (gate.go), lists the
+// workers (census.go) and counts (counters.go).
 //
 // The cache (cache.go) answers from values. It loads a value once for all the calls that
 // wait (load.go, run.go), gives an old one meanwhile if the kind says so (stale.go), and
-// keeps it until it expires, is invalidated (invalidate.go), memory is short (values.go) or
-// the id moves to another node (handoff.go).
+// keeps it until it expires, is invalidated (invalidate.go), memory is short (values.go)
+// or the id moves to another node (handoff.go).
 //
 // The actor (actor.go, serve.go) has servers. The messages of an id wait in a mailbox
-// (mailbox.go), and one goroutine at a time gives them to the server. Before the first one
-// it claims the id, so that no other node has a server of it. quiesce.go halts the servers
-// of a node that leaves, and held.go tells other nodes of servers that have yet to end.
+// (mailbox.go), and one goroutine at a time gives them to the server. Before the first
+// one it claims the id, so that no other node has a server of it. quiesce.go halts the
+// servers of a node that leaves, and held.go tells other nodes of servers that have yet
+// to end.
 //
 // Both run code of the kind by way of source.go, which turns panics into errors.
 //
 // Invariants:
 //
-//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard, so no
-//     call is lost to a worker that is just ending.
+//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard,
+//     so no call is lost to a worker that is just ending.
 //   - A worker is removed only if it still is the worker of its id.
 //   - Runs of one id never overlap, here or by a successor of the kind: see
 //     Config.PredecessorDone.
@@ -86,7 +87,9 @@ func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value
 	return r.await(ctx, id, message, r.Now())
 }
 
-func (r *Registry) await(ctx context.Context, id worker.ID, message worker.Value, now time.Duration) (worker.Reply, error) {
+func (r *Registry) await(
+	ctx context.Context, id worker.ID, message worker.Value, now time.Duration,
+) (worker.Reply, error) {
 	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now+clock.Left(ctx)
 	if reply, err, ran := r.RunInline(id, trace, links, deadline, now); ran {
 		return reply, err
@@ -107,10 +110,12 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 	return r.cache != nil && r.cache.lookup(id, now, own, reply)
 }
 
-// RunInline starts the worker of id, if there is none, and runs its source on the caller's
-// goroutine, if the kind says that it never blocks. Ran is false if it did neither. Other
-// callers wait meanwhile.
-func (r *Registry) RunInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
+// RunInline starts the worker of id, if there is none, and runs its source on the
+// caller's goroutine, if the kind says that it never blocks. Ran is false if it did
+// neither. Other callers wait meanwhile.
+func (r *Registry) RunInline(
+	id worker.ID, trace, links string, deadline, now time.Duration,
+) (reply worker.Reply, err error, ran bool) {
 	if r.cache == nil {
 		return worker.Reply{}, nil, false
 	}
@@ -144,9 +149,9 @@ func (r *Registry) Stop(id worker.ID) bool { return r.machine.stop(id) }
 // worker with a run goes when that ends. Dropping a worker and taking its answer is one
 // step, so the answer has one place: a later call to this node starts anew.
 //
-// Keep is called under the lock of the id's shard, so that it can look at the newest view:
-// no worker that starts under a view is then refused by an older one. Calls wait for a few
-// workers of their shard at most.
+// Keep is called under the lock of the id's shard, so that it can look at the newest
+// view: no worker that starts under a view is then refused by an older one. Calls wait
+// for a few workers of their shard at most.
 func (r *Registry) Retain(keep func(worker.ID) bool) {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -157,8 +162,8 @@ func (r *Registry) Retain(keep func(worker.ID) bool) {
 	}
 }
 
-// Close refuses new runs and messages, gives the running ones until ctx ends, then cancels
-// them. It fails if a source does not heed that within a second.
+// Close refuses new runs and messages, gives the running ones until ctx ends, then
+// cancels them. It fails if a source does not heed that within a second.
 func (r *Registry) Close(ctx context.Context) error {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -193,8 +198,8 @@ func (r *Registry) Close(ctx context.Context) error {
 	}
 }
 
-// interrupt ends all that runs. What waits for its turn is refused before that, so that it
-// does not begin.
+// interrupt ends all that runs. What waits for its turn is refused before that, so that
+// it does not begin.
 func (r *Registry) interrupt() {
 	for i := range r.shards {
 		s := &r.shards[i]

@@ -48,8 +48,8 @@ func TestCloseRegistry(t *testing.T) {
 	})
 }
 
-// TestWithdrawnBeforeEnqueued has calls given up before they are enqueued: nothing runs for
-// them, whichever the machine.
+// TestWithdrawnBeforeEnqueued has calls given up before they are enqueued: nothing runs
+// for them, whichever the machine.
 func TestWithdrawnBeforeEnqueued(t *testing.T) {
 	t.Parallel()
 	for name, kind := range blockingKinds() {

@@ -11,7 +11,9 @@ import (
 )
 
 // runInline is [Registry.RunInline].
-func (c *cache) runInline(id worker.ID, trace, links string, deadline, now time.Duration) (reply worker.Reply, err error, ran bool) {
+func (c *cache) runInline(
+	id worker.ID, trace, links string, deadline, now time.Duration,
+) (reply worker.Reply, err error, ran bool) {
 	p := c.policy.Load()
 	if !p.inline || !c.first() {
 		return worker.Reply{}, nil, false
@@ -67,7 +69,8 @@ func (r run) do() {
 	})
 }
 
-// begin starts the time of a run that has waited. It reports whether anybody waits for it.
+// begin starts the time of a run that has waited. It reports whether anybody waits for
+// it.
 func (r run) begin() bool {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
@@ -79,8 +82,8 @@ func (r run) begin() bool {
 	return true
 }
 
-// runners are goroutines for runs. A few idle ones are kept, because a new one has to grow
-// its stack again (BenchmarkStartWorker).
+// runners are goroutines for runs. A few idle ones are kept, because a new one has to
+// grow its stack again (BenchmarkStartWorker).
 type runners struct {
 	wg    sync.WaitGroup
 	next  chan run

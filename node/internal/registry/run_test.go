@@ -21,7 +21,8 @@ func countRunners() int {
 	return bytes.Count(stacks, []byte(".(*runners).work("))
 }
 
-// TestRunners has many sources run at once, and some end their goroutines: a few goroutines are kept, and used again.
+// TestRunners has many sources run at once, and some end their goroutines: a few
+// goroutines are kept, and used again.
 func TestRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := testRegistry(worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
@@ -58,7 +59,8 @@ func TestRunners(t *testing.T) {
 	})
 }
 
-// TestInline has sources that their first callers run: others wait for the same run, a panic is an error, and no goroutine is started.
+// TestInline has sources that their first callers run: others wait for the same run, a
+// panic is an error, and no goroutine is started.
 func TestInline(t *testing.T) {
 	t.Parallel()
 	var r *Registry

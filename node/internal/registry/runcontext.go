@@ -9,9 +9,9 @@ import (
 	"github.com/distproc/distproc/node/internal/trace"
 )
 
-// A runContext is the context of one run of a source. Most sources return before they look
-// at it. So the channel and the timer that end it at its deadline are made when somebody
-// asks for the channel.
+// A runContext is the context of one run of a source. Most sources return before they
+// look at it. So the channel and the timer that end it at its deadline are made when
+// somebody asks for the channel.
 type runContext struct {
 	deadline time.Time
 	trace    string

@@ -11,7 +11,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestRunContext looks at the context of a run in the ways that sources do, before and after it has become real.
+// TestRunContext looks at the context of a run in the ways that sources do, before and
+// after it has become real.
 func TestRunContext(t *testing.T) {
 	t.Parallel()
 	for name, look := range map[string]func(context.Context){

@@ -36,7 +36,8 @@ func (d *diary) take() string {
 	return text
 }
 
-// A scribe is a server that appends its messages to what it holds. Some have it do something else.
+// A scribe is a server that appends its messages to what it holds. Some have it do
+// something else.
 type scribe struct {
 	diary *diary
 	id    worker.ID

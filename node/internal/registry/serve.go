@@ -38,8 +38,8 @@ func (a *actor) serve(s *shard, w *entry) {
 	}
 }
 
-// refusedLocked takes out the messages that must not run. It returns why not, or nil if the
-// id belongs to another node.
+// refusedLocked takes out the messages that must not run. It returns why not, or nil if
+// the id belongs to another node.
 func (a *actor) refusedLocked(w *entry) (refused []*Waiter, why *wire.Error) {
 	m := w.mail
 	if w.moved {
@@ -115,8 +115,8 @@ func (a *actor) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bool)
 	return 0, false
 }
 
-// restLocked leaves w without a goroutine: it waits for its time to end or for the node to
-// resume, or is gone.
+// restLocked leaves w without a goroutine: it waits for its time to end or for the node
+// to resume, or is gone.
 func (a *actor) restLocked(s *shard, w *entry) {
 	m := w.mail
 	m.busy = false
@@ -130,8 +130,8 @@ func (a *actor) restLocked(s *shard, w *entry) {
 	}
 }
 
-// claim makes sure that no other node has a server of w's id. If that fails, the calls that
-// wait fail too.
+// claim makes sure that no other node has a server of w's id. If that fails, the calls
+// that wait fail too.
 func (a *actor) claim(s *shard, w *entry) {
 	m := w.mail
 	ctx, cancel := context.WithTimeout(a.ctx, m.policy.timeout)

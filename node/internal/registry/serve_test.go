@@ -60,7 +60,8 @@ func TestSerialExpiry(t *testing.T) {
 	})
 }
 
-// TestSerialExpiresWhileBusy has a server's time end while a message runs and another one waits: that is for the next server.
+// TestSerialExpiresWhileBusy has a server's time end while a message runs and another one
+// waits: that is for the next server.
 func TestSerialExpiresWhileBusy(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Second}, func(t *testing.T, r *Registry, d *diary) {
@@ -143,7 +144,8 @@ func TestSerialStop(t *testing.T) {
 	})
 }
 
-// TestSerialMoves has an id go to another node while a message runs and another one waits.
+// TestSerialMoves has an id go to another node while a message runs and another one
+// waits.
 func TestSerialMoves(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
@@ -189,7 +191,8 @@ func TestSerialMovesBack(t *testing.T) {
 	})
 }
 
-// TestSerialClaim has the first message wait until the other nodes agree, and fail if they do not.
+// TestSerialClaim has the first message wait until the other nodes agree, and fail if
+// they do not.
 func TestSerialClaim(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {

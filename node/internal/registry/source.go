@@ -17,7 +17,9 @@ const (
 
 // callSource calls the source and passes its value or its error to then. A source that
 // panics, or ends its goroutine, fails with Panicked, and its stack is logged.
-func (t *table) callSource(ctx context.Context, source worker.Source, id worker.ID, then func(worker.Value, *wire.Error)) {
+func (t *table) callSource(
+	ctx context.Context, source worker.Source, id worker.ID, then func(worker.Value, *wire.Error),
+) {
 	var value worker.Value
 	var failure *wire.Error
 	returned := false
@@ -62,15 +64,17 @@ func failureOf(ctx context.Context, err error) *wire.Error {
 	if marked, ok := errors.AsType[worker.Failure](err); ok {
 		outcome = wire.Outcome(marked.Outcome)
 	}
+	code, text := wire.SourceFailed, ""
 	switch {
 	case errors.Is(err, worker.ErrMessage):
-		return &wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: err.Error()}
+		code, outcome = wire.BadRequest, wire.NotRun
 	case ctx.Err() == context.Canceled && outcome != wire.NotRun: // nobody waits, or the node closes
-		return &wire.Error{Code: wire.Closed, Outcome: wire.Unknown, Text: "interrupted before the source had ended; ask again if it may run twice: " + err.Error()}
+		code, outcome = wire.Closed, wire.Unknown
+		text = "interrupted before the source had ended; ask again if it may run twice: "
 	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
-		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source did not begin in time: " + err.Error()}
+		code, text = wire.DeadlineExceeded, "the source did not begin in time: "
 	case ctx.Err() == context.DeadlineExceeded:
-		return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: "the source took too long: " + err.Error()}
+		code, text = wire.DeadlineExceeded, "the source took too long: "
 	}
-	return &wire.Error{Code: wire.SourceFailed, Outcome: outcome, Text: err.Error()}
+	return &wire.Error{Code: code, Outcome: outcome, Text: text + err.Error()}
 }

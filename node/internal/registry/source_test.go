@@ -88,7 +88,8 @@ func TestErrorsAndPanics(t *testing.T) {
 	})
 }
 
-// TestFailureOutcome checks what the callers of a source that fails learn, at its deadline and before.
+// TestFailureOutcome checks what the callers of a source that fails learn, at its
+// deadline and before.
 func TestFailureOutcome(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("refused")

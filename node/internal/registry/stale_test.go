@@ -15,8 +15,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestStaleWhileRevalidate lets a value expire: it is given as stale while one refresh runs, and again when that has failed, until it is too
-// old.
+// TestStaleWhileRevalidate lets a value expire: it is given as stale while one refresh
+// runs, and again when that has failed, until it is too old.
 func TestStaleWhileRevalidate(t *testing.T) {
 	t.Parallel()
 	var count atomic.Int64
@@ -78,7 +78,8 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	})
 }
 
-// TestRefreshStale asks for a fresh value while a stale one is given: it waits for the load.
+// TestRefreshStale asks for a fresh value while a stale one is given: it waits for the
+// load.
 func TestRefreshStale(t *testing.T) {
 	t.Parallel()
 	count := counter()
@@ -97,7 +98,8 @@ func TestRefreshStale(t *testing.T) {
 	})
 }
 
-// TestJitter starts many workers at once: they do not expire at once, and none later than its TTL.
+// TestJitter starts many workers at once: they do not expire at once, and none later than
+// its TTL.
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	inBubble(t, worker.Cache{TTL: 10 * time.Second, Jitter: 0.5}, func(t *testing.T, r *Registry) {
@@ -144,8 +146,9 @@ func TestRefreshPause(t *testing.T) {
 	}
 }
 
-// TestSlowerThanTTL has a source that takes longer than the TTL, which counts from the start of its run. Its value
-// is stale when it comes: usable for StaleWhileRevalidate, and only for those who wait without. Either way one run goes on at a time.
+// TestSlowerThanTTL has a source that takes longer than the TTL, which counts from the
+// start of its run. Its value is stale when it comes: usable for StaleWhileRevalidate,
+// and only for those who wait without. Either way one run goes on at a time.
 func TestSlowerThanTTL(t *testing.T) {
 	t.Parallel()
 	var running, runs atomic.Int64

@@ -28,7 +28,7 @@ type table struct {
 	log       *slog.Logger
 	crashes   *boundedlog.Limit // of lines with stacks
 	base      time.Time         // of the table's clock
-	slept     atomic.Int64      // how long the machine has been suspended since base
+	slept     atomic.Int64      // how long the computer has been suspended since base
 	shards    [shardCount]shard
 	sweeper   sweeper
 
@@ -112,7 +112,7 @@ type entry struct {
 	started time.Duration // on the table's clock
 	expires time.Duration // when its time is over; meaningless while a cache loads it
 	hits    uint32        // answers from its value or its server, as far as it can count
-	mark    uint32        // its index in the shard's running while it is there; otherwise a cache's last use: see useLocked
+	mark    uint32        // its index in the shard's running; of a cache that has a value, its last use: see useLocked
 	retry   uint32        // of a cache: see pauseLocked
 	moved   bool          // the id is another node's now
 	listed  bool          // it is in the expiry heap
@@ -136,7 +136,7 @@ func newTable(c Config) *table {
 // Now returns the time on the table's clock.
 func (t *table) Now() time.Duration { return time.Since(t.base) + time.Duration(t.slept.Load()) }
 
-// At returns what the table's clock says at a time since the machine was last suspended.
+// At returns what the table's clock says at a time since the computer was last suspended.
 func (t *table) At(at time.Time) time.Duration {
 	return at.Sub(t.base) + time.Duration(t.slept.Load())
 }
@@ -146,7 +146,7 @@ func (t *table) when(at time.Duration) time.Time {
 	return t.base.Add(at - time.Duration(t.slept.Load()))
 }
 
-// Suspended advances the clock by the time for which the machine was suspended, which
+// Suspended advances the clock by the time for which the computer was suspended, which
 // package time does not count, and drops what has expired.
 func (t *table) Suspended(d time.Duration) {
 	t.slept.Add(int64(d))
@@ -168,8 +168,8 @@ func (t *table) Has(id worker.ID) bool {
 }
 
 // scan calls visit for the workers of s under its lock. It releases the lock, and calls
-// between if that is not nil, after every few workers, so that calls do not wait for all of
-// it. Workers that are there from start to end are visited at least once.
+// between if that is not nil, after every few workers, so that calls do not wait for all
+// of it. Workers that are there from start to end are visited at least once.
 func (s *shard) scan(visit func(*entry), between func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,9 +231,9 @@ func (t *table) refuse(list []*Waiter, why *wire.Error) {
 // first reports whether nothing runs any more of the kinds that had the name before.
 func (t *table) first() bool { return t.predecessorDone == nil || clock.IsDone(t.predecessorDone) }
 
-// awaitPredecessor waits until nothing runs any more of the kinds that had the name before,
-// or returns why ctx has ended. So runs of one id never overlap, even if a kind is removed
-// and added again, or becomes another one.
+// awaitPredecessor waits until nothing runs any more of the kinds that had the name
+// before, or returns why ctx has ended. So runs of one id never overlap, even if a kind
+// is removed and added again, or becomes another one.
 func (t *table) awaitPredecessor(ctx context.Context) *wire.Error {
 	if t.first() {
 		return nil

@@ -13,8 +13,9 @@ import (
 )
 
 // Values take memory until their workers expire. Beyond a bound, about the least recently
-// used ones go before their time: of a few that are chosen at random, the one that has been
-// idle longest goes, as in Redis ("Approximated LRU algorithm"). Loading workers stay.
+// used ones go before their time: of a few that are chosen at random, the one that has
+// been idle longest goes, as in Redis ("Approximated LRU algorithm"). Loading workers
+// stay.
 
 // A memory counts the bytes of values of some workers, and is their bound. Zero is no
 // bound.
@@ -106,8 +107,9 @@ func (c *cache) chargeLocked(w *entry) {
 	c.values.used.Add(w.size())
 }
 
-// releaseLocked undoes chargeLocked, and lets go of the value, because the expiry heap has w
-// for as long as it would have lived. A worker that is not counted, or nil, changes nothing.
+// releaseLocked undoes chargeLocked, and lets go of the value, because the expiry heap
+// has w for as long as it would have lived. A worker that is not counted, or nil, changes
+// nothing.
 func (c *cache) releaseLocked(w *entry) {
 	if w == nil || !w.counted {
 		return

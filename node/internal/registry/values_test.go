@@ -23,7 +23,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestMaxBytes asks for more than a kind may keep: what was used last stays, and the count is right.
+// TestMaxBytes asks for more than a kind may keep: what was used last stays, and the
+// count is right.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
 	const size, fit = 1000, 500
@@ -74,7 +75,8 @@ func TestMaxBytes(t *testing.T) {
 	})
 }
 
-// TestMaxMemory has two kinds share the bound of the node. Loading workers and servers stay.
+// TestMaxMemory has two kinds share the bound of the node. Loading workers and servers
+// stay.
 func TestMaxMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,8 +131,8 @@ func TestMaxMemory(t *testing.T) {
 	})
 }
 
-// TestMemoryIsCounted does at random what may be done to values, and compares what counts as their
-// memory with what they are.
+// TestMemoryIsCounted does at random what may be done to values, and compares what counts
+// as their memory with what they are.
 func TestMemoryIsCounted(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, doWithValues)
@@ -229,8 +231,8 @@ func TestMemoryComesBack(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// TestMemoryOfKindsThatGo removes a kind again and again: the memory of its values does not count any
-// more, and they are not given any more.
+// TestMemoryOfKindsThatGo removes a kind again and again: the memory of its values does
+// not count any more, and they are not given any more.
 func TestMemoryOfKindsThatGo(t *testing.T) {
 	t.Parallel()
 	shared, calls := new(Values), &Admission{size: 100}
@@ -257,8 +259,8 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 	}
 }
 
-// TestGivenUpCallsGo has calls give up while another one waits on: a worker that goes on holds nothing of them, as a call
-// of a peer refers to its session.
+// TestGivenUpCallsGo has calls give up while another one waits on: a worker that goes on
+// holds nothing of them, as a call of a peer refers to its session.
 func TestGivenUpCallsGo(t *testing.T) {
 	t.Parallel()
 	for name, kind := range blockingKinds() {
@@ -292,8 +294,8 @@ func TestGivenUpCallsGo(t *testing.T) {
 	}
 }
 
-// TestReplacedValuesGo replaces values in all ways while their workers would live for long: nothing but
-// the last ones is held, and no worker is in the expiry heap twice.
+// TestReplacedValuesGo replaces values in all ways while their workers would live for
+// long: nothing but the last ones is held, and no worker is in the expiry heap twice.
 func TestReplacedValuesGo(t *testing.T) {
 	const size, ids, rounds = 256 << 10, 8, 12
 	value := strings.Repeat("x", size)

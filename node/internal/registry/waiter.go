@@ -43,8 +43,8 @@ func newCaller() *caller {
 	return c
 }
 
-// wait waits for the answer until ctx ends, or for the default time if ctx has no deadline.
-// When it has returned, nobody else has c.
+// wait waits for the answer until ctx ends, or for the default time if ctx has no
+// deadline. When it has returned, nobody else has c.
 func (c *caller) wait(ctx context.Context, r *Registry) {
 	select {
 	case <-c.answered: // at once

@@ -92,7 +92,6 @@ type Hello struct {
 	Addr        string // where it listens, host:port; a client's is empty
 	Incarnation uint64 // of the process: a later start has a higher one
 	Role        Role
-	Epoch       uint64 // of its view of the cluster
 	Routing     string // rule that chooses owners; all members must have the same
 }
 

@@ -212,12 +212,8 @@ func validMember(name, addr string) bool {
 // Hello returns what this node says of itself at the start of a session.
 func (m *Members) Hello() wire.Hello {
 	m.mu.Lock()
-	h := m.self
-	m.mu.Unlock()
-	if v := m.View(); v != nil {
-		h.Epoch = v.Ring.Epoch()
-	}
-	return h
+	defer m.mu.Unlock()
+	return m.self
 }
 
 func (m *Members) currentGossip() *gossip.Gossip {

@@ -357,7 +357,7 @@ func TestPartedSessions(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Cache{})
 	a, b := nodes[0], nodes[1]
 	before, late := b.session(t, a), a.dialAnew(t, b)
-	if err := a.part(false); err != nil {
+	if err := a.detach(false); err != nil {
 		t.Fatal(err)
 	}
 	err := before.Do(t.Context(), protocol.OpSync, protocol.Sync{Digest: 1, List: b.members.Snapshot()}, nil)
@@ -434,7 +434,7 @@ func TestFormerPeers(t *testing.T) {
 	nodes := startCluster(t, 2, worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})
 	a, b := nodes[0], nodes[1]
 	p := a.members.View().Peer(b.addr.Name)
-	if err := a.part(true); err != nil {
+	if err := a.detach(true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.members.Pool().Dial(t.Context(), p); !errors.Is(err, ErrLeaving) {

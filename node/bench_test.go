@@ -33,7 +33,8 @@ func BenchmarkRequestLocalParallel(b *testing.B) {
 	})
 }
 
-// startQuiet starts a cluster that logs nothing and whose workers do not expire meanwhile.
+// startQuiet starts a cluster that logs nothing and whose workers do not expire
+// meanwhile.
 func startQuiet(b *testing.B, size int) []*Node {
 	host := testHost()
 	var nodes []*Node

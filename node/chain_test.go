@@ -12,7 +12,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// follow calls the first worker of a path, ID or "value ID", which calls the others in turn.
+// follow calls the first worker of a path, ID or "value ID", which calls the others in
+// turn.
 func follow(ctx context.Context, via Family, values Family, path string) (worker.Value, error) {
 	next, rest, _ := strings.Cut(path, ",")
 	if next == "" {
@@ -34,8 +35,8 @@ func follow(ctx context.Context, via Family, values Family, path string) (worker
 	return reply.Value, err
 }
 
-// TestCallCycle has servers and sources call each other in a circle, on one node and across nodes: the call that closes the
-// circle fails at once.
+// TestCallCycle has servers and sources call each other in a circle, on one node and
+// across nodes: the call that closes the circle fails at once.
 func TestCallCycle(t *testing.T) {
 	t.Parallel()
 	host := testHost()

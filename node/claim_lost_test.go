@@ -11,7 +11,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A sleeper is a server that sleeps for as long as its messages say. It tells if there are two.
+// A sleeper is a server that sleeps for as long as its messages say. It tells if there
+// are two.
 type sleeper struct{ live, twice *atomic.Int32 }
 
 func (s sleeper) Call(_ context.Context, millis int) (int, error) {
@@ -21,8 +22,8 @@ func (s sleeper) Call(_ context.Context, millis int) (int, error) {
 
 func (s sleeper) Terminate(context.Context, worker.EndReason) { s.live.Add(-1) }
 
-// TestSerialLostSession has a new owner lose its connection to the old one while that still runs a call. Both live, and a
-// moment later they are connected again.
+// TestSerialLostSession has a new owner lose its connection to the old one while that
+// still runs a call. Both live, and a moment later they are connected again.
 func TestSerialLostSession(t *testing.T) {
 	t.Parallel()
 	var live, twice atomic.Int32
@@ -65,8 +66,8 @@ func TestSerialLostSession(t *testing.T) {
 	}
 }
 
-// TestFailedIsDialled has a node lose its session to a member that the cluster takes for failed,
-// as it was slow. The member is asked for its servers all the same.
+// TestFailedIsDialled has a node lose its session to a member that the cluster takes for
+// failed, as it was slow. The member is asked for its servers all the same.
 func TestFailedIsDialled(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Serial{Open: worker.Serve(func(context.Context, worker.ID) (echoServer, error) { return echoServer{}, nil })})

@@ -15,8 +15,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A ledger is what the servers of all nodes of a test share, as they would a database. It tells if two of them work on one id
-// at once.
+// A ledger is what the servers of all nodes of a test share, as they would a database. It
+// tells if two of them work on one id at once.
 type ledger struct {
 	servers [20]atomic.Int32 // that live, by id
 	runs    [20]atomic.Int32 // that are in progress
@@ -50,7 +50,8 @@ func (c *teller) Call(_ context.Context, add int) (int, error) {
 
 func (c *teller) Terminate(context.Context, worker.EndReason) { c.servers[c.id].Add(-1) }
 
-// callAll has many callers, each at one of the nodes, add to random ids until stop, and checks the sums.
+// callAll has many callers, each at one of the nodes, add to random ids until stop, and
+// checks the sums.
 func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during func()) (calls int) {
 	t.Helper()
 	var want [20]atomic.Int64
@@ -96,7 +97,8 @@ func TestSerialCluster(t *testing.T) {
 	}
 }
 
-// TestSerialMembersChange is the same while nodes join and leave: no call fails, none runs twice, and no id has two servers.
+// TestSerialMembersChange is the same while nodes join and leave: no call fails, none
+// runs twice, and no id has two servers.
 func TestSerialMembersChange(t *testing.T) {
 	t.Parallel()
 	for round := range 3 {
@@ -130,7 +132,8 @@ func TestSerialMembersChange(t *testing.T) {
 	}
 }
 
-// TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named, and never run on another node.
+// TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named,
+// and never run on another node.
 func TestSerialCrash(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Serial{Open: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
@@ -157,7 +160,8 @@ func (echoServer) Call(_ context.Context, message worker.Value) (worker.Value, e
 	return message, nil
 }
 
-// TestClaimAwaitsJoin claims an id on a node that is about to join others: the claim waits until the node has tried.
+// TestClaimAwaitsJoin claims an id on a node that is about to join others: the claim
+// waits until the node has tried.
 func TestClaimAwaitsJoin(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -182,8 +186,8 @@ func TestClaimAwaitsJoin(t *testing.T) {
 	}
 }
 
-// TestClaimGivesUp has a member not answer for longer than a caller waits: the claim ends,
-// and nothing has run.
+// TestClaimGivesUp has a member not answer for longer than a caller waits: the claim
+// ends, and nothing has run.
 func TestClaimGivesUp(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})

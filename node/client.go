@@ -173,7 +173,7 @@ func (c *Client) Ping(ctx context.Context, name string) (rtt time.Duration, err 
 
 // Disconnect is [Node.Disconnect] as done by the node.
 func (c *Client) Disconnect(ctx context.Context, name string) error {
-	ctx, cancel := clock.WithTimeout(ctx, partTimeout+time.Second) // the node says first what is left to do
+	ctx, cancel := clock.WithTimeout(ctx, disconnectTimeout+time.Second) // the node says first what is left to do
 	defer cancel()
 	return c.reach.Do(ctx, protocol.OpDisconnect, name, nil)
 }

@@ -87,7 +87,8 @@ func TestManyWorkers(t *testing.T) {
 	}
 }
 
-// TestClientMoves takes the client's node away: the client goes on at another one, and returns when the node is a member again.
+// TestClientMoves takes the client's node away: the client goes on at another one, and
+// returns when the node is a member again.
 func TestClientMoves(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"leaves", "crashes"} {

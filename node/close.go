@@ -25,7 +25,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.drainRouted(ctx)
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
-		n.handover.Close()
+		n.handoffs.Close()
 		n.cancel()
 		n.listener.Close()
 		n.claims.Close()
@@ -36,8 +36,8 @@ func (n *Node) Close(ctx context.Context) error {
 	return n.closeErr
 }
 
-// sayGoodbye tells the peers, members and clients alike, which of their calls were the
-// last that this node took. They make all others elsewhere.
+// sayGoodbye tells members and clients which of their calls was the last that this node
+// took. They make later ones elsewhere.
 func (n *Node) sayGoodbye() {
 	close(n.left)
 	for _, ws := range n.pool.Live() {
@@ -45,11 +45,11 @@ func (n *Node) sayGoodbye() {
 	}
 }
 
-// flush waits until the answers that leave this node have gone, but not long.
+// flush waits until the answers that leave this node are sent, for at most flushTimeout.
 func (n *Node) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	if n.handover.Flush(ctx) != nil {
+	if n.handoffs.Flush(ctx) != nil {
 		n.log.Debug("not all answers were handed over")
 	}
 }

@@ -144,9 +144,9 @@ func TestFlushTellsOfLost(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		if lost {
-			n.handover.Close()
-			n.handover = handoff.New(slowPost{})
-			n.handover.Add([]registry.Answer{{ID: worker.IntID(1), Data: "1", Left: time.Minute}})
+			n.handoffs.Close()
+			n.handoffs = handoff.New(slowPost{})
+			n.handoffs.Add([]registry.Answer{{ID: worker.IntID(1), Data: "1", Left: time.Minute}})
 			cancel()
 		}
 		n.flush(ctx)

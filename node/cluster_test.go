@@ -398,7 +398,7 @@ func awaitFailed(t testing.TB, name string, nodes ...*Node) {
 func crash(n *Node) {
 	n.closeOnce.Do(func() {
 		n.closing.Store(true)
-		n.handover.Close()
+		n.handoffs.Close()
 		n.cancel()
 		n.listener.Close()
 		n.members.Close()

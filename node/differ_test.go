@@ -18,8 +18,8 @@ import (
 
 // Nodes that differ about who is a member, for a moment or for long.
 
-// TestManySettle has hundreds of calls at once whose caller alone takes a member for failed: all get the answer of that, and the
-// session to who says so is none the worse.
+// TestManySettle has hundreds of calls at once whose caller alone takes a member for
+// failed: all get the answer of that, and the session to who says so is none the worse.
 func TestManySettle(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -49,7 +49,8 @@ func TestManySettle(t *testing.T) {
 	}
 }
 
-// TestManyOperations asks a peer for more operations at once than it serves: they wait for one another.
+// TestManyOperations asks a peer for more operations at once than it serves: they wait
+// for one another.
 func TestManyOperations(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
@@ -68,8 +69,8 @@ func TestManyOperations(t *testing.T) {
 	}
 }
 
-// TestTwins joins two clusters that each have a node of one name: the one that started later leaves, and all others agree on the
-// first.
+// TestTwins joins two clusters that each have a node of one name: the one that started
+// later leaves, and all others agree on the first.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -124,8 +125,9 @@ func startAt(t *testing.T, name string, address placement.Addr) *Node {
 	return n
 }
 
-// TestTwinsAtOneAddress is TestTwins for nodes that are at one address, of which each is reached in its own half of a
-// cluster that was split, as a service is that was moved to another machine.
+// TestTwinsAtOneAddress is TestTwins for nodes that are at one address, of which each is
+// reached in its own half of a cluster that was split, as a service is that was moved to
+// another machine.
 func TestTwinsAtOneAddress(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -173,8 +175,9 @@ func TestTwinsAtOneAddress(t *testing.T) {
 	}
 }
 
-// checkDisplaced checks that n, which has left the cluster to an older node of its name, is not brought back
-// by a member that finds it at the address of the other one, and runs nothing of a serial kind.
+// checkDisplaced checks that n, which has left the cluster to an older node of its name,
+// is not brought back by a member that finds it at the address of the other one, and runs
+// nothing of a serial kind.
 func checkDisplaced(t *testing.T, n, member *Node) {
 	t.Helper()
 	at := wire.Member{Name: n.Self(), Addr: fmt.Sprintf("%s:4999", n.addr.Host)}
@@ -198,7 +201,8 @@ func checkDisplaced(t *testing.T, n, member *Node) {
 	}
 }
 
-// TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come back by what it hears of the others.
+// TestDisconnectUnderLoad has a node leave while it calls all the time: it does not come
+// back by what it hears of the others.
 func TestDisconnectUnderLoad(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: 50 * time.Millisecond})
@@ -225,7 +229,8 @@ func TestDisconnectUnderLoad(t *testing.T) {
 	awaitView(t, nodes[0], nodes[2])
 }
 
-// TestAnswerAfterLeaving has a node hear of the members that it asked for just when it has left them: it does not come back.
+// TestAnswerAfterLeaving has a node hear of the members that it asked for just when it
+// has left them: it does not come back.
 func TestAnswerAfterLeaving(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -249,7 +254,8 @@ func TestAnswerAfterLeaving(t *testing.T) {
 	awaitView(t, b)
 }
 
-// TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and what it has cached follows its ids.
+// TestDisconnectLosesNothing has a node leave while it runs a call: that is answered, and
+// what it has cached follows its ids.
 func TestDisconnectLosesNothing(t *testing.T) {
 	t.Parallel()
 	count, running := counter(), make(chan struct{})
@@ -289,7 +295,8 @@ func TestDisconnectLosesNothing(t *testing.T) {
 	}
 }
 
-// TestRefreshWhileLeaving refreshes a value on a node that has handed it over already: the new value follows.
+// TestRefreshWhileLeaving refreshes a value on a node that has handed it over already:
+// the new value follows.
 func TestRefreshWhileLeaving(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: time.Hour, Load: counter()})
@@ -329,7 +336,8 @@ func TestConnectAfterRestart(t *testing.T) {
 	}
 }
 
-// TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of them is kept.
+// TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of
+// them is kept.
 func TestStrangersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	a := startNode(t, "1@"+testHost(), worker.Cache{})

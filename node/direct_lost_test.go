@@ -16,7 +16,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// requestAll requests ids all the time until stop is called, which fails the test for each request that failed.
+// requestAll requests ids all the time until stop is called, which fails the test for
+// each request that failed.
 func requestAll(t *testing.T, c *Client) (stop func()) {
 	var calls, bad atomic.Int64
 	var last atomic.Value
@@ -42,8 +43,9 @@ func requestAll(t *testing.T, c *Client) (stop func()) {
 	}
 }
 
-// TestDirectMembersChange has members join and leave under load, and die and come back: no request fails, and owners are asked again. A
-// node that crashes under load here would say that it leaves; TestBenchDirect kills one.
+// TestDirectMembersChange has members join and leave under load, and die and come back:
+// no request fails, and owners are asked again. A node that crashes under load here would
+// say that it leaves; TestBenchDirect kills one.
 func TestDirectMembersChange(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: 100 * time.Millisecond})
@@ -90,7 +92,8 @@ func TestDirectMembersChange(t *testing.T) {
 	awaitDirect(t, c, all...)
 }
 
-// TestDirectSerialMoves sends messages while members come and go in an orderly way: none is lost or refused.
+// TestDirectSerialMoves sends messages while members come and go in an orderly way: none
+// is lost or refused.
 func TestDirectSerialMoves(t *testing.T) {
 	t.Parallel()
 	kind := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}
@@ -121,8 +124,8 @@ func TestDirectSerialMoves(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDirectHomeDies loses the node that the client is attached to: the others answer what they own, and what it owned. When it is
-// back it is home again.
+// TestDirectHomeDies loses the node that the client is attached to: the others answer
+// what they own, and what it owned. When it is back it is home again.
 func TestDirectHomeDies(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -160,7 +163,8 @@ func TestDirectHomeDies(t *testing.T) {
 	awaitDirect(t, c, nodes...)
 }
 
-// TestDirectAlone has a direct client lose the only node: it says so at once, and goes on when that is back.
+// TestDirectAlone has a direct client lose the only node: it says so at once, and goes on
+// when that is back.
 func TestDirectAlone(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
@@ -181,8 +185,9 @@ func TestDirectAlone(t *testing.T) {
 	})
 }
 
-// TestDirectOnce loses the owner while it runs a call. What asks for a value runs again elsewhere, unless its kind is exclusive; a message
-// does not. If what runs again is refused, the call may have run all the same.
+// TestDirectOnce loses the owner while it runs a call. What asks for a value runs again
+// elsewhere, unless its kind is exclusive; a message does not. If what runs again is
+// refused, the call may have run all the same.
 func TestDirectOnce(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -252,7 +257,8 @@ func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, e
 	return s(ctx, worker.ID{})
 }
 
-// TestDirectOutOfReach has one node be out of the client's reach, and one not answer it: home asks them, no call waits, and dials are few.
+// TestDirectOutOfReach has one node be out of the client's reach, and one not answer it:
+// home asks them, no call waits, and dials are few.
 func TestDirectOutOfReach(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})

@@ -35,7 +35,8 @@ func passedOn(n *Node) (count uint64) {
 	return count
 }
 
-// checkDirect requests many ids. It returns an error unless owners answer, and none of these nodes was asked in place of one.
+// checkDirect requests many ids. It returns an error unless owners answer, and none of
+// these nodes was asked in place of one.
 func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
 	t.Helper()
 	var ids []worker.ID
@@ -71,7 +72,8 @@ func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
 	return nil
 }
 
-// awaitDirect waits until checkDirect is content, for less than steadyFetch: somebody has to notice that the view is old.
+// awaitDirect waits until checkDirect is content, for less than steadyFetch: somebody has
+// to notice that the view is old.
 func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Second)
@@ -146,7 +148,8 @@ func TestDirect(t *testing.T) {
 	}
 }
 
-// TestDirectRetires closes the session to a node that is not asked any more: it comes back when that is asked again.
+// TestDirectRetires closes the session to a node that is not asked any more: it comes
+// back when that is asked again.
 func TestDirectRetires(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
@@ -170,8 +173,8 @@ func TestDirectRetires(t *testing.T) {
 	stop()
 }
 
-// TestDirectParted has a member leave the cluster and stay up alone: the client does not go on asking it. No other ids move, so
-// nothing but a look at the view tells.
+// TestDirectParted has a member leave the cluster and stay up alone: the client does not
+// go on asking it. No other ids move, so nothing but a look at the view tells.
 func TestDirectParted(t *testing.T) {
 	t.Parallel()
 	nodes := startRouted(t, 3, placement.Rendezvous)
@@ -194,7 +197,8 @@ func (n olderNode) ServeOperation(ctx context.Context, s *wire.Session, op wire.
 	return n.server.ServeOperation(ctx, s, op, args)
 }
 
-// TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the owners.
+// TestDirectToOlderNode attaches to a node that cannot tell its view: it finds the
+// owners.
 func TestDirectToOlderNode(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
@@ -227,7 +231,8 @@ func TestDirectToOlderNode(t *testing.T) {
 	}
 }
 
-// TestDirectClose closes a client with calls in flight: they fail at once, and the sources are told.
+// TestDirectClose closes a client with calls in flight: they fail at once, and the
+// sources are told.
 func TestDirectClose(t *testing.T) {
 	t.Parallel()
 	var running, canceled sync.WaitGroup

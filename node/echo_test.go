@@ -11,9 +11,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// An echo is the baseline of the remote benchmarks, about the least that a call to another process can take: 16-byte
-// frames, no codec. Each caller waits for its own frame, and frames that are ready together are
-// written together. A frame is a slot (8 bytes) and 8 bytes more.
+// An echo is the baseline of the remote benchmarks, about the least that a call to
+// another process can take: 16-byte frames, no codec. Each caller waits for its own
+// frame, and frames that are ready together are written together. A frame is a slot (8
+// bytes) and 8 bytes more.
 type echo struct {
 	conn  net.Conn
 	slots chan uint64

@@ -122,7 +122,8 @@ func ExampleAttach() {
 	// Output: worker of 7 on 1@127.0.77.5
 }
 
-// A program that asks much attaches as a direct client: it asks owners itself, and goes on when the node that it is attached to ends.
+// A program that asks much attaches as a direct client: it asks owners itself, and goes
+// on when the node that it is attached to ends.
 func ExampleAttach_direct() {
 	ctx := context.Background()
 	a, b := startTwo("127.0.77.6")
@@ -254,7 +255,8 @@ func ExampleNode_SetKinds() {
 	// true <nil>
 }
 
-// A service keeps prices that are slow to find out: each is asked for once in 30 s, on one node of the cluster.
+// A service keeps prices that are slow to find out: each is asked for once in 30 s, on
+// one node of the cluster.
 func ExampleLoad() {
 	type price struct {
 		Cents int `json:"cents"`
@@ -288,8 +290,8 @@ func ExampleLoad() {
 	// source failed: not for sale
 }
 
-// An account belongs to one tenant. It needs no lock, and no transaction: all that happens to it happens on one node,
-// one thing after the other.
+// An account belongs to one tenant. It needs no lock, and no transaction: all that
+// happens to it happens on one node, one thing after the other.
 type account struct{ balance int }
 
 func openAccount(_ context.Context, id worker.ID) (*account, error) {
@@ -343,7 +345,8 @@ func ExampleServe() {
 	// closed with 30 because: stopped
 }
 
-// Two nodes become one cluster; one of them leaves it again. What it owned belongs to the other one from then on.
+// Two nodes become one cluster; one of them leaves it again. What it owned belongs to the
+// other one from then on.
 func ExampleNode_Join() {
 	ctx := context.Background()
 	start := func(name string) *node.Node {
@@ -370,7 +373,8 @@ func ExampleNode_Join() {
 	// 1@127.0.77.13
 }
 
-// An error says what is wrong, and what has become of the call: one that has not run can be made again.
+// An error says what is wrong, and what has become of the call: one that has not run can
+// be made again.
 func ExampleOutcomeOf() {
 	ctx := context.Background()
 	busy := make(chan struct{})

@@ -45,7 +45,8 @@ func BenchmarkFairness(b *testing.B) {
 	b.ReportMetric(float64(p99)/float64(p50), "p99/p50")
 }
 
-// BenchmarkBehindLarge measures small requests to another process alone, and while values of 1 MiB come from there all the time.
+// BenchmarkBehindLarge measures small requests to another process alone, and while values
+// of 1 MiB come from there all the time.
 func BenchmarkBehindLarge(b *testing.B) {
 	nodes := startQuiet(b, 1)
 	attach(b, nodes[0], startPeer(b, "large"))

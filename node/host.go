@@ -16,12 +16,12 @@ import (
 // A host is a node as its registries, its handoff queue and its pool of sessions know it.
 type host struct{ n *Node }
 
-func (h host) HandOff(list []registry.Answer) { h.n.handover.Add(list) }
+func (h host) HandOff(list []registry.Answer) { h.n.handoffs.Add(list) }
 
 func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
 
 func (h host) Send(ctx context.Context, dest string, list []registry.Answer) error {
-	return h.n.handOver(ctx, dest, list)
+	return h.n.sendAnswers(ctx, dest, list)
 }
 
 func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claims.Claim(ctx, k) }
@@ -33,7 +33,7 @@ func (h host) ViewChanged() { h.n.viewChanged() }
 func (h host) Refused(from net.Addr, why error) { h.n.refusals.Note(from, why) }
 
 func (h host) Outranked() {
-	_ = h.n.part(true) // it has logged why it cannot
+	_ = h.n.detach(true) // it has logged why it cannot
 	h.n.displace.Do(func() { close(h.n.displaced) })
 }
 
@@ -61,8 +61,8 @@ func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 	return p.Name.String(), p.Self || !p.Lost() && !p.AnyStuck()
 }
 
-// handOver gives answers to the node that owns their ids now.
-func (n *Node) handOver(ctx context.Context, to string, list []registry.Answer) error {
+// sendAnswers gives answers to the node that owns their ids now.
+func (n *Node) sendAnswers(ctx context.Context, to string, list []registry.Answer) error {
 	if list = n.kinds.Current(list); len(list) == 0 {
 		return nil
 	}

@@ -47,8 +47,8 @@ func giveSlot(n *Node, h wire.Hello) {
 	n.members.Learn(n.members.View(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
 }
 
-// TestManyArguments has a peer send a list of empty elements, one byte each, that is longer than is
-// allowed: it is refused without making them.
+// TestManyArguments has a peer send a list of empty elements, one byte each, that is
+// longer than is allowed: it is refused without making them.
 func TestManyArguments(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
@@ -120,8 +120,9 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 	return nil, wire.UnknownOperation
 }
 
-// TestManyElementsAnswered has a member, or the node of a client, answer with 200,000 empty
-// elements. The answer is refused; that nobody makes the elements is shown by [TestBounded].
+// TestManyElementsAnswered has a member, or the node of a client, answer with 200,000
+// empty elements. The answer is refused; that nobody makes the elements is shown by
+// [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
@@ -196,8 +197,8 @@ func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
 	return hello.Addr
 }
 
-// TestManyClients has more clients attach than a node serves: the surplus is told why, and has a place
-// again when another one has gone.
+// TestManyClients has more clients attach than a node serves: the surplus is told why,
+// and has a place again when another one has gone.
 func TestManyClients(t *testing.T) {
 	t.Parallel()
 	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), MaxClients: 2})
@@ -234,7 +235,8 @@ func TestManyClients(t *testing.T) {
 	c.Close()
 }
 
-// TestManyStrangers has more nodes connect than a node keeps sessions to that are no members.
+// TestManyStrangers has more nodes connect than a node keeps sessions to that are no
+// members.
 func TestManyStrangers(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})

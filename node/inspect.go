@@ -20,28 +20,28 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// NodeInfo is what a node tells of itself, and Member what the asking node thinks of it.
+// A NodeInfo is the report of a node on itself. Member is what the asking node knows of
+// it.
 type NodeInfo struct {
 	Member
 	RTT        time.Duration     // of one round trip; 0 for the node itself
 	Workers    int               // live
 	Requests   uint64            // answered by its workers since it started
-	Stuck      int               // runs of a source that go on although their time is over
-	Kinds      map[string]string // a digest of the definition of each kind, if it has one
-	Differs    []string          // kinds about which it and the asking node differ
+	Stuck      int               // runs of a source that go on after their timeout
+	Kinds      map[string]string // digest of the definition of each kind; empty if the kind has none
+	Differs    []string          // kinds that only one of it and the asking node has, or that they define differently
 	Uptime     time.Duration
 	Version    string // of the program and of Go
 	Memory     uint64 // bytes of heap in use
-	Values     int64  // bytes of it that the values of its workers take, about
-	MaxValues  int64  // bytes that they may take; 0 if there is no bound
-	Evicted    uint64 // workers that went before their time, to keep to that bound or that of a kind
+	Values     int64  // bytes of it that values take, about
+	MaxValues  int64  // bytes that values may take; 0 if there is no limit
+	Evicted    uint64 // workers that ended early to keep to that limit, or to that of a kind
 	Goroutines int
 	Apart      bool   // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
-	Problem    string // why it tells nothing but Member; empty if it answered
+	Problem    string // reason for which only Member is set; empty if the node answered
 }
 
-// An Explanation tells where an id belongs and why, and what lives there. It is one
-// account, which the shell and every other way in give alike.
+// An Explanation says where an id belongs and why, and describes its worker.
 type Explanation struct {
 	ID      worker.ID
 	Kind    string // "default", unless another one was asked for
@@ -51,11 +51,11 @@ type Explanation struct {
 	Members int    // slots
 	Epoch   uint64 // of the view
 	State   State  // of the owner
-	StandIn string // who answers while the owner has failed; empty if nobody else lives
-	Via     string // the member that passes requests on to the owner, which this node cannot reach; empty if it does not come to that
-	Asked   string // the node that looked for the worker: the owner, its stand-in, or this node if it cannot reach them
+	StandIn string // the fallback while the owner has failed; empty if no other member lives
+	Via     string // the member that relays requests to an owner that this node cannot reach; usually empty
+	Asked   string // the node that looked for the worker: the owner, its fallback, or this node if it reaches neither
 	Live    bool   // a worker lives there
-	Loading bool   // its source runs, or a message does
+	Loading bool   // a run of its source, or a message, is in progress
 	Worker  worker.Info
 	TTL     time.Duration // of the kind
 	Serial  bool          // the kind takes calls
@@ -91,7 +91,7 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	return list, nil
 }
 
-// stateOf returns what this node thinks of p. Failed says what the cluster thinks.
+// stateOf returns the state of p as this node sees it. Failed is the state in the view.
 func stateOf(p *peers.Peer, failed bool) State {
 	switch {
 	case failed || p.Lost():
@@ -103,8 +103,8 @@ func stateOf(p *peers.Peer, failed bool) State {
 }
 
 // Workers lists the live workers of all nodes that answer within 1 s, sorted by node and
-// id. It lists at most 1,000 of each node, of any ids; a client gets the first 1,000 of
-// these. The sum of their LeftOut is the number of those that are not listed.
+// id: at most 1,000 of each node. A client gets the first 1,000 of these. The sum of
+// their LeftOut is the number of workers that are not listed.
 func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	slots := n.members.View().Peers
 	lists := make([][]worker.Info, len(slots))
@@ -120,8 +120,8 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	return all, nil
 }
 
-// askAll calls ask for all slots at once, with the session, or nil for this node, and
-// waits for at most 1 s. Who is out of reach is left out.
+// askAll calls ask for all members at once, with the session to each, or nil for this
+// node, and waits for at most 1 s. It leaves out members that cannot be reached.
 func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -140,13 +140,14 @@ func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx con
 
 func sortWorkers(list []worker.Info) {
 	slices.SortFunc(list, func(a, b worker.Info) int {
-		x, _ := placement.ParseName(a.Node) // their own nodes said who they are
+		x, _ := placement.ParseName(a.Node) // valid, because it comes from the node
 		y, _ := placement.ParseName(b.Node)
 		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind))
 	})
 }
 
-// Nodes returns all members with what each tells of itself within 1 s.
+// Nodes returns the reports of all members that answer within 1 s. Of others it returns
+// what this node knows.
 func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	members, err := n.Members(ctx)
 	if err != nil {
@@ -182,7 +183,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return infos, nil
 }
 
-// info is what the node tells of itself.
+// info returns the report of this node.
 func (n *Node) info() NodeInfo {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
@@ -213,7 +214,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	return s.Ping(ctx)
 }
 
-// workersHere lists live workers of this node, and how many it leaves out.
+// workersHere lists live workers of this node, and the number that is left out.
 func (n *Node) workersHere() (list []worker.Info) {
 	live := 0
 	for _, r := range n.kinds.All() {

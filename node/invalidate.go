@@ -20,9 +20,11 @@ import (
 // Invalidate makes the cluster forget the value of id, and reports whether a member had
 // one or was loading one. A request that begins after Invalidate has returned gets a
 // value whose load began after Invalidate was called. Requests that waited before may get
-// the value of the load that they waited for. Members that cannot be reached keep what
-// they have until it expires. It fails if that is the place of the id; then it can be
-// called again. Values of a client's HTTP cache are out of reach.
+// the value of the load that they waited for.
+//
+// Members that cannot be reached keep their values until these expire. Invalidate fails
+// if the place of the id cannot be reached; call it again then. It does not reach the
+// HTTP caches of clients.
 func (n *Node) Invalidate(ctx context.Context, id worker.ID) (had bool, err error) {
 	return n.invalidate(ctx, worker.Key{ID: id})
 }
@@ -51,7 +53,7 @@ func (n *Node) invalidate(ctx context.Context, k worker.Key) (had bool, err erro
 		wg.Go(func() {
 			here, e := n.invalidateAt(ctx, p, k, p == place)
 			if p == place && e != nil {
-				err = e // others know less of the kind, and may be of an older version
+				err = e // other members may be of an older version, and not know the kind
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestInvalidateEverywhere invalidates from each member and client. Values that members other than the owner have
-// go as well.
+// TestInvalidateEverywhere invalidates from each member and client. Values that members
+// other than the owner have go as well.
 func TestInvalidateEverywhere(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{TTL: time.Hour, Load: counter()})

@@ -30,12 +30,15 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 }
 
 // Join joins the cluster of the named nodes, NAME@HOST or NAME@HOST:PORT. A HOST:PORT
-// stands for whichever node is there; it takes the name that this says, and is not tried
-// any more if nobody has by the time Join returns. Join tries all of them at the same
-// time, again and again, and returns nil when this node is in one cluster with one of
-// them; itself does not count, unless there is no other name. The node goes on trying
-// those that are no members by then, as long as it lives. Join fails when ctx ends, and
-// if this node was never in a cluster also when all others refuse it for good, as with
-// [ErrCookie], [ErrDisagreement] or [ErrNameTaken]. The error tells the last reason of
-// each name. A reason is logged when it is not the one of the last try.
+// stands for whichever node is there. Join tries all of them at the same time, again and
+// again, and returns nil when this node is in one cluster with one of them. The name of
+// this node itself does not count, unless it is the only one.
+//
+// After Join has returned, the node goes on trying the names that are no members, until
+// it closes. It stops trying a HOST:PORT if no node has answered there.
+//
+// Join fails when ctx ends. If this node was never in a cluster, Join also fails when all
+// others have refused it for good, as with [ErrCookie], [ErrDisagreement] or
+// [ErrNameTaken]. The error has the last reason for each name. Join logs a reason when it
+// changes.
 func (n *Node) Join(ctx context.Context, names ...string) error { return n.members.Join(ctx, names...) }

@@ -14,15 +14,16 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-const partTimeout = 10 * time.Second // of Disconnect, if its context has no deadline; longer than servers have to end
+const disconnectTimeout = 10 * time.Second // of Disconnect, if its context has no deadline; longer than servers have to end
 
 // Disconnect has a member leave the cluster, and returns nil when that has taken effect:
 // its servers of serial kinds have ended, its cached answers are handed over, and neither
-// it nor a living member of the cluster has the other in its view. Calls that run there
-// have 5 s; then their contexts end. If one goes on, the node stays a member and
-// Disconnect fails. The node stays up, apart: see [Node.GoAlone]. A member that has
-// failed loses its slot at once. If ctx ends first, after 10 s without a deadline, the
-// error says what is not done yet.
+// it nor a living member of the cluster has the other in its view. The node stays up,
+// apart: see [Node.GoAlone]. A member that has failed loses its slot at once.
+//
+// Calls that run there have 5 s; then their contexts end. If a call goes on after that,
+// the node stays a member and Disconnect fails. Without a deadline in ctx Disconnect has
+// 10 s. If its time is up, the error says what is not done yet.
 func (n *Node) Disconnect(ctx context.Context, name string) error {
 	return n.disconnect(ctx, name, n.own())
 }
@@ -36,7 +37,7 @@ func (n *Node) disconnect(ctx context.Context, name string, by audit.Actor) erro
 	if p.Self {
 		return wire.Errorf(wire.BadRequest, wire.NotRun, "%s is this node itself; disconnect it from another node", name)
 	}
-	ctx, cancel := clock.WithTimeout(ctx, partTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, disconnectTimeout)
 	defer cancel()
 	if err := n.members.Remove(ctx, p); err != nil {
 		return err
@@ -50,10 +51,10 @@ func (n *Node) disconnect(ctx context.Context, name string, by audit.Actor) erro
 	return nil
 }
 
-// servePart has this node leave the cluster, and waits until it has or ctx ends.
-func (n *Node) servePart(ctx context.Context) error {
+// serveDetach has this node leave the cluster, and waits until it has or ctx ends.
+func (n *Node) serveDetach(ctx context.Context) error {
 	left := make(chan error, 1)
-	n.wg.Go(func() { left <- n.part(false) })
+	n.wg.Go(func() { left <- n.detach(false) })
 	select {
 	case err := <-left:
 		return err
@@ -62,12 +63,12 @@ func (n *Node) servePart(ctx context.Context) error {
 	}
 }
 
-// part leaves the cluster as Close does, but the node goes on, apart. If a server does
+// detach leaves the cluster as Close does, but the node goes on, apart. If a server does
 // not end in time the node stays, unless it must leave: then another node may start a
 // server of the same id.
-func (n *Node) part(must bool) error {
-	n.parting.Lock()
-	defer n.parting.Unlock()
+func (n *Node) detach(must bool) error {
+	n.detaching.Lock()
+	defer n.detaching.Unlock()
 	if v := n.members.View(); v.Apart && len(v.Peers) == 1 {
 		return nil // it has left since the caller asked
 	}
@@ -87,18 +88,17 @@ func (n *Node) part(must bool) error {
 	n.retain(func(*registry.Registry, worker.ID) bool { return false })
 	n.flush(n.ctx)
 	if err := n.members.Detach(); err != nil {
-		return err // and holds all servers: others may have theirs
+		return err // no server starts here any more, because others may have theirs
 	}
 	n.kinds.Release()
 	return nil
 }
 
-// GoAlone ends that this node is apart, without the cluster that it was disconnected
-// from. A node that was disconnected starts no server of a serial kind, because that
-// cluster may have one of the same id: a call fails with [ErrApart], and has not run,
-// until the node connects to a node that is not apart, or is started anew. Call GoAlone
-// when that cluster is gone, or shares nothing with this node. GoAlone fails if the node
-// is not apart.
+// GoAlone ends that this node is apart. A node that was disconnected is apart from its
+// cluster: it starts no server of a serial kind, because that cluster may have one of the
+// same id. A call fails with [ErrApart], and has not run, until the node connects to a
+// node that is not apart, or is started anew. Call GoAlone when the cluster is gone, or
+// shares nothing with this node. GoAlone fails if the node is not apart.
 func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
 
 // goAlone is GoAlone as asked for by an actor.

@@ -11,8 +11,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestAnswersFollow has a node join, another leave, and a third crash and come back: what was cached moves with the ids, and
-// no source runs again.
+// TestAnswersFollow has a node join, another leave, and a third crash and come back: what
+// was cached moves with the ids, and no source runs again.
 func TestAnswersFollow(t *testing.T) {
 	t.Parallel()
 	const ids = 60
@@ -58,7 +58,8 @@ func TestAnswersFollow(t *testing.T) {
 	}
 }
 
-// awaitMoved waits until a node has at least so many workers, and all of them are where they belong.
+// awaitMoved waits until a node has at least so many workers, and all of them are where
+// they belong.
 func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 	t.Helper()
 	await(t, func() error {
@@ -76,7 +77,8 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 	})
 }
 
-// TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is handed to it.
+// TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is
+// handed to it.
 func TestStandInHandsBack(t *testing.T) {
 	t.Parallel()
 	kind := worker.Cache{TTL: time.Hour, Load: counter()}
@@ -104,7 +106,8 @@ func TestStandInHandsBack(t *testing.T) {
 	}
 }
 
-// TestReapAfter gives a crashed member's slot to the others, on all of them, and takes it back when it is there again.
+// TestReapAfter gives a crashed member's slot to the others, on all of them, and takes it
+// back when it is there again.
 func TestReapAfter(t *testing.T) {
 	t.Parallel()
 	host := testHost()

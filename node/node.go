@@ -39,22 +39,22 @@ const (
 // A Node is one running member of a cluster. All its methods may be called from any
 // number of goroutines.
 type Node struct {
-	addr     placement.Addr
-	name     string // addr.Name as a string
-	version  string
-	log      *slog.Logger // bounded
-	flushLog func()
-	creds    *wire.Credentials
-	members  *members.Members
-	pool     *peers.Pool // the members'
-	claims   *claim.Claims
-	router   *route.Router
-	kinds    *kinds.Set
-	parting  sync.Mutex // held by part
-	handover *handoff.Queue
-	listener *wire.Listener
-	refusals *audit.Refusals
-	audit    *audit.Log
+	addr      placement.Addr
+	name      string // addr.Name as a string
+	version   string
+	log       *slog.Logger // bounded
+	flushLog  func()
+	creds     *wire.Credentials
+	members   *members.Members
+	pool      *peers.Pool // the members'
+	claims    *claim.Claims
+	router    *route.Router
+	kinds     *kinds.Set
+	detaching sync.Mutex // held by detach
+	handoffs  *handoff.Queue
+	listener  *wire.Listener
+	refusals  *audit.Refusals
+	audit     *audit.Log
 
 	clock     *clock.Process
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
@@ -112,7 +112,7 @@ func Start(c Config) (*Node, error) {
 		n.cancel()
 		return nil, listenError(addr, err)
 	}
-	n.handover = handoff.New(host{n})
+	n.handoffs = handoff.New(host{n})
 	n.kinds, err = kinds.New(kinds.Config{
 		Node: n.name, Host: host{n}, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
 		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,

@@ -13,9 +13,9 @@ import (
 
 // Ready makes a request as another program would, through the port of this node, and
 // returns nil if it is answered: the node listens, admits a client with the cookie, finds
-// the place of an id, starts a worker, and takes its answer back. No source is asked, and
-// no other node. A node that is apart is not ready, whatever its kinds: it is not in the
-// cluster that its callers mean. See [Node.GoAlone].
+// the place of an id, starts a worker, and takes its answer back. It asks no source, and
+// no other node. A node that is apart is not ready, because it is not in the cluster that
+// its callers mean: see [Node.GoAlone].
 func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}

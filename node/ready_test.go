@@ -12,7 +12,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestReady asks nodes whether they are ready: two that are, though their source is not, and one that has lost its port, and left.
+// TestReady asks nodes whether they are ready: two that are, though their source is not,
+// and one that has lost its port, and left.
 func TestReady(t *testing.T) {
 	t.Parallel()
 	broken := func(context.Context, worker.ID) (worker.Value, error) { panic("no source is asked") }

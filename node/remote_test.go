@@ -17,12 +17,15 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// The benchmarks of this file measure requests from one process to others on this machine. Such times tell of the machine
-// and of its neighbours as much as of distproc, so each is taken in turns with a baseline, and the ratio is what to compare.
+// The benchmarks of this file measure requests from one process to others on this
+// machine. Such times tell of the machine and of its neighbours as much as of distproc,
+// so each is taken in turns with a baseline, and the ratio is what to compare.
 
-// BenchmarkRequestRemote measures a request for a cached value of a node in another process. In turns with it two echoes in other
-// processes are measured: one over plain TCP, and one over what carries calls here, a yamux stream over TLS. "of-echo" and "of-yamux" are
-// the ratios of the rates. With -cpu 1 each process has one processor of Go.
+// BenchmarkRequestRemote measures a request for a cached value of a node in another
+// process. In turns with it two echoes in other processes are measured: one over plain
+// TCP, and one over what carries calls here, a yamux stream over TLS. "of-echo" and
+// "of-yamux" are the ratios of the rates. With -cpu 1 each process has one processor of
+// Go.
 func BenchmarkRequestRemote(b *testing.B) {
 	for _, callers := range []int{1, 128, 1024} {
 		b.Run(fmt.Sprintf("inflight=%d", callers), func(b *testing.B) {
@@ -50,9 +53,11 @@ func BenchmarkRequestRemote(b *testing.B) {
 	}
 }
 
-// BenchmarkClient measures 128 callers of one process that owns nothing, with requests for cached values of a cluster of other processes,
-// which all share the cores of this machine. Routed, the callers are spread over clients of all nodes, and a node that does not own an id
-// asks the one that does. Direct, they have one client, of the first node, which asks owners itself.
+// BenchmarkClient measures 128 callers of one process that owns nothing, with requests
+// for cached values of a cluster of other processes, which all share the cores of this
+// machine. Routed, the callers are spread over clients of all nodes, and a node that does
+// not own an id asks the one that does. Direct, they have one client, of the first node,
+// which asks owners itself.
 func BenchmarkClient(b *testing.B) {
 	for _, size := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("routed/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, size, false) })
@@ -97,7 +102,8 @@ func benchmarkClient(b *testing.B, size int, direct bool) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }
 
-// rounds divides n calls into ten rounds, or into fewer if a round would have few calls for each caller.
+// rounds divides n calls into ten rounds, or into fewer if a round would have few calls
+// for each caller.
 func rounds(n, callers int) (sizes []int) {
 	size := max(n/10, 100*callers)
 	for ; n > size; n -= size {
@@ -124,7 +130,8 @@ func together(b *testing.B, callers, n int, f func()) time.Duration {
 	return time.Since(began)
 }
 
-// requestCached returns a function that requests one of 1,000 ids whose workers other nodes have.
+// requestCached returns a function that requests one of 1,000 ids whose workers other
+// nodes have.
 func requestCached(b *testing.B, n *Node) func() {
 	var ids []worker.ID
 	for i := int64(0); len(ids) < 1000; i++ {
@@ -150,7 +157,8 @@ func attach(b *testing.B, n *Node, peer string) {
 	}
 }
 
-// startPeer starts a process of this program that serves, and returns its name or address. A node joins the others.
+// startPeer starts a process of this program that serves, and returns its name or
+// address. A node joins the others.
 func startPeer(b *testing.B, what string, join ...string) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
@@ -175,7 +183,8 @@ func startPeer(b *testing.B, what string, join ...string) string {
 	return strings.TrimSpace(name)
 }
 
-// servePeer is the program of a process that startPeer starts: it serves until its standard input ends.
+// servePeer is the program of a process that startPeer starts: it serves until its
+// standard input ends.
 func servePeer(what string) error {
 	var name string
 	var err error

@@ -20,7 +20,8 @@ type callers struct {
 	failed atomic.Int64
 }
 
-// start has four goroutines ask by way of a family of values, and four by way of one of servers.
+// start has four goroutines ask by way of a family of values, and four by way of one of
+// servers.
 func (l *callers) start(t *testing.T, what string, values, servers Family) {
 	note := func(doing string, id worker.ID, err error) {
 		l.calls.Add(1)
@@ -49,8 +50,8 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 	}
 }
 
-// TestRollingRestart restarts three nodes one after the other, each in an orderly way, while a member, a direct client and a
-// plain client call: no call fails.
+// TestRollingRestart restarts three nodes one after the other, each in an orderly way,
+// while a member, a direct client and a plain client call: no call fails.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]worker.Kind{

@@ -12,7 +12,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A watched server notes when two of them run at once. It runs for a while, or until its context ends.
+// A watched server notes when two of them run at once. It runs for a while, or until its
+// context ends.
 type watched struct {
 	running, overlap *atomic.Int32
 	d                time.Duration
@@ -27,7 +28,8 @@ func (s watched) Call(ctx context.Context, m worker.Value) (worker.Value, error)
 	return m, nil
 }
 
-// TestSerialLeavesInTime closes a node while a call takes longer than that may: it is cancelled before the others are told.
+// TestSerialLeavesInTime closes a node while a call takes longer than that may: it is
+// cancelled before the others are told.
 func TestSerialLeavesInTime(t *testing.T) {
 	t.Parallel()
 	var running, overlap atomic.Int32
@@ -64,7 +66,8 @@ func TestSerialLeavesInTime(t *testing.T) {
 	}
 }
 
-// TestKindComesBack takes a kind away and brings it back while something of it runs: what runs then waits for that.
+// TestKindComesBack takes a kind away and brings it back while something of it runs: what
+// runs then waits for that.
 func TestKindComesBack(t *testing.T) {
 	t.Parallel()
 	var running, overlap atomic.Int32

@@ -193,7 +193,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		n.pool.Retired(s)
 		return nil, nil
 	case protocol.OpHandOff:
-		return nil, n.takeOver(ctx, s, args)
+		return nil, n.adoptAnswers(ctx, s, args)
 	case protocol.OpBarrier:
 		return protocol.With(args, func(epoch uint64) (any, error) { return n.claims.ServeBarrier(ctx, s.Peer(), epoch) })
 	case protocol.OpHolds:
@@ -207,7 +207,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return nil, nil
 	case protocol.OpDetach:
 		n.audit.Note("removed from the cluster", audit.ActorOf(s))
-		return nil, n.servePart(ctx)
+		return nil, n.serveDetach(ctx)
 	case protocol.OpWorkers:
 		return n.workersHere(), nil
 	case protocol.OpInfo:
@@ -222,10 +222,10 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	return nil, wire.UnknownOperation
 }
 
-// takeOver adopts answers, unless they have waited here while this node was paused: then
-// the sender has given up, and may have handed them over again. The sender may know of a
-// view that this node has yet to hear of, so takeOver adopts answers for any id.
-func (n *Node) takeOver(ctx context.Context, s *wire.Session, args func(any) error) error {
+// adoptAnswers adopts answers, unless they have waited here while this node was paused:
+// then the sender has given up, and may have handed them over again. The sender may know
+// of a view that this node has yet to hear of, so adoptAnswers adopts answers for any id.
+func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
 	defer cancel()
 	if _, err := s.Ping(ctx); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestSessionsOnDemand forms a cluster: there is no session that no request has asked for, and one that is idle goes again
-// without anybody taking the other for lost.
+// TestSessionsOnDemand forms a cluster: there is no session that no request has asked
+// for, and one that is idle goes again without anybody taking the other for lost.
 func TestSessionsOnDemand(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})
@@ -81,8 +81,8 @@ func TestRetireUnderLoad(t *testing.T) {
 	}
 }
 
-// TestStuckOwner has an owner answer pings but no calls: after some have met their deadlines the next ones fail over at once,
-// and when it goes on, it answers again.
+// TestStuckOwner has an owner answer pings but no calls: after some have met their
+// deadlines the next ones fail over at once, and when it goes on, it answers again.
 func TestStuckOwner(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -131,7 +131,8 @@ func TestStuckOwner(t *testing.T) {
 	awaitView(t, a, b)
 }
 
-// TestSlowSourceIsNotStuck has an owner hang for a while, and then be well but slow: it answers again by itself, though nobody asks.
+// TestSlowSourceIsNotStuck has an owner hang for a while, and then be well but slow: it
+// answers again by itself, though nobody asks.
 func TestSlowSourceIsNotStuck(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -167,8 +168,9 @@ func TestSlowSourceIsNotStuck(t *testing.T) {
 	})
 }
 
-// TestPausedNameTaken has a second node of a name come while the first one does not answer, as if it were paused: it is
-// refused, unless nobody listens where the first one was.
+// TestPausedNameTaken has a second node of a name come while the first one does not
+// answer, as if it were paused: it is refused, unless nobody listens where the first one
+// was.
 func TestPausedNameTaken(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{})
@@ -191,7 +193,8 @@ func TestPausedNameTaken(t *testing.T) {
 	awaitView(t, nodes[0], nodes[1], second)
 }
 
-// TestSettle has a caller and the stand-in differ about who has failed: the call is answered all the same.
+// TestSettle has a caller and the stand-in differ about who has failed: the call is
+// answered all the same.
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3, worker.Cache{})

@@ -23,7 +23,7 @@ func (n *Node) Stats() Stats {
 		slots[m.State]++
 	}
 	traffic := &n.creds.Traffic
-	sent, lost := n.handover.Stats()
+	sent, lost := n.handoffs.Stats()
 	return Stats{
 		Kinds:    n.kindStats(),
 		Members:  slots,

@@ -36,8 +36,9 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 	return nil, wire.UnknownOperation
 }
 
-// TestClaimMeetsStrangers has a restarted node, which knows nobody, be called by a member that knows it: before it starts a
-// server it asks that member. A node that takes a former start for a member tells nothing.
+// TestClaimMeetsStrangers has a restarted node, which knows nobody, be called by a member
+// that knows it: before it starts a server it asks that member. A node that takes a
+// former start for a member tells nothing.
 func TestClaimMeetsStrangers(t *testing.T) {
 	t.Parallel()
 	for _, former := range []bool{false, true} {

@@ -17,7 +17,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestKindStats follows the counts of a kind on two nodes through what its requests come to.
+// TestKindStats follows the counts of a kind on two nodes through what its requests come
+// to.
 func TestKindStats(t *testing.T) {
 	t.Parallel()
 	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
@@ -76,7 +77,8 @@ func total(h worker.Histogram) (n uint64) {
 
 const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-// TestTrace has a trace go from a client by way of its node to the source, and to the server, of another one, and into all logs.
+// TestTrace has a trace go from a client by way of its node to the source, and to the
+// server, of another one, and into all logs.
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -206,7 +208,8 @@ func roundTrip[T comparable](t *testing.T, x T, text string) {
 	}
 }
 
-// TestTypedKinds asks typed kinds: of a source, of a server, and of those whose answer is another type.
+// TestTypedKinds asks typed kinds: of a source, of a server, and of those whose answer is
+// another type.
 func TestTypedKinds(t *testing.T) {
 	t.Parallel()
 	type price struct{ Cents int }

@@ -70,7 +70,8 @@ func TestHostPort(t *testing.T) {
 	}
 }
 
-// TestHostPortRefused joins and attaches to a node of another cookie by its address: the error names the address.
+// TestHostPortRefused joins and attaches to a node of another cookie by its address: the
+// error names the address.
 func TestHostPortRefused(t *testing.T) {
 	t.Parallel()
 	host := testHost()

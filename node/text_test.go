@@ -9,7 +9,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestMessageWithIDs sends a message that holds ids, values and enumerations, as a program does: all of them arrive.
+// TestMessageWithIDs sends a message that holds ids, values and enumerations, as a
+// program does: all of them arrive.
 func TestMessageWithIDs(t *testing.T) {
 	t.Parallel()
 	type transfer struct {

@@ -17,8 +17,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// issue makes a certificate for the e-mail address, which is the name of a node, and its files. A CA
-// signs it, or itself if ca is nil.
+// issue makes a certificate for the e-mail address, which is the name of a node, and its
+// files. A CA signs it, or itself if ca is nil.
 func issue(t *testing.T, dir, address string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, TLSFiles) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,8 @@ func issue(t *testing.T, dir, address string, ca *x509.Certificate, caKey *ecdsa
 	return cert, key, files
 }
 
-// TestVerifyName has nodes that verify names refuse one that has another node's certificate.
+// TestVerifyName has nodes that verify names refuse one that has another node's
+// certificate.
 func TestVerifyName(t *testing.T) {
 	t.Parallel()
 	dir, host := t.TempDir(), testHost()

@@ -12,8 +12,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A hall runs one thing at a time, a message or the source of an id, and notes what has begun. The first one ends
-// when the hall opens.
+// A hall runs one thing at a time, a message or the source of an id, and notes what has
+// begun. The first one ends when the hall opens.
 type hall struct {
 	open  chan struct{}
 	takes time.Duration // for each, besides
@@ -50,7 +50,8 @@ type hallCaller func(ctx context.Context, f Family, n int) (worker.Reply, error)
 
 func hallID(n int) worker.ID { return worker.IntID(int64(1 + 3*n)) } // all of the second of three nodes
 
-// kinds returns the kinds of the hall and how each is asked: messages wait for a server, or ids for their turn.
+// kinds returns the kinds of the hall and how each is asked: messages wait for a server,
+// or ids for their turn.
 func (h *hall) kinds() (map[string]worker.Kind, map[string]hallCaller) {
 	return map[string]worker.Kind{
 			"queue": worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) { return h, nil }},
@@ -76,8 +77,9 @@ func (f viaFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, err
 	return f.RequestVia(ctx, f.name, id)
 }
 
-// TestWaited has callers of all sorts give up calls that wait at the owner behind one that runs. Each is told that its
-// call did not run, and it never does. On a busy machine the owner may be too slow to say so: then it is tried again.
+// TestWaited has callers of all sorts give up calls that wait at the owner behind one
+// that runs. Each is told that its call did not run, and it never does. On a busy machine
+// the owner may be too slow to say so: then it is tried again.
 func TestWaited(t *testing.T) {
 	t.Parallel()
 	var h hall
@@ -144,8 +146,8 @@ func TestWaited(t *testing.T) {
 	}
 }
 
-// giveUpWaiting gives up a batch of calls that wait, by their deadline and then by their context, and returns an
-// error unless all say that they did not run.
+// giveUpWaiting gives up a batch of calls that wait, by their deadline and then by their
+// context, and returns an error unless all say that they did not run.
 func giveUpWaiting(ctx context.Context, name string, waiting func() int, ask func(context.Context, int) error) error {
 	const batch = 20
 	for _, why := range []error{context.DeadlineExceeded, context.Canceled} {
@@ -177,8 +179,8 @@ func giveUpWaiting(ctx context.Context, name string, waiting func() int, ask fun
 	return nil
 }
 
-// TestNotRunDidNotBegin has many callers on another node give up at about the moment at which their messages begin, or
-// their sources do: what is said not to have run did not.
+// TestNotRunDidNotBegin has many callers on another node give up at about the moment at
+// which their messages begin, or their sources do: what is said not to have run did not.
 func TestNotRunDidNotBegin(t *testing.T) {
 	t.Parallel()
 	var h hall

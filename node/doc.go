@@ -77,7 +77,8 @@
 //   - internal/client: how a program that is no member reaches a cluster
 //   - node: the life of a node, what it serves, and what it tells of itself
 //
-// Around it: package source makes sources of configuration, gateway answers HTTP, metrics
+// The package comment of a room lists its invariants, each with its tests. Around it:
+// package source makes sources of configuration, gateway answers HTTP, metrics
 // publishes [Stats], and boundedlog keeps the log from holding up any of this.
 //
 // # Glossary

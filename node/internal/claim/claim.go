@@ -1,12 +1,22 @@
-// Package claim makes sure that no other node has a server of an id before this one starts
-// its own.
+// Package claim makes sure that no other node has a server of an id before this one
+// starts its own.
 //
 // A node that is to start its first server after the owners of ids have changed raises a
-// barrier: it asks every member which servers it has that are not its own any more. Thereby
-// each of them knows of the change, and starts no such server from then on. For an id that
-// another one still has, the node waits. A member that is out of reach is not waited for:
-// what it runs, if it lives, runs besides, until it has heard of the change. To exclude that
-// takes the consent of a majority, and with it calls that fail while two of three are away.
+// barrier: it asks every member which servers it has that are not its own any more.
+// Thereby each of them knows of the change, and starts no such server from then on. For
+// an id that another one still has, the node waits. A member that is out of reach is not
+// waited for: what it runs, if it lives, runs besides, until it has heard of the change.
+// To exclude that takes the consent of a majority, and with it calls that fail while two
+// of three are away.
+//
+// Invariants, with their tests in package node:
+//
+//   - While all members reach each other, no two have a server of one id: TestSerialCluster,
+//     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
+//   - A claim does not outlive its term: TestStandstillCallsRoll.
+//   - A node that is alone starts no server while it may find its cluster: TestClaimAwaitsJoin,
+//     TestClaimMeetsStrangers, TestRestartSeeksOften.
+//   - A claim ends with its context, and then nothing has run: TestClaimGivesUp.
 package claim
 
 import (
@@ -26,8 +36,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Claims are what a node has the right to serve. All methods may be called from any number
-// of goroutines.
+// Claims are what a node has the right to serve. All methods may be called from any
+// number of goroutines.
 type Claims struct {
 	members *members.Members
 	host    Host
@@ -42,8 +52,8 @@ type Claims struct {
 
 // A Host is what Claims need of their node.
 type Host interface {
-	// Registries returns the workers of all kinds, those of a kind that is no more included
-	// while they run.
+	// Registries returns the workers of all kinds, those of a kind that is no more
+	// included while they run.
 	Registries() []*registry.Registry
 }
 
@@ -198,8 +208,8 @@ func (c *Claims) raise(v *members.View, b *barrier) {
 	close(b.done)
 }
 
-// awaitRelease waits until p has no server of k, or cannot be reached, or the term of v is
-// over.
+// awaitRelease waits until p has no server of k, or cannot be reached, or the term of v
+// is over.
 func (c *Claims) awaitRelease(ctx context.Context, v *members.View, p *peers.Peer, k worker.Key) *wire.Error {
 	for wait := 2 * time.Millisecond; c.members.View().Term == v.Term; wait = min(2*wait, 50*time.Millisecond) {
 		if held := c.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
@@ -274,8 +284,8 @@ func (c *Claims) agreesWith(ctx context.Context, p *peers.Peer) bool {
 	}
 }
 
-// ServeBarrier answers a member that raises a barrier. If its view is another one, the two
-// nodes reconcile first.
+// ServeBarrier answers a member that raises a barrier. If its view is another one, the
+// two nodes reconcile first.
 func (c *Claims) ServeBarrier(ctx context.Context, from wire.Hello, epoch uint64) (any, error) {
 	v := c.members.View()
 	if name, err := placement.ParseName(from.Name); err == nil && v.Ring.Epoch() != epoch {

@@ -20,15 +20,17 @@
 //
 // Invariants:
 //
-//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard,
-//     so no call is lost to a worker that is just ending.
-//   - A worker is removed only if it still is the worker of its id.
-//   - Runs of one id never overlap, here or by a successor of the kind: see
-//     Config.PredecessorDone.
+//   - Lookup, enqueueing and expiry are each one step under the lock of the id's shard, so
+//     no call is lost to a worker that is just ending: TestNoCallLostAtExpiry.
+//   - A worker is removed only if it still is the worker of its id: TestCompareBeforeDelete.
+//   - Runs of one id never overlap, here or by a successor of the kind (see
+//     Config.PredecessorDone): TestRunsNeverOverlap, TestSharedLoad, TestKindRemovedTwice.
+//   - Messages of one id run in the order in which they came: TestSerialOrder.
 //   - The value of a run that began before an invalidation is not kept, and no later call
-//     gets it.
+//     gets it: TestReadYourWrites, TestInvalidateAbandoned.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
-//   - Calls that wait, their messages and the values in memory are bounded.
+//   - Calls that wait, their messages and the values in memory are bounded: TestOverload,
+//     TestSerialOverload, TestMaxMemory.
 package registry
 
 import (

@@ -1,14 +1,26 @@
-// Package route brings a request or a call to the node that is the place of its id, and its
-// answer back.
+// Package route brings a request or a call to the node that is the place of its id, and
+// its answer back.
 //
 // The path of a request (request.go): the view names the member that acts for the id. If
-// that is this node, its registry answers; otherwise the request crosses in a batch of the
-// session to it. That node never forwards: it answers NotOwner with its members if it sees
-// the cluster differently, and the two reconcile. If it cannot be reached, another member
-// may pass the request on, once (relay.go); else a worker of this node answers instead, and
-// the reply says that it is degraded. A call of a serial kind takes the same path, but only
-// the acting member answers it (call.go): the call waits for that one, or for the view to
-// name another.
+// that is this node, its registry answers; otherwise the request crosses in a batch of
+// the session to it. That node never forwards: it answers NotOwner with its members if it
+// sees the cluster differently, and the two reconcile. If it cannot be reached, another
+// member may pass the request on, once (relay.go); else a worker of this node answers
+// instead, and the reply says that it is degraded. A call of a serial kind takes the same
+// path, but only the acting member answers it (call.go): the call waits for that one, or
+// for the view to name another.
+//
+// Invariants, with their tests in package node:
+//
+//   - A request does not fail because a node died: TestCrashAndRestart, TestLeave,
+//     TestRollingRestart.
+//   - A node answers for an id of another one only if that cannot be reached: TestNotOwner,
+//     TestSettle, TestManySettle.
+//   - Only what did not run is made again, unless it may run twice: TestExclusive,
+//     TestOutcomeWhenTheCallerCloses.
+//   - A request is relayed once, so there are no loops: TestRelayOnce, TestRelayNext.
+//   - What a call waited for in vain has not run: TestWaited, TestNotRunDidNotBegin,
+//     TestLateIsNotDegraded.
 package route
 
 import (
@@ -64,8 +76,8 @@ func (rt *Router) ask(ctx context.Context, p *peers.Peer, request *wire.Request)
 	return reply, nil
 }
 
-// forOthers reports whether the answer to a request tells of another node than the one that
-// is asked.
+// forOthers reports whether the answer to a request tells of another node than the one
+// that is asked.
 func forOthers(request *wire.Request) bool { return request.Route || request.Relay }
 
 // sessionFor returns the session to ask p with, unless it is stuck.

@@ -9,6 +9,19 @@
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start
 // of a node must not undo what a later one said.
+//
+// Invariants, with their tests here and in package node:
+//
+//   - All nodes compute the same owner from the same members: TestOwnersAgree.
+//   - Views are published in order, and nobody acts on an older one than the newest that it
+//     has seen: TestFollowNewest.
+//   - A farewell ends the slot of the incarnation that says it, and of no other:
+//     TestTwinsFarewell, TestTwinIsApart, TestLateIncarnationLeaves.
+//   - Of two nodes of one name the older one keeps it: TestTwins, TestTwinsAtOneAddress.
+//   - A node that was disconnected comes back only when it is told to: TestAnswerAfterLeaving,
+//     TestDisconnectUnderLoad, TestRestartFindsMembers, TestFormerPeers.
+//   - A node without a slot changes nothing but what is known of itself: TestRights,
+//     TestHostileGossip.
 package members
 
 import (

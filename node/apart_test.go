@@ -60,9 +60,7 @@ func TestDrain(t *testing.T) {
 			}
 			return nil
 		})
-		if c := nodes[1].Connect(t.Context(), nodes[0].Self()); c[0].Err != nil {
-			t.Error(c[0].Err)
-		}
+		await(t, func() error { return nodes[1].Connect(t.Context(), nodes[0].Self())[0].Err })
 		awaitView(t, nodes...)
 		time.Sleep(100 * time.Millisecond) // for calls to come to the second node
 	}
@@ -106,13 +104,14 @@ func TestDisconnectHasTakenEffect(t *testing.T) {
 		t.Errorf("Why() = %+v, %v", why, err)
 	}
 	// A node that is not apart ends it, also when it is the one that connects.
-	if c := nodes[0].Connect(t.Context(), b.Self()); c[0].Err != nil {
-		t.Fatal(c[0].Err)
-	}
-	if b.members.View().Apart {
-		t.Error("it is apart after it was connected")
-	}
+	connect(t, nodes[0], b.Self())
 	awaitView(t, nodes...)
+	await(t, func() error {
+		if b.members.View().Apart {
+			return errors.New("it is apart after it was connected")
+		}
+		return nil
+	})
 	for _, n := range nodes {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: Ready() = %v", n.Self(), err)
@@ -449,8 +448,6 @@ func TestFormerPeers(t *testing.T) {
 	if reply, err := (route.Steps{Router: a.router}).RequestFrom(t.Context(), p, worker.DefaultKind, worker.IntID(1)); err != nil || reply.Node != a.name {
 		t.Errorf("a call that was about to ask a former peer: %v, answered by %q, want %s", err, reply.Node, a.name)
 	}
-	if c := a.Connect(t.Context(), b.Self()); c[0].Err != nil {
-		t.Fatal(c[0].Err)
-	}
+	connect(t, a, b.Self())
 	awaitView(t, nodes...)
 }

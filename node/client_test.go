@@ -249,9 +249,7 @@ func TestDisconnect(t *testing.T) {
 	if err := nodes[0].Disconnect(t.Context(), nodes[0].Self()); err == nil {
 		t.Error("a node can disconnect itself")
 	}
-	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
-		t.Error(c[0].Err)
-	}
+	connect(t, nodes[0], nodes[1].Self())
 	awaitView(t, nodes...)
 }
 

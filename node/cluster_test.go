@@ -159,10 +159,16 @@ func awaitView(t testing.TB, nodes ...*Node) {
 	}
 }
 
-// await waits until check returns nil, for at most 10 s.
+// connect has n connect to another node, again if the machine is too slow for its second.
+func connect(t testing.TB, n *Node, name string) {
+	t.Helper()
+	await(t, func() error { return n.Connect(t.Context(), name)[0].Err })
+}
+
+// await waits until check returns nil, for at most a minute.
 func await(t testing.TB, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil {

@@ -331,9 +331,7 @@ func TestConnectAfterRestart(t *testing.T) {
 		return nil
 	})
 	startNode(t, nodes[1].Self(), worker.Cache{})
-	if c := nodes[0].Connect(t.Context(), nodes[1].Self()); c[0].Err != nil {
-		t.Error(c[0].Err)
-	}
+	connect(t, nodes[0], nodes[1].Self())
 }
 
 // TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of

@@ -77,9 +77,7 @@ func TestVerifyName(t *testing.T) {
 		defer n.Close(t.Context())
 		nodes, files = append(nodes, n), append(files, f)
 	}
-	if c := nodes[0].Connect(t.Context(), names[1]); c[0].Err != nil {
-		t.Fatal(c[0].Err)
-	}
+	connect(t, nodes[0], names[1])
 	for _, n := range nodes {
 		if err := n.Ready(t.Context()); err != nil {
 			t.Errorf("%s: %v", n.Self(), err)

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f != nil && filepath.Base(os.Args[0]) != "distproc" {
 		// The command line, which is parsed later, goes before.
-		if err := f.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil {
+		if err := f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
 			panic(err)
 		}
 	}

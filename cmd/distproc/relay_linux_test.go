@@ -53,7 +53,6 @@ func (n *splitNet) name(i int) string { return fmt.Sprintf("%d@%s", i, n.Host(i)
 // TestRelayHosts has two of three nodes lose all that they send to each other, or the
 // system refuse it. The third one passes on what they ask each other.
 func TestRelayHosts(t *testing.T) {
-	t.Parallel()
 	n := newSplitNet(t, 3)
 	l := newLedger(t, &n.client)
 	n.dir = l.dir
@@ -93,7 +92,6 @@ func (n *splitNet) expect(i int, id int64, want relayed) error {
 // the one passes a request on that is the owner's neighbour, too. When the ring is broken
 // nobody passes it on twice.
 func TestRelayRing(t *testing.T) {
-	t.Parallel()
 	n := newSplitNet(t, 5)
 	l := newLedger(t, &n.client)
 	n.dir = l.dir

@@ -16,7 +16,6 @@ import (
 // stand-in takes the accounts. When the owner goes on, it begins no call whose caller has
 // given up, and none beside the stand-in.
 func TestStandstill(t *testing.T) {
-	t.Parallel()
 	l := newLedger(t, http.DefaultClient)
 	host := testHost()
 	nodes, urls := make([]*process, 3), make([]string, 3)

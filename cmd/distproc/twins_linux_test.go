@@ -111,7 +111,6 @@ func (n *twinHosts) load() (stop func()) {
 // there from one node: it does not take the first one's slot again, nor run what that
 // runs.
 func TestTwinHosts(t *testing.T) {
-	t.Parallel()
 	n := newTwinHosts(t)
 	healed := time.Now()
 	before := n.changes()

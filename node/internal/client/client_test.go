@@ -85,7 +85,7 @@ func TestOthers(t *testing.T) {
 	}
 	defer c.Close()
 	next := map[string]bool{}
-	for end := time.Now().Add(10 * time.Second); len(next) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(next) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		for _, a := range c.Others() {
 			if a.Name.String() == nodes[1].Self() {
 				t.Fatal("it would move to its own node")

@@ -35,7 +35,7 @@ func TestWithTimeout(t *testing.T) {
 		if same.Err() != nil {
 			t.Error("it ended early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if same.Err() != context.DeadlineExceeded {
 			t.Errorf("after its time: %v", same.Err())

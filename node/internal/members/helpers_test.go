@@ -185,10 +185,10 @@ func awaitView(t *testing.T, nodes ...*testNode) {
 	}
 }
 
-// await waits until check returns nil, for at most 10 s.
+// await waits until check returns nil, for at most a minute.
 func await(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil {

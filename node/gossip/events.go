@@ -86,7 +86,7 @@ func (g *Gossip) handle(e serf.Event) {
 func (g *Gossip) meet(m wire.Member) {
 	for pause := meetPause; ; pause *= 2 {
 		ctx, cancel := context.WithTimeout(g.ctx, syncTimeout)
-		err := g.c.Sync(ctx, g, m)
+		err := g.host.Sync(ctx, g, m)
 		cancel()
 		if err == nil || g.ctx.Err() != nil {
 			return
@@ -104,18 +104,15 @@ func (g *Gossip) notify() {
 	for {
 		select {
 		case <-g.changed:
-			g.c.Changed()
+			g.host.Changed()
 		case <-g.ctx.Done():
 			return
 		}
 	}
 }
 
-// rival schedules a call of Conflict, unless it is nil.
+// rival schedules a call of Conflict.
 func (g *Gossip) rival(m wire.Member) {
-	if g.c.Conflict == nil {
-		return
-	}
 	select {
 	case g.conflicts <- m:
 	default:
@@ -127,7 +124,7 @@ func (g *Gossip) warn() {
 	for {
 		select {
 		case m := <-g.conflicts:
-			g.c.Conflict(m)
+			g.host.Conflict(m)
 		case <-g.ctx.Done():
 			return
 		}
@@ -209,7 +206,7 @@ func (g *Gossip) syncNow() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(g.ctx, syncTimeout)
-		if err := g.c.Sync(ctx, g, m); err != nil {
+		if err := g.host.Sync(ctx, g, m); err != nil {
 			g.c.Logger.Debug("cannot compare members", "node", m.Name, "why", err)
 		}
 		cancel()

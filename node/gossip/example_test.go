@@ -17,6 +17,32 @@ type member struct {
 	links *wire.Listener
 }
 
+// A host is what the gossip of a member needs.
+type host struct {
+	creds   *wire.Credentials
+	hello   wire.Hello
+	members map[string]*member
+}
+
+func (h host) Valid(name, addr string) bool { return gossip.Valid(name, addr) }
+
+func (h host) Dial(ctx context.Context, to wire.Member) (gossip.Link, error) {
+	return wire.DialLink(ctx, to.Addr, h.creds, h.hello)
+}
+
+func (h host) Sync(_ context.Context, g *gossip.Gossip, with wire.Member) error {
+	other := h.members[with.Name]
+	if g.Digest() != other.Digest() {
+		g.Learn(other.Snapshot())
+		other.Learn(g.Snapshot())
+	}
+	return nil
+}
+
+func (h host) Changed() {}
+
+func (h host) Conflict(wire.Member) {}
+
 // start starts a member whose links have the given credentials. The tables of all members
 // are in this process, so that Sync can compare them directly.
 func start(name string, creds *wire.Credentials, members map[string]*member) *member {
@@ -29,20 +55,8 @@ func start(name string, creds *wire.Credentials, members map[string]*member) *me
 	m.Gossip, err = gossip.Start(gossip.Config{
 		Self:   m.self,
 		Timing: gossip.Local,
-		Dial: func(ctx context.Context, to wire.Member) (gossip.Link, error) {
-			return wire.DialLink(ctx, to.Addr, creds, hello)
-		},
-		Sync: func(_ context.Context, g *gossip.Gossip, with wire.Member) error {
-			other := members[with.Name]
-			if g.Digest() != other.Digest() {
-				g.Learn(other.Snapshot())
-				other.Learn(g.Snapshot())
-			}
-			return nil
-		},
-		Changed: func() {},
-		Logger:  slog.New(slog.DiscardHandler),
-	})
+		Logger: slog.New(slog.DiscardHandler),
+	}, host{creds, hello, members})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -181,14 +181,21 @@ func TestLongNames(t *testing.T) {
 	n.see(within, []*node{a, b}, []*node{a, b}, nil)
 }
 
+// A loneHost reaches nobody.
+type loneHost struct{}
+
+func (loneHost) Valid(name, addr string) bool                     { return Valid(name, addr) }
+func (loneHost) Dial(context.Context, wire.Member) (Link, error)  { return nil, errRefused }
+func (loneHost) Sync(context.Context, *Gossip, wire.Member) error { return errRefused }
+func (loneHost) Changed()                                         {}
+func (loneHost) Conflict(wire.Member)                             {}
+
 // lone starts a node for fuzzing, to which one link leads.
 func lone(f *testing.F) (*Gossip, *memLink) {
 	n := &network{log: slog.New(slog.DiscardHandler), links: map[*memLink]string{}, cuts: map[[2]string]bool{}}
 	g, err := Start(Config{
-		Self: wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, Logger: n.log, Changed: func() {}, Conflict: func(wire.Member) {},
-		Dial: func(context.Context, wire.Member) (Link, error) { return nil, errRefused },
-		Sync: func(context.Context, *Gossip, wire.Member) error { return errRefused },
-	})
+		Self: wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, Logger: n.log,
+	}, loneHost{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -8,14 +8,14 @@
 // arrives, directly or through other members, memberlist gossips that it suspects the
 // member. If the member does not refute that, memberlist reports its death to serf, and
 // serf sends an event. The event changes the table of slots (events.go, table.go), and
-// [Config.Changed] is called.
+// [Host.Changed] is called.
 //
 // There are two layers because they have different knowledge. Serf and memberlist know
 // which members are alive. The table knows which members have a slot. A failed member
 // keeps its slot until it has been away for [Config.ReapAfter]. All members must agree on
 // that, including those that joined after the failure, to which serf does not report it.
 // So members sync their tables when a member joins or leaves, and from time to time
-// ([Config.Sync]).
+// ([Host.Sync]).
 //
 // To memberlist, every node has the same address, because it supports only IP addresses
 // and does not let a live member change its address. Nodes are identified by name. Their
@@ -53,35 +53,37 @@ type Config struct {
 	Self      wire.Member   // name, address (host:port) and incarnation, which is higher for each later start
 	Timing    Timing        // must be that of all members
 	ReapAfter time.Duration // time after which a failed member loses its slot; 0 means 10 minutes
+	Logger    *slog.Logger
+}
 
+// A Host is what a Gossip needs of its node. A Gossip calls it without a lock held.
+type Host interface {
 	// Valid reports whether a member may have a name and an address. Invalid members in
-	// reports of peers are ignored. If Valid is nil, a name has at most 320 printable
-	// bytes without spaces and slashes, and an address is host:port.
-	Valid func(name, addr string) bool
+	// reports of peers are ignored. [Valid] is enough for most.
+	Valid(name, addr string) bool
 
 	// Dial connects to the address of m and authenticates. It fails if a node with
 	// another name answers. The incarnation of m may be outdated or 0.
-	Dial func(ctx context.Context, m wire.Member) (Link, error)
+	Dial(ctx context.Context, m wire.Member) (Link, error)
 
 	// Sync makes the tables of g and m equal, over a channel of the caller's: if their
 	// Digests differ, each side Learns the other's Snapshot.
-	Sync func(ctx context.Context, g *Gossip, m wire.Member) error
+	Sync(ctx context.Context, g *Gossip, m wire.Member) error
 
 	// Changed is called after the result of Members has changed. Several changes may
 	// share a call. Calls never overlap. It may call all methods but Close.
-	Changed func()
+	Changed()
 
 	// Conflict is called when another process seems to have this node's name, at most
-	// once a second. It may be nil. It must not call Close.
-	Conflict func(other wire.Member)
-
-	Logger *slog.Logger
+	// once a second. It must not call Close.
+	Conflict(other wire.Member)
 }
 
 // A Gossip is this node's membership in a cluster. All methods may be called from any
 // number of goroutines.
 type Gossip struct {
 	c         Config
+	host      Host
 	pace      pace
 	transport *transport
 	door      *doorkeeper
@@ -110,31 +112,28 @@ const defaultReapAfter = 10 * time.Minute
 
 // Start starts a cluster of one node. Other nodes join it, or it joins them by
 // [Gossip.Join]. The caller must call Close.
-func Start(c Config) (*Gossip, error) { return start(c, c.Timing.pace()) }
+func Start(c Config, h Host) (*Gossip, error) { return start(c, h, c.Timing.pace()) }
 
-func start(c Config, p pace) (*Gossip, error) {
+func start(c Config, h Host, p pace) (*Gossip, error) {
 	if c.ReapAfter <= 0 {
 		c.ReapAfter = defaultReapAfter
 	}
-	if c.Valid == nil {
-		c.Valid = validMember
-	}
-	if !c.Valid(c.Self.Name, c.Self.Addr) {
+	if !h.Valid(c.Self.Name, c.Self.Addr) {
 		return nil, fmt.Errorf("gossip: a node cannot have the name %q and the address %q", c.Self.Name, c.Self.Addr)
 	}
 	g := &Gossip{
-		c: c, pace: p,
+		c: c, host: h, pace: p,
 		events:    make(chan serf.Event, 1024),
 		changed:   make(chan struct{}, 1),
 		conflicts: make(chan wire.Member, 1),
 		news:      make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
-		table:     newTable(c.Self, c.ReapAfter, p.unconfirmed, c.Valid),
+		table:     newTable(c.Self, c.ReapAfter, p.unconfirmed, h.Valid),
 		joining:   map[string]string{},
 	}
-	g.door = &doorkeeper{self: c.Self, valid: c.Valid, full: g.full, conflict: g.rival, proof: p.rival}
+	g.door = &doorkeeper{self: c.Self, valid: h.Valid, full: g.full, conflict: g.rival, proof: p.rival}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.transport = newTransport(c.Self.Name, p, g.find, c.Dial, c.Logger)
+	g.transport = newTransport(c.Self.Name, p, g.find, h.Dial, c.Logger)
 	conf := p.serf()
 	conf.NodeName = c.Self.Name
 	conf.Tags = toTags(c.Self)
@@ -158,8 +157,10 @@ func start(c Config, p pace) (*Gossip, error) {
 	return g, nil
 }
 
-// validMember is the default of [Config.Valid].
-func validMember(name, addr string) bool {
+// Valid reports whether a name has at most 320 printable bytes without spaces and slashes,
+// and an address is host:port. It serves as the Valid of a [Host] that has no rules of its
+// own.
+func Valid(name, addr string) bool {
 	odd := func(r rune) bool { return !strconv.IsPrint(r) || r == ' ' || r == '/' }
 	if name == "" || len(name) > 320 || strings.ContainsFunc(name, odd) {
 		return false

@@ -496,7 +496,7 @@ func checkJoinErrors(t *testing.T) {
 	if err := a.g.Join(t.Context(), b.self); err == nil {
 		t.Error("it joins without comparing tables")
 	}
-	if _, err := Start(Config{Self: wire.Member{Name: "a b", Addr: "x:1"}, Logger: n.log}); err == nil {
+	if _, err := Start(Config{Self: wire.Member{Name: "a b", Addr: "x:1"}, Logger: n.log}, loneHost{}); err == nil {
 		t.Error("a node has a bad name")
 	}
 }
@@ -507,7 +507,7 @@ func TestStartFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		self := wire.Member{Name: "1@h", Addr: strings.Repeat("h", 600) + ":1", Incarnation: 1}
-		if g, err := Start(Config{Self: self, Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		if g, err := Start(Config{Self: self, Logger: slog.New(slog.DiscardHandler)}, loneHost{}); err == nil {
 			g.Close()
 			t.Error("started")
 		}

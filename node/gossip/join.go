@@ -21,12 +21,12 @@ var errLeft = errors.New("this node has left")
 // Join unites the clusters of this node and m. The incarnation of m may be 0. If it is
 // not, Join dials the address of m even if it knows another process with that name. When
 // Join returns nil, both nodes have the state of both: serf's, and the tables (see
-// [Config.Sync]).
+// [Host.Sync]).
 func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if m.Name == g.c.Self.Name {
 		return fmt.Errorf("join %s: that is this node", m.Name)
 	}
-	if !g.c.Valid(m.Name, m.Addr) {
+	if !g.host.Valid(m.Name, m.Addr) {
 		return fmt.Errorf("join %q at %q: no such node can be", m.Name, m.Addr)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -50,7 +50,7 @@ func (g *Gossip) Join(ctx context.Context, m wire.Member) error {
 	if err := g.joinSerf(ctx, m.Name); err != nil {
 		return err
 	}
-	if err := g.c.Sync(ctx, g, m); err != nil {
+	if err := g.host.Sync(ctx, g, m); err != nil {
 		return fmt.Errorf("compare members with %s: %w", m.Name, err)
 	}
 	return nil
@@ -172,7 +172,7 @@ func (g *Gossip) syncAll(list []wire.Member) {
 	var wg sync.WaitGroup
 	for _, m := range list {
 		wg.Go(func() {
-			if err := g.c.Sync(ctx, g, m); err != nil {
+			if err := g.host.Sync(ctx, g, m); err != nil {
 				g.c.Logger.Debug("cannot tell a member of leaving", "node", m.Name, "why", err)
 			}
 		})

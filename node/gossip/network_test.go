@@ -96,6 +96,24 @@ type node struct {
 	mute       atomic.Bool  // its syncs fail
 }
 
+// A nodeHost is what the gossip of a node needs.
+type nodeHost struct{ *node }
+
+func (h nodeHost) Valid(name, addr string) bool { return Valid(name, addr) }
+
+func (h nodeHost) Dial(ctx context.Context, m wire.Member) (Link, error) { return h.dial(ctx, m) }
+
+func (h nodeHost) Sync(ctx context.Context, g *Gossip, m wire.Member) error { return h.sync(ctx, g, m) }
+
+func (h nodeHost) Changed() { h.changes.Add(1) }
+
+func (h nodeHost) Conflict(m wire.Member) {
+	select {
+	case h.conflicts <- m:
+	default:
+	}
+}
+
 // start starts node i.
 func (n *network) start(i int) *node {
 	n.t.Helper()
@@ -109,21 +127,11 @@ func (n *network) startAt(name, addr string) *node {
 	v := &node{network: n, name: name, addr: addr, conflicts: make(chan wire.Member, 1),
 		self: wire.Member{Name: name, Addr: addr, Incarnation: n.born}}
 	n.mu.Unlock()
-	c := Config{
-		Self: v.self, Dial: v.dial, Sync: v.sync,
-		Changed: func() { v.changes.Add(1) },
-		Conflict: func(m wire.Member) {
-			select {
-			case v.conflicts <- m:
-			default:
-			}
-		},
-		Logger: n.log.With("self", name),
-	}
+	c := Config{Self: v.self, Logger: n.log.With("self", name)}
 	if n.conf != nil {
 		n.conf(&c)
 	}
-	g, err := start(c, n.pace)
+	g, err := start(c, nodeHost{v}, n.pace)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const (
 // times. It is a pure function of these inputs.
 //
 // Serf alone is not enough, because it does not report members that failed earlier, which
-// keep their slots, to a new member. So peers sync their tables ([Config.Sync]). Reports
+// keep their slots, to a new member. So peers sync their tables ([Host.Sync]). Reports
 // are merged independently of their order: of two entries with one name the later start
 // wins, and of one start the later stage (see [stage]). Reports do not change a member
 // that serf sees alive.

@@ -20,7 +20,7 @@ const (
 )
 
 func newTestTable() *table {
-	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, testUnconfirmed, validMember)
+	return newTable(wire.Member{Name: "self", Addr: "self:1", Incarnation: 5}, testReap, testUnconfirmed, Valid)
 }
 
 func told(name string, incarnation uint64, state wire.MemberState, age time.Duration) wire.Member {

@@ -75,7 +75,7 @@ type pace struct {
 	stream    time.Duration // timeout of one exchange of states, and of a dial
 
 	tick        time.Duration // between two updates of the table
-	sync        time.Duration // minimum time between two calls of [Config.Sync]; at most twice that
+	sync        time.Duration // minimum time between two calls of [Host.Sync]; at most twice that
 	news        time.Duration // the same after a call that brought news
 	idle        time.Duration // time after which an unused link is closed
 	redial      time.Duration // pause after a failed dial

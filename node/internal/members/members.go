@@ -203,14 +203,23 @@ func (m *Members) changed() {
 func (m *Members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
 	return gossip.Start(gossip.Config{
 		Self:   wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
-		Timing: m.Timing, ReapAfter: m.ReapAfter,
-		Dial:     m.dialLink,
-		Sync:     m.syncWith,
-		Changed:  m.refresh,
-		Conflict: m.conflict,
-		Valid:    validMember,
-		Logger:   m.Logger,
-	})
+		Timing: m.Timing, ReapAfter: m.ReapAfter, Logger: m.Logger,
+	}, gossipHost{m})
+}
+
+// A gossipHost is what gossip knows of the members.
+type gossipHost struct{ m *Members }
+
+func (h gossipHost) Valid(name, addr string) bool { return validMember(name, addr) }
+func (h gossipHost) Changed()                     { h.m.refresh() }
+func (h gossipHost) Conflict(other wire.Member)   { h.m.conflict(other) }
+
+func (h gossipHost) Dial(ctx context.Context, w wire.Member) (gossip.Link, error) {
+	return h.m.dialLink(ctx, w)
+}
+
+func (h gossipHost) Sync(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
+	return h.m.syncWith(ctx, g, w)
 }
 
 func validMember(name, addr string) bool {

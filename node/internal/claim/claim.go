@@ -70,9 +70,12 @@ type barrier struct {
 
 const (
 	barrierTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
-	firstWait   = 5 * time.Millisecond
-	lastWait    = 200 * time.Millisecond
 )
+
+// again is the pause between two questions to a member.
+func again() clock.Backoff {
+	return clock.Backoff{First: 5 * time.Millisecond, Last: 200 * time.Millisecond}
+}
 
 // New returns the claims of a node. They last until [Claims.Close].
 func New(m *members.Members, h Host) *Claims {
@@ -211,11 +214,11 @@ func (c *Claims) raise(v *members.View, b *barrier) {
 // awaitRelease waits until p has no server of k, or cannot be reached, or the term of v
 // is over.
 func (c *Claims) awaitRelease(ctx context.Context, v *members.View, p *peers.Peer, k worker.Key) *wire.Error {
-	for wait := 2 * time.Millisecond; c.members.View().Term == v.Term; wait = min(2*wait, 50*time.Millisecond) {
+	for backoff := again(); c.members.View().Term == v.Term; {
 		if held := c.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
 			return nil
 		}
-		if !clock.Sleep(ctx, wait) {
+		if !backoff.Sleep(ctx) {
 			e := wire.Ended(ctx.Err(), wire.NotRun)
 			e.Text = p.Text + " still runs a call for id " + k.ID.String()
 			return e
@@ -234,14 +237,15 @@ func (c *Claims) heldBy(ctx context.Context, v *members.View, p *peers.Peer, k w
 // insist asks p, again if the connection breaks or cannot be made: a member that the
 // cluster does not take for failed may live. It gives up when ctx or the term of v ends.
 func (c *Claims) insist(ctx context.Context, v *members.View, p *peers.Peer, op wire.Op, args, answer any) error {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+	backoff := again()
+	for {
 		s, err := c.members.Pool().Dial(ctx, p)
 		leaves := err != nil && c.members.Leaves(p, err)
 		if err == nil {
 			err = s.Do(ctx, op, args, answer)
 			leaves = errors.Is(err, wire.Leaving)
 		}
-		if err == nil || leaves || v.Failed(p) || c.members.View().Term != v.Term || !clock.Sleep(ctx, wait) {
+		if err == nil || leaves || v.Failed(p) || c.members.View().Term != v.Term || !backoff.Sleep(ctx) {
 			return err
 		}
 	}
@@ -268,7 +272,8 @@ func (c *Claims) AwaitAgreement(ctx context.Context) (late []string) {
 // agreesWith waits until p has published the view that this node has, or p is lost, or
 // ctx ends.
 func (c *Claims) agreesWith(ctx context.Context, p *peers.Peer) bool {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+	backoff := again()
+	for {
 		v := c.members.View()
 		if v.Peer(p.Name) != p || v.Failed(p) {
 			return true
@@ -278,7 +283,7 @@ func (c *Claims) agreesWith(ctx context.Context, p *peers.Peer) bool {
 		if err == nil && theirs.Epoch == v.Ring.Epoch() {
 			return true
 		}
-		if !clock.Sleep(ctx, wait) {
+		if !backoff.Sleep(ctx) {
 			return false
 		}
 	}

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	firstRetry = 100 * time.Millisecond // pause between two attempts to attach
-	lastRetry  = 2 * time.Second
 	attachTime = time.Second     // to attach to another node, or to find out that the first one is back
 	homeEvery  = 2 * time.Second // between two attempts to go back
 	linger     = time.Second     // that a session without calls is kept, for one that was about to be made
@@ -62,7 +60,8 @@ func (c *Client) stayAttached(first string) {
 // move replaces a session that has ended, or is about to. It tries the first home, and then
 // the members in any order, until one lets the client in or the client is closed.
 func (c *Client) move(old *wire.Session, first string) {
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+	backoff := clock.Redial()
+	for {
 		for i, a := range append([]placement.Addr{c.Addr}, c.others()...) {
 			if c.ctx.Err() != nil {
 				return
@@ -79,7 +78,7 @@ func (c *Client) move(old *wire.Session, first string) {
 				return
 			}
 		}
-		if !clock.Sleep(c.ctx, retry/2+rand.N(retry)) {
+		if !backoff.Sleep(c.ctx) {
 			return
 		}
 	}

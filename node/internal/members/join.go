@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,17 +18,11 @@ import (
 // errSelf is the error of joining the node itself.
 var errSelf = errors.New("this is the node itself")
 
-// Pauses between two attempts to join a cluster, or to attach to a node.
-const (
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 2 * time.Second
-)
-
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is
 // refused for good. It returns errSelf as it is.
 func (m *Members) join(ctx context.Context, a placement.Addr) error {
 	last, refusals := error(nil), 0
-	for retry := firstRetry; ctx.Err() == nil && m.ctx.Err() == nil; retry = min(2*retry, lastRetry) {
+	for backoff := clock.Redial(); ctx.Err() == nil && m.ctx.Err() == nil; backoff.Sleep(ctx) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := m.joinOnce(dial, &a)
 		cancel()
@@ -48,7 +41,6 @@ func (m *Members) join(ctx context.Context, a placement.Addr) error {
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
-		clock.Sleep(ctx, retry/2+rand.N(retry))
 	}
 	return fmt.Errorf("cannot join %s: %w: %w", protocol.TargetText(a), cmp.Or(ctx.Err(), m.ctx.Err()), last)
 }

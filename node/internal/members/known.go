@@ -243,9 +243,9 @@ func (m *Members) keepJoining() {
 // findCluster tries known names, as often as a Join does, while claims wait for this node
 // to find its cluster.
 func (m *Members) findCluster() {
-	for retry := firstRetry; m.seeking(); retry = min(2*retry, lastRetry) {
+	for backoff := clock.Redial(); m.seeking(); {
 		m.tryKnown(nil)
-		if m.seeking() && !clock.Sleep(m.ctx, retry/2+rand.N(retry)) {
+		if m.seeking() && !backoff.Sleep(m.ctx) {
 			return
 		}
 	}

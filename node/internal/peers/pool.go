@@ -65,8 +65,6 @@ const (
 	dialTimeout = 2 * time.Second
 	idleAfter   = 5 * time.Minute
 	linger      = time.Second // that a session without calls is kept, for one that was about to be made
-	firstRetry  = 100 * time.Millisecond
-	lastRetry   = 2 * time.Second
 )
 
 // New returns a pool without peers. It lasts until [Pool.Close].

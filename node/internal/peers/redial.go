@@ -2,9 +2,9 @@ package peers
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -36,11 +36,12 @@ func (p *Peer) redialLocked() {
 // redial dials p until that succeeds, or the cluster cannot reach it either.
 func (pool *Pool) redial(p *Peer) {
 	last := ""
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+	backoff := clock.Redial()
+	for {
 		select {
-		case <-time.After(retry/2 + rand.N(retry)):
+		case <-time.After(backoff.Next()):
 		case <-p.again:
-			retry = firstRetry
+			backoff.Reset()
 		case <-pool.ctx.Done():
 			return
 		}

@@ -12,11 +12,6 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-const (
-	firstWait = 5 * time.Millisecond // before a call that did not run is made again, but for the first time
-	lastWait  = 200 * time.Millisecond
-)
-
 // Call sends a message to the server of an id. Unlike a request it is never answered by
 // another node than the one that is the place of the id: while that cannot be reached, Call
 // waits for it to come back, or for the view to name a fallback. Without a deadline in ctx
@@ -44,7 +39,8 @@ func (rt *Router) callActing(ctx context.Context, k worker.Key, message worker.V
 		return worker.Reply{}, err
 	}
 	p := rt.Members.View().Acting(k.ID)
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+	backoff := clock.Backoff{First: 10 * time.Millisecond, Last: 200 * time.Millisecond}
+	for again := false; ; again = true {
 		reply, err := rt.callAt(ctx, p, &request, k, message)
 		if err == nil {
 			return reply, nil
@@ -53,7 +49,7 @@ func (rt *Router) callActing(ctx context.Context, k worker.Key, message worker.V
 		if !rt.mayCallAgain(e, failure) {
 			return worker.Reply{}, err
 		}
-		if wait > firstWait && !clock.Sleep(ctx, wait) || ctx.Err() != nil {
+		if again && !backoff.Sleep(ctx) || ctx.Err() != nil { // the second time is at once
 			if failure == protocol.Lost || failure == protocol.Detached {
 				return worker.Reply{}, err // tells more than that time is up
 			}

@@ -167,3 +167,96 @@ func (slowPost) Send(ctx context.Context, _ string, _ []registry.Answer) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
+
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 3, worker.Cache{})
+	start := time.Now()
+	nodes[1].Close(t.Context())
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("an idle node took %v to leave", took)
+	}
+	awaitView(t, nodes[0], nodes[2])
+	reply, err := nodes[0].Request(t.Context(), worker.IntID(1)) // 1 mod 2: the second of two
+	if err != nil || reply.Node != nodes[2].Self() || reply.Degraded {
+		t.Errorf("request(1) = %+v, %v; want an answer of %s", reply, err, nodes[2].Self())
+	}
+	if _, err := nodes[1].Request(t.Context(), worker.IntID(0)); !errors.Is(err, ErrClosed) {
+		t.Errorf("request of a closed node = %v, want %v", err, ErrClosed)
+	}
+	back := startNode(t, nodes[1].Self(), worker.Cache{})
+	back.Connect(t.Context(), nodes[2].Self())
+	awaitView(t, nodes[0], back, nodes[2])
+}
+
+// TestLeaveFinishesCalls has a node leave while it runs a call for another one.
+func TestLeaveFinishesCalls(t *testing.T) {
+	t.Parallel()
+	started, finish := make(chan struct{}, 1), make(chan struct{})
+	nodes := startCluster(t, 2, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
+		started <- struct{}{}
+		<-finish
+		return worker.IntValue(1), nil
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(1))
+		if err != nil || reply.Node != nodes[1].Self() || reply.Degraded {
+			t.Errorf("request(1) = %+v, %v; want the answer of the node that leaves", reply, err)
+		}
+	})
+	<-started
+	wg.Go(func() { nodes[1].Close(t.Context()) })
+	awaitView(t, nodes[0])
+	close(finish)
+	wg.Wait()
+}
+
+// TestCloseFinishesRoutedCalls has the node of a client close while another one runs the
+// client's call.
+func TestCloseFinishesRoutedCalls(t *testing.T) {
+	t.Parallel()
+	running := make(chan struct{}, 1)
+	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+		running <- struct{}{}
+		clock.Sleep(ctx, 300*time.Millisecond)
+		return worker.IntValue(1), ctx.Err()
+	}})
+	checkSessions(t, nodes)
+	c, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := c.Request(t.Context(), worker.IntID(1)); err != nil {
+			t.Errorf("a call that ran was cut: %v", err)
+		}
+	})
+	<-running
+	nodes[0].Close(t.Context())
+	wg.Wait()
+}
+
+// TestCloseWithDeafSource closes a node whose source does not heed its context: Close
+// says so, and returns.
+func TestCloseWithDeafSource(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}), make(chan struct{})
+	n := startNode(t, "1@"+testHost(), worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) {
+		close(running)
+		<-release
+		return worker.IntValue(1), nil
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() { n.Request(t.Context(), worker.IntID(1)) })
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := n.Close(ctx); err == nil {
+		t.Error("Close tells nothing of a source that runs on")
+	}
+	close(release)
+	wg.Wait()
+}

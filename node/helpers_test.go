@@ -1,10 +1,23 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"testing"
+	"time"
 
+	"go.uber.org/goleak"
+
+	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -33,4 +46,188 @@ func orRandom(kind worker.Kind) worker.Kind {
 		return c
 	}
 	return kind
+}
+
+// TestMain checks that Close waits for every goroutine, but for one: memberlist's
+// Shutdown does not wait for a probe that it makes just then, which ends by itself within
+// a few seconds. Benchmarks run this program as their peer.
+func TestMain(m *testing.M) {
+	if what := os.Getenv("DISTPROC_BENCH_PEER"); what != "" {
+		if err := servePeer(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2"),
+	)
+}
+
+var testCookie = []byte("the cookie of the tests")
+
+var hosts atomic.Int32
+
+// testHost returns a loopback address of this test's own, so that nodes can have their
+// usual ports.
+func testHost() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
+}
+
+// testLog writes a node's log to the test's.
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func startNode(t testing.TB, name string, kind worker.Kind) *Node {
+	t.Helper()
+	n, err := Start(Config{
+		Name: name, Cookie: testCookie, Default: orRandom(kind), dialer: cuttable,
+		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	return n
+}
+
+// startCluster starts nodes 1@ to size@ and connects them.
+func startCluster(t testing.TB, size int, kind worker.Kind) []*Node {
+	t.Helper()
+	host := testHost()
+	var nodes []*Node
+	for i := range size {
+		nodes = append(nodes, startNode(t, fmt.Sprintf("%d@%s", i+1, host), kind))
+	}
+	for _, n := range nodes[1:] {
+		if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitView(t, nodes...)
+	return nodes
+}
+
+// awaitView waits until all nodes have the same members, all alive, and these are the
+// nodes.
+func awaitView(t testing.TB, nodes ...*Node) {
+	t.Helper()
+	var want []string
+	for _, n := range nodes {
+		want = append(want, n.Self()+" alive")
+	}
+	for _, n := range nodes {
+		await(t, func() error {
+			var got []string
+			members, _ := n.Members(t.Context())
+			for _, m := range members {
+				got = append(got, m.Name+" "+m.State.String())
+			}
+			if !slices.Equal(got, want) {
+				return fmt.Errorf("%s sees %v, want %v", n.Self(), got, want)
+			}
+			return nil
+		})
+	}
+}
+
+// connect has n connect to another node, again if the machine is too slow for its second.
+func connect(t testing.TB, n *Node, name string) {
+	t.Helper()
+	await(t, func() error { return n.Connect(t.Context(), name)[0].Err })
+}
+
+// await waits until check returns nil, for at most a minute.
+func await(t testing.TB, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// awaitFailed waits until the cluster takes a member for failed, as these nodes see it.
+func awaitFailed(t testing.TB, name string, nodes ...*Node) {
+	t.Helper()
+	lost, _ := placement.ParseName(name)
+	for _, n := range nodes {
+		await(t, func() error {
+			if v := n.members.View(); v.Failed(v.Peer(lost)) {
+				return nil
+			}
+			return fmt.Errorf("%s does not know that %s has failed", n.Self(), name)
+		})
+	}
+}
+
+// crash ends a node as kill -9 does: nobody is told.
+func crash(n *Node) {
+	n.closeOnce.Do(func() {
+		n.closing.Store(true)
+		n.handoffs.Close()
+		n.cancel()
+		n.listener.Close()
+		n.members.Close()
+		for n.clients.Load() > 0 { // no client hears of what ends now
+			time.Sleep(time.Millisecond)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		for _, r := range append(n.kinds.All(), n.kinds.Of(kinds.Ready)) {
+			r.Close(ctx)
+		}
+	})
+	n.wg.Wait()
+	n.flushLog()
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+// A safeBuffer is a buffer that many goroutines write to.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

@@ -1,13 +1,17 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/members"
@@ -279,5 +283,102 @@ func TestRoutedBytes(t *testing.T) {
 	r.leave(wire.MaxValue)
 	if err := r.enter(1); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+}
+
+// TestStrangersLeaveNothing has nodes open sessions that never get a slot: nothing of
+// them is kept.
+func TestStrangersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, "1@"+testHost(), worker.Cache{})
+	creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		h := wire.Hello{Name: fmt.Sprintf("x%d@127.0.0.1", i), Addr: fmt.Sprintf("127.0.0.1:%d", 30000+i), Incarnation: 1, Routing: "modulo"}
+		s, err := wire.Dial(t.Context(), a.Addr(), creds, h, protocol.Refuser{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Do(t.Context(), protocol.OpInfo, nil, nil); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	}
+	await(t, func() error {
+		if n := a.members.Pool().Len(); n > 1 {
+			return fmt.Errorf("%d peers are kept, 1 has a slot", n)
+		}
+		return nil
+	})
+}
+
+// TestHostileGossip has a peer tell nonsense: the members can still be told, and new
+// nodes still join.
+func TestHostileGossip(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2, worker.Cache{})
+	long := strings.Repeat("x", 900<<10)
+	nodes[0].members.Learn(nodes[0].members.View(), []wire.Member{
+		{Name: "8@127.0.0.1", Addr: long + ":1", Incarnation: 5},
+		{Name: "9@127.0.0.1", Addr: "127.0.0.1:0", Incarnation: 5},
+		{Name: long, Addr: "127.0.0.1:1", Incarnation: 5},
+		{Name: nodes[0].Self(), Incarnation: nodes[0].members.Hello().Incarnation, State: wire.Left},
+	})
+	for _, m := range nodes[0].members.Snapshot() {
+		if len(m.Addr) > 100 {
+			t.Errorf("an address of %d bytes is told", len(m.Addr))
+		}
+	}
+	var list []wire.Member
+	for i := range 3 * protocol.MaxMembers {
+		list = append(list, wire.Member{Name: placement.Name{Node: "x" + worker.IntID(int64(i)).String(), Host: "127.0.0.1"}.String(), Incarnation: 1, State: wire.Left})
+	}
+	nodes[0].members.Learn(nodes[0].members.View(), list)
+	if n := len(nodes[0].members.Snapshot()); n > 2*protocol.MaxMembers {
+		t.Errorf("%d members are told", n)
+	}
+	third := startNode(t, "3@"+nodes[0].addr.Host, worker.Cache{})
+	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		_, err := third.Ping(t.Context(), nodes[1].Self())
+		return err
+	})
+}
+
+// TestSilentConnections opens more silent connections than may be pending: the log says
+// it once.
+func TestSilentConnections(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var log bytes.Buffer
+	n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	for range 400 {
+		c, err := net.Dial("tcp", n.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	await(t, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.Contains(log.String(), "timeout") {
+			return errors.New("the silent ones are not dropped")
+		}
+		return nil
+	})
+	time.Sleep(100 * time.Millisecond)
+	mu.Lock()
+	defer mu.Unlock()
+	if lines := strings.Count(log.String(), "\n"); lines > 3 {
+		t.Errorf("%d lines for one host:\n%s", lines, log.String())
 	}
 }

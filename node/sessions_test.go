@@ -193,25 +193,6 @@ func TestPausedNameTaken(t *testing.T) {
 	awaitView(t, nodes[0], nodes[1], second)
 }
 
-// TestSettle has a caller and the stand-in differ about who has failed: the call is
-// answered all the same.
-func TestSettle(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, 3, worker.Cache{})
-	a := nodes[0]
-	v := a.members.View()
-	for i := range int64(9) {
-		a.members.PretendFailed(v.Peers[1]) // and nobody else takes it for failed
-		reply, err := a.Request(t.Context(), worker.IntID(3*i+1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stand := a.members.View().Acting(worker.IntID(3*i + 1)); !stand.Self && (reply.Degraded || reply.Node != nodes[1].Self()) {
-			t.Errorf("request(%d) = %+v, want the answer of %s, as %s says", 3*i+1, reply, nodes[1].Self(), stand.Name)
-		}
-	}
-}
-
 // TestClosedIsNotLost closes a session from this side: the peer is as well as it was.
 func TestClosedIsNotLost(t *testing.T) {
 	t.Parallel()
@@ -231,5 +212,37 @@ func TestClosedIsNotLost(t *testing.T) {
 	})
 	if p.Lost() {
 		t.Error("the peer is lost")
+	}
+}
+
+// TestSessionComesUp has calls run while two nodes connect: none is degraded, as nobody
+// is out of reach.
+func TestSessionComesUp(t *testing.T) {
+	t.Parallel()
+	var degraded, total atomic.Int64
+	for range 20 {
+		host := testHost()
+		a, b := startNode(t, "1@"+host, worker.Cache{}), startNode(t, "2@"+host, worker.Cache{})
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, n := range []*Node{a, b, a, b} {
+			wg.Go(func() {
+				for i := int64(0); !isClosed(stop); i++ {
+					reply, err := n.Request(t.Context(), worker.IntID(i%2000))
+					if total.Add(1); err != nil || reply.Degraded {
+						degraded.Add(1)
+					}
+				}
+			})
+		}
+		if err := a.Join(t.Context(), b.Self()); err != nil {
+			t.Error(err)
+		}
+		awaitView(t, a, b)
+		close(stop)
+		wg.Wait()
+	}
+	if n := degraded.Load(); n > 0 {
+		t.Errorf("%d of %d calls degraded or failed", n, total.Load())
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -114,4 +115,62 @@ func checkMembers(t *testing.T, want map[State]int, nodes ...*Node) {
 			return nil
 		})
 	}
+}
+
+// TestKindStats follows the counts of a kind on two nodes through what its requests come
+// to.
+func TestKindStats(t *testing.T) {
+	t.Parallel()
+	source := func(_ context.Context, id worker.ID) (worker.Value, error) {
+		if num(id) < 0 {
+			return worker.Value{}, errors.New("no such id")
+		}
+		time.Sleep(3 * time.Millisecond)
+		return worker.IntValue(num(id)), nil
+	}
+	nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour, Load: source})
+	a, b := nodes[0], nodes[1]
+	for _, id := range []int64{0, 0, 0, 1, 1, -1, -2, -2} { // the even ones are a's
+		_, _ = a.Request(t.Context(), worker.IntID(id))
+	}
+	check := func(n *Node, want string) {
+		t.Helper()
+		s := n.Stats().Kinds[0]
+		got := fmt.Sprintf("local %d remote %d degraded %d failed %v latency %d loads %d errors %d workers %d expired %d",
+			s.Local, s.Remote, s.Degraded, s.Failed, total(s.Latency), total(s.Loads), s.LoadErrs, s.Workers, s.Expired)
+		if got != want {
+			t.Errorf("%s: %s\nwant %s", n.Self(), got, want)
+		}
+	}
+	check(a, "local 3 remote 2 degraded 0 failed map[source failed:3] latency 8 loads 3 errors 2 workers 1 expired 0")
+	client, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, id := range []int64{0, 4, 1} { // which a has, has not yet, and gets from b
+		if _, err := client.Request(t.Context(), worker.IntID(id)); err != nil {
+			t.Error(err)
+		}
+	}
+	check(a, "local 5 remote 3 degraded 0 failed map[source failed:3] latency 11 loads 4 errors 2 workers 2 expired 0")
+	check(b, "local 0 remote 0 degraded 0 failed map[] latency 0 loads 2 errors 1 workers 1 expired 0")
+	s := a.Stats().Kinds[0]
+	if s.Latency.Counts[0] < 2 || s.Latency.Sum < 6*time.Millisecond || s.Loads.Sum < 3*time.Millisecond {
+		t.Errorf("%+v: want 2 hits that took no time, and two loads of 3 ms", s)
+	}
+	crash(b)
+	if _, err := a.Request(t.Context(), worker.IntID(3)); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stats().Kinds[0]; s.Degraded != 1 && s.Local != 6 { // the latter if the crash was seen by then
+		t.Errorf("%+v, want a degraded answer", s)
+	}
+}
+
+func total(h worker.Histogram) (n uint64) {
+	for _, c := range h.Counts {
+		n += c
+	}
+	return n
 }

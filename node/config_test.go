@@ -50,3 +50,29 @@ func TestConfigCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestStartErrors(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	startNode(t, "1@"+host, worker.Cache{})
+	for _, test := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{Name: "1@" + host, Cookie: testCookie}, "--port"},
+		{Config{Name: "2@" + host}, "cookie"},
+		{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
+		{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
+		{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
+		{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine"},
+		{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
+	} {
+		n, err := Start(test.config)
+		if err == nil {
+			n.Close(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Start(%+v) = %v, want an error with %q", test.config, err, test.want)
+		}
+	}
+}

@@ -36,6 +36,8 @@ type conns struct {
 	failed time.Time // last failed accept; only Accept uses it
 	close  func() error
 	closed chan struct{}
+	over   chan struct{} // closed when Accept has failed, so no other connection comes
+	end    func()        // closes over
 	freed  chan struct{} // has an element if a place may have become free
 
 	mu    sync.Mutex // guards what follows, and the same of each conn
@@ -45,9 +47,10 @@ type conns struct {
 }
 
 func newConns(l net.Listener, places int, log *slog.Logger) *conns {
-	closed := make(chan struct{})
+	closed, over := make(chan struct{}), make(chan struct{})
 	return &conns{
-		Listener: l, places: places, log: log, closed: closed, freed: make(chan struct{}, 1),
+		Listener: l, places: places, log: log, closed: closed, over: over, freed: make(chan struct{}, 1),
+		end:   sync.OnceFunc(func() { close(over) }),
 		close: sync.OnceValue(func() error { close(closed); return l.Close() }),
 		all:   make(map[*conn]bool), from: make(map[netip.Prefix]int),
 	}
@@ -64,6 +67,7 @@ func placesFor(files int) int {
 func (l *conns) Accept() (net.Conn, error) {
 	nc, err := l.accept()
 	if err != nil {
+		l.end()
 		return nil, err
 	}
 	for {
@@ -75,6 +79,7 @@ func (l *conns) Accept() (net.Conn, error) {
 		case <-time.After(shortWait): // another connection may have waited long enough
 		case <-l.closed:
 			nc.Close()
+			l.end()
 			return nil, net.ErrClosed
 		}
 	}
@@ -123,6 +128,10 @@ func (l *conns) quiesce(timeout time.Duration) {
 		runtime.Gosched()
 	}
 	_ = l.Close() // Shutdown closes it again, and returns its error
+	select {
+	case <-l.over: // the last connection that was accepted is known
+	case <-time.After(time.Until(end)):
+	}
 	for l.anyNew() && time.Now().Before(end) {
 		time.Sleep(time.Millisecond)
 	}

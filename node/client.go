@@ -22,6 +22,8 @@ type ClientConfig struct {
 	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
 	NoBusyPoll bool         // as in [Config]
 	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
+
+	steady time.Duration // for tests: see client.Config
 }
 
 // A Client is a session to a running node that is no member of the cluster and owns
@@ -61,7 +63,9 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	}
 	creds.NoBusyPoll = c.NoBusyPoll
 	log, flush := boundedlog.New(c.Logger)
-	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Logger: log})
+	reach, err := client.Attach(ctx, client.Config{
+		Addr: addr, Creds: creds, Direct: c.Direct, Steady: c.steady, Logger: log,
+	})
 	if err != nil {
 		flush()
 		return nil, err

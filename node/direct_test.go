@@ -17,9 +17,12 @@ import (
 )
 
 // attachDirect attaches a client that asks owners itself.
-func attachDirect(t *testing.T, home string) *Client {
+func attachDirect(t *testing.T, home string) *Client { return attachSteady(t, home, time.Hour) }
+
+// attachSteady is attachDirect for a client that fetches its view so often without a reason.
+func attachSteady(t *testing.T, home string, steady time.Duration) *Client {
 	t.Helper()
-	c, err := Attach(t.Context(), ClientConfig{Node: home, Cookie: testCookie, Direct: true})
+	c, err := Attach(t.Context(), ClientConfig{Node: home, Cookie: testCookie, Direct: true, steady: steady})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +75,11 @@ func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
 	return nil
 }
 
-// awaitDirect waits until checkDirect is content, for less than steadyFetch: somebody has
-// to notice that the view is old.
+// awaitDirect waits until checkDirect is content. The client of attachDirect fetches its
+// view only when it has noticed that it is old.
 func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
 	t.Helper()
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for err := checkDirect(t, c, nodes...); err != nil; err = checkDirect(t, c, nodes...) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
@@ -178,7 +181,7 @@ func TestDirectRetires(t *testing.T) {
 func TestDirectParted(t *testing.T) {
 	t.Parallel()
 	nodes := startRouted(t, 3, placement.Rendezvous)
-	c := attachDirect(t, nodes[0].Self())
+	c := attachSteady(t, nodes[0].Self(), 0)
 	awaitDirect(t, c, nodes...)
 	if err := nodes[0].Disconnect(t.Context(), nodes[1].Self()); err != nil {
 		t.Fatal(err)

@@ -124,15 +124,15 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 	return nil, wire.UnknownOperation
 }
 
-// TestManyElementsAnswered has a member, or the node of a client, answer with 200,000
-// empty elements. The answer is refused; that nobody makes the elements is shown by
-// [TestBounded].
+// TestManyElementsAnswered has a member, or the node of a client, answer with twice as
+// many empty elements as a list may have. The answer is refused; that nobody makes the
+// elements is shown by [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
-	hello.Addr = listenAs(t, hello, newLiar(200_000))
+	hello.Addr = listenAs(t, hello, newLiar(2 * protocol.MaxListed))
 	giveSlot(n, hello)
 	v := n.members.View()
 	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]

@@ -37,7 +37,7 @@ func (c *Client) refreshLoop() {
 		select {
 		case <-c.stale:
 			pause = min(2*pause, lastFetch)
-		case <-time.After(steadyFetch):
+		case <-time.After(cmp.Or(c.Steady, steadyFetch)):
 			pause = firstFetch
 		case <-c.ctx.Done():
 		}

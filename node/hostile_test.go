@@ -132,7 +132,7 @@ func TestManyElementsAnswered(t *testing.T) {
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
-	hello.Addr = listenAs(t, hello, newLiar(2 * protocol.MaxListed))
+	hello.Addr = listenAs(t, hello, newLiar(2*protocol.MaxListed))
 	giveSlot(n, hello)
 	v := n.members.View()
 	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]

@@ -58,6 +58,7 @@ func TestStandstillCallsRoll(t *testing.T) {
 	for len(why) > 0 {
 		<-why
 	}
+	other.members.PretendFailed() // nobody, but its view has changed since it told of its servers
 	before := made.Load()
 	standStill(owner)
 	if err := call(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {

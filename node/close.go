@@ -31,6 +31,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.claims.Close()
 		n.members.Close()
 	})
+	n.kinds.Wait()
 	n.wg.Wait()
 	n.flushLog()
 	return n.closeErr

@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -180,16 +179,16 @@ func crash(n *Node) {
 		n.handoffs.Close()
 		n.cancel()
 		n.listener.Close()
+		n.claims.Close()
 		n.members.Close()
 		for n.clients.Load() > 0 { // no client hears of what ends now
 			time.Sleep(time.Millisecond)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		for _, r := range append(n.kinds.All(), n.kinds.Of(kinds.Ready)) {
-			r.Close(ctx)
-		}
+		_ = n.kinds.Close(ctx)
 	})
+	n.kinds.Wait()
 	n.wg.Wait()
 	n.flushLog()
 }

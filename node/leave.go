@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -74,13 +73,15 @@ func (n *Node) detach(must bool) error {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, drainTimeout)
 	defer cancel()
-	switch err := n.kinds.Quiesce(ctx); {
-	case errors.Is(err, wire.Closed):
-		return err
-	case err != nil && !must:
-		n.log.Warn("cannot leave the cluster", "why", err)
-		n.kinds.Resume()
-		return err
+	if err := n.kinds.Quiesce(ctx); err != nil {
+		if err.Code == wire.Closed {
+			return err
+		}
+		if !must {
+			n.log.Warn("cannot leave the cluster", "why", err.Text)
+			n.kinds.Resume()
+			return err
+		}
 	}
 	if !n.members.BeginDetaching() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}

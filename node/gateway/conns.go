@@ -36,7 +36,7 @@ type conns struct {
 	failed time.Time // last failed accept; only Accept uses it
 	close  func() error
 	closed chan struct{}
-	over   chan struct{} // closed when Accept has failed, so no other connection comes
+	over   chan struct{} // closed when Accept has failed after Close, so no other connection comes
 	end    func()        // closes over
 	freed  chan struct{} // has an element if a place may have become free
 
@@ -67,7 +67,11 @@ func placesFor(files int) int {
 func (l *conns) Accept() (net.Conn, error) {
 	nc, err := l.accept()
 	if err != nil {
-		l.end()
+		select {
+		case <-l.closed:
+			l.end()
+		default: // the server may try again
+		}
 		return nil, err
 	}
 	for {

@@ -72,7 +72,13 @@ const (
 	barrierTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
 )
 
-// again is the pause between two questions to a member.
+// releasePause is the pause between two questions whether a member still has a server. It is
+// short, because a caller waits for the answer.
+func releasePause() clock.Backoff {
+	return clock.Backoff{First: 2 * time.Millisecond, Last: 50 * time.Millisecond}
+}
+
+// again is the pause between two attempts to ask a member.
 func again() clock.Backoff {
 	return clock.Backoff{First: 5 * time.Millisecond, Last: 200 * time.Millisecond}
 }
@@ -214,7 +220,7 @@ func (c *Claims) raise(v *members.View, b *barrier) {
 // awaitRelease waits until p has no server of k, or cannot be reached, or the term of v
 // is over.
 func (c *Claims) awaitRelease(ctx context.Context, v *members.View, p *peers.Peer, k worker.Key) *wire.Error {
-	for backoff := again(); c.members.View().Term == v.Term; {
+	for backoff := releasePause(); c.members.View().Term == v.Term; {
 		if held := c.heldBy(ctx, v, p, k); !held && ctx.Err() == nil {
 			return nil
 		}

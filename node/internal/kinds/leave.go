@@ -47,7 +47,7 @@ func (s *Set) Current(list []registry.Answer) []registry.Answer {
 // ends. If a server goes on after that, Quiesce fails. Then, or when another node has not
 // taken over after all, Resume has calls run again; Release refuses what waits, as the ids
 // are another node's.
-func (s *Set) Quiesce(ctx context.Context) error {
+func (s *Set) Quiesce(ctx context.Context) *wire.Error {
 	s.mu.Lock()
 	if s.leaving {
 		s.mu.Unlock()
@@ -131,6 +131,8 @@ func (s *Set) Close(ctx context.Context) (err error) {
 		err = errors.Join(err, r.Close(ctx))
 	}
 	s.cancel()
-	s.wg.Wait()
 	return err
 }
+
+// Wait waits until the workers of removed kinds have ended, after Close.
+func (s *Set) Wait() { s.wg.Wait() }

@@ -65,8 +65,8 @@ func (m *Members) refusal(ctx context.Context, name placement.Name, addr string,
 	if m.Detaching() {
 		return m.Leaving()
 	}
-	if m.outranked.Load() {
-		return m.Outranked()
+	if err := m.Outranked(); err != nil {
+		return err
 	}
 	if h.Routing != self.Routing {
 		return wire.Errorf(wire.Disagreement, wire.NotRun, "this cluster routes by %s; pass --routing %s", self.Routing, self.Routing)

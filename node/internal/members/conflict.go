@@ -17,7 +17,7 @@ import (
 // in, so the other members, each of which knows one of the two, tell theirs of the other;
 // and the one that started later leaves.
 
-// findTwins looks for such names in what a peer tells.
+// findConflicts looks for such names in what a peer tells.
 func (m *Members) findConflicts(g *gossip.Gossip, list []wire.Member) {
 	v := m.View()
 	for _, w := range list {

@@ -42,6 +42,7 @@ func (pool *Pool) redial(p *Peer) {
 		case <-time.After(backoff.Next()):
 		case <-p.again:
 			backoff.Reset()
+			backoff.Next() // which was now
 		case <-pool.ctx.Done():
 			return
 		}

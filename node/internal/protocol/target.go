@@ -9,7 +9,7 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see identify.
+// ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see Identify.
 func ParseTarget(text string) (placement.Addr, error) {
 	if strings.Contains(text, "@") {
 		return placement.ParseAddr(text)

@@ -32,7 +32,7 @@ var mutants = []mutant{
 		change: condition("table.sweepLocked", "workers get w id").then("s.workers.remove(s.workers.get(w.id))"),
 	},
 	{
-		name: "canonical order", finds: ruleViews, rest: lastRest,
+		name: "canonical order", finds: ruleViews, or: ruleServers, rest: lastRest,
 		change: statement("NewView", "a b Name Compare").precededBy("if a.Self { return -1 }; if b.Self { return 1 }"),
 	},
 	{

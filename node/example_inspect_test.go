@@ -27,10 +27,18 @@ func startTwo(host string) (a, b *node.Node) {
 		}
 		nodes = append(nodes, n)
 	}
-	if err := nodes[1].Join(context.Background(), nodes[0].Self()); err != nil {
+	ctx := context.Background()
+	if err := nodes[1].Join(ctx, nodes[0].Self()); err != nil {
 		log.Fatal(err)
 	}
-	return nodes[0], nodes[1]
+	// Join returns when the second node is in the cluster; the first one may publish its view
+	// a moment later.
+	for {
+		if list, err := nodes[0].Members(ctx); err != nil || len(list) == len(nodes) {
+			return nodes[0], nodes[1]
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func ExampleNode_Request() {

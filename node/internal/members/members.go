@@ -256,6 +256,7 @@ func (m *Members) refresh() {
 		m.making.Unlock() // New has not come that far, and calls again
 		return
 	}
+	digest := g.Digest() // before Members, so that a change between the two makes another view
 	for _, w := range g.Members() {
 		name, err := placement.ParseName(w.Name)
 		if err != nil {
@@ -267,7 +268,7 @@ func (m *Members) refresh() {
 		peers = append(peers, p)
 	}
 	v, old := NewView(peers, failed, m.Routing), m.View()
-	v.gossip, v.Apart = g, apart
+	v.gossip, v.digest, v.Apart = g, digest, apart
 	if old != nil {
 		v.Term = old.Term
 		if old.Ring.Epoch() != v.Ring.Epoch() {
@@ -317,11 +318,13 @@ func (m *Members) SettleTime() time.Duration {
 // caller has g from the view by which it asked the peer: when the answer comes, the node
 // may have left that cluster.
 func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
-	if len(list) == 0 || m.Detaching() {
+	if m.Detaching() {
 		return
 	}
 	m.findConflicts(g, list)
-	if g.Learn(list) {
+	// News that g has heard in another way may have yet to come into the view. The peer, which
+	// takes this node for told, is not to meet an older one.
+	if g.Learn(list) || m.View().digest != g.Digest() {
 		m.refresh()
 	}
 }

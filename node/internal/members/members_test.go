@@ -1,6 +1,7 @@
 package members
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -97,4 +98,29 @@ func TestCloseWaits(t *testing.T) {
 	}
 	close(release)
 	<-closed
+}
+
+// TestLearnCatchesUp has gossip know of a member that the view does not have yet. The next
+// comparison of members publishes it, although it brings no news.
+func TestLearnCatchesUp(t *testing.T) {
+	t.Parallel()
+	m := start(t, "1@"+testHost())
+	before := m.View()
+	w := wire.Member{Name: "2@" + m.Addr.Host, Addr: m.Addr.Host + ":4372", Incarnation: 1}
+	if !m.currentGossip().Learn([]wire.Member{w}) {
+		t.Fatal("it is no news")
+	}
+	await(t, func() error {
+		if len(m.View().Peers) < 2 {
+			return errors.New("the member is not in the view")
+		}
+		return nil
+	})
+	m.making.Lock()
+	m.view.Store(before) // as if no view had been made since
+	m.making.Unlock()
+	m.Learn(before, nil)
+	if len(m.View().Peers) < 2 {
+		t.Error("the view is still behind")
+	}
 }

@@ -19,7 +19,7 @@ func (m *Members) PretendFailed(list ...*peers.Peer) *View {
 		failed[p] = old.Failed(p) || slices.Contains(list, p)
 	}
 	v := NewView(slices.Clone(old.Peers), failed, m.Routing)
-	v.gossip, v.Apart, v.Term = old.gossip, old.Apart, old.Term+1
+	v.gossip, v.digest, v.Apart, v.Term = old.gossip, old.digest, old.Apart, old.Term+1
 	m.view.Store(v)
 	return v
 }

@@ -28,6 +28,7 @@ type View struct {
 	Term uint64
 
 	rest   func() *View
+	digest uint64         // of gossip, at the latest when the view was made
 	gossip *gossip.Gossip // tells of these members, and no other one does: a node that leaves its cluster starts another one; nil for a client
 }
 

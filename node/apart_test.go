@@ -148,7 +148,8 @@ func TestDirectApart(t *testing.T) {
 }
 
 // TestFormerPeers has a node leave its cluster while calls to its peers go on. It does
-// not dial them: one that has not heard that it left would take it back.
+// not dial them, because a peer that does not know yet that the node has left would take
+// it back.
 func TestFormerPeers(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 2, worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) { return worker.IntValue(1), nil }})

@@ -19,7 +19,8 @@ import (
 // attachDirect attaches a client that asks owners itself.
 func attachDirect(t *testing.T, home string) *Client { return attachSteady(t, home, time.Hour) }
 
-// attachSteady is attachDirect for a client that fetches its view so often without a reason.
+// attachSteady is attachDirect for a client that fetches its view so often without a
+// reason.
 func attachSteady(t *testing.T, home string, steady time.Duration) *Client {
 	t.Helper()
 	c, err := Attach(t.Context(), ClientConfig{Node: home, Cookie: testCookie, Direct: true, steady: steady})

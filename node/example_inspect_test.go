@@ -202,7 +202,7 @@ func ExampleValueOf() {
 	// true
 }
 
-// What it would mean to add a fourth node to three.
+// A plan shows which ids move when a fourth node joins three.
 func ExamplePlanChange() {
 	var before []placement.Name
 	for _, s := range []string{"1@a", "2@b", "3@c", "4@d"} {

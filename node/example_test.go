@@ -373,8 +373,8 @@ func ExampleNode_Join() {
 	// 1@127.0.77.13
 }
 
-// An error says what is wrong, and what has become of the call: one that has not run can
-// be made again.
+// The outcome of an error says whether the call has run. A call that has not run can be
+// made again.
 func ExampleOutcomeOf() {
 	ctx := context.Background()
 	busy := make(chan struct{})

@@ -31,7 +31,7 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 }
 
 // compareKinds asks a peer what its kinds are, and logs it if they are not this node's.
-// What was said is not said again.
+// It logs a difference once.
 func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
 	defer cancel()

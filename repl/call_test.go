@@ -39,7 +39,7 @@ attributes  .age .cached .degraded .json .node .stale .ttl .value .via`},
 	}
 }
 
-// What a message is, as the worker gets it.
+// The worker gets a message as its text, or as an integer.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	const deep = "x = [0]\nfor i in range(99): x = [x]\n\n"

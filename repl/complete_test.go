@@ -74,8 +74,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// What is typed never breaks completion, and load's other name leaves columns as they
-// are.
+// FuzzPlace checks that no line breaks completion, and that the other name of load leaves
+// columns as they are.
 func FuzzPlace(f *testing.F) {
 	f.Add(`request(1, via="2@`)
 	f.Add(`load("a", '''b`)

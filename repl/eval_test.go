@@ -222,7 +222,7 @@ distproc(1@127.0.0.1)4> x.node
 	}
 }
 
-// What runs ends soon after its context, whether it computes or waits.
+// An evaluation ends soon after its context, whether it computes or waits.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	waiting := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {

@@ -76,7 +76,7 @@ func TestSearchEndsWithItsTerminal(t *testing.T) {
 	}
 }
 
-// What is cut in a row comes back as one.
+// Texts that are cut one after the other come back as one.
 func TestKillAndYank(t *testing.T) {
 	t.Parallel()
 	for keys, want := range map[string]string{

@@ -88,8 +88,8 @@ func (s *screen) await(words ...string) {
 
 func (s *screen) enter(line string) { fmt.Fprintf(s.tty, "%s\r", line) }
 
-// TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9: the shell says so, goes on, and
-// works again when the node is back.
+// TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9:
+// the shell says so, goes on, and works again when the node is back.
 func TestAttachedShellOutlivesItsNode(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -111,8 +111,8 @@ func TestAttachedShellOutlivesItsNode(t *testing.T) {
 	s.await("True", prompt+"3> ")
 }
 
-// TestNodesComeAndGoAbovePrompt has a node join and crash while a line is typed at a member's shell: both are shown, and the line
-// stays.
+// TestNodesComeAndGoAbovePrompt has a node join and crash while a line is typed at a
+// member's shell: both are shown, and the line stays.
 func TestNodesComeAndGoAbovePrompt(t *testing.T) {
 	t.Parallel()
 	host := testHost()

@@ -188,8 +188,9 @@ func (b *benchFlags) ask(c *node.Client) bench.Ask {
 	}
 }
 
-// attach attaches to the nodes of --join, and goes without those that it does not reach, unless that is all of them. One client is enough for
-// what goes to the owners: with a session to each node for all callers, more of their requests cross together.
+// attach attaches to the nodes of --join, and goes without those that it does not reach,
+// unless that is all of them. One client is enough for what goes to the owners: with a
+// session to each node for all callers, more of their requests cross together.
 func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Client, error) {
 	cookie, _, err := b.cookie(node.ReadCookie)
 	if err != nil {

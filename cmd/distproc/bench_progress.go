@@ -10,7 +10,8 @@ import (
 	"github.com/distproc/distproc/cmd/distproc/bench"
 )
 
-// A progressLine is drawn over itself at a terminal. What else goes there is written through it.
+// A progressLine is drawn over itself at a terminal. What else goes there is written
+// through it.
 type progressLine struct {
 	w     io.Writer
 	mu    sync.Mutex

@@ -12,7 +12,8 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// hiddenCommands returns the command by which package faults starts the processes of a run.
+// hiddenCommands returns the command by which package faults starts the processes of a
+// run.
 func hiddenCommands() []*cobra.Command {
 	var m member
 	cmd := &cobra.Command{
@@ -26,7 +27,8 @@ func hiddenCommands() []*cobra.Command {
 	return []*cobra.Command{cmd}
 }
 
-// startRecorded does what distproc node does, with a configuration that record has changed.
+// startRecorded does what distproc node does, with a configuration that record has
+// changed.
 func (m *member) startRecorded(record func(*node.Config) error) (*faults.Member, error) {
 	ignoreBrokenPipes()
 	log, flush, err := m.logger(os.Stderr)

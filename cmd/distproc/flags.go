@@ -48,8 +48,9 @@ func (c *connection) check() error {
 	return nil
 }
 
-// cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual file. A
-// node that starts reads the file with [node.LoadCookie], a client with [node.ReadCookie].
+// cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual
+// file. A node that starts reads the file with [node.LoadCookie], a client with
+// [node.ReadCookie].
 func (c *connection) cookie(read func(path string) ([]byte, error)) (secret []byte, source string, err error) {
 	path := c.cookieFile
 	if path == "" {
@@ -146,8 +147,8 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	return r, nil
 }
 
-// join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early if
-// they refuse a node that was never a member.
+// join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early
+// if they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
 	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
 		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
@@ -159,7 +160,8 @@ func (r *running) join(ctx context.Context, names []string) error {
 	return err
 }
 
-// leave closes the node: HTTP requests have --drain-timeout to end, and then other calls have as long.
+// leave closes the node: HTTP requests have --drain-timeout to end, and then other calls
+// have as long.
 func (r *running) leave() error {
 	if r.web != nil {
 		r.web.close()
@@ -263,7 +265,8 @@ func (m *member) parseKinds(data []byte) (map[string]worker.Kind, error) {
 	return parseKinds(data, m.kinds, nameOf(m.name))
 }
 
-// withDefault returns kinds with the default one, which is as the other flags say if the file lacks it.
+// withDefault returns kinds with the default one, which is as the other flags say if the
+// file lacks it.
 func (m *member) withDefault(kinds map[string]worker.Kind) map[string]worker.Kind {
 	all := maps.Clone(kinds)
 	if _, ok := all[worker.DefaultKind]; !ok {
@@ -294,7 +297,8 @@ func (m *member) reload(ctx context.Context, n *node.Node, hangups <-chan struct
 	}
 }
 
-// parseTiming returns the timing that the flags ask for, or the one that suits the node's address.
+// parseTiming returns the timing that the flags ask for, or the one that suits the node's
+// address.
 func (m *member) parseTiming() (node.Timing, error) {
 	if m.timing != "" {
 		return node.ParseTiming(m.timing)
@@ -306,8 +310,8 @@ func (m *member) parseTiming() (node.Timing, error) {
 	return node.ParseTiming("lan")
 }
 
-// logger returns the logger that the flags describe. It never waits for w; flush does, for at
-// most 1 s.
+// logger returns the logger that the flags describe. It never waits for w; flush does,
+// for at most 1 s.
 func (m *member) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {

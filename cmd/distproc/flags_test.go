@@ -30,7 +30,8 @@ func TestBusyPoll(t *testing.T) {
 	}
 }
 
-// TestForever has the flags that may be forever reach the node's configuration, and the help.
+// TestForever has the flags that may be forever reach the node's configuration, and the
+// help.
 func TestForever(t *testing.T) {
 	t.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
 	for text, want := range map[string]time.Duration{"forever": worker.Forever, "2562047h": worker.Forever, "1h30m": 90 * time.Minute} {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// recheck is the time after a SIGHUP at which its cause is looked for once more: a login shell
-// sends SIGHUP to its jobs just before it exits, and the terminal goes with it.
+// recheck is the time after a SIGHUP at which its cause is looked for once more: a login
+// shell sends SIGHUP to its jobs just before it exits, and the terminal goes with it.
 const recheck = time.Second
 
-// watchHangups returns a context that ends when the process's terminal hangs up, and a channel that
-// gets every other SIGHUP. A process that had no terminal when it started never ends by SIGHUP, nor
-// does one under nohup.
+// watchHangups returns a context that ends when the process's terminal hangs up, and a
+// channel that gets every other SIGHUP. A process that had no terminal when it started
+// never ends by SIGHUP, nor does one under nohup.
 func watchHangups(parent context.Context) (ctx context.Context, others <-chan struct{}, release func()) {
 	watched := hasTerminal() && !signal.Ignored(syscall.SIGHUP)
 	ctx, cancel := context.WithCancelCause(parent)
@@ -51,8 +51,8 @@ func watchHangups(parent context.Context) (ctx context.Context, others <-chan st
 	}
 }
 
-// hasTerminal reports whether the process has a controlling terminal. The system takes it away from
-// all processes of the session before it sends them SIGHUP.
+// hasTerminal reports whether the process has a controlling terminal. The system takes it
+// away from all processes of the session before it sends them SIGHUP.
 func hasTerminal() bool {
 	f, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {

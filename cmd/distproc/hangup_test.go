@@ -14,15 +14,16 @@ import (
 	"github.com/creack/pty"
 )
 
-// A hangupTest is a node with the kind "old" in its file, in a session of its own, at a terminal or
-// without one.
+// A hangupTest is a node with the kind "old" in its file, in a session of its own, at a
+// terminal or without one.
 type hangupTest struct {
 	*process
 	file string
 	tty  *os.File // the far end of its terminal, or nil
 }
 
-// startHangup runs a command of a node. The word CONFIG in its arguments stands for the file.
+// startHangup runs a command of a node. The word CONFIG in its arguments stands for the
+// file.
 func startHangup(t *testing.T, terminal bool, command ...string) *hangupTest {
 	t.Helper()
 	h := &hangupTest{file: filepath.Join(t.TempDir(), "kinds.toml")}
@@ -58,7 +59,8 @@ func startHangup(t *testing.T, terminal bool, command ...string) *hangupTest {
 func pollable(t *testing.T, f *os.File) *os.File {
 	t.Helper()
 	defer f.Close()
-	// A process that another test starts just now must not get it: the terminal would stay.
+	// A process that another test starts just now must not get it: the terminal would
+	// stay.
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err == nil {
@@ -119,8 +121,8 @@ func (h *hangupTest) awaitEnd() {
 // TestHangup has SIGHUP read --config again, and end a node only if its terminal is gone.
 func TestHangup(t *testing.T) {
 	t.Parallel()
-	// The tests may run under nohup. A process does not inherit that a signal is ignored from
-	// one that receives it.
+	// The tests may run under nohup. A process does not inherit that a signal is ignored
+	// from one that receives it.
 	received := make(chan os.Signal, 1)
 	signal.Notify(received, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(received) })

@@ -43,7 +43,8 @@ type webServer struct {
 	cancel   context.CancelFunc
 }
 
-// listen takes the address, so that a mistake shows before the node starts. It returns nil if there is none.
+// listen takes the address, so that a mistake shows before the node starts. It returns
+// nil if there is none.
 func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) {
 	if w.addr == "" {
 		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {

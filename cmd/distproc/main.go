@@ -1,9 +1,9 @@
 // Command distproc gives every id one place in a cluster.
 //
-// distproc node runs a headless node; distproc repl runs a node with a shell, or a shell on a
-// running node; distproc bench asks running nodes as fast as they answer. The work is done by packages node, its
-// gateway for --http, repl and bench; here are flags, signals and exit codes: 0 success, 1 failure, 2 a command
-// line that makes no sense.
+// distproc node runs a headless node; distproc repl runs a node with a shell, or a shell
+// on a running node; distproc bench asks running nodes as fast as they answer. The work
+// is done by packages node, its gateway for --http, repl and bench; here are flags,
+// signals and exit codes: 0 success, 1 failure, 2 a command line that makes no sense.
 package main
 
 import (
@@ -48,13 +48,14 @@ func run(args []string) int {
 // errStopped is why the context ends when the process is asked to.
 var errStopped = errors.New("stopped by a signal")
 
-// withSignals returns a context that SIGTERM ends; SIGINT and SIGHUP are for each command to take. A second
-// signal ends the process at once.
+// withSignals returns a context that SIGTERM ends; SIGINT and SIGHUP are for each command
+// to take. A second signal ends the process at once.
 func withSignals(parent context.Context) (context.Context, func()) {
 	return endOn(parent, syscall.SIGTERM)
 }
 
-// withHangup returns a context that SIGHUP ends, too, unless it is ignored, as under nohup.
+// withHangup returns a context that SIGHUP ends, too, unless it is ignored, as under
+// nohup.
 func withHangup(parent context.Context) (context.Context, func()) {
 	if signal.Ignored(syscall.SIGHUP) {
 		return parent, func() {}

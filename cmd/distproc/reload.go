@@ -18,9 +18,9 @@ const (
 	maxReads   = 10          // of a file that keeps changing
 )
 
-// A reloader applies a file of kinds again at every SIGHUP. The program that writes the file may
-// still be writing then, so nothing changes until the file has been the same for stableFor. A file
-// that is wrong changes nothing.
+// A reloader applies a file of kinds again at every SIGHUP. The program that writes the
+// file may still be writing then, so nothing changes until the file has been the same for
+// stableFor. A file that is wrong changes nothing.
 type reloader struct {
 	read  func() ([]byte, error)
 	parse func([]byte) (map[string]worker.Kind, error)
@@ -34,8 +34,8 @@ type reloader struct {
 	said  string    // what was logged last about the file; it is not repeated
 }
 
-// run reads the file at every SIGHUP, and after it until it is applied or given up. It returns when
-// ctx ends.
+// run reads the file at every SIGHUP, and after it until it is applied or given up. It
+// returns when ctx ends.
 func (r *reloader) run(ctx context.Context, hangups <-chan struct{}) {
 	var again <-chan time.Time
 	for {

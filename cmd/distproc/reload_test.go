@@ -18,8 +18,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A reloadTest is a reloader of a file that is a list of kinds, such as "a b". The file "half" is
-// wrong, and "none" is not there.
+// A reloadTest is a reloader of a file that is a list of kinds, such as "a b". The file
+// "half" is wrong, and "none" is not there.
 type reloadTest struct {
 	file    atomic.Pointer[string] // what is in the file
 	applied []string
@@ -148,8 +148,8 @@ level=INFO msg="kinds changed" by=SIGHUP names="[a b c]"`,
 	}
 }
 
-// TestReloadUnstable has a file that is never the same for a second: nothing is applied, and the
-// reads end.
+// TestReloadUnstable has a file that is never the same for a second: nothing is applied,
+// and the reads end.
 func TestReloadUnstable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -93,7 +93,8 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 	return s.runMember(ctx, program)
 }
 
-// openProgram opens a file, or a pipe, which takes until some program writes to it, or until ctx ends.
+// openProgram opens a file, or a pipe, which takes until some program writes to it, or
+// until ctx ends.
 func openProgram(ctx context.Context, path string) (*os.File, error) {
 	var file *os.File
 	opened := make(chan error, 1)
@@ -225,7 +226,8 @@ func historyFile() string {
 	return filepath.Join(dir, "history")
 }
 
-// stateDir is the folder for what is kept from one run to the next, or empty if there is none.
+// stateDir is the folder for what is kept from one run to the next, or empty if there is
+// none.
 func stateDir() string {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -238,15 +240,16 @@ func stateDir() string {
 	return filepath.Join(dir, "distproc")
 }
 
-// shellLog writes the node's log to stderr, or, while there is a terminal with a prompt, above the prompt.
+// shellLog writes the node's log to stderr, or, while there is a terminal with a prompt,
+// above the prompt.
 type shellLog struct {
 	stderr *os.File
 	mu     sync.Mutex
 	sh     *repl.Shell // guarded by mu
 }
 
-// newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe ends
-// the process if it is stderr itself; on the duplicate it fails.
+// newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe
+// ends the process if it is stderr itself; on the duplicate it fails.
 func newShellLog() (*shellLog, error) {
 	fd, err := unix.FcntlInt(uintptr(syscall.Stderr), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -278,7 +281,8 @@ func (w *shellLog) Write(p []byte) (int, error) {
 	return w.stderr.Write(p)
 }
 
-// brief leaves out of a line of slog's text what a reader at the terminal knows: when it is.
+// brief leaves out of a line of slog's text what a reader at the terminal knows: when it
+// is.
 func brief(line string) string {
 	_, text, found := strings.Cut(line, " msg=")
 	if !found || !strings.HasPrefix(line, "time=") {

@@ -49,7 +49,8 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 	return root
 }
 
-// insteadOf names flags of which one on the command line rules out the other in the environment.
+// insteadOf names flags of which one on the command line rules out the other in the
+// environment.
 var insteadOf = map[string]string{"name": "attach", "attach": "name"}
 
 // fromEnvironment sets the flags that the command line does not from DISTPROC_ variables.

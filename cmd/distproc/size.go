@@ -7,7 +7,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// A size is a number of bytes, written like 512MiB or 2GB. It is a flag, and a value of a file.
+// A size is a number of bytes, written like 512MiB or 2GB. It is a flag, and a value of a
+// file.
 type size int64
 
 // UnmarshalText reads the number from a file.

@@ -8,8 +8,8 @@ import (
 	"github.com/distproc/distproc/node/boundedlog"
 )
 
-// A program wraps its logger once, and flushes it before it ends. Package node does that for
-// a Config.Logger that does not go through a queue yet.
+// A program wraps its logger once, and flushes it before it ends. Package node does that
+// for a Config.Logger that does not go through a queue yet.
 func ExampleNew() {
 	plain := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

@@ -125,7 +125,7 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
-// Who goes away gets no answer, also if he reads on.
+// A client that goes away gets no answer, even if it still reads.
 func TestHalfClosed(t *testing.T) {
 	f := newFake()
 	f.wait = true

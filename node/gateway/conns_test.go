@@ -60,7 +60,7 @@ func wantAnswer(t *testing.T, l *pipeListener, request, want string) {
 	}
 }
 
-// Whoever makes the gateway wait gives way to an honest client.
+// A client that makes the gateway wait gives way to an honest one.
 func TestFloods(t *testing.T) {
 	const host = " HTTP/1.1\r\nHost: localhost\r\n"
 	for name, request := range map[string]string{

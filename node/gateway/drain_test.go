@@ -83,8 +83,8 @@ func TestDrainFirstRequest(t *testing.T) {
 }
 
 // TestDrainUnderLoad closes gateways while clients make each request on a connection of
-// its own. Each is answered, or its connection refused, but for those few connections that
-// the system opens just as the listener closes: it resets these.
+// its own. Each is answered, or its connection refused, but for those few connections
+// that the system opens just as the listener closes: it resets these.
 func TestDrainUnderLoad(t *testing.T) {
 	const closings, clients = 10, 8
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -129,8 +129,8 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 }
 
-// TestQuiesceAcceptsPending has connections wait for a server that accepts slowly, when its
-// listener is to close: all are accepted before.
+// TestQuiesceAcceptsPending has connections wait for a server that accepts slowly, when
+// its listener is to close: all are accepted before.
 func TestQuiesceAcceptsPending(t *testing.T) {
 	t.Parallel()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")

@@ -101,8 +101,8 @@ func TestBareValues(t *testing.T) {
 	}
 }
 
-// What a cache may take for fresh is never longer than the worker lives, and less than a
-// second shorter.
+// TestFreshness checks that an HTTP cache keeps a value for no longer than its worker
+// lives, and for at most a second less.
 func TestFreshness(t *testing.T) {
 	t.Parallel()
 	for _, age := range []time.Duration{-1, 0, 1, 300 * time.Millisecond, 999999999, time.Second, 1500 * time.Millisecond, time.Hour} {

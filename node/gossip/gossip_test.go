@@ -40,7 +40,7 @@ func checkJoin(t *testing.T) {
 	}
 }
 
-// Who is only told of a living node meets it.
+// A node that is only told of a living node meets it.
 func TestUnconfirmed(t *testing.T) { bubble(t, checkUnconfirmed) }
 
 func checkUnconfirmed(t *testing.T) {
@@ -302,8 +302,8 @@ func checkConflict(t *testing.T) {
 	}
 }
 
-// Who joins one of two processes of a name meets that one, although there is a link to
-// the other, which has left.
+// TestJoinTwin has a node join one of two processes of one name. It meets that process,
+// although it has a link to the other one, which has left.
 func TestJoinTwin(t *testing.T) { bubble(t, checkJoinTwin) }
 
 func checkJoinTwin(t *testing.T) {
@@ -378,7 +378,7 @@ func checkRefute(t *testing.T) {
 	n.see(within, nodes, nodes, nil)
 }
 
-// What only one member knows, all know in time.
+// All members learn in time what only one of them knew.
 func TestAntiEntropy(t *testing.T) { bubble(t, checkAntiEntropy) }
 
 func checkAntiEntropy(t *testing.T) {

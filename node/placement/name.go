@@ -20,7 +20,8 @@ type Name struct {
 	Host string // an IP address (IPv6 without brackets) or a DNS name
 }
 
-// An Addr is a name and the port on which to find it. The port is no part of who a node is.
+// An Addr is a name and the port on which to find it. The port is no part of who a node
+// is.
 type Addr struct {
 	Name
 	Port int // 0: the port that follows from the name
@@ -94,8 +95,9 @@ func (n Name) String() string {
 	return n.Node + "@" + n.Host
 }
 
-// DefaultPort is the port that follows from the name, as there is no epmd to ask: a decimal NAME
-// from 1 to 999 listens on 4370 + NAME, any other on 20000 + FNV-1a-32(NAME) mod 10000.
+// DefaultPort is the port that follows from the name, as there is no epmd to ask: a
+// decimal NAME from 1 to 999 listens on 4370 + NAME, any other on 20000 + FNV-1a-32(NAME)
+// mod 10000.
 func (n Name) DefaultPort() int {
 	if d, ok := n.decimal(); ok && d >= 1 && d <= 999 {
 		return 4370 + int(d)
@@ -105,8 +107,8 @@ func (n Name) DefaultPort() int {
 	return 20000 + int(h.Sum32()%10000)
 }
 
-// Compare orders names the same way on every node: decimal NAMEs by number and before the others,
-// the others by bytes, then by HOST.
+// Compare orders names the same way on every node: decimal NAMEs by number and before the
+// others, the others by bytes, then by HOST.
 func (n Name) Compare(m Name) int {
 	nd, nok := n.decimal()
 	md, mok := m.decimal()

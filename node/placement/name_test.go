@@ -41,7 +41,8 @@ func TestParseAddr(t *testing.T) {
 	}
 }
 
-// TestDefaultPort checks the rule of the ports: 4370 + NAME, or 20000 + FNV-1a-32(NAME) mod 10000.
+// TestDefaultPort checks the rule of the ports: 4370 + NAME, or 20000 + FNV-1a-32(NAME)
+// mod 10000.
 func TestDefaultPort(t *testing.T) {
 	for node, want := range map[string]int{
 		"1": 4371, "999": 5369,

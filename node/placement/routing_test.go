@@ -27,8 +27,8 @@ var anyID = rapid.Custom(func(t *rapid.T) worker.ID {
 	return id
 })
 
-// TestOwnersAgreeProperty: whoever knows the same members, in whatever order they came to know them, chooses the
-// same owner, and has the same epoch.
+// TestOwnersAgreeProperty: whoever knows the same members, in whatever order they came to
+// know them, chooses the same owner, and has the same epoch.
 func TestOwnersAgreeProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 1, 12, rapid.ID[Name]).Draw(t, "names")
@@ -56,7 +56,8 @@ func TestOwnersAgreeProperty(t *testing.T) {
 	})
 }
 
-// TestRendezvousMovesLittle: a newcomer takes its share, from all alike, and nothing else moves.
+// TestRendezvousMovesLittle: a newcomer takes its share, from all alike, and nothing else
+// moves.
 func TestRendezvousMovesLittle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
@@ -72,8 +73,8 @@ func TestRendezvousMovesLittle(t *testing.T) {
 	})
 }
 
-// TestLoadIsEven: modulo is within 1 % of even over 100,000 integer ids; rendezvous is a random choice, which is
-// within five standard deviations of even.
+// TestLoadIsEven: modulo is within 1 % of even over 100,000 integer ids; rendezvous is a
+// random choice, which is within five standard deviations of even.
 func TestLoadIsEven(t *testing.T) {
 	const ids = 100_000
 	for _, r := range []Routing{Modulo, Rendezvous} {
@@ -101,8 +102,8 @@ func TestLoadIsEven(t *testing.T) {
 	}
 }
 
-// TestCrashMovesOneSeat: when a member fails, the ids that it answered for are spread over the rest, and no other id
-// moves; when it is back, all is as it was.
+// TestCrashMovesOneSeat: when a member fails, the ids that it answered for are spread
+// over the rest, and no other id moves; when it is back, all is as it was.
 func TestCrashMovesOneSeat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(anyName, 2, 12, rapid.ID[Name]).Draw(t, "names")
@@ -130,7 +131,8 @@ func TestCrashMovesOneSeat(t *testing.T) {
 	})
 }
 
-// TestStandInsShare: what a failed member leaves is spread over all others, within five standard deviations of even.
+// TestStandInsShare: what a failed member leaves is spread over all others, within five
+// standard deviations of even.
 func TestStandInsShare(t *testing.T) {
 	const ids = 100_000
 	for _, r := range []Routing{Modulo, Rendezvous} {

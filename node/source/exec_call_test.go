@@ -29,7 +29,7 @@ func TestExecCall(t *testing.T) {
 		{"exec:cat", worker.BytesValue(most), most},
 		{"exec:cat", worker.IntValue(-42), "-42"},
 		{`exec:sh -c 'echo "$1 $(cat)"' sh {id}`, worker.BytesValue("{id}"), "a b {id}"},
-		// What is not read is nobody's loss.
+		// A program need not read its input.
 		{"exec:true", worker.BytesValue(most), ""},
 		{"exec:echo done", worker.BytesValue("x"), "done"},
 		{"exec:head -c 3", worker.BytesValue("abc" + most[3:]), "abc"},
@@ -148,8 +148,8 @@ func TestExecCallEnds(t *testing.T) {
 	}
 }
 
-// What holds the input in the background, and does not read it, is killed as what holds
-// the output is.
+// A background process that holds the input, and does not read it, is killed like one that
+// holds the output.
 func TestExecCallEndKillsBackground(t *testing.T) {
 	l := newLifeline(t)
 	_, err := call(t, `exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`, "7",

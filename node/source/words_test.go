@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What has no expansions, operators or comments is split as sh does.
+// A command without expansions, operators or comments is split as sh does.
 var shellLines = []string{
 	"", " ", "a", " a  b\tc ", "''", `""`, `a '' ""`, `a''b`, `'a b'"c d"e\ f`, `'a\b"c'`, `"a'b"`, `"a\"b\\c\a"`,
 	`\'\"`, "a\\\nb", "\"a\\\nb\"", "'a\\\nb'", "a \\\n b", "a\\\n", `"\$HOME" \$HOME '$HOME'`, "\"\\`\" \\` '`'", `x=1 y`,

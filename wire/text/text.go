@@ -1,5 +1,5 @@
-// Package text makes short texts for people: beginnings of long texts, names and bars. It is a
-// leaf that every other package may import.
+// Package text makes short texts for people: beginnings of long texts, names and bars. It
+// is a leaf that every other package may import.
 package text
 
 import (
@@ -20,8 +20,8 @@ const (
 // Quote returns the first 60 bytes of s in double quotes, as a Go string literal.
 func Quote(s string) string { return strconv.Quote(Clip(s)) }
 
-// Clip returns the first 60 bytes of s, and an ellipsis if there are more. It does not cut a
-// character in two.
+// Clip returns the first 60 bytes of s, and an ellipsis if there are more. It does not
+// cut a character in two.
 func Clip(s string) string {
 	if len(s) <= maxClip {
 		return s
@@ -33,9 +33,9 @@ func Clip(s string) string {
 	return s[:n] + more
 }
 
-// Line makes one printable line of valid UTF-8 of s, which may come from anywhere. A text of more
-// than limit bytes is cut to limit, with an ellipsis at its end. In a shorter one, invalid bytes
-// become U+FFFD, which has three bytes.
+// Line makes one printable line of valid UTF-8 of s, which may come from anywhere. A text
+// of more than limit bytes is cut to limit, with an ellipsis at its end. In a shorter
+// one, invalid bytes become U+FFFD, which has three bytes.
 func Line(s string, limit int) string {
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit-len(more)], "") + more
@@ -51,8 +51,8 @@ func Line(s string, limit int) string {
 // NameRule says in an error what [IsName] accepts.
 const NameRule = "1 to 64 letters, digits, _ or -"
 
-// IsName reports whether s may name a kind, or a node in front of its @: 1 to 64 ASCII letters,
-// digits, underscores and hyphens.
+// IsName reports whether s may name a kind, or a node in front of its @: 1 to 64 ASCII
+// letters, digits, underscores and hyphens.
 func IsName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
@@ -67,8 +67,8 @@ func IsName(s string) bool {
 	return true
 }
 
-// Parse sets v to the constant with a name. The names are in the order of the constants. The
-// error for an unknown name lists them; what is what they name, such as "state".
+// Parse sets v to the constant with a name. The names are in the order of the constants.
+// The error for an unknown name lists them; what is what they name, such as "state".
 func Parse[T ~uint8](v *T, what string, names []string, name []byte) error {
 	i := slices.Index(names, string(name))
 	if i < 0 {
@@ -78,8 +78,8 @@ func Parse[T ~uint8](v *T, what string, names []string, name []byte) error {
 	return nil
 }
 
-// Bar draws value as a bar whose length is cols columns for a value of most, in eighths of a
-// column. A value above zero has at least one eighth.
+// Bar draws value as a bar whose length is cols columns for a value of most, in eighths
+// of a column. A value above zero has at least one eighth.
 func Bar(value, most float64, cols int) string {
 	if value <= 0 || most <= 0 {
 		return ""

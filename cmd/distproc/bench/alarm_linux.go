@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fileAlarm is a timer that is a file, so that it wakes the runtime as precisely as the kernel can: timerfd_create(2).
+// A fileAlarm is a timer that is a file, so that it wakes the runtime as precisely as the
+// kernel can: timerfd_create(2).
 type fileAlarm struct {
 	fd      int
 	file    *os.File // of fd

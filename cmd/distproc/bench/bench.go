@@ -1,13 +1,15 @@
 // Package bench makes load and measures how it is answered.
 //
-// [Run] starts callers. A caller takes its next turn from the schedule, waits until it is due, chooses an id for each of the
-// turn's requests, makes them at once, and notes the answers in a tally of its own, which is emptied into the one [Result] now
-// and then. Callers share nothing that each request would need.
+// [Run] starts callers. A caller takes its next turn from the schedule, waits until it is
+// due, chooses an id for each of the turn's requests, makes them at once, and notes the
+// answers in a tally of its own, which is emptied into the one [Result] now and then.
+// Callers share nothing that each request would need.
 //
-// In the closed loop a caller takes its next turn when it has the answers of the last one. That finds what a cluster can do, but
-// a stall holds back the very requests that would have shown it. In the open loop (Config.Rate) turns are due at fixed times,
-// whatever becomes of the others, and latency counts from then: see Gil Tene on coordinated omission,
-// https://github.com/giltene/wrk2#readme.
+// In the closed loop a caller takes its next turn when it has the answers of the last
+// one. That finds what a cluster can do, but a stall holds back the very requests that
+// would have shown it. In the open loop (Config.Rate) turns are due at fixed times,
+// whatever becomes of the others, and latency counts from then: see Gil Tene on
+// coordinated omission, https://github.com/giltene/wrk2#readme.
 package bench
 
 import (
@@ -19,9 +21,10 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// An Ask makes one request, and returns when it is answered or ctx ends. It must obey the deadline of ctx by itself, as ctx does
-// not end by then, and must not keep ctx, whose deadline is another one in the next request. The requests of a caller run at the
-// same time if there is a Batch.
+// An Ask makes one request, and returns when it is answered or ctx ends. It must obey the
+// deadline of ctx by itself, as ctx does not end by then, and must not keep ctx, whose
+// deadline is another one in the next request. The requests of a caller run at the same
+// time if there is a Batch.
 type Ask func(ctx context.Context, id worker.ID) (worker.Reply, error)
 
 // A Config says what load to make. Fields without a note must be positive.
@@ -54,8 +57,9 @@ const (
 	notDue       = -1                    // when a turn of the closed loop is due
 )
 
-// Run makes the load, until all of it is made or ctx ends, and returns what came of it. In the open loop requests that are due
-// by the end of Duration, but late, are made until Timeout after it.
+// Run makes the load, until all of it is made or ctx ends, and returns what came of it.
+// In the open loop requests that are due by the end of Duration, but late, are made until
+// Timeout after it.
 func Run(ctx context.Context, c Config) *Result {
 	r := newRun(ctx, c)
 	defer r.pacer.alarm.close()

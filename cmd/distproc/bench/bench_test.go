@@ -27,7 +27,8 @@ func taking(d time.Duration) Ask {
 	}
 }
 
-// stalling returns an Ask that takes 100 µs, but answers nobody from a second after now until another one later.
+// stalling returns an Ask that takes 100 µs, but answers nobody from a second after now
+// until another one later.
 func stalling() Ask {
 	stall := time.Now().Add(time.Second)
 	return func(context.Context, worker.ID) (worker.Reply, error) {
@@ -58,7 +59,8 @@ func near(got, want time.Duration) bool {
 	return max(got, want)-min(got, want) <= want/100
 }
 
-// TestOpenLoopShowsAStall stalls for a second under 1000 requests per second: all the requests of that second are late, the first one by a second.
+// TestOpenLoopShowsAStall stalls for a second under 1000 requests per second: all the
+// requests of that second are late, the first one by a second.
 func TestOpenLoopShowsAStall(t *testing.T) {
 	for _, callers := range []int{50, 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -90,8 +92,8 @@ func TestClosedLoopHidesAStall(t *testing.T) {
 	})
 }
 
-// TestOpenLoopWaitsForRoom has 1000 requests due per second while 10 can be in flight, for 100 ms each: what is over waits, and is
-// late or, a timeout after the end, unsent.
+// TestOpenLoopWaitsForRoom has 1000 requests due per second while 10 can be in flight,
+// for 100 ms each: what is over waits, and is late or, a timeout after the end, unsent.
 func TestOpenLoopWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config(taking(100 * time.Millisecond))
@@ -128,7 +130,8 @@ func TestOpenLoopIsDueInTime(t *testing.T) {
 	})
 }
 
-// TestRequestsAreExact makes no more and no fewer than asked for, spread over the nodes, and never more at once than there may be.
+// TestRequestsAreExact makes no more and no fewer than asked for, spread over the nodes,
+// and never more at once than there may be.
 func TestRequestsAreExact(t *testing.T) {
 	for _, c := range []Config{
 		{Requests: 1000, Concurrency: 1, Batch: 1},
@@ -167,7 +170,8 @@ func TestRequestsAreExact(t *testing.T) {
 	}
 }
 
-// TestBatchEndsWithItsLastAnswer has turns of two requests, of which one takes longer: the next turn begins when both are answered, and each has its own latency.
+// TestBatchEndsWithItsLastAnswer has turns of two requests, of which one takes longer:
+// the next turn begins when both are answered, and each has its own latency.
 func TestBatchEndsWithItsLastAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
@@ -193,7 +197,8 @@ func TestDurationEndsIt(t *testing.T) {
 	})
 }
 
-// TestInterrupt ends the context of a run: what is in flight is given up, and told apart from what failed.
+// TestInterrupt ends the context of a run: what is in flight is given up, and told apart
+// from what failed.
 func TestInterrupt(t *testing.T) {
 	for _, rate := range []float64{0, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -213,7 +218,8 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestRefusedCallerPauses has a node that refuses: a caller of the closed loop does not ask it without a pause.
+// TestRefusedCallerPauses has a node that refuses: a caller of the closed loop does not
+// ask it without a pause.
 func TestRefusedCallerPauses(t *testing.T) {
 	for outcome, want := range map[worker.Outcome]int64{worker.OutcomeNotRun: 100, worker.OutcomeRan: 1000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -231,7 +237,8 @@ func TestRefusedCallerPauses(t *testing.T) {
 	}
 }
 
-// TestEachRequestHasItsDeadline looks at what Ask gets: in the open loop, too, a request has its time from when it is made.
+// TestEachRequestHasItsDeadline looks at what Ask gets: in the open loop, too, a request
+// has its time from when it is made.
 func TestEachRequestHasItsDeadline(t *testing.T) {
 	for _, rate := range []float64{0, 1000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -263,8 +270,9 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestOpenLoopIsPunctual uses the real clock: the callers themselves are late by far less than a timer of Go may be, 1 ms. The machine
-// may be busy, so the best of some runs counts.
+// TestOpenLoopIsPunctual uses the real clock: the callers themselves are late by far less
+// than a timer of Go may be, 1 ms. The machine may be busy, so the best of some runs
+// counts.
 func TestOpenLoopIsPunctual(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere a timer of Go is what there is")
@@ -284,7 +292,8 @@ func TestOpenLoopIsPunctual(t *testing.T) {
 	t.Errorf("half of the requests are made more than %v late", best)
 }
 
-// TestOpenLoopEndsWhileItWaits ends the context while the next turn is far away, with the real clock.
+// TestOpenLoopEndsWhileItWaits ends the context while the next turn is far away, with the
+// real clock.
 func TestOpenLoopEndsWhileItWaits(t *testing.T) {
 	for _, timers := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -10,7 +10,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A caller takes one turn after the other. It makes the first request of a turn itself; each of the others has a goroutine.
+// A caller takes one turn after the other. It makes the first request of a turn itself;
+// each of the others has a goroutine.
 type caller struct {
 	*run
 	id        func() worker.ID
@@ -40,7 +41,8 @@ type answer struct {
 	err   error
 }
 
-// A deadline is a context whose deadline is set anew for each request: one with a timer would cost more than many a request.
+// A deadline is a context whose deadline is set anew for each request: one with a timer
+// would cost more than many a request.
 type deadline struct {
 	context.Context
 	at time.Time
@@ -77,7 +79,8 @@ func (c *caller) work(ctx context.Context) {
 	c.flush()
 }
 
-// begin gives the lane a context of its own: callers that wait for the channel of one context contend for its lock.
+// begin gives the lane a context of its own: callers that wait for the channel of one
+// context contend for its lock.
 func (l *lane) begin(ctx context.Context) context.CancelFunc {
 	own, cancel := context.WithCancel(ctx)
 	l.ctx = deadline{Context: own}
@@ -155,7 +158,8 @@ func (c *caller) request(l *lane) {
 	l.took = l.at - began
 }
 
-// note puts the answers of a turn into the tally, and reports whether a request was refused.
+// note puts the answers of a turn into the tally, and reports whether a request was
+// refused.
 func (c *caller) note(lanes []lane) (refused bool) {
 	for i := range lanes {
 		a := &lanes[i].answer

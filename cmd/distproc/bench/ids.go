@@ -6,7 +6,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// newIDs returns a function that chooses ids as c says, each caller in a sequence of its own.
+// newIDs returns a function that chooses ids as c says, each caller in a sequence of its
+// own.
 func newIDs(c Config, caller int) func() worker.ID {
 	rng := rand.New(rand.NewPCG(c.Seed, uint64(caller)))
 	if c.Zipf == 0 {

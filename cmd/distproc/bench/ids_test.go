@@ -20,8 +20,9 @@ func counts(t *testing.T, c Config, n int) []float64 {
 	return found
 }
 
-// TestIDsAreDistributed compares how often each id comes with how often it should, by chi-square: over a million choices are off
-// by more than 5 standard deviations only if they are wrong.
+// TestIDsAreDistributed compares how often each id comes with how often it should, by
+// chi-square: over a million choices are off by more than 5 standard deviations only if
+// they are wrong.
 func TestIDsAreDistributed(t *testing.T) {
 	const n = 1_000_000
 	for _, c := range []Config{{IDs: 100}, {IDs: 7}, {IDs: 100, Zipf: 1.1}, {IDs: 100, Zipf: 2}, {IDs: 5, Zipf: 3}} {

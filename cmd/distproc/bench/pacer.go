@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A pacer gives out the turns of the open loop. One caller at a time waits for the next turn to be due, so there is one alarm.
+// A pacer gives out the turns of the open loop. One caller at a time waits for the next
+// turn to be due, so there is one alarm.
 type pacer struct {
 	waits chan struct{} // of capacity 1: full while a caller waits
 	alarm alarm
@@ -17,7 +18,8 @@ type alarm interface {
 	close()
 }
 
-// next returns the next turn and when it is due, when that time has come. It returns false if there is none, or ctx ends.
+// next returns the next turn and when it is due, when that time has come. It returns
+// false if there is none, or ctx ends.
 func (p *pacer) next(ctx context.Context, r *run) (turn int64, due time.Duration, ok bool) {
 	select {
 	case p.waits <- struct{}{}:
@@ -34,8 +36,8 @@ func (p *pacer) next(ctx context.Context, r *run) (turn int64, due time.Duration
 	return turn, due, early <= 0 || p.alarm.wait(early)
 }
 
-// A timerAlarm waits with a timer of Go. Those are late by up to a millisecond on Linux, where the runtime waits for them
-// together with its files: https://go.dev/issue/44343.
+// A timerAlarm waits with a timer of Go. Those are late by up to a millisecond on Linux,
+// where the runtime waits for them together with its files: https://go.dev/issue/44343.
 type timerAlarm struct {
 	*time.Timer
 	end <-chan struct{}

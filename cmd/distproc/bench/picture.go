@@ -19,7 +19,8 @@ const (
 	beside   = 15 // columns of a line that are for neither bound, nor number, nor bar
 )
 
-// decades are ways to divide 1 to 10, in steps of about the same ratio: those of IEC 60063, and coarser ones.
+// decades are ways to divide 1 to 10, in steps of about the same ratio: those of IEC
+// 60063, and coarser ones.
 var decades = [][]float64{
 	{1, 1.1, 1.2, 1.3, 1.5, 1.6, 1.8, 2, 2.2, 2.4, 2.7, 3, 3.3, 3.6, 3.9, 4.3, 4.7, 5.1, 5.6, 6.2, 6.8, 7.5, 8.2, 9.1},
 	{1, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2},
@@ -34,7 +35,8 @@ type bar struct {
 	count int64
 }
 
-// picture draws a distribution as a bar for each range of latencies, in columns of a terminal.
+// picture draws a distribution as a bar for each range of latencies, in columns of a
+// terminal.
 func picture(d []hdrhistogram.Bar, columns int) string {
 	bars := barsOf(d)
 	var total, most int64

@@ -60,8 +60,8 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestPictureFits draws wide and narrow distributions, in wide and narrow terminals: no line is longer than the terminal, and all
-// requests are in some bar.
+// TestPictureFits draws wide and narrow distributions, in wide and narrow terminals: no
+// line is longer than the terminal, and all requests are in some bar.
 func TestPictureFits(t *testing.T) {
 	for low := 50 * time.Nanosecond; low < time.Hour; low *= 7 {
 		for high := low + 3; high < time.Hour; high *= 3 {

@@ -13,7 +13,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// known returns the result of 1000 requests that took 1 to 1000 ms, in two callers' tallies: the last 40 failed.
+// known returns the result of 1000 requests that took 1 to 1000 ms, in two callers'
+// tallies: the last 40 failed.
 func known() *Result {
 	r := newResult()
 	r.Elapsed = 2500 * time.Millisecond

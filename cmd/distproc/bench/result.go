@@ -23,8 +23,9 @@ type Result struct {
 	Unanswered  int64 // in flight when the run was interrupted, and given up
 	Unsent      int64 // of the open loop: due, but not made before the end
 
-	// Latency has the nanoseconds of all requests, also those that failed, to three digits and an hour at most: until the
-	// answer, from when a request was made or, in the open loop, due.
+	// Latency has the nanoseconds of all requests, also those that failed, to three
+	// digits and an hour at most: until the answer, from when a request was made or, in
+	// the open loop, due.
 	Latency *hdrhistogram.Histogram
 }
 
@@ -62,8 +63,9 @@ func (r *Result) PerSecond() float64 {
 	return float64(r.Requests-r.Errors()) / r.Elapsed.Seconds()
 }
 
-// A tally is what a caller has noted since it emptied it last. It has the latencies as they are, since a histogram for each
-// caller, of 270 kB, would be too many bytes for caches, and for memory with thousands of callers.
+// A tally is what a caller has noted since it emptied it last. It has the latencies as
+// they are, since a histogram for each caller, of 270 kB, would be too many bytes for
+// caches, and for memory with thousands of callers.
 type tally struct {
 	flushed    time.Duration // when it was emptied last
 	took       [256]time.Duration

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A schedule tells how many requests a turn has, and when it is due. Turns are numbered from 0.
+// A schedule tells how many requests a turn has, and when it is due. Turns are numbered
+// from 0.
 type schedule struct {
 	requests int64         // in all; 0 is any number
 	batch    int64         // requests of a turn, save perhaps the last

@@ -1,6 +1,6 @@
 package faults
 
-// What nodes must bear: their memory and their logs stay small.
+// The rules for nodes that are used badly: their memory and their logs stay small.
 
 const (
 	heapRise = 200 << 20 // bytes that a node may have in use beyond what it had before the first fault

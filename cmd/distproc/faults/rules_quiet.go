@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What must hold when no fault is on: the views agree, and nothing has grown.
+// The rules for the time without faults: the views agree, and nothing has grown.
 
 // quiet returns the times at which the cluster had to be whole and settled.
 func (h *history) quiet() (spans []span) {

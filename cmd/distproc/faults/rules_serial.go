@@ -9,7 +9,7 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// What must hold for the serial kind: an id has one server, and a message runs once.
+// The rules for the serial kind: an id has one server, and a message runs once.
 
 const (
 	recoverTime = 10 * time.Second        // after a fault: 6 s until all have seen it, 3 s of a roll-call that meets it, and slack

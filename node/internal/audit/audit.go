@@ -1,5 +1,6 @@
-// Package audit tells in the log, at level info, who does what to a node and its cluster,
-// and which connections are turned away. The number of lines is bounded.
+// Package audit logs, at level info, the operations that programs, peers and clients
+// perform on a node and its cluster, and the connections that the node refuses. The
+// number of lines is bounded.
 package audit
 
 import (

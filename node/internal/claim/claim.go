@@ -72,8 +72,8 @@ const (
 	barrierTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
 )
 
-// releasePause is the pause between two questions whether a member still has a server. It is
-// short, because a caller waits for the answer.
+// releasePause is the pause between two questions whether a member still has a server. It
+// is short, because a caller waits for the answer.
 func releasePause() clock.Backoff {
 	return clock.Backoff{First: 2 * time.Millisecond, Last: 50 * time.Millisecond}
 }

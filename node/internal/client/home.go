@@ -57,8 +57,8 @@ func (c *Client) stayAttached(first string) {
 	}
 }
 
-// move replaces a session that has ended, or is about to. It tries the first home, and then
-// the members in any order, until one lets the client in or the client is closed.
+// move replaces a session that has ended, or is about to. It tries the first home, and
+// then the members in any order, until one lets the client in or the client is closed.
 func (c *Client) move(old *wire.Session, first string) {
 	backoff := clock.Redial()
 	for {

@@ -9,8 +9,8 @@
 //   - An answer is in one place: the caller of Add keeps nothing of it, and it is sent at
 //     most once.
 //   - An answer gets older while it waits, and is dropped when its time is over.
-//   - The queue holds a bounded number of answers and of bytes. What exceeds these limits
-//     is lost, and costs its new owner a load.
+//   - The queue holds a bounded number of answers and of bytes. Answers beyond that
+//     are dropped, and the new owners of their ids load again.
 package handoff
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// What exceeds these limits is lost, and costs its new owner a load.
+// Answers beyond these limits are dropped, and the new owners of their ids load again.
 const (
 	MaxAnswers    = 4096      // answers in one message
 	maxBytes      = 512 << 10 // in one message; an answer larger than this travels alone

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// Definitions returns a digest of what each kind is, or "" for one that cannot be compared.
+// Definitions returns a digest of what each kind is, or "" for one that cannot be
+// compared.
 func (s *Set) Definitions() map[string]string {
 	digests := map[string]string{}
 	for _, r := range s.All() {

@@ -45,8 +45,8 @@ func (s *Set) Current(list []registry.Answer) []registry.Answer {
 
 // Quiesce ends all servers, before another node may start its own. Calls have until ctx
 // ends. If a server goes on after that, Quiesce fails. Then, or when another node has not
-// taken over after all, Resume has calls run again; Release refuses what waits, as the ids
-// are another node's.
+// taken over after all, Resume has calls run again; Release refuses what waits, as the
+// ids are another node's.
 func (s *Set) Quiesce(ctx context.Context) *wire.Error {
 	s.mu.Lock()
 	if s.leaving {
@@ -121,8 +121,8 @@ func (s *Set) own() []*registry.Registry {
 	return list
 }
 
-// Close ends all workers. Those that run have until ctx ends. It fails if a source does not
-// heed the end of its context.
+// Close ends all workers. Those that run have until ctx ends. It fails if a source does
+// not heed the end of its context.
 func (s *Set) Close(ctx context.Context) (err error) {
 	s.mu.Lock()
 	s.leaving = true

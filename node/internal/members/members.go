@@ -322,8 +322,8 @@ func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
 		return
 	}
 	m.findConflicts(g, list)
-	// News that g has heard in another way may have yet to come into the view. The peer, which
-	// takes this node for told, is not to meet an older one.
+	// News that g has heard in another way may have yet to come into the view. The peer,
+	// which takes this node for told, is not to meet an older one.
 	if g.Learn(list) || m.View().digest != g.Digest() {
 		m.refresh()
 	}

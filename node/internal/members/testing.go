@@ -6,7 +6,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 )
 
-// What tests of nodes need to bring about on purpose.
+// Tests of nodes bring these situations about on purpose.
 
 // PretendFailed publishes a view in which these members have failed. It holds until the
 // next change of the members.

@@ -7,9 +7,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A byte of a message can stand for an element of a hundred bytes in memory. So the elements
-// of a list are counted before the list is made: the message is decoded into a shape of it,
-// which has one small field of each element.
+// A byte of a message can stand for an element of a hundred bytes in memory. So the
+// elements of a list are counted before the list is made: the message is decoded into a
+// shape of it, which has one small field of each element.
 
 // A bounded is the result of an operation, with at most limit elements.
 type bounded[Shape any] struct {
@@ -63,8 +63,8 @@ type (
 	}
 )
 
-// BoundedList takes a result of at most limit elements into a list. Shape is a struct with
-// one small field of an element.
+// BoundedList takes a result of at most limit elements into a list. Shape is a struct
+// with one small field of an element.
 func BoundedList[Shape, Element any](list *[]Element, limit int) wire.Result {
 	return bounded[[]Shape]{list, limit, func(s []Shape) int { return len(s) }}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestBounded decodes answers of empty elements, of which each is one byte on the wire. An answer
-// with too many is refused when only its shape has been decoded, and an element of a shape is small.
+// TestBounded decodes answers of empty elements, of which each is one byte on the wire.
+// An answer with too many is refused when only its shape has been decoded, and an element
+// of a shape is small.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -51,7 +52,8 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// elementSize returns the size in bytes of an element of a slice, or of a struct's only slice.
+// elementSize returns the size in bytes of an element of a slice, or of a struct's only
+// slice.
 func elementSize(t reflect.Type) int {
 	if t.Kind() == reflect.Struct {
 		t = t.Field(t.NumField() - 1).Type

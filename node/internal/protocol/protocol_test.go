@@ -6,8 +6,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestOperationNumbers has the numbers of operations, by which versions of this package understand each other: they
-// stay, and new ones are appended.
+// TestOperationNumbers has the numbers of operations, by which versions of this package
+// understand each other: they stay, and new ones are appended.
 func TestOperationNumbers(t *testing.T) {
 	for i, op := range []wire.Op{
 		OpSync, OpConnect, OpOwner, OpMembers, OpWorkers, OpInfo, OpInspect, OpStop, OpDetach, OpDisconnect, OpNodes, OpWhy, OpPing,

@@ -9,7 +9,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node yet: see Identify.
+// ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node
+// yet: see Identify.
 func ParseTarget(text string) (placement.Addr, error) {
 	if strings.Contains(text, "@") {
 		return placement.ParseAddr(text)
@@ -30,8 +31,8 @@ func TargetText(a placement.Addr) string {
 	return a.Name.String()
 }
 
-// Identify returns a with a name. If a has none, Identify dials it, and takes the name and
-// the port that the node there says.
+// Identify returns a with a name. If a has none, Identify dials it, and takes the name
+// and the port that the node there says.
 func Identify(ctx context.Context, a placement.Addr, creds *wire.Credentials) (placement.Addr, error) {
 	if a.Node != "" {
 		return a, nil

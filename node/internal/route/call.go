@@ -13,9 +13,9 @@ import (
 )
 
 // Call sends a message to the server of an id. Unlike a request it is never answered by
-// another node than the one that is the place of the id: while that cannot be reached, Call
-// waits for it to come back, or for the view to name a fallback. Without a deadline in ctx
-// it has 5 s.
+// another node than the one that is the place of the id: while that cannot be reached,
+// Call waits for it to come back, or for the view to name a fallback. Without a deadline
+// in ctx it has 5 s.
 func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
 	if message.Len() > wire.MaxValue { // on this node as well as on others
 		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "message of %d bytes, limit %d", message.Len(), wire.MaxValue)

@@ -14,10 +14,10 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Two nodes that cannot talk to each other may both be members, because a third one reaches
-// both. Then that one passes requests on, once: it asks the owner over its own session, and
-// nobody else, so there are no loops. It first makes sure that the owner answers, so that a
-// request for an owner that is dead or paused fails as not run.
+// Two nodes that cannot talk to each other may both be members, because a third one
+// reaches both. Then that one passes requests on, once: it asks the owner over its own
+// session, and nobody else, so there are no loops. It first makes sure that the owner
+// answers, so that a request for an owner that is dead or paused fails as not run.
 
 const (
 	relayPing = 500 * time.Millisecond // for the owner's sign of life to the relay
@@ -25,8 +25,8 @@ const (
 	maxRelays = 3                      // that are asked one after the other
 )
 
-// relay asks p by way of other members, the next one if the last one certainly did not reach
-// p. It reports whether there was one to ask.
+// relay asks p by way of other members, the next one if the last one certainly did not
+// reach p. It reports whether there was one to ask.
 func (rt *Router) relay(ctx context.Context, p *peers.Peer, request *wire.Request, reply *worker.Reply) (asked bool, err error) {
 	began := time.Now()
 	if p.Relays.Resting(began) {
@@ -62,8 +62,8 @@ func (rt *Router) relay(ctx context.Context, p *peers.Peer, request *wire.Reques
 }
 
 // relaysTo returns members that may reach p, which this node does not. The relay that
-// answered last comes first, and members with unanswered calls come last. The cluster must
-// take p for alive.
+// answered last comes first, and members with unanswered calls come last. The cluster
+// must take p for alive.
 func (rt *Router) relaysTo(p *peers.Peer) []*peers.Peer {
 	v := rt.Members.View()
 	if v.Peer(p.Name) != p || v.Failed(p) || !p.Lost() {

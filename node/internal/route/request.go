@@ -44,8 +44,8 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 }
 
 // requestFrom asks another node, and whichever it takes to get an answer. It reports how
-// long that took; to read the clock twice for each request would be a tenth of all that the
-// caller does.
+// long that took; to read the clock twice for each request would be a tenth of all that
+// the caller does.
 func (rt *Router) requestFrom(ctx context.Context, p *peers.Peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
 	protocol.SetID(&request, kind, id)
@@ -107,9 +107,9 @@ func (rt *Router) Via(ctx context.Context, p *peers.Peer, kind string, id worker
 	return reply, err
 }
 
-// retry goes on after p has failed to answer, which took some time: it asks the member that
-// the view names now, and at the end has this node answer. Without a deadline in ctx the
-// request has 5 s in all. It reports how long all of it took.
+// retry goes on after p has failed to answer, which took some time: it asks the member
+// that the view names now, and at the end has this node answer. Without a deadline in ctx
+// the request has 5 s in all. It reports how long all of it took.
 func (rt *Router) retry(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
 	began := rt.Clock.Now() - took
 	if _, ok := ctx.Deadline(); !ok {
@@ -174,8 +174,8 @@ func (rt *Router) relayOrHere(ctx context.Context, id worker.ID, p *peers.Peer, 
 	return rt.degraded(ctx, id, request, before, reply)
 }
 
-// degraded answers in place of an owner that cannot be reached. Before is what became of the
-// call there.
+// degraded answers in place of an owner that cannot be reached. Before is what became of
+// the call there.
 func (rt *Router) degraded(ctx context.Context, id worker.ID, request *wire.Request, before wire.Outcome, reply *worker.Reply) error {
 	err := error(&wire.Error{Code: wire.Closed, Outcome: wire.NotRun})
 	switch {

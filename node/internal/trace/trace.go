@@ -1,5 +1,5 @@
-// Package trace carries the name of a trace in a context: the traceparent of W3C Trace Context
-// (Recommendation of 2021).
+// Package trace carries the name of a trace in a context: the traceparent of W3C Trace
+// Context (Recommendation of 2021).
 package trace
 
 import (

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
@@ -172,4 +173,66 @@ func (m *Members) StoodStill() bool {
 	m.view.Store(&v)
 	m.Logger.Warn("the process stood still; servers are claimed again")
 	return true
+}
+
+// connect joins the cluster of the node at a.
+func (m *Members) connect(ctx context.Context, a placement.Addr) error {
+	if a.Name == m.Addr.Name {
+		return nil
+	}
+	err := m.currentGossip().Join(ctx, wire.Member{Name: a.Name.String(), Addr: a.HostPort()})
+	if err != nil {
+		if e, ok := errors.AsType[*wire.Error](err); ok {
+			return e
+		}
+		return wire.Errorf(wire.Unreachable, wire.NotRun, "%v", err)
+	}
+	m.outranked.Store(false)
+	m.refresh()
+	return nil
+}
+
+// dialLink is how gossip reaches a node.
+func (m *Members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, error) {
+	h := m.Hello()
+	h.Role = wire.RoleLink
+	l, err := wire.DialLink(ctx, w.Addr, m.Creds, h)
+	if err != nil {
+		return nil, err
+	}
+	switch theirs := l.Peer(); {
+	case theirs.Name == h.Name:
+		err = wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", h.Name, theirs.Addr)
+	case theirs.Name != w.Name:
+		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", w.Addr, theirs.Name)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	m.met(l.Peer())
+	return l, nil
+}
+
+// met compares members with a member that has started anew: it may know nobody, and
+// answers pings as if it were the former process.
+func (m *Members) met(h wire.Hello) {
+	name, err := placement.ParseName(h.Name)
+	v := m.View()
+	if err != nil || v == nil {
+		return
+	}
+	p := v.Peer(name)
+	if p == nil || p.Self || m.pool.Slot(p).Incarnation >= h.Incarnation {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ended && !m.detaching {
+		m.wg.Go(func() {
+			if err := m.sync(m.ctx, v.gossip, p); err != nil {
+				m.Logger.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)
+			}
+		})
+	}
 }

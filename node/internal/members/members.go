@@ -4,8 +4,9 @@
 // Gossip ([gossip.Gossip]) tells who has a slot and which of them have failed; each
 // change makes another [View]. Views are published in the order in which they are made,
 // by one goroutine at a time. Nodes that differ about the members compare what they know
-// (sync.go). admit.go decides on newcomers and conflict.go on two nodes of one name;
-// join.go and known.go look for the cluster of a node, and detach.go has it leave.
+// (sync.go). publish.go makes the views. admit.go decides on newcomers and conflict.go on
+// two nodes of one name; join.go and known.go look for the cluster of a node, and
+// detach.go has it leave.
 //
 // Incarnations are times of start, not random numbers: a message about an earlier start
 // of a node must not undo what a later one said.
@@ -26,7 +27,6 @@ package members
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -178,48 +178,11 @@ func (m *Members) Outranked() *wire.Error {
 		m.Addr.Name, m.Hello().Addr)
 }
 
-// A poolHost is what the pool of sessions knows of the members.
-type poolHost struct{ m *Members }
-
-func (h poolHost) Hello() wire.Hello                  { return h.m.Hello() }
-func (h poolHost) Changed()                           { h.m.changed() }
-func (h poolHost) DialFailed(err error)               { h.m.noteRefusal(err) }
-func (h poolHost) Patience(kind string) time.Duration { return h.m.host.Patience(kind) }
-
-func (h poolHost) Met(ctx context.Context, p *peers.Peer, s *wire.Session) {
-	h.m.met(s.Peer())
-	h.m.host.Met(ctx, p, s)
-}
-
-// changed has the names of members be saved, and the node look at its workers.
-func (m *Members) changed() {
-	select {
-	case m.known.changed <- struct{}{}:
-	default:
-	}
-	m.host.ViewChanged()
-}
-
 func (m *Members) newGossip(self wire.Hello) (*gossip.Gossip, error) {
 	return gossip.Start(gossip.Config{
 		Self:   wire.Member{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
 		Timing: m.Timing, ReapAfter: m.ReapAfter, Logger: m.Logger,
 	}, gossipHost{m})
-}
-
-// A gossipHost is what gossip knows of the members.
-type gossipHost struct{ m *Members }
-
-func (h gossipHost) Valid(name, addr string) bool { return validMember(name, addr) }
-func (h gossipHost) Changed()                     { h.m.refresh() }
-func (h gossipHost) Conflict(other wire.Member)   { h.m.conflict(other) }
-
-func (h gossipHost) Dial(ctx context.Context, w wire.Member) (gossip.Link, error) {
-	return h.m.dialLink(ctx, w)
-}
-
-func (h gossipHost) Sync(ctx context.Context, g *gossip.Gossip, w wire.Member) error {
-	return h.m.syncWith(ctx, g, w)
 }
 
 func validMember(name, addr string) bool {
@@ -244,67 +207,6 @@ func (m *Members) currentGossip() *gossip.Gossip {
 	return m.gossip
 }
 
-// refresh makes the view of the members as they are now.
-func (m *Members) refresh() {
-	m.making.Lock()
-	holds, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
-	var peers []*peers.Peer
-	m.mu.Lock()
-	g, apart := m.gossip, m.apart
-	m.mu.Unlock()
-	if g == nil {
-		m.making.Unlock() // New has not come that far, and calls again
-		return
-	}
-	digest := g.Digest() // before Members, so that a change between the two makes another view
-	for _, w := range g.Members() {
-		name, err := placement.ParseName(w.Name)
-		if err != nil {
-			continue // it was checked when it came in
-		}
-		p := m.pool.Peer(name)
-		m.pool.SetSlot(p, w.Addr, w.Incarnation, w.State == wire.Alive)
-		holds[p], failed[p] = true, w.State != wire.Alive
-		peers = append(peers, p)
-	}
-	v, old := NewView(peers, failed, m.Routing), m.View()
-	v.gossip, v.digest, v.Apart = g, digest, apart
-	if old != nil {
-		v.Term = old.Term
-		if old.Ring.Epoch() != v.Ring.Epoch() {
-			v.Term++
-		}
-	}
-	m.view.Store(v)
-	m.pool.Retain(holds)
-	m.making.Unlock()
-	if old != nil && !m.Detaching() {
-		m.logGone(old, holds)
-	}
-	m.changed()
-}
-
-// logGone logs the members of the old view that have no slot any more.
-func (m *Members) logGone(old *View, holds map[*peers.Peer]bool) {
-	var states map[string]wire.MemberState
-	for _, p := range old.Peers {
-		if holds[p] {
-			continue
-		}
-		if states == nil {
-			states = map[string]wire.MemberState{}
-			for _, w := range m.currentGossip().Snapshot() {
-				states[w.Name] = w.State
-			}
-		}
-		if states[p.Name.String()] == wire.Reaped {
-			m.Logger.Warn("node given up", "node", p.Name.String(), "lost_for", m.ReapAfter)
-		} else {
-			m.Logger.Info("node left", "node", p.Name.String())
-		}
-	}
-}
-
 // SettleTime returns how long another node may take to answer an operation about the
 // members, dialling included: 1 s, or 5 s with the timing for a WAN.
 func (m *Members) SettleTime() time.Duration {
@@ -312,96 +214,6 @@ func (m *Members) SettleTime() time.Duration {
 		return 5 * time.Second
 	}
 	return time.Second
-}
-
-// learn takes in what a peer says of the members of g, unless this node is leaving. The
-// caller has g from the view by which it asked the peer: when the answer comes, the node
-// may have left that cluster.
-func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
-	if m.Detaching() {
-		return
-	}
-	m.findConflicts(g, list)
-	// News that g has heard in another way may have yet to come into the view. The peer,
-	// which takes this node for told, is not to meet an older one.
-	if g.Learn(list) || m.View().digest != g.Digest() {
-		m.refresh()
-	}
-}
-
-// Learn takes in what a peer says of the members of a view.
-func (m *Members) Learn(v *View, list []wire.Member) { m.learn(v.gossip, list) }
-
-// Snapshot returns all that this node knows of its cluster, those that have left
-// included.
-func (m *Members) Snapshot() []wire.Member { return m.currentGossip().Snapshot() }
-
-// Left takes in that a peer itself says that it leaves.
-func (m *Members) Left(w wire.Member) {
-	w.State = wire.Left
-	m.learn(m.currentGossip(), []wire.Member{w})
-}
-
-// connect joins the cluster of the node at a.
-func (m *Members) connect(ctx context.Context, a placement.Addr) error {
-	if a.Name == m.Addr.Name {
-		return nil
-	}
-	err := m.currentGossip().Join(ctx, wire.Member{Name: a.Name.String(), Addr: a.HostPort()})
-	if err != nil {
-		if e, ok := errors.AsType[*wire.Error](err); ok {
-			return e
-		}
-		return wire.Errorf(wire.Unreachable, wire.NotRun, "%v", err)
-	}
-	m.outranked.Store(false)
-	m.refresh()
-	return nil
-}
-
-// dialLink is how gossip reaches a node.
-func (m *Members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, error) {
-	h := m.Hello()
-	h.Role = wire.RoleLink
-	l, err := wire.DialLink(ctx, w.Addr, m.Creds, h)
-	if err != nil {
-		return nil, err
-	}
-	switch theirs := l.Peer(); {
-	case theirs.Name == h.Name:
-		err = wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", h.Name, theirs.Addr)
-	case theirs.Name != w.Name:
-		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", w.Addr, theirs.Name)
-	}
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
-	m.met(l.Peer())
-	return l, nil
-}
-
-// met compares members with a member that has started anew: it may know nobody, and
-// answers pings as if it were the former process.
-func (m *Members) met(h wire.Hello) {
-	name, err := placement.ParseName(h.Name)
-	v := m.View()
-	if err != nil || v == nil {
-		return
-	}
-	p := v.Peer(name)
-	if p == nil || p.Self || m.pool.Slot(p).Incarnation >= h.Incarnation {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.ended && !m.detaching {
-		m.wg.Go(func() {
-			if err := m.sync(m.ctx, v.gossip, p); err != nil {
-				m.Logger.Debug("cannot compare members with a node that has started anew", "node", h.Name, "why", err)
-			}
-		})
-	}
 }
 
 // Close ends all that is connected.

@@ -219,3 +219,31 @@ func (m *Members) ServeSync(s *wire.Session, t protocol.Sync) (any, error) {
 	}
 	return answer, nil
 }
+
+// learn takes in what a peer says of the members of g, unless this node is leaving. The
+// caller has g from the view by which it asked the peer: when the answer comes, the node
+// may have left that cluster.
+func (m *Members) learn(g *gossip.Gossip, list []wire.Member) {
+	if m.Detaching() {
+		return
+	}
+	m.findConflicts(g, list)
+	// News that g has heard in another way may have yet to come into the view. The peer,
+	// which takes this node for told, is not to meet an older one.
+	if g.Learn(list) || m.View().digest != g.Digest() {
+		m.refresh()
+	}
+}
+
+// Learn takes in what a peer says of the members of a view.
+func (m *Members) Learn(v *View, list []wire.Member) { m.learn(v.gossip, list) }
+
+// Snapshot returns all that this node knows of its cluster, those that have left
+// included.
+func (m *Members) Snapshot() []wire.Member { return m.currentGossip().Snapshot() }
+
+// Left takes in that a peer itself says that it leaves.
+func (m *Members) Left(w wire.Member) {
+	w.State = wire.Left
+	m.learn(m.currentGossip(), []wire.Member{w})
+}

@@ -36,13 +36,6 @@ type Peer struct {
 	since       time.Time     // when the session was registered
 }
 
-// A dial in progress. All who want a session to that peer wait for the same one.
-type dial struct {
-	done    chan struct{}
-	session *wire.Session // and err are set before done is closed
-	err     error
-}
-
 // Session returns the session to p, or nil if there is none.
 func (p *Peer) Session() *wire.Session { return p.session.Load() }
 

@@ -1,0 +1,77 @@
+package members
+
+import (
+	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
+)
+
+// changed has the names of members be saved, and the node look at its workers.
+func (m *Members) changed() {
+	select {
+	case m.known.changed <- struct{}{}:
+	default:
+	}
+	m.host.ViewChanged()
+}
+
+// refresh makes the view of the members as they are now.
+func (m *Members) refresh() {
+	m.making.Lock()
+	holds, failed := map[*peers.Peer]bool{}, map[*peers.Peer]bool{}
+	var peers []*peers.Peer
+	m.mu.Lock()
+	g, apart := m.gossip, m.apart
+	m.mu.Unlock()
+	if g == nil {
+		m.making.Unlock() // New has not come that far, and calls again
+		return
+	}
+	digest := g.Digest() // before Members, so that a change between the two makes another view
+	for _, w := range g.Members() {
+		name, err := placement.ParseName(w.Name)
+		if err != nil {
+			continue // it was checked when it came in
+		}
+		p := m.pool.Peer(name)
+		m.pool.SetSlot(p, w.Addr, w.Incarnation, w.State == wire.Alive)
+		holds[p], failed[p] = true, w.State != wire.Alive
+		peers = append(peers, p)
+	}
+	v, old := NewView(peers, failed, m.Routing), m.View()
+	v.gossip, v.digest, v.Apart = g, digest, apart
+	if old != nil {
+		v.Term = old.Term
+		if old.Ring.Epoch() != v.Ring.Epoch() {
+			v.Term++
+		}
+	}
+	m.view.Store(v)
+	m.pool.Retain(holds)
+	m.making.Unlock()
+	if old != nil && !m.Detaching() {
+		m.logGone(old, holds)
+	}
+	m.changed()
+}
+
+// logGone logs the members of the old view that have no slot any more.
+func (m *Members) logGone(old *View, holds map[*peers.Peer]bool) {
+	var states map[string]wire.MemberState
+	for _, p := range old.Peers {
+		if holds[p] {
+			continue
+		}
+		if states == nil {
+			states = map[string]wire.MemberState{}
+			for _, w := range m.currentGossip().Snapshot() {
+				states[w.Name] = w.State
+			}
+		}
+		if states[p.Name.String()] == wire.Reaped {
+			m.Logger.Warn("node given up", "node", p.Name.String(), "lost_for", m.ReapAfter)
+		} else {
+			m.Logger.Info("node left", "node", p.Name.String())
+		}
+	}
+}

@@ -60,9 +60,7 @@ func ExampleNew() {
 	// 200 price of tea/green
 	// 200 {"id":"7","owner":"1@127.0.78.9"}
 	//
-	// 404 {"type":"/problems/unknown-kind","title":"Unknown
-	// kind","status":404,"detail":"unknown kind: \"cost\"","outcome":"not
-	// run","code":"unknown-kind"}
+	// 404 {"type":"/problems/unknown-kind","title":"Unknown kind","status":404,"detail":"unknown kind: \"cost\"","outcome":"not run","code":"unknown-kind"}
 	//
 	// <nil>
 }

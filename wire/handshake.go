@@ -71,7 +71,7 @@ func Dial(ctx context.Context, addr string, c *Credentials, hello Hello, h Handl
 func (c *Credentials) dial(ctx context.Context, addr string, hello Hello) (*tls.Conn, Hello, uint16, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	raw, err := c.network().Dial(ctx, addr)
 	if err != nil {
 		return nil, Hello{}, 0, &Error{Code: Unreachable, Outcome: NotRun, Text: dialError(ctx, addr, err)}
 	}

@@ -41,9 +41,9 @@ type Events struct {
 	Trouble func(err error)
 }
 
-// Listen listens on the TCP address addr (host:port). The caller must call Close.
+// Listen listens on addr (host:port). The caller must call Close.
 func Listen(addr string, c *Credentials, events Events) (*Listener, error) {
-	inner, err := net.Listen("tcp", addr)
+	inner, err := c.network().Listen(addr)
 	if err != nil {
 		return nil, err
 	}

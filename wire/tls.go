@@ -26,6 +26,7 @@ const maxPEM = 1 << 20 // bytes of a file with certificates or a key
 type Credentials struct {
 	Traffic    Traffic // counts all connections with these credentials
 	NoBusyPoll bool    // readers never poll; set before use
+	Network    Network // that the connections use, TCP if nil; set before use
 
 	cookie     []byte
 	config     *tls.Config

@@ -23,7 +23,9 @@ type ClientConfig struct {
 	NoBusyPoll bool         // as in [Config]
 	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
 
-	steady time.Duration // for tests: see client.Config
+	// For tests. Zero means as in client.Config, and TCP.
+	steady  time.Duration
+	network wire.Network
 }
 
 // A Client is a session to a running node that is no member of the cluster and owns
@@ -61,7 +63,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	creds.NoBusyPoll = c.NoBusyPoll
+	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	log, flush := boundedlog.New(c.Logger)
 	reach, err := client.Attach(ctx, client.Config{
 		Addr: addr, Creds: creds, Direct: c.Direct, Steady: c.steady, Logger: log,

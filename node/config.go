@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
-	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -42,9 +41,8 @@ type Config struct {
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 
-	// For tests. Nil means that nothing comes between, and that the node is dialled where
-	// it listens.
-	dialer    func(peers.Dialer) peers.Dialer
+	// For tests. Nil means TCP, and that the node is dialled where it listens.
+	network   wire.Network
 	advertise *placement.Addr
 }
 

@@ -66,8 +66,12 @@ func (n *Node) serveDetach(ctx context.Context) error {
 // not end in time the node stays, unless it must leave: then another node may start a
 // server of the same id.
 func (n *Node) detach(must bool) error {
-	n.detaching.Lock()
-	defer n.detaching.Unlock()
+	select {
+	case n.detaching <- struct{}{}:
+		defer func() { <-n.detaching }()
+	case <-n.ctx.Done():
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+	}
 	if v := n.members.View(); v.Apart && len(v.Peers) == 1 {
 		return nil // it has left since the caller asked
 	}

@@ -50,7 +50,7 @@ type Node struct {
 	claims    *claim.Claims
 	router    *route.Router
 	kinds     *kinds.Set
-	detaching sync.Mutex // held by detach
+	detaching chan struct{} // of capacity 1: full while detach runs
 	handoffs  *handoff.Queue
 	listener  *wire.Listener
 	refusals  *audit.Refusals
@@ -96,15 +96,18 @@ func Start(c Config) (*Node, error) {
 	if err := creds.CheckOwn(addr.Name.String()); err != nil {
 		return nil, err
 	}
-	creds.NoBusyPoll = c.NoBusyPoll
+	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
-		viewed: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
+		viewed: make(chan struct{}, 1), detaching: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = clock.NewProcess(host{n})
+	if c.network != nil {
+		n.clock.StayAwake()
+	}
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
 	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.Note, Trouble: n.refusals.Trouble})
@@ -125,7 +128,7 @@ func Start(c Config) (*Node, error) {
 	n.members, err = members.New(members.Config{
 		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
-		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Dialer: c.dialer, Logger: n.log,
+		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})
 	if err != nil {
 		n.listener.Close()

@@ -93,6 +93,10 @@ func (p *Process) Run(done <-chan struct{}) {
 	}
 }
 
+// StayAwake has the clock take the machine as never suspended. In a bubble of synctest the
+// machine's own clock goes on while time stands still. Call it before Run. It is for tests.
+func (p *Process) StayAwake() { p.boot, p.last = p.quick, p.quick() }
+
 // StandStill makes it look as if the process had just stood still for d. It is for tests.
 func (p *Process) StandStill(d time.Duration) {
 	p.mu.Lock()

@@ -70,19 +70,17 @@ type Members struct {
 	ended        bool                      // guarded by mu
 }
 
-// Config says whose members they are. No field may be left out, but for Joins, StateDir
-// and Dialer.
+// Config says whose members they are. No field may be left out, but for Joins and StateDir.
 type Config struct {
 	Addr      placement.Addr // of this node
 	Routing   placement.Routing
 	Creds     *wire.Credentials
 	Serve     wire.Handler // of what members ask this node
 	Timing    gossip.Timing
-	ReapAfter time.Duration                   // a member that has failed for so long loses its slot
-	Joins     bool                            // Join will be called at once
-	StateDir  string                          // folder for the names of members, to find them after a restart
-	Clock     *clock.Process                  // of this node
-	Dialer    func(peers.Dialer) peers.Dialer // comes between in tests
+	ReapAfter time.Duration  // a member that has failed for so long loses its slot
+	Joins     bool           // Join will be called at once
+	StateDir  string         // folder for the names of members, to find them after a restart
+	Clock     *clock.Process // of this node
 	Logger    *slog.Logger
 }
 
@@ -126,9 +124,6 @@ func New(c Config, h Host) (*Members, error) {
 	}
 	dial := func(ctx context.Context, to string, hello wire.Hello) (*wire.Session, error) {
 		return wire.Dial(ctx, to, c.Creds, hello, c.Serve)
-	}
-	if c.Dialer != nil {
-		dial = c.Dialer(dial)
 	}
 	m.pool = peers.New(peers.Config{Self: c.Addr.Name, Dial: dial, RetireOp: protocol.OpRetire, Logger: c.Logger}, poolHost{m})
 	g, err := m.newGossip(m.self)

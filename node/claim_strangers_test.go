@@ -40,49 +40,47 @@ func (f *fakeMember) ServeOperation(_ context.Context, _ *wire.Session, op wire.
 // that knows it: before it starts a server it asks that member. A node that takes a
 // former start for a member tells nothing.
 func TestClaimMeetsStrangers(t *testing.T) {
-	t.Parallel()
-	for _, former := range []bool{false, true} {
-		host := testHost()
-		n := startNode(t, "2@"+host, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
-		self := n.members.Hello()
-		if former {
-			self.Incarnation--
-		}
-		hello := wire.Hello{Name: "1@" + host, Addr: host + ":4371", Incarnation: 1, Role: wire.RoleMember, Routing: placement.Modulo.String()}
-		f := &fakeMember{asked: make(chan struct{}, 1), list: []wire.Member{
-			{Name: hello.Name, Addr: hello.Addr, Incarnation: 1},
-			{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
-		}}
-		f.holds.Store(true)
-		creds, err := wire.NewCredentials(testCookie, wire.TLSFiles{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		request := protocol.NewCall(worker.Key{ID: worker.IntID(1)}, worker.IntValue(1))
-		answered := make(chan error, 1)
-		go func() {
-			var r wire.Reply
-			answered <- s.Call(t.Context(), &request, 10*time.Second, &r)
-		}()
-		if former {
+	bubble(t, func(t *testing.T) {
+		for _, former := range []bool{false, true} {
+			host := testHost()
+			n := startNode(t, "2@"+host, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+			self := n.members.Hello()
+			if former {
+				self.Incarnation--
+			}
+			hello := wire.Hello{Name: "1@" + host, Addr: host + ":4371", Incarnation: 1, Role: wire.RoleMember, Routing: placement.Modulo.String()}
+			f := &fakeMember{asked: make(chan struct{}, 1), list: []wire.Member{
+				{Name: hello.Name, Addr: hello.Addr, Incarnation: 1},
+				{Name: self.Name, Addr: self.Addr, Incarnation: self.Incarnation},
+			}}
+			f.holds.Store(true)
+			creds := credentials(t, testCookie)
+			s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			request := protocol.NewCall(worker.Key{ID: worker.IntID(1)}, worker.IntValue(1))
+			answered := make(chan error, 1)
+			go func() {
+				var r wire.Reply
+				answered <- s.Call(t.Context(), &request, 10*time.Second, &r)
+			}()
+			if former {
+				if err := <-answered; err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			select {
+			case <-f.asked:
+			case err := <-answered:
+				t.Fatalf("a server started, with %v, while another node had one", err)
+			}
+			f.holds.Store(false)
 			if err := <-answered; err != nil {
 				t.Error(err)
 			}
-			continue
 		}
-		select {
-		case <-f.asked:
-		case err := <-answered:
-			t.Fatalf("a server started, with %v, while another node had one", err)
-		}
-		f.holds.Store(false)
-		if err := <-answered; err != nil {
-			t.Error(err)
-		}
-	}
+	})
 }

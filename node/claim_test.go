@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,45 +87,47 @@ func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during
 
 // TestSerialCluster has 100 callers at three nodes call 20 ids, over many expiries.
 func TestSerialCluster(t *testing.T) {
-	t.Parallel()
-	var l ledger
-	nodes := startCluster(t, 3, worker.Serial{Open: worker.Serve(l.start), TTL: 50 * time.Millisecond})
-	n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(time.Second) })
-	if n < 200 {
-		t.Errorf("only %d calls", n)
-	}
+	bubble(t, func(t *testing.T) {
+		var l ledger
+		nodes := startCluster(t, 3, worker.Serial{Open: worker.Serve(l.start), TTL: 50 * time.Millisecond})
+		n := l.callAll(t, 100, func() []*Node { return nodes }, func() { time.Sleep(200 * time.Millisecond) })
+		if n < 200 {
+			t.Errorf("only %d calls", n)
+		}
+	})
 }
 
 // TestSerialMembersChange is the same while nodes join and leave: no call fails, none
 // runs twice, and no id has two servers.
 func TestSerialMembersChange(t *testing.T) {
-	t.Parallel()
 	for round := range 3 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			var l ledger
-			kind := worker.Serial{Open: worker.Serve(l.start), TTL: time.Second}
-			nodes := startCluster(t, 2, kind)
-			host := nodes[0].addr.Host
-			l.callAll(t, 50, func() []*Node { return nodes }, func() {
-				var joined []*Node
-				for i := range 3 {
-					n := startNode(t, fmt.Sprintf("%d@%s", i+3, host), kind)
-					if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+			bubble(t, func(t *testing.T) {
+				var l ledger
+				kind := worker.Serial{Open: worker.Serve(l.start), TTL: time.Second}
+				nodes := startCluster(t, 2, kind)
+				host := nodes[0].addr.Host
+				l.callAll(t, 50, func() []*Node { return nodes }, func() {
+					var joined []*Node
+					for i := range 3 {
+						n := startNode(t, fmt.Sprintf("%d@%s", i+3, host), kind)
+						if err := n.Join(t.Context(), nodes[0].Self()); err != nil {
+							t.Error(err)
+						}
+						joined = append(joined, n)
+						time.Sleep(200 * time.Millisecond)
+					}
+					if err := nodes[1].Disconnect(t.Context(), joined[0].Self()); err != nil {
 						t.Error(err)
 					}
-					joined = append(joined, n)
 					time.Sleep(200 * time.Millisecond)
-				}
-				if err := nodes[1].Disconnect(t.Context(), joined[0].Self()); err != nil {
-					t.Error(err)
-				}
-				time.Sleep(200 * time.Millisecond)
-				for _, n := range joined[1:] {
-					if err := n.Close(t.Context()); err != nil {
-						t.Error(err)
+					for _, n := range joined[1:] {
+						if err := n.Close(t.Context()); err != nil {
+							t.Error(err)
+						}
 					}
-				}
-				time.Sleep(200 * time.Millisecond)
+					time.Sleep(200 * time.Millisecond)
+				})
 			})
 		})
 	}
@@ -135,23 +136,24 @@ func TestSerialMembersChange(t *testing.T) {
 // TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named,
 // and never run on another node.
 func TestSerialCrash(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, 3, worker.Serial{Open: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
-	family := nodes[0].Family("")
-	reply, err := family.Call(t.Context(), worker.IntID(1), worker.IntValue(1))
-	if err != nil || reply.Node != nodes[1].Self() {
-		t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[1].Self())
-	}
-	crash(nodes[1])
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
-	if OutcomeOf(err) == worker.OutcomeUnknown && err != nil { // it was on its way when the connection ended, so it is this caller's to decide
+	bubble(t, func(t *testing.T) {
+		nodes := startCluster(t, 3, worker.Serial{Open: func(_ context.Context, _ worker.ID) (worker.Server, error) { return echoServer{}, nil }})
+		family := nodes[0].Family("")
+		reply, err := family.Call(t.Context(), worker.IntID(1), worker.IntValue(1))
+		if err != nil || reply.Node != nodes[1].Self() {
+			t.Fatalf("%+v, %v; want an answer of %s", reply, err, nodes[1].Self())
+		}
+		crash(nodes[1])
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
-	}
-	if why, _ := family.Why(ctx, worker.IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
-		t.Errorf("%+v, %v; want an answer of %s", reply, err, why.StandIn)
-	}
+		if OutcomeOf(err) == worker.OutcomeUnknown && err != nil { // it was on its way when the connection ended, so it is this caller's to decide
+			reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
+		}
+		if why, _ := family.Why(ctx, worker.IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
+			t.Errorf("%+v, %v; want an answer of %s", reply, err, why.StandIn)
+		}
+	})
 }
 
 type echoServer struct{}
@@ -163,44 +165,46 @@ func (echoServer) Call(_ context.Context, message worker.Value) (worker.Value, e
 // TestClaimAwaitsJoin claims an id on a node that is about to join others: the claim
 // waits until the node has tried.
 func TestClaimAwaitsJoin(t *testing.T) {
-	t.Parallel()
-	host := testHost()
-	n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, Default: orRandom(worker.Cache{}), Joins: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { crash(n) })
-	claim := func(d time.Duration) *wire.Error {
-		ctx, cancel := context.WithTimeout(t.Context(), d)
-		defer cancel()
-		return n.claims.Claim(ctx, worker.Key{Kind: "", ID: worker.IntID(1)})
-	}
-	if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != wire.NotRun {
-		t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
-	}
-	if err := n.Join(t.Context(), n.Self()); err != nil {
-		t.Fatal(err)
-	}
-	if err := claim(time.Minute); err != nil {
-		t.Errorf("a claim after Join: %v", err)
-	}
+	bubble(t, func(t *testing.T) {
+		host := testHost()
+		n, err := Start(Config{Name: "1@" + host, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Joins: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		claim := func(d time.Duration) *wire.Error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return n.claims.Claim(ctx, worker.Key{Kind: "", ID: worker.IntID(1)})
+		}
+		if err := claim(50 * time.Millisecond); err == nil || !errors.Is(err, context.DeadlineExceeded) || err.Outcome != wire.NotRun {
+			t.Errorf("a claim before Join: %v, want %v", err, context.DeadlineExceeded)
+		}
+		if err := n.Join(t.Context(), n.Self()); err != nil {
+			t.Fatal(err)
+		}
+		if err := claim(time.Minute); err != nil {
+			t.Errorf("a claim after Join: %v", err)
+		}
+	})
 }
 
 // TestClaimGivesUp has a member not answer for longer than a caller waits: the claim
 // ends, and nothing has run.
 func TestClaimGivesUp(t *testing.T) {
-	t.Parallel()
-	n := startNode(t, "1@"+testHost(), worker.Cache{})
-	silent, err := net.Listen("tcp", n.addr.Host+":4372")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	giveSlot(n, wire.Hello{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: 1})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	k := worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(2)} // its own
-	if e := n.claims.Claim(ctx, k); e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {
-		t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
-	}
+	bubble(t, func(t *testing.T) {
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
+		silent, err := memory.Listen(n.addr.Host + ":4372")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		giveSlot(n, wire.Hello{Name: "2@" + n.addr.Host, Addr: n.addr.Host + ":4372", Incarnation: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		k := worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(2)} // its own
+		if e := n.claims.Claim(ctx, k); e == nil || e.Code != wire.DeadlineExceeded || e.Outcome != wire.NotRun {
+			t.Errorf("%v, want %v, not run", e, wire.DeadlineExceeded)
+		}
+	})
 }

@@ -14,48 +14,49 @@ import (
 // TestAnswersFollow has a node join, another leave, and a third crash and come back: what
 // was cached moves with the ids, and no source runs again.
 func TestAnswersFollow(t *testing.T) {
-	t.Parallel()
-	const ids = 60
-	runs := counter()
-	kind := worker.Cache{TTL: time.Hour, Load: runs}
-	nodes := startCluster(t, 2, kind)
-	ask := func(n *Node) (values []worker.Value) {
-		for i := range int64(ids) {
-			reply, err := n.Request(t.Context(), worker.IntID(i))
-			if err != nil || reply.Degraded {
-				t.Fatalf("request(%d) = %+v, %v", i, reply, err)
+	bubble(t, func(t *testing.T) {
+		const ids = 60
+		runs := counter()
+		kind := worker.Cache{TTL: time.Hour, Load: runs}
+		nodes := startCluster(t, 2, kind)
+		ask := func(n *Node) (values []worker.Value) {
+			for i := range int64(ids) {
+				reply, err := n.Request(t.Context(), worker.IntID(i))
+				if err != nil || reply.Degraded {
+					t.Fatalf("request(%d) = %+v, %v", i, reply, err)
+				}
+				values = append(values, reply.Value)
 			}
-			values = append(values, reply.Value)
+			return values
 		}
-		return values
-	}
-	first := ask(nodes[0])
-	same := func(what string, n *Node) {
-		t.Helper()
-		for i, v := range ask(n) {
-			if v != first[i] {
-				t.Errorf("%s: the source ran again for %d", what, i)
+		first := ask(nodes[0])
+		same := func(what string, n *Node) {
+			t.Helper()
+			for i, v := range ask(n) {
+				if v != first[i] {
+					t.Errorf("%s: the source ran again for %d", what, i)
+				}
 			}
 		}
-	}
-	third := startNode(t, "3@"+nodes[0].addr.Host, kind)
-	if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
-		t.Fatal(err)
-	}
-	awaitView(t, nodes[0], nodes[1], third)
-	awaitMoved(t, third, ids/3, nodes[0], nodes[1], third)
-	awaitMoved(t, nodes[0], ids/3)
-	same("after a node joined", nodes[1])
+		third := startNode(t, "3@"+nodes[0].addr.Host, kind)
+		if err := third.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
+		}
+		awaitView(t, nodes[0], nodes[1], third)
+		awaitMoved(t, third, ids/3, nodes[0], nodes[1], third)
+		awaitMoved(t, nodes[0], ids/3)
+		same("after a node joined", nodes[1])
 
-	if err := nodes[1].Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	awaitView(t, nodes[0], third)
-	same("after a node left", third)
-	reply, err := nodes[0].Request(t.Context(), worker.IntID(0))
-	if err != nil || !reply.Cached || reply.Age <= 0 || reply.TTL >= time.Hour {
-		t.Errorf("%+v, %v; want the age of the first load", reply, err)
-	}
+		if err := nodes[1].Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		awaitView(t, nodes[0], third)
+		same("after a node left", third)
+		reply, err := nodes[0].Request(t.Context(), worker.IntID(0))
+		if err != nil || !reply.Cached || reply.Age <= 0 || reply.TTL >= time.Hour {
+			t.Errorf("%+v, %v; want the age of the first load", reply, err)
+		}
+	})
 }
 
 // awaitMoved waits until a node has at least so many workers, and all of them are where
@@ -80,59 +81,61 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 // TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is
 // handed to it.
 func TestStandInHandsBack(t *testing.T) {
-	t.Parallel()
-	kind := worker.Cache{TTL: time.Hour, Load: counter()}
-	nodes := startCluster(t, 3, kind)
-	crash(nodes[1])
-	awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
-	values := map[int64]worker.Value{}
-	for i := int64(1); i < 30; i += 3 {
-		reply, err := nodes[0].Request(t.Context(), worker.IntID(i))
-		if err != nil || reply.Degraded {
-			t.Fatalf("request(%d) = %+v, %v", i, reply, err)
+	bubble(t, func(t *testing.T) {
+		kind := worker.Cache{TTL: time.Hour, Load: counter()}
+		nodes := startCluster(t, 3, kind)
+		crash(nodes[1])
+		awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
+		values := map[int64]worker.Value{}
+		for i := int64(1); i < 30; i += 3 {
+			reply, err := nodes[0].Request(t.Context(), worker.IntID(i))
+			if err != nil || reply.Degraded {
+				t.Fatalf("request(%d) = %+v, %v", i, reply, err)
+			}
+			values[i] = reply.Value
 		}
-		values[i] = reply.Value
-	}
-	back := startNode(t, nodes[1].Self(), kind)
-	if err := back.Join(t.Context(), nodes[0].Self()); err != nil {
-		t.Fatal(err)
-	}
-	awaitView(t, nodes[0], back, nodes[2])
-	awaitMoved(t, back, len(values), nodes[0], back, nodes[2])
-	for i, v := range values {
-		if reply, err := nodes[2].Request(t.Context(), worker.IntID(i)); err != nil || reply.Value != v || reply.Node != back.Self() {
-			t.Errorf("request(%d) = %+v, %v; want %s of %s", i, reply, err, v, back.Self())
+		back := startNode(t, nodes[1].Self(), kind)
+		if err := back.Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
 		}
-	}
+		awaitView(t, nodes[0], back, nodes[2])
+		awaitMoved(t, back, len(values), nodes[0], back, nodes[2])
+		for i, v := range values {
+			if reply, err := nodes[2].Request(t.Context(), worker.IntID(i)); err != nil || reply.Value != v || reply.Node != back.Self() {
+				t.Errorf("request(%d) = %+v, %v; want %s of %s", i, reply, err, v, back.Self())
+			}
+		}
+	})
 }
 
 // TestReapAfter gives a crashed member's slot to the others, on all of them, and takes it
 // back when it is there again.
 func TestReapAfter(t *testing.T) {
-	t.Parallel()
-	host := testHost()
-	var nodes []*Node
-	start := func(i int) *Node {
-		n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, Default: orRandom(worker.Cache{}), ReapAfter: 2 * time.Second})
-		if err != nil {
+	bubble(t, func(t *testing.T) {
+		host := testHost()
+		var nodes []*Node
+		start := func(i int) *Node {
+			n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i, host), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), ReapAfter: 2 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { crash(n) })
+			return n
+		}
+		for i := range 3 {
+			nodes = append(nodes, start(i+1))
+			if err := nodes[i].Join(t.Context(), nodes[0].Self()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		awaitView(t, nodes...)
+		crash(nodes[1])
+		awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
+		awaitView(t, nodes[0], nodes[2])
+		back := start(2)
+		if err := back.Join(context.Background(), nodes[2].Self()); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { crash(n) })
-		return n
-	}
-	for i := range 3 {
-		nodes = append(nodes, start(i+1))
-		if err := nodes[i].Join(t.Context(), nodes[0].Self()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	awaitView(t, nodes...)
-	crash(nodes[1])
-	awaitFailed(t, nodes[1].Self(), nodes[0], nodes[2])
-	awaitView(t, nodes[0], nodes[2])
-	back := start(2)
-	if err := back.Join(context.Background(), nodes[2].Self()); err != nil {
-		t.Fatal(err)
-	}
-	awaitView(t, nodes[0], back, nodes[2])
+		awaitView(t, nodes[0], back, nodes[2])
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/memnet"
 )
 
 // num returns the integer of an id that is one.
@@ -66,6 +69,24 @@ func TestMain(m *testing.M) {
 
 var testCookie = []byte("the cookie of the tests")
 
+// network carries all connections of the tests. Each node that startNode starts is a host
+// of its name on it.
+var network = memnet.New()
+
+// memory is the network for all others.
+var memory = network.Host("")
+
+// credentials returns those of a peer that a test plays.
+func credentials(t testing.TB, cookie []byte) *wire.Credentials {
+	t.Helper()
+	creds, err := wire.NewCredentials(cookie, wire.TLSFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds.Network = memory
+	return creds
+}
+
 var hosts atomic.Int32
 
 // testHost returns a loopback address of this test's own, so that nodes can have their
@@ -83,10 +104,24 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// bubble runs a test in false time, in which nothing but computing takes any.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	memnet.Bubble(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) }) // probes for which memberlist does not wait end, see TestMain
+		test(t)
+	})
+}
+
+// pause has a caller wait for up to 2 ms between two calls, as false time stands still
+// while anything runs.
+func pause() { time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) }
+
 func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	t.Helper()
+	time.Sleep(time.Microsecond) // as no two starts of a node are at the same time
 	n, err := Start(Config{
-		Name: name, Cookie: testCookie, Default: orRandom(kind), dialer: cuttable,
+		Name: name, Cookie: testCookie, network: network.Host(name), Default: orRandom(kind),
 		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
 	})
 	if err != nil {
@@ -146,7 +181,7 @@ func connect(t testing.TB, n *Node, name string) {
 func await(t testing.TB, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
-	for {
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		err := check()
 		if err == nil {
 			return
@@ -154,7 +189,7 @@ func await(t testing.TB, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(wait)
 	}
 }
 

@@ -11,39 +11,40 @@ import (
 // TestStuckKind has the callers of one kind meet their deadlines: its node is stuck for
 // that kind only.
 func TestStuckKind(t *testing.T) {
-	t.Parallel()
-	nodes := startCluster(t, 2, worker.Cache{})
-	kinds := map[string]worker.Kind{"slow": worker.Cache{Timeout: 20 * time.Second, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
-		<-ctx.Done()
-		return worker.Value{}, ctx.Err()
-	}}}
-	for _, n := range nodes {
-		if err := n.SetKinds(kinds); err != nil {
-			t.Fatal(err)
+	bubble(t, func(t *testing.T) {
+		nodes := startCluster(t, 2, worker.Cache{})
+		kinds := map[string]worker.Kind{"slow": worker.Cache{Timeout: 20 * time.Second, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+			<-ctx.Done()
+			return worker.Value{}, ctx.Err()
+		}}}
+		for _, n := range nodes {
+			if err := n.SetKinds(kinds); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	p := nodes[0].members.View().Peer(nodes[1].addr.Name)
-	for i := range int64(20) {
-		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		_, _ = nodes[0].Family("slow").Request(ctx, worker.IntID(2*i+1))
-		cancel()
-		if p.Stuck("slow") {
-			break
+		p := nodes[0].members.View().Peer(nodes[1].addr.Name)
+		for i := range int64(20) {
+			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+			_, _ = nodes[0].Family("slow").Request(ctx, worker.IntID(2*i+1))
+			cancel()
+			if p.Stuck("slow") {
+				break
+			}
 		}
-	}
-	if !p.Stuck("slow") || p.Stuck("") || !p.AnyStuck() {
-		t.Errorf("stuck for slow %v, for the default kind %v, for any %v", p.Stuck("slow"), p.Stuck(""), p.AnyStuck())
-	}
-	for i := range int64(10) {
-		if reply, err := nodes[0].Request(t.Context(), worker.IntID(101+2*i)); err != nil || reply.Degraded {
-			t.Errorf("%+v, %v: its owner is well", reply, err)
+		if !p.Stuck("slow") || p.Stuck("") || !p.AnyStuck() {
+			t.Errorf("stuck for slow %v, for the default kind %v, for any %v", p.Stuck("slow"), p.Stuck(""), p.AnyStuck())
 		}
-	}
-	if !p.Stuck("slow") {
-		t.Error("the answers of one kind tell of another")
-	}
-	p.RecordSuccess("slow")
-	if p.Doubtful() || p.AnyStuck() {
-		t.Error("an answer leaves doubts")
-	}
+		for i := range int64(10) {
+			if reply, err := nodes[0].Request(t.Context(), worker.IntID(101+2*i)); err != nil || reply.Degraded {
+				t.Errorf("%+v, %v: its owner is well", reply, err)
+			}
+		}
+		if !p.Stuck("slow") {
+			t.Error("the answers of one kind tell of another")
+		}
+		p.RecordSuccess("slow")
+		if p.Doubtful() || p.AnyStuck() {
+			t.Error("an answer leaves doubts")
+		}
+	})
 }

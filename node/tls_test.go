@@ -58,50 +58,51 @@ func issue(t *testing.T, dir, address string, ca *x509.Certificate, caKey *ecdsa
 // TestVerifyName has nodes that verify names refuse one that has another node's
 // certificate.
 func TestVerifyName(t *testing.T) {
-	t.Parallel()
-	dir, host := t.TempDir(), testHost()
-	ca, caKey, root := issue(t, dir, "ca", nil, nil)
-	if err := os.Rename(root.Cert, root.CA); err != nil {
-		t.Fatal(err)
-	}
-	names := []string{"1@" + host, "2@" + host}
-	var nodes []*Node
-	var files []TLSFiles
-	for _, name := range names {
-		_, _, f := issue(t, dir, name, ca, caKey)
-		f.VerifyName = true
-		n, err := Start(Config{Name: name, Cookie: testCookie, Default: orRandom(worker.Cache{}), TLS: f})
+	bubble(t, func(t *testing.T) {
+		dir, host := t.TempDir(), testHost()
+		ca, caKey, root := issue(t, dir, "ca", nil, nil)
+		if err := os.Rename(root.Cert, root.CA); err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"1@" + host, "2@" + host}
+		var nodes []*Node
+		var files []TLSFiles
+		for _, name := range names {
+			_, _, f := issue(t, dir, name, ca, caKey)
+			f.VerifyName = true
+			n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), TLS: f})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.Close(t.Context())
+			nodes, files = append(nodes, n), append(files, f)
+		}
+		connect(t, nodes[0], names[1])
+		for _, n := range nodes {
+			if err := n.Ready(t.Context()); err != nil {
+				t.Errorf("%s: %v", n.Self(), err)
+			}
+		}
+		config := Config{Name: "3@" + host, Cookie: testCookie, network: memory, TLS: files[1]}
+		if _, err := Start(config); err == nil || !strings.Contains(err.Error(), "names "+names[1]) {
+			t.Errorf("a node starts with a certificate of another: %v", err)
+		}
+		config.TLS.VerifyName = false
+		n, err := Start(config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer n.Close(t.Context())
-		nodes, files = append(nodes, n), append(files, f)
-	}
-	connect(t, nodes[0], names[1])
-	for _, n := range nodes {
-		if err := n.Ready(t.Context()); err != nil {
-			t.Errorf("%s: %v", n.Self(), err)
+		if c := n.Connect(t.Context(), names[0]); !errors.Is(c[0].Err, ErrDisagreement) || !strings.Contains(c[0].Err.Error(), "names "+names[1]) {
+			t.Errorf("the cluster admits a node with a certificate of another: %v", c[0].Err)
 		}
-	}
-	config := Config{Name: "3@" + host, Cookie: testCookie, TLS: files[1]}
-	if _, err := Start(config); err == nil || !strings.Contains(err.Error(), "names "+names[1]) {
-		t.Errorf("a node starts with a certificate of another: %v", err)
-	}
-	config.TLS.VerifyName = false
-	n, err := Start(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close(t.Context())
-	if c := n.Connect(t.Context(), names[0]); !errors.Is(c[0].Err, ErrDisagreement) || !strings.Contains(c[0].Err.Error(), "names "+names[1]) {
-		t.Errorf("the cluster admits a node with a certificate of another: %v", c[0].Err)
-	}
-	if c := nodes[0].Connect(t.Context(), n.Self()); c[0].Err == nil || !strings.Contains(c[0].Err.Error(), "names "+names[1]) {
-		t.Errorf("a node joins one with a certificate of another: %v", c[0].Err)
-	}
-	client, err := Attach(t.Context(), ClientConfig{Node: names[0], Cookie: testCookie, TLS: files[1]})
-	if err != nil {
-		t.Fatalf("a client, whose name is free: %v", err)
-	}
-	client.Close()
+		if c := nodes[0].Connect(t.Context(), n.Self()); c[0].Err == nil || !strings.Contains(c[0].Err.Error(), "names "+names[1]) {
+			t.Errorf("a node joins one with a certificate of another: %v", c[0].Err)
+		}
+		client, err := Attach(t.Context(), ClientConfig{Node: names[0], Cookie: testCookie, network: memory, TLS: files[1]})
+		if err != nil {
+			t.Fatalf("a client, whose name is free: %v", err)
+		}
+		client.Close()
+	})
 }

@@ -16,73 +16,74 @@ const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 // TestTrace has a trace go from a client by way of its node to the source, and to the
 // server, of another one, and into all logs.
 func TestTrace(t *testing.T) {
-	t.Parallel()
-	host := testHost()
-	seen := make(chan string, 10)
-	kinds := map[string]worker.Kind{
-		"value": worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
-			seen <- worker.TraceOf(ctx)
-			return worker.Value{}, nil
-		}},
-		"serial": worker.Serial{Open: func(ctx context.Context, _ worker.ID) (worker.Server, error) {
-			seen <- worker.TraceOf(ctx)
-			return echoServer{}, nil
-		}},
-	}
-	logs := make([]safeBuffer, 2)
-	var nodes []*Node
-	for i := range 2 {
-		n, err := Start(Config{
-			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, Kinds: kinds,
-			Logger: slog.New(slog.NewTextHandler(&logs[i], &slog.HandlerOptions{Level: slog.LevelDebug})),
-		})
+	bubble(t, func(t *testing.T) {
+		host := testHost()
+		seen := make(chan string, 10)
+		kinds := map[string]worker.Kind{
+			"value": worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+				seen <- worker.TraceOf(ctx)
+				return worker.Value{}, nil
+			}},
+			"serial": worker.Serial{Open: func(ctx context.Context, _ worker.ID) (worker.Server, error) {
+				seen <- worker.TraceOf(ctx)
+				return echoServer{}, nil
+			}},
+		}
+		logs := make([]safeBuffer, 2)
+		var nodes []*Node
+		for i := range 2 {
+			n, err := Start(Config{
+				Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, network: memory, Kinds: kinds,
+				Logger: slog.New(slog.NewTextHandler(&logs[i], &slog.HandlerOptions{Level: slog.LevelDebug})),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { crash(n) })
+			nodes = append(nodes, n)
+		}
+		if err := nodes[1].Join(t.Context(), nodes[0].Self()); err != nil {
+			t.Fatal(err)
+		}
+		awaitView(t, nodes...)
+		client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie, network: memory})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { crash(n) })
-		nodes = append(nodes, n)
-	}
-	if err := nodes[1].Join(t.Context(), nodes[0].Self()); err != nil {
-		t.Fatal(err)
-	}
-	awaitView(t, nodes...)
-	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for _, trace := range []string{
-		"00-xyz", "ff" + traceparent[2:], strings.Replace(traceparent, "00f067aa0ba902b7", "0000000000000000", 1),
-		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", traceparent + "-1", strings.ToUpper(traceparent),
-	} {
-		if got := worker.TraceOf(worker.WithTrace(t.Context(), trace)); got != "" {
-			t.Errorf("%q is a trace", got)
-		}
-	}
-	for trace, want := range map[string]string{traceparent: traceparent, "00-xyz": "", "": ""} {
-		ctx := worker.WithTrace(t.Context(), trace)
-		if _, err := client.Family("value").Refresh(ctx, worker.IntID(1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.Family("serial").Call(ctx, worker.IntID(1), worker.Value{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nodes[0].Family("serial").Stop(ctx, worker.IntID(1)); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if got := <-seen; got != want {
-				t.Errorf("trace %q came as %q", trace, got)
+		defer client.Close()
+		for _, trace := range []string{
+			"00-xyz", "ff" + traceparent[2:], strings.Replace(traceparent, "00f067aa0ba902b7", "0000000000000000", 1),
+			"00-00000000000000000000000000000000-00f067aa0ba902b7-01", traceparent + "-1", strings.ToUpper(traceparent),
+		} {
+			if got := worker.TraceOf(worker.WithTrace(t.Context(), trace)); got != "" {
+				t.Errorf("%q is a trace", got)
 			}
 		}
-	}
-	for i, what := range []string{"msg=request kind=value", "msg=run kind=value"} {
-		nodes[i].flushLog()
-		lines := slices.DeleteFunc(strings.Split(logs[i].String(), "\n"), func(line string) bool {
-			return !strings.Contains(line, what) || !strings.Contains(line, "trace="+traceparent)
-		})
-		if len(lines) != 1 {
-			t.Errorf("log of node %d: %d lines with %q and the trace", i+1, len(lines), what)
+		for trace, want := range map[string]string{traceparent: traceparent, "00-xyz": "", "": ""} {
+			ctx := worker.WithTrace(t.Context(), trace)
+			if _, err := client.Family("value").Refresh(ctx, worker.IntID(1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Family("serial").Call(ctx, worker.IntID(1), worker.Value{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := nodes[0].Family("serial").Stop(ctx, worker.IntID(1)); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if got := <-seen; got != want {
+					t.Errorf("trace %q came as %q", trace, got)
+				}
+			}
 		}
-	}
+		for i, what := range []string{"msg=request kind=value", "msg=run kind=value"} {
+			nodes[i].flushLog()
+			lines := slices.DeleteFunc(strings.Split(logs[i].String(), "\n"), func(line string) bool {
+				return !strings.Contains(line, what) || !strings.Contains(line, "trace="+traceparent)
+			})
+			if len(lines) != 1 {
+				t.Errorf("log of node %d: %d lines with %q and the trace", i+1, len(lines), what)
+			}
+		}
+	})
 }

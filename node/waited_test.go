@@ -81,69 +81,70 @@ func (f viaFamily) Request(ctx context.Context, id worker.ID) (worker.Reply, err
 // that runs. Each is told that its call did not run, and it never does. On a busy machine
 // the owner may be too slow to say so: then it is tried again.
 func TestWaited(t *testing.T) {
-	t.Parallel()
-	var h hall
-	kinds, ask := h.kinds()
-	nodes := startCluster(t, 3, worker.Cache{})
-	for _, n := range nodes {
-		if err := n.SetKinds(kinds); err != nil {
+	bubble(t, func(t *testing.T) {
+		var h hall
+		kinds, ask := h.kinds()
+		nodes := startCluster(t, 3, worker.Cache{})
+		for _, n := range nodes {
+			if err := n.SetKinds(kinds); err != nil {
+				t.Fatal(err)
+			}
+		}
+		attached, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie, network: memory})
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	attached, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer attached.Close()
-	direct := attachDirect(t, nodes[0].Self())
-	awaitDirect(t, direct, nodes...)
-	for kind, ask := range ask {
-		t.Run(kind, func(t *testing.T) {
-			callers := map[string]Family{
-				"owner": nodes[1].Family(kind), "member": nodes[0].Family(kind),
-				"client": attached.Family(kind), "direct client": direct.Family(kind),
-			}
-			if kind == "gate" {
-				callers["member via"] = viaFamily{nodes[0].Family(kind), nodes[2].Self()}
-				callers["client via"] = viaFamily{attached.Family(kind), nodes[2].Self()}
-			}
-			h.begun, h.open = nil, make(chan struct{})
-			open := sync.OnceFunc(func() { close(h.open) })
-			defer open()
-			waiting := func() (calls int) {
-				for _, r := range nodes[1].kinds.All() {
-					calls += r.Stats().Waiting
+		defer attached.Close()
+		direct := attachDirect(t, nodes[0].Self())
+		awaitDirect(t, direct, nodes...)
+		for kind, ask := range ask {
+			func() {
+				callers := map[string]Family{
+					"owner": nodes[1].Family(kind), "member": nodes[0].Family(kind),
+					"client": attached.Family(kind), "direct client": direct.Family(kind),
 				}
-				return calls
-			}
-			long, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			first := make(chan error, 1)
-			go func() {
-				_, err := ask(long, nodes[1].Family(kind), 0)
-				first <- err
-			}()
-			await(t, func() error { return h.has(hallID(0).String()) })
-			for name, f := range callers {
-				await(t, func() error {
-					return giveUpWaiting(long, name, waiting, func(ctx context.Context, n int) error {
-						_, err := ask(ctx, f, n)
-						return err
+				if kind == "gate" {
+					callers["member via"] = viaFamily{nodes[0].Family(kind), nodes[2].Self()}
+					callers["client via"] = viaFamily{attached.Family(kind), nodes[2].Self()}
+				}
+				h.begun, h.open = nil, make(chan struct{})
+				open := sync.OnceFunc(func() { close(h.open) })
+				defer open()
+				waiting := func() (calls int) {
+					for _, r := range nodes[1].kinds.All() {
+						calls += r.Stats().Waiting
+					}
+					return calls
+				}
+				long, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				first := make(chan error, 1)
+				go func() {
+					_, err := ask(long, nodes[1].Family(kind), 0)
+					first <- err
+				}()
+				await(t, func() error { return h.has(hallID(0).String()) })
+				for name, f := range callers {
+					await(t, func() error {
+						return giveUpWaiting(long, name, waiting, func(ctx context.Context, n int) error {
+							_, err := ask(ctx, f, n)
+							return err
+						})
 					})
-				})
-			}
-			open()
-			if err := <-first; err != nil {
-				t.Error(err)
-			}
-			if _, err := ask(long, nodes[0].Family(kind), 1000); err != nil {
-				t.Error(err)
-			}
-			if want := []string{hallID(0).String(), hallID(1000).String()}; !slices.Equal(h.begun, want) {
-				t.Errorf("began: %v, want %v", h.begun, want)
-			}
-		})
-	}
+				}
+				open()
+				if err := <-first; err != nil {
+					t.Error(err)
+				}
+				if _, err := ask(long, nodes[0].Family(kind), 1000); err != nil {
+					t.Error(err)
+				}
+				if want := []string{hallID(0).String(), hallID(1000).String()}; !slices.Equal(h.begun, want) {
+					t.Errorf("%s: began: %v, want %v", kind, h.begun, want)
+				}
+			}()
+		}
+	})
 }
 
 // giveUpWaiting gives up a batch of calls that wait, by their deadline and then by their
@@ -182,45 +183,46 @@ func giveUpWaiting(ctx context.Context, name string, waiting func() int, ask fun
 // TestNotRunDidNotBegin has many callers on another node give up at about the moment at
 // which their messages begin, or their sources do: what is said not to have run did not.
 func TestNotRunDidNotBegin(t *testing.T) {
-	t.Parallel()
-	var h hall
-	kinds, ask := h.kinds()
-	h.open = make(chan struct{})
-	h.takes = 100 * time.Microsecond
-	close(h.open)
-	nodes := startCluster(t, 3, worker.Cache{})
-	for _, n := range nodes {
-		if err := n.SetKinds(kinds); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for kind, ask := range ask {
-		h.begun = nil
-		outcomes := make([]string, 2000)
-		var wg sync.WaitGroup
-		for n := range outcomes {
-			wg.Go(func() {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				time.AfterFunc(time.Duration(n*7919%200_000)*time.Microsecond, cancel)
-				outcomes[n] = "ran"
-				if _, err := ask(ctx, nodes[0].Family(kind), n); err != nil {
-					outcomes[n] = OutcomeOf(err).String()
-				}
-			})
-		}
-		wg.Wait()
-		if _, err := ask(t.Context(), nodes[0].Family(kind), len(outcomes)); err != nil { // behind what may run yet
-			t.Fatal(err)
-		}
-		counts := map[string]int{}
-		for n, outcome := range outcomes {
-			counts[outcome]++
-			begun := h.has(hallID(n).String()) == nil
-			if outcome == "not run" && begun || outcome == "ran" && !begun {
-				t.Errorf("%s, %d: %s, began %v", kind, n, outcome, begun)
+	bubble(t, func(t *testing.T) {
+		var h hall
+		kinds, ask := h.kinds()
+		h.open = make(chan struct{})
+		h.takes = 100 * time.Microsecond
+		close(h.open)
+		nodes := startCluster(t, 3, worker.Cache{})
+		for _, n := range nodes {
+			if err := n.SetKinds(kinds); err != nil {
+				t.Fatal(err)
 			}
 		}
-		t.Log(kind, counts)
-	}
+		for kind, ask := range ask {
+			h.begun = nil
+			outcomes := make([]string, 2000)
+			var wg sync.WaitGroup
+			for n := range outcomes {
+				wg.Go(func() {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					time.AfterFunc(time.Duration(n*7919%200_000)*time.Microsecond, cancel)
+					outcomes[n] = "ran"
+					if _, err := ask(ctx, nodes[0].Family(kind), n); err != nil {
+						outcomes[n] = OutcomeOf(err).String()
+					}
+				})
+			}
+			wg.Wait()
+			if _, err := ask(t.Context(), nodes[0].Family(kind), len(outcomes)); err != nil { // behind what may run yet
+				t.Fatal(err)
+			}
+			counts := map[string]int{}
+			for n, outcome := range outcomes {
+				counts[outcome]++
+				begun := h.has(hallID(n).String()) == nil
+				if outcome == "not run" && begun || outcome == "ran" && !begun {
+					t.Errorf("%s, %d: %s, began %v", kind, n, outcome, begun)
+				}
+			}
+			t.Log(kind, counts)
+		}
+	})
 }

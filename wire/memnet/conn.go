@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -40,7 +41,7 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) wrap(op string, err error) error {
-	if err == nil || err == io.EOF { // as callers compare it with ==
+	if err == nil || errors.Is(err, io.EOF) { // io.EOF is never wrapped: callers compare it with ==
 		return err
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}

@@ -22,7 +22,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.closing.Store(true)
 		n.sayGoodbye()
 		n.members.Leave()
-		n.drainRouted(ctx)
+		n.drainForwards(ctx)
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handoffs.Close()
@@ -55,8 +55,8 @@ func (n *Node) flush(ctx context.Context) {
 	}
 }
 
-// drainRouted waits for the calls of clients to other nodes.
-func (n *Node) drainRouted(ctx context.Context) {
-	for n.routed.calls.Load() > 0 && clock.Sleep(ctx, 5*time.Millisecond) {
+// drainForwards waits for the calls of clients to other nodes.
+func (n *Node) drainForwards(ctx context.Context) {
+	for n.forwards.calls.Load() > 0 && clock.Sleep(ctx, 5*time.Millisecond) {
 	}
 }

@@ -66,7 +66,7 @@ type Node struct {
 
 	displace  sync.Once     // guards the closing of displaced
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
-	routed    routed        // calls of clients in progress
+	forwards  forwards      // calls of clients in progress
 	differing sync.Map      // by name of a peer: the kinds about which it differs, as the log says
 	clients   atomic.Int64  // sessions of clients
 

@@ -42,7 +42,7 @@ func (n server) ServeCall(c wire.Call) {
 			r.Invalidate(id)
 		}
 		var reply worker.Reply
-		if r.Lookup(id, r.At(c.Came), c.Request.Route, &reply) {
+		if r.Lookup(id, r.At(c.Came), c.Request.Forward, &reply) {
 			w := protocol.NewReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -51,8 +51,8 @@ func (n server) ServeCall(c wire.Call) {
 		return
 	}
 	switch {
-	case c.Request.Route:
-		n.serveRouted(c, id)
+	case c.Request.Forward:
+		n.serveForward(c, id)
 	case c.Request.Relay:
 		n.serveRelay(c, place)
 	default:
@@ -82,47 +82,47 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 
 // served answers c with what came of it here.
 func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply worker.Reply, err error) {
-	if c.Request.Route { // a client's, which this node makes for it
+	if c.Request.Forward { // a client's, which this node makes for it
 		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
 }
 
-// routed counts the calls that this node makes for clients, and the bytes of their
+// forwards counts the calls that this node makes for clients, and the bytes of their
 // messages.
-type routed struct{ calls, bytes atomic.Int64 }
+type forwards struct{ calls, bytes atomic.Int64 }
 
-const maxRouted = 1 << 14 // calls of clients in progress on one node
+const maxForwards = 1 << 14 // calls of clients in progress on one node
 
 // enter adds a call with a message of so many bytes, unless there are too many.
-func (r *routed) enter(bytes int) error {
-	calls, sum := r.calls.Add(1), r.bytes.Add(int64(bytes))
+func (f *forwards) enter(bytes int) error {
+	calls, sum := f.calls.Add(1), f.bytes.Add(int64(bytes))
 	switch {
-	case calls > maxRouted:
-		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxRouted)
+	case calls > maxForwards:
+		f.leave(bytes)
+		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxForwards)
 	case bytes > 0 && sum > registry.MaxMessages:
-		r.leave(bytes)
+		f.leave(bytes)
 		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(registry.MaxMessages))
 	}
 	return nil
 }
 
-func (r *routed) leave(bytes int) {
-	r.calls.Add(-1)
-	r.bytes.Add(-int64(bytes))
+func (f *forwards) leave(bytes int) {
+	f.calls.Add(-1)
+	f.bytes.Add(-int64(bytes))
 }
 
-// serveRouted asks the owner for a client.
-func (n *Node) serveRouted(c wire.Call, id worker.ID) {
-	if err := n.routed.enter(len(c.Request.Data)); err != nil {
+// serveForward asks the owner for a client.
+func (n *Node) serveForward(c wire.Call, id worker.ID) {
+	if err := n.forwards.enter(len(c.Request.Data)); err != nil {
 		c.Fail(err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
 	c.OnCancel(cancel)
 	n.wg.Go(func() {
-		defer n.routed.leave(len(c.Request.Data))
+		defer n.forwards.leave(len(c.Request.Data))
 		defer cancel()
 		ctx := chain.With(worker.WithTrace(ctx, c.Request.Trace), chain.Cause{Chain: c.Request.Chain})
 		var reply worker.Reply
@@ -142,14 +142,14 @@ func (n *Node) serveRelay(c wire.Call, p *peers.Peer) {
 		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "only members ask for a relay"))
 		return
 	}
-	if err := n.routed.enter(len(c.Request.Data)); err != nil {
+	if err := n.forwards.enter(len(c.Request.Data)); err != nil {
 		c.Fail(err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
 	c.OnCancel(cancel)
 	n.wg.Go(func() {
-		defer n.routed.leave(len(c.Request.Data))
+		defer n.forwards.leave(len(c.Request.Data))
 		defer cancel()
 		reply, err := n.router.PassOn(ctx, p, c.Request)
 		n.answer(c, reply, err)

@@ -51,7 +51,7 @@ func (n *Node) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	if n.handoffs.Flush(ctx) != nil {
-		n.log.Debug("not all answers were handed over")
+		n.log.Debug("not all answers were handed off")
 	}
 }
 

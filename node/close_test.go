@@ -152,7 +152,7 @@ func TestFlushTellsOfLost(t *testing.T) {
 		n.flush(ctx)
 		cancel()
 		n.Close(t.Context()) // which flushes once more, and writes the log out
-		if told := strings.Contains(log.String(), "not all answers were handed over"); told != lost {
+		if told := strings.Contains(log.String(), "not all answers were handed off"); told != lost {
 			t.Errorf("answers are lost: %v, told: %v", lost, told)
 		}
 	}

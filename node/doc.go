@@ -44,7 +44,7 @@
 // # Shutdown
 //
 // Close first what brings calls, such as a [net/http.Server] or a gateway; then the node.
-// [Node.Close] hands cached values over, ends the servers, tells the others, and waits
+// [Node.Close] hands cached values off, ends the servers, tells the others, and waits
 // for the calls that run. A [Client] can be closed at any time.
 //
 // # The path of a request

@@ -223,7 +223,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 }
 
 // adoptAnswers adopts answers, unless they have waited here while this node was paused:
-// then the sender has given up, and may have handed them over again. The sender may know
+// then the sender has given up, and may have handed them off again. The sender may know
 // of a view that this node has yet to hear of, so adoptAnswers adopts answers for any id.
 func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)

@@ -47,8 +47,8 @@ func families() []family {
 			func(s *node.Stats, to sink) { to.counter(s.Refused) }),
 		of("answers_handed_over_total", "Answers that went to other nodes as their ids moved (sent), and that should have (lost).",
 			func(s *node.Stats, to sink) {
-				to.counter(s.HandedOver, "sent")
-				to.counter(s.HandOverLost, "lost")
+				to.counter(s.HandedOff, "sent")
+				to.counter(s.HandOffLost, "lost")
 			}, "result"),
 	}
 }

@@ -101,8 +101,8 @@ type Host interface {
 	// Met is called with each new session to a node, on a goroutine of its own.
 	Met(context.Context, *peers.Peer, *wire.Session)
 
-	// Patience returns the time that a call of that kind needs at most.
-	Patience(kind string) time.Duration
+	// CallTimeout returns how long a call of that kind may take at most.
+	CallTimeout(kind string) time.Duration
 }
 
 const (

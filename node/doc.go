@@ -85,7 +85,7 @@
 //
 //   - slot: the place of a member in the sorted list of members; ids belong to slots
 //   - owner: the member whose slot an id belongs to
-//   - fallback: the member that stands in for an owner that has failed
+//   - fallback: the member that acts for an owner that has failed
 //   - acting member, the place of an id: the owner or its fallback
 //   - view: a snapshot of the members; its epoch is a digest of it
 //   - kind: what workers do, and within which limits; a cache or serial

@@ -13,7 +13,7 @@
 //
 //   - While all members reach each other, no two have a server of one id: TestSerialCluster,
 //     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
-//   - A claim does not outlive its term: TestStandstillCallsRoll.
+//   - A claim does not outlive its term: TestStandstillRaisesBarrier.
 //   - A node that is alone starts no server while it may find its cluster: TestClaimAwaitsJoin,
 //     TestClaimMeetsStrangers, TestRestartSeeksOften.
 //   - A claim ends with its context, and then nothing has run: TestClaimGivesUp.

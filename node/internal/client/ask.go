@@ -89,7 +89,7 @@ func (c *Client) retry(ctx context.Context, s *wire.Session, request *wire.Reque
 	before := wire.NotRun // what became of the call where it was made
 	for try := 1; ; try++ {
 		e, failure := protocol.Classify(err)
-		if e == nil || failure == protocol.Detached && s == c.home.Load() {
+		if e == nil || failure == protocol.Apart && s == c.home.Load() {
 			return worker.Reply{}, err // the client is to see the cluster as home does
 		}
 		if failure != protocol.Final {

@@ -143,7 +143,7 @@ func soon(ctx context.Context, found func() bool) bool {
 }
 
 func (m *Members) isRefusedNow() bool {
-	ctx, cancel := context.WithTimeout(m.ctx, 2*m.SettleTime()) // the member waits for an answer, too
+	ctx, cancel := context.WithTimeout(m.ctx, 2*m.OpTimeout()) // the member waits for an answer, too
 	defer cancel()
 	asked, refused := 0, make(chan bool, maxAsked)
 	for _, w := range m.currentGossip().Members() {

@@ -207,9 +207,9 @@ func (m *Members) currentGossip() *gossip.Gossip {
 	return m.gossip
 }
 
-// SettleTime returns how long another node may take to answer an operation about the
+// OpTimeout returns how long another node may take to answer an operation about the
 // members, dialling included: 1 s, or 5 s with the timing for a WAN.
-func (m *Members) SettleTime() time.Duration {
+func (m *Members) OpTimeout() time.Duration {
 	if m.Timing == gossip.WAN {
 		return 5 * time.Second
 	}

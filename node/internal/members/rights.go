@@ -14,7 +14,7 @@ func (m *Members) Vouch(ctx context.Context, ws *wire.Session) error {
 	if m.isMember(ws.Peer()) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	m.meetStranger(ctx, ws)
 	if m.isMember(ws.Peer()) {

@@ -103,7 +103,7 @@ func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) err
 }
 
 func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	ws, err := m.pool.Dial(ctx, p)
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) 
 	if err := ws.Do(ctx, protocol.OpSync, m.summary(g), protocol.BoundedSync(&theirs)); err != nil {
 		return err
 	}
-	if theirs.Apart && m.hasDetached(g, p, theirs) {
+	if theirs.Apart && m.hasLeft(g, p, theirs) {
 		return nil // else it would be a member again
 	}
 	m.learn(g, theirs.List)
@@ -137,10 +137,10 @@ func (m *Members) summary(g *gossip.Gossip) protocol.Sync {
 	return protocol.Sync{Digest: g.Digest(), Apart: m.View().Apart, Former: former}
 }
 
-// hasDetached reports whether p, which is apart, has left the slot that it has here. Its
-// farewell has not come yet; hasDetached takes it in. Another process of p's name may
+// hasLeft reports whether p, which is apart, has left the slot that it has here. Its
+// farewell has not come yet; hasLeft takes it in. Another process of p's name may
 // have answered, which has left a slot of its own.
-func (m *Members) hasDetached(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
+func (m *Members) hasLeft(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
 	slot := m.pool.Slot(p)
 	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == slot.Name && w.Incarnation > slot.Incarnation })
 	if !later || t.Former != 0 && t.Former != slot.Incarnation || m.View().Peer(p.Name) != p {
@@ -159,7 +159,7 @@ const maxMet = 16
 // slot here, but take this incarnation of it for a member. A node that was restarted and
 // has joined nobody is called by the others before it knows them.
 func (m *Members) MeetStrangers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, ws := range m.pool.ToStrangers(maxMet) {

@@ -33,7 +33,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 	t.Parallel()
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
-		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,
+		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, 15, WrongName, Internal, UnknownKind, Disagreement,
 		CallCycle, WrongType, Apart,
 	}
 	if len(codes) != len(codeText) {

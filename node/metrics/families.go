@@ -61,7 +61,7 @@ var usual = [...]wire.Code{wire.Overloaded, wire.DeadlineExceeded, wire.Canceled
 // from a newer peer, is "other".
 func requests() func(*worker.Stats, sink) {
 	known := map[string]bool{}
-	for c := wire.Code(1); c.Known(); c++ {
+	for _, c := range wire.Codes() {
 		known[c.Error()] = true
 	}
 	return func(k *worker.Stats, to sink) {

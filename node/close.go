@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
 )
@@ -22,7 +21,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.closing.Store(true)
 		n.sayGoodbye()
 		n.members.Leave()
-		n.drainForwards(ctx)
+		n.forwards.drain(ctx)
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handoffs.Close()
@@ -52,11 +51,5 @@ func (n *Node) flush(ctx context.Context) {
 	defer cancel()
 	if n.handoffs.Flush(ctx) != nil {
 		n.log.Debug("not all answers were handed off")
-	}
-}
-
-// drainForwards waits for the calls of clients to other nodes.
-func (n *Node) drainForwards(ctx context.Context) {
-	for n.forwards.calls.Load() > 0 && clock.Sleep(ctx, 5*time.Millisecond) {
 	}
 }

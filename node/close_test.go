@@ -219,7 +219,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 	running := make(chan struct{}, 1)
 	nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		running <- struct{}{}
-		clock.Sleep(ctx, 300*time.Millisecond)
+		clock.Sleep(ctx, 800*time.Millisecond) // Leave takes less
 		return worker.IntValue(1), ctx.Err()
 	}})
 	checkSessions(t, nodes)

@@ -268,7 +268,7 @@ func TestManyStrangers(t *testing.T) {
 // TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
 func TestRoutedBytes(t *testing.T) {
 	t.Parallel()
-	var r forwards
+	r := newForwards()
 	for range registry.MaxMessages / wire.MaxValue {
 		if err := r.enter(wire.MaxValue); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/audit"
@@ -86,74 +85,6 @@ func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply wor
 		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
-}
-
-// forwards counts the calls that this node makes for clients, and the bytes of their
-// messages.
-type forwards struct{ calls, bytes atomic.Int64 }
-
-const maxForwards = 1 << 14 // calls of clients in progress on one node
-
-// enter adds a call with a message of so many bytes, unless there are too many.
-func (f *forwards) enter(bytes int) error {
-	calls, sum := f.calls.Add(1), f.bytes.Add(int64(bytes))
-	switch {
-	case calls > maxForwards:
-		f.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxForwards)
-	case bytes > 0 && sum > registry.MaxMessages:
-		f.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(registry.MaxMessages))
-	}
-	return nil
-}
-
-func (f *forwards) leave(bytes int) {
-	f.calls.Add(-1)
-	f.bytes.Add(-int64(bytes))
-}
-
-// serveForward asks the owner for a client.
-func (n *Node) serveForward(c wire.Call, id worker.ID) {
-	if err := n.forwards.enter(len(c.Request.Data)); err != nil {
-		c.Fail(err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
-	c.OnCancel(cancel)
-	n.wg.Go(func() {
-		defer n.forwards.leave(len(c.Request.Data))
-		defer cancel()
-		ctx := chain.With(worker.WithTrace(ctx, c.Request.Trace), chain.Cause{Chain: c.Request.Chain})
-		var reply worker.Reply
-		var err error
-		if c.Request.IsCall {
-			reply, err = n.router.Call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, protocol.MessageOf(&c.Request))
-		} else {
-			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
-		}
-		n.answer(c, reply, err)
-	})
-}
-
-// serveRelay asks the place of an id, which is p, for a member that cannot reach it.
-func (n *Node) serveRelay(c wire.Call, p *peers.Peer) {
-	if c.Peer().Role != wire.RoleMember {
-		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "only members ask for a relay"))
-		return
-	}
-	if err := n.forwards.enter(len(c.Request.Data)); err != nil {
-		c.Fail(err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
-	c.OnCancel(cancel)
-	n.wg.Go(func() {
-		defer n.forwards.leave(len(c.Request.Data))
-		defer cancel()
-		reply, err := n.router.PassOn(ctx, p, c.Request)
-		n.answer(c, reply, err)
-	})
 }
 
 func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {

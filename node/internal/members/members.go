@@ -67,6 +67,7 @@ type Members struct {
 	detaching    bool                      // this node is leaving the cluster, to be one of its own; guarded by mu
 	apart        bool                      // this node has left so, and no member that it has met since is not apart; guarded by mu
 	former       uint64                    // the incarnation before this node left its cluster; guarded by mu
+	change       chan struct{}             // closed, and another one made, by wake; guarded by mu
 	ended        bool                      // guarded by mu
 }
 
@@ -113,7 +114,7 @@ const (
 // New returns the members of a node that is alone.
 func New(c Config, h Host) (*Members, error) {
 	m := &Members{
-		Config: c, host: h, syncs: map[*peers.Peer]*exchange{},
+		Config: c, host: h, syncs: map[*peers.Peer]*exchange{}, change: make(chan struct{}),
 		self: wire.Hello{
 			Name: c.Addr.Name.String(), Addr: c.Addr.HostPort(),
 			Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String(),

@@ -178,8 +178,8 @@ func (n *Node) viewChanged() {
 }
 
 // follow drops the workers whose ids other nodes own now, after every change of the view
-// until the node closes. Workers of an owner that is out of reach stay: this node stands
-// in for it.
+// until the node closes. Workers of an owner that is out of reach stay: this node acts for
+// it.
 func (n *Node) follow() {
 	for {
 		select {

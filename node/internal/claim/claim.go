@@ -58,7 +58,8 @@ type Host interface {
 }
 
 // A barrier is what the members have answered in one term. It is raised when a server is
-// first to start.
+// first to start. Its answers count for the rest of the term; a singleflight.Group would
+// forget them when all are there.
 type barrier struct {
 	term uint64
 	done chan struct{}

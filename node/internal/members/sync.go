@@ -58,7 +58,8 @@ func (m *Members) actingAmong(list []wire.Member, id worker.ID) *peers.Peer {
 }
 
 // An exchange with a peer that is in progress, or the last one. All callers that want one
-// meanwhile wait for the same.
+// meanwhile, or within exchangePause after it, share its result; a singleflight.Group
+// would forget that at once.
 type exchange struct {
 	done  chan struct{}
 	ended time.Time // and err are set before done is closed
@@ -79,27 +80,37 @@ func (m *Members) Sync(ctx context.Context, v *View, p *peers.Peer) error {
 
 // sync is Sync for the cluster that g tells of.
 func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
-	m.mu.Lock()
-	x := m.syncs[p]
-	mine := x == nil || x.old()
-	if mine {
-		x = &exchange{done: make(chan struct{})}
-		maps.DeleteFunc(m.syncs, func(_ *peers.Peer, x *exchange) bool { return x.old() })
-		m.syncs[p] = x
-	}
-	m.mu.Unlock()
-	if mine {
-		x.err = m.syncNow(ctx, g, p)
-		x.ended = time.Now()
-		close(x.done)
-		return x.err
-	}
+	x := m.exchangeWith(g, p)
 	select {
 	case <-x.done:
 		return x.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// exchangeWith returns the exchange with p that counts, which it begins if need be. It
+// goes on when its callers have given up, because others may wait for it, too.
+func (m *Members) exchangeWith(g *gossip.Gossip, p *peers.Peer) *exchange {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x := m.syncs[p]; x != nil && !x.old() {
+		return x
+	}
+	x := &exchange{done: make(chan struct{})}
+	if m.ended {
+		x.err = &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		close(x.done)
+		return x
+	}
+	maps.DeleteFunc(m.syncs, func(_ *peers.Peer, x *exchange) bool { return x.old() })
+	m.syncs[p] = x
+	m.wg.Go(func() {
+		x.err = m.syncNow(m.ctx, g, p)
+		x.ended = time.Now()
+		close(x.done)
+	})
+	return x
 }
 
 func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {

@@ -133,7 +133,7 @@ func TestSerialMembersChange(t *testing.T) {
 	}
 }
 
-// TestSerialCrash has the owner of an id die: its calls wait until a stand-in is named,
+// TestSerialCrash has the owner of an id die: its calls wait until a fallback is named,
 // and never run on another node.
 func TestSerialCrash(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -150,8 +150,8 @@ func TestSerialCrash(t *testing.T) {
 		if OutcomeOf(err) == worker.OutcomeUnknown && err != nil { // it was on its way when the connection ended, so it is this caller's to decide
 			reply, err = family.Call(ctx, worker.IntID(1), worker.IntValue(2))
 		}
-		if why, _ := family.Why(ctx, worker.IntID(1)); err != nil || reply.Degraded || reply.Node != why.StandIn {
-			t.Errorf("%+v, %v; want an answer of %s", reply, err, why.StandIn)
+		if why, _ := family.Why(ctx, worker.IntID(1)); err != nil || reply.Degraded || reply.Node != why.Fallback {
+			t.Errorf("%+v, %v; want an answer of %s", reply, err, why.Fallback)
 		}
 	})
 }

@@ -192,7 +192,7 @@ func TestInspect(t *testing.T) {
 		id := worker.IntID(int64(3*i + 1)) // of the second node
 		owner := nodes[1].Self()
 		if e, err := from.Why(ctx, id); err != nil || e.Live || e.Owner != owner || e.Asked != owner || e.Index != 1 || e.Members != 3 ||
-			e.StandIn == "" || e.StandIn == owner || e.State != StateAlive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
+			e.Fallback == "" || e.Fallback == owner || e.State != StateAlive || e.Rule != fmt.Sprintf("%s mod 3 = 1", id) {
 			t.Errorf("%T: why(%s) = %+v, %v", from, id, e, err)
 		}
 		first, err := from.Request(ctx, id)

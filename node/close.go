@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
 )
@@ -22,7 +21,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.closing.Store(true)
 		n.sayGoodbye()
 		n.members.Leave()
-		n.drainRouted(ctx)
+		n.forwards.drain(ctx)
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handoffs.Close()
@@ -51,12 +50,6 @@ func (n *Node) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	if n.handoffs.Flush(ctx) != nil {
-		n.log.Debug("not all answers were handed over")
-	}
-}
-
-// drainRouted waits for the calls of clients to other nodes.
-func (n *Node) drainRouted(ctx context.Context) {
-	for n.routed.calls.Load() > 0 && clock.Sleep(ctx, 5*time.Millisecond) {
+		n.log.Debug("not all answers were handed off")
 	}
 }

@@ -152,7 +152,7 @@ func TestFlushTellsOfLost(t *testing.T) {
 			n.flush(ctx)
 			cancel()
 			n.Close(t.Context()) // which flushes once more, and writes the log out
-			if told := strings.Contains(log.String(), "not all answers were handed over"); told != lost {
+			if told := strings.Contains(log.String(), "not all answers were handed off"); told != lost {
 				t.Errorf("answers are lost: %v, told: %v", lost, told)
 			}
 		}
@@ -222,7 +222,7 @@ func TestCloseFinishesRoutedCalls(t *testing.T) {
 		running := make(chan struct{}, 1)
 		nodes := startCluster(t, 2, worker.Cache{Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 			running <- struct{}{}
-			clock.Sleep(ctx, 300*time.Millisecond)
+			clock.Sleep(ctx, 800*time.Millisecond) // Leave takes less
 			return worker.IntValue(1), ctx.Err()
 		}})
 		checkSessions(t, nodes)

@@ -124,7 +124,7 @@ func TestRendezvous(t *testing.T) {
 }
 
 // TestCrashAndRestart loses an owner: at first each node answers its ids in its place,
-// and marks them; once all know, one stand-in does. Other ids do not move. When it is
+// and marks them; once all know, one fallback does. Other ids do not move. When it is
 // back, it answers again.
 func TestCrashAndRestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {

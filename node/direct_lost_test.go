@@ -74,7 +74,7 @@ func TestDirectMembersChange(t *testing.T) {
 			}
 		}
 		awaitFailed(t, nodes[2].Self(), nodes[0], joined)
-		await(t, func() error { // a stand-in answers for it, and is asked
+		await(t, func() error { // a fallback answers for it, and is asked
 			before := passedOn(nodes[0])
 			for i := range int64(60) {
 				if reply, err := c.Request(t.Context(), worker.IntID(i)); err != nil || reply.Degraded {
@@ -145,7 +145,7 @@ func TestDirectHomeDies(t *testing.T) {
 			}
 		}
 		awaitFailed(t, home.Self(), nodes[1:]...)
-		await(t, func() error { // a stand-in is asked at once
+		await(t, func() error { // a fallback is asked at once
 			before := passedOn(nodes[1]) + passedOn(nodes[2])
 			for i := range int64(60) {
 				reply, err := c.Request(t.Context(), worker.IntID(i))
@@ -234,7 +234,7 @@ func TestDirectOnce(t *testing.T) {
 				}
 				crash(nodes[1])
 			}()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // in which a stand-in would run it
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // in which a fallback would run it
 			var err error
 			if family := c.Family(what); what == "serial" {
 				_, err = family.Call(ctx, worker.IntID(1), worker.IntValue(1))

@@ -44,7 +44,7 @@
 // # Shutdown
 //
 // Close first what brings calls, such as a [net/http.Server] or a gateway; then the node.
-// [Node.Close] hands cached values over, ends the servers, tells the others, and waits
+// [Node.Close] hands cached values off, ends the servers, tells the others, and waits
 // for the calls that run. A [Client] can be closed at any time.
 //
 // # The path of a request
@@ -56,7 +56,7 @@
 // Otherwise the request crosses in a batch of the session to that member (internal/peers,
 // package wire), whose serve.go asks the registry there. That node never forwards.
 //
-// # Rooms
+// # Packages
 //
 // Each knows only those above it in this list:
 //
@@ -77,21 +77,23 @@
 //   - internal/client: how a program that is no member reaches a cluster
 //   - node: the life of a node, what it serves, and what it tells of itself
 //
-// The package comment of a room lists its invariants, each with its tests. Around it:
-// package source makes sources of configuration, gateway answers HTTP, metrics
-// publishes [Stats], and boundedlog keeps the log from holding up any of this.
+// The package comment of each lists its invariants, each with its tests. Around them,
+// package source makes sources of configuration, gateway answers HTTP, metrics publishes
+// [Stats], and boundedlog keeps the log from holding up any of this.
 //
 // # Glossary
 //
 //   - slot: the place of a member in the sorted list of members; ids belong to slots
 //   - owner: the member whose slot an id belongs to
-//   - fallback: the member that stands in for an owner that has failed
+//   - fallback: the member that acts for an owner that has failed
 //   - acting member, the place of an id: the owner or its fallback
 //   - view: a snapshot of the members; its epoch is a digest of it
 //   - kind: what workers do, and within which limits; a cache or serial
 //   - server: the worker of an id of a serial kind
 //   - claim: the check that no other node has a server of an id
+//   - barrier: the question to all members by which a node makes sure of its claims
 //   - handoff: cached values moving to the new owner of their ids
 //   - apart: the state of a node that was disconnected and may not serve serial kinds
 //   - incarnation: one process of a node, by its time of start
+//   - twin: another process with the name of a node
 package node

@@ -28,7 +28,6 @@ var (
 	ErrInternal    error = wire.Internal         // a bug, or a broken peer
 	ErrWrongName   error = wire.WrongName        // another node answers there
 	ErrVersion     error = wire.WrongVersion     // the two nodes have no protocol version in common
-	ErrConnected   error = wire.AlreadyConnected // the two nodes have a session already
 	ErrUnsupported error = wire.UnknownOperation // that node is older, or newer, and does not know the operation
 
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's

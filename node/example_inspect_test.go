@@ -69,7 +69,7 @@ func ExampleNode_Why() {
 	defer a.Close(ctx)
 	defer b.Close(ctx)
 	e, err := a.Why(ctx, worker.IntID(7))
-	fmt.Println(e.Rule, e.Owner, e.State, e.StandIn, e.Live, err)
+	fmt.Println(e.Rule, e.Owner, e.State, e.Fallback, e.Live, err)
 	if _, err := a.Request(ctx, worker.IntID(7)); err != nil {
 		log.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // there is one server of an id at a time: while nodes join and leave, are killed and
 // restarted, a server starts only after every member that can be reached has said that it
 // has none of that id. While the node of an id cannot be reached, calls for it wait for
-// it, or for the stand-in that all choose; no other node answers. Nodes that cannot reach
+// it, or for the fallback that all choose; no other node answers. Nodes that cannot reach
 // each other, as a network that is split has them, can have a server each, and one that
 // was paused goes on with its message when it wakes. A message is delivered at most once:
 // if the error is not [worker.OutcomeNotRun], it is for the caller to know whether to

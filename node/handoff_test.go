@@ -78,9 +78,9 @@ func awaitMoved(t *testing.T, n *Node, least int, all ...*Node) {
 	})
 }
 
-// TestStandInHandsBack lets a crashed owner come back: what its stand-ins have loaded is
+// TestFallbackHandsBack lets a crashed owner come back: what its fallbacks have loaded is
 // handed to it.
-func TestStandInHandsBack(t *testing.T) {
+func TestFallbackHandsBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		kind := worker.Cache{TTL: time.Hour, Load: counter()}
 		nodes := startCluster(t, 3, kind)

@@ -39,7 +39,7 @@ func (h host) Outranked() {
 
 func (h host) Met(ctx context.Context, p *peers.Peer, s *wire.Session) { h.n.compareKinds(ctx, p, s) }
 
-func (h host) Patience(kind string) time.Duration { return h.n.kinds.Patience(kind) }
+func (h host) CallTimeout(kind string) time.Duration { return h.n.kinds.CallTimeout(kind) }
 
 func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.members.View().NotOwner(id) }
 

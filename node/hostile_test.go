@@ -264,7 +264,7 @@ func TestManyStrangers(t *testing.T) {
 // TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
 func TestRoutedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var r routed
+		r := newForwards()
 		for range registry.MaxMessages / wire.MaxValue {
 			if err := r.enter(wire.MaxValue); err != nil {
 				t.Fatal(err)

@@ -43,23 +43,23 @@ type NodeInfo struct {
 
 // An Explanation says where an id belongs and why, and describes its worker.
 type Explanation struct {
-	ID      worker.ID
-	Kind    string // "default", unless another one was asked for
-	Owner   string // the member whose slot the id belongs to
-	Rule    string // the calculation that chose it, such as "7 mod 3 = 1"
-	Index   int    // of the owner's slot, from 0
-	Members int    // slots
-	Epoch   uint64 // of the view
-	State   State  // of the owner
-	StandIn string // the fallback while the owner has failed; empty if no other member lives
-	Via     string // the member that relays requests to an owner that this node cannot reach; usually empty
-	Asked   string // the node that looked for the worker: the owner, its fallback, or this node if it reaches neither
-	Live    bool   // a worker lives there
-	Loading bool   // a run of its source, or a message, is in progress
-	Worker  worker.Info
-	TTL     time.Duration // of the kind
-	Serial  bool          // the kind takes calls
-	Apart   bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
+	ID       worker.ID
+	Kind     string // "default", unless another one was asked for
+	Owner    string // the member whose slot the id belongs to
+	Rule     string // the calculation that chose it, such as "7 mod 3 = 1"
+	Index    int    // of the owner's slot, from 0
+	Members  int    // slots
+	Epoch    uint64 // of the view
+	State    State  // of the owner
+	Fallback string // the member that acts for the owner while that has failed; empty if no other member lives
+	Via      string // the member that relays requests to an owner that this node cannot reach; usually empty
+	Asked    string // the node that looked for the worker: the owner, its fallback, or this node if it reaches neither
+	Live     bool   // a worker lives there
+	Loading  bool   // a run of its source, or a message, is in progress
+	Worker   worker.Info
+	TTL      time.Duration // of the kind
+	Serial   bool          // the kind takes calls
+	Apart    bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
 }
 
 // member returns the member of that name.
@@ -271,7 +271,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		e.Via = *by
 	}
 	if i, ok := v.Ring.Fallback(id); ok {
-		e.StandIn = v.Peers[i].Name.String()
+		e.Fallback = v.Peers[i].Name.String()
 	}
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()

@@ -18,7 +18,7 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 			names = append(names, placement.Name{Node: strconv.Itoa(i + 1), Host: n.addr.Host}.String())
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, n.members.OpTimeout())
 	defer cancel()
 	results := make([]Connection, len(names))
 	var wg sync.WaitGroup

@@ -22,7 +22,7 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	if err == nil {
 		n.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			n.compareKinds(ctx, p, ws)
-			ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
+			ctx, cancel := context.WithTimeout(ctx, n.members.OpTimeout())
 			defer cancel()
 			_ = ws.Do(ctx, protocol.OpKinds, nil, nil) // it has compared them with the old ones
 		})
@@ -33,7 +33,7 @@ func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 // compareKinds asks a peer what its kinds are, and logs it if they are not this node's.
 // It logs a difference once.
 func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session) {
-	ctx, cancel := context.WithTimeout(ctx, n.members.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, n.members.OpTimeout())
 	defer cancel()
 	var info NodeInfo
 	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, protocol.OpInfo, nil, &info) != nil {

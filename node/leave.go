@@ -16,7 +16,7 @@ import (
 const disconnectTimeout = 10 * time.Second // of Disconnect, if its context has no deadline; longer than servers have to end
 
 // Disconnect has a member leave the cluster, and returns nil when that has taken effect:
-// its servers of serial kinds have ended, its cached answers are handed over, and neither
+// its servers of serial kinds have ended, its cached answers are handed off, and neither
 // it nor a living member of the cluster has the other in its view. The node stays up,
 // apart: see [Node.GoAlone]. A member that has failed loses its slot at once.
 //

@@ -66,7 +66,7 @@ type Node struct {
 
 	displace  sync.Once     // guards the closing of displaced
 	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
-	routed    routed        // calls of clients in progress
+	forwards  forwards      // calls of others in progress
 	differing sync.Map      // by name of a peer: the kinds about which it differs, as the log says
 	clients   atomic.Int64  // sessions of clients
 
@@ -100,6 +100,7 @@ func Start(c Config) (*Node, error) {
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
 		viewed: make(chan struct{}, 1), detaching: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
+		forwards:   newForwards(),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
@@ -181,8 +182,8 @@ func (n *Node) viewChanged() {
 }
 
 // follow drops the workers whose ids other nodes own now, after every change of the view
-// until the node closes. Workers of an owner that is out of reach stay: this node stands
-// in for it.
+// until the node closes. Workers of an owner that is out of reach stay: this node acts for
+// it.
 func (n *Node) follow() {
 	for {
 		select {

@@ -157,7 +157,7 @@ func TestRelayToLeaver(t *testing.T) {
 		}
 		leaving := &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 		steps := route.Steps{Router: nodes[0].router}
-		for _, relayed := range []wire.Request{{Relay: true}, {Route: true}} {
+		for _, relayed := range []wire.Request{{Relay: true}, {Forward: true}} {
 			if err := steps.RecordFailure(p, s, &relayed, leaving); !errors.Is(err, ErrLeaving) || nodes[0].members.View().Peer(name) == nil {
 				t.Errorf("%+v: %v, and the node that passed it on has no slot any more", relayed, err)
 			}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/audit"
@@ -42,7 +41,7 @@ func (n server) ServeCall(c wire.Call) {
 			r.Invalidate(id)
 		}
 		var reply worker.Reply
-		if r.Lookup(id, r.At(c.Came), c.Request.Route, &reply) {
+		if r.Lookup(id, r.At(c.Came), c.Request.Forward, &reply) {
 			w := protocol.NewReply(reply, n.name)
 			c.Reply(&w)
 			return
@@ -51,8 +50,8 @@ func (n server) ServeCall(c wire.Call) {
 		return
 	}
 	switch {
-	case c.Request.Route:
-		n.serveRouted(c, id)
+	case c.Request.Forward:
+		n.serveForward(c, id)
 	case c.Request.Relay:
 		n.serveRelay(c, place)
 	default:
@@ -82,78 +81,10 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 
 // served answers c with what came of it here.
 func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply worker.Reply, err error) {
-	if c.Request.Route { // a client's, which this node makes for it
+	if c.Request.Forward { // a client's, which this node makes for it
 		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 	}
 	n.answer(c, reply, err)
-}
-
-// routed counts the calls that this node makes for clients, and the bytes of their
-// messages.
-type routed struct{ calls, bytes atomic.Int64 }
-
-const maxRouted = 1 << 14 // calls of clients in progress on one node
-
-// enter adds a call with a message of so many bytes, unless there are too many.
-func (r *routed) enter(bytes int) error {
-	calls, sum := r.calls.Add(1), r.bytes.Add(int64(bytes))
-	switch {
-	case calls > maxRouted:
-		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d calls of clients in progress", maxRouted)
-	case bytes > 0 && sum > registry.MaxMessages:
-		r.leave(bytes)
-		return wire.Errorf(wire.Overloaded, wire.NotRun, "%d bytes of messages of clients in progress", int64(registry.MaxMessages))
-	}
-	return nil
-}
-
-func (r *routed) leave(bytes int) {
-	r.calls.Add(-1)
-	r.bytes.Add(-int64(bytes))
-}
-
-// serveRouted asks the owner for a client.
-func (n *Node) serveRouted(c wire.Call, id worker.ID) {
-	if err := n.routed.enter(len(c.Request.Data)); err != nil {
-		c.Fail(err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
-	c.OnCancel(cancel)
-	n.wg.Go(func() {
-		defer n.routed.leave(len(c.Request.Data))
-		defer cancel()
-		ctx := chain.With(worker.WithTrace(ctx, c.Request.Trace), chain.Cause{Chain: c.Request.Chain})
-		var reply worker.Reply
-		var err error
-		if c.Request.IsCall {
-			reply, err = n.router.Call(ctx, worker.Key{Kind: c.Request.Kind, ID: id}, protocol.MessageOf(&c.Request))
-		} else {
-			reply, err = n.request(ctx, c.Request.Kind, id, c.Request.Fresh)
-		}
-		n.answer(c, reply, err)
-	})
-}
-
-// serveRelay asks the place of an id, which is p, for a member that cannot reach it.
-func (n *Node) serveRelay(c wire.Call, p *peers.Peer) {
-	if c.Peer().Role != wire.RoleMember {
-		c.Fail(wire.Errorf(wire.BadRequest, wire.NotRun, "only members ask for a relay"))
-		return
-	}
-	if err := n.routed.enter(len(c.Request.Data)); err != nil {
-		c.Fail(err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(n.ctx, protocol.ClampTimeout(c.Timeout))
-	c.OnCancel(cancel)
-	n.wg.Go(func() {
-		defer n.routed.leave(len(c.Request.Data))
-		defer cancel()
-		reply, err := n.router.PassOn(ctx, p, c.Request)
-		n.answer(c, reply, err)
-	})
 }
 
 func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {
@@ -223,7 +154,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 }
 
 // adoptAnswers adopts answers, unless they have waited here while this node was paused:
-// then the sender has given up, and may have handed them over again. The sender may know
+// then the sender has given up, and may have handed them off again. The sender may know
 // of a view that this node has yet to hear of, so adoptAnswers adopts answers for any id.
 func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)

@@ -63,7 +63,7 @@ func TestManyOperations(t *testing.T) {
 	})
 }
 
-// TestSettle has a caller and the stand-in differ about who has failed: the call is
+// TestSettle has a caller and the fallback differ about who has failed: the call is
 // answered all the same.
 func TestSettle(t *testing.T) {
 	bubble(t, func(t *testing.T) {

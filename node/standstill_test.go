@@ -17,9 +17,9 @@ func standStill(n *Node) {
 	n.clock.StandStill(2 * time.Second)
 }
 
-// TestStandstillCallsRoll has one of two nodes stand still, and the other one has a
+// TestStandstillRaisesBarrier has one of two nodes stand still, and the other one has a
 // server of its id by now: it waits for that.
-func TestStandstillCallsRoll(t *testing.T) {
+func TestStandstillRaisesBarrier(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var made atomic.Int32
 		why := make(chan worker.EndReason, 10)

@@ -11,7 +11,7 @@ type Stats struct {
 	BytesIn, BytesOut uint64 // of all connections to nodes and clients, encrypted
 	Refused           uint64 // connections that were turned away, for want of the cookie or another reason
 
-	HandedOver, HandOverLost uint64 // answers that went to other nodes as their ids moved, and that should have
+	HandedOff, HandOffLost uint64 // answers that went to other nodes as their ids moved, and that should have
 }
 
 // Stats returns the node's counts. Each is right by itself, but they are not all of one
@@ -29,8 +29,8 @@ func (n *Node) Stats() Stats {
 		Members:  slots,
 		Sessions: len(n.pool.Live()) + int(n.clients.Load()),
 		BytesIn:  traffic.In.Load(), BytesOut: traffic.Out.Load(),
-		Refused:    traffic.Refused.Load(),
-		HandedOver: sent, HandOverLost: lost,
+		Refused:   traffic.Refused.Load(),
+		HandedOff: sent, HandOffLost: lost,
 	}
 }
 

@@ -71,11 +71,11 @@ func TestStats(t *testing.T) {
 		if err := b.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if s := b.Stats(); s.HandedOver != 1 || s.HandOverLost != 0 { // to a, which owns all now
-			t.Errorf("%d answers handed over, %d lost; want 1 and 0", s.HandedOver, s.HandOverLost)
+		if s := b.Stats(); s.HandedOff != 1 || s.HandOffLost != 0 { // to a, which owns all now
+			t.Errorf("%d answers handed off, %d lost; want 1 and 0", s.HandedOff, s.HandOffLost)
 		}
-		if s := a.Stats(); s.HandedOver != 0 {
-			t.Errorf("%d answers handed over by who got them", s.HandedOver)
+		if s := a.Stats(); s.HandedOff != 0 {
+			t.Errorf("%d answers handed off by who got them", s.HandedOff)
 		}
 		checkMembers(t, map[State]int{StateAlive: 1}, a)
 		checkSessionCount(t, 0, a, b)

@@ -44,7 +44,7 @@ owner    1@127.0.0.1 (alive)
 why          3 mod 3 = 0: index 0 in the sorted list of 3 members (view abc)
 worker       running on 1@127.0.0.1 for 1s, expires in 4s; 12 calls answered from its value, 1 call waits
 if it fails  2@127.0.0.1 takes over when all members know it; until then each node answers its own requests, marked degraded`},
-		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "1@127.0.0.1", "alive", 4.0, None]`},
+		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, "1@127.0.0.1", 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "alive", 4.0, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m41s
 2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m41s

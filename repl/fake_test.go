@@ -212,10 +212,10 @@ func (f *fakeCluster) Why(ctx context.Context, id worker.ID) (node.Explanation, 
 	owner, _ := f.Owner(ctx, id)
 	e := node.Explanation{
 		ID: id, Kind: "default", Owner: owner, Rule: fmt.Sprintf("%s mod 3 = %d", id, f.slot(id)-1), Index: f.slot(id) - 1,
-		Members: 3, Epoch: 0xabc, StandIn: "1@127.0.0.1", Asked: owner, TTL: 5 * time.Second,
+		Members: 3, Epoch: 0xabc, Fallback: "1@127.0.0.1", Asked: owner, TTL: 5 * time.Second,
 	}
-	if owner == e.StandIn {
-		e.StandIn = "2@127.0.0.1"
+	if owner == e.Fallback {
+		e.Fallback = "2@127.0.0.1"
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

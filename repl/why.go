@@ -37,7 +37,7 @@ func explain(e node.Explanation) *account {
 	a.set("members", starlark.MakeInt(e.Members))
 	a.set("epoch", starlark.MakeUint64(e.Epoch))
 	a.set("state", starlark.String(e.State.String()))
-	a.set("stand_in", orNone(e.StandIn))
+	a.set("fallback", orNone(e.Fallback))
 	a.set("via", orNone(e.Via))
 	a.set("asked", orNone(e.Asked))
 	a.set("live", starlark.Bool(e.Live))
@@ -57,12 +57,12 @@ func explain(e node.Explanation) *account {
 		meanwhile = "calls wait"
 	}
 	switch {
-	case e.StandIn == "":
+	case e.Fallback == "":
 		a.say("if it fails", "no other node is alive to take over")
 	case e.State == node.StateFailed:
-		a.say("now", "the owner has failed: "+e.StandIn+" takes over when all members know it; until then "+meanwhile)
+		a.say("now", "the owner has failed: "+e.Fallback+" takes over when all members know it; until then "+meanwhile)
 	default:
-		a.say("if it fails", e.StandIn+" takes over when all members know it; until then "+meanwhile)
+		a.say("if it fails", e.Fallback+" takes over when all members know it; until then "+meanwhile)
 	}
 	return a
 }

@@ -14,11 +14,11 @@ import (
 func TestWhyOfSerialKinds(t *testing.T) {
 	t.Parallel()
 	idle := node.Explanation{
-		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.StateAlive, StandIn: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
+		ID: worker.IntID(7), Kind: "account", Owner: "2@h", State: node.StateAlive, Fallback: "1@h", Asked: "2@h", Serial: true, TTL: time.Minute,
 		Live: true, Worker: worker.Info{Hits: 3, TTL: time.Second},
 	}
 	busy, none, lost, apart := idle, idle, idle, idle
-	apart.Live, apart.Apart, apart.StandIn = false, true, ""
+	apart.Live, apart.Apart, apart.Fallback = false, true, ""
 	busy.Loading, busy.Worker.Queue = true, 2
 	none.Live = false
 	lost.State = node.StateFailed

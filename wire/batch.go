@@ -36,7 +36,7 @@ type callBatch struct {
 
 const (
 	callText    = 1 << iota // the id is in Text
-	callRoute               // find the owner and ask it
+	callForward             // find the owner and ask it
 	callVoid                // withdrawn before it was sent
 	callFresh               // load the value anew
 	callMessage             // there is a message for the worker
@@ -154,8 +154,8 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 	if r.IsText {
 		flags |= callText
 	}
-	if r.Route {
-		flags |= callRoute
+	if r.Forward {
+		flags |= callForward
 	}
 	if r.Fresh {
 		flags |= callFresh
@@ -208,19 +208,19 @@ func (b *callBatch) request(i int) Request {
 	message := b.Data[b.read:][:at(b.Len, i)]
 	b.read += len(message)
 	return Request{
-		Kind:   at(b.Kind, i),
-		Num:    at(b.Num, i),
-		Text:   at(b.Text, i),
-		IsText: flags&callText != 0,
-		Route:  flags&callRoute != 0,
-		Relay:  flags&callRelay != 0,
-		Fresh:  flags&callFresh != 0,
-		Trace:  at(b.Trace, i),
-		IsCall: flags&callMessage != 0,
-		Data:   string(message),
-		IsInt:  flags&callInt != 0,
-		Type:   at(b.Type, i),
-		Chain:  at(b.Chain, i),
+		Kind:    at(b.Kind, i),
+		Num:     at(b.Num, i),
+		Text:    at(b.Text, i),
+		IsText:  flags&callText != 0,
+		Forward: flags&callForward != 0,
+		Relay:   flags&callRelay != 0,
+		Fresh:   flags&callFresh != 0,
+		Trace:   at(b.Trace, i),
+		IsCall:  flags&callMessage != 0,
+		Data:    string(message),
+		IsInt:   flags&callInt != 0,
+		Type:    at(b.Type, i),
+		Chain:   at(b.Chain, i),
 	}
 }
 

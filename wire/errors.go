@@ -27,7 +27,7 @@ const (
 	WrongCookie           // the two sides have different cookies
 	WrongVersion          // the two sides have no protocol version in common
 	NameTaken             // another live node has that name
-	AlreadyConnected      // the two nodes have a session already
+	_                     // was AlreadyConnected, which no node sends any more
 	WrongName             // the peer is not the node that was dialed
 	Internal              // a bug or a broken peer
 	UnknownKind           // the peer has no such kind of worker
@@ -53,7 +53,6 @@ var codeText = [...]string{
 	WrongCookie:      "wrong cookie",
 	WrongVersion:     "no common protocol version",
 	NameTaken:        "name taken",
-	AlreadyConnected: "already connected",
 	WrongName:        "another node answers there",
 	Internal:         "internal error",
 	UnknownKind:      "unknown kind",
@@ -63,11 +62,21 @@ var codeText = [...]string{
 	Apart:            "apart from the cluster",
 }
 
+// Codes lists the codes of this version.
+func Codes() (list []Code) {
+	for c := range Code(len(codeText)) {
+		if c.Known() {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 // Known reports whether this version has the code. A peer may send any number.
-func (c Code) Known() bool { return c > codeOK && int(c) < len(codeText) }
+func (c Code) Known() bool { return c > codeOK && int(c) < len(codeText) && codeText[c] != "" }
 
 func (c Code) Error() string {
-	if int(c) < len(codeText) {
+	if c == codeOK || c.Known() {
 		return codeText[c]
 	}
 	return fmt.Sprintf("error %d (of a newer version)", uint16(c))

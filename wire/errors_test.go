@@ -33,7 +33,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 	t.Parallel()
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
-		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, AlreadyConnected, WrongName, Internal, UnknownKind, Disagreement,
+		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, 15, WrongName, Internal, UnknownKind, Disagreement,
 		CallCycle, WrongType, Apart,
 	}
 	if len(codes) != len(codeText) {
@@ -44,7 +44,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 	inOrder(t, []Role{RoleMember, RoleClient, RoleLink}, func(i int) int { return i })
 	inOrder(t, []MemberState{Alive, Failed, Left, Reaped}, func(i int) int { return i })
 	flag := func(i int) int { return 1 << i }
-	inOrder(t, []int{callText, callRoute, callVoid, callFresh, callMessage, callInt, callRelay}, flag)
+	inOrder(t, []int{callText, callForward, callVoid, callFresh, callMessage, callInt, callRelay}, flag)
 	inOrder(t, []int{replyInt, replyCached, replyDegraded, replyStale}, flag)
 }
 

@@ -102,7 +102,7 @@ func FuzzBatch(f *testing.F) {
 	f.Add(uint64(1), int64(7), "text", true, "kind", int64(5_000_000))
 	f.Add(uint64(0), int64(0), "", false, "", int64(0))
 	f.Fuzz(func(t *testing.T, seq uint64, num int64, text string, isText bool, kind string, timeout int64) {
-		requests := []Request{{}, {Num: num, Text: text, IsText: isText, Kind: kind}, {}, {Kind: kind, Route: true}}
+		requests := []Request{{}, {Num: num, Text: text, IsText: isText, Kind: kind}, {}, {Kind: kind, Forward: true}}
 		if len(text)+2*len(kind) > maxData || len(kind) > maxKind {
 			return // a call like this is refused before it is sent
 		}

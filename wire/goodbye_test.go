@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -94,4 +96,39 @@ func (l *callLane) sent() uint64 {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
 	return l.taken
+}
+
+// TestAwait has a side that leaves wait for its last answers: the wait ends with the last
+// one, with the session, or with its context.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	for what, event := range map[string]func(*answers, context.CancelFunc){
+		"the last call is withdrawn": func(a *answers, _ context.CancelFunc) { a.void() },
+		"the last call is answered": func(a *answers, _ context.CancelFunc) {
+			a.add(2, a.small, 0, func(*replyBatch) {})
+		},
+		"the session ends": func(a *answers, _ context.CancelFunc) { a.end() },
+		"the context ends": func(_ *answers, cancel context.CancelFunc) { cancel() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAnswers(new(Session), nil)
+			a.open, a.left = 2, true
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan struct{})
+			go func() {
+				a.await(ctx)
+				close(done)
+			}()
+			a.void()
+			synctest.Wait()
+			select {
+			case <-done:
+				t.Errorf("%s: the wait is over while a call is open", what)
+			default:
+			}
+			event(a, cancel)
+			<-done // or the bubble is deadlocked
+		})
+	}
 }

@@ -16,7 +16,7 @@ type outbox[B batch] struct {
 	ready []B           // full, the oldest first; guarded by mu
 	spare []B           // written, to be used again; guarded by mu
 	wake  chan struct{} // capacity 1: there is something to write
-	room  *sync.Cond    // a batch was taken or written, or the outbox closed
+	room  *sync.Cond    // a batch was taken or written, the last call answered, or the outbox closed
 	busy  bool          // a batch is being written; guarded by mu
 	stop  bool          // nothing is written any more; guarded by mu
 	full  atomic.Bool   // more batches are ready than maxReady; written with mu held

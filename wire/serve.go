@@ -117,7 +117,7 @@ func (a *answers) add(seq uint64, out *outbox[*replyBatch], bytes int, put func(
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sent = true
-	a.open--
+	a.endLocked()
 	if len(a.cancels) > 0 {
 		delete(a.cancels, seq)
 		a.shrinkLocked()
@@ -219,19 +219,6 @@ func (a *answers) admit(seqs []uint64, last *uint64) *Error {
 	return nil
 }
 
-// leave refuses calls from now on, and sends the peer the numbers of the last ones taken.
-func (a *answers) leave() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.left || a.small.stop {
-		return
-	}
-	a.left = true
-	b := a.small.fill
-	b.Goodbye, b.Last, b.LastLarge = true, a.last, a.lastLarge
-	a.small.signal()
-}
-
 // served returns the number of calls so far, and how many have not been answered.
 func (a *answers) served() (total uint64, open int) {
 	a.mu.Lock()
@@ -239,18 +226,11 @@ func (a *answers) served() (total uint64, open int) {
 	return a.total, a.open
 }
 
-// hasLeft reports whether this side refuses calls.
-func (a *answers) hasLeft() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.left
-}
-
 // void ends a call that was withdrawn before it was sent.
 func (a *answers) void() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.open--
+	a.endLocked()
 }
 
 // endReading releases the answers that waited for one another. A single small answer is

@@ -129,36 +129,6 @@ func (s *Session) Flush() {
 	s.answers.large.flush()
 }
 
-// Goodbye refuses the peer's calls from now on with Leaving, and sends the peer the
-// number of the last call taken. So the peer knows that later calls have not run, even if
-// the session ends before they are answered. Operations and this side's calls go on.
-func (s *Session) Goodbye() { s.answers.leave() }
-
-// Leaving returns a channel that is closed when the peer has called Goodbye. From then on
-// calls fail with Leaving and do not run.
-func (s *Session) Leaving() <-chan struct{} { return s.calls.goodbye }
-
-// Finish closes the session. After Goodbye, it first waits for about 0.5 s at most until
-// the peer's calls have been answered and the peer has received the answers.
-func (s *Session) Finish() { s.finish(finishTime) }
-
-func (s *Session) finish(within time.Duration) {
-	defer s.Close()
-	s.Flush()
-	if !s.answers.hasLeft() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	for _, open := s.answers.served(); open > 0 && s.Err() == nil && ctx.Err() == nil; _, open = s.answers.served() {
-		time.Sleep(time.Millisecond)
-	}
-	s.Flush()
-	if s.Err() == nil {
-		_, _ = s.Ping(ctx) // frames arrive in order, so all frames before have arrived
-	}
-}
-
 // Close ends the session and waits for its goroutines. Calls in flight fail with Closed.
 // It does not wait for the peer. A Handler must not call it; it calls Shut instead.
 func (s *Session) Close() error {

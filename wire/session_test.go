@@ -29,7 +29,7 @@ func TestCall(t *testing.T) {
 	big := strings.Repeat("x", MaxValue)
 	requests := []Request{
 		{}, {Num: -1}, {Num: 1 << 62}, {IsText: true}, {IsText: true, Text: "a\x00é"},
-		{Kind: "price", Num: 7}, {Route: true}, {Fresh: true},
+		{Kind: "price", Num: 7}, {Forward: true}, {Fresh: true},
 	}
 	got := make(chan Request, len(requests))
 	a, b := pair(t, echo{}, handler{call: func(c Call) {

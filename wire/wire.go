@@ -117,14 +117,14 @@ const (
 
 // A Request is a call as it crosses the wire.
 type Request struct {
-	Kind   string // "" is the default kind
-	Num    int64  // the id, if it is a small integer
-	Text   string // the id, if IsText
-	IsText bool
-	Route  bool   // the peer forwards the call to the owner; otherwise it must be the owner
-	Relay  bool   // the peer forwards the call to the owner only, which the caller cannot reach
-	Fresh  bool   // load the value anew
-	Trace  string // W3C traceparent; may be empty
+	Kind    string // "" is the default kind
+	Num     int64  // the id, if it is a small integer
+	Text    string // the id, if IsText
+	IsText  bool
+	Forward bool   // the peer forwards the call to the owner; otherwise it must be the owner
+	Relay   bool   // the peer forwards the call to the owner only, which the caller cannot reach
+	Fresh   bool   // load the value anew
+	Trace   string // W3C traceparent; may be empty
 
 	Chain string // workers that wait for the answer; older peers ignore it
 

@@ -49,7 +49,7 @@ func TestPausedOwner(t *testing.T) {
 	}
 	first := time.Since(begin)
 	begin = time.Now()
-	if got, want := sh.ask("print(request(3).node)"), "1@"+host; got != want { // for itself, or by now as the stand-in
+	if got, want := sh.ask("print(request(3).node)"), "1@"+host; got != want { // for itself, or by now as the fallback
 		t.Errorf("the next call: %s, want %s", got, want)
 	}
 	next := time.Since(begin)

@@ -13,8 +13,8 @@ import (
 
 // TestStandstill stops the owner of some accounts for 4 s while each of them runs a call
 // and more of its calls wait, here and at other nodes, and some arrive meanwhile. A
-// stand-in takes the accounts. When the owner goes on, it begins no call whose caller has
-// given up, and none beside the stand-in.
+// fallback takes the accounts. When the owner goes on, it begins no call whose caller has
+// given up, and none beside the fallback.
 func TestStandstill(t *testing.T) {
 	l := newLedger(t, http.DefaultClient)
 	host := testHost()

@@ -269,7 +269,7 @@ func (s *shop) why(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "1@" + strings.TrimPrefix(strings.TrimSuffix(s.urls[0], ":8081"), "http://")
-	fields := []string{"id", "kind", "owner", "rule", "index", "members", "epoch", "state", "stand_in", "asked", "live", "loading", "serial", "apart"}
+	fields := []string{"id", "kind", "owner", "rule", "index", "members", "epoch", "state", "fallback", "asked", "live", "loading", "serial", "apart"}
 	p := start(t, "repl", "--attach", name, "-e",
 		`w = why(7, kind="slow"); print(json.encode({k: getattr(w, k) for k in ["`+strings.Join(fields, `", "`)+`"]}))`)
 	p.out.Scan()

@@ -122,23 +122,23 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 // A jsonWhy is a [node.Explanation].
 type jsonWhy struct {
 	jsonID
-	Kind    string      `json:"kind"`
-	Owner   string      `json:"owner"`
-	Rule    string      `json:"rule"`
-	Index   int         `json:"index"`
-	Members int         `json:"members"`
-	Epoch   string      `json:"epoch"` // hexadecimal
-	State   string      `json:"state"`
-	StandIn string      `json:"stand_in,omitempty"`
-	Via     string      `json:"via,omitempty"`
-	Asked   string      `json:"asked"`
-	Live    bool        `json:"live"`
-	Loading bool        `json:"loading"`
-	Serial  bool        `json:"serial"`
-	Apart   bool        `json:"apart"`
-	Worker  *jsonWorker `json:"worker,omitempty"` // nil if there is none
-	TTL     int64       `json:"ttl_ms"`           // of the kind
-	Text    string      `json:"text"`
+	Kind     string      `json:"kind"`
+	Owner    string      `json:"owner"`
+	Rule     string      `json:"rule"`
+	Index    int         `json:"index"`
+	Members  int         `json:"members"`
+	Epoch    string      `json:"epoch"` // hexadecimal
+	State    string      `json:"state"`
+	Fallback string      `json:"fallback,omitempty"`
+	Via      string      `json:"via,omitempty"`
+	Asked    string      `json:"asked"`
+	Live     bool        `json:"live"`
+	Loading  bool        `json:"loading"`
+	Serial   bool        `json:"serial"`
+	Apart    bool        `json:"apart"`
+	Worker   *jsonWorker `json:"worker,omitempty"` // nil if there is none
+	TTL      int64       `json:"ttl_ms"`           // of the kind
+	Text     string      `json:"text"`
 }
 
 // why explains which node owns an id, and describes its worker.
@@ -149,7 +149,7 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	}
 	j := jsonWhy{
 		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
-		State: e.State.String(), StandIn: e.StandIn, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, Apart: e.Apart, TTL: millis(e.TTL),
+		State: e.State.String(), Fallback: e.Fallback, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, Apart: e.Apart, TTL: millis(e.TTL),
 		Text: clip(sentence(e)),
 	}
 	if e.Live {

@@ -21,7 +21,7 @@ func TestAccounts(t *testing.T) {
 		"/v1/workers?kind=other":   `{"workers":[],"total":0,"left_out":5000}`,
 		"/v1/workers?kind=default": `{"workers":[{"id":"8","kind":"default","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":1,"left_out":5000}`,
 		"/v1/why/7": `{"id":"7","kind":"price","owner":"2@127.0.0.1","rule":"7 mod 3 = 1","index":1,"members":3,"epoch":"ffffffffffffffff","state":"stuck",` +
-			`"stand_in":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,"apart":false,` +
+			`"fallback":"3@127.0.0.1","asked":"2@127.0.0.1","live":true,"loading":false,"serial":false,"apart":false,` +
 			`"worker":{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1},"ttl_ms":5000,` +
 			`"text":"7 mod 3 = 1: 2@127.0.0.1 (stuck) is at index 1 in the sorted list of 3 members; a worker runs on 2@127.0.0.1 and expires in 4s"}`,
 		"/healthz": "ok",
@@ -32,8 +32,8 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	f := newFake()
-	f.why.Live, f.why.StandIn = false, ""
-	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker runs on") || strings.Contains(got, "stand_in") || strings.Contains(got, `"worker"`) {
+	f.why.Live, f.why.Fallback = false, ""
+	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker runs on") || strings.Contains(got, "fallback") || strings.Contains(got, `"worker"`) {
 		t.Error(got)
 	}
 	f.why.Live, f.why.Loading = true, true

@@ -75,7 +75,10 @@ func (c *conn) begin() {
 	}
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
-	c.begun = true
+	if !c.begun {
+		c.begun = true
+		c.of.wake()
+	}
 }
 
 // know records that the client may use the cluster.

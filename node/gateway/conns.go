@@ -38,7 +38,7 @@ type conns struct {
 	closed chan struct{}
 	over   chan struct{} // closed when Accept has failed after Close, so no other connection comes
 	end    func()        // closes over
-	freed  chan struct{} // has an element if a place may have become free
+	freed  chan struct{} // has an element if a place may have become free, or a first request has come
 
 	mu    sync.Mutex // guards what follows, and the same of each conn
 	all   map[*conn]bool
@@ -127,17 +127,21 @@ func (l *conns) Close() error { return l.close() }
 // would reset pending connections when the listener closes, and the server would drop
 // first requests when it shuts down.
 func (l *conns) quiesce(timeout time.Duration) {
-	end := time.Now().Add(timeout)
-	for pending(l.Listener) && time.Now().Before(end) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	for pending(l.Listener) && ctx.Err() == nil {
 		runtime.Gosched()
 	}
 	_ = l.Close() // Shutdown closes it again, and returns its error
 	select {
-	case <-l.over: // the last connection that was accepted is known
-	case <-time.After(time.Until(end)):
+	case <-l.over: // the last connection that was accepted is known, and Accept takes nothing from freed
+	case <-ctx.Done():
 	}
-	for l.anyNew() && time.Now().Before(end) {
-		time.Sleep(time.Millisecond)
+	for l.anyNew() && ctx.Err() == nil {
+		select {
+		case <-l.freed:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -222,6 +226,11 @@ func (l *conns) removeLocked(c *conn) {
 	if c.spare {
 		l.spare--
 	}
+	l.wake()
+}
+
+// wake has Accept or quiesce look again.
+func (l *conns) wake() {
 	select {
 	case l.freed <- struct{}{}:
 	default:

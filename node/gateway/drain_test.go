@@ -165,3 +165,35 @@ func TestQuiesceAcceptsPending(t *testing.T) {
 		t.Errorf("%d of %d connections were accepted", n, clients)
 	}
 }
+
+// TestQuiesceAwaitsFirst has a connection that has yet to make its first request when the
+// listener is to close: the wait ends with that request, with the connection, or in time.
+func TestQuiesceAwaitsFirst(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what  string
+		event func(*conn)
+		want  time.Duration
+	}{
+		{"a request", (*conn).begin, time.Second},
+		{"the end", func(c *conn) { c.Close() }, time.Second},
+		{"nothing", func(*conn) {}, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newConns(noListener{}, minPlaces, slog.New(slog.DiscardHandler))
+			l.end()
+			near, _ := net.Pipe()
+			waits := l.admit(near)
+			began := time.Now()
+			time.AfterFunc(time.Second, func() { c.event(waits) })
+			l.quiesce(time.Hour)
+			if took := time.Since(began); took != c.want {
+				t.Errorf("%s: the wait took %v, want %v", c.what, took, c.want)
+			}
+		})
+	}
+}
+
+type noListener struct{ net.Listener }
+
+func (noListener) Close() error { return nil }

@@ -128,7 +128,7 @@ func newFake() *fake {
 		},
 		workers: []worker.Info{live, other},
 		why: node.Explanation{ID: worker.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,
-			State: node.StateStuck, StandIn: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
+			State: node.StateStuck, Fallback: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
 	}
 }
 

@@ -47,8 +47,8 @@ func families() []family {
 			func(s *node.Stats, to sink) { to.counter(s.Refused) }),
 		of("answers_handed_over_total", "Answers that went to other nodes as their ids moved (sent), and that should have (lost).",
 			func(s *node.Stats, to sink) {
-				to.counter(s.HandedOver, "sent")
-				to.counter(s.HandOverLost, "lost")
+				to.counter(s.HandedOff, "sent")
+				to.counter(s.HandOffLost, "lost")
 			}, "result"),
 	}
 }
@@ -61,7 +61,7 @@ var usual = [...]wire.Code{wire.Overloaded, wire.DeadlineExceeded, wire.Canceled
 // from a newer peer, is "other".
 func requests() func(*worker.Stats, sink) {
 	known := map[string]bool{}
-	for c := wire.Code(1); c.Known(); c++ {
+	for _, c := range wire.Codes() {
 		known[c.Error()] = true
 	}
 	return func(k *worker.Stats, to sink) {

@@ -42,7 +42,7 @@ var filled = fake{
 	Members:  map[node.State]int{node.StateAlive: 31, node.StateStuck: 32},
 	Sessions: 33,
 	BytesIn:  34, BytesOut: 35, Refused: 36,
-	HandedOver: 37, HandOverLost: 38,
+	HandedOff: 37, HandOffLost: 38,
 }
 
 // TestExposition compares all that is told of a node with the text that it is to be.
@@ -140,7 +140,7 @@ func (b *busy) Stats() node.Stats {
 	k.Latency.Counts[k.Local%3]++
 	k.Latency.Sum += time.Millisecond
 	b.stats.BytesIn, b.stats.BytesOut = b.stats.BytesIn+100, b.stats.BytesOut+1
-	b.stats.Refused, b.stats.HandedOver = b.stats.Refused+1, b.stats.HandedOver+1
+	b.stats.Refused, b.stats.HandedOff = b.stats.Refused+1, b.stats.HandedOff+1
 
 	s := node.Stats(b.stats)
 	s.Kinds = []worker.Stats{*k}

@@ -131,9 +131,9 @@ func TestCrashMovesOneSeat(t *testing.T) {
 	})
 }
 
-// TestStandInsShare: what a failed member leaves is spread over all others, within five
+// TestFallbacksShare: what a failed member leaves is spread over all others, within five
 // standard deviations of even.
-func TestStandInsShare(t *testing.T) {
+func TestFallbacksShare(t *testing.T) {
 	const ids = 100_000
 	for _, r := range []Routing{Modulo, Rendezvous} {
 		for _, n := range []int{3, 5, 10, 30} {
@@ -155,7 +155,7 @@ func TestStandInsShare(t *testing.T) {
 			tolerance := 5 * math.Sqrt(even*(1-1/float64(n-1)))
 			for i, l := range load {
 				if i != 1 && math.Abs(float64(l)-even) > tolerance || i == 1 && l != 0 {
-					t.Errorf("%s: slot %d of %d stands in for %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
+					t.Errorf("%s: slot %d of %d is the fallback of %d ids, even is %.0f ± %.0f", r, i, n, l, even, tolerance)
 				}
 			}
 		}

@@ -49,7 +49,7 @@ var mutants = []mutant{
 		change: statement("cache.endLoadLocked", "w expires started life").followedBy("w.expires += 2 * w.policy.life()"),
 	},
 	{
-		name: "roll-call", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
+		name: "barrier", finds: ruleServers, rest: lastRest, plan: oneByOne(faultTerm, 12, 2*time.Second, "join"),
 		change: condition("Claims.Claim", "v Peers").guarding("amongOthers").never(),
 	},
 	{

@@ -56,7 +56,7 @@ type callEntry struct {
 	Via      int            `json:",omitempty"` // the node that a client asked; 0 for a call of the process's own node
 	By       callerKind     `json:",omitempty"` // what the client is
 	Message  int64          `json:",omitempty"` // to a server; 0 for a request
-	Brief    bool           `json:",omitempty"` // the caller's patience is short
+	Brief    bool           `json:",omitempty"` // the caller's deadline is soon
 	Err      string         `json:",omitempty"`
 	Outcome  worker.Outcome `json:",omitempty"` // of one that failed
 	Value    int64          `json:",omitempty"`
@@ -66,7 +66,7 @@ type callEntry struct {
 	Degraded bool           `json:",omitempty"`
 }
 
-// hurried reports whether a call failed only because its caller had no patience.
+// hurried reports whether a call failed only because its caller's deadline was soon.
 func (c *callEntry) hurried() bool {
 	return c.Brief && (strings.Contains(c.Err, "deadline exceeded") || strings.Contains(c.Err, "no answer yet"))
 }

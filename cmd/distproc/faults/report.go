@@ -123,7 +123,7 @@ func (r *Report) rows() (rows []row) {
 	add("degraded", r.Degraded)
 	add("over 500 ms", r.Slow)
 	add("longest", ms(r.Longest))
-	add("answers handed over", fmt.Sprintf("%d, %v too old", r.Handed, ms(r.Stale)))
+	add("answers handed off", fmt.Sprintf("%d, %v too old", r.Handed, ms(r.Stale)))
 	add("runs", r.Runs)
 	add("overlaps across nodes", fmt.Sprintf("%d, %v", r.Splits, ms(r.SplitTime)))
 	add("overlaps outside of splits", len(r.Violations[ruleSplit])+len(r.Violations[ruleOverlap])+len(r.Violations[ruleServers]))

@@ -18,7 +18,7 @@ const (
 	slowest    = 4500 * time.Millisecond // a call: 3 s for the fault that it meets, and slack for a busy machine
 	lateCall   = time.Second             // a call when all faults have long been met
 	staleSlack = 100 * time.Millisecond  // by which an answer may be older than it should be, or than it says
-	travelTime = 2 * time.Second         // and one that is handed over: nobody knows how long it is on its way
+	travelTime = 2 * time.Second         // and one that is handed off: nobody knows how long it is on its way
 	viewTime   = 5 * time.Second         // until a direct client that did not meet a fault itself asks who is a member
 	ageSlack   = 250 * time.Millisecond  // by which a worker may be older than its run
 )
@@ -230,7 +230,7 @@ func (r *Report) checkAge(c *callEntry, run *runEntry, ranOn int, name func() st
 	late := c.Begin - max(run.Begin+r.history.TTL, run.End)
 	slack := staleSlack + held
 	if ranOn == c.Node && c.Cached && r.history.troubled(span{run.Begin, c.End}, 0) {
-		slack += travelTime // it may have been handed over, and back
+		slack += travelTime // it may have been handed off, and back
 	}
 	if ranOn != c.Node {
 		r.Stale = max(r.Stale, late)

@@ -12,7 +12,7 @@ import (
 // The rules for the serial kind: an id has one server, and a message runs once.
 
 const (
-	recoverTime = 10 * time.Second        // after a fault: 6 s until all have seen it, 3 s of a roll-call that meets it, and slack
+	recoverTime = 10 * time.Second        // after a fault: 6 s until all have seen it, 3 s of a barrier that meets it, and slack
 	callTime    = 5500 * time.Millisecond // a call has 5 s
 	joinTime    = time.Second             // from when a new process has met another one, until its servers are where they belong
 	pauseTime   = time.Second             // a process that stands still for longer within signTime may be taken for paused

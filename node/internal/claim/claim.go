@@ -13,7 +13,7 @@
 //
 //   - While all members reach each other, no two have a server of one id: TestSerialCluster,
 //     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
-//   - A claim does not outlive its term: TestStandstillCallsRoll.
+//   - A claim does not outlive its term: TestStandstillRaisesBarrier.
 //   - A node that is alone starts no server while it may find its cluster: TestClaimAwaitsJoin,
 //     TestClaimMeetsStrangers, TestRestartSeeksOften.
 //   - A claim ends with its context, and then nothing has run: TestClaimGivesUp.
@@ -58,7 +58,8 @@ type Host interface {
 }
 
 // A barrier is what the members have answered in one term. It is raised when a server is
-// first to start.
+// first to start. Its answers count for the rest of the term; a singleflight.Group would
+// forget them when all are there.
 type barrier struct {
 	term uint64
 	done chan struct{}

@@ -36,7 +36,7 @@ func (c *Client) Do(ctx context.Context, op wire.Op, args, result any) error {
 // what one takes is to fetch its stack from memory, so what is rare has functions of its
 // own.
 func (c *Client) Ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
-	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
+	request.Forward, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, request.Kind, id); err != nil {
 		return worker.Reply{}, err
 	}
@@ -89,7 +89,7 @@ func (c *Client) retry(ctx context.Context, s *wire.Session, request *wire.Reque
 	before := wire.NotRun // what became of the call where it was made
 	for try := 1; ; try++ {
 		e, failure := protocol.Classify(err)
-		if e == nil || failure == protocol.Detached && s == c.home.Load() {
+		if e == nil || failure == protocol.Apart && s == c.home.Load() {
 			return worker.Reply{}, err // the client is to see the cluster as home does
 		}
 		if failure != protocol.Final {

@@ -103,4 +103,4 @@ func (h poolHost) Hello() wire.Hello                               { return h.he
 func (h poolHost) Changed()                                        { h.c.markStale() }
 func (h poolHost) Met(context.Context, *peers.Peer, *wire.Session) {}
 func (h poolHost) DialFailed(error)                                {}
-func (h poolHost) Patience(string) time.Duration                   { return worker.DefaultTimeout }
+func (h poolHost) CallTimeout(string) time.Duration                { return worker.DefaultTimeout }

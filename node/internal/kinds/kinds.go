@@ -232,8 +232,9 @@ func (s *Set) Exclusive(request *wire.Request) bool {
 	return request.IsCall || r != nil && r.Exclusive()
 }
 
-// Patience returns how long a call of a kind may have to wait for its source.
-func (s *Set) Patience(kind string) time.Duration {
+// CallTimeout returns how long a call of a kind may take at most: the time of its source,
+// and a second for the way.
+func (s *Set) CallTimeout(kind string) time.Duration {
 	timeout := worker.DefaultTimeout
 	if r := s.Of(kind); r != nil {
 		timeout = max(timeout, r.Timeout())

@@ -97,7 +97,7 @@ func (s *Set) endQuiet(end func(*registry.Registry)) {
 	}
 }
 
-// Leave hands over what is cached, keeps the kinds from changing, and ends all servers.
+// Leave hands off what is cached, keeps the kinds from changing, and ends all servers.
 // Calls have until ctx ends.
 func (s *Set) Leave(ctx context.Context) {
 	s.mu.Lock()

@@ -103,7 +103,7 @@ func (m *Members) otherAnswers(ctx context.Context, p *peers.Peer, h wire.Hello)
 	if ws == nil || ws.Err() != nil || ws.Peer().Incarnation == h.Incarnation {
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	if _, err := ws.Ping(ctx); err != nil {
 		return 0
@@ -142,7 +142,7 @@ func taken(w wire.Member) *wire.Error {
 // lives reports whether the member is at its address. One that does not answer, but that
 // the cluster takes for alive, may be paused.
 func (m *Members) lives(ctx context.Context, w wire.Member, alive bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	l, err := m.dialLink(ctx, w)
 	if err == nil {

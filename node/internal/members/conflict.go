@@ -61,8 +61,14 @@ func (m *Members) tellConflict(g *gossip.Gossip, p *peers.Peer, other wire.Membe
 	}
 	// The other one stays. The farewell of the one that leaves was for the same name, so
 	// the one that stays has to be joined anew.
-	for m.View().Peer(p.Name) == p && m.pool.Slot(p).Incarnation != other.Incarnation {
-		if !clock.Sleep(ctx, 200*time.Millisecond) {
+	for {
+		changed := m.nextChange() // before the look, so that no change is missed
+		if m.View().Peer(p.Name) != p || m.pool.Slot(p).Incarnation == other.Incarnation {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -96,6 +102,7 @@ func (m *Members) giveWay(other wire.Member, refused bool) {
 	if m.outranked.Swap(true) {
 		return // it is leaving, or has left, for that reason
 	}
+	m.wake()
 	m.Logger.Error("leaving the cluster: another node has this node's name; choose another --name", "node", self.Name, "other", other.Addr)
 	m.host.Outranked()
 }
@@ -110,6 +117,7 @@ func (m *Members) noteRefusal(err error) {
 	}
 	if len(m.View().Peers) == 1 {
 		m.outranked.Store(true)
+		m.wake()
 		return
 	}
 	m.mu.Lock()
@@ -143,7 +151,7 @@ func soon(ctx context.Context, found func() bool) bool {
 }
 
 func (m *Members) isRefusedNow() bool {
-	ctx, cancel := context.WithTimeout(m.ctx, 2*m.SettleTime()) // the member waits for an answer, too
+	ctx, cancel := context.WithTimeout(m.ctx, 2*m.OpTimeout()) // the member waits for an answer, too
 	defer cancel()
 	asked, refused := 0, make(chan bool, maxAsked)
 	for _, w := range m.currentGossip().Members() {

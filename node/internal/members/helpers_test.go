@@ -110,7 +110,7 @@ func withState(dir string) func(*Config) { return func(c *Config) { c.StateDir =
 func (n *testNode) ViewChanged()                                    {}
 func (n *testNode) Refused(net.Addr, error)                         {}
 func (n *testNode) Met(context.Context, *peers.Peer, *wire.Session) {}
-func (n *testNode) Patience(string) time.Duration                   { return time.Second }
+func (n *testNode) CallTimeout(string) time.Duration                { return time.Second }
 func (n *testNode) Suspended(time.Duration)                         {}
 func (n *testNode) StoodStill() bool                                { return n.Members.StoodStill() }
 func (n *testNode) Outranked()                                      { _ = n.detach() }

@@ -18,7 +18,7 @@ func (h poolHost) Changed() { h.m.changed() }
 
 func (h poolHost) DialFailed(err error) { h.m.noteRefusal(err) }
 
-func (h poolHost) Patience(kind string) time.Duration { return h.m.host.Patience(kind) }
+func (h poolHost) CallTimeout(kind string) time.Duration { return h.m.host.CallTimeout(kind) }
 
 func (h poolHost) Met(ctx context.Context, p *peers.Peer, s *wire.Session) {
 	h.m.met(s.Peer())

@@ -95,11 +95,11 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	}
 	m.known.add(addrs, true)
 	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
-		m.joinsBy.Store(0)
+		m.endSeek()
 		return ctx.Err()
 	}
 	m.seek(&m.joinsBy)
-	defer m.joinsBy.Store(0)
+	defer m.endSeek()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan error, len(addrs))
@@ -129,29 +129,45 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 // takes to notice that a member is paused.
 const seekTime = 3 * time.Second
 
-const pollCluster = 5 * time.Millisecond // of AwaitCluster
-
 // seek has AwaitCluster wait for seekTime, or until this node knows another one or by is
 // 0.
 func (m *Members) seek(by *atomic.Int64) { by.Store(int64(m.Clock.Now() + seekTime)) }
 
-// seeking reports whether this node knows nobody, and may soon find the cluster that it
-// is to join.
-func (m *Members) seeking() bool {
-	m.Clock.Standstills() // the time in which this process stood still does not count
-	return len(m.View().Peers) == 1 && int64(m.Clock.Now()) < max(m.joinsBy.Load(), m.knownBy.Load())
+// endSeek ends the wait of AwaitCluster for a Join.
+func (m *Members) endSeek() {
+	m.joinsBy.Store(0)
+	m.wake()
 }
+
+// seekLeft returns for how long this node, which knows nobody, may yet find the cluster
+// that it is to join. It is 0 if the node knows another one.
+func (m *Members) seekLeft() time.Duration {
+	m.Clock.Standstills() // the time in which this process stood still does not count
+	if len(m.View().Peers) > 1 {
+		return 0
+	}
+	return max(0, time.Duration(max(m.joinsBy.Load(), m.knownBy.Load()))-m.Clock.Now())
+}
+
+func (m *Members) seeking() bool { return m.seekLeft() > 0 }
 
 // AwaitCluster waits while this node is alone and may soon find its cluster, as after a
 // restart: the members of its cluster may know it then, and route calls to it. It reports
 // false if ctx ends before.
 func (m *Members) AwaitCluster(ctx context.Context) bool {
-	for m.seeking() && !m.outranked.Load() {
-		if !clock.Sleep(ctx, pollCluster) {
+	for {
+		changed := m.nextChange() // before the look, so that no change is missed
+		left := m.seekLeft()
+		if left == 0 || m.outranked.Load() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-time.After(left):
+		case <-ctx.Done():
 			return false
 		}
 	}
-	return true
 }
 
 // StoodStill begins another term, because this process has stood still. It reports

@@ -67,6 +67,7 @@ type Members struct {
 	detaching    bool                      // this node is leaving the cluster, to be one of its own; guarded by mu
 	apart        bool                      // this node has left so, and no member that it has met since is not apart; guarded by mu
 	former       uint64                    // the incarnation before this node left its cluster; guarded by mu
+	change       chan struct{}             // closed, and another one made, by wake; guarded by mu
 	ended        bool                      // guarded by mu
 }
 
@@ -99,8 +100,8 @@ type Host interface {
 	// Met is called with each new session to a node, on a goroutine of its own.
 	Met(context.Context, *peers.Peer, *wire.Session)
 
-	// Patience returns the time that a call of that kind needs at most.
-	Patience(kind string) time.Duration
+	// CallTimeout returns how long a call of that kind may take at most.
+	CallTimeout(kind string) time.Duration
 }
 
 const (
@@ -111,7 +112,7 @@ const (
 // New returns the members of a node that is alone.
 func New(c Config, h Host) (*Members, error) {
 	m := &Members{
-		Config: c, host: h, syncs: map[*peers.Peer]*exchange{},
+		Config: c, host: h, syncs: map[*peers.Peer]*exchange{}, change: make(chan struct{}),
 		self: wire.Hello{
 			Name: c.Addr.Name.String(), Addr: c.Addr.HostPort(),
 			Incarnation: uint64(time.Now().UnixNano()), Routing: c.Routing.String(),
@@ -202,9 +203,9 @@ func (m *Members) currentGossip() *gossip.Gossip {
 	return m.gossip
 }
 
-// SettleTime returns how long another node may take to answer an operation about the
+// OpTimeout returns how long another node may take to answer an operation about the
 // members, dialling included: 1 s, or 5 s with the timing for a WAN.
-func (m *Members) SettleTime() time.Duration {
+func (m *Members) OpTimeout() time.Duration {
 	if m.Timing == gossip.WAN {
 		return 5 * time.Second
 	}

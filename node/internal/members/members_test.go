@@ -26,7 +26,7 @@ func TestTwinIsApart(t *testing.T) {
 		}
 		w.Incarnation = seat + 2
 		told := protocol.Sync{Apart: true, Former: former, List: []wire.Member{w}}
-		left := m.hasDetached(m.currentGossip(), m.View().Peer(name), told)
+		left := m.hasLeft(m.currentGossip(), m.View().Peer(name), told)
 		if left != want || (m.View().Peer(name) == nil) != want {
 			t.Errorf("a process that was incarnation %d is the member: %t, want %t", former, left, want)
 		}

@@ -6,8 +6,26 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// changed has the names of members be saved, and the node look at its workers.
+// nextChange returns a channel that is closed at the next change of the view, or of
+// something else for which AwaitCluster waits.
+func (m *Members) nextChange() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.change
+}
+
+// wake ends all waits for nextChange.
+func (m *Members) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.change)
+	m.change = make(chan struct{})
+}
+
+// changed has all that wait look again, the names of members be saved, and the node look
+// at its workers.
 func (m *Members) changed() {
+	m.wake()
 	select {
 	case m.known.changed <- struct{}{}:
 	default:

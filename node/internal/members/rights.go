@@ -14,7 +14,7 @@ func (m *Members) Vouch(ctx context.Context, ws *wire.Session) error {
 	if m.isMember(ws.Peer()) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	m.meetStranger(ctx, ws)
 	if m.isMember(ws.Peer()) {
@@ -24,7 +24,7 @@ func (m *Members) Vouch(ctx context.Context, ws *wire.Session) error {
 }
 
 // isMember reports whether the incarnation of a node that h tells of has a slot, or has
-// just left: it hands over its last values after its farewell.
+// just left: it hands off its last values after its farewell.
 func (m *Members) isMember(h wire.Hello) bool {
 	if m.hasSlot(h) {
 		return true

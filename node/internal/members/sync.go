@@ -58,7 +58,8 @@ func (m *Members) actingAmong(list []wire.Member, id worker.ID) *peers.Peer {
 }
 
 // An exchange with a peer that is in progress, or the last one. All callers that want one
-// meanwhile wait for the same.
+// meanwhile, or within exchangePause after it, share its result; a singleflight.Group
+// would forget that at once.
 type exchange struct {
 	done  chan struct{}
 	ended time.Time // and err are set before done is closed
@@ -79,21 +80,7 @@ func (m *Members) Sync(ctx context.Context, v *View, p *peers.Peer) error {
 
 // sync is Sync for the cluster that g tells of.
 func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
-	m.mu.Lock()
-	x := m.syncs[p]
-	mine := x == nil || x.old()
-	if mine {
-		x = &exchange{done: make(chan struct{})}
-		maps.DeleteFunc(m.syncs, func(_ *peers.Peer, x *exchange) bool { return x.old() })
-		m.syncs[p] = x
-	}
-	m.mu.Unlock()
-	if mine {
-		x.err = m.syncNow(ctx, g, p)
-		x.ended = time.Now()
-		close(x.done)
-		return x.err
-	}
+	x := m.exchangeWith(g, p)
 	select {
 	case <-x.done:
 		return x.err
@@ -102,8 +89,32 @@ func (m *Members) sync(ctx context.Context, g *gossip.Gossip, p *peers.Peer) err
 	}
 }
 
+// exchangeWith returns the exchange with p that counts, which it begins if need be. It
+// goes on when its callers have given up, because others may wait for it, too.
+func (m *Members) exchangeWith(g *gossip.Gossip, p *peers.Peer) *exchange {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x := m.syncs[p]; x != nil && !x.old() {
+		return x
+	}
+	x := &exchange{done: make(chan struct{})}
+	if m.ended {
+		x.err = &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
+		close(x.done)
+		return x
+	}
+	maps.DeleteFunc(m.syncs, func(_ *peers.Peer, x *exchange) bool { return x.old() })
+	m.syncs[p] = x
+	m.wg.Go(func() {
+		x.err = m.syncNow(m.ctx, g, p)
+		x.ended = time.Now()
+		close(x.done)
+	})
+	return x
+}
+
 func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) error {
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	ws, err := m.pool.Dial(ctx, p)
 	if err != nil {
@@ -113,7 +124,7 @@ func (m *Members) syncNow(ctx context.Context, g *gossip.Gossip, p *peers.Peer) 
 	if err := ws.Do(ctx, protocol.OpSync, m.summary(g), protocol.BoundedSync(&theirs)); err != nil {
 		return err
 	}
-	if theirs.Apart && m.hasDetached(g, p, theirs) {
+	if theirs.Apart && m.hasLeft(g, p, theirs) {
 		return nil // else it would be a member again
 	}
 	m.learn(g, theirs.List)
@@ -137,10 +148,10 @@ func (m *Members) summary(g *gossip.Gossip) protocol.Sync {
 	return protocol.Sync{Digest: g.Digest(), Apart: m.View().Apart, Former: former}
 }
 
-// hasDetached reports whether p, which is apart, has left the slot that it has here. Its
-// farewell has not come yet; hasDetached takes it in. Another process of p's name may
+// hasLeft reports whether p, which is apart, has left the slot that it has here. Its
+// farewell has not come yet; hasLeft takes it in. Another process of p's name may
 // have answered, which has left a slot of its own.
-func (m *Members) hasDetached(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
+func (m *Members) hasLeft(g *gossip.Gossip, p *peers.Peer, t protocol.Sync) bool {
 	slot := m.pool.Slot(p)
 	later := slices.ContainsFunc(t.List, func(w wire.Member) bool { return w.Name == slot.Name && w.Incarnation > slot.Incarnation })
 	if !later || t.Former != 0 && t.Former != slot.Incarnation || m.View().Peer(p.Name) != p {
@@ -159,7 +170,7 @@ const maxMet = 16
 // slot here, but take this incarnation of it for a member. A node that was restarted and
 // has joined nobody is called by the others before it knows them.
 func (m *Members) MeetStrangers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, m.SettleTime())
+	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, ws := range m.pool.ToStrangers(maxMet) {

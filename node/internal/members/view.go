@@ -18,8 +18,8 @@ type View struct {
 	Peers []*peers.Peer   // sorted by name, this node included
 	Ring  *placement.Ring // of the peers, in the same order
 
-	// Apart is set while this node is detached from a cluster that may serve every id: it
-	// starts no server of a serial kind. See apart.go.
+	// Apart is set while this node is apart: the cluster that it was disconnected from may
+	// serve every id, so this one starts no server of a serial kind. See apart.go.
 	Apart bool
 
 	// Term is higher than that of the view before if ids may have another owner since

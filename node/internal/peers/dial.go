@@ -118,7 +118,9 @@ func (pool *Pool) run(p *Peer, d *dial, addr string) {
 	}
 }
 
-// A dial in progress. All who want a session to that peer wait for the same one.
+// A dial in progress. All callers that want a session to that peer wait for the same one.
+// It is no call of a singleflight.Group, because the pool decides with its lock held
+// whether to dial, and waits for its dials when it closes.
 type dial struct {
 	done    chan struct{}
 	session *wire.Session // and err are set before done is closed

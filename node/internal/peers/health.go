@@ -198,7 +198,7 @@ func (pool *Pool) probe(p *Peer, h *health, ws *wire.Session) {
 		}
 		request := h.last.Load()
 		var reply wire.Reply
-		if err := ws.Call(pool.ctx, request, pool.host.Patience(request.Kind), &reply); err != nil {
+		if err := ws.Call(pool.ctx, request, pool.host.CallTimeout(request.Kind), &reply); err != nil {
 			pool.RecordResult(p, ws, request, err)
 		} else {
 			p.health.answered(request.Kind)

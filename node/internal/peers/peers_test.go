@@ -49,7 +49,7 @@ const retireOp wire.Op = 1
 func (p *pair) Changed()                                  {}
 func (p *pair) Met(context.Context, *Peer, *wire.Session) {}
 func (p *pair) DialFailed(error)                          {}
-func (p *pair) Patience(string) time.Duration             { return 300 * time.Millisecond }
+func (p *pair) CallTimeout(string) time.Duration          { return 300 * time.Millisecond }
 
 func (p *pair) Hello() wire.Hello { return wire.Hello{Name: p.here.String(), Incarnation: 1} }
 

@@ -56,8 +56,8 @@ type Host interface {
 	// DialFailed is called with the reason for which a dial failed.
 	DialFailed(error)
 
-	// Patience returns the time that a call of that kind needs at most.
-	Patience(kind string) time.Duration
+	// CallTimeout returns how long a call of that kind may take at most.
+	CallTimeout(kind string) time.Duration
 }
 
 const (

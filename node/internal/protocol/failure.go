@@ -17,7 +17,7 @@ const (
 	Final     Failure = iota // another node would answer the same
 	Elsewhere                // the id is another node's: the one that was asked is well
 	Gone                     // the node leaves, and takes no more calls
-	Detached                 // the node was disconnected from its cluster, and starts no servers
+	Apart                    // the node was disconnected from its cluster, and starts no servers
 	Lost                     // the node cannot be reached, or its connection broke
 )
 
@@ -33,7 +33,7 @@ func Classify(err error) (*wire.Error, Failure) {
 	case e.Code == wire.Leaving:
 		return e, Gone
 	case e.Code == wire.Apart:
-		return e, Detached
+		return e, Apart
 	case e.Lost():
 		return e, Lost
 	}

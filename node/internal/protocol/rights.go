@@ -5,17 +5,17 @@ import "github.com/distproc/distproc/wire"
 // A node with the cluster's cookie may open a session before it has a slot, or after it
 // has lost it. Its rights then:
 //
-//	OpSync      yes, but it counts only for the asker itself: it may know the cluster that this node has left
-//	OpRetire    yes: it is about the session that it comes on
-//	OpKinds     yes: so
-//	OpBarrier      yes: this node reads, and settles with members alone
-//	OpHolds     yes: this node reads
-//	OpWorkers   yes: so
-//	OpInfo      yes: so
-//	OpInspect   yes: so
-//	OpHandOff  no: members would be given the values
-//	OpDetach      no
-//	OpStop      no
+//	OpSync       yes, but it counts only for the asker itself: it may know the cluster that this node has left
+//	OpRetire     yes: it is about the session that it comes on
+//	OpKinds      yes: so
+//	OpBarrier    yes: this node reads, and reconciles with members alone
+//	OpHolds      yes: this node reads
+//	OpWorkers    yes: so
+//	OpInfo       yes: so
+//	OpInspect    yes: so
+//	OpHandOff    no: members would be given the values
+//	OpDetach     no
+//	OpStop       no
 //	OpInvalidate no
 //
 // A client has other operations (serveClient), and none of these.

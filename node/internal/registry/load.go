@@ -9,7 +9,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A load is one run of a source, and the calls that wait for it.
+// A load is one run of a source, and the calls that wait for it. It is no call of a
+// singleflight.Group, because each waiter can withdraw, the last one ends the run, and a
+// waiter must not cost a channel.
 type load struct {
 	waiters []*Waiter
 	first   [1]*Waiter  // space for the only waiter, which is the usual case

@@ -50,7 +50,7 @@ func (rt *Router) callActing(ctx context.Context, k worker.Key, message worker.V
 			return worker.Reply{}, err
 		}
 		if again && !backoff.Sleep(ctx) || ctx.Err() != nil { // the second time is at once
-			if failure == protocol.Lost || failure == protocol.Detached {
+			if failure == protocol.Lost || failure == protocol.Apart {
 				return worker.Reply{}, err // tells more than that time is up
 			}
 			return worker.Reply{}, wire.Ended(ctx.Err(), wire.NotRun)
@@ -91,5 +91,5 @@ func (rt *Router) mayCallAgain(e *wire.Error, failure protocol.Failure) bool {
 		return false
 	}
 	// If this node is not apart, it hears soon that the other one has left.
-	return failure != protocol.Detached || !rt.Members.View().Apart
+	return failure != protocol.Apart || !rt.Members.View().Apart
 }

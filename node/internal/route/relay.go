@@ -42,7 +42,7 @@ func (rt *Router) relay(ctx context.Context, p *peers.Peer, request *wire.Reques
 		defer cancel()
 	}
 	r := *request
-	r.Relay, r.Route = true, false
+	r.Relay, r.Forward = true, false
 	for _, by := range others {
 		*reply, err = rt.ask(ctx, by, &r)
 		if err == nil {

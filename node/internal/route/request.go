@@ -101,7 +101,7 @@ func (rt *Router) here(ctx context.Context, kind string, id worker.ID, fresh boo
 func (rt *Router) Via(ctx context.Context, p *peers.Peer, kind string, id worker.ID) (worker.Reply, error) {
 	began := rt.Clock.Now()
 	request := protocol.NewRequest(kind, id)
-	request.Route, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
+	request.Forward, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
 	reply, err := rt.ask(ctx, p, &request)
 	rt.Note(ctx, kind, id, rt.Clock.Now()-began, &reply, err)
 	return reply, err

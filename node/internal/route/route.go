@@ -78,7 +78,7 @@ func (rt *Router) ask(ctx context.Context, p *peers.Peer, request *wire.Request)
 
 // forOthers reports whether the answer to a request tells of another node than the one
 // that is asked.
-func forOthers(request *wire.Request) bool { return request.Route || request.Relay }
+func forOthers(request *wire.Request) bool { return request.Forward || request.Relay }
 
 // sessionFor returns the session to ask p with, unless it is stuck.
 func (rt *Router) sessionFor(ctx context.Context, p *peers.Peer, request *wire.Request) (*wire.Session, error) {

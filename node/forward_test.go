@@ -1,0 +1,44 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/wire"
+)
+
+// TestForwardsDrain drains while calls are in progress: that takes until the last one has
+// left, or the context ends, and no call enters after that.
+func TestForwardsDrain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newForwards()
+		for range 2 {
+			if err := f.enter(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f.drain(ctx)
+		if ctx.Err() == nil {
+			t.Error("drained while two calls are in progress")
+		}
+		f.leave(1)
+		var drained atomic.Bool
+		go func() { f.drain(t.Context()); drained.Store(true) }()
+		synctest.Wait()
+		if drained.Load() {
+			t.Error("drained while a call is in progress")
+		}
+		f.leave(1)
+		synctest.Wait()
+		if err := f.enter(0); !drained.Load() || !errors.Is(err, wire.Overloaded) {
+			t.Errorf("drained %v, then another call: %v", drained.Load(), err)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -78,17 +77,4 @@ func TestAudit(t *testing.T) {
 			t.Errorf("log:\n%s", got)
 		}
 	})
-}
-
-// said waits until the log has a line for each pattern.
-func said(t *testing.T, log *safeBuffer, patterns ...string) {
-	t.Helper()
-	for _, p := range patterns {
-		await(t, func() error {
-			if !regexp.MustCompile("(?m)" + p).MatchString(log.String()) {
-				return fmt.Errorf("no line %s in\n%s", p, log)
-			}
-			return nil
-		})
-	}
 }

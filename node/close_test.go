@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,21 +122,13 @@ func TestClosedNode(t *testing.T) {
 	})
 }
 
-// A serverFunc is a server without state.
-type serverFunc func(context.Context, worker.Value) (worker.Value, error)
-
-func (f serverFunc) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
-	return f(ctx, message)
-}
-
 // TestFlushTellsOfLost gives up a flush of no answers, and one of an answer on its way:
 // only that is told.
 func TestFlushTellsOfLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, lost := range []bool{false, true} {
-			var mu sync.Mutex
-			var log bytes.Buffer
-			text := slog.NewTextHandler(lockedWriter{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug})
+			var log safeBuffer
+			text := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
 			n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(text)})
 			if err != nil {
 				t.Fatal(err)

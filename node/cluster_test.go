@@ -60,37 +60,6 @@ func TestEveryPairDials(t *testing.T) {
 	})
 }
 
-// checkSessions has each pair of nodes dial each other at the same moment, and checks
-// that they come to have one session, with one end at each.
-func checkSessions(t *testing.T, nodes []*Node) {
-	t.Helper()
-	var wg sync.WaitGroup
-	for _, a := range nodes {
-		for _, b := range nodes {
-			if a != b {
-				wg.Go(func() {
-					if _, err := a.Ping(t.Context(), b.Self()); err != nil {
-						t.Errorf("%s to %s: %v", a.Self(), b.Self(), err)
-					}
-				})
-			}
-		}
-	}
-	wg.Wait()
-	session := func(from, to *Node) *wire.Session { return from.members.Pool().Peer(to.addr.Name).Session() }
-	for i, a := range nodes {
-		for _, b := range nodes[i+1:] {
-			await(t, func() error {
-				s, r := session(a, b), session(b, a)
-				if s == nil || r == nil || s.Err() != nil || r.Err() != nil || s.Dialed() == r.Dialed() {
-					return fmt.Errorf("%s and %s have no session in common", a.Self(), b.Self())
-				}
-				return nil
-			})
-		}
-	}
-}
-
 // TestRendezvous lets a cluster route by score: all agree, and who answers is the owner.
 func TestRendezvous(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -15,34 +15,6 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// requestAll requests ids all the time until stop is called, which fails the test for
-// each request that failed.
-func requestAll(t *testing.T, c *Client) (stop func()) {
-	var calls, bad atomic.Int64
-	var last atomic.Value
-	end := make(chan struct{})
-	var wg sync.WaitGroup
-	for k := range int64(8) {
-		wg.Go(func() {
-			for i := k; !isClosed(end); i += 8 {
-				if _, err := c.Request(context.Background(), worker.IntID(i%1000)); err != nil {
-					bad.Add(1)
-					last.Store(err.Error())
-				}
-				calls.Add(1)
-				pause()
-			}
-		})
-	}
-	return func() {
-		close(end)
-		wg.Wait()
-		if n := bad.Load(); n > 0 {
-			t.Errorf("%d of %d requests failed, such as with %v", n, calls.Load(), last.Load())
-		}
-	}
-}
-
 // TestDirectMembersChange has members join and leave under load, and die and come back:
 // no request fails, and owners are asked again. A node that crashes under load here would
 // say that it leaves; TestBenchDirect kills one.
@@ -256,13 +228,6 @@ func TestDirectOnce(t *testing.T) {
 			crash(nodes[0])
 		}
 	})
-}
-
-// A sourceServer does for a message what a source does for a value.
-type sourceServer worker.Source
-
-func (s sourceServer) Call(ctx context.Context, _ worker.Value) (worker.Value, error) {
-	return s(ctx, worker.ID{})
 }
 
 // TestDirectOutOfReach has one node be out of the client's reach, and one not answer it:

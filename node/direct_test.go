@@ -16,9 +16,6 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// attachDirect attaches a client that asks owners itself.
-func attachDirect(t *testing.T, home string) *Client { return attachSteady(t, home, time.Hour) }
-
 // attachSteady is attachDirect for a client that fetches its view so often without a
 // reason.
 func attachSteady(t *testing.T, home string, steady time.Duration) *Client {
@@ -29,58 +26,6 @@ func attachSteady(t *testing.T, home string, steady time.Duration) *Client {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
-}
-
-// passedOn returns how many requests a node has made for others that it was no owner of.
-func passedOn(n *Node) (count uint64) {
-	for _, k := range n.kindStats() {
-		count += k.Remote + k.Degraded
-	}
-	return count
-}
-
-// checkDirect requests many ids. It returns an error unless owners answer, and none of
-// these nodes was asked in place of one.
-func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
-	t.Helper()
-	var ids []worker.ID
-	for i := range 60 {
-		for _, text := range []string{"%d", "-%d9", "tenant %d", "%d12345678901234567890"} {
-			id, err := worker.ParseID(fmt.Sprintf(text, i))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids = append(ids, id)
-		}
-	}
-	var before, after uint64
-	for _, n := range nodes {
-		before += passedOn(n)
-	}
-	for _, id := range ids {
-		want, _ := nodes[0].Owner(t.Context(), id)
-		reply, err := c.Request(t.Context(), id)
-		if err != nil {
-			t.Fatalf("request(%s) = %v", id, err)
-		}
-		if reply.Node != want || reply.Degraded {
-			return fmt.Errorf("request(%s) = %+v, want an answer of %s", id, reply, want)
-		}
-	}
-	for _, n := range nodes {
-		after += passedOn(n)
-	}
-	if after != before {
-		return fmt.Errorf("%d of %d requests went to another node than the owner", after-before, len(ids))
-	}
-	return nil
-}
-
-// awaitDirect waits until checkDirect is content. The client of attachDirect fetches its
-// view only when it has noticed that it is old.
-func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
-	t.Helper()
-	await(t, func() error { return checkDirect(t, c, nodes...) })
 }
 
 // startRouted starts a cluster with that routing, which has a serial kind, too.

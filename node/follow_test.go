@@ -13,12 +13,6 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// An ending server says why it ends.
-type ending struct{ why chan worker.EndReason }
-
-func (e ending) Call(context.Context, worker.Value) (worker.Value, error) { return worker.Value{}, nil }
-func (e ending) Terminate(_ context.Context, why worker.EndReason)        { e.why <- why }
-
 // TestFollowNewest starts a server under a view while the node still moves workers
 // because of the view before, in which the id was another node's: the server lives on.
 func TestFollowNewest(t *testing.T) {

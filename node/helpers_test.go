@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -237,17 +238,6 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-type lockedWriter struct {
-	mu *sync.Mutex
-	b  *bytes.Buffer
-}
-
-func (w lockedWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(p)
-}
-
 // A safeBuffer is a buffer that many goroutines write to.
 type safeBuffer struct {
 	mu sync.Mutex
@@ -264,4 +254,142 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// said waits until the log has a line for each pattern.
+func said(t *testing.T, log *safeBuffer, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		await(t, func() error {
+			if !regexp.MustCompile("(?m)" + p).MatchString(log.String()) {
+				return fmt.Errorf("no line %s in\n%s", p, log)
+			}
+			return nil
+		})
+	}
+}
+
+// checkSessions has each pair of nodes dial each other at the same moment, and checks
+// that they come to have one session, with one end at each.
+func checkSessions(t *testing.T, nodes []*Node) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for _, a := range nodes {
+		for _, b := range nodes {
+			if a != b {
+				wg.Go(func() {
+					if _, err := a.Ping(t.Context(), b.Self()); err != nil {
+						t.Errorf("%s to %s: %v", a.Self(), b.Self(), err)
+					}
+				})
+			}
+		}
+	}
+	wg.Wait()
+	session := func(from, to *Node) *wire.Session { return from.members.Pool().Peer(to.addr.Name).Session() }
+	for i, a := range nodes {
+		for _, b := range nodes[i+1:] {
+			await(t, func() error {
+				s, r := session(a, b), session(b, a)
+				if s == nil || r == nil || s.Err() != nil || r.Err() != nil || s.Dialed() == r.Dialed() {
+					return fmt.Errorf("%s and %s have no session in common", a.Self(), b.Self())
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// startKnown starts a node that remembers members in dir.
+func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
+	t.Helper()
+	n, err := Start(Config{Name: name, Cookie: cookie, network: memory, StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { crash(n) })
+	return n
+}
+
+// attachDirect attaches a client that asks owners itself.
+func attachDirect(t *testing.T, home string) *Client { return attachSteady(t, home, time.Hour) }
+
+// passedOn returns how many requests a node has made for others that it was no owner of.
+func passedOn(n *Node) (count uint64) {
+	for _, k := range n.kindStats() {
+		count += k.Remote + k.Degraded
+	}
+	return count
+}
+
+// checkDirect requests many ids. It returns an error unless owners answer, and none of
+// these nodes was asked in place of one.
+func checkDirect(t *testing.T, c *Client, nodes ...*Node) error {
+	t.Helper()
+	var ids []worker.ID
+	for i := range 60 {
+		for _, text := range []string{"%d", "-%d9", "tenant %d", "%d12345678901234567890"} {
+			id, err := worker.ParseID(fmt.Sprintf(text, i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	var before, after uint64
+	for _, n := range nodes {
+		before += passedOn(n)
+	}
+	for _, id := range ids {
+		want, _ := nodes[0].Owner(t.Context(), id)
+		reply, err := c.Request(t.Context(), id)
+		if err != nil {
+			t.Fatalf("request(%s) = %v", id, err)
+		}
+		if reply.Node != want || reply.Degraded {
+			return fmt.Errorf("request(%s) = %+v, want an answer of %s", id, reply, want)
+		}
+	}
+	for _, n := range nodes {
+		after += passedOn(n)
+	}
+	if after != before {
+		return fmt.Errorf("%d of %d requests went to another node than the owner", after-before, len(ids))
+	}
+	return nil
+}
+
+// awaitDirect waits until checkDirect is content. The client of attachDirect fetches its
+// view only when it has noticed that it is old.
+func awaitDirect(t *testing.T, c *Client, nodes ...*Node) {
+	t.Helper()
+	await(t, func() error { return checkDirect(t, c, nodes...) })
+}
+
+// requestAll requests ids all the time until stop is called, which fails the test for
+// each request that failed.
+func requestAll(t *testing.T, c *Client) (stop func()) {
+	var calls, bad atomic.Int64
+	var last atomic.Value
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	for k := range int64(8) {
+		wg.Go(func() {
+			for i := k; !isClosed(end); i += 8 {
+				if _, err := c.Request(context.Background(), worker.IntID(i%1000)); err != nil {
+					bad.Add(1)
+					last.Store(err.Error())
+				}
+				calls.Add(1)
+				pause()
+			}
+		})
+	}
+	return func() {
+		close(end)
+		wg.Wait()
+		if n := bad.Load(); n > 0 {
+			t.Errorf("%d of %d requests failed, such as with %v", n, calls.Load(), last.Load())
+		}
+	}
 }

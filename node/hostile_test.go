@@ -1,14 +1,11 @@
 package node
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,31 +18,6 @@ import (
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-// dialAs returns a session to a node, introduced by hello.
-func dialAs(t *testing.T, n *Node, hello wire.Hello) (*wire.Session, error) {
-	t.Helper()
-	creds := credentials(t, testCookie)
-	s, err := wire.Dial(t.Context(), n.Addr(), creds, hello, protocol.Refuser{})
-	if err == nil {
-		t.Cleanup(func() { s.Close() })
-	}
-	return s, err
-}
-
-// stranger is the hello of a node that is no member of n's cluster.
-func stranger(n *Node, number int) wire.Hello {
-	name := placement.Name{Node: fmt.Sprintf("stranger%d", number), Host: n.addr.Host}
-	return wire.Hello{
-		Name: name.String(), Addr: placement.Addr{Name: name, Port: 20000 + number}.HostPort(),
-		Incarnation: 1, Role: wire.RoleMember, Routing: placement.Modulo.String(),
-	}
-}
-
-// giveSlot makes a stranger a member.
-func giveSlot(n *Node, h wire.Hello) {
-	n.members.Learn(n.members.View(), []wire.Member{{Name: h.Name, Addr: h.Addr, Incarnation: h.Incarnation}})
-}
 
 // TestManyArguments has a peer send a list of empty elements, one byte each, that is
 // longer than is allowed: it is refused without making them.
@@ -96,31 +68,6 @@ func TestManyArguments(t *testing.T) {
 	})
 }
 
-// A liar answers operations with lists of empty elements, one byte each.
-type liar struct {
-	protocol.Refuser
-	answers map[wire.Op]any
-}
-
-func newLiar(elements int) liar {
-	return liar{answers: map[wire.Op]any{
-		protocol.OpSync:    protocol.Sync{List: make([]wire.Member, elements)},
-		protocol.OpWorkers: make([]worker.Info, elements),
-		protocol.OpBarrier: protocol.Barrier{Held: make([]worker.Key, elements)},
-		protocol.OpView:    protocol.View{Members: make([]wire.Member, elements)},
-		protocol.OpMembers: make([]Member, elements),
-		protocol.OpNodes:   make([]NodeInfo, elements),
-		protocol.OpConnect: make([]protocol.Connection, elements),
-	}}
-}
-
-func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ func(any) error) (any, error) {
-	if answer, ok := l.answers[op]; ok {
-		return answer, nil
-	}
-	return nil, wire.UnknownOperation
-}
-
 // TestManyElementsAnswered has a member, or the node of a client, answer with twice as
 // many empty elements as a list may have. The answer is refused; that nobody makes the
 // elements is shown by [TestBounded].
@@ -168,31 +115,6 @@ func TestManyElementsAnswered(t *testing.T) {
 			}
 		})
 	}
-}
-
-// listenAs serves sessions as a node with that hello, and returns its address.
-func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
-	t.Helper()
-	creds := credentials(t, testCookie)
-	l, err := wire.Listen(hello.Addr, creds, wire.Events{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hello.Addr = l.Addr().String()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if s, err := in.Accept(hello, h); err == nil {
-				t.Cleanup(func() { s.Close() })
-			}
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return hello.Addr
 }
 
 // TestManyClients has more clients attach than a node serves: the surplus is told why,
@@ -349,9 +271,8 @@ func TestHostileGossip(t *testing.T) {
 // it once.
 func TestSilentConnections(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var log bytes.Buffer
-		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
+		var log safeBuffer
+		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,16 +285,12 @@ func TestSilentConnections(t *testing.T) {
 			defer c.Close()
 		}
 		await(t, func() error {
-			mu.Lock()
-			defer mu.Unlock()
 			if !strings.Contains(log.String(), "timeout") {
 				return errors.New("the silent ones are not dropped")
 			}
 			return nil
 		})
 		time.Sleep(100 * time.Millisecond)
-		mu.Lock()
-		defer mu.Unlock()
 		if lines := strings.Count(log.String(), "\n"); lines > 3 {
 			t.Errorf("%d lines for one host:\n%s", lines, log.String())
 		}

@@ -101,17 +101,6 @@ func TestJoinKeepsTrying(t *testing.T) {
 	})
 }
 
-// startKnown starts a node that remembers members in dir.
-func startKnown(t *testing.T, name, dir string, cookie []byte) *Node {
-	t.Helper()
-	n, err := Start(Config{Name: name, Cookie: cookie, network: memory, StateDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { crash(n) })
-	return n
-}
-
 // TestRestartSeeksOften restarts a node in a cluster whose other member does not answer
 // at that moment. A call of a serial kind waits for that one, which owns the id, instead
 // of being answered by a node that thinks itself alone.

@@ -1,14 +1,12 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -160,10 +158,9 @@ func TestKindsMove(t *testing.T) {
 func TestKindsDiffer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		host := testHost()
-		var mu sync.Mutex
-		var log bytes.Buffer
+		var log safeBuffer
 		start := func(name string, kinds map[string]worker.Kind) *Node {
-			n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)).With("at", name)})
+			n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(&log, nil)).With("at", name)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,8 +176,6 @@ func TestKindsDiffer(t *testing.T) {
 		said := func(what string, times int) {
 			t.Helper()
 			await(t, func() error {
-				mu.Lock()
-				defer mu.Unlock()
 				if n := strings.Count(log.String(), what); n != times {
 					return fmt.Errorf("%q is said %d times, want %d:\n%s", what, n, times, log.String())
 				}

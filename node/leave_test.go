@@ -229,20 +229,6 @@ func startGated(t *testing.T) (nodes []*Node, begun, release chan struct{}) {
 	return nodes, begun, release
 }
 
-func gatedKind(begun, release chan struct{}) worker.Serial {
-	return worker.Serial{Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
-		return gatedServer{begun, release}, nil
-	}}
-}
-
-type gatedServer struct{ begun, release chan struct{} }
-
-func (s gatedServer) Call(_ context.Context, message worker.Value) (worker.Value, error) {
-	s.begun <- struct{}{}
-	<-s.release
-	return message, nil
-}
-
 // TestDisconnectWaits disconnects a node that runs a call, has others in its queue, and
 // gets a kind meanwhile. Who gives up early learns what is left to do.
 func TestDisconnectWaits(t *testing.T) {

@@ -130,7 +130,7 @@ func TestBenchDirect(t *testing.T) {
 		n.cmd.Wait()
 		third.awaitAnswer("print(len(nodes()))", []string{"2", "1"}[i])
 	}
-	time.Sleep(time.Second) // of load
+	time.Sleep(time.Duration(amount(200, 1000)) * time.Millisecond) // of load
 	p.cmd.Process.Signal(os.Interrupt)
 	r, status := p.finish()
 	if status != 0 || *r.Errors != 0 || *r.Requests < 100 {
@@ -184,7 +184,7 @@ func TestBenchIsQuietElsewhere(t *testing.T) {
 	t.Parallel()
 	name := "1@" + testHost()
 	startNode(t, name)
-	cmd := exec.Command("distproc", "bench", "--join", name, "--duration", "500ms")
+	cmd := exec.Command("distproc", "bench", "--join", name, "--duration", "100ms")
 	cmd.Env = append(cmd.Environ(), "DISTPROC_COOKIE=the cookie of the tests")
 	var errors strings.Builder
 	cmd.Stderr = &errors

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,7 +29,11 @@ func run(args []string) int {
 	defer stop()
 	root := rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return exitStatus(root.ExecuteContext(ctx), os.Stderr)
+}
+
+// exitStatus returns the exit status for what a command returned, and prints an error.
+func exitStatus(err error, stderr io.Writer) int {
 	var status repl.ExitStatus
 	var usage usageError
 	switch {
@@ -37,10 +42,10 @@ func run(args []string) int {
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "distproc:", err)
+		fmt.Fprintln(stderr, "distproc:", err)
 		return 2
 	default:
-		fmt.Fprintln(os.Stderr, "distproc:", err)
+		fmt.Fprintln(stderr, "distproc:", err)
 		return 1
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -20,16 +21,27 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+var long = flag.Bool("long", false, "run what takes long, too: the tests of several hosts, and the whole load of others")
+
 // TestMain puts this binary into the PATH as distproc. The tests mostly wait for
 // processes, so more of them run at a time than there are processors.
 func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f != nil && filepath.Base(os.Args[0]) != "distproc" {
+		os.Setenv("DISTPROC_COOKIE", "the cookie of the tests") // of commands within the test
 		// The command line, which is parsed later, goes before.
-		if err := f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
+		if err := f.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))); err != nil {
 			panic(err)
 		}
 	}
 	testscript.Main(m, map[string]func(){"distproc": main})
+}
+
+// amount returns how much of something a test does: less without -long.
+func amount(less, whole int) int {
+	if *long {
+		return whole
+	}
+	return less
 }
 
 const (
@@ -56,8 +68,14 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DISTPROC_COOKIE", "the cookie of the tests")
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "long" {
+				return false, fmt.Errorf("no condition %q; say long", cond)
+			}
+			return *long, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"listening": listening, "hangup": hangup, "retry": retry, "status": status,
+			"listening": listening, "hangup": hangup, "refused": refused, "retry": retry, "status": status,
 		},
 	})
 }
@@ -75,6 +93,19 @@ func listening(ts *testscript.TestScript, neg bool, addrs []string) {
 				ts.Fatalf("nothing listens: %v", err)
 			}
 		}
+	}
+}
+
+// refused runs a command line that must be refused, STATUS distproc ARGS, and checks its
+// exit status. It runs within the test, because a process for each takes too long.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // what starts in spite of all ends at once
+	root := rootCommand()
+	root.SetArgs(args[2:])
+	root.SetOut(ts.Stdout())
+	if status := exitStatus(root.ExecuteContext(ctx), ts.Stderr()); strconv.Itoa(status) != args[0] {
+		ts.Fatalf("exit status %d, want %s", status, args[0])
 	}
 }
 

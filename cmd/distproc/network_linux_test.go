@@ -25,8 +25,8 @@ type splitNet struct {
 
 // newSplitNet makes hosts 0 to size, and removes them with the test.
 func newSplitNet(t *testing.T, size int) *splitNet {
-	if testing.Short() {
-		t.Skip("it takes namespaces and seconds")
+	if !*long {
+		t.Skip("it takes namespaces and many seconds; -long runs it")
 	}
 	net, err := netns.New(size)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -79,11 +79,16 @@ func (r *reader) node(line string) *exec.Cmd {
 	return cmd
 }
 
-// awaitCluster waits until nodes are members of one cluster, and all of them know it.
+// awaitCluster waits until nodes are members of one cluster, and all of them know it. A
+// shell on each node looks many times, as each shell is a process.
 func (r *reader) awaitCluster(names []string) bool {
 	for _, name := range names {
+		look := fmt.Sprintf(`for _ in range(100):
+  if len(nodes()) == %d: break
+  sleep(0.05)
+print(len(nodes()))`, len(names))
 		if !r.await(name+" to join", func() bool {
-			out, _ := r.command("./distproc repl --attach " + name + " -e 'print(len(nodes()))'").Output()
+			out, _ := r.command("exec ./distproc repl --attach " + name + " -e '" + look + "'").Output()
 			return string(out) == fmt.Sprintln(len(names))
 		}) {
 			return false

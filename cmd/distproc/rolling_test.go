@@ -21,7 +21,7 @@ func TestRollingRestart(t *testing.T) {
 	names, nodes := make([]string, 3), make([]*process, 3)
 	var addrs []string
 	run := func(i int) {
-		nodes[i] = startNode(t, names[i], "--join", names[(i+1)%3], "--http", addrs[i], "--drain-delay", "1s")
+		nodes[i] = startNode(t, names[i], "--join", names[(i+1)%3], "--http", addrs[i], "--drain-delay", fmt.Sprintf("%dms", amount(400, 1000)))
 		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			resp, err := http.Get("http://" + addrs[i] + "/readyz")
 			if err == nil {
@@ -58,7 +58,7 @@ func TestRollingRestart(t *testing.T) {
 				if (err != nil || answer.Status != http.StatusOK) && failed.Add(1) < 10 {
 					t.Errorf("%d %s, %v", answer.Status, answer.Body, err)
 				}
-				time.Sleep(2 * time.Millisecond) // leaves something of the processor to the nodes
+				time.Sleep(time.Duration(amount(50, 2)) * time.Millisecond) // leaves something of the processor to the nodes
 			}
 		})
 	}

@@ -16,6 +16,9 @@ import (
 // fallback takes the accounts. When the owner goes on, it begins no call whose caller has
 // given up, and none beside the fallback.
 func TestStandstill(t *testing.T) {
+	if !*long {
+		t.Skip("it takes a hundred programs and many seconds; -long runs it")
+	}
 	l := newLedger(t, http.DefaultClient)
 	host := testHost()
 	nodes, urls := make([]*process, 3), make([]string, 3)
@@ -44,9 +47,9 @@ func TestStandstill(t *testing.T) {
 			}
 		}
 	}
-	const brief, medium, long = 1500 * time.Millisecond, 3 * time.Second, 25 * time.Second
+	const brief, medium, patient = 1500 * time.Millisecond, 3 * time.Second, 25 * time.Second
 	release := l.hold()
-	call(long)
+	call(patient)
 	await(t, func() error {
 		if n := l.begun("2@" + host); n != len(ids) {
 			return fmt.Errorf("%d programs have begun, want %d", n, len(ids))
@@ -54,7 +57,7 @@ func TestStandstill(t *testing.T) {
 		return nil
 	})
 	for range 5 {
-		call(brief, medium, long)
+		call(brief, medium, patient)
 	}
 	await(t, func() error {
 		_, body, err := get(urls[1] + "/metrics")

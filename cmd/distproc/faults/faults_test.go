@@ -14,11 +14,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 var (
-	faultsFor     = flag.Duration("faults.for", 0, "how long TestFaults runs, half of it on loopback and half in namespaces; mind -timeout (default a few faults on loopback)")
+	faultsFor     = flag.Duration("faults.for", 0, "how long TestFaults runs, half of it on loopback and half in namespaces, such as 60s; mind -timeout (default not at all)")
 	faultsSeed    = flag.Uint64("faults.seed", 0, "seed of the faults of TestFaults; 0 chooses one")
 	faultsOnly    = flag.String("faults.only", "", "kinds of faults, such as kill,roll,pair (default all)")
 	faultsMutants = flag.Int("faults.mutants", 0, "how many mutants TestFaultsFound tries, drawn with the seed; -1 means all")
@@ -57,18 +56,16 @@ func build(t *testing.T, flags ...string) string {
 
 // TestFaults runs clusters under faults, which break no rule.
 func TestFaults(t *testing.T) { // alone: it takes the machine
+	if *faultsFor == 0 {
+		t.Skip("-faults.for says how long to run, such as 60s")
+	}
 	if !hasFlock() {
 		t.Log("no programs: there is no flock, which is part of util-linux")
 	}
-	c := Config{Program: build(t), Seed: faultSeed(), Length: *faultsFor}
-	modes := []string{"loopback", "namespaces"}
-	if c.Length == 0 {
-		modes = modes[:1]
-	}
-	c.Length /= time.Duration(len(modes))
+	c := Config{Program: build(t), Seed: faultSeed(), Length: *faultsFor / 2}
 	again := fmt.Sprintf("-v -faults.seed=%d -faults.for=%v -faults.only=%q", c.Seed, *faultsFor, *faultsOnly)
 	fmt.Println("faults:", again)
-	for _, mode := range modes {
+	for _, mode := range []string{"loopback", "namespaces"} {
 		t.Run(mode, func(t *testing.T) {
 			c := c
 			c.Dir, c.Namespaces, c.Host = t.ArtifactDir(), mode == "namespaces", testHost()

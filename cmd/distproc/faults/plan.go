@@ -35,11 +35,6 @@ const (
 	majority   = faultNodes/2 + 1
 )
 
-const (
-	briefTime = 3 * time.Second // of a few faults
-	briefRest = 2 * time.Second // after them
-)
-
 // Faults of the first three lists come at random and overlap. Solo faults come one at a
 // time in a whole cluster, because some rules hold for them only while nothing else is
 // wrong.
@@ -194,14 +189,4 @@ func episodes(rng *rand.Rand, kinds, solo []faultKind, total time.Duration) (pla
 		}
 	}
 	return plans
-}
-
-// brief returns a few faults, for a run that is not to take long.
-func brief(rng *rand.Rand, kinds, solo []faultKind) [][]plannedFault {
-	if len(kinds) == 0 {
-		d := deck{rng: rng, kinds: solo}
-		return [][]plannedFault{{d.planSolo()}}
-	}
-	d := deck{rng: rng, kinds: kinds}
-	return [][]plannedFault{d.planFaults(briefTime)}
 }

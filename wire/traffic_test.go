@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -150,6 +151,74 @@ func TestKnown(t *testing.T) {
 	for c := range Code(2 * len(codeText)) {
 		if want := c != codeOK && int(c) < len(codeText); c.Known() != want {
 			t.Errorf("%d (%v) known: %v", uint16(c), c, c.Known())
+		}
+	}
+}
+
+// A relay passes bytes between its clients and a server, until it is frozen, and counts
+// them.
+type relay struct {
+	addr        string
+	frozen      chan struct{}
+	once        sync.Once
+	there, back atomic.Uint64 // bytes, to the server and from it
+}
+
+func newRelay(t *testing.T, server string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{addr: l.Addr().String(), frozen: make(chan struct{})}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", server)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, in, out)
+			mu.Unlock()
+			wg.Go(func() { r.pass(in, out, &r.there) })
+			wg.Go(func() { r.pass(out, in, &r.back) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return r
+}
+
+func (r *relay) pass(from, to net.Conn, count *atomic.Uint64) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		count.Add(uint64(n))
+		select {
+		case <-r.frozen:
+			return
+		default:
+		}
+		if err != nil {
+			to.Close()
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -62,9 +63,11 @@ func TestHostilePeer(t *testing.T) {
 
 // TestManyStreams has a peer open streams and say nothing: they hold up no operation, and
 // when there are too many, the session ends.
-func TestManyStreams(t *testing.T) {
-	t.Parallel()
-	mux, victim := rawPeer(t)
+func TestManyStreams(t *testing.T) { bubble(t, testManyStreams) }
+
+func testManyStreams(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, echo{})
 	open := func(bytes string) *yamux.Stream {
 		stream, err := mux.OpenStream()
 		if err != nil {
@@ -101,9 +104,11 @@ func TestManyStreams(t *testing.T) {
 
 // TestSecondStreamOfCalls has a peer open more streams of calls than one: they are
 // closed.
-func TestSecondStreamOfCalls(t *testing.T) {
-	t.Parallel()
-	mux, victim := rawPeer(t)
+func TestSecondStreamOfCalls(t *testing.T) { bubble(t, testSecondStreamOfCalls) }
+
+func testSecondStreamOfCalls(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, echo{})
 	for i := range 2 * maxStreams {
 		stream, err := mux.OpenStream()
 		if err != nil {
@@ -132,10 +137,11 @@ func TestSecondStreamOfCalls(t *testing.T) {
 
 // TestManyOperations has a peer start more operations than may be in progress: the
 // surplus is refused, and did not run.
-func TestManyOperations(t *testing.T) {
-	t.Parallel()
+func TestManyOperations(t *testing.T) { bubble(t, testManyOperations) }
+
+func testManyOperations(t *testing.T) {
 	release := make(chan struct{})
-	a, _ := pair(t, echo{}, blocker{release: release})
+	a, _ := piped(t, echo{}, blocker{release: release})
 	var refused atomic.Int32
 	var wg sync.WaitGroup
 	for range maxOperations + 10 {
@@ -159,10 +165,11 @@ func TestManyOperations(t *testing.T) {
 
 // TestOperationsWait starts more operations than a peer serves at once: the surplus
 // waits, or ends with its context or the session.
-func TestOperationsWait(t *testing.T) {
-	t.Parallel()
+func TestOperationsWait(t *testing.T) { bubble(t, testOperationsWait) }
+
+func testOperationsWait(t *testing.T) {
 	release := make(chan struct{})
-	a, _ := pair(t, echo{}, blocker{release: release})
+	a, _ := piped(t, echo{}, blocker{release: release})
 	var wg sync.WaitGroup
 	for range maxOperations {
 		wg.Go(func() {

@@ -113,10 +113,11 @@ func testLateAnswer(t *testing.T) {
 }
 
 // TestLargeMessages sends large messages and small ones together, with both versions.
-func TestLargeMessages(t *testing.T) {
-	t.Parallel()
+func TestLargeMessages(t *testing.T) { bubble(t, testLargeMessages) }
+
+func testLargeMessages(t *testing.T) {
 	for _, version := range []uint16{1, maxVersion} {
-		near, far := tcp(t)
+		near, far := net.Pipe()
 		a, _ := connect(t, near, far, version, echo{}, sized{})
 		var wg sync.WaitGroup
 		for i := range 20 {
@@ -134,9 +135,11 @@ func TestLargeMessages(t *testing.T) {
 
 // TestLargeStreamAlone has a peer open only the stream for large values: its calls wait,
 // and the session ends all the same.
-func TestLargeStreamAlone(t *testing.T) {
-	t.Parallel()
-	mux, victim := rawPeer(t)
+func TestLargeStreamAlone(t *testing.T) { bubble(t, testLargeStreamAlone) }
+
+func testLargeStreamAlone(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, echo{})
 	stream, err := mux.OpenStream()
 	if err != nil {
 		t.Fatal(err)

@@ -42,24 +42,6 @@ func fill(t *testing.T, l *pipeListener, request string) []net.Conn {
 	return conns
 }
 
-func closeAll(conns []net.Conn) {
-	for _, c := range conns {
-		c.Close()
-	}
-	synctest.Wait()
-}
-
-// wantAnswer asks on a new connection and wants an answer at once.
-func wantAnswer(t *testing.T, l *pipeListener, request, want string) {
-	t.Helper()
-	c := l.dial()
-	defer c.Close()
-	io.WriteString(c, request)
-	if got, took := answerOf(t, c); !strings.HasPrefix(got, want) || took != 0 {
-		t.Errorf("%.40s: %s after %v, want %s at once", request, got, took, want)
-	}
-}
-
 // A client that makes the gateway wait gives way to an honest one.
 func TestFloods(t *testing.T) {
 	const host = " HTTP/1.1\r\nHost: localhost\r\n"

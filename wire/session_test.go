@@ -288,9 +288,10 @@ func TestCancelCause(t *testing.T) {
 
 // TestMessagesCross has calls bring messages: those with none, small ones and the
 // largest, many at once, some given up.
-func TestMessagesCross(t *testing.T) {
-	t.Parallel()
-	a, _ := pair(t, echo{}, handler{call: func(c Call) {
+func TestMessagesCross(t *testing.T) { bubble(t, testMessagesCross) }
+
+func testMessagesCross(t *testing.T) {
+	a, _ := piped(t, echo{}, handler{call: func(c Call) {
 		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})
 	}})
 	given, cancel := context.WithCancel(t.Context())

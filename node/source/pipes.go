@@ -17,7 +17,7 @@ const (
 	// pipeStep is the unit in which pipeDelay is counted. If the node or its machine
 	// stands still, that counts as one step, so that there is time afterwards to read
 	// and to close what is open.
-	pipeStep = 10 * time.Millisecond
+	pipeStep = 50 * time.Millisecond
 )
 
 var errHeld = errors.New("another process holds the input or output")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -84,9 +83,6 @@ cluster  4 members, 3 of them alive`},
 		}
 	}
 }
-
-// spaces makes one of many, as tests of columns come after those of what is in them.
-func spaces(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
 
 func TestTablesAlign(t *testing.T) {
 	t.Parallel()

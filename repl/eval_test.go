@@ -15,18 +15,6 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// run feeds input to a shell without a terminal and returns what it wrote.
-func run(t testing.TB, cfg Config, input string) (out, errs string, err error) {
-	t.Helper()
-	var o, e bytes.Buffer
-	cfg.In, cfg.Out, cfg.Err = strings.NewReader(input), &o, &e
-	if cfg.Cluster == nil {
-		cfg.Cluster = &fakeCluster{}
-	}
-	err = New(cfg).Run(t.Context())
-	return o.String(), e.String(), err
-}
-
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ in, want string }{
@@ -261,8 +249,10 @@ func TestMemoryIsBounded(t *testing.T) {
 // Values deeper than the stack, or longer than memory, are cut when they are shown: of
 // what is wide, 1 MiB is left.
 func TestShowIsBounded(t *testing.T) {
+	const part = 16
+	shrinkStack(t, part)
 	deep := starlark.Value(starlark.Tuple{})
-	for range 5_000_000 {
+	for range 5_000_000 / part {
 		deep = starlark.Tuple{deep}
 	}
 	wide := starlark.Value(starlark.NewList(nil))
@@ -281,11 +271,14 @@ func TestShowIsBounded(t *testing.T) {
 	}
 }
 
-// The longest chains that a program may have do not overflow the stack.
+// The longest chains that a program may have do not overflow the stack. Those of the test
+// are shorter, and so is its stack.
 func TestLongExpressions(t *testing.T) {
+	const part = 16
+	shrinkStack(t, part)
 	for _, chain := range []string{"1" + strings.Repeat("+1", maxSource/2-1), "1" + strings.Repeat(".a", maxSource/2-1),
 		"1" + strings.Repeat("()", maxSource/2-1), strings.Repeat("not ", maxSource/4-1) + "1", strings.Repeat("[", maxSource-1)} {
-		if _, errs, err := run(t, Config{}, "x = lambda: "+chain[:len(chain)-12]+"1\n"); err != nil && !strings.HasPrefix(errs, "<stdin>:") {
+		if _, errs, err := run(t, Config{}, "x = lambda: "+chain[:len(chain)/part-12]+"1\n"); err != nil && !strings.HasPrefix(errs, "<stdin>:") {
 			t.Errorf("%.20q: %v %.200q", chain, err, errs)
 		}
 	}

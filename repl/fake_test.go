@@ -6,12 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
-	"testing"
 	"time"
 
 	"github.com/distproc/distproc/node"
@@ -254,43 +250,3 @@ func (f *fakeCluster) Ping(_ context.Context, name string) (time.Duration, error
 	}
 	return 184321 * time.Nanosecond, nil
 }
-
-// TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is
-// set, so that tests have a process with a terminal and signals of its own.
-func TestMain(m *testing.M) {
-	if os.Getenv("DISTPROC_TEST_SHELL") == "" {
-		os.Exit(m.Run())
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	if os.Getenv("DISTPROC_TEST_SHELL") == "nohup" {
-		signal.Ignore(syscall.SIGHUP)
-	}
-	config := Config{Cluster: &fakeCluster{}, History: os.Getenv("DISTPROC_TEST_HISTORY")}
-	if init := os.Getenv("DISTPROC_TEST_INIT"); init != "" {
-		config.Init = strings.Split(init, ":")
-	}
-	sh := New(config)
-	notices := make(chan os.Signal, 1)
-	signal.Notify(notices, syscall.SIGUSR1)
-	go func() {
-		for range notices {
-			sh.Notify("node 2@127.0.0.1 is down")
-		}
-	}()
-	if os.Getenv("DISTPROC_TEST_SHELL") == "panic" {
-		sh.commands[0].run = nil
-		sh.cluster = panicCluster{sh.cluster}
-	}
-	err := sh.Run(ctx)
-	fmt.Printf("left: %v\n", err)
-	if status, ok := errors.AsType[ExitStatus](err); ok {
-		os.Exit(int(status))
-	}
-	os.Exit(0)
-}
-
-// panicCluster breaks outside of any command.
-type panicCluster struct{ Cluster }
-
-func (panicCluster) Self() string { panic("broken") }

@@ -115,6 +115,8 @@ type Shell struct {
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes
 
+	topInterval time.Duration // between two frames of top; tests shorten it
+
 	mu     sync.Mutex
 	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
 	term   *terminal               // guarded by mu; nil unless Run reads from a terminal
@@ -132,7 +134,7 @@ func New(cfg Config) *Shell {
 	if cfg.Err == nil {
 		cfg.Err = os.Stderr
 	}
-	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth}
+	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth, topInterval: time.Second}
 	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
 	sh.globals = sh.predeclared()

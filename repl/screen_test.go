@@ -14,8 +14,8 @@ import (
 
 func TestPaste(t *testing.T) {
 	t.Parallel()
-	const n = 4000
-	lines := strings.Repeat("n = n + 1  # a comment: ä日\r", n) // more than 100 kB
+	const n = 1000
+	lines := strings.Repeat("n = n + 1  # a comment of some more words, and others: ä日 "+strings.Repeat("x", 50)+"\r", n) // more than 100 kB
 	block := "def f(x):\r\tif x:\r\t\treturn 1\r\r"
 	long := `x = "` + strings.Repeat("0123456789", 10_000) + `"`
 	for name, mark := range map[string][2]string{"plain": {}, "marked": {pasteBegin, pasteEnd}} {
@@ -25,11 +25,11 @@ func TestPaste(t *testing.T) {
 			s.send("n = 0\r")
 			s.prompt("2", "")
 			go io.WriteString(s.master, mark[0]+lines+mark[1]+"print('n is', n)\r")
-			s.wait(`\nn is 4000\n`)
-			s.prompt("4003", "")
+			s.wait(`\nn is 1000\n`)
+			s.prompt("1003", "")
 			s.send(mark[0] + block + mark[1] + "f(2)\r")
 			s.wait(`> f\(2\)\n1\n`)
-			s.prompt("4005", "")
+			s.prompt("1005", "")
 			go io.WriteString(s.master, mark[0]+long+mark[1]+"\r"+mark[0]+"print('len', len(x))"+mark[1]+"\r")
 			s.wait(`\nlen 100000\n`)
 			if strings.Contains(s.written(), "too small") {

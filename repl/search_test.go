@@ -50,12 +50,13 @@ func TestSearchHistory(t *testing.T) {
 	s.prompt("3", "")
 	s.send("\x12sec")
 	s.wait("`sec': print")
-	pty.Setsize(s.tty, &pty.Winsize{Rows: 6, Cols: 30})
+	before := len(s.written())
 	s.mu.Lock()
 	s.screen.Resize(30, 6)
 	s.mu.Unlock()
-	time.Sleep(60 * time.Millisecond)
-	s.send("\x12") // fails, and stays
+	pty.Setsize(s.tty, &pty.Winsize{Rows: 6, Cols: 30})
+	s.waitFor(`i-search`, func() string { return s.written()[before:] }) // it draws anew
+	s.send("\x12")                                                       // fails, and stays
 	s.wait("failed reverse-i-search\\)`se")
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	s.left(0)

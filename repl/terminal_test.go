@@ -67,6 +67,7 @@ func TestTerminalRestored(t *testing.T) {
 		"SIGTERM half typed": {leave: func(s *session) { s.send("x = "); s.prompt("1", "x ="); s.cmd.Process.Signal(syscall.SIGTERM) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := startSession(t, normal)
 			s.prompt("1", "")
 			if test.running != "" {

@@ -15,8 +15,6 @@ import (
 	"github.com/distproc/distproc/wire/text"
 )
 
-const topInterval = time.Second
-
 // A frame is one screen of top.
 type frame struct {
 	at      time.Time
@@ -90,7 +88,7 @@ func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
 
 // lookAgain sends a frame each interval.
 func (sh *Shell) lookAgain(ctx context.Context, seen *rates, frames chan<- frame) {
-	tick := time.NewTicker(topInterval)
+	tick := time.NewTicker(sh.topInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -107,7 +105,7 @@ func (sh *Shell) lookAgain(ctx context.Context, seen *rates, frames chan<- frame
 }
 
 func (sh *Shell) look(ctx context.Context, seen *rates) frame {
-	ctx, cancel := context.WithTimeout(ctx, 5*topInterval)
+	ctx, cancel := context.WithTimeout(ctx, 5*sh.topInterval)
 	defer cancel()
 	f := frame{at: time.Now()}
 	if f.nodes, f.err = sh.cluster.Nodes(ctx); f.err != nil {

@@ -137,31 +137,6 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// A freezer counts what its connections carry. Once they are frozen, what is written to
-// them is lost, as with a peer that is paused.
-type freezer struct {
-	frozen atomic.Bool
-	bytes  atomic.Int64
-}
-
-func (f *freezer) pipe() (near, far net.Conn) {
-	near, far = net.Pipe()
-	return freezingConn{near, f}, freezingConn{far, f}
-}
-
-type freezingConn struct {
-	net.Conn
-	of *freezer
-}
-
-func (c freezingConn) Write(b []byte) (int, error) {
-	c.of.bytes.Add(int64(len(b)))
-	if c.of.frozen.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 // TestPingGivenUp measures nothing when nobody waits for it.
 func TestPingGivenUp(t *testing.T) {
 	t.Parallel()

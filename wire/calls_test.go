@@ -139,6 +139,11 @@ func TestTook(t *testing.T) {
 		}
 		c.fail(&Error{Code: Closed})
 	})
+}
+
+// TestTookCrosses takes the time of a call that a peer answers.
+func TestTookCrosses(t *testing.T) {
+	t.Parallel()
 	a, _ := pair(t, echo{}, echo{})
 	start := time.Now()
 	if reply, err := a.ask(t.Context(), &Request{}, long); err != nil || reply.Took <= 0 || reply.Took > time.Since(start) {
@@ -170,18 +175,4 @@ func TestTookOfOldBatch(t *testing.T) {
 			wg.Wait()
 		})
 	}
-}
-
-// reply answers a call with num bytes, as receive does.
-func reply(c *calls, seq uint64, num int64) {
-	var calls [wakeTogether]*pending
-	c.removeAll([]uint64{seq}, &calls)
-	calls[0].reply = Reply{Data: string(make([]byte, num))}
-	calls[0].done <- struct{}{}
-}
-
-// inFlight returns the number of calls that wait for an answer.
-func inFlight(c *calls) int {
-	_, n := c.made()
-	return n
 }

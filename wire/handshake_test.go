@@ -2,18 +2,10 @@ package wire
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -139,39 +131,41 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestCrowd opens more silent connections than may be pending: peers still come in.
-func TestCrowd(t *testing.T) {
-	t.Parallel()
-	c := credentials(t, testCookie)
-	l, refused := listen(t, c)
-	for i := range 400 {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+// TestCrowd opens more silent connections than may be pending: peers still come in, and
+// the silent ones are dropped in time.
+func TestCrowd(t *testing.T) { bubble(t, testCrowd) }
+
+func testCrowd(t *testing.T) {
+	const crowd = maxPending + maxPending/2
+	refused := make(chan error, crowd)
+	c, f := credentials(t, testCookie), &fakeListener{accept: make(chan any)}
+	l := serve(f, c, Events{Refused: func(_ net.Addr, err error) { refused <- err }})
+	defer l.Close()
+	start := time.Now()
+	for i := range crowd {
+		near, far := net.Pipe()
+		defer near.Close()
+		f.accept <- far
 		if i%2 == 1 {
-			io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+			go io.WriteString(near, "GET / HTTP/1.1\r\n\r\n")
 		}
 	}
+	near, far := net.Pipe()
+	defer near.Close()
 	go func() {
 		if in, err := l.Accept(); err == nil {
-			if s, err := in.Accept(Hello{}, echo{}); err == nil {
-				t.Cleanup(func() { s.Close() })
-			}
+			in.welcome(Hello{})
 		}
 	}()
-	s, err := Dial(t.Context(), l.Addr().String(), c, Hello{}, echo{})
-	if err != nil {
-		t.Fatal(err)
+	f.accept <- far
+	if _, _, _, err := c.greet(t.Context(), near, Hello{}); err != nil {
+		t.Errorf("a peer does not come in: %v", err)
 	}
-	defer s.Close()
-	for range 400 { // the silent ones are dropped after 3 s
-		select {
-		case <-refused:
-		case <-time.After(20 * time.Second):
-			t.Fatal("silent connections stay")
-		}
+	for range crowd {
+		<-refused
+	}
+	if took := time.Since(start); took != helloTimeout {
+		t.Errorf("silent connections stay for %v, want %v", took, helloTimeout)
 	}
 }
 
@@ -266,89 +260,5 @@ func TestMutualTLS(t *testing.T) {
 		if _, err := NewCredentials(testCookie, files); err == nil {
 			t.Errorf("%+v: no error", files)
 		}
-	}
-}
-
-func mutual(t *testing.T, files TLSFiles) *Credentials {
-	t.Helper()
-	c, err := NewCredentials(testCookie, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// A testCA issues certificates as files.
-type testCA struct {
-	dir  string
-	file string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newCA(t *testing.T, dir, name string) *testCA {
-	t.Helper()
-	ca := &testCA{dir: dir, file: filepath.Join(dir, name+".pem")}
-	ca.cert, ca.key = ca.create(t, name, nil)
-	return ca
-}
-
-// issue makes a certificate with these alternative names: hosts, IP and e-mail addresses.
-func (ca *testCA) issue(t *testing.T, name string, sans ...string) TLSFiles {
-	t.Helper()
-	_, key := ca.create(t, name, ca.cert, sans...)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := TLSFiles{Cert: filepath.Join(ca.dir, name+".pem"), Key: filepath.Join(ca.dir, name+".key"), CA: ca.file}
-	writePEM(t, files.Key, "PRIVATE KEY", der)
-	return files
-}
-
-// create makes a certificate, signed by the CA, or by itself if parent is nil, and its
-// file.
-func (ca *testCA) create(t *testing.T, name string, parent *x509.Certificate, sans ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(time.Now().UnixNano()),
-		NotAfter:              time.Now().Add(time.Hour),
-		BasicConstraintsValid: true,
-		IsCA:                  parent == nil,
-	}
-	for _, san := range sans {
-		switch ip := net.ParseIP(san); {
-		case ip != nil:
-			template.IPAddresses = append(template.IPAddresses, ip)
-		case strings.Contains(san, "@"):
-			template.EmailAddresses = append(template.EmailAddresses, san)
-		default:
-			template.DNSNames = append(template.DNSNames, san)
-		}
-	}
-	signer := ca.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, filepath.Join(ca.dir, name+".pem"), "CERTIFICATE", der)
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key
-}
-
-func writePEM(t *testing.T, file, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"net"
 	"reflect"
 	"runtime"
 	"strings"
@@ -80,28 +81,17 @@ func TestHeldShare(t *testing.T) {
 	}
 }
 
-// ask has a raw peer make n calls in one message, on a stream that it does not read.
-func ask(t *testing.T, stream io.Writer, n int) {
-	t.Helper()
-	b := callBatch{Seq: make([]uint64, n)}
-	for i := range b.Seq {
-		b.Seq[i] = 1
-	}
-	if err := sendGob(stream, b); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestAnswersToTheDead has a peer ask for 3 GB of answers and die: none of them is kept,
 // neither those that come while it dies nor later ones.
 func TestAnswersToTheDead(t *testing.T) {
 	const calls = 3000
 	big := strings.Repeat("x", MaxValue)
 	for _, when := range []string{"as they come", "later"} {
-		t.Run(when, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			near, far := net.Pipe()
 			begun, came := make(chan struct{}, calls), make(chan Call, calls)
 			reply := func(c Call) { c.Reply(&Reply{Data: big}) }
-			mux, victim := rawPeerOf(t, handler{call: func(c Call) {
+			mux, victim := rawPeerOn(t, near, far, handler{call: func(c Call) {
 				begun <- struct{}{}
 				if when != "later" {
 					<-c.to.session.Done() // a whole message is served after the end
@@ -131,11 +121,11 @@ func TestAnswersToTheDead(t *testing.T) {
 			}
 			victim.Close() // waits until the session has let go of what came before its end
 			if grown := heap() - before; grown > 20<<20 {
-				t.Errorf("%d MB are held for a peer that is gone", grown>>20)
+				t.Errorf("%s: %d MB are held for a peer that is gone", when, grown>>20)
 			}
 			runtime.KeepAlive(victim)
 			if held.bytes != 0 {
-				t.Errorf("%d bytes count as held", held.bytes)
+				t.Errorf("%s: %d bytes count as held", when, held.bytes)
 			}
 		})
 	}
@@ -143,12 +133,15 @@ func TestAnswersToTheDead(t *testing.T) {
 
 // TestAnswersThatNobodyReads has a peer ask for more than may be held and read nothing:
 // Reply does not wait for it, and what is over the bound becomes an error.
-func TestAnswersThatNobodyReads(t *testing.T) {
+func TestAnswersThatNobodyReads(t *testing.T) { bubble(t, testAnswersThatNobodyReads) }
+
+func testAnswersThatNobodyReads(t *testing.T) {
 	const limit, calls = 8 * MaxValue, 16
 	held.limit, held.share = limit, limit
 	defer func() { held.limit, held.share = maxHeld, heldShare }()
 	came := make(chan Call, calls)
-	mux, victim := rawPeerOf(t, handler{call: func(c Call) { came <- c }})
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, handler{call: func(c Call) { came <- c }})
 	before := heap()
 	stream, err := mux.OpenStream()
 	if err != nil {
@@ -186,10 +179,12 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 
 // TestBurstOfCalls has many calls in flight at once, and a last one when there are few
 // again: when they have been answered, neither side keeps room for as many.
-func TestBurstOfCalls(t *testing.T) {
+func TestBurstOfCalls(t *testing.T) { bubble(t, testBurstOfCalls) }
+
+func testBurstOfCalls(t *testing.T) {
 	const calls = 5000
 	came := make(chan Call, calls)
-	a, b := pair(t, echo{}, handler{call: func(c Call) {
+	a, b := piped(t, echo{}, handler{call: func(c Call) {
 		c.OnCancel(func() {})
 		came <- c
 	}})
@@ -236,9 +231,12 @@ func TestBurstOfCalls(t *testing.T) {
 
 // TestLargeAnswersHoldNothingUp has a peer read none of many large answers: its small
 // calls are served meanwhile, and when it cancels the others their values go.
-func TestLargeAnswersHoldNothingUp(t *testing.T) {
+func TestLargeAnswersHoldNothingUp(t *testing.T) { bubble(t, testLargeAnswersHoldNothingUp) }
+
+func testLargeAnswersHoldNothingUp(t *testing.T) {
 	const calls = 4 * maxReady
-	mux, victim := rawPeerOf(t, handler{call: func(c Call) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, handler{call: func(c Call) {
 		if c.Request.Num == 0 {
 			c.Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
 			return

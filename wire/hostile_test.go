@@ -18,6 +18,7 @@ import (
 // TestHostilePeer has an authenticated peer send what no peer sends. The session ends
 // with an error; the process goes on.
 func TestHostilePeer(t *testing.T) {
+	t.Parallel()
 	frame := func(v any) string {
 		var b strings.Builder
 		if err := sendGob(&b, v); err != nil {
@@ -60,54 +61,13 @@ func TestHostilePeer(t *testing.T) {
 	}
 }
 
-// rawPeer returns the dialling end of a session without what a Session does, and the
-// session at the other.
-func rawPeer(t *testing.T) (*yamux.Session, *Session) { return rawPeerOf(t, echo{}) }
-
-// rawPeerOf is rawPeer for a victim that answers with h.
-func rawPeerOf(t *testing.T, h Handler) (*yamux.Session, *Session) {
-	t.Helper()
-	c := credentials(t, testCookie)
-	l, _ := listen(t, c)
-	raw, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted := make(chan *Session, 1)
-	go func() {
-		if in, err := l.Accept(); err == nil {
-			s, _ := in.Accept(Hello{Name: "victim"}, h)
-			accepted <- s
-		}
-	}()
-	conn, _, _, err := c.greet(t.Context(), raw, Hello{Name: "attacker"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := yamux.DefaultConfig()
-	config.LogOutput = io.Discard
-	mux, err := yamux.Client(conn, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	victim := <-accepted
-	var wg sync.WaitGroup
-	wg.Go(func() { // the victim opens streams, too, and gives up a peer that does not take them
-		for {
-			if _, err := mux.AcceptStream(); err != nil {
-				return
-			}
-		}
-	})
-	t.Cleanup(func() { mux.Close(); victim.Close(); wg.Wait() })
-	return mux, victim
-}
-
 // TestManyStreams has a peer open streams and say nothing: they hold up no operation, and
 // when there are too many, the session ends.
-func TestManyStreams(t *testing.T) {
-	t.Parallel()
-	mux, victim := rawPeer(t)
+func TestManyStreams(t *testing.T) { bubble(t, testManyStreams) }
+
+func testManyStreams(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, echo{})
 	open := func(bytes string) *yamux.Stream {
 		stream, err := mux.OpenStream()
 		if err != nil {
@@ -144,8 +104,11 @@ func TestManyStreams(t *testing.T) {
 
 // TestSecondStreamOfCalls has a peer open more streams of calls than one: they are
 // closed.
-func TestSecondStreamOfCalls(t *testing.T) {
-	mux, victim := rawPeer(t)
+func TestSecondStreamOfCalls(t *testing.T) { bubble(t, testSecondStreamOfCalls) }
+
+func testSecondStreamOfCalls(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, echo{})
 	for i := range 2 * maxStreams {
 		stream, err := mux.OpenStream()
 		if err != nil {
@@ -174,9 +137,11 @@ func TestSecondStreamOfCalls(t *testing.T) {
 
 // TestManyOperations has a peer start more operations than may be in progress: the
 // surplus is refused, and did not run.
-func TestManyOperations(t *testing.T) {
+func TestManyOperations(t *testing.T) { bubble(t, testManyOperations) }
+
+func testManyOperations(t *testing.T) {
 	release := make(chan struct{})
-	a, _ := pair(t, echo{}, blocker{release: release})
+	a, _ := piped(t, echo{}, blocker{release: release})
 	var refused atomic.Int32
 	var wg sync.WaitGroup
 	for range maxOperations + 10 {
@@ -200,10 +165,11 @@ func TestManyOperations(t *testing.T) {
 
 // TestOperationsWait starts more operations than a peer serves at once: the surplus
 // waits, or ends with its context or the session.
-func TestOperationsWait(t *testing.T) {
-	t.Parallel()
+func TestOperationsWait(t *testing.T) { bubble(t, testOperationsWait) }
+
+func testOperationsWait(t *testing.T) {
 	release := make(chan struct{})
-	a, _ := pair(t, echo{}, blocker{release: release})
+	a, _ := piped(t, echo{}, blocker{release: release})
 	var wg sync.WaitGroup
 	for range maxOperations {
 		wg.Go(func() {
@@ -243,12 +209,14 @@ func (b blocker) ServeOperation(context.Context, *Session, Op, func(any) error) 
 
 // TestAmplification has a small message ask for many large values: the answers refer to
 // one.
-func TestAmplification(t *testing.T) {
+func TestAmplification(t *testing.T) { bubble(t, testAmplification) }
+
+func testAmplification(t *testing.T) {
 	big := strings.Repeat("x", MaxValue)
 	var most atomic.Int64
-	a, _ := pair(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: big}) }})
+	a, _ := piped(t, echo{}, handler{call: func(c Call) { c.Reply(&Reply{Data: big}) }})
 	var wg sync.WaitGroup
-	for range 200 {
+	for range 20 {
 		wg.Go(func() {
 			if _, err := a.ask(t.Context(), &Request{}, long); err != nil {
 				t.Error(err)
@@ -289,6 +257,7 @@ func TestNewTypes(t *testing.T) {
 
 // TestPingFlood has a peer send pings and read no answer: the session ends.
 func TestPingFlood(t *testing.T) {
+	t.Parallel()
 	mux, victim := rawPeer(t)
 	var pings sync.WaitGroup
 	for range 10 * maxPings {

@@ -6,36 +6,11 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// A fakeListener gives out what is sent to it: connections and errors.
-type fakeListener struct {
-	accept chan any
-	calls  atomic.Int64
-}
-
-func (f *fakeListener) Accept() (net.Conn, error) {
-	f.calls.Add(1)
-	switch v := (<-f.accept).(type) {
-	case net.Conn:
-		return v, nil
-	case error:
-		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: v}
-	}
-	return nil, net.ErrClosed
-}
-
-func (f *fakeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (f *fakeListener) Close() error {
-	close(f.accept)
-	return nil
-}
 
 // TestAcceptTrouble runs out of file descriptors twice: it is told once each time, with
 // what to do, and a silent connection makes room.

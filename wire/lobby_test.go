@@ -2,12 +2,10 @@ package wire
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -183,36 +181,6 @@ func TestSilentFlood(t *testing.T) {
 	}
 }
 
-// A fromConn is a connection from some address.
-type fromConn struct {
-	net.Conn
-	from net.Addr
-}
-
-func (c fromConn) RemoteAddr() net.Addr { return c.from }
-
-// recordHello returns the bytes of a ClientHello that offers protocols.
-func recordHello(t *testing.T, protocols []string) []byte {
-	t.Helper()
-	near, far := net.Pipe()
-	defer far.Close()
-	go tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}).Handshake()
-	far.SetDeadline(time.Now().Add(10 * time.Second))
-	var all, message []byte // all is records, which have 5 bytes before their parts of the message
-	for len(message) < 4 || len(message) < 4+int(binary.BigEndian.Uint32(message)&0xffffff) {
-		record := make([]byte, 5)
-		if _, err := io.ReadFull(far, record); err != nil {
-			t.Fatal(err)
-		}
-		record = append(record, make([]byte, binary.BigEndian.Uint16(record[3:]))...)
-		if _, err := io.ReadFull(far, record[5:]); err != nil {
-			t.Fatal(err)
-		}
-		all, message = append(all, record...), append(message, record[5:]...)
-	}
-	return all
-}
-
 // protocols returns distproc's and so many others that their names take size bytes.
 func protocols(size int) []string {
 	list := []string{alpn}
@@ -250,7 +218,11 @@ func TestPendingMemory(t *testing.T) {
 	if len(hello) > maxClientHello {
 		t.Fatalf("%d bytes, limit %d", len(hello), maxClientHello)
 	}
-	l, _ := listen(t, credentials(t, testCookie))
+	l, err := Listen("127.0.0.1:0", credentials(t, testCookie), Events{}) // without sessions
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	before := heap()
 	for range maxPending {
 		conn, err := net.Dial("tcp", l.Addr().String())
@@ -268,14 +240,6 @@ func TestPendingMemory(t *testing.T) {
 	if grown > maxPending*256<<10 {
 		t.Errorf("%d peers hold %d MiB", maxPending, grown>>20)
 	}
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // TestUnprovedBytes reads from a peer that goes on and on: it stops at the limit, which

@@ -43,6 +43,7 @@ func TestCheckName(t *testing.T) {
 
 // TestVerifyName has both sides of a handshake check the other's certificate.
 func TestVerifyName(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca := newCA(t, dir, "ca")
 	one, two := ca.issue(t, "one", "1@127.0.0.1"), ca.issue(t, "two", "2@127.0.0.1")

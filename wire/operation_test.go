@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/gob"
 	"errors"
-	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -67,9 +67,10 @@ func TestOperationContextOfSession(t *testing.T) {
 
 // TestSlowOperation has an operation take longer than its request may take to come: its
 // context goes on.
-func TestSlowOperation(t *testing.T) {
-	t.Parallel()
-	a, _ := pair(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
+func TestSlowOperation(t *testing.T) { bubble(t, testSlowOperation) }
+
+func testSlowOperation(t *testing.T) {
+	a, _ := piped(t, echo{}, operator{serve: func(ctx context.Context, _ func(any) error) (any, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -85,8 +86,11 @@ func TestSlowOperation(t *testing.T) {
 // TestUnfinishedOperations has a peer begin many large operations and not finish them:
 // none of them is served or kept beyond its time, and an honest one is served before
 // that.
-func TestUnfinishedOperations(t *testing.T) {
-	mux, victim := rawPeerOf(t, operator{serve: func(_ context.Context, args func(any) error) (any, error) {
+func TestUnfinishedOperations(t *testing.T) { bubble(t, testUnfinishedOperations) }
+
+func testUnfinishedOperations(t *testing.T) {
+	near, far := net.Pipe()
+	mux, victim := rawPeerOn(t, near, far, operator{serve: func(_ context.Context, args func(any) error) (any, error) {
 		var s string
 		return s, args(&s)
 	}})
@@ -103,33 +107,13 @@ func TestUnfinishedOperations(t *testing.T) {
 	if err := operationOn(t, mux.OpenStream, encoded(t, "hello"), &reply); err != nil || reply.Code != codeOK {
 		t.Errorf("an honest operation: %+v, %v", reply, err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for len(victim.ops) > 0 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
+	time.Sleep(2 * giveUp) // for the length of a request, and for the rest of it
 	if n := len(victim.ops); n > 0 {
 		t.Errorf("%d operations still wait to be finished", n)
 	}
 	if grown := heap() - before; grown > 40<<20 {
 		t.Errorf("%d MB are held", grown>>20)
 	}
-}
-
-// operationOn makes operation 1 on a stream.
-func operationOn[S io.ReadWriteCloser](t *testing.T, open func() (S, error), args []byte, reply *opReply) error {
-	t.Helper()
-	stream, err := open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	if _, err := stream.Write([]byte{streamOperation}); err != nil {
-		return err
-	}
-	if err := sendGob(stream, opRequest{1, args}); err != nil {
-		return err
-	}
-	return recvGob(stream, reply, MaxMessage)
 }
 
 func encoded(t *testing.T, v any) []byte {
@@ -192,14 +176,15 @@ func TestOperationGoesOn(t *testing.T) {
 }
 
 // TestLargeOperations has many large operations come at once: they share a bound, and
-// those for which there is no room in time are refused. It is the only parallel test with
-// large operations.
-func TestLargeOperations(t *testing.T) {
-	t.Parallel()
+// those for which there is no room in time are refused. No parallel test may have large
+// operations.
+func TestLargeOperations(t *testing.T) { bubble(t, testLargeOperations) }
+
+func testLargeOperations(t *testing.T) {
 	if !operationBytes.TryAcquire(64 << 20) {
 		t.Fatal("something is held")
 	}
-	a, _ := pair(t, echo{}, echo{})
+	a, _ := piped(t, echo{}, echo{})
 	large := strings.Repeat("x", largeOperation)
 	err := a.Do(t.Context(), 1, large, nil)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Code != Overloaded || e.Outcome != NotRun {

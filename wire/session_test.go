@@ -5,27 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// handler is a Handler made of functions; what is not set is echo's.
-type handler struct {
-	echo
-	call func(Call)
-}
-
-func (h handler) ServeCall(c Call) { h.call(c) }
-
-const long = time.Minute // a timeout that does not pass
-
 func TestCall(t *testing.T) {
+	t.Parallel()
 	big := strings.Repeat("x", MaxValue)
 	requests := []Request{
 		{}, {Num: -1}, {Num: 1 << 62}, {IsText: true}, {IsText: true, Text: "a\x00é"},
@@ -111,11 +100,12 @@ func TestTooLargeValue(t *testing.T) {
 
 // TestCancelCrosses has a caller give up, by its context and by its deadline: the peer is
 // told.
-func TestCancelCrosses(t *testing.T) {
-	t.Parallel()
+func TestCancelCrosses(t *testing.T) { bubble(t, testCancelCrosses) }
+
+func testCancelCrosses(t *testing.T) {
 	canceled := make(chan struct{}, 1)
 	started := make(chan struct{}, 1)
-	a, _ := pair(t, echo{}, handler{call: func(c Call) {
+	a, _ := piped(t, echo{}, handler{call: func(c Call) {
 		c.OnCancel(func() {
 			canceled <- struct{}{}
 			c.Fail(Canceled)
@@ -137,7 +127,7 @@ func TestCancelCrosses(t *testing.T) {
 	}()
 	_, err := a.ask(ctx, &Request{}, long)
 	check(err, Canceled)
-	_, err = a.ask(t.Context(), &Request{}, time.Second) // in which it is sent
+	_, err = a.ask(t.Context(), &Request{}, time.Second)
 	<-started
 	check(err, DeadlineExceeded)
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -261,122 +251,28 @@ func TestClosedSession(t *testing.T) {
 
 // TestStuckPeer stops the bytes between two sessions, as SIGSTOP of one does: calls fail
 // within the time of the keepalive, and Close does not wait for the other.
-func TestStuckPeer(t *testing.T) {
-	t.Parallel()
-	c := credentials(t, testCookie)
-	l, _ := listen(t, c)
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if s, err := in.Accept(Hello{Name: "acceptor"}, echo{}); err == nil {
-				t.Cleanup(func() { s.Close() })
-			}
-		}
-	}()
-	relay := newRelay(t, l.Addr().String())
-	s, err := Dial(t.Context(), relay.addr, c, Hello{Name: "dialer"}, echo{})
-	if err != nil {
+func TestStuckPeer(t *testing.T) { bubble(t, testStuckPeer) }
+
+func testStuckPeer(t *testing.T) {
+	var w freezer
+	session := func() *Session {
+		near, far := w.pipe()
+		s, _ := connect(t, near, far, maxVersion, echo{}, echo{})
+		return s
+	}
+	called, unused := session(), session()
+	if _, err := called.ask(t.Context(), &Request{}, long); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	if _, err := s.ask(t.Context(), &Request{}, long); err != nil {
-		t.Fatal(err)
-	}
-	relay.freeze()
+	w.frozen.Store(true)
 	start := time.Now()
-	_, err = s.ask(t.Context(), &Request{}, long)
-	if took := time.Since(start); !errors.Is(err, Unreachable) || took > 10*time.Second {
+	unused.Close()
+	if took := time.Since(start); took > 0 {
+		t.Errorf("Close waits %v for a stuck peer", took)
+	}
+	_, err := called.ask(t.Context(), &Request{}, long)
+	if took := time.Since(start); !errors.Is(err, Unreachable) || took > keepAliveInterval+giveUp {
 		t.Errorf("call to a stuck peer = %v after %v", err, took)
-	}
-
-	relay = newRelay(t, l.Addr().String())
-	s, err = Dial(t.Context(), relay.addr, c, Hello{Name: "dialer"}, echo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay.freeze()
-	closed := make(chan struct{})
-	go func() {
-		s.Close()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(10 * time.Second):
-		t.Error("Close waits for a stuck peer")
-	}
-}
-
-// A relay passes bytes between its clients and a server, until it is frozen, and counts
-// them.
-type relay struct {
-	addr        string
-	frozen      chan struct{}
-	once        sync.Once
-	there, back atomic.Uint64 // bytes, to the server and from it
-}
-
-func newRelay(t *testing.T, server string) *relay {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{addr: l.Addr().String(), frozen: make(chan struct{})}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", server)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			mu.Lock()
-			conns = append(conns, in, out)
-			mu.Unlock()
-			wg.Go(func() { r.pass(in, out, &r.there) })
-			wg.Go(func() { r.pass(out, in, &r.back) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		for _, c := range conns {
-			c.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
-	return r
-}
-
-func (r *relay) freeze() { r.once.Do(func() { close(r.frozen) }) }
-
-func (r *relay) pass(from, to net.Conn, count *atomic.Uint64) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		count.Add(uint64(n))
-		select {
-		case <-r.frozen:
-			return
-		default:
-		}
-		if err != nil {
-			to.Close()
-			return
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
 	}
 }
 
@@ -392,8 +288,10 @@ func TestCancelCause(t *testing.T) {
 
 // TestMessagesCross has calls bring messages: those with none, small ones and the
 // largest, many at once, some given up.
-func TestMessagesCross(t *testing.T) {
-	a, _ := pair(t, echo{}, handler{call: func(c Call) {
+func TestMessagesCross(t *testing.T) { bubble(t, testMessagesCross) }
+
+func testMessagesCross(t *testing.T) {
+	a, _ := piped(t, echo{}, handler{call: func(c Call) {
 		c.Reply(&Reply{Data: c.Request.Data, IsInt: c.Request.IsInt, Type: c.Request.Type, Node: fmt.Sprint(c.Request.IsCall, c.Request.Trace)})
 	}})
 	given, cancel := context.WithCancel(t.Context())

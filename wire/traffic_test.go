@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -152,6 +153,66 @@ func TestKnown(t *testing.T) {
 		want := c != codeOK && c != 15 && int(c) < len(codeText) // 15 is a code of old versions
 		if c.Known() != want || slices.Contains(Codes(), c) != want {
 			t.Errorf("%d (%v) known: %v", uint16(c), c, c.Known())
+		}
+	}
+}
+
+// A relay passes bytes between its clients and a server, and counts them.
+type relay struct {
+	addr        string
+	there, back atomic.Uint64 // bytes, to the server and from it
+}
+
+func newRelay(t *testing.T, server string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{addr: l.Addr().String()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", server)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, in, out)
+			mu.Unlock()
+			wg.Go(func() { r.pass(in, out, &r.there) })
+			wg.Go(func() { r.pass(out, in, &r.back) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return r
+}
+
+func (r *relay) pass(from, to net.Conn, count *atomic.Uint64) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		count.Add(uint64(n))
+		if err != nil {
+			to.Close()
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
 		}
 	}
 }

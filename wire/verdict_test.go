@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"reflect"
 	"slices"
 	"sync"
@@ -166,8 +165,7 @@ func TestVerdictCrosses(t *testing.T) { bubble(t, testVerdictCrosses) }
 
 func testVerdictCrosses(t *testing.T) {
 	began := make(chan struct{}, 1)
-	near, far := net.Pipe()
-	a, _ := connect(t, near, far, maxVersion, echo{}, parked{handler{call: func(c Call) {
+	a, _ := piped(t, echo{}, parked{handler{call: func(c Call) {
 		c.OnCancel(func() { c.Fail(&Error{Code: Canceled, Outcome: NotRun}) })
 		began <- struct{}{}
 	}}, func(ctx context.Context) error {
@@ -182,12 +180,14 @@ func testVerdictCrosses(t *testing.T) {
 	})
 }
 
-// TestHungPeer has the peer answer neither a call nor an operation that was given up.
-func TestHungPeer(t *testing.T) {
-	t.Parallel()
+// TestHungPeer has the peer answer neither a call nor an operation that was given up: the
+// caller does not wait for long.
+func TestHungPeer(t *testing.T) { bubble(t, testHungPeer) }
+
+func testHungPeer(t *testing.T) {
 	began, release := make(chan struct{}, 1), make(chan struct{})
 	var answered sync.WaitGroup
-	a, _ := pair(t, echo{}, parked{handler{call: func(c Call) {
+	a, _ := piped(t, echo{}, parked{handler{call: func(c Call) {
 		answered.Go(func() {
 			<-release
 			c.Fail(Canceled)
@@ -198,10 +198,12 @@ func TestHungPeer(t *testing.T) {
 		<-release
 		return Canceled
 	}})
+	start := time.Now()
 	giveUpBoth(t, a, began, func(what string, why error, e *Error) {
-		if e.Outcome != Unknown {
-			t.Errorf("%s, %v: outcome %v", what, why, e.Outcome)
+		if took := time.Since(start); e.Outcome != Unknown || took > verdictTime+5*tickTime {
+			t.Errorf("%s, %v: outcome %v after %v", what, why, e.Outcome, took)
 		}
+		start = time.Now()
 	})
 	close(release)
 	answered.Wait()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,7 +59,9 @@ func TestWriting(t *testing.T) {
 
 // TestSlowReadersEnd has peers read none of their large answers, while there is little
 // room for these: their sessions end before the time that each has alone.
-func TestSlowReadersEnd(t *testing.T) {
+func TestSlowReadersEnd(t *testing.T) { bubble(t, testSlowReadersEnd) }
+
+func testSlowReadersEnd(t *testing.T) {
 	limit := func(n int) {
 		writing.mu.Lock()
 		defer writing.mu.Unlock()
@@ -69,7 +72,8 @@ func TestSlowReadersEnd(t *testing.T) {
 	big := strings.Repeat("x", MaxValue)
 	var victims []*Session
 	for range 6 {
-		mux, victim := rawPeerOf(t, handler{call: func(c Call) { c.Reply(&Reply{Data: big}) }})
+		near, far := net.Pipe()
+		mux, victim := rawPeerOn(t, near, far, handler{call: func(c Call) { c.Reply(&Reply{Data: big}) }})
 		for _, kind := range []string{"\x01", "\x03"} {
 			stream, err := mux.OpenStream()
 			if err != nil {

@@ -176,21 +176,3 @@ func dialLarge(l *pipeListener, n, sent int) []net.Conn {
 	synctest.Wait()
 	return conns
 }
-
-// checkFree wants that no body holds anything.
-func checkFree(t *testing.T, l *places) {
-	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.free != maxBodies || len(l.all)+len(l.from)+len(l.waiting) > 0 {
-		t.Errorf("%d bytes are free, %d bodies from %d addresses are left, %d wait", l.free, len(l.all), len(l.from), len(l.waiting))
-	}
-}
-
-func heap() int {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 )
 
 // Serve waits for requests, then tells their callers that it does not wait any longer.
@@ -64,31 +62,6 @@ func TestCloseWhileStuck(t *testing.T) {
 		}
 		close(stuck)
 	})
-}
-
-func serveTCP(t *testing.T, g *Gateway) (url string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-		http.DefaultClient.CloseIdleConnections()
-		err := goleak.Find()
-		for began := time.Now(); err != nil && time.Since(began) < 10*time.Second; err = goleak.Find() {
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	return "http://" + l.Addr().String()
 }
 
 // When the caller goes away, so does his request.

@@ -134,25 +134,30 @@ func TestErrorsOfNodes(t *testing.T) {
 	t.Parallel()
 	first, second := startNodes(t)
 	g := newGateway(first)
-	for target, want := range map[string]struct {
-		status        int
-		kind, outcome string
-	}{
-		"/v1/request/1?kind=other":           {404, "unknown-kind", "not run"},
-		"/v1/value/2?kind=other":             {404, "unknown-kind", "not run"},
-		"/v1/request/none?kind=price":        {502, "source-failed", "ran"},
-		"/v1/request/panic?kind=price":       {502, "worker-panicked", "ran"},
-		"/v1/request/1?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
-		"/v1/request/2?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
-	} {
-		p := wantProblem(t, get(t, g, target), want.status, want.kind)
-		if p.Outcome != want.outcome || p.Code != want.kind {
-			t.Errorf("%s: %+v", target, p)
+	t.Run("running", func(t *testing.T) {
+		for target, want := range map[string]struct {
+			status        int
+			kind, outcome string
+		}{
+			"/v1/request/1?kind=other":           {404, "unknown-kind", "not run"},
+			"/v1/value/2?kind=other":             {404, "unknown-kind", "not run"},
+			"/v1/request/none?kind=price":        {502, "source-failed", "ran"},
+			"/v1/request/panic?kind=price":       {502, "worker-panicked", "ran"},
+			"/v1/request/1?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
+			"/v1/request/2?kind=slow&timeout=1s": {504, "deadline-exceeded", "unknown"},
+		} {
+			t.Run(target, func(t *testing.T) {
+				t.Parallel()
+				p := wantProblem(t, get(t, g, target), want.status, want.kind)
+				if p.Outcome != want.outcome || p.Code != want.kind {
+					t.Errorf("%+v", p)
+				}
+				if want.kind == "source-failed" && !strings.Contains(p.Detail, errPrice.Error()) {
+					t.Errorf("%+v", p)
+				}
+			})
 		}
-		if want.kind == "source-failed" && !strings.Contains(p.Detail, errPrice.Error()) {
-			t.Errorf("%s: %+v", target, p)
-		}
-	}
+	})
 	first.Close(t.Context())
 	second.Close(t.Context())
 	if p := wantProblem(t, get(t, g, "/v1/request/1"), 503, "closed"); p.Outcome != "not run" {

@@ -122,7 +122,7 @@ func TestPlacesOfMany(t *testing.T) {
 }
 
 // TestTricklers has clients send bodies slowly that would need all places, over and over.
-// Some of a hundred honest bodies that come at once get through: how many do depends on
+// Some of many honest bodies that come at once get through: how many do depends on
 // how soon this process may send them. The others hear why they do not. In
 // TestTricklersFillAll all honest ones do.
 func TestTricklers(t *testing.T) {
@@ -163,8 +163,9 @@ func TestTricklers(t *testing.T) {
 			if held := heap() - before; held > maxBodies+48<<20 {
 				t.Errorf("%d MiB are held", held>>20)
 			}
+			const honestBodies = 30
 			var through atomic.Int64
-			for range 100 {
+			for range honestBodies {
 				honest.Go(func() {
 					res, err := http.Post("http://"+l.Addr().String()+"/v1/call/price/7", "text/plain", strings.NewReader(message))
 					if err != nil {
@@ -184,7 +185,7 @@ func TestTricklers(t *testing.T) {
 			}
 			honest.Wait()
 			if n := through.Load(); n == 0 {
-				t.Errorf("%d of 100 honest bodies got through", n)
+				t.Errorf("%d of %d honest bodies got through", n, honestBodies)
 			}
 			http.DefaultClient.CloseIdleConnections()
 			end()
@@ -235,7 +236,7 @@ func fillAll(t *testing.T, addresses int) {
 	}
 	var tricklers, honest sync.WaitGroup
 	over := make(chan struct{})
-	for i := range 300 {
+	for i := range 150 {
 		tricklers.Go(func() {
 			for !isClosed(over) {
 				if answer := call(1+i%addresses, 64<<10, 17<<10); !strings.HasPrefix(answer, "408 ") {
@@ -249,7 +250,7 @@ func fillAll(t *testing.T, addresses int) {
 	if g.bodies.relief == nil {
 		t.Error("no body waits for room")
 	}
-	for range 100 {
+	for range 50 {
 		honest.Go(func() {
 			if answer := call(1, smallBody, wire.MaxValue); !strings.HasPrefix(answer, "200 ") {
 				t.Errorf("an honest client hears %s", answer)

@@ -1,98 +1,16 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// A pipeListener is one whose connections are in memory, so that time is that of
-// synctest.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{make(chan net.Conn), make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	close(l.done)
-	return nil
-}
-
-func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
-
-func (l *pipeListener) dial() net.Conn {
-	mine, its := net.Pipe()
-	l.conns <- its
-	return mine
-}
-
-// dialFrom dials from 127.0.0.host.
-func (l *pipeListener) dialFrom(host int) net.Conn {
-	mine, its := net.Pipe()
-	l.conns <- addressed{its, &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(host))}}
-	return mine
-}
-
-type addressed struct {
-	net.Conn
-	from net.Addr
-}
-
-func (c addressed) RemoteAddr() net.Addr { return c.from }
-
-// serving runs a test in a bubble, with a gateway that serves there.
-func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
-	t.Helper()
-	runtime.GC() // timers of other bubbles must not be in pools
-	runtime.GC()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		l, served := newPipeListener(), make(chan error, 1)
-		go func() { served <- newGateway(f).Serve(ctx, l) }()
-		test(t, l, stop, served)
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// answerOf reads one answer from a connection and tells its status, "closed" if there is
-// none, and how long it took.
-func answerOf(t *testing.T, c net.Conn) (string, time.Duration) {
-	t.Helper()
-	began := time.Now()
-	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		return "closed", time.Since(began)
-	}
-	defer res.Body.Close()
-	var body strings.Builder
-	io.Copy(&body, res.Body)
-	return fmt.Sprint(res.StatusCode, " ", body.String()), time.Since(began)
-}
 
 func TestBrokenBody(t *testing.T) {
 	f := newFake()

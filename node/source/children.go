@@ -17,14 +17,16 @@ type childSet struct {
 	pids     sync.Map     // process ids (int) of programs that have not been waited for
 }
 
-// run runs cmd. The kernel kills a program when the thread that started it ends (see
-// tie), so the goroutine keeps its thread until the program has ended.
-func (s *childSet) run(cmd *exec.Cmd) error {
+// run runs cmd, and calls started once it has started. The kernel kills a program when
+// the thread that started it ends (see tie), so the goroutine keeps its thread until the
+// program has ended.
+func (s *childSet) run(cmd *exec.Cmd, started func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := s.start(cmd); err != nil {
 		return err
 	}
+	started()
 	defer s.pids.Delete(cmd.Process.Pid)
 	return cmd.Wait()
 }

@@ -13,17 +13,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
-
-// pipeDelay is how long a program's output and unread input may stay open after the
-// program has ended, held by a process that it started.
-const pipeDelay = 500 * time.Millisecond
 
 // A program is the source "exec:…".
 type program struct {
@@ -83,11 +78,11 @@ func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) 
 	stdout, stderr := &output{full: kill}, &head{}
 	cmd := p.command(running, arg)
 	cmd.Env = p.environ(ctx, arg, message)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	var stdin io.Reader
 	if message != nil {
-		cmd.Stdin = strings.NewReader(message.String())
+		stdin = strings.NewReader(message.String())
 	}
-	err := children.run(cmd)
+	err := runPiped(cmd, stdin, stdout, stderr)
 	if cmd.Process != nil {
 		// Usually nothing is left to kill. The group's number has not been reused yet,
 		// because systems assign numbers in turn.
@@ -128,7 +123,6 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 		args[i] = strings.ReplaceAll(word, placeholder, id)
 	}
 	cmd := exec.CommandContext(ctx, p.words[0], args...)
-	cmd.WaitDelay = pipeDelay
 	cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	ownGroup(cmd)
 	return cmd
@@ -171,7 +165,7 @@ func (p *program) failure(ctx context.Context, cmd *exec.Cmd, stdout *output, er
 		return worker.NotRun(notStarted(err))
 	case ctx.Err() != nil:
 		return fmt.Errorf("killed: %w", ctx.Err())
-	case errors.Is(err, exec.ErrWaitDelay):
+	case errors.Is(err, errHeld):
 		// The output may be incomplete, so it is not a value.
 		return errors.New("it left a process in the background that holds its input or output: redirect that one's")
 	}

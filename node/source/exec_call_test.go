@@ -121,8 +121,9 @@ func TestExecRunEnvironment(t *testing.T) {
 // A message that is not read holds up neither the end of the context nor what the program
 // says before.
 func TestExecCallEnds(t *testing.T) {
+	t.Parallel()
 	l := newLifeline(t)
-	server, err := mustParseSerial(t, `exec:sh -c 'exec 3>"$LIFELINE"; echo ready >&3; sleep 60'`)(t.Context(), mustID(t, "7"))
+	server, err := mustParseSerial(t, l.in(`exec:sh -c 'exec 3>"$LIFELINE"; echo ready >&3; sleep 60'`))(t.Context(), mustID(t, "7"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,8 +152,9 @@ func TestExecCallEnds(t *testing.T) {
 // A background process that holds the input, and does not read it, is killed like one that
 // holds the output.
 func TestExecCallEndKillsBackground(t *testing.T) {
+	t.Parallel()
 	l := newLifeline(t)
-	_, err := call(t, `exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`, "7",
+	_, err := call(t, l.in(`exec:sh -c 'exec 3>"$LIFELINE" 4<&0; sleep 60 <&4 >/dev/null 2>&1 & echo hi'`), "7",
 		worker.BytesValue(strings.Repeat("x", wire.MaxValue)))
 	if err == nil || !strings.Contains(err.Error(), "left a process in the background that holds its input") {
 		t.Error(err)

@@ -173,13 +173,24 @@ func TestExecOutcome(t *testing.T) {
 	os.Chmod(dir+"/private", 0)
 	gone.checkOutcome("7", worker.OutcomeNotRun, "no such file")
 	private.checkOutcome("7", worker.OutcomeNotRun, "make it executable")
-	newTestNode(t, "exec:"+dir+"/shebang", time.Minute).checkOutcome("7", worker.OutcomeNotRun, "no such file")
-	newTestNode(t, "exec:echo {id}", time.Minute).checkOutcome("a\x00b", worker.OutcomeNotRun, "NUL")
-	newTestNode(t, "exec:false", time.Minute).checkOutcome("7", worker.OutcomeRan, "exit status 1")
-	newTestNode(t, "exec:yes", time.Minute).checkOutcome("7", worker.OutcomeRan, "printed more")
-	newTestNode(t, "exec:sleep 60", 2*time.Second).checkOutcome("7", worker.OutcomeRan, "killed: context deadline exceeded")
-	// Time is over before the program starts.
-	newTestNode(t, "exec:sleep 60", time.Nanosecond).checkOutcome("7", worker.OutcomeNotRun, "not started")
+	for _, c := range []struct {
+		spec, id string
+		timeout  time.Duration
+		want     worker.Outcome
+		text     string
+	}{
+		{"exec:" + dir + "/shebang", "7", time.Minute, worker.OutcomeNotRun, "no such file"},
+		{"exec:echo {id}", "a\x00b", time.Minute, worker.OutcomeNotRun, "NUL"},
+		{"exec:false", "7", time.Minute, worker.OutcomeRan, "exit status 1"},
+		{"exec:yes", "7", time.Minute, worker.OutcomeRan, "printed more"},
+		{"exec:sleep 60", "7", 2 * time.Second, worker.OutcomeRan, "killed: context deadline exceeded"},
+		{"exec:sleep 60", "7", time.Nanosecond, worker.OutcomeNotRun, "not started"}, // its time is over before
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			t.Parallel()
+			newTestNode(t, c.spec, c.timeout).checkOutcome(c.id, c.want, c.text)
+		})
+	}
 }
 
 // A program for which the process lacks files has not begun.

@@ -3,13 +3,10 @@
 package source
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,59 +15,16 @@ import (
 	"time"
 )
 
-// A lifeline is a FIFO that a script holds open as its descriptor 3, and with it all
-// processes that it starts. They may say something in it; its end is the end of the last
-// of them. (A pid would tell less: a zombie has one, too.)
-type lifeline struct {
-	lines chan string // closed at the end
-}
-
-func newLifeline(t *testing.T) *lifeline {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("LIFELINE", path)
-	l := &lifeline{lines: make(chan string, 10)}
-	go func() {
-		defer close(l.lines)
-		f, err := os.Open(path) // waits for the script
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			l.lines <- s.Text()
-		}
-	}()
-	return l
-}
-
-// next returns the next line, or [io.EOF] when all is over.
-func (l *lifeline) next(t *testing.T) (string, error) {
-	t.Helper()
-	select {
-	case line, ok := <-l.lines:
-		if !ok {
-			return "", io.EOF
-		}
-		return line, nil
-	case <-time.After(time.Minute):
-		t.Fatal("the processes neither say something nor end")
-		return "", nil
-	}
-}
-
 func TestExecCancelKillsGroup(t *testing.T) {
+	t.Parallel()
 	l := newLifeline(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	source := mustParse(t, `exec:sh -c '
+	source := mustParse(t, l.in(`exec:sh -c '
 		trap "" TERM INT HUP
 		exec 3>"$LIFELINE"
 		sh -c "echo ready >&3; sleep 60" &
-		wait; sleep 60'`)
+		wait; sleep 60'`))
 	done := make(chan error, 1)
 	go func() { _, err := source(ctx, mustID(t, "7")); done <- err }()
 	if line, err := l.next(t); line != "ready" {
@@ -86,13 +40,15 @@ func TestExecCancelKillsGroup(t *testing.T) {
 }
 
 func TestExecEndKillsBackground(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, redirect, value, err string }{
 		{"quiet", ">/dev/null 2>&1", "hi", ""},
 		{"holds the output", "", "", "sh: it left a process in the background that holds its input or output"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			l := newLifeline(t)
-			spec := `exec:sh -c 'exec 3>"$LIFELINE"; sleep 60 ` + c.redirect + ` & echo hi'`
+			spec := l.in(`exec:sh -c 'exec 3>"$LIFELINE"; sleep 60 ` + c.redirect + ` & echo hi'`)
 			if c.err != "" {
 				checkFails(t, spec, "7", c.err)
 			} else {
@@ -107,13 +63,14 @@ func TestExecEndKillsBackground(t *testing.T) {
 
 // A process that has left the group lives on, but does not hold up the run.
 func TestExecCancelDespiteDaemon(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip(err)
 	}
 	l := newLifeline(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	source := mustParse(t, `exec:sh -c 'exec 3>"$LIFELINE"; setsid sh -c "echo \$\$ >&3; exec sleep 60" & wait'`)
+	source := mustParse(t, l.in(`exec:sh -c 'exec 3>"$LIFELINE"; setsid sh -c "echo \$\$ >&3; exec sleep 60" & wait'`))
 	done := make(chan error, 1)
 	go func() { _, err := source(ctx, mustID(t, "7")); done <- err }()
 	line, err := l.next(t)
@@ -127,7 +84,7 @@ func TestExecCancelDespiteDaemon(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the run goes on")
 	}
 	if err := syscall.Kill(-daemon, syscall.SIGKILL); err != nil {

@@ -84,7 +84,7 @@ func lives(pid int) bool {
 // A program ends with its node, however that ends.
 func TestExecEndsWithNode(t *testing.T) {
 	l := newLifeline(t)
-	killed := startNode(t, `exec:sh -c 'trap "" TERM HUP INT; exec 3>"$LIFELINE"; echo ready >&3; exec sleep 60'`)
+	killed := startNode(t, l.in(`exec:sh -c 'trap "" TERM HUP INT; exec 3>"$LIFELINE"; echo ready >&3; exec sleep 60'`))
 	if line, err := l.next(t); line != "ready" {
 		t.Fatal(line, err)
 	}
@@ -142,9 +142,9 @@ func TestExecEndsLeftovers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLifeline(t)
-			earlier := startNode(t, `exec:sh -c 'exec 3>"$LIFELINE"
+			earlier := startNode(t, l.in(`exec:sh -c 'exec 3>"$LIFELINE"
 				`+c.start+` -c "trap \"\" TERM HUP; echo \$\$ >&3; while :; do sleep 1; done" &
-				wait'`)
+				wait'`))
 			left := l.readPid(t)
 			defer syscall.Kill(left, syscall.SIGKILL)
 			if !c.node {
@@ -199,7 +199,7 @@ func TestExecAwaitsTheDying(t *testing.T) {
 	l := newLifeline(t)
 	lock := filepath.Join(t.TempDir(), "lock")
 	t.Setenv("SOURCE_TEST_LOCK", lock)
-	earlier := startNode(t, "exec:sh -c 'SOURCE_TEST_HELPER=large "+os.Args[0]+" -test.run=^TestHelper$ & wait'")
+	earlier := startNode(t, l.in("exec:sh -c 'LIFELINE=$LIFELINE SOURCE_TEST_HELPER=large "+os.Args[0]+" -test.run=^TestHelper$ & wait'"))
 	left := l.readPid(t)
 	defer syscall.Kill(left, syscall.SIGKILL)
 	_ = earlier.Kill()
@@ -264,6 +264,7 @@ func TestMark(t *testing.T) {
 // Reap collects the processes that programs leave behind, and takes no exit status from
 // exec.
 func TestReap(t *testing.T) {
+	t.Parallel()
 	if out, err := helper(t, "init").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -113,10 +113,6 @@ func TestHTTPRedirectOutcome(t *testing.T) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // A transport that tries a POST again has sent nothing before. It may have sent a GET.
 func TestOutcomeOfRetries(t *testing.T) {
 	t.Parallel()

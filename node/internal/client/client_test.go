@@ -79,7 +79,9 @@ func attachIdle(t *testing.T, name string) *client.Client {
 func TestOthers(t *testing.T) {
 	t.Parallel()
 	nodes := startCluster(t, 3)
-	c, err := client.Attach(t.Context(), configFor(t, nodes[1].Self()))
+	config := configFor(t, nodes[1].Self())
+	config.Steady = time.Millisecond // its node may not know all members yet
+	c, err := client.Attach(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

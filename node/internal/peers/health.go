@@ -122,7 +122,6 @@ func (hs *healths) reset() {
 const (
 	stuckMisses = 5
 	stuckAfter  = 2 * time.Second
-	trialEvery  = time.Second
 )
 
 func (h *health) doubtful() bool {
@@ -191,7 +190,7 @@ func (h *health) probeNext(request *wire.Request) {
 // probe asks a peer that is stuck for what failed over, now and then, until it answers or
 // the session is not in use any more.
 func (pool *Pool) probe(p *Peer, h *health, ws *wire.Session) {
-	for h.stuck.Load() && clock.Sleep(pool.ctx, trialEvery) {
+	for h.stuck.Load() && clock.Sleep(pool.ctx, pool.trialEvery) {
 		if p.session.Load() != ws {
 			h.reset() // what it is worth shows on the next session
 			break

@@ -20,6 +20,9 @@ type Pool struct {
 	Config
 	host Host
 
+	linger     time.Duration // grace period before an idle session is closed; tests shorten it
+	trialEvery time.Duration // between two calls to a stuck peer; tests shorten it
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -63,12 +66,11 @@ type Host interface {
 const (
 	dialTimeout = 2 * time.Second
 	idleAfter   = 5 * time.Minute
-	linger      = time.Second // that a session without calls is kept, for one that was about to be made
 )
 
 // New returns a pool without peers. It lasts until [Pool.Close].
 func New(c Config, h Host) *Pool {
-	pool := &Pool{Config: c, host: h, peers: map[placement.Name]*Peer{}}
+	pool := &Pool{Config: c, host: h, linger: time.Second, trialEvery: time.Second, peers: map[placement.Name]*Peer{}}
 	pool.ctx, pool.cancel = context.WithCancel(context.Background())
 	pool.wg.Go(pool.closeIdle)
 	return pool

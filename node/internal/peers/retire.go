@@ -15,7 +15,7 @@ func (pool *Pool) Retire(p *Peer, ws *wire.Session) {
 	ctx, cancel := context.WithTimeout(pool.ctx, dialTimeout)
 	_ = ws.Do(ctx, pool.RetireOp, nil, nil) // who cannot be told has lost it
 	cancel()
-	for quiet, before := false, uint64(0); !quiet && clock.Sleep(pool.ctx, linger) && ws.Err() == nil; {
+	for quiet, before := false, uint64(0); !quiet && clock.Sleep(pool.ctx, pool.linger) && ws.Err() == nil; {
 		used, busy := ws.Used()
 		quiet, before = !busy && used == before, used // for a while, as the peer may just be making a call
 	}

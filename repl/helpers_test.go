@@ -3,12 +3,19 @@ package repl
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +23,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
 	"golang.org/x/sys/unix"
+
+	"github.com/distproc/distproc/node"
 )
 
 // A session is a shell in a process of its own, with a terminal that the test looks at.
@@ -191,3 +200,86 @@ func (s *session) waitRunning() {
 	}
 	s.t.Fatalf("nothing runs:\n%s", s.text())
 }
+
+// run feeds input to a shell without a terminal and returns what it wrote.
+func run(t testing.TB, cfg Config, input string) (out, errs string, err error) {
+	t.Helper()
+	var o, e bytes.Buffer
+	cfg.In, cfg.Out, cfg.Err = strings.NewReader(input), &o, &e
+	if cfg.Cluster == nil {
+		cfg.Cluster = &fakeCluster{}
+	}
+	err = New(cfg).Run(t.Context())
+	return o.String(), e.String(), err
+}
+
+// shrinkStack makes the stacks of goroutines so many times smaller until the test ends.
+func shrinkStack(t *testing.T, times int) {
+	most := debug.SetMaxStack(1 << 30)
+	debug.SetMaxStack(most / times)
+	t.Cleanup(func() { debug.SetMaxStack(most) })
+}
+
+// spaces makes one of many, as tests of columns come after those of what is in them.
+func spaces(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
+
+// TestMain makes the test binary a shell over a fakeCluster when DISTPROC_TEST_SHELL is
+// set, so that tests have a process with a terminal and signals of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("DISTPROC_TEST_SHELL") == "" {
+		flag.Parse()
+		given := false
+		flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+		if !given {
+			_ = flag.Set("test.parallel", "8") // most of the parallel tests wait
+		}
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if os.Getenv("DISTPROC_TEST_SHELL") == "nohup" {
+		signal.Ignore(syscall.SIGHUP)
+	}
+	config := Config{Cluster: &busyCluster{}, History: os.Getenv("DISTPROC_TEST_HISTORY")}
+	if init := os.Getenv("DISTPROC_TEST_INIT"); init != "" {
+		config.Init = strings.Split(init, ":")
+	}
+	sh := New(config)
+	sh.topInterval = 100 * time.Millisecond
+	notices := make(chan os.Signal, 1)
+	signal.Notify(notices, syscall.SIGUSR1)
+	go func() {
+		for range notices {
+			sh.Notify("node 2@127.0.0.1 is down")
+		}
+	}()
+	if os.Getenv("DISTPROC_TEST_SHELL") == "panic" {
+		sh.commands[0].run = nil
+		sh.cluster = panicCluster{sh.cluster}
+	}
+	err := sh.Run(ctx)
+	fmt.Printf("left: %v\n", err)
+	if status, ok := errors.AsType[ExitStatus](err); ok {
+		os.Exit(int(status))
+	}
+	os.Exit(0)
+}
+
+// busyCluster is a fakeCluster whose nodes answer more requests between any two looks.
+type busyCluster struct {
+	fakeCluster
+	looks atomic.Uint64
+}
+
+func (c *busyCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
+	nodes, err := c.fakeCluster.Nodes(ctx)
+	for i, n := 0, c.looks.Add(1); i < len(nodes); i++ {
+		nodes[i].Requests *= n
+	}
+	return nodes, err
+}
+
+// panicCluster breaks outside of any command.
+type panicCluster struct{ Cluster }
+
+func (panicCluster) Self() string { panic("broken") }

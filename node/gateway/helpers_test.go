@@ -1,19 +1,40 @@
 package gateway
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 )
+
+// TestMain lets more tests run at once: most of the parallel ones wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8")
+	}
+	os.Exit(m.Run())
+}
 
 var (
 	_ Cluster = (*node.Node)(nil)
@@ -179,3 +200,143 @@ func wantProblem(t testing.TB, a answer, status int, kind string) problem {
 }
 
 func newGateway(f Cluster) *Gateway { return New(Config{Cluster: f}) }
+
+// A pipeListener is one whose connections are in memory, so that time is that of
+// synctest.
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{make(chan net.Conn), make(chan struct{})}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	close(l.done)
+	return nil
+}
+
+func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+
+func (l *pipeListener) dial() net.Conn {
+	mine, its := net.Pipe()
+	l.conns <- its
+	return mine
+}
+
+// dialFrom dials from 127.0.0.host.
+func (l *pipeListener) dialFrom(host int) net.Conn {
+	mine, its := net.Pipe()
+	l.conns <- addressed{its, &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(host))}}
+	return mine
+}
+
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c addressed) RemoteAddr() net.Addr { return c.from }
+
+// serving runs a test in a bubble, with a gateway that serves there.
+func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
+	t.Helper()
+	runtime.GC() // timers of other bubbles must not be in pools
+	runtime.GC()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		l, served := newPipeListener(), make(chan error, 1)
+		go func() { served <- newGateway(f).Serve(ctx, l) }()
+		test(t, l, stop, served)
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answerOf reads one answer from a connection and tells its status, "closed" if there is
+// none, and how long it took.
+func answerOf(t *testing.T, c net.Conn) (string, time.Duration) {
+	t.Helper()
+	began := time.Now()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return "closed", time.Since(began)
+	}
+	defer res.Body.Close()
+	var body strings.Builder
+	io.Copy(&body, res.Body)
+	return fmt.Sprint(res.StatusCode, " ", body.String()), time.Since(began)
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// checkFree wants that no body holds anything.
+func checkFree(t *testing.T, l *places) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free != maxBodies || len(l.all)+len(l.from)+len(l.waiting) > 0 {
+		t.Errorf("%d bytes are free, %d bodies from %d addresses are left, %d wait", l.free, len(l.all), len(l.from), len(l.waiting))
+	}
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		c.Close()
+	}
+	synctest.Wait()
+}
+
+// wantAnswer asks on a new connection and wants an answer at once.
+func wantAnswer(t *testing.T, l *pipeListener, request, want string) {
+	t.Helper()
+	c := l.dial()
+	defer c.Close()
+	io.WriteString(c, request)
+	if got, took := answerOf(t, c); !strings.HasPrefix(got, want) || took != 0 {
+		t.Errorf("%.40s: %s after %v, want %s at once", request, got, took, want)
+	}
+}
+
+func serveTCP(t *testing.T, g *Gateway) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+		err := goleak.Find()
+		for began := time.Now(); err != nil && time.Since(began) < 10*time.Second; err = goleak.Find() {
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + l.Addr().String()
+}

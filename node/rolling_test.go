@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 				_, err := values.Request(ctx, worker.IntID(i%500))
 				cancel()
 				note("request", worker.IntID(i%500), err)
-				pause()
+				time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
 			}
 		})
 		l.wg.Go(func() {
@@ -46,7 +47,7 @@ func (l *callers) start(t *testing.T, what string, values, servers Family) {
 				_, err := servers.Call(ctx, worker.IntID(i%50), worker.IntValue(i))
 				cancel()
 				note("call", worker.IntID(i%50), err)
-				pause()
+				time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
 			}
 		})
 	}

@@ -63,8 +63,8 @@ func TestPicture(t *testing.T) {
 // TestPictureFits draws wide and narrow distributions, in wide and narrow terminals: no
 // line is longer than the terminal, and all requests are in some bar.
 func TestPictureFits(t *testing.T) {
-	for low := 50 * time.Nanosecond; low < time.Hour; low *= 7 {
-		for high := low + 3; high < time.Hour; high *= 3 {
+	for low := 50 * time.Nanosecond; low < time.Hour; low *= 49 {
+		for high := low + 3; high < time.Hour; high *= 9 {
 			d := latencies(map[time.Duration]int64{low: 1, low + (high-low)/3: 9, high: 90})
 			bars := barsOf(d)
 			total := int64(0)

@@ -147,6 +147,18 @@ func checkMeet(t *testing.T) {
 
 func TestLeave(t *testing.T) { bubble(t, checkLeave) }
 
+// TestLeaveAlone has a node leave that is alone: it waits for nobody.
+func TestLeaveAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newNetwork(t, LAN).start(1).g
+		began := time.Now()
+		g.Leave(t.Context())
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func checkLeave(t *testing.T) {
 	for _, mute := range []bool{false, true} { // whether it can only tell through serf
 		n := newNetwork(t, LAN)

@@ -120,8 +120,8 @@ func (g *Gossip) Remove(name string) error {
 }
 
 // Leave announces to the cluster that this node leaves. It takes about 0.6 s, or less if
-// ctx ends. Peers that it has not reached by then learn of it from other members, or from
-// this node until Close.
+// ctx ends, and no time if no other member lives. Peers that it has not reached by then
+// learn of it from other members, or from this node until Close.
 func (g *Gossip) Leave(ctx context.Context) {
 	g.leave.Do(func() { g.startLeave() })
 	g.mu.Lock()
@@ -151,6 +151,10 @@ func (g *Gossip) startLeave() {
 	}
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	g.left = make(chan struct{})
+	if len(others) == 0 { // serf would wait until the news has spread
+		close(g.left)
+		return
+	}
 	g.wg.Go(func() {
 		defer close(g.left)
 		var wg sync.WaitGroup

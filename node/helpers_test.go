@@ -114,9 +114,9 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 	})
 }
 
-// pause has a caller wait for up to 2 ms between two calls, as false time stands still
+// pause has a caller wait for up to 8 ms between two calls, as false time stands still
 // while anything runs.
-func pause() { time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) }
+func pause() { time.Sleep(time.Duration(rand.IntN(8000)) * time.Microsecond) }
 
 func startNode(t testing.TB, name string, kind worker.Kind) *Node {
 	t.Helper()

@@ -38,7 +38,7 @@ func (c *teller) Call(_ context.Context, add int) (int, error) {
 		c.overlap.Add(1)
 	}
 	before := c.sum[c.id]
-	time.Sleep(time.Duration(rand.IntN(8000)) * time.Microsecond)
+	time.Sleep(time.Duration(rand.IntN(16)) * time.Millisecond)
 	c.sum[c.id] = before + add
 	c.runs[c.id].Add(-1)
 	return c.sum[c.id], nil

@@ -14,7 +14,8 @@ import (
 )
 
 // TestRollingRestart restarts three nodes by SIGTERM, one after the other, while HTTP
-// clients make requests on connections that they keep: no request fails.
+// clients make requests on connections that they keep: no request fails, and no node
+// refuses a connection before the balancer has heard that it leaves.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	host := testHost()
@@ -74,5 +75,8 @@ func TestRollingRestart(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
+	if n := b.Refusals.Load(); n > 0 {
+		t.Errorf("%d connections were refused", n)
+	}
 	t.Logf("%d of %d requests failed", failed.Load(), calls.Load())
 }

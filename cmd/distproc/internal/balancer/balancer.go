@@ -27,6 +27,8 @@ var ErrNoGateway = errors.New("no gateway can be reached; start one that says at
 // A Balancer sends each request to the next gateway that is ready. A gateway that cannot
 // be reached is passed over: the request did not run there.
 type Balancer struct {
+	Refusals atomic.Int64 // connections that a gateway refused which had said that it is ready
+
 	addrs  []string
 	client *http.Client
 	next   atomic.Int64
@@ -76,6 +78,7 @@ func (b *Balancer) Do(ctx context.Context, path, body string) (Answer, error) {
 		}
 		answer, err := Do(ctx, b.client, "http://"+b.addrs[i]+path, body)
 		if Refused(err) && ctx.Err() == nil {
+			b.Refusals.Add(1)
 			continue
 		}
 		return answer, err

@@ -86,17 +86,19 @@ const shardCount = 64
 
 // A shard is the part of a table that one lock guards.
 type shard struct {
+	// What each answer from a value changes comes first, on one line of the processor's cache.
 	mu      sync.Mutex
-	workers index      // guarded by mu
+	answers uint64 // given since the start; guarded by mu
+	hits    uint64 // of a cache: answers to requests made at this node from a worker's value; guarded by mu
+	workers index  // guarded by mu
+
 	running []*entry   // for which something runs, or waits for its turn; guarded by mu
 	expiry  expiryHeap // guarded by mu
 	closed  bool       // nothing starts any more; guarded by mu
-	answers uint64     // given since the start; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
 
 	leaving  bool     // of a cache: answers go to other nodes, though they stay; guarded by mu
 	outdated outdated // of a cache: invalidated ids; guarded by mu
-	hits     uint64   // of a cache: answers to requests made at this node from a worker's value; guarded by mu
 	evicted  uint64   // of a cache: workers that went before their time to free memory; guarded by mu
 	quiesced bool     // of an actor: no message runs; guarded by mu
 

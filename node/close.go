@@ -21,7 +21,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.closing.Store(true)
 		n.sayGoodbye()
 		n.members.Leave()
-		n.forwards.drain(ctx)
+		n.forwards.Drain(ctx)
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handoffs.Close()

@@ -64,11 +64,11 @@ type Node struct {
 	closing atomic.Bool   // no call is taken any more
 	left    chan struct{} // closed after closing is set
 
-	displace  sync.Once     // guards the closing of displaced
-	displaced chan struct{} // closed when the node has left the cluster to an older one of its name
-	forwards  forwards      // calls of others in progress
-	differing sync.Map      // by name of a peer: the kinds about which it differs, as the log says
-	clients   atomic.Int64  // sessions of clients
+	displace  sync.Once      // guards the closing of displaced
+	displaced chan struct{}  // closed when the node has left the cluster to an older one of its name
+	forwards  route.Forwards // calls of others in progress
+	differing sync.Map       // by name of a peer: the kinds about which it differs, as the log says
+	clients   atomic.Int64   // sessions of clients
 
 	maxClients int
 	closeOnce  sync.Once
@@ -100,7 +100,7 @@ func Start(c Config) (*Node, error) {
 	n := &Node{
 		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
 		viewed: make(chan struct{}, 1), detaching: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
-		forwards:   newForwards(),
+		forwards:   route.NewForwards(),
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)

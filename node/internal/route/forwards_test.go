@@ -1,4 +1,4 @@
-package node
+package route
 
 import (
 	"context"
@@ -16,28 +16,28 @@ import (
 func TestForwardsDrain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newForwards()
+		f := NewForwards()
 		for range 2 {
-			if err := f.enter(1); err != nil {
+			if err := f.Enter(1); err != nil {
 				t.Fatal(err)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		f.drain(ctx)
+		f.Drain(ctx)
 		if ctx.Err() == nil {
 			t.Error("drained while two calls are in progress")
 		}
-		f.leave(1)
+		f.Leave(1)
 		var drained atomic.Bool
-		go func() { f.drain(t.Context()); drained.Store(true) }()
+		go func() { f.Drain(t.Context()); drained.Store(true) }()
 		synctest.Wait()
 		if drained.Load() {
 			t.Error("drained while a call is in progress")
 		}
-		f.leave(1)
+		f.Leave(1)
 		synctest.Wait()
-		if err := f.enter(0); !drained.Load() || !errors.Is(err, wire.Overloaded) {
+		if err := f.Enter(0); !drained.Load() || !errors.Is(err, wire.Overloaded) {
 			t.Errorf("drained %v, then another call: %v", drained.Load(), err)
 		}
 	})

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -230,23 +230,44 @@ func TestDirectOnce(t *testing.T) {
 	})
 }
 
+// A detour is a network on which one address leads to another.
+type detour struct {
+	wire.Network
+	from, to string
+}
+
+func (d detour) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	if addr == d.from {
+		addr = d.to
+	}
+	return d.Network.Dial(ctx, addr)
+}
+
 // TestDirectOutOfReach has one node be out of the client's reach, and one not answer it:
 // home asks them, no call waits, and dials are few.
 func TestDirectOutOfReach(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := startCluster(t, 3, worker.Cache{})
 		checkSessions(t, nodes)
-		wrong := credentials(t, []byte("the cookie of another cluster"))
+		alien, err := Start(Config{Name: "2@" + testHost(), Cookie: []byte("the cookie of another cluster"), network: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alien.Close(t.Context())
 		silent, err := memory.Listen(nodes[0].addr.Host + ":0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer silent.Close()
-		c := attachDirect(t, nodes[0].Self())
-		s := c.reach.Pool()
-		s.Config.Dial = func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
-			return wire.Dial(ctx, addr, wrong, hello, protocol.Refuser{}) // 2@ refuses it
+		c, err := Attach(t.Context(), ClientConfig{
+			Node: nodes[0].Self(), Cookie: testCookie, Direct: true, steady: time.Hour,
+			network: detour{memory, nodes[1].Addr(), alien.Addr()},
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer c.Close()
+		s := c.reach.Pool()
 		s.Introduce(s.Peer(nodes[2].addr.Name), silent.Addr().String())
 		calls, end := 0, time.Now().Add(1500*time.Millisecond)
 		for ; time.Now().Before(end); calls++ {
@@ -258,7 +279,7 @@ func TestDirectOutOfReach(t *testing.T) {
 			}
 			pause()
 		}
-		if n := nodes[1].Stats().Refused; n == 0 || n > 8 {
+		if n := alien.Stats().Refused; n == 0 || n > 8 {
 			t.Errorf("%d dials for %d calls", n, calls)
 		}
 	})

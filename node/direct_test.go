@@ -149,7 +149,7 @@ func TestDirectToOlderNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := startCluster(t, 2, worker.Cache{})
 		creds := credentials(t, testCookie)
-		l, err := wire.Listen(nodes[0].addr.Host+":0", creds, wire.Events{})
+		l, err := wire.Listen(nodes[0].addr.Host+":0", creds, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

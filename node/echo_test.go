@@ -48,7 +48,7 @@ func listenYamuxEcho() (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	l, err := wire.Listen("127.0.0.1:0", creds, wire.Events{})
+	l, err := wire.Listen("127.0.0.1:0", creds, nil)
 	if err != nil {
 		return "", err
 	}

@@ -30,7 +30,7 @@ func (h host) Standstills() uint64 { return h.n.clock.Standstills() }
 
 func (h host) ViewChanged() { h.n.viewChanged() }
 
-func (h host) Refused(from net.Addr, why error) { h.n.refusals.Note(from, why) }
+func (h host) Refused(from net.Addr, why error) { h.n.refusals.Refused(from, why) }
 
 func (h host) Outranked() {
 	_ = h.n.detach(true) // it has logged why it cannot

@@ -111,7 +111,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
-	n.listener, err = wire.Listen(addr.HostPort(), creds, wire.Events{Refused: n.refusals.Note, Trouble: n.refusals.Trouble})
+	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals)
 	if err != nil {
 		n.cancel()
 		return nil, listenError(addr, err)
@@ -224,7 +224,7 @@ func (n *Node) accept() {
 				n.members.Admit(n.ctx, in)
 			default:
 				why := wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", in.Hello.Role)
-				n.refusals.Note(in.RemoteAddr(), why)
+				n.refusals.Refused(in.RemoteAddr(), why)
 				in.Refuse(why)
 			}
 		})
@@ -236,7 +236,7 @@ func (n *Node) admitClient(in *wire.Incoming) {
 	if n.clients.Add(1) > int64(n.maxClients) {
 		why := wire.Errorf(wire.Overloaded, wire.NotRun, "the node has %d clients already; attach to another one, or raise --max-clients",
 			n.maxClients)
-		n.refusals.Note(in.RemoteAddr(), why)
+		n.refusals.Refused(in.RemoteAddr(), why)
 		in.Refuse(why)
 		return
 	}

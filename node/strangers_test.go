@@ -66,7 +66,7 @@ func (l liar) ServeOperation(_ context.Context, _ *wire.Session, op wire.Op, _ f
 func listenAs(t *testing.T, hello wire.Hello, h wire.Handler) string {
 	t.Helper()
 	creds := credentials(t, testCookie)
-	l, err := wire.Listen(hello.Addr, creds, wire.Events{})
+	l, err := wire.Listen(hello.Addr, creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func TestTwinsFarewell(t *testing.T) {
 		for _, leaver := range []uint64{seat + 1, seat} {
 			n := startNode(t, "1@"+testHost(), worker.Cache{})
 			w := wire.Member{Name: "2@" + n.addr.Host, Incarnation: leaver}
-			l, err := wire.Listen(n.addr.Host+":0", n.creds, wire.Events{})
+			l, err := wire.Listen(n.addr.Host+":0", n.creds, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, err := wire.Listen("127.0.0.1:0", creds, wire.Events{})
+	l, err := wire.Listen("127.0.0.1:0", creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func Example() {
 // Gossip takes a link of its own, so that it need not wait behind answers.
 func ExampleDialLink() {
 	creds, _ := wire.NewCredentials([]byte("the cookie of this cluster"), wire.TLSFiles{})
-	listener, _ := wire.Listen("127.0.0.1:0", creds, wire.Events{})
+	listener, _ := wire.Listen("127.0.0.1:0", creds, nil)
 	defer listener.Close()
 	go func() {
 		in, _ := listener.Accept()

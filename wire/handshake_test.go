@@ -139,7 +139,7 @@ func testCrowd(t *testing.T) {
 	const crowd = maxPending + maxPending/2
 	refused := make(chan error, crowd)
 	c, f := credentials(t, testCookie), &fakeListener{accept: make(chan any)}
-	l := serve(f, c, Events{Refused: func(_ net.Addr, err error) { refused <- err }})
+	l := serve(f, c, events{refused: func(_ net.Addr, err error) { refused <- err }})
 	defer l.Close()
 	start := time.Now()
 	for i := range crowd {

@@ -78,12 +78,30 @@ func (echo) ServeOperation(_ context.Context, _ *Session, op Op, args func(any) 
 	return "echo " + s, nil
 }
 
+// events call what is not nil.
+type events struct {
+	refused func(net.Addr, error)
+	trouble func(error)
+}
+
+func (e events) Refused(from net.Addr, err error) {
+	if e.refused != nil {
+		e.refused(from, err)
+	}
+}
+
+func (e events) Trouble(err error) {
+	if e.trouble != nil {
+		e.trouble(err)
+	}
+}
+
 // listen returns a listener on loopback and a channel of what it refused.
 func listen(t testing.TB, c *Credentials) (*Listener, <-chan error) {
 	t.Helper()
 	useOutside(t)
 	refused := make(chan error, 1000)
-	l, err := Listen("127.0.0.1:0", c, Events{Refused: func(_ net.Addr, err error) { refused <- err }})
+	l, err := Listen("127.0.0.1:0", c, events{refused: func(_ net.Addr, err error) { refused <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}

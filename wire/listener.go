@@ -27,21 +27,27 @@ type Listener struct {
 	wg     sync.WaitGroup
 }
 
-// Events are the callbacks of a Listener. Each may be nil. They are called from any
-// goroutine and must not block.
-type Events struct {
+// Events are what a Listener tells of. It calls the methods from any goroutine, and they
+// must not block.
+type Events interface {
 	// Refused is called for each connection that fails the handshake. The error may quote
 	// the peer; see [DescribeRefusal].
-	Refused func(from net.Addr, err error)
+	Refused(from net.Addr, err error)
 
 	// Trouble is called when no connection can be accepted, for example for lack of file
 	// descriptors. It is called again only after a minute without trouble. The error says
 	// what to do. Trouble is also called before Accept returns Closed although Close was
 	// not called.
-	Trouble func(err error)
+	Trouble(err error)
 }
 
-// Listen listens on addr (host:port). The caller must call Close.
+// noEvents are those of a Listener that tells nobody.
+type noEvents struct{}
+
+func (noEvents) Refused(net.Addr, error) {}
+func (noEvents) Trouble(error)           {}
+
+// Listen listens on addr (host:port). Events may be nil. The caller must call Close.
 func Listen(addr string, c *Credentials, events Events) (*Listener, error) {
 	inner, err := c.network().Listen(addr)
 	if err != nil {
@@ -51,11 +57,8 @@ func Listen(addr string, c *Credentials, events Events) (*Listener, error) {
 }
 
 func serve(inner net.Listener, c *Credentials, events Events) *Listener {
-	if events.Refused == nil {
-		events.Refused = func(net.Addr, error) {}
-	}
-	if events.Trouble == nil {
-		events.Trouble = func(error) {}
+	if events == nil {
+		events = noEvents{}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{

@@ -19,9 +19,9 @@ func TestAcceptTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told, refused []error
 		f := &fakeListener{accept: make(chan any)}
-		l := serve(f, c, Events{
-			Refused: func(_ net.Addr, err error) { refused = append(refused, err) },
-			Trouble: func(err error) { told = append(told, err) },
+		l := serve(f, c, events{
+			refused: func(_ net.Addr, err error) { refused = append(refused, err) },
+			trouble: func(err error) { told = append(told, err) },
 		})
 		near, far := net.Pipe()
 		defer near.Close()
@@ -63,7 +63,7 @@ func TestListenerDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []error
 		f := &fakeListener{accept: make(chan any)}
-		l := serve(f, &Credentials{}, Events{Trouble: func(err error) { told = append(told, err) }})
+		l := serve(f, &Credentials{}, events{trouble: func(err error) { told = append(told, err) }})
 		f.Close()
 		if _, err := l.Accept(); err != Closed {
 			t.Errorf("Accept = %v, want %v", err, Closed)
@@ -82,7 +82,7 @@ func TestListenerCloses(t *testing.T) {
 	c := credentials(t, testCookie)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeListener{accept: make(chan any)}
-		l := serve(f, c, Events{})
+		l := serve(f, c, nil)
 		near, far := net.Pipe()
 		defer near.Close()
 		f.accept <- far
@@ -106,7 +106,7 @@ func TestSilentTimeout(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			refused := make(chan error)
 			f := &fakeListener{accept: make(chan any)}
-			l := serve(f, c, Events{Refused: func(_ net.Addr, err error) { refused <- err }})
+			l := serve(f, c, events{refused: func(_ net.Addr, err error) { refused <- err }})
 			near, far := net.Pipe()
 			defer near.Close()
 			start := time.Now()

@@ -112,7 +112,7 @@ func TestSilentFlood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeListener{accept: make(chan any)}
-				l := serve(f, c, Events{})
+				l := serve(f, c, nil)
 				defer l.Close()
 				go func() {
 					if in, err := l.Accept(); err == nil {
@@ -218,7 +218,7 @@ func TestPendingMemory(t *testing.T) {
 	if len(hello) > maxClientHello {
 		t.Fatalf("%d bytes, limit %d", len(hello), maxClientHello)
 	}
-	l, err := Listen("127.0.0.1:0", credentials(t, testCookie), Events{}) // without sessions
+	l, err := Listen("127.0.0.1:0", credentials(t, testCookie), nil) // without sessions
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (h host) Conflict(wire.Member) {}
 // start starts a member whose links have the given credentials. The tables of all members
 // are in this process, so that Sync can compare them directly.
 func start(name string, creds *wire.Credentials, members map[string]*member) *member {
-	l, err := wire.Listen("127.0.0.1:0", creds, wire.Events{})
+	l, err := wire.Listen("127.0.0.1:0", creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -110,7 +110,7 @@ var mutants = []mutant{
 	{
 		name: "refusals", finds: ruleLog, rest: lastRest,
 		plan:   oneByOne(faultFlood, 1, 20*time.Second, "garbage"),
-		change: condition("Refusals.Note", "logs refusal").always(),
+		change: condition("Refusals.Refused", "logs refusal").always(),
 	},
 	{
 		name: "requests that end", finds: ruleFailed, rest: lastRest, clients: true,

@@ -52,8 +52,8 @@ func NewRefusals(ctx context.Context, log *slog.Logger) *Refusals {
 	}
 }
 
-// Note logs that a connection is refused.
-func (r *Refusals) Note(from net.Addr, why error) {
+// Refused logs that a connection is refused.
+func (r *Refusals) Refused(from net.Addr, why error) {
 	if errors.Is(why, io.EOF) {
 		return // it said nothing: somebody checks whether the port is open
 	}

@@ -40,18 +40,18 @@ func TestRefusalsOfHost(t *testing.T) {
 	const refused = `msg="connection refused"`
 	log := refusalLog(t, func(r *Refusals) {
 		for i := range 1000 {
-			r.Note(tcpAddr("192.0.2.1"), fmt.Errorf("TLS: protocols %d: %s", i, strings.Repeat("\nx", 30_000)))
-			r.Note(tcpAddr(fmt.Sprintf("2001:db8::%x", i+1)), errors.New("x"))
+			r.Refused(tcpAddr("192.0.2.1"), fmt.Errorf("TLS: protocols %d: %s", i, strings.Repeat("\nx", 30_000)))
+			r.Refused(tcpAddr(fmt.Sprintf("2001:db8::%x", i+1)), errors.New("x"))
 		}
-		r.Note(tcpAddr("192.0.2.1"), io.EOF)
-		r.Note(tcpAddr("192.0.2.1"), &wire.Error{Code: wire.WrongCookie})
+		r.Refused(tcpAddr("192.0.2.1"), io.EOF)
+		r.Refused(tcpAddr("192.0.2.1"), &wire.Error{Code: wire.WrongCookie})
 	})
 	if n := strings.Count(log, refused); n != 3 || len(log) > 1000 || strings.Contains(log, "not logged") {
 		t.Errorf("%d lines of %d bytes, want 3: one each for the host, the network and the cookie:\n%.2000s", n, len(log), log)
 	}
 	log = refusalLog(t, func(r *Refusals) {
 		for range 3 {
-			r.Note(tcpAddr("192.0.2.1"), errors.New("x"))
+			r.Refused(tcpAddr("192.0.2.1"), errors.New("x"))
 			time.Sleep(refusalSilence)
 		}
 	})
@@ -66,7 +66,7 @@ func TestRefusalsOfAll(t *testing.T) {
 	const seconds, rate = 90, 1000
 	log := refusalLog(t, func(r *Refusals) {
 		for i := range seconds * rate {
-			r.Note(tcpAddr(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)), errors.New("x"))
+			r.Refused(tcpAddr(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)), errors.New("x"))
 			time.Sleep(time.Second / rate)
 		}
 		if n, limit := len(r.last), int(refusalRate*refusalSilence/time.Second+refusalBurst); n > limit+1 {

@@ -68,10 +68,7 @@ func Attach(ctx context.Context, config Config) (*Client, error) {
 func (c *Client) begin(s *wire.Session) {
 	c.home.Store(s)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, addr, c.Creds, hello, protocol.Refuser{})
-	}
-	c.pool = peers.New(peers.Config{Self: c.Addr.Name, Dial: dial, RetireOp: protocol.OpRetire, Logger: c.Logger}, poolHost{c, protocol.ClientHello()})
+	c.pool = peers.New(peers.Config{Self: c.Addr.Name, RetireOp: protocol.OpRetire, Logger: c.Logger}, poolHost{c, protocol.ClientHello()})
 	c.view.Store(members.NewView([]*peers.Peer{c.pool.Peer(c.Addr.Name)}, nil, placement.Modulo))
 	c.kinds.Store(&map[string]bool{})
 	c.refresh()
@@ -104,3 +101,7 @@ func (h poolHost) Changed()                                        { h.c.markSta
 func (h poolHost) Met(context.Context, *peers.Peer, *wire.Session) {}
 func (h poolHost) DialFailed(error)                                {}
 func (h poolHost) CallTimeout(string) time.Duration                { return worker.DefaultTimeout }
+
+func (h poolHost) Dial(ctx context.Context, addr string) (*wire.Session, error) {
+	return wire.Dial(ctx, addr, h.c.Creds, h.hello, protocol.Refuser{})
+}

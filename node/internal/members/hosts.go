@@ -14,6 +14,10 @@ type poolHost struct{ m *Members }
 
 func (h poolHost) Hello() wire.Hello { return h.m.Hello() }
 
+func (h poolHost) Dial(ctx context.Context, addr string) (*wire.Session, error) {
+	return wire.Dial(ctx, addr, h.m.Creds, h.m.Hello(), h.m.Serve)
+}
+
 func (h poolHost) Changed() { h.m.changed() }
 
 func (h poolHost) DialFailed(err error) { h.m.noteRefusal(err) }

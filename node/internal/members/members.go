@@ -123,10 +123,7 @@ func New(c Config, h Host) (*Members, error) {
 	if m.known, err = readKnown(c.StateDir, c.Addr); err != nil {
 		c.Logger.Warn("members of before are ignored; remove the file if it stays broken", "file", m.known.path, "err", err)
 	}
-	dial := func(ctx context.Context, to string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, to, c.Creds, hello, c.Serve)
-	}
-	m.pool = peers.New(peers.Config{Self: c.Addr.Name, Dial: dial, RetireOp: protocol.OpRetire, Logger: c.Logger}, poolHost{m})
+	m.pool = peers.New(peers.Config{Self: c.Addr.Name, RetireOp: protocol.OpRetire, Logger: c.Logger}, poolHost{m})
 	g, err := m.newGossip(m.self)
 	if err != nil {
 		m.cancel()

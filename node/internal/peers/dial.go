@@ -92,7 +92,7 @@ func (pool *Pool) why() *wire.Error {
 func (pool *Pool) run(p *Peer, d *dial, addr string) {
 	ctx, cancel := context.WithTimeout(pool.ctx, dialTimeout)
 	defer cancel()
-	ws, err := pool.Config.Dial(ctx, addr, pool.host.Hello())
+	ws, err := pool.host.Dial(ctx, addr)
 	if err == nil && ws.Peer().Name != p.Name.String() {
 		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", addr, ws.Peer().Name)
 		ws.Close()

@@ -28,14 +28,11 @@ func newPair(t *testing.T, here, there string) *pair {
 	}
 	const host = "127.0.0.1"
 	p := &pair{t: t, here: placement.Name{Node: here, Host: host}, there: placement.Name{Node: there, Host: host}, creds: creds, handler: refuser{}}
-	if p.listener, err = wire.Listen(host+":0", creds, wire.Events{}); err != nil {
+	if p.listener, err = wire.Listen(host+":0", creds, nil); err != nil {
 		t.Fatal(err)
 	}
-	dial := func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error) {
-		return wire.Dial(ctx, addr, creds, hello, refuser{})
-	}
 	// Short timers keep the tests fast.
-	p.pool = New(Config{Self: p.here, Dial: dial, RetireOp: retireOp, Logger: slog.New(slog.DiscardHandler)}, p)
+	p.pool = New(Config{Self: p.here, RetireOp: retireOp, Logger: slog.New(slog.DiscardHandler)}, p)
 	p.pool.linger, p.pool.trialEvery = 10*time.Millisecond, 10*time.Millisecond
 	t.Cleanup(func() {
 		p.listener.Close()
@@ -51,6 +48,10 @@ func (p *pair) Changed()                                  {}
 func (p *pair) Met(context.Context, *Peer, *wire.Session) {}
 func (p *pair) DialFailed(error)                          {}
 func (p *pair) CallTimeout(string) time.Duration          { return 30 * time.Millisecond }
+
+func (p *pair) Dial(ctx context.Context, addr string) (*wire.Session, error) {
+	return wire.Dial(ctx, addr, p.creds, p.Hello(), refuser{})
+}
 
 func (p *pair) Hello() wire.Hello { return wire.Hello{Name: p.here.String(), Incarnation: 1} }
 

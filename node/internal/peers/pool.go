@@ -35,13 +35,9 @@ type Pool struct {
 // Config says whose pool it is. No field may be left out.
 type Config struct {
 	Self     placement.Name // of this node
-	Dial     Dialer
-	RetireOp wire.Op // tells a peer to make no more calls on a session
+	RetireOp wire.Op        // tells a peer to make no more calls on a session
 	Logger   *slog.Logger
 }
-
-// A Dialer makes a session with the node at an address.
-type Dialer func(ctx context.Context, addr string, hello wire.Hello) (*wire.Session, error)
 
 // A Host is what a Pool needs of its node. The Pool calls it without a lock held unless
 // it says so.
@@ -49,6 +45,9 @@ type Host interface {
 	// Hello returns what this node says of itself at the start of a session. It may be
 	// called with a lock of the Pool held.
 	Hello() wire.Hello
+
+	// Dial makes a session with the node at an address. It says Hello.
+	Dial(ctx context.Context, addr string) (*wire.Session, error)
 
 	// Changed is called after a peer was lost, is back, or is stuck or no longer so.
 	Changed()

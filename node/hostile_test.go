@@ -14,7 +14,6 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
-	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -181,28 +180,6 @@ func TestManyStrangers(t *testing.T) {
 			t.Fatalf("a client: %v", err)
 		}
 		c.Close()
-	})
-}
-
-// TestRoutedBytes has messages of clients wait for other nodes: their bytes are bounded.
-func TestRoutedBytes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := route.NewForwards()
-		for range registry.MaxMessages / wire.MaxValue {
-			if err := r.Enter(wire.MaxValue); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := r.Enter(1); !errors.Is(err, wire.Overloaded) || OutcomeOf(err) != worker.OutcomeNotRun {
-			t.Errorf("one byte too many: %v", err)
-		}
-		if err := r.Enter(0); err != nil {
-			t.Errorf("a request: %v", err)
-		}
-		r.Leave(wire.MaxValue)
-		if err := r.Enter(1); err != nil {
-			t.Errorf("with room again: %v", err)
-		}
 	})
 }
 

@@ -5,7 +5,8 @@ import "github.com/distproc/distproc/wire"
 // A node with the cluster's cookie may open a session before it has a slot, or after it
 // has lost it. Its rights then:
 //
-//	OpSync       yes, but it counts only for the asker itself: it may know the cluster that this node has left
+//	OpSync       yes, but it counts only for the asker itself: it may know the cluster
+//	             that this node has left
 //	OpRetire     yes: it is about the session that it comes on
 //	OpKinds      yes: so
 //	OpBarrier    yes: this node reads, and reconciles with members alone

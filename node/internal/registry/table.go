@@ -86,7 +86,8 @@ const shardCount = 64
 
 // A shard is the part of a table that one lock guards.
 type shard struct {
-	// What each answer from a value changes comes first, on one line of the processor's cache.
+	// An answer from a value needs these fields only, so they share a line of the
+	// processor's cache.
 	mu      sync.Mutex
 	answers uint64 // given since the start; guarded by mu
 	hits    uint64 // of a cache: answers to requests made at this node from a worker's value; guarded by mu

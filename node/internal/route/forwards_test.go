@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -41,4 +42,26 @@ func TestForwardsDrain(t *testing.T) {
 			t.Errorf("drained %v, then another call: %v", drained.Load(), err)
 		}
 	})
+}
+
+// TestForwardsBytes has messages of clients wait for other nodes: their bytes are bounded.
+func TestForwardsBytes(t *testing.T) {
+	t.Parallel()
+	f := NewForwards()
+	for range registry.MaxMessages / wire.MaxValue {
+		if err := f.Enter(wire.MaxValue); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, ok := errors.AsType[*wire.Error](f.Enter(1))
+	if !ok || e.Code != wire.Overloaded || e.Outcome != wire.NotRun {
+		t.Errorf("one byte too many: %v", e)
+	}
+	if err := f.Enter(0); err != nil {
+		t.Errorf("a request: %v", err)
+	}
+	f.Leave(wire.MaxValue)
+	if err := f.Enter(1); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
 }

@@ -104,10 +104,10 @@ func TestExecOutlivesThreads(t *testing.T) {
 			select {
 			case <-over:
 				return
-			default:
+			case <-time.After(time.Millisecond): // so that the runtime polls pipes, even on one processor
 			}
 			var locked sync.WaitGroup
-			for range 4 {
+			for range 16 {
 				locked.Go(runtime.LockOSThread) // so the thread ends with the goroutine
 			}
 			locked.Wait()

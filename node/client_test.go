@@ -170,7 +170,7 @@ func TestClientAlone(t *testing.T) {
 
 // TestInspect looks at a cluster from a member and through a client: both tell the same.
 func TestInspect(t *testing.T) {
-	t.Parallel() // in real time, as it measures round trips
+	realTime(t) // as it measures round trips
 	nodes := startCluster(t, 3, worker.Cache{Load: counter()})
 	checkSessions(t, nodes)
 	client, err := Attach(t.Context(), ClientConfig{Node: nodes[0].Self(), Cookie: testCookie, network: memory})

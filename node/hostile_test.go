@@ -72,7 +72,7 @@ func TestManyArguments(t *testing.T) {
 // many empty elements as a list may have. The answer is refused; that nobody makes the
 // elements is shown by [TestBounded].
 func TestManyElementsAnswered(t *testing.T) {
-	t.Parallel()
+	realTime(t)
 	n := startNode(t, "1@"+testHost(), worker.Cache{})
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"

@@ -37,7 +37,7 @@ func (s *turnstile) Call(context.Context, worker.Value) (worker.Value, error) {
 // on. No other run of the id begins before that one has ended, not even one whose time is
 // up, and the node says that it has the server.
 func TestKindRemovedTwice(t *testing.T) {
-	t.Parallel()
+	realTime(t)
 	for name, serial := range map[string]bool{"cache": false, "serial": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

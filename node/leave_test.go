@@ -171,6 +171,28 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestConnectAgainAtOnce connects a node in the instant in which it was disconnected. Its
+// clock shows the time at which it started, as one that was set back may.
+func TestConnectAgainAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := startNode(t, "1@"+testHost(), worker.Cache{})
+		b := startNode(t, "2@"+a.addr.Host, worker.Cache{})
+		start := time.Now()
+		for range 2 {
+			if err := b.Connect(t.Context(), a.Self())[0].Err; err != nil {
+				t.Fatal(err)
+			}
+			awaitView(t, a, b)
+			if err := a.Disconnect(t.Context(), b.Self()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // TestDisconnectHasTakenEffect looks at all views as soon as Disconnect has returned.
 func TestDisconnectHasTakenEffect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -345,7 +367,7 @@ func TestDisconnectBoth(t *testing.T) {
 // TestDisconnectUnheard has a member that does not come to publish a view: Disconnect
 // names it. A call that the member makes at the node that has left waits for the view.
 func TestDisconnectUnheard(t *testing.T) {
-	t.Parallel() // in real time, as who waits for a mutex stops that of a bubble
+	realTime(t) // in a bubble, a goroutine that waits for a mutex stops time
 	nodes := startCluster(t, 3, worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }})
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	unlock := sync.OnceFunc(c.members.HoldViews())

@@ -80,8 +80,8 @@ var hosts atomic.Int32
 // testHost returns a loopback address of this test's own, so that nodes can have their
 // usual ports.
 func testHost() string {
-	pid := os.Getpid()
-	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, pid/250%250, hosts.Add(1))
+	pid, n := os.Getpid(), int(hosts.Add(1))
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid%250, (pid/250+n/250)%250, n%250)
 }
 
 func TestNode(t *testing.T) {

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/wire"
 )
 
 const (
-	tellTimeout = 400 * time.Millisecond
-	syncMost    = 32 // members that a leaver syncs with
+	farewellTimeout = 500 * time.Millisecond
+	toldMost        = 32 // members that a leaver tells itself
+	hastenMost      = 32 // probes of each of them: serf's farewell is two messages, each sent at most 8 times
 )
 
 var errLeft = errors.New("this node has left")
@@ -119,9 +122,10 @@ func (g *Gossip) Remove(name string) error {
 	return nil
 }
 
-// Leave announces to the cluster that this node leaves. It takes about 0.6 s, or less if
-// ctx ends, and no time if no other member lives. Peers that it has not reached by then
-// learn of it from other members, or from this node until Close.
+// Leave announces to the cluster that this node leaves. It returns when all living members
+// know that, which takes some round trips, but at most after 0.5 s, or when ctx ends. Peers
+// that it has not reached by then learn of it from other members, or from this node until
+// Close.
 func (g *Gossip) Leave(ctx context.Context) {
 	g.leave.Do(func() { g.startLeave() })
 	g.mu.Lock()
@@ -157,29 +161,68 @@ func (g *Gossip) startLeave() {
 	}
 	g.wg.Go(func() {
 		defer close(g.left)
-		var wg sync.WaitGroup
-		// Serf may handle the farewell and the death of a leaver in the wrong order, or
-		// lose the farewell, and then reports a failure. So the leaver syncs with some
-		// members itself, and they pass it on.
-		wg.Go(func() { g.syncAll(others[:min(len(others), syncMost)]) })
-		if err := g.serf.Leave(); err != nil {
-			g.c.Logger.Debug("serf cannot leave", "why", err)
-		}
-		wg.Wait()
+		g.sayFarewell(others)
 	})
 }
 
-// tell compares tables with several members at a time.
-func (g *Gossip) syncAll(list []wire.Member) {
-	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+// sayFarewell tells the others that this node leaves: serf by gossip, and this node some of
+// them itself. Serf may handle the farewell and the death of a leaver in the wrong order,
+// or lose the farewell, and then reports a failure. The others pass on what they were told.
+// sayFarewell returns when all know it, or when gossip has had time to tell them.
+func (g *Gossip) sayFarewell(others []wire.Member) {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
 	defer cancel()
+	spread := make(chan struct{}) // closed when serf's farewell has been sent often enough
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(spread)
+		if err := g.serf.Leave(); err != nil {
+			g.c.Logger.Debug("serf cannot leave", "why", err)
+		}
+	})
+	told := others[:min(len(others), toldMost)]
+	all := len(told) == len(others)
+	if all {
+		wg.Go(func() { g.hasten(told, spread) })
+	}
+	if !g.tellFarewell(ctx, told) || !all {
+		<-ctx.Done()
+	}
+	wg.Wait()
+}
+
+// tellFarewell syncs tables with all members of a list, and reports whether all of them
+// know that this node leaves.
+func (g *Gossip) tellFarewell(ctx context.Context, list []wire.Member) bool {
+	var missed atomic.Bool
 	var wg sync.WaitGroup
 	for _, m := range list {
 		wg.Go(func() {
 			if err := g.host.Sync(ctx, g, m); err != nil {
+				missed.Store(true)
 				g.c.Logger.Debug("cannot tell a member of leaving", "node", m.Name, "why", err)
 			}
 		})
 	}
 	wg.Wait()
+	return !missed.Load()
+}
+
+// hasten probes the members of a list, outside memberlist's schedule, until serf's farewell
+// has spread. Each probe carries the gossip that is due.
+func (g *Gossip) hasten(list []wire.Member, spread <-chan struct{}) {
+	for range hastenMost {
+		var wg sync.WaitGroup
+		for _, m := range list {
+			wg.Go(func() {
+				_, _ = g.serf.Memberlist().Ping(m.Name, &net.UDPAddr{IP: constantIP, Port: constantPort})
+			})
+		}
+		wg.Wait()
+		select {
+		case <-spread:
+			return
+		default:
+		}
+	}
 }

@@ -92,8 +92,7 @@ type node struct {
 	g          *Gossip
 	changes    atomic.Int64
 	conflicts  chan wire.Member
-	syncs      atomic.Int64 // that it has begun and that moved lists
-	mute       atomic.Bool  // its syncs fail
+	mute       atomic.Bool // its syncs fail
 }
 
 // A nodeHost is what the gossip of a node needs.
@@ -240,7 +239,6 @@ func (v *node) sync(ctx context.Context, g *Gossip, m wire.Member) error {
 		return err
 	}
 	if g.Digest() != other.g.Digest() {
-		v.syncs.Add(1)
 		g.Learn(other.g.Snapshot())
 		other.g.Learn(g.Snapshot())
 	}

@@ -107,8 +107,7 @@ func (t Timing) pace() pace {
 const (
 	suspicionMult    = 4
 	suspicionMaxMult = 2
-	broadcastTimeout = 150 * time.Millisecond // time that serf waits for the farewell to spread, twice
-	leaveDelay       = 200 * time.Millisecond // time for which serf answers after that
+	broadcastTimeout = 150 * time.Millisecond // longest time that serf waits for its farewell to spread, twice
 
 	// packetSize is the size of memberlist's packets in bytes. It may exceed the usual
 	// 1,400, because packets travel over TCP. It is bounded because a packet counts its
@@ -164,7 +163,7 @@ func (p pace) serf() *serf.Config {
 	c.EventBuffer, c.QueryBuffer = 1, 1    // unused, but part of every comparison with a peer
 
 	c.BroadcastTimeout = broadcastTimeout
-	c.LeavePropagateDelay = leaveDelay
+	c.LeavePropagateDelay = 0
 	c.ReconnectInterval = p.reconnect
 	// Serf also tries reaped members, so that the halves of a long split find each other.
 	c.ReconnectTimeout = 24 * time.Hour

@@ -59,7 +59,8 @@ func (m *Members) Detach() error {
 	m.Leave()
 	m.currentGossip().Close()
 	m.mu.Lock()
-	m.former, m.self.Incarnation = m.self.Incarnation, uint64(time.Now().UnixNano())
+	m.former = m.self.Incarnation
+	m.self.Incarnation = max(uint64(time.Now().UnixNano()), m.former+1) // the clock may have been set back
 	self := m.self
 	m.mu.Unlock()
 	m.pool.Leave()

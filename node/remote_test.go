@@ -115,11 +115,21 @@ func rounds(n, callers int) (sizes []int) {
 // together runs f n times on some callers, and returns how long that took.
 func together(b *testing.B, callers, n int, f func()) time.Duration {
 	b.Helper()
+	return each(b, callers, n, func() func() { return f })
+}
+
+// each is together for callers that have a function of their own each.
+func each(b *testing.B, callers, n int, caller func() func()) time.Duration {
+	b.Helper()
+	var functions []func()
+	for range callers {
+		functions = append(functions, caller())
+	}
 	began := time.Now()
 	var left atomic.Int64
 	left.Store(int64(n))
 	var wg sync.WaitGroup
-	for range callers {
+	for _, f := range functions {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {
 				f()
@@ -200,6 +210,7 @@ func servePeer(what string) error {
 		}
 		n, err := Start(Config{
 			Name: "2@" + os.Getenv("DISTPROC_BENCH_HOST"), Cookie: testCookie, Default: orRandom(kind),
+			Kinds: map[string]worker.Kind{"serial": serial, "inline": inline},
 		})
 		if err != nil {
 			return err

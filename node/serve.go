@@ -66,14 +66,16 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 		c.Fail(err)
 		return
 	}
-	if reply, err, ran := r.RunInline(id, c.Request.Trace, c.Request.Chain, now+protocol.ClampTimeout(c.Timeout), now); ran {
+	var message worker.Value
+	if r.Serial() {
+		message = protocol.MessageOf(&c.Request)
+	}
+	deadline := now + protocol.ClampTimeout(c.Timeout)
+	if reply, err, ran := r.RunInline(id, message, c.Request.Trace, c.Request.Chain, deadline, now); ran {
 		n.served(c, r, id, reply, err)
 		return
 	}
-	w := &registry.Waiter{ID: id, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: now + protocol.ClampTimeout(c.Timeout)}
-	if r.Serial() {
-		w.Message = protocol.MessageOf(&c.Request)
-	}
+	w := &registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline}
 	w.Done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
 	c.OnCancel(func() { r.Withdraw(w, context.Canceled) })
 	r.Enqueue(w, now)

@@ -46,7 +46,7 @@ func TestStandstillRaisesBarrier(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, func() error { // its view may still change, which ends the server
-			if _, err := registry.Await(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
+			if _, _, err := registry.Await(t.Context(), worker.IntID(0), worker.Value{}); err != nil {
 				return err
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -59,7 +59,7 @@ var mutants = []mutant{
 	{
 		name: "ended is gone", finds: ruleThrough, rest: lastRest,
 		plan:   []plannedFault{{kind: faultTerm, nodes: []int{2}, at: recoverTime - formTime, length: 4 * time.Second}},
-		change: condition("actor.restLocked", "m waiting").never(),
+		change: condition("actor.restLocked", "m queue len").never(),
 	},
 	{
 		name: "unknown is not tried again", finds: ruleOnce, rest: lastRest,
@@ -76,10 +76,10 @@ var mutants = []mutant{
 		change: condition("mailbox.suspect", "m stood").always(),
 	},
 	{
-		name: "withdrawn", finds: ruleOutcome, rest: lastRest,
-		plan: oneByOne(faultPause, 8, 3*time.Second, "full"),
+		name: "withdrawn", finds: ruleOutcome, or: ruleOnce, rest: lastRest,
+		plan: oneByOne(faultPause, 20, 3*time.Second, "full"),
 		change: statement("actor.refusedLocked", "refused append next").precededBy(
-			"c := m.queue[0]; c.Deadline += 1 << 40;" +
+			"c := m.queue.first; c.Deadline += 1 << 40;" +
 				" go c.Done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break"),
 	},
 	{

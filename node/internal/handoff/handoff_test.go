@@ -302,7 +302,8 @@ func (b *switchboard) request(ctx context.Context, id worker.ID) (reply worker.R
 	if r.Lookup(id, r.At(time.Now()), false, &reply) {
 		return reply, nil
 	}
-	return r.Await(ctx, id, worker.Value{})
+	reply, _, err = r.Await(ctx, id, worker.Value{})
+	return reply, err
 }
 
 func (b *switchboard) of(id worker.ID) *registry.Registry { return b.regs[b.side(id)] }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,9 +13,16 @@ import (
 // other.
 type actor struct {
 	*table
-	policy  atomic.Pointer[actorPolicy] // of new servers
-	held    heldServers
-	serving tracker // goroutines that serve
+	policy   atomic.Pointer[actorPolicy] // of new servers
+	held     heldServers
+	serving  tracker   // goroutines that serve
+	contexts sync.Pool // of *sharedContext
+}
+
+func newActor(t *table) *actor {
+	a := &actor{table: t}
+	a.contexts.New = func() any { return &sharedContext{table: t} }
+	return a
 }
 
 func (a *actor) current() *policy { return &a.policy.Load().policy }
@@ -42,7 +50,7 @@ func (a *actor) enqueueLocked(s *shard, call *Waiter, now time.Duration) *wire.E
 	w := s.workers.get(call.ID)
 	waiting, p := 0, a.policy.Load()
 	if w != nil {
-		waiting, p = w.mail.waiting, w.mail.policy
+		waiting, p = w.mail.queue.len, w.mail.policy
 	}
 	if err := a.admitLocked(s, call, waiting, &p.policy, now); err != nil {
 		return err
@@ -64,7 +72,12 @@ func (a *actor) wakeLocked(s *shard, w *entry) {
 	w.mail.busy = true
 	s.addRunningLocked(w)
 	a.serving.begin()
-	a.wg.Go(func() { a.serve(s, w) })
+	a.startServing(s, w)
+}
+
+func (a *actor) startServing(s *shard, w *entry) {
+	a.wg.Add(1)
+	a.runners.start(run{of: a, s: s, w: w})
 }
 
 // endLocked has the server of w end as soon as it does nothing else.
@@ -78,7 +91,7 @@ func (a *actor) endLocked(s *shard, w *entry, why worker.EndReason) {
 func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
 	m := w.mail
 	outcome := m.remove(call)
-	if m.waiting == 0 && a.gate.withdraw(m.turn) {
+	if m.queue.len == 0 && a.gate.withdraw(m.turn) {
 		close(m.entered) // without its turn
 	}
 	return outcome
@@ -112,14 +125,14 @@ func (a *actor) expireLocked(s *shard, w *entry) { a.wakeLocked(s, w) }
 
 func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (live, busy bool) {
 	if w.mail.busy {
-		info.Queue = w.mail.waiting
+		info.Queue = w.mail.queue.len
 		return true, true
 	}
 	info.TTL = max(0, w.expires-now)
 	return w.expires > now, false
 }
 
-func (a *actor) waitingLocked(w *entry) int { return w.mail.waiting }
+func (a *actor) waitingLocked(w *entry) int { return w.mail.queue.len }
 
 func (a *actor) runLocked(w *entry) (began, timeout time.Duration, turn *turn) {
 	return w.mail.began, w.mail.policy.timeout, w.mail.turn
@@ -143,8 +156,10 @@ func (a *actor) abortLocked(s *shard) []*Waiter {
 	return nil
 }
 
-func (a *actor) interruptLocked(*shard) {} // all contexts are of the table's
+func (a *actor) interruptLocked(s *shard) {
+	for _, w := range s.running {
+		w.mail.interrupt()
+	}
+}
 
 func (a *actor) clear() {}
-
-func (a *actor) stopped() {}

@@ -12,10 +12,9 @@ import (
 // returned. Then it has a value until that expires.
 type cache struct {
 	*table
-	policy  atomic.Pointer[cachePolicy] // of new workers
-	memory  memory                      // of the values of this kind
-	values  *Values                     // of all kinds of the node
-	runners *runners
+	policy atomic.Pointer[cachePolicy] // of new workers
+	memory memory                      // of the values of this kind
+	values *Values                     // of all kinds of the node
 }
 
 // cached is what a cache keeps of a worker.
@@ -211,7 +210,4 @@ func (c *cache) clear() {
 		s.mu.Unlock()
 	}
 	c.values.remove(c)
-	close(c.runners.ended)
 }
-
-func (c *cache) stopped() { c.runners.wg.Wait() }

@@ -42,14 +42,14 @@ type Config struct {
 func New(c Config) *Registry {
 	r := &Registry{table: newTable(c)}
 	if _, ok := c.Kind.(worker.Serial); ok {
-		r.actor = &actor{table: r.table}
+		r.actor = newActor(r.table)
 		r.machine = r.actor
 	} else {
-		r.cache = &cache{table: r.table, values: c.Values, runners: newRunners()}
+		r.cache = &cache{table: r.table, values: c.Values}
 		r.machine = r.cache
 		c.Values.add(r.cache)
 	}
 	r.SetKind(c.Kind)
-	r.callers.New = func() any { return newCaller() }
+	r.callers.New = func() any { return newCaller(r) }
 	return r
 }

@@ -103,9 +103,9 @@ func (c *cache) startLocked(s *shard, id worker.ID, now time.Duration, waiters [
 		w.add(call)
 	}
 	if c.gate.enter() {
-		c.runners.start(run{c: c, s: s, w: w})
+		c.runners.start(run{of: c, s: s, w: w})
 	} else {
-		l.turn = c.gate.queue(func() { c.runners.start(run{c: c, s: s, w: w, late: true}) })
+		l.turn = c.gate.queue(func() { c.runners.start(run{of: c, s: s, w: w, late: true}) })
 	}
 	return w
 }

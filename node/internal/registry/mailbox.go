@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -12,21 +11,20 @@ import (
 // A mailbox is what an actor keeps of a worker. Messages come in, and one goroutine at a
 // time gives them to the server, one after the other, and ends the server when its time
 // has come. There is no goroutine while there is nothing to do. The lock of the shard
-// guards all of a mailbox but server, which belongs to that goroutine.
+// guards all of a mailbox but server and inTurn, which belong to that goroutine.
 type mailbox struct {
 	policy  *actorPolicy
 	server  worker.Server
-	queue   []*Waiter // in order; nil for one that was withdrawn
-	first   int       // number of queue[0]: waiters are numbered as they come
-	waiting int       // in the queue
-	current *Waiter   // whose message the server has; nil if there is none, or nobody waits for it any more
-
+	queue   queue              // of the messages that wait
+	current *Waiter            // whose message the server has; nil if there is none, or nobody waits for it any more
+	ctx     interface{ end() } // its context; nil if there is no message
 	began   time.Duration      // when its current step began, on the table's clock
-	cancel  context.CancelFunc // ends that step; nil if it cannot be ended
+	cancel  context.CancelFunc // ends a claim or the end of a server; nil otherwise
 	stood   uint64             // how often the process had stood still when the id was claimed
 	turn    *turn              // that it waits for; nil if it does not
 	entered chan struct{}      // closed when it waits no more
 
+	inTurn   bool // a message of the server may run
 	busy     bool // a goroutine serves
 	claiming bool // it claims the id
 	claimed  bool // no other node has a server of the id
@@ -48,29 +46,16 @@ func (m *mailbox) suspect(stood uint64) {
 
 // add puts a call at the end of the queue.
 func (m *mailbox) add(w *entry, call *Waiter) {
-	call.worker, call.index = w, m.first+len(m.queue)
-	m.queue = append(m.queue, call)
-	m.waiting++
+	call.worker = w
+	m.queue.add(call)
 }
 
 // next takes out the first call.
 func (m *mailbox) next() *Waiter {
-	for {
-		call := m.queue[0]
-		m.dropFirst()
-		if call != nil {
-			m.waiting--
-			call.worker = nil // a call that is withdrawn now finds that an answer is on its way
-			return call
-		}
-	}
-}
-
-// dropFirst shortens the queue by one place.
-func (m *mailbox) dropFirst() {
-	m.queue[0] = nil
-	m.queue = m.queue[1:]
-	m.first++
+	call := m.queue.first
+	m.queue.remove(call)
+	call.worker = nil // a call that is withdrawn now finds that an answer is on its way
+	return call
 }
 
 // remove takes out a call that is withdrawn, and returns the outcome of its message.
@@ -80,30 +65,59 @@ func (m *mailbox) remove(call *Waiter) wire.Outcome {
 		m.current = nil // its message runs to the end: what the server holds must not be left half changed
 		return wire.Unknown
 	}
-	m.queue[call.index-m.first] = nil
-	m.waiting--
-	if len(m.queue) > 2*m.waiting+64 {
-		m.compact()
-	}
-	if m.waiting == 0 && m.claiming {
+	m.queue.remove(call)
+	if m.queue.len == 0 && m.claiming {
 		m.cancel()
 	}
 	return wire.NotRun
 }
 
-// compact frees the places of calls that were withdrawn.
-func (m *mailbox) compact() {
-	m.queue = slices.DeleteFunc(m.queue, func(call *Waiter) bool { return call == nil })
-	m.first = 0
-	for i, call := range m.queue {
-		call.index = i
-	}
-}
-
 // drain empties the queue.
 func (m *mailbox) drain() (all []*Waiter) {
-	for m.waiting > 0 {
+	for m.queue.len > 0 {
 		all = append(all, m.next())
 	}
 	return all
+}
+
+// interrupt ends the context of what runs.
+func (m *mailbox) interrupt() {
+	if m.cancel != nil {
+		m.cancel()
+	}
+	if m.ctx != nil {
+		m.ctx.end()
+	}
+}
+
+// A queue is a list of calls in the order in which they came.
+type queue struct {
+	first, last *Waiter
+	len         int
+}
+
+func (q *queue) add(call *Waiter) {
+	call.prev = q.last
+	if q.last != nil {
+		q.last.next = call
+	} else {
+		q.first = call
+	}
+	q.last = call
+	q.len++
+}
+
+func (q *queue) remove(call *Waiter) {
+	if call.prev != nil {
+		call.prev.next = call.next
+	} else {
+		q.first = call.next
+	}
+	if call.next != nil {
+		call.next.prev = call.prev
+	} else {
+		q.last = call.prev
+	}
+	call.prev, call.next = nil, nil
+	q.len--
 }

@@ -125,8 +125,8 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 		}
 		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
-		if n := len(s.workers.get(worker.IntID(7)).mail.queue); n > 100 {
-			t.Errorf("the queue has %d places for 10 who wait", n)
+		if n := s.workers.get(worker.IntID(7)).mail.queue.len; n != 10 {
+			t.Errorf("%d wait, want 10", n)
 		}
 		s.mu.Unlock()
 		time.Sleep(2 * time.Minute)

@@ -34,7 +34,8 @@ type cachePolicy struct {
 // An actorPolicy is the policy of a [worker.Serial].
 type actorPolicy struct {
 	policy
-	open worker.Factory
+	open   worker.Factory
+	inline bool
 }
 
 func newPolicy(ttl, idleTTL, timeout time.Duration, queue, concurrency int, definition string) policy {
@@ -62,7 +63,7 @@ func cachePolicyOf(k worker.Cache) *cachePolicy {
 }
 
 func actorPolicyOf(k worker.Serial) *actorPolicy {
-	return &actorPolicy{newPolicy(k.TTL, k.IdleTTL, k.Timeout, k.Queue, k.Concurrency, k.Definition), k.Open}
+	return &actorPolicy{newPolicy(k.TTL, k.IdleTTL, k.Timeout, k.Queue, k.Concurrency, k.Definition), k.Open, k.Inline}
 }
 
 // life returns how long a new worker has its value.

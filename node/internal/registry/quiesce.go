@@ -84,11 +84,7 @@ func (a *actor) cancelAll() {
 	for i := range a.shards {
 		s := &a.shards[i]
 		s.mu.Lock()
-		for _, w := range s.running {
-			if w.mail.cancel != nil {
-				w.mail.cancel()
-			}
-		}
+		a.interruptLocked(s)
 		s.mu.Unlock()
 	}
 }
@@ -102,7 +98,7 @@ func (a *actor) resume() {
 		s.mu.Unlock()
 		if quiesced {
 			s.scan(func(w *entry) {
-				if w.mail.waiting > 0 {
+				if w.mail.queue.len > 0 {
 					a.wakeLocked(s, w)
 				}
 			}, nil)

@@ -84,16 +84,22 @@ func (r *Registry) Exclusive() bool { return r.cache != nil && r.cache.policy.Lo
 func (r *Registry) Done() <-chan struct{} { return r.done }
 
 // Await waits for the worker of id, or for its server's answer to a message, until ctx
-// ends. Without a deadline in ctx it waits for [worker.DefaultTimeout].
-func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error) {
-	return r.await(ctx, id, message, r.Now())
+// ends. Without a deadline in ctx it waits for [worker.DefaultTimeout]. It reports how long
+// it took.
+func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value) (reply worker.Reply, took time.Duration, err error) {
+	began := r.Now()
+	reply, err = r.await(ctx, id, message, began)
+	return reply, r.Now() - began, err
 }
 
 func (r *Registry) await(
 	ctx context.Context, id worker.ID, message worker.Value, now time.Duration,
 ) (worker.Reply, error) {
 	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now+clock.Left(ctx)
-	if reply, err, ran := r.RunInline(id, trace, links, deadline, now); ran {
+	if err := chain.Check(links, r.name, id); err != nil {
+		return worker.Reply{}, err
+	}
+	if reply, err, ran := r.RunInline(id, message, trace, links, deadline, now); ran {
 		return reply, err
 	}
 	c := r.callers.Get().(*caller)
@@ -112,16 +118,16 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 	return r.cache != nil && r.cache.lookup(id, now, own, reply)
 }
 
-// RunInline starts the worker of id, if there is none, and runs its source on the
-// caller's goroutine, if the kind says that it never blocks. Ran is false if it did
-// neither. Other callers wait meanwhile.
+// RunInline answers a call on the caller's goroutine, if the kind says that it never
+// blocks: it loads the value of an id that has no worker, or gives the message to a server
+// that does nothing else. Ran is false if it did neither. Other callers wait meanwhile.
 func (r *Registry) RunInline(
-	id worker.ID, trace, links string, deadline, now time.Duration,
+	id worker.ID, message worker.Value, trace, links string, deadline, now time.Duration,
 ) (reply worker.Reply, err error, ran bool) {
-	if r.cache == nil {
-		return worker.Reply{}, nil, false
+	if r.cache != nil {
+		return r.cache.runInline(id, trace, links, deadline, now)
 	}
-	return r.cache.runInline(id, trace, links, deadline, now)
+	return r.actor.runInline(id, message, trace, links, deadline)
 }
 
 // Enqueue answers a call from the worker's value, or lets it wait for the worker.
@@ -193,9 +199,10 @@ func (r *Registry) Close(ctx context.Context) error {
 	r.machine.clear()
 	select {
 	case <-idle:
-		r.machine.stopped()
+		r.runners.end()
 		return nil
 	case <-time.After(time.Second):
+		go r.runners.end()
 		return errors.New("a source runs on although its context has ended")
 	}
 }

@@ -42,43 +42,43 @@ func (c *cache) runInline(
 	return reply, err, true
 }
 
-// A run is a load that a goroutine is to do.
+// A run is what a goroutine is to do for a worker.
 type run struct {
-	c    *cache
+	of   interface{ run(run) } // its machine
 	s    *shard
 	w    *entry
-	late bool // it has waited for its turn
+	late bool // it is a load that has waited for its turn
 }
 
-// do runs the source, and ends the load with the result.
-func (r run) do() {
-	defer r.c.wg.Done()
-	defer r.c.gate.leave()
+// run runs the source, and ends the load with the result.
+func (c *cache) run(r run) {
+	defer c.wg.Done()
+	defer c.gate.leave()
 	ctx := r.w.load.ctx
 	defer ctx.release()
-	if r.late && !r.begin() {
-		_, _ = r.c.finish(r.s, r.w, ctx.trace, worker.Value{}, errAbandoned)
+	if r.late && !c.begin(r.s, r.w) {
+		_, _ = c.finish(r.s, r.w, ctx.trace, worker.Value{}, errAbandoned)
 		return
 	}
-	if err := r.c.awaitPredecessor(ctx); err != nil {
-		_, _ = r.c.finish(r.s, r.w, ctx.trace, worker.Value{}, err)
+	if err := c.awaitPredecessor(ctx); err != nil {
+		_, _ = c.finish(r.s, r.w, ctx.trace, worker.Value{}, err)
 		return
 	}
-	r.c.callSource(ctx, r.w.policy.load, r.w.id, func(v worker.Value, err *wire.Error) {
-		_, _ = r.c.finish(r.s, r.w, ctx.trace, v, err)
+	c.callSource(ctx, r.w.policy.load, r.w.id, func(v worker.Value, err *wire.Error) {
+		_, _ = c.finish(r.s, r.w, ctx.trace, v, err)
 	})
 }
 
-// begin starts the time of a run that has waited. It reports whether anybody waits for
+// begin starts the time of a load that has waited. It reports whether anybody waits for
 // it.
-func (r run) begin() bool {
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	if r.w.load.abandoned {
+func (c *cache) begin(s *shard, w *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.load.abandoned {
 		return false
 	}
-	r.w.started = r.c.Now()
-	r.w.load.ctx.postpone(r.c.when(r.w.started + r.w.policy.timeout))
+	w.started = c.Now()
+	w.load.ctx.postpone(c.when(w.started + w.policy.timeout))
 	return true
 }
 
@@ -86,14 +86,14 @@ func (r run) begin() bool {
 // grow its stack again (BenchmarkStartWorker).
 type runners struct {
 	wg    sync.WaitGroup
-	next  chan run
-	ended chan struct{} // closed when there will be no more
+	next  chan run // what an idle one is to do; nothing ends it
 	idle  atomic.Int32
+	ended atomic.Bool // none is kept any more
 }
 
 const maxIdleRunners = 16
 
-func newRunners() *runners { return &runners{next: make(chan run), ended: make(chan struct{})} }
+func newRunners() *runners { return &runners{next: make(chan run)} }
 
 // start has a goroutine do r. It does not wait.
 func (p *runners) start(r run) {
@@ -105,16 +105,30 @@ func (p *runners) start(r run) {
 }
 
 func (p *runners) work(r run) {
-	for {
-		r.do()
-		if p.idle.Add(1) > maxIdleRunners {
+	for r.of != nil {
+		r.of.run(r)
+		if p.idle.Add(1) > maxIdleRunners || p.ended.Load() {
 			p.idle.Add(-1)
 			return
 		}
+		r = <-p.next
+		p.idle.Add(-1)
+	}
+}
+
+// end ends the goroutines, those that run something when they have done that, and waits
+// for them.
+func (p *runners) end() {
+	p.ended.Store(true)
+	gone := make(chan struct{})
+	go func() {
+		p.wg.Wait()
+		close(gone)
+	}()
+	for {
 		select {
-		case r = <-p.next:
-			p.idle.Add(-1)
-		case <-p.ended:
+		case p.next <- run{}:
+		case <-gone:
 			return
 		}
 	}

@@ -116,7 +116,7 @@ func TestInline(t *testing.T) {
 	if runs != 4 {
 		t.Errorf("%d runs, want 4", runs)
 	}
-	if n := r.cache.runners.idle.Load(); n != 0 {
+	if n := r.runners.idle.Load(); n != 0 {
 		t.Errorf("%d goroutines were started", n)
 	}
 }

@@ -35,6 +35,10 @@ func (c *runContext) postpone(deadline time.Time) {
 func (c *runContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.doneLocked()
+}
+
+func (c *runContext) doneLocked() <-chan struct{} {
 	if c.real == nil {
 		c.real, c.cancel = context.WithDeadline(context.Background(), c.deadline)
 		if c.err != nil {
@@ -47,6 +51,10 @@ func (c *runContext) Done() <-chan struct{} {
 func (c *runContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.errLocked()
+}
+
+func (c *runContext) errLocked() error {
 	if c.err == nil && c.real != nil {
 		c.err = c.real.Err()
 	} else if c.err == nil && !time.Now().Before(c.deadline) {
@@ -55,21 +63,24 @@ func (c *runContext) Err() error {
 	return c.err
 }
 
-// Value finds the trace, the cause, and what package context asks for when a context is
-// derived from this one.
 func (c *runContext) Value(key any) any {
-	if key == (trace.Key{}) && c.trace != "" {
-		return c.trace
-	}
-	if key == (chain.Key{}) {
-		return c.cause
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.real == nil {
-		return nil
+	return c.valueLocked(key)
+}
+
+// valueLocked finds the trace, the cause, and what package context asks for when a context
+// is derived from this one.
+func (c *runContext) valueLocked(key any) any {
+	switch {
+	case key == trace.Key{} && c.trace != "":
+		return c.trace
+	case key == chain.Key{}:
+		return c.cause
+	case c.real != nil:
+		return c.real.Value(key)
 	}
-	return c.real.Value(key)
+	return nil
 }
 
 // end ends the context, which may be nil, unless its deadline has passed.
@@ -79,6 +90,10 @@ func (c *runContext) end() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.endLocked()
+}
+
+func (c *runContext) endLocked() {
 	switch {
 	case c.real != nil:
 		c.cancel()
@@ -93,6 +108,10 @@ func (c *runContext) end() {
 func (c *runContext) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.releaseLocked()
+}
+
+func (c *runContext) releaseLocked() {
 	if c.real != nil {
 		c.cancel()
 	} else if c.err == nil {

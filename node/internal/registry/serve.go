@@ -2,101 +2,170 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
-// serve does what there is to do for w until it can rest.
-func (a *actor) serve(s *shard, w *entry) {
-	rests, inTurn := false, false // inTurn: it is the turn of w to run a message
+// A step is what a goroutine that serves does next.
+type step uint8
+
+const (
+	rest      step = iota // nothing
+	terminate             // it ends the server
+	claim                 // it claims the id
+	enter                 // it waits for its turn
+	deliver               // it gives the server a message
+)
+
+// run does what there is to do for a worker until it can rest.
+func (a *actor) run(r run) {
+	s, w, m := r.s, r.w, r.w.mail
+	next := rest
 	defer func() {
-		if inTurn {
-			a.gate.leave()
+		if next != rest { // the code of the kind has ended the goroutine
+			if m.inTurn {
+				a.leaveTurn(m)
+			}
+			a.startServing(s, w)
 		}
-		if !rests { // the code of the kind has ended the goroutine
-			a.wg.Go(func() { a.serve(s, w) })
-		}
+		a.wg.Done()
 	}()
-	for !rests {
+	for {
 		stood := a.host.Standstills()
 		s.mu.Lock()
-		w.mail.suspect(stood)
-		w.mail.began = a.Now()
+		m.suspect(stood)
+		m.began = a.Now()
 		refused, why := a.refusedLocked(w)
-		step := a.stepLocked(s, w, &inTurn)
-		rests = step == nil
+		t := a.stepLocked(s, w)
+		next = t.step
 		s.mu.Unlock()
-		if len(refused) > 0 && why == nil {
-			why = a.host.NotOwner(w.id)
+		if len(refused) > 0 {
+			if why == nil {
+				why = a.host.NotOwner(w.id)
+			}
+			a.refuse(refused, why)
 		}
-		a.refuse(refused, why)
-		if step != nil {
-			step()
+		switch next {
+		case terminate:
+			a.terminate(s, w, t.why)
+		case claim:
+			a.claim(s, w)
+		case enter:
+			<-m.entered // and see whether there is still a message to run
+		case deliver:
+			a.deliver(s, w, &t)
+			a.leaveTurn(m) // as servers of other ids wait for theirs
+		default:
+			a.serving.end()
+			return
 		}
 	}
+}
+
+func (a *actor) leaveTurn(m *mailbox) {
+	m.inTurn = false
+	a.gate.leave()
 }
 
 // refusedLocked takes out the messages that must not run. It returns why not, or nil if
 // the id belongs to another node.
 func (a *actor) refusedLocked(w *entry) (refused []*Waiter, why *wire.Error) {
 	m := w.mail
+	if m.queue.len == 0 {
+		return nil, nil
+	}
 	if w.moved {
 		return m.drain(), nil
 	}
 	if a.ctx.Err() != nil { // Close has waited for long enough
 		return m.drain(), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	for len(m.queue) > 0 && (m.queue[0] == nil || m.queue[0].Deadline <= m.began) {
-		if m.queue[0] != nil {
-			refused = append(refused, m.next())
-			continue
-		}
-		m.dropFirst()
+	for m.queue.len > 0 && m.queue.first.Deadline <= m.began {
+		refused = append(refused, m.next())
 	}
-	return refused, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+	if len(refused) > 0 {
+		why = &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}
+	}
+	return refused, why
 }
 
-// stepLocked returns the next step for w, or nil if it rests.
-func (a *actor) stepLocked(s *shard, w *entry, inTurn *bool) func() {
+// stepLocked returns what to do next for w. If that is nothing, w rests from now on.
+func (a *actor) stepLocked(s *shard, w *entry) task {
 	m := w.mail
 	m.turn = nil
 	if m.server != nil {
 		if why, ends := a.endsLocked(s, w); ends {
-			return func() { a.terminate(s, w, why) }
+			return task{step: terminate, why: why}
 		}
 	}
 	m.ending = false
 	switch {
-	case m.waiting == 0 || s.quiesced:
+	case m.queue.len == 0 || s.quiesced:
 		a.restLocked(s, w)
-		return nil
+		return task{step: rest}
 	case !m.claimed:
-		return func() { a.claim(s, w) }
-	case !*inTurn && a.gate.enter():
-		*inTurn = true
-	case !*inTurn:
+		return task{step: claim}
+	case !m.inTurn && a.gate.enter():
+		m.inTurn = true
+	case !m.inTurn:
 		m.entered = make(chan struct{})
 		m.turn = a.gate.queue(func() {
-			*inTurn = true
+			m.inTurn = true
 			close(m.entered)
 		})
-		return func() { <-m.entered } // and see whether there is still a message to run
+		return task{step: enter}
 	}
-	call := m.next()
-	m.current, call.worker = call, w
-	message, trace := call.Message, call.Trace // call is the server's only for as long as it is m.current
-	why := chain.Cause{Chain: call.Chain, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.when(call.Deadline)}
-	ctx, cancel := context.WithTimeout(chain.With(worker.WithTrace(a.ctx, call.Trace), why), m.policy.timeout)
-	m.cancel = cancel
-	return func() {
-		defer func() {
-			cancel()
-			a.gate.leave()
-			*inTurn = false // as servers of other ids wait for theirs
-		}()
-		a.deliver(ctx, s, w, call, message, trace)
+	return a.takeLocked(w)
+}
+
+// A task is a step with what it needs.
+type task struct {
+	step step
+	why  worker.EndReason // a server is to end
+
+	// Of a message that is delivered:
+	call    *Waiter // the server's only for as long as it is the mailbox's current; nil if inline
+	message worker.Value
+	trace   string
+	ctx     context.Context
+	own     *runContext    // that is ctx, or nil
+	shared  *sharedContext // that ctx has, or nil
+	reply   worker.Reply   // and failure: the answer, if inline
+	failure *wire.Error
+}
+
+// takeLocked takes out the first message, for the server to have it.
+func (a *actor) takeLocked(w *entry) task {
+	call := w.mail.next()
+	w.mail.current, call.worker = call, w
+	t := task{step: deliver, call: call, message: call.Message, trace: call.Trace}
+	a.beginLocked(w, &t, call.Chain, call.Deadline)
+	return t
+}
+
+// beginLocked makes the context of a message whose caller waits until a deadline.
+func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duration) {
+	m := w.mail
+	until := m.began + m.policy.timeout
+	if t.trace == "" && links == "" {
+		t.shared = a.contexts.Get().(*sharedContext)
+		m.ctx, t.ctx = t.shared, t.shared.begin(w.id, until, caller)
+		return
+	}
+	why := chain.Cause{Chain: links, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.when(caller)}
+	t.own = &runContext{deadline: a.when(until), trace: t.trace, cause: why}
+	m.ctx, t.ctx = t.own, t.own
+}
+
+// endContext ends the context of a message that the server has answered.
+func (a *actor) endContext(t *task) {
+	if t.own != nil {
+		t.own.release()
+	} else if t.shared.over() {
+		a.contexts.Put(t.shared)
 	}
 }
 
@@ -107,7 +176,7 @@ func (a *actor) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bool)
 		return m.why, true
 	case w.moved:
 		return worker.EndMoved, true
-	case s.quiesced || s.closed && m.waiting == 0:
+	case s.quiesced || s.closed && m.queue.len == 0:
 		return worker.EndClosing, true
 	case w.expires <= m.began:
 		return worker.EndExpired, true
@@ -119,13 +188,15 @@ func (a *actor) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bool)
 // to resume, or is gone.
 func (a *actor) restLocked(s *shard, w *entry) {
 	m := w.mail
+	if m.inTurn { // the message that was to run has been withdrawn
+		a.leaveTurn(m)
+	}
 	m.busy = false
 	s.removeRunningLocked(w)
-	a.serving.end()
 	switch {
 	case m.server != nil:
 		a.scheduleLocked(s, w)
-	case m.waiting == 0:
+	case m.queue.len == 0:
 		s.workers.remove(w)
 	}
 }
@@ -155,22 +226,22 @@ func (a *actor) claim(s *shard, w *entry) {
 }
 
 // deliver gives the server of w a message. It opens the server if there is none.
-func (a *actor) deliver(ctx context.Context, s *shard, w *entry, call *Waiter, message worker.Value, trace string) {
+func (a *actor) deliver(s *shard, w *entry, t *task) {
 	m := w.mail
 	first := m.server == nil
-	a.callSource(ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
+	a.callSource(t.ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
 		if first {
 			if m.server, err = m.policy.open(ctx, id); err != nil || m.server == nil {
 				m.server = nil
 				return v, err
 			}
 		}
-		return m.server.Call(ctx, message)
+		return m.server.Call(ctx, t.message)
 	}, w.id, func(v worker.Value, err *wire.Error) {
 		if m.server == nil {
 			err = notOpened(err)
 		}
-		a.answer(s, w, call, trace, v, err, first)
+		a.answer(s, w, t, v, err, first)
 	})
 }
 
@@ -185,8 +256,8 @@ func notOpened(err *wire.Error) *wire.Error {
 }
 
 // answer ends the run of a message, the first one of a server or a later one.
-func (a *actor) answer(s *shard, w *entry, call *Waiter, trace string, v worker.Value, err *wire.Error, first bool) {
-	m := w.mail
+func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) {
+	m, call := w.mail, t.call
 	s.mu.Lock()
 	now := a.Now()
 	took := now - m.began
@@ -202,14 +273,19 @@ func (a *actor) answer(s *shard, w *entry, call *Waiter, trace string, v worker.
 		m.ending, m.why = true, worker.EndCrashed
 	}
 	waits := m.current == call
-	m.current, m.cancel = nil, nil
-	if waits {
+	m.current, m.ctx = nil, nil
+	if waits && call != nil {
 		call.worker = nil
 	}
 	reply := worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	a.counters.addRun(took, err)
-	a.logRun(w.id, trace, took, err)
+	a.logRun(w.id, t.trace, took, err)
+	a.endContext(t)
+	if call == nil {
+		t.reply, t.failure = reply, err
+		return
+	}
 	if !waits {
 		return
 	}

@@ -31,6 +31,7 @@ type table struct {
 	slept     atomic.Int64      // how long the computer has been suspended since base
 	shards    [shardCount]shard
 	sweeper   sweeper
+	runners   *runners // goroutines of runs
 
 	predecessorDone <-chan struct{} // done of the last kind of this name; nil if there was none
 	done            chan struct{}   // closed when nothing runs any more, of this kind and its predecessors
@@ -79,7 +80,6 @@ type machine interface {
 	abortLocked(s *shard) (waiters []*Waiter) // gives up what waits for its turn in a shard
 	interruptLocked(s *shard)                 // ends the contexts of what runs in a shard
 	clear()                                   // drops what is left, and frees it
-	stopped()                                 // waits for goroutines when nothing runs any more
 }
 
 const shardCount = 64
@@ -129,7 +129,7 @@ type entry struct {
 func newTable(c Config) *table {
 	t := &table{
 		name: c.Name, node: c.Node, host: c.Host, admission: c.Admission, log: c.Logger, crashes: boundedlog.NewLimit(),
-		base: time.Now(), predecessorDone: c.PredecessorDone, done: make(chan struct{}),
+		base: time.Now(), predecessorDone: c.PredecessorDone, done: make(chan struct{}), runners: newRunners(),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.sweeper.t = t

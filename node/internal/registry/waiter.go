@@ -18,10 +18,11 @@ type Waiter struct {
 	Done     func(worker.Reply, error)
 
 	// Guarded by the lock of the id's shard:
-	worker   *entry // for which it waits
-	index    int    // in its list of a load; of a mailbox, its number
-	isLater  bool   // it is among its load's later
-	canceled bool
+	worker     *entry  // for which it waits
+	index      int     // in its list of a load
+	isLater    bool    // it is among its load's later
+	next, prev *Waiter // in its mailbox
+	canceled   bool
 }
 
 // A caller is a waiter for a goroutine of this node. It is used again for later calls.
@@ -30,38 +31,47 @@ type caller struct {
 	reply    worker.Reply // and err are set before answered
 	err      error
 	answered chan struct{} // of capacity 1
-	timer    *time.Timer   // for contexts without a deadline
+	timer    *time.Timer   // for contexts without a deadline: it withdraws the call
+	fired    chan struct{} // of capacity 1: the timer has done that
 }
 
-func newCaller() *caller {
-	c := &caller{answered: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-	c.timer.Stop()
+func newCaller(r *Registry) *caller {
+	c := &caller{answered: make(chan struct{}, 1), fired: make(chan struct{}, 1)}
 	c.Done = func(reply worker.Reply, err error) {
 		c.reply, c.err = reply, err
 		c.answered <- struct{}{}
 	}
+	c.timer = time.AfterFunc(time.Hour, func() {
+		r.Withdraw(&c.Waiter, context.DeadlineExceeded)
+		c.fired <- struct{}{}
+	})
+	c.timer.Stop()
 	return c
 }
 
 // wait waits for the answer until ctx ends, or for the default time if ctx has no
 // deadline. When it has returned, nobody else has c.
 func (c *caller) wait(ctx context.Context, r *Registry) {
-	select {
-	case <-c.answered: // at once
-		return
-	default:
-	}
 	if _, ok := ctx.Deadline(); !ok {
 		c.timer.Reset(worker.DefaultTimeout)
-		defer c.timer.Stop()
+		defer c.stopTimer()
+	}
+	done := ctx.Done()
+	if done == nil { // a select would take longer
+		<-c.answered
+		return
 	}
 	select {
 	case <-c.answered:
 		return
-	case <-ctx.Done():
+	case <-done:
 		r.Withdraw(&c.Waiter, ctx.Err())
-	case <-c.timer.C:
-		r.Withdraw(&c.Waiter, context.DeadlineExceeded)
 	}
 	<-c.answered
+}
+
+func (c *caller) stopTimer() {
+	if !c.timer.Stop() {
+		<-c.fired
+	}
 }

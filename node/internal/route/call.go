@@ -23,31 +23,39 @@ func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) 
 	if rt.Closing.Load() {
 		return worker.Reply{}, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
-	began := rt.Clock.Now()
-	ctx, cancel := clock.WithDefault(ctx)
-	defer cancel()
-	reply, err := rt.callActing(ctx, k, message)
-	rt.Note(ctx, k.Kind, k.ID, rt.Clock.Now()-began, &reply, err)
+	p := rt.Members.View().Acting(k.ID)
+	reply, took, err := rt.callAt(ctx, p, k, message)
+	if err != nil {
+		began := rt.Clock.Now() - took
+		reply, err = rt.callAgain(ctx, p, k, message, took, err)
+		took = rt.Clock.Now() - began
+	}
+	rt.Note(ctx, k.Kind, k.ID, took, &reply, err)
 	return reply, err
 }
 
-// callActing calls the member that acts for the id, again and again while that may help.
-func (rt *Router) callActing(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
-	request := protocol.NewCall(k, message)
-	request.Trace, request.Chain = worker.TraceOf(ctx), chain.Of(ctx)
-	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
-		return worker.Reply{}, err
-	}
-	p := rt.Members.View().Acting(k.ID)
+// callAgain goes on after p has failed to answer, which took some time: it calls the member
+// that acts for the id, again and again while that may help. Without a deadline in ctx the
+// call has 5 s in all.
+func (rt *Router) callAgain(ctx context.Context, p *peers.Peer, k worker.Key, message worker.Value, took time.Duration, err error) (reply worker.Reply, _ error) {
+	ctx, cancel := clock.WithTimeout(ctx, worker.DefaultTimeout-took)
+	defer cancel()
 	backoff := clock.Backoff{First: 10 * time.Millisecond, Last: 200 * time.Millisecond}
-	for again := false; ; again = true {
-		reply, err := rt.callAt(ctx, p, &request, k, message)
-		if err == nil {
-			return reply, nil
-		}
+	for again := false; err != nil; again = true {
 		e, failure := protocol.Classify(err)
 		if !rt.mayCallAgain(e, failure) {
 			return worker.Reply{}, err
+		}
+		if failure == protocol.Lost && !p.Self {
+			request := rt.newCall(ctx, k, message)
+			if asked, failed := rt.relay(ctx, p, &request, &reply); asked && failed == nil {
+				return reply, nil
+			} else if asked {
+				err = failed
+				if e, failure = protocol.Classify(err); !rt.mayCallAgain(e, failure) {
+					return worker.Reply{}, err
+				}
+			}
 		}
 		if again && !backoff.Sleep(ctx) || ctx.Err() != nil { // the second time is at once
 			if failure == protocol.Lost || failure == protocol.Apart {
@@ -60,26 +68,43 @@ func (rt *Router) callActing(ctx context.Context, k worker.Key, message worker.V
 		} else {
 			p = rt.Members.View().Acting(k.ID)
 		}
+		reply, _, err = rt.callAt(ctx, p, k, message)
 	}
+	return reply, nil
 }
 
-// callAt sends a message to the server at p, by way of another member if p cannot be
-// reached.
-func (rt *Router) callAt(ctx context.Context, p *peers.Peer, request *wire.Request, k worker.Key, message worker.Value) (worker.Reply, error) {
+// callAt sends a message to the server at p, and reports how long that took.
+func (rt *Router) callAt(ctx context.Context, p *peers.Peer, k worker.Key, message worker.Value) (reply worker.Reply, took time.Duration, err error) {
 	if !p.Self {
-		reply, err := rt.ask(ctx, p, request)
-		if e, failure := protocol.Classify(err); failure == protocol.Lost && rt.mayCallAgain(e, failure) {
-			if asked, failed := rt.relay(ctx, p, request, &reply); asked {
-				return reply, failed
-			}
-		}
-		return reply, err
+		began := rt.Clock.Now()
+		reply, err = rt.callFrom(ctx, p, k, message)
+		return reply, rt.Clock.Now() - began, err
 	}
-	r, err := rt.Kinds.For(k.Kind, true)
-	if err != nil {
-		return worker.Reply{}, err
+	r, e := rt.Kinds.For(k.Kind, true)
+	if e != nil {
+		return worker.Reply{}, 0, e
 	}
 	return r.Await(ctx, k.ID, message)
+}
+
+// callFrom sends a message to the server at another node.
+func (rt *Router) callFrom(ctx context.Context, p *peers.Peer, k worker.Key, message worker.Value) (worker.Reply, error) {
+	request := rt.newCall(ctx, k, message)
+	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
+		return worker.Reply{}, err
+	}
+	if p.Session() != nil && !p.Doubtful() {
+		return rt.ask(ctx, p, &request)
+	}
+	ctx, cancel := clock.WithDefault(ctx) // to dial takes from the same 5 s
+	defer cancel()
+	return rt.ask(ctx, p, &request)
+}
+
+func (rt *Router) newCall(ctx context.Context, k worker.Key, message worker.Value) wire.Request {
+	request := protocol.NewCall(k, message)
+	request.Trace, request.Chain = worker.TraceOf(ctx), chain.Of(ctx)
+	return request
 }
 
 // mayCallAgain reports whether a call that failed so may succeed elsewhere, or later.

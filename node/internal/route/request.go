@@ -33,9 +33,7 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 	}
 	var took time.Duration
 	if p.Self {
-		began := rt.Clock.Now()
-		err = rt.here(ctx, kind, id, fresh, reply)
-		took = rt.Clock.Now() - began
+		took, err = rt.here(ctx, kind, id, fresh, reply)
 	} else {
 		took, err = rt.requestFrom(ctx, p, kind, id, fresh, reply)
 	}
@@ -80,21 +78,17 @@ func (rt *Router) dialFor(ctx context.Context, id worker.ID, p *peers.Peer, requ
 	return took, nil
 }
 
-// here asks the worker of this node.
-func (rt *Router) here(ctx context.Context, kind string, id worker.ID, fresh bool, reply *worker.Reply) error {
+// here asks the worker of this node, and reports how long that took.
+func (rt *Router) here(ctx context.Context, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	r, e := rt.Kinds.For(kind, false)
 	if e != nil {
-		return e
-	}
-	if err := chain.Check(chain.Of(ctx), kind, id); err != nil {
-		return err
+		return 0, e
 	}
 	if fresh {
 		r.Invalidate(id)
 	}
-	var err error
-	*reply, err = r.Await(ctx, id, worker.Value{})
-	return err
+	*reply, took, err = r.Await(ctx, id, worker.Value{})
+	return took, err
 }
 
 // Via makes a request at another member, which finds the place of the id.
@@ -143,7 +137,8 @@ func (rt *Router) tryOthers(ctx context.Context, id worker.ID, p *peers.Peer, re
 			return err
 		}
 		if next.Self {
-			return rt.here(ctx, request.Kind, id, request.Fresh, reply)
+			_, err := rt.here(ctx, request.Kind, id, request.Fresh, reply)
+			return err
 		}
 		if try == maxTries {
 			return rt.degraded(ctx, id, request, wire.NotRun, reply)
@@ -182,7 +177,7 @@ func (rt *Router) degraded(ctx context.Context, id worker.ID, request *wire.Requ
 	case ctx.Err() != nil:
 		err = wire.Ended(ctx.Err(), wire.NotRun) // nobody waits for a worker in place of the owner's
 	case !rt.Closing.Load():
-		err = rt.here(ctx, request.Kind, id, request.Fresh, reply)
+		_, err = rt.here(ctx, request.Kind, id, request.Fresh, reply)
 	}
 	if e, ok := errors.AsType[*wire.Error](err); ok && before != wire.NotRun {
 		err = protocol.WithOutcome(e, wire.Unknown) // it may have run on the owner

@@ -1,8 +1,8 @@
 package registry
 
 import (
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/chain"
@@ -82,54 +82,100 @@ func (c *cache) begin(s *shard, w *entry) bool {
 	return true
 }
 
-// runners are goroutines for runs. A few idle ones are kept, because a new one has to
-// grow its stack again (BenchmarkStartWorker).
+// runners are goroutines for runs. Idle ones are kept for a while, because a new one has
+// to grow its stack again, which takes longer than most runs (BenchmarkStartWorker,
+// BenchmarkCallRemote). A few are kept for good.
 type runners struct {
-	wg    sync.WaitGroup
-	next  chan run // what an idle one is to do; nothing ends it
-	idle  atomic.Int32
-	ended atomic.Bool // none is kept any more
+	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	idle  []*runner   // the last one has run something last; guarded by mu
+	spare int         // how many have been idle ever since the last trim; guarded by mu
+	timer *time.Timer // of the next trim; nil if too few are idle; guarded by mu
+	ended bool        // none is kept any more; guarded by mu
 }
 
-const maxIdleRunners = 16
+// A runner is a goroutine that does one run after another.
+type runner struct {
+	next chan run // of capacity 1; a run of nothing ends it
+}
 
-func newRunners() *runners { return &runners{next: make(chan run)} }
+const (
+	fewRunners  = 16          // that are kept for good
+	mostRunners = 1024        // that are kept
+	trimEvery   = time.Second // those that nobody has needed for that long end
+)
 
 // start has a goroutine do r. It does not wait.
 func (p *runners) start(r run) {
-	select {
-	case p.next <- r:
-	default:
+	p.mu.Lock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		p.mu.Unlock()
 		p.wg.Go(func() { p.work(r) })
+		return
 	}
+	k := p.idle[last]
+	p.idle = p.idle[:last]
+	p.spare = min(p.spare, last)
+	p.mu.Unlock()
+	k.next <- r
 }
 
 func (p *runners) work(r run) {
+	k := &runner{next: make(chan run, 1)}
 	for r.of != nil {
 		r.of.run(r)
-		if p.idle.Add(1) > maxIdleRunners || p.ended.Load() {
-			p.idle.Add(-1)
+		if !p.keep(k) {
 			return
 		}
-		r = <-p.next
-		p.idle.Add(-1)
+		r = <-k.next
+	}
+}
+
+// keep makes an idle runner wait for its next run. It reports false if that one is to end.
+func (p *runners) keep(k *runner) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || len(p.idle) == mostRunners {
+		return false
+	}
+	p.idle = append(p.idle, k)
+	if p.timer == nil && len(p.idle) > fewRunners {
+		p.timer = time.AfterFunc(trimEvery, p.trim)
+	}
+	return true
+}
+
+// trim ends the runners that were idle since it last did so, but for a few.
+func (p *runners) trim() {
+	p.mu.Lock()
+	n := max(0, min(p.spare, len(p.idle)-fewRunners))
+	surplus := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
+	p.spare, p.timer = len(p.idle), nil
+	if len(p.idle) > fewRunners && !p.ended {
+		p.timer = time.AfterFunc(trimEvery, p.trim)
+	}
+	p.mu.Unlock()
+	for _, k := range surplus {
+		k.next <- run{}
 	}
 }
 
 // end ends the goroutines, those that run something when they have done that, and waits
 // for them.
 func (p *runners) end() {
-	p.ended.Store(true)
-	gone := make(chan struct{})
-	go func() {
-		p.wg.Wait()
-		close(gone)
-	}()
-	for {
-		select {
-		case p.next <- run{}:
-		case <-gone:
-			return
-		}
+	p.mu.Lock()
+	p.ended = true
+	idle := p.idle
+	p.idle = nil
+	if p.timer != nil {
+		p.timer.Stop()
 	}
+	p.mu.Unlock()
+	for _, k := range idle {
+		k.next <- run{}
+	}
+	p.wg.Wait()
 }

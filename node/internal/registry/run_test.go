@@ -21,8 +21,8 @@ func countRunners() int {
 	return bytes.Count(stacks, []byte(".(*runners).work("))
 }
 
-// TestRunners has many sources run at once, and some end their goroutines: a few
-// goroutines are kept, and used again.
+// TestRunners has many sources run at once, and some end their goroutines. The others are
+// kept for a while, a few of them for good, and used again.
 func TestRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := testRegistry(worker.Cache{Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
@@ -44,8 +44,16 @@ func TestRunners(t *testing.T) {
 			}
 			wg.Wait()
 			synctest.Wait()
-			if n := countRunners(); n == 0 || n > maxIdleRunners {
-				t.Errorf("%d goroutines are kept, limit %d", n, maxIdleRunners)
+			if n := countRunners(); n != 90 {
+				t.Errorf("%d goroutines are kept, want those of 90 sources that have returned", n)
+			}
+			time.Sleep(trimEvery + trimEvery/2) // all of them may have been needed in the first second
+			if n := countRunners(); n != 90 {
+				t.Errorf("%d goroutines are kept for a second, want 90", n)
+			}
+			time.Sleep(trimEvery)
+			if n := countRunners(); n != fewRunners {
+				t.Errorf("%d goroutines are kept for good, want %d", n, fewRunners)
 			}
 		}
 		for i := range int64(100) { // one after the other
@@ -116,7 +124,7 @@ func TestInline(t *testing.T) {
 	if runs != 4 {
 		t.Errorf("%d runs, want 4", runs)
 	}
-	if n := r.runners.idle.Load(); n != 0 {
+	if n := len(r.runners.idle); n != 0 {
 		t.Errorf("%d goroutines were started", n)
 	}
 }

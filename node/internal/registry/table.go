@@ -31,7 +31,7 @@ type table struct {
 	slept     atomic.Int64      // how long the computer has been suspended since base
 	shards    [shardCount]shard
 	sweeper   sweeper
-	runners   *runners // goroutines of runs
+	runners   runners // goroutines of runs
 
 	predecessorDone <-chan struct{} // done of the last kind of this name; nil if there was none
 	done            chan struct{}   // closed when nothing runs any more, of this kind and its predecessors
@@ -129,7 +129,7 @@ type entry struct {
 func newTable(c Config) *table {
 	t := &table{
 		name: c.Name, node: c.Node, host: c.Host, admission: c.Admission, log: c.Logger, crashes: boundedlog.NewLimit(),
-		base: time.Now(), predecessorDone: c.PredecessorDone, done: make(chan struct{}), runners: newRunners(),
+		base: time.Now(), predecessorDone: c.PredecessorDone, done: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.sweeper.t = t

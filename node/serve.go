@@ -42,7 +42,7 @@ func (n server) ServeCall(c wire.Call) {
 		}
 		var reply worker.Reply
 		if r.Lookup(id, r.At(c.Came), c.Request.Forward, &reply) {
-			w := protocol.NewReply(reply, n.name)
+			w := protocol.NewReply(&reply, n.name)
 			c.Reply(&w)
 			return
 		}
@@ -72,24 +72,37 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	}
 	deadline := now + protocol.ClampTimeout(c.Timeout)
 	if reply, err, ran := r.RunInline(id, message, c.Request.Trace, c.Request.Chain, deadline, now); ran {
-		n.served(c, r, id, reply, err)
+		n.served(&c, r, id, &reply, err)
 		return
 	}
-	w := &registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline}
-	w.Done = func(reply worker.Reply, err error) { n.served(c, r, id, reply, err) }
-	c.OnCancel(func() { r.Withdraw(w, context.Canceled) })
-	r.Enqueue(w, now)
+	w := &remoteCall{node: n, call: c, registry: r}
+	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w}
+	c.OnCancel(func() { r.Withdraw(&w.Waiter, context.Canceled) })
+	r.Enqueue(&w.Waiter, now)
+}
+
+// A remoteCall is a call of a peer that waits for a worker of this node.
+type remoteCall struct {
+	registry.Waiter
+	node     *Node
+	call     wire.Call
+	registry *registry.Registry
+}
+
+func (w *remoteCall) Answer(reply worker.Reply, err error) {
+	w.node.served(&w.call, w.registry, w.ID, &reply, err)
 }
 
 // served answers c with what came of it here.
-func (n *Node) served(c wire.Call, r *registry.Registry, id worker.ID, reply worker.Reply, err error) {
+func (n *Node) served(c *wire.Call, r *registry.Registry, id worker.ID, reply *worker.Reply, err error) {
 	if c.Request.Forward { // a client's, which this node makes for it
-		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
+		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), reply, err)
 	}
 	n.answer(c, reply, err)
 }
 
-func (n *Node) answer(c wire.Call, reply worker.Reply, err error) {
+// answer answers c. The reply is not used if there is an error.
+func (n *Node) answer(c *wire.Call, reply *worker.Reply, err error) {
 	if err != nil {
 		c.Fail(err)
 		return
@@ -216,7 +229,7 @@ func (n *Node) serveVia(ctx context.Context, m protocol.Via) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return protocol.NewReply(reply, ""), nil
+	return protocol.NewReply(&reply, ""), nil
 }
 
 func (n *Node) serveView() protocol.View {

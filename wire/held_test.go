@@ -150,7 +150,8 @@ func testAnswersThatNobodyReads(t *testing.T) {
 	io.WriteString(stream, "\x01")
 	ask(t, stream, calls)
 	for range calls {
-		(<-came).Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
+		call := <-came
+		call.Reply(&Reply{Data: strings.Repeat("x", MaxValue)})
 	}
 	if victim.Err() != nil {
 		t.Fatal("the answers have waited for the end of the session")

@@ -31,14 +31,14 @@ type Call struct {
 }
 
 // Peer returns the hello of the caller.
-func (c Call) Peer() Hello { return c.to.session.Peer() }
+func (c *Call) Peer() Hello { return c.to.session.Peer() }
 
 // Reply answers the call. It never blocks, and it refers to the value until it is sent.
 // The caller gets an error instead if the value has more than MaxValue bytes, or if too
 // many bytes of values wait to be sent. The session ends if the peer does not read
 // answers for 2 s, or does not open the stream for large ones within 4 s. If the session
 // has ended, the answer is dropped.
-func (c Call) Reply(r *Reply) {
+func (c *Call) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
 		return
@@ -57,14 +57,14 @@ func (c Call) Reply(r *Reply) {
 }
 
 // Fail answers the call with an error. It never blocks.
-func (c Call) Fail(err error) {
+func (c *Call) Fail(err error) {
 	c.to.add(c.seq, c.to.small, 0, func(b *replyBatch) { b.addError(c.seq, asError(err)) })
 }
 
 // OnCancel sets a function that is called once when the caller no longer waits, because
 // the peer gave up or the session ended. It is called at once if that has already
 // happened. The call must still be answered.
-func (c Call) OnCancel(f func()) {
+func (c *Call) OnCancel(f func()) {
 	a := c.to
 	a.mu.Lock()
 	if !a.ended {

@@ -50,12 +50,13 @@ func SetReply(reply *worker.Reply, r *wire.Reply) {
 
 // NewReply returns a reply for the wire. It leaves out the node that answered if that is
 // self, because the peer knows whom it asked.
-func NewReply(r worker.Reply, self string) wire.Reply {
-	if r.Node == self {
-		r.Node = ""
+func NewReply(r *worker.Reply, self string) wire.Reply {
+	by := r.Node
+	if by == self {
+		by = ""
 	}
 	return wire.Reply{
-		Data: r.Value.String(), IsInt: r.Value.IsInt(), Type: r.Value.MediaType(), Node: r.Node, Via: r.Via,
+		Data: r.Value.String(), IsInt: r.Value.IsInt(), Type: r.Value.MediaType(), Node: by, Via: r.Via,
 		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
 	}
 }

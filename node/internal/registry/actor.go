@@ -39,7 +39,7 @@ func (a *actor) enqueue(call *Waiter, now time.Duration) {
 	err := a.enqueueLocked(s, call, now)
 	s.mu.Unlock()
 	if err != nil {
-		call.Done(worker.Reply{}, err)
+		call.To.Answer(worker.Reply{}, err)
 	}
 }
 

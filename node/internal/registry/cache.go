@@ -81,25 +81,25 @@ func (c *cache) enqueue(call *Waiter, now time.Duration) {
 	switch {
 	case call.canceled:
 		s.mu.Unlock()
-		call.Done(worker.Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
+		call.To.Answer(worker.Reply{}, &wire.Error{Code: wire.Canceled, Outcome: wire.NotRun})
 	case w.staleValue(now) != nil:
 		reply := c.staleHitLocked(s, w.staleValue(now), now)
 		s.mu.Unlock()
 		c.logReply("Stale value returned", call.ID, &reply)
-		call.Done(reply, nil)
+		call.To.Answer(reply, nil)
 	case w != nil && w.load == nil && w.err != nil:
 		s.mu.Unlock()
-		call.Done(worker.Reply{}, w.err)
+		call.To.Answer(worker.Reply{}, w.err)
 	case w != nil && w.load == nil:
 		reply := c.hitLocked(s, w, now)
 		s.mu.Unlock()
 		c.logReply("Cached value returned", call.ID, &reply)
-		call.Done(reply, nil)
+		call.To.Answer(reply, nil)
 	default:
 		err := c.waitLocked(s, w, call, now)
 		s.mu.Unlock()
 		if err != nil {
-			call.Done(worker.Reply{}, err)
+			call.To.Answer(worker.Reply{}, err)
 		}
 	}
 }

@@ -246,3 +246,8 @@ func sizedSource(n int) worker.Source {
 		return worker.BytesValue(strings.Repeat("x", n)), nil
 	}
 }
+
+// An answerFunc is told the errors of calls.
+type answerFunc func(error)
+
+func (f answerFunc) Answer(_ worker.Reply, err error) { f(err) }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // runInline gives a message to the server of id on the caller's goroutine, if there is a
@@ -24,15 +25,18 @@ func (a *actor) runInline(id worker.ID, message worker.Value, trace, links strin
 	s.addRunningLocked(w)
 	a.serving.begin()
 	a.wg.Add(1)
-	t := task{step: deliver, message: message, trace: trace}
+	t := task{message: message, trace: trace}
 	a.beginLocked(w, &t, links, deadline)
 	s.mu.Unlock()
 	defer a.endInline(s, w)
-	a.deliver(s, w, &t)
-	if t.failure != nil {
-		return worker.Reply{}, t.failure, true
-	}
-	return t.reply, nil, true
+	a.deliver(s, w, &t, func(answer worker.Reply, failure *wire.Error) {
+		if failure != nil {
+			err = failure
+		} else {
+			reply = answer
+		}
+	})
+	return reply, err, true
 }
 
 // mayRunLocked reports whether a message may run at once, and begins its turn if so.

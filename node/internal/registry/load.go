@@ -153,13 +153,13 @@ func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err
 	}
 	if err != nil {
 		for _, call := range waiters {
-			call.Done(worker.Reply{}, err)
+			call.To.Answer(worker.Reply{}, err)
 		}
 		return worker.Reply{}, err
 	}
 	c.logReply("Request made for", w.id, &reply)
 	for _, call := range waiters {
-		call.Done(reply, nil)
+		call.To.Answer(reply, nil)
 	}
 	return reply, nil
 }

@@ -48,7 +48,7 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	s := r.shard(worker.IntID(7))
 	w := &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true}}
 	told := 0
-	c := &Waiter{ID: worker.IntID(7), Done: func(worker.Reply, error) { told++ }}
+	c := &Waiter{ID: worker.IntID(7), To: answerFunc(func(_ error) { told++ })}
 	_ = r.admission.enter(c)
 	w.mail.add(w, c)
 	s.mu.Lock()
@@ -111,15 +111,15 @@ func TestSerialQueueOfThoseWhoGaveUp(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		want := "sleep 1m."
-		r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue("sleep 1m"), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}, r.Now())
+		r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue("sleep 1m"), Deadline: r.Now() + time.Hour, To: answerFunc(func(_ error) {})}, r.Now())
 		synctest.Wait()
 		for i := range 10_000 {
-			c := &Waiter{ID: worker.IntID(7), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}
+			c := &Waiter{ID: worker.IntID(7), Deadline: r.Now() + time.Hour, To: answerFunc(func(_ error) {})}
 			r.Enqueue(c, r.Now())
 			if i%1000 == 500 {
 				message := strings.Repeat("x", i)
 				want += message + "."
-				r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}, r.Now())
+				r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, To: answerFunc(func(_ error) {})}, r.Now())
 			}
 			r.Withdraw(c, context.Canceled)
 		}
@@ -198,7 +198,7 @@ func TestSerialDeadlines(t *testing.T) {
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, _ *diary) {
 		answers := make(chan error, 3)
 		post := func(message string, deadline time.Duration) {
-			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + deadline, Done: func(_ worker.Reply, err error) { answers <- err }}, r.Now())
+			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + deadline, To: answerFunc(func(err error) { answers <- err })}, r.Now())
 			synctest.Wait()
 		}
 		post("sleep 10s", time.Minute)
@@ -218,7 +218,7 @@ func TestSerialOverload(t *testing.T) {
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Queue: 2, Timeout: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		post := func(id int64, message string) error {
 			var failed error
-			r.Enqueue(&Waiter{ID: worker.IntID(id), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, Done: func(_ worker.Reply, err error) { failed = err }}, r.Now())
+			r.Enqueue(&Waiter{ID: worker.IntID(id), Message: worker.BytesValue(message), Deadline: r.Now() + time.Hour, To: answerFunc(func(err error) { failed = err })}, r.Now())
 			synctest.Wait()
 			return failed
 		}

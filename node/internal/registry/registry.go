@@ -146,7 +146,7 @@ func (r *Registry) Withdraw(call *Waiter, why error) {
 	outcome := r.machine.withdrawLocked(s, w, call)
 	s.mu.Unlock()
 	r.admission.leave(call)
-	call.Done(worker.Reply{}, wire.Ended(why, outcome))
+	call.To.Answer(worker.Reply{}, wire.Ended(why, outcome))
 }
 
 // Stop ends the worker of id, a server when it has answered the message that it has, and

@@ -55,7 +55,7 @@ func TestWithdrawnBeforeEnqueued(t *testing.T) {
 	for name, kind := range blockingKinds() {
 		inBubble(t, kind, func(t *testing.T, r *Registry) {
 			var answers []error
-			call := &Waiter{ID: worker.IntID(7), Deadline: time.Hour, Done: func(_ worker.Reply, err error) { answers = append(answers, err) }}
+			call := &Waiter{ID: worker.IntID(7), Deadline: time.Hour, To: answerFunc(func(err error) { answers = append(answers, err) })}
 			r.Withdraw(call, context.Canceled)
 			r.Enqueue(call, r.Now())
 			synctest.Wait()

@@ -24,6 +24,7 @@ const (
 func (a *actor) run(r run) {
 	s, w, m := r.s, r.w, r.w.mail
 	next := rest
+	var t task
 	defer func() {
 		if next != rest { // the code of the kind has ended the goroutine
 			if m.inTurn {
@@ -39,8 +40,7 @@ func (a *actor) run(r run) {
 		m.suspect(stood)
 		m.began = a.Now()
 		refused, why := a.refusedLocked(w)
-		t := a.stepLocked(s, w)
-		next = t.step
+		next = a.stepLocked(s, w, &t)
 		s.mu.Unlock()
 		if len(refused) > 0 {
 			if why == nil {
@@ -56,7 +56,8 @@ func (a *actor) run(r run) {
 		case enter:
 			<-m.entered // and see whether there is still a message to run
 		case deliver:
-			a.deliver(s, w, &t)
+			a.deliver(s, w, &t, nil)
+			t = task{}     // what it has may be large
 			a.leaveTurn(m) // as servers of other ids wait for theirs
 		default:
 			a.serving.end()
@@ -93,21 +94,22 @@ func (a *actor) refusedLocked(w *entry) (refused []*Waiter, why *wire.Error) {
 }
 
 // stepLocked returns what to do next for w. If that is nothing, w rests from now on.
-func (a *actor) stepLocked(s *shard, w *entry) task {
+func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 	m := w.mail
 	m.turn = nil
 	if m.server != nil {
 		if why, ends := a.endsLocked(s, w); ends {
-			return task{step: terminate, why: why}
+			t.why = why
+			return terminate
 		}
 	}
 	m.ending = false
 	switch {
 	case m.queue.len == 0 || s.quiesced:
 		a.restLocked(s, w)
-		return task{step: rest}
+		return rest
 	case !m.claimed:
-		return task{step: claim}
+		return claim
 	case !m.inTurn && a.gate.enter():
 		m.inTurn = true
 	case !m.inTurn:
@@ -116,15 +118,15 @@ func (a *actor) stepLocked(s *shard, w *entry) task {
 			m.inTurn = true
 			close(m.entered)
 		})
-		return task{step: enter}
+		return enter
 	}
-	return a.takeLocked(w)
+	a.takeLocked(w, t)
+	return deliver
 }
 
-// A task is a step with what it needs.
+// A task is what a step needs.
 type task struct {
-	step step
-	why  worker.EndReason // a server is to end
+	why worker.EndReason // a server is to end
 
 	// Of a message that is delivered:
 	call    *Waiter // the server's only for as long as it is the mailbox's current; nil if inline
@@ -133,17 +135,14 @@ type task struct {
 	ctx     context.Context
 	own     *runContext    // that is ctx, or nil
 	shared  *sharedContext // that ctx has, or nil
-	reply   worker.Reply   // and failure: the answer, if inline
-	failure *wire.Error
 }
 
 // takeLocked takes out the first message, for the server to have it.
-func (a *actor) takeLocked(w *entry) task {
+func (a *actor) takeLocked(w *entry, t *task) {
 	call := w.mail.next()
 	w.mail.current, call.worker = call, w
-	t := task{step: deliver, call: call, message: call.Message, trace: call.Trace}
-	a.beginLocked(w, &t, call.Chain, call.Deadline)
-	return t
+	*t = task{call: call, message: call.Message, trace: call.Trace}
+	a.beginLocked(w, t, call.Chain, call.Deadline)
 }
 
 // beginLocked makes the context of a message whose caller waits until a deadline.
@@ -225,8 +224,9 @@ func (a *actor) claim(s *shard, w *entry) {
 	a.refuse(refused, err)
 }
 
-// deliver gives the server of w a message. It opens the server if there is none.
-func (a *actor) deliver(s *shard, w *entry, t *task) {
+// deliver gives the server of w a message. It opens the server if there is none. The
+// answer is for the call that waits, or for inline if that is not nil.
+func (a *actor) deliver(s *shard, w *entry, t *task, inline func(worker.Reply, *wire.Error)) {
 	m := w.mail
 	first := m.server == nil
 	a.callSource(t.ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
@@ -241,7 +241,18 @@ func (a *actor) deliver(s *shard, w *entry, t *task) {
 		if m.server == nil {
 			err = notOpened(err)
 		}
-		a.answer(s, w, t, v, err, first)
+		reply, waits := a.answered(s, w, t, v, err, first)
+		switch {
+		case inline != nil:
+			inline(reply, err)
+		case waits:
+			a.admission.leave(t.call)
+			if err != nil {
+				t.call.To.Answer(worker.Reply{}, err)
+			} else {
+				t.call.To.Answer(reply, nil)
+			}
+		}
 	})
 }
 
@@ -255,9 +266,10 @@ func notOpened(err *wire.Error) *wire.Error {
 	return &e
 }
 
-// answer ends the run of a message, the first one of a server or a later one.
-func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) {
-	m, call := w.mail, t.call
+// answered ends the run of a message, the first one of a server or a later one. It reports
+// whether its call still waits.
+func (a *actor) answered(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (reply worker.Reply, waits bool) {
+	m := w.mail
 	s.mu.Lock()
 	now := a.Now()
 	took := now - m.began
@@ -272,29 +284,16 @@ func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Er
 	if err != nil && err.Code == wire.Panicked && m.server != nil {
 		m.ending, m.why = true, worker.EndCrashed
 	}
-	waits := m.current == call
-	m.current, m.ctx = nil, nil
-	if waits && call != nil {
-		call.worker = nil
+	if waits = t.call != nil && m.current == t.call; waits {
+		t.call.worker = nil
 	}
-	reply := worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	m.current, m.ctx = nil, nil
+	reply = worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}
 	s.mu.Unlock()
 	a.counters.addRun(took, err)
 	a.logRun(w.id, t.trace, took, err)
 	a.endContext(t)
-	if call == nil {
-		t.reply, t.failure = reply, err
-		return
-	}
-	if !waits {
-		return
-	}
-	a.admission.leave(call)
-	if err != nil {
-		call.Done(worker.Reply{}, err)
-	} else {
-		call.Done(reply, nil)
-	}
+	return reply, waits
 }
 
 // terminate ends the server of w. The messages that wait are for the next one.

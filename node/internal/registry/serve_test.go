@@ -267,7 +267,7 @@ func TestSerialStandstill(t *testing.T) {
 
 		post := func(message string, timeout time.Duration) <-chan error {
 			done := make(chan error, 1)
-			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + timeout, Done: func(_ worker.Reply, err error) { done <- err }}, r.Now())
+			r.Enqueue(&Waiter{ID: worker.IntID(7), Message: worker.BytesValue(message), Deadline: r.Now() + timeout, To: answerFunc(func(err error) { done <- err })}, r.Now())
 			synctest.Wait()
 			return done
 		}

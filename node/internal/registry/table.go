@@ -227,7 +227,7 @@ func (t *table) admitLocked(s *shard, call *Waiter, waiting int, p *policy, now 
 func (t *table) refuse(list []*Waiter, why *wire.Error) {
 	for _, call := range list {
 		t.admission.leave(call)
-		call.Done(worker.Reply{}, why)
+		call.To.Answer(worker.Reply{}, why)
 	}
 }
 

@@ -267,7 +267,7 @@ func TestGivenUpCallsGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *Registry) {
 				wait := func() *Waiter {
-					c := &Waiter{ID: worker.IntID(1), Deadline: r.Now() + time.Hour, Done: func(worker.Reply, error) {}}
+					c := &Waiter{ID: worker.IntID(1), Deadline: r.Now() + time.Hour, To: answerFunc(func(_ error) {})}
 					r.Enqueue(c, r.Now())
 					return c
 				}

@@ -7,15 +7,14 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A Waiter is a call that waits for a worker. Done is called exactly once, without locks
-// held, and must not block, because others wait for the same run.
+// A Waiter is a call that waits for a worker.
 type Waiter struct {
 	ID       worker.ID
 	Message  worker.Value  // to a server
 	Trace    string        // of which the call is part, for [worker.TraceOf]
 	Chain    string        // of workers that wait for the call: see package chain
 	Deadline time.Duration // on the registry's clock
-	Done     func(worker.Reply, error)
+	To       Answerer
 
 	// Guarded by the lock of the id's shard:
 	worker     *entry  // for which it waits
@@ -23,6 +22,13 @@ type Waiter struct {
 	isLater    bool    // it is among its load's later
 	next, prev *Waiter // in its mailbox
 	canceled   bool
+}
+
+// An Answerer is who gets the answer to a call.
+type Answerer interface {
+	// Answer is called exactly once for a call, without locks held. It must not block,
+	// because others wait for the same run. The reply is zero if there is an error.
+	Answer(reply worker.Reply, err error)
 }
 
 // A caller is a waiter for a goroutine of this node. It is used again for later calls.
@@ -37,16 +43,19 @@ type caller struct {
 
 func newCaller(r *Registry) *caller {
 	c := &caller{answered: make(chan struct{}, 1), fired: make(chan struct{}, 1)}
-	c.Done = func(reply worker.Reply, err error) {
-		c.reply, c.err = reply, err
-		c.answered <- struct{}{}
-	}
+	c.To = c
 	c.timer = time.AfterFunc(time.Hour, func() {
 		r.Withdraw(&c.Waiter, context.DeadlineExceeded)
 		c.fired <- struct{}{}
 	})
 	c.timer.Stop()
 	return c
+}
+
+// Answer implements [Answerer].
+func (c *caller) Answer(reply worker.Reply, err error) {
+	c.reply, c.err = reply, err
+	c.answered <- struct{}{}
 }
 
 // wait waits for the answer until ctx ends, or for the default time if ctx has no

@@ -16,9 +16,10 @@ type Factory func(ctx context.Context, id ID) (Server, error)
 // while another one of it runs, nor while another server of that id lives: see
 // node.Family.Call for what that means across nodes. So it needs no locks.
 //
-// Call answers a message. Its context ends at the kind's Timeout, or when the node
-// closes, but not when the caller gives up: what the server holds would be left half
-// changed; node.DeadlineOf tells when that is. A call that a server makes under this
+// Call answers a message. Its context ends when Call returns, at the kind's Timeout, or when
+// the node closes, but not when the caller gives up: what the server holds would be left
+// half changed; node.DeadlineOf tells when that is. A context that has ended may have no
+// values any more. A call that a server makes under this
 // context to its own id, or to a server that waits for it, fails at once with
 // node.ErrCallCycle. A message that has not begun by then never does. An error is the
 // caller's, and the server lives on. A panic is the caller's, too, as node.ErrPanic, and

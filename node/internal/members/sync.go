@@ -170,10 +170,14 @@ const maxMet = 16
 // slot here, but take this incarnation of it for a member. A node that was restarted and
 // has joined nobody is called by the others before it knows them.
 func (m *Members) MeetStrangers(ctx context.Context) {
+	strangers := m.pool.ToStrangers(maxMet)
+	if len(strangers) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, ws := range m.pool.ToStrangers(maxMet) {
+	for _, ws := range strangers {
 		wg.Go(func() { m.meetStranger(ctx, ws) })
 	}
 	wg.Wait()

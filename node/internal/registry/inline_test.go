@@ -165,6 +165,21 @@ func TestSerialInlineFails(t *testing.T) {
 	})
 }
 
+// TestSerialInlineExpiry has a message come just after the time of the server, before
+// anything has ended that.
+func TestSerialInlineExpiry(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{Inline: true, TTL: time.Second}, func(t *testing.T, r *Registry, d *diary) {
+		tell(t, r, "7", "a", "a.")
+		tell(t, r, "7", "b", "a.b.")
+		time.Sleep(time.Second + coalesce/2)
+		tell(t, r, "7", "c", "c.")
+		if got := d.take(); got != "start 7; end 7 expired; start 7" {
+			t.Errorf("what happened: %q", got)
+		}
+	})
+}
+
 // TestSerialInlineTurn has a kind that runs one message at a time: a message waits for
 // that of another id, on whichever goroutine it runs.
 func TestSerialInlineTurn(t *testing.T) {

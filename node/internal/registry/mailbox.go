@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -17,9 +16,8 @@ type mailbox struct {
 	server  worker.Server
 	queue   queue              // of the messages that wait
 	current *Waiter            // whose message the server has; nil if there is none, or nobody waits for it any more
-	ctx     interface{ end() } // its context; nil if there is no message
+	ctx     interface{ end() } // of the current step; nil if it has none
 	began   time.Duration      // when its current step began, on the table's clock
-	cancel  context.CancelFunc // ends a claim or the end of a server; nil otherwise
 	stood   uint64             // how often the process had stood still when the id was claimed
 	turn    *turn              // that it waits for; nil if it does not
 	entered chan struct{}      // closed when it waits no more
@@ -67,7 +65,7 @@ func (m *mailbox) remove(call *Waiter) wire.Outcome {
 	}
 	m.queue.remove(call)
 	if m.queue.len == 0 && m.claiming {
-		m.cancel()
+		m.ctx.end()
 	}
 	return wire.NotRun
 }
@@ -82,9 +80,6 @@ func (m *mailbox) drain() (all []*Waiter) {
 
 // interrupt ends the context of what runs.
 func (m *mailbox) interrupt() {
-	if m.cancel != nil {
-		m.cancel()
-	}
 	if m.ctx != nil {
 		m.ctx.end()
 	}

@@ -16,25 +16,25 @@ import (
 // looked at. Each has ended with its message, and has nothing of a later one.
 func TestMessageContext(t *testing.T) {
 	t.Parallel()
-	for name, look := range map[string]func(context.Context){
-		"not at all":     func(context.Context) {},
-		"at its channel": func(ctx context.Context) { ctx.Done() },
-		"at its error":   func(ctx context.Context) { _ = ctx.Err() },
-		"at its cause":   func(ctx context.Context) { chain.CauseOf(ctx) },
-		"by a child":     func(ctx context.Context) { context.WithValue(ctx, look{}, 1).Done() },
+	for name, look := range map[string]func(context.Context) <-chan struct{}{
+		"not at all":     func(context.Context) <-chan struct{} { return closed },
+		"at its channel": func(ctx context.Context) <-chan struct{} { return ctx.Done() },
+		"at its error":   func(ctx context.Context) <-chan struct{} { _ = ctx.Err(); return closed },
+		"at its cause":   func(ctx context.Context) <-chan struct{} { chain.CauseOf(ctx); return closed },
+		"by a child":     func(ctx context.Context) <-chan struct{} { return context.WithValue(ctx, look{}, 1).Done() },
 	} {
 		for _, inline := range []bool{false, true} {
+			var channels []<-chan struct{}
 			var kept []context.Context // of the messages to 0, 0, 1, 1, 2 and so on
 			kind := worker.Serial{Inline: inline, TTL: time.Hour, Timeout: time.Minute, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
 				return serverFunc(func(ctx context.Context, m worker.Value) (worker.Value, error) {
 					for i, earlier := range kept {
 						of := chain.CauseOf(earlier).Of
-						if earlier.Err() != context.Canceled || !clock.IsDone(earlier.Done()) || of != (worker.Key{}) && of.ID != worker.IntID(int64(i/2)) {
+						if earlier.Err() != context.Canceled || !clock.IsDone(earlier.Done()) || !clock.IsDone(channels[i]) || of != (worker.Key{}) && of.ID != worker.IntID(int64(i/2)) {
 							t.Errorf("%s: the context of message %d is %v, of %+v", name, i, earlier.Err(), of)
 						}
 					}
-					look(ctx)
-					kept = append(kept, ctx)
+					kept, channels = append(kept, ctx), append(channels, look(ctx))
 					if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != time.Minute {
 						t.Errorf("%s: it has %v", name, time.Until(deadline))
 					}

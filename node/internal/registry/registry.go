@@ -11,12 +11,14 @@
 // or the id moves to another node (handoff.go).
 //
 // The actor (actor.go, serve.go) has servers. The messages of an id wait in a mailbox
-// (mailbox.go), and one goroutine at a time gives them to the server. Before the first
-// one it claims the id, so that no other node has a server of it. quiesce.go halts the
+// (mailbox.go), and one goroutine at a time gives them to the server; it may be that of a
+// caller (inline.go). Before the first one it claims the id, so that no other node has a
+// server of it. A message has a context (messagecontext.go). quiesce.go halts the
 // servers of a node that leaves, and held.go tells other nodes of servers that have yet
 // to end.
 //
-// Both run code of the kind by way of source.go, which turns panics into errors.
+// Both run code of the kind by way of source.go, which turns panics into errors, on
+// goroutines that are used again (run.go).
 //
 // Invariants:
 //

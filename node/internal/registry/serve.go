@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/chain"
@@ -50,9 +51,9 @@ func (a *actor) run(r run) {
 		}
 		switch next {
 		case terminate:
-			a.terminate(s, w, t.why)
+			a.terminate(s, w, &t)
 		case claim:
-			a.claim(s, w)
+			a.claim(s, w, t.own)
 		case enter:
 			<-m.entered // and see whether there is still a message to run
 		case deliver:
@@ -99,7 +100,7 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 	m.turn = nil
 	if m.server != nil {
 		if why, ends := a.endsLocked(s, w); ends {
-			t.why = why
+			*t = task{why: why, own: a.ownContextLocked(m)}
 			return terminate
 		}
 	}
@@ -109,6 +110,8 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 		a.restLocked(s, w)
 		return rest
 	case !m.claimed:
+		m.claiming = true
+		*t = task{own: a.ownContextLocked(m)}
 		return claim
 	case !m.inTurn && a.gate.enter():
 		m.inTurn = true
@@ -133,7 +136,7 @@ type task struct {
 	message worker.Value
 	trace   string
 	ctx     context.Context
-	own     *runContext    // that is ctx, or nil
+	own     *runContext    // that is ctx, or of another step; or nil
 	shared  *sharedContext // that ctx has, or nil
 }
 
@@ -157,6 +160,15 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 	why := chain.Cause{Chain: links, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.when(caller)}
 	t.own = &runContext{deadline: a.when(until), trace: t.trace, cause: why}
 	m.ctx, t.ctx = t.own, t.own
+}
+
+// ownContextLocked returns the context of a step that gives the server no message.
+func (a *actor) ownContextLocked(m *mailbox) *runContext {
+	c := &runContext{deadline: a.when(m.began + m.policy.timeout)}
+	if m.ctx = c; a.ctx.Err() != nil { // the contexts of all steps have been ended
+		c.end()
+	}
+	return c
 }
 
 // endContext ends the context of a message that the server has answered.
@@ -202,25 +214,21 @@ func (a *actor) restLocked(s *shard, w *entry) {
 
 // claim makes sure that no other node has a server of w's id. If that fails, the calls
 // that wait fail too.
-func (a *actor) claim(s *shard, w *entry) {
+func (a *actor) claim(s *shard, w *entry, ctx *runContext) {
 	m := w.mail
-	ctx, cancel := context.WithTimeout(a.ctx, m.policy.timeout)
-	defer cancel()
-	s.mu.Lock()
-	m.cancel, m.claiming = cancel, true
-	s.mu.Unlock()
 	err := a.awaitPredecessor(ctx)
 	if err == nil {
 		err = a.host.Claim(ctx, worker.Key{Kind: a.name, ID: w.id})
 	}
 	s.mu.Lock()
-	m.cancel, m.claiming = nil, false
+	m.ctx, m.claiming = nil, false
 	m.claimed = err == nil
 	var refused []*Waiter
-	if err != nil && (ctx.Err() != context.Canceled || a.ctx.Err() != nil) { // else the calls that wait have come since
+	if err != nil && (!errors.Is(ctx.Err(), context.Canceled) || a.ctx.Err() != nil) { // else the calls that wait have come since
 		refused = m.drain()
 	}
 	s.mu.Unlock()
+	ctx.release()
 	a.refuse(refused, err)
 }
 
@@ -297,19 +305,16 @@ func (a *actor) answered(s *shard, w *entry, t *task, v worker.Value, err *wire.
 }
 
 // terminate ends the server of w. The messages that wait are for the next one.
-func (a *actor) terminate(s *shard, w *entry, why worker.EndReason) {
+func (a *actor) terminate(s *shard, w *entry, t *task) {
 	m := w.mail
 	server, ok := m.server.(worker.Terminator)
 	if !ok {
-		a.terminated(s, w, why)
+		a.terminated(s, w, t.why)
 		return
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, m.policy.timeout)
-	defer cancel()
-	s.mu.Lock()
-	m.cancel = cancel
-	s.mu.Unlock()
-	a.callSource(ctx, func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+	defer t.own.release()
+	why := t.why
+	a.callSource(t.own, func(ctx context.Context, _ worker.ID) (worker.Value, error) {
 		server.Terminate(ctx, why)
 		return worker.Value{}, nil
 	}, w.id, func(_ worker.Value, err *wire.Error) {
@@ -324,7 +329,7 @@ func (a *actor) terminated(s *shard, w *entry, why worker.EndReason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := w.mail
-	m.server, m.cancel, m.ending, w.hits = nil, nil, false, 0
+	m.server, m.ctx, m.ending, w.hits = nil, nil, false, 0
 	m.policy = a.policy.Load()
 	if why == worker.EndExpired {
 		s.expired++

@@ -295,3 +295,52 @@ func TestSerialStandstill(t *testing.T) {
 		d.expect(t, "end 7 moved; claim")
 	})
 }
+
+// TestSerialTurnUnused has the turn of a server come when its message has been withdrawn:
+// the turn is free for others.
+func TestSerialTurnUnused(t *testing.T) {
+	t.Parallel()
+	r := testRegistry(worker.Serial{Concurrency: 1, Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
+	s, w := r.shard(worker.IntID(7)), &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true, inTurn: true}}
+	s.mu.Lock()
+	s.workers.put(w)
+	s.addRunningLocked(w)
+	r.gate.enter()
+	if next := r.actor.stepLocked(s, w, new(task)); next != rest {
+		t.Errorf("step %d, want rest", next)
+	}
+	s.mu.Unlock()
+	if running, _ := r.gate.counts(); running != 0 {
+		t.Errorf("%d run", running)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSerialTerminateLate has a server end when the time of Close is over: the context of
+// its Terminate has ended already.
+func TestSerialTerminateLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got error
+		r := testRegistry(worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return slowToEnd{&got}, nil }}, "1@h", 100)
+		go r.request(t.Context(), worker.IntID(7))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := r.Close(ctx); err != nil || got != context.Canceled {
+			t.Errorf("Close: %v; Terminate had a context with %v", err, got)
+		}
+	})
+}
+
+// A slowToEnd is a server that does not look at the context of its message.
+type slowToEnd struct{ end *error }
+
+func (slowToEnd) Call(context.Context, worker.Value) (worker.Value, error) {
+	time.Sleep(500 * time.Millisecond)
+	return worker.Value{}, nil
+}
+
+func (s slowToEnd) Terminate(ctx context.Context, _ worker.EndReason) { *s.end = ctx.Err() }

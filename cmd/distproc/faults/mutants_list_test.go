@@ -80,7 +80,7 @@ var mutants = []mutant{
 		plan: oneByOne(faultPause, 20, 3*time.Second, "full"),
 		change: statement("actor.refusedLocked", "refused append next").precededBy(
 			"c := m.queue.first; c.Deadline += 1 << 40;" +
-				" go c.Done(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break"),
+				" go c.To.Answer(worker.Reply{}, &wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun}); break"),
 	},
 	{
 		name: "eviction", finds: ruleMemory, rest: lastRest,

@@ -147,3 +147,28 @@ func TestPingGivenUp(t *testing.T) {
 		t.Errorf("ping = %v, %v; want 0, %v", took, err, Canceled)
 	}
 }
+
+// TestPingIncludesSending has a connection take its time to send a ping. An answer may come
+// before its sender goes on, and seems to have taken no time then.
+func TestPingIncludesSending(t *testing.T) {
+	t.Parallel()
+	near, far := overTCP(t)
+	slow := &lateConn{Conn: near}
+	a, _ := connect(t, slow, far, maxVersion, nil, nil)
+	slow.delay.Store(int64(50 * time.Millisecond))
+	if took, err := a.Ping(t.Context()); err != nil || took < 50*time.Millisecond {
+		t.Errorf("%v, %v", took, err)
+	}
+}
+
+// A lateConn waits after each write.
+type lateConn struct {
+	net.Conn
+	delay atomic.Int64 // a time.Duration
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	time.Sleep(time.Duration(c.delay.Load()))
+	return n, err
+}

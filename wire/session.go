@@ -184,8 +184,9 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	}
 	pong := make(chan result, 1)
 	go func() { // for 2 s at most
-		d, err := s.mux.Ping()
-		pong <- result{d, err}
+		began := time.Now() // yamux looks when it has sent the ping: the answer may be there by then
+		_, err := s.mux.Ping()
+		pong <- result{time.Since(began), err}
 	}()
 	select {
 	case r := <-pong:

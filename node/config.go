@@ -37,7 +37,7 @@ type Config struct {
 	Joins    bool
 	StateDir string // folder for the names of members, to find them after a restart; none
 
-	NoBusyPoll bool         // sleep until an answer comes, even when many come; see wire/poll.go
+	NoBusyPoll bool         // sleep until an answer comes, even when many come, as with less than a core; see wire/poll.go
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// polled returns a connection whose reader polls. It may have one reader at a time.
+// polled returns a connection whose reader polls, if the process has a core for that. It
+// may have one reader at a time.
 func polled(conn net.Conn) net.Conn {
 	s, ok := conn.(syscall.Conn)
-	if !ok {
+	if !ok || !hasCore() {
 		return conn
 	}
 	raw, err := s.SyscallConn()

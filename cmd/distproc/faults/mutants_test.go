@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -90,37 +92,44 @@ func (m mutant) found(r *Report) bool {
 	return len(r.Violations[m.finds]) > 0 || m.or != "" && len(r.Violations[m.or]) > 0
 }
 
-// TestMutants finds the place of each mutant in the product as it is now.
+// TestMutants finds the place of each mutant in the product as it is now, and compiles them.
 func TestMutants(t *testing.T) {
 	t.Parallel()
-	p := readProduct(t)
-	for _, m := range mutants {
-		if err := p.apply(m); err != nil {
-			t.Error(err)
-		}
+	args := []string{"build", "-tags", "faults", "-overlay", overlayMutants(t), "../../../node/...", "../../../wire/..."}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
 
 // buildMutants builds the program with all mutants.
 func buildMutants(t *testing.T) string {
 	t.Helper()
+	return build(t, "-overlay", overlayMutants(t))
+}
+
+// overlayMutants writes the product with all mutants, as what -overlay of go build takes.
+func overlayMutants(t *testing.T) (file string) {
+	t.Helper()
 	p := readProduct(t)
 	for _, m := range mutants {
 		if err := p.apply(m); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
+	}
+	if t.Failed() {
+		t.FailNow()
 	}
 	dir := t.TempDir()
 	replace := map[string]string{}
-	put := func(file, source string) {
-		replace[file] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
-		if err := os.WriteFile(replace[file], []byte(source), 0o600); err != nil {
+	put := func(name, source string) {
+		replace[name] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if err := os.WriteFile(replace[name], []byte(source), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for file, source := range p.edited() {
-		put(file, source)
-		if hook := filepath.Join(filepath.Dir(file), "broken.go"); replace[hook] == "" {
+	for name, source := range p.edited() {
+		put(name, source)
+		if hook := filepath.Join(filepath.Dir(name), "broken.go"); replace[hook] == "" {
 			put(hook, regexp.MustCompile(`(?m)^package \w+$`).FindString(source)+hookSource)
 		}
 	}
@@ -128,11 +137,11 @@ func buildMutants(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, data, 0o600); err != nil {
+	file = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return build(t, "-overlay", overlay)
+	return file
 }
 
 // hookSource goes into each package that has a mutant.

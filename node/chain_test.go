@@ -96,6 +96,25 @@ func TestCallCycle(t *testing.T) {
 	})
 }
 
+// TestRefreshCycle has a source refresh its own value: that is refused, and changes nothing,
+// so that the value is kept.
+func TestRefreshCycle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var n *Node
+		n = startNode(t, "1@"+testHost(), worker.Cache{TTL: time.Hour, Load: func(ctx context.Context, id worker.ID) (worker.Value, error) {
+			if _, err := n.Refresh(ctx, id); !errors.Is(err, ErrCallCycle) || OutcomeOf(err) != worker.OutcomeNotRun {
+				t.Errorf("Refresh: %v", err)
+			}
+			return worker.IntValue(1), nil
+		}})
+		for _, cached := range []bool{false, true} {
+			if reply, err := n.Request(t.Context(), worker.IntID(7)); err != nil || reply.Cached != cached {
+				t.Errorf("%+v, %v; want cached: %v", reply, err, cached)
+			}
+		}
+	})
+}
+
 // TestDeadlineOf has a server learn when its callers, here and elsewhere, give up.
 func TestDeadlineOf(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -85,6 +85,9 @@ func (rt *Router) here(ctx context.Context, kind string, id worker.ID, fresh boo
 		return 0, e
 	}
 	if fresh {
+		if err := chain.Check(chain.Of(ctx), kind, id); err != nil { // before anything changes
+			return 0, err
+		}
 		r.Invalidate(id)
 	}
 	*reply, took, err = r.Await(ctx, id, worker.Value{})

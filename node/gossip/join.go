@@ -123,9 +123,9 @@ func (g *Gossip) Remove(name string) error {
 }
 
 // Leave announces to the cluster that this node leaves. It returns when all living members
-// know that, which takes some round trips, but at most after 0.5 s, or when ctx ends. Peers
-// that it has not reached by then learn of it from other members, or from this node until
-// Close.
+// know that, which takes some round trips, or when ctx ends, but at most after 0.5 s, or
+// 0.8 s with the timing WAN. Peers that it has not reached by then learn of it from other
+// members, or from this node until Close.
 func (g *Gossip) Leave(ctx context.Context) {
 	g.leave.Do(func() { g.startLeave() })
 	g.mu.Lock()

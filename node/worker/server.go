@@ -17,13 +17,13 @@ type Factory func(ctx context.Context, id ID) (Server, error)
 // node.Family.Call for what that means across nodes. So it needs no locks.
 //
 // Call answers a message. Its context ends when Call returns, at the kind's Timeout, or when
-// the node closes, but not when the caller gives up: what the server holds would be left
-// half changed; node.DeadlineOf tells when that is. A context that has ended may have no
-// values any more. A call that a server makes under this
-// context to its own id, or to a server that waits for it, fails at once with
-// node.ErrCallCycle. A message that has not begun by then never does. An error is the
-// caller's, and the server lives on. A panic is the caller's, too, as node.ErrPanic, and
-// ends the server, as what it holds may be half changed.
+// the node closes, and may have no values after that. It does not end when the caller gives
+// up, because what the server holds would be left half changed; node.DeadlineOf tells when
+// that is. A message that has not begun by then never does. A call that a server makes
+// under this context to its own id, or to a server that waits for it, fails at once with
+// node.ErrCallCycle. An error is the caller's, and the server lives on. A panic is the
+// caller's, too, as node.ErrPanic, and ends the server, as what it holds may be half
+// changed.
 type Server interface {
 	Call(ctx context.Context, message Value) (Value, error)
 }

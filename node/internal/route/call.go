@@ -93,8 +93,8 @@ func (rt *Router) callFrom(ctx context.Context, p *peers.Peer, k worker.Key, mes
 	if err := chain.Check(request.Chain, k.Kind, k.ID); err != nil {
 		return worker.Reply{}, err
 	}
-	if p.Session() != nil && !p.Doubtful() {
-		return rt.ask(ctx, p, &request)
+	if s := p.Session(); s != nil && !p.Doubtful() {
+		return rt.askOn(ctx, s, p, &request)
 	}
 	ctx, cancel := clock.WithDefault(ctx) // to dial takes from the same 5 s
 	defer cancel()

@@ -65,6 +65,11 @@ func (rt *Router) ask(ctx context.Context, p *peers.Peer, request *wire.Request)
 	if err != nil {
 		return worker.Reply{}, err
 	}
+	return rt.askOn(ctx, s, p, request)
+}
+
+// askOn is ask on a session to p.
+func (rt *Router) askOn(ctx context.Context, s *wire.Session, p *peers.Peer, request *wire.Request) (reply worker.Reply, err error) {
 	var r wire.Reply
 	if err := s.Call(ctx, request, clock.Left(ctx), &r); err != nil {
 		return worker.Reply{}, rt.recordFailure(p, s, request, err)

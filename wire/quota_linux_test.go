@@ -10,6 +10,18 @@ import (
 	"github.com/prometheus/procfs"
 )
 
+// TestNoCoreNoPoll has a process with less than a core: its readers do not poll.
+func TestNoCoreNoPoll(t *testing.T) {
+	defer func(had func() bool) { hasCore = had }(hasCore)
+	near, _ := overTCP(t)
+	for _, has := range []bool{true, false} {
+		hasCore = func() bool { return has }
+		if _, polls := polled(near).(*polledConn); polls != has {
+			t.Errorf("with a core: %v; polls: %v", has, polls)
+		}
+	}
+}
+
 // TestQuota reads the quotas of processes in control groups of both versions.
 func TestQuota(t *testing.T) {
 	t.Parallel()

@@ -159,6 +159,20 @@ func TestLeaveAlone(t *testing.T) {
 	})
 }
 
+// TestLeaveTwin has a node leave that has a twin: it does not hasten its farewell.
+func TestLeaveTwin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t, LAN)
+		nodes := n.many(3)
+		n.see(within, nodes, nodes, nil)
+		began := time.Now()
+		nodes[2].g.LeaveTwin(t.Context())
+		if took := time.Since(began); took != farewellTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // A node leaves once all know it. If it can only tell by gossip, it leaves some time for it.
 func checkLeave(t *testing.T) {
 	for _, mute := range []bool{false, true} { // whether it can only tell through serf

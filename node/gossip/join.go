@@ -126,8 +126,15 @@ func (g *Gossip) Remove(name string) error {
 // know that, which takes some round trips, or when ctx ends, but at most after 0.5 s, or
 // 0.8 s with the timing WAN. Peers that it has not reached by then learn of it from other
 // members, or from this node until Close.
-func (g *Gossip) Leave(ctx context.Context) {
-	g.leave.Do(func() { g.startLeave() })
+func (g *Gossip) Leave(ctx context.Context) { g.leaveAt(ctx, true) }
+
+// LeaveTwin is Leave for a node whose name another process has. Serf's farewell names a
+// member, not a process, and that one has to refute it. So LeaveTwin leaves the pace to
+// gossip, and takes 0.5 s.
+func (g *Gossip) LeaveTwin(ctx context.Context) { g.leaveAt(ctx, false) }
+
+func (g *Gossip) leaveAt(ctx context.Context, once bool) {
+	g.leave.Do(func() { g.startLeave(once) })
 	g.mu.Lock()
 	left := g.left
 	g.mu.Unlock()
@@ -140,7 +147,7 @@ func (g *Gossip) Leave(ctx context.Context) {
 	}
 }
 
-func (g *Gossip) startLeave() {
+func (g *Gossip) startLeave(once bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -161,15 +168,15 @@ func (g *Gossip) startLeave() {
 	}
 	g.wg.Go(func() {
 		defer close(g.left)
-		g.sayFarewell(others)
+		g.sayFarewell(others, once)
 	})
 }
 
 // sayFarewell tells the others that this node leaves: serf by gossip, and this node some of
 // them itself. Serf may handle the farewell and the death of a leaver in the wrong order,
 // or lose the farewell, and then reports a failure. The others pass on what they were told.
-// sayFarewell returns when all know it, or when gossip has had time to tell them.
-func (g *Gossip) sayFarewell(others []wire.Member) {
+// sayFarewell returns when gossip has had time to tell them, or at once when all know it.
+func (g *Gossip) sayFarewell(others []wire.Member, once bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
 	defer cancel()
 	spread := make(chan struct{}) // closed when serf's farewell has been sent often enough
@@ -181,11 +188,11 @@ func (g *Gossip) sayFarewell(others []wire.Member) {
 		}
 	})
 	told := others[:min(len(others), toldMost)]
-	all := len(told) == len(others)
-	if all {
+	hasten := once && len(told) == len(others)
+	if hasten {
 		wg.Go(func() { g.hasten(told, spread) })
 	}
-	if !g.tellFarewell(ctx, told) || !all {
+	if !g.tellFarewell(ctx, told) || !hasten {
 		<-ctx.Done()
 	}
 	wg.Wait()

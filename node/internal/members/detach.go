@@ -107,6 +107,10 @@ func (m *Members) Leave() {
 	for _, ws := range m.pool.Live() {
 		telling.Go(func() { _ = ws.Do(ctx, protocol.OpSync, farewell, nil) }) // a peer that misses it hears it by gossip
 	}
-	m.currentGossip().Leave(ctx)
+	if m.Outranked() == nil {
+		m.currentGossip().Leave(ctx)
+	} else {
+		m.currentGossip().LeaveTwin(ctx)
+	}
 	telling.Wait()
 }

@@ -389,18 +389,23 @@ func checkRefute(t *testing.T) {
 	for _, b := range [][]byte{leave, dead} {
 		first.g.transport.sieve.sift(b, time.Now()) // so that it does not reach it
 	}
+	send := func(v *node, b []byte) {
+		v.g.transport.packets <- &memberlist.Packet{Buf: b, From: nodeAddr("9@h"), Timestamp: time.Now()}
+	}
+	// Of two packets that wait memberlist takes the later one first. So no member is told of
+	// the death, and gossips it, before all have taken the leave in.
 	for _, v := range rest {
-		send := func(b []byte) {
-			v.g.transport.packets <- &memberlist.Packet{Buf: b, From: nodeAddr("9@h"), Timestamp: time.Now()}
-		}
-		send(leave)
-		// Of two packets that wait memberlist takes the later one first.
+		send(v, leave)
+	}
+	for _, v := range rest {
 		for began := time.Now(); status(v, first) != serf.StatusLeaving; time.Sleep(time.Millisecond) {
 			if time.Since(began) > within {
 				t.Fatalf("%s takes %s for %v", v.name, first.name, status(v, first))
 			}
 		}
-		send(dead)
+	}
+	for _, v := range rest {
+		send(v, dead)
 	}
 	n.see(within, rest, rest, nil)
 	first.sync(t.Context(), first.g, rest[0].self)

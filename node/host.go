@@ -26,8 +26,6 @@ func (h host) Send(ctx context.Context, dest string, list []registry.Answer) err
 
 func (h host) Claim(ctx context.Context, k worker.Key) *wire.Error { return h.n.claims.Claim(ctx, k) }
 
-func (h host) Standstills() uint64 { return h.n.clock.Standstills() }
-
 func (h host) ViewChanged() { h.n.viewChanged() }
 
 func (h host) Refused(from net.Addr, why error) { h.n.refusals.Refused(from, why) }
@@ -45,7 +43,7 @@ func (h host) NotOwner(id worker.ID) *wire.Error { return h.n.members.View().Not
 
 func (h host) StoodStill() bool { return h.n.members.StoodStill() }
 
-func (h host) Suspended(d time.Duration) { h.n.kinds.Suspended(d) }
+func (h host) Suspended() { h.n.kinds.Sweep() }
 
 // handoffTarget returns the node that takes the answer of id when the answer leaves this
 // one, and whether it can.

@@ -118,7 +118,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.handoffs = handoff.New(host{n})
 	n.kinds, err = kinds.New(kinds.Config{
-		Node: n.name, Host: host{n}, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
+		Node: n.name, Host: host{n}, Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
 		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,
 	}, c.Default, c.Kinds)
 	if err != nil {

@@ -41,7 +41,7 @@ func (n server) ServeCall(c wire.Call) {
 			r.Invalidate(id)
 		}
 		var reply worker.Reply
-		if r.Lookup(id, r.At(c.Came), c.Request.Forward, &reply) {
+		if r.Lookup(id, n.clock.At(c.Came), c.Request.Forward, &reply) {
 			w := protocol.NewReply(&reply, n.name)
 			c.Reply(&w)
 			return

@@ -115,7 +115,7 @@ func TestStandstillAlone(t *testing.T) {
 func TestSuspendedClocks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := startNode(t, "1@"+testHost(), worker.Cache{})
-		host{n}.Suspended(time.Hour)
+		n.clock.Suspend(time.Hour)
 		if workers := n.kinds.Of("").Now(); workers < time.Hour {
 			t.Errorf("the clock of the workers is at %v, want more than 1h", workers)
 		}

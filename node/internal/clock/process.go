@@ -20,6 +20,7 @@ const (
 // call, so only ticks read it: a suspended machine is noticed within tickEvery of its
 // going on, a stopped process at once.
 type Process struct {
+	start       time.Time
 	boot, quick func() time.Duration // boot goes on while the machine is suspended
 	host        ProcessHost
 	slept       atomic.Int64 // for how long the machine was suspended
@@ -33,8 +34,8 @@ type Process struct {
 // A ProcessHost is told what a Process notices. Both methods are called with a lock held,
 // so they must not call the Process, but for Now.
 type ProcessHost interface {
-	// Suspended is called when the machine was suspended, with how long.
-	Suspended(time.Duration)
+	// Suspended is called when the machine was suspended: Now has advanced by that time.
+	Suspended()
 
 	// StoodStill is called before a standstill is counted. It reports whether it counts.
 	StoodStill() bool
@@ -43,7 +44,9 @@ type ProcessHost interface {
 // NewProcess returns a clock that begins at 0. It ticks while [Process.Run] runs.
 func NewProcess(h ProcessHost) *Process {
 	start := time.Now()
-	return newProcess(bootTime, func() time.Duration { return time.Since(start) }, h)
+	p := newProcess(bootTime, func() time.Duration { return time.Since(start) }, h)
+	p.start = start
+	return p
 }
 
 func newProcess(boot, quick func() time.Duration, h ProcessHost) *Process {
@@ -55,9 +58,20 @@ func newProcess(boot, quick func() time.Duration, h ProcessHost) *Process {
 // Now returns the time since NewProcess, that in which the machine was suspended included.
 func (p *Process) Now() time.Duration { return p.quick() + time.Duration(p.slept.Load()) }
 
-// Standstills returns how often the process has stood still, up to now.
-func (p *Process) Standstills() uint64 {
-	if p.quick()-time.Duration(p.seen.Load()) > standstill {
+// At returns what Now says at a time since the machine was last suspended.
+func (p *Process) At(at time.Time) time.Duration {
+	return at.Sub(p.start) + time.Duration(p.slept.Load())
+}
+
+// When is the inverse of At.
+func (p *Process) When(at time.Duration) time.Time {
+	return p.start.Add(at - time.Duration(p.slept.Load()))
+}
+
+// Standstills returns how often the process has stood still up to now, which Now has just
+// returned.
+func (p *Process) Standstills(now time.Duration) uint64 {
+	if now-time.Duration(p.slept.Load()+p.seen.Load()) > standstill {
 		p.tick()
 	}
 	return p.times.Load()
@@ -70,7 +84,7 @@ func (p *Process) tick() {
 	now, quick := p.boot(), p.quick()
 	if d := now - p.last - (quick - time.Duration(p.seen.Load())); d > standstill {
 		p.slept.Add(int64(d))
-		p.host.Suspended(d)
+		p.host.Suspended()
 	}
 	if now-p.last > standstill && p.host.StoodStill() {
 		p.times.Add(1) // before seen changes, so that nobody who looks at that misses it
@@ -96,6 +110,15 @@ func (p *Process) Run(done <-chan struct{}) {
 // StayAwake has the clock take the machine as never suspended. In a bubble of synctest the
 // machine's own clock goes on while time stands still. Call it before Run. It is for tests.
 func (p *Process) StayAwake() { p.boot, p.last = p.quick, p.quick() }
+
+// Suspend makes it look as if the machine had just been suspended for d, which is too short
+// for a standstill. It is for tests.
+func (p *Process) Suspend(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slept.Add(int64(d))
+	p.host.Suspended()
+}
 
 // StandStill makes it look as if the process had just stood still for d. It is for tests.
 func (p *Process) StandStill(d time.Duration) {

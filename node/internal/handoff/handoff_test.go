@@ -266,7 +266,7 @@ func newSwitchboard(kinds [2]worker.Kind, delay time.Duration) *switchboard {
 	for i := range b.regs {
 		b.hands[i] = New(b)
 		b.regs[i] = registry.New(registry.Config{
-			Name: worker.DefaultKind, Kind: kinds[i], Node: strconv.Itoa(i), Host: side{hands: b.hands[i]}, Admission: registry.NewAdmission(1 << 16), Values: new(registry.Values),
+			Name: worker.DefaultKind, Kind: kinds[i], Node: strconv.Itoa(i), Host: side{hands: b.hands[i]}, Clock: clock.NewProcess(nil), Admission: registry.NewAdmission(1 << 16), Values: new(registry.Values),
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -299,7 +299,7 @@ func (b *switchboard) side(id worker.ID) int64 { return (num(id) + b.turn.Load()
 // request asks the registry of id.
 func (b *switchboard) request(ctx context.Context, id worker.ID) (reply worker.Reply, err error) {
 	r := b.of(id)
-	if r.Lookup(id, r.At(time.Now()), false, &reply) {
+	if r.Lookup(id, r.Now(), false, &reply) {
 		return reply, nil
 	}
 	reply, _, err = r.Await(ctx, id, worker.Value{})
@@ -460,7 +460,7 @@ func checkOnePlace(t *testing.T, b *switchboard) {
 	for _, r := range b.regs {
 		for _, w := range r.Workers(math.MaxInt) {
 			var reply worker.Reply
-			if !r.Lookup(w.ID, r.At(time.Now()), false, &reply) {
+			if !r.Lookup(w.ID, r.Now(), false, &reply) {
 				continue // it loads
 			}
 			if seen[reply.Value.String()] {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -46,6 +47,7 @@ type Set struct {
 type Config struct {
 	Node       string // NAME@HOST
 	Host       registry.Host
+	Clock      *clock.Process
 	MaxWaiting int   // calls that may wait for workers
 	MaxMemory  int64 // bytes of values
 	Logger     *slog.Logger
@@ -79,7 +81,8 @@ func New(c Config, first worker.Kind, kinds map[string]worker.Kind) (*Set, error
 
 func (s *Set) newRegistry(name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{}) *registry.Registry {
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: s.Node, Host: s.Host, Admission: admission, Values: &s.values, PredecessorDone: predecessorDone, Logger: s.Logger,
+		Name: name, Kind: kind, Node: s.Node, Host: s.Host, Clock: s.Clock, Admission: admission, Values: &s.values,
+		PredecessorDone: predecessorDone, Logger: s.Logger,
 	})
 }
 
@@ -242,12 +245,11 @@ func (s *Set) CallTimeout(kind string) time.Duration {
 	return timeout + time.Second
 }
 
-// Suspended has the clocks of all workers go on by the time for which the machine was
-// suspended. It takes no lock that is held while servers end, because a server that ends
-// may call it.
-func (s *Set) Suspended(d time.Duration) {
+// Sweep drops what has expired while the machine was suspended. It takes no lock that is
+// held while servers end, because a server that ends may call it.
+func (s *Set) Sweep() {
 	for _, r := range s.All() {
-		r.Suspended(d)
+		r.Sweep()
 	}
 }
 

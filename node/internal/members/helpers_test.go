@@ -111,7 +111,7 @@ func (n *testNode) ViewChanged()                                    {}
 func (n *testNode) Refused(net.Addr, error)                         {}
 func (n *testNode) Met(context.Context, *peers.Peer, *wire.Session) {}
 func (n *testNode) CallTimeout(string) time.Duration                { return time.Second }
-func (n *testNode) Suspended(time.Duration)                         {}
+func (n *testNode) Suspended()                                      {}
 func (n *testNode) StoodStill() bool                                { return n.Members.StoodStill() }
 func (n *testNode) Outranked()                                      { _ = n.detach() }
 func (n *testNode) ServeCall(c wire.Call) {

@@ -142,7 +142,7 @@ func (m *Members) endSeek() {
 // seekLeft returns for how long this node, which knows nobody, may yet find the cluster
 // that it is to join. It is 0 if the node knows another one.
 func (m *Members) seekLeft() time.Duration {
-	m.Clock.Standstills() // the time in which this process stood still does not count
+	m.Clock.Standstills(m.Clock.Now()) // the time in which this process stood still does not count
 	if len(m.View().Peers) > 1 {
 		return 0
 	}

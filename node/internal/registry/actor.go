@@ -15,7 +15,7 @@ type actor struct {
 	*table
 	policy   atomic.Pointer[actorPolicy] // of new servers
 	held     heldServers
-	serving  tracker   // goroutines that serve
+	idle     event     // a shard has come to rest
 	contexts sync.Pool // of *sharedContext
 }
 
@@ -71,12 +71,10 @@ func (a *actor) wakeLocked(s *shard, w *entry) {
 	}
 	w.mail.busy = true
 	s.addRunningLocked(w)
-	a.serving.begin()
 	a.startServing(s, w)
 }
 
 func (a *actor) startServing(s *shard, w *entry) {
-	a.wg.Add(1)
 	a.runners.start(run{of: a, s: s, w: w})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -17,10 +18,6 @@ type Host interface {
 	// Claim returns when no other node has a server of the key, or why that cannot be.
 	Claim(context.Context, worker.Key) *wire.Error
 
-	// Standstills returns how often other nodes may have acted for this one because its
-	// process stood still.
-	Standstills() uint64
-
 	// NotOwner returns the error of a call for an id that belongs to another node.
 	NotOwner(worker.ID) *wire.Error
 }
@@ -31,6 +28,7 @@ type Config struct {
 	Kind            worker.Kind
 	Node            string // NAME@HOST
 	Host            Host
+	Clock           *clock.Process  // of the node
 	Admission       *Admission      // of all kinds of the node, or some
 	Values          *Values         // of all kinds of the node
 	PredecessorDone <-chan struct{} // Done of the last kind that had the name; nil if there was none

@@ -11,8 +11,9 @@ import (
 )
 
 // counters count what becomes of the requests for one kind that are made at this node,
-// and of the runs of its source or servers here. Answers from a worker's value are
-// counted under the lock of its shard instead, because that costs nothing.
+// and of the runs of its source or servers here. What is quick is counted in the shard of
+// its id instead, as a counter that all processors write makes it slow: answers from a
+// worker's value, requests that are answered here, and messages.
 type counters struct {
 	local, remote, degraded atomic.Uint64
 	failed                  [64]atomic.Uint64 // by code; what is beyond counts as internal
@@ -41,14 +42,30 @@ func (d *durations) observe(took time.Duration) {
 	d.sum.Add(int64(took))
 }
 
-// histogram returns what was counted, and zero more.
-func (d *durations) histogram(zero uint64) worker.Histogram {
-	h := worker.Histogram{Bounds: durationBounds[:], Counts: make([]uint64, len(d.counts)), Sum: time.Duration(d.sum.Load())}
+// histogram returns what was counted, and some more that were quick and took a time in all.
+func (d *durations) histogram(quick uint64, sum int64) worker.Histogram {
+	h := worker.Histogram{Bounds: durationBounds[:], Counts: make([]uint64, len(d.counts)), Sum: time.Duration(d.sum.Load() + sum)}
 	for i := range d.counts {
 		h.Counts[i] = d.counts[i].Load()
 	}
-	h.Counts[0] += zero
+	h.Counts[0] += quick
 	return h
+}
+
+// A tally counts what takes no longer than the first of durationBounds.
+type tally struct {
+	count atomic.Uint64
+	sum   atomic.Int64
+}
+
+// observe counts what took some time, and reports whether that is the tally's to count.
+func (q *tally) observe(took time.Duration) bool {
+	if took > durationBounds[0] {
+		return false
+	}
+	q.count.Add(1)
+	q.sum.Add(int64(took))
+	return true
 }
 
 func (n *counters) addRun(took time.Duration, err *wire.Error) {
@@ -58,9 +75,12 @@ func (n *counters) addRun(took time.Duration, err *wire.Error) {
 	}
 }
 
-// NoteRequest counts a request that was made at this node, and what became of it.
-func (t *table) NoteRequest(took time.Duration, reply *worker.Reply, err error) {
-	t.counters.addRequest(t.node, took, reply, err)
+// NoteRequest counts a request for id that was made at this node, and what became of it.
+func (t *table) NoteRequest(id worker.ID, took time.Duration, reply *worker.Reply, err error) {
+	here := err == nil && !reply.Degraded && reply.Node == t.node
+	if !here || !t.shard(id).requests.observe(took) {
+		t.counters.addRequest(t.node, took, reply, err)
+	}
 }
 
 func (n *counters) addRequest(self string, took time.Duration, reply *worker.Reply, err error) {
@@ -87,19 +107,22 @@ func (r *Registry) Stats() worker.Stats {
 	k := worker.Stats{
 		Kind:  r.name,
 		Local: n.local.Load(), Remote: n.remote.Load(), Degraded: n.degraded.Load(),
-		Failed: map[string]uint64{},
-		Loads:  n.runs.histogram(0), LoadErrs: n.runErrs.Load(),
+		Failed: map[string]uint64{}, LoadErrs: n.runErrs.Load(),
 	}
 	for code := range n.failed {
 		if count := n.failed[code].Load(); count > 0 {
 			k.Failed[wire.Code(code).Error()] = count
 		}
 	}
-	hits := uint64(0)
+	var quick, runs uint64 // requests, and runs
+	var quickSum, runsSum int64
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		hits += s.hits
+		quick += s.hits + s.requests.count.Load()
+		quickSum += s.requests.sum.Load()
+		runs += s.runs.count.Load()
+		runsSum += s.runs.sum.Load()
 		k.Expired += s.expired
 		k.Evicted += s.evicted
 		k.Workers += s.workers.count
@@ -108,11 +131,11 @@ func (r *Registry) Stats() worker.Stats {
 		}
 		s.mu.Unlock()
 	}
-	k.Local += hits
+	k.Local += quick
 	if r.cache != nil {
 		k.Bytes = r.cache.memory.used.Load()
 	}
 	k.Running, k.Queued = r.gate.counts()
-	k.Latency = n.latency.histogram(hits)
+	k.Latency, k.Loads = n.latency.histogram(quick, quickSum), n.runs.histogram(runs, runsSum)
 	return k
 }

@@ -47,7 +47,7 @@ func TestDurations(t *testing.T) {
 	for _, took := range []time.Duration{0, 100 * time.Microsecond, 100*time.Microsecond + 1, 30 * time.Second, time.Hour} {
 		d.observe(took)
 	}
-	h := d.histogram(7)
+	h := d.histogram(7, 0)
 	want := make([]uint64, len(h.Bounds)+1)
 	want[0], want[1], want[len(want)-2], want[len(want)-1] = 9, 1, 1, 1
 	if !slices.Equal(h.Counts, want) || !slices.IsSorted(h.Bounds) {

@@ -196,17 +196,23 @@ func orRandom(kind worker.Kind) worker.Kind {
 
 // testRegistry returns a registry of the default kind, in which so many calls may wait.
 func testRegistry(kind worker.Kind, node string, waiting int64) *Registry {
-	return New(Config{
-		Name: worker.DefaultKind, Kind: orRandom(kind), Node: node, Host: &fakeHost{}, Admission: &Admission{size: waiting}, Values: new(Values),
+	h := &fakeHost{}
+	c := clock.NewProcess(h)
+	c.StayAwake()
+	h.r = New(Config{
+		Name: worker.DefaultKind, Kind: orRandom(kind), Node: node, Host: h, Clock: c, Admission: &Admission{size: waiting}, Values: new(Values),
 		Logger: slog.New(slog.DiscardHandler),
 	})
+	return h.r
 }
 
 // A fakeHost does what its functions say, and nothing if they are nil.
 type fakeHost struct {
+	r     *Registry
+	stood atomic.Bool // standstills count
+
 	handOff  func([]Answer)
 	claim    func(context.Context, worker.ID) *wire.Error
-	stood    func() uint64
 	notOwner func(worker.ID) *wire.Error
 }
 
@@ -226,11 +232,16 @@ func (h *fakeHost) Claim(ctx context.Context, k worker.Key) *wire.Error {
 	return h.claim(ctx, k.ID)
 }
 
-func (h *fakeHost) Standstills() uint64 {
-	if h.stood == nil {
-		return 0
-	}
-	return h.stood()
+func (h *fakeHost) Suspended()       { h.r.Sweep() }
+func (h *fakeHost) StoodStill() bool { return h.stood.Load() }
+
+// standStill has the process of r stand still just now.
+func standStill(r *Registry) {
+	h := hostOf(r)
+	h.stood.Store(true)
+	r.clock.StandStill(2 * time.Second)
+	r.clock.Standstills(r.Now())
+	h.stood.Store(false)
 }
 
 func (h *fakeHost) NotOwner(id worker.ID) *wire.Error {

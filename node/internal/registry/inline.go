@@ -9,63 +9,66 @@ import (
 
 // runInline gives a message to the server of id on the caller's goroutine, if there is a
 // server that has nothing else to do, and the kind says that it never blocks.
-func (a *actor) runInline(id worker.ID, message worker.Value, trace, links string, deadline time.Duration) (reply worker.Reply, err error, ran bool) {
+func (a *actor) runInline(
+	id worker.ID, message worker.Value, trace, links string, deadline, now time.Duration,
+) (reply worker.Reply, err error, ran bool) {
 	if !a.policy.Load().inline {
 		return worker.Reply{}, nil, false
 	}
-	s, stood := a.shard(id), a.host.Standstills()
+	s, stood := a.shard(id), a.clock.Standstills(now)
 	s.mu.Lock()
 	w := s.workers.get(id)
-	if w == nil || !a.mayRunLocked(s, w, stood, deadline) {
+	if w == nil || !a.mayRunLocked(s, w, deadline, now, stood) {
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
 	}
 	m := w.mail
 	m.busy, m.inTurn = true, true
 	s.addRunningLocked(w)
-	a.serving.begin()
-	a.wg.Add(1)
 	t := task{message: message, trace: trace}
 	a.beginLocked(w, &t, links, deadline)
 	s.mu.Unlock()
-	defer a.endInline(s, w)
-	a.deliver(s, w, &t, func(answer worker.Reply, failure *wire.Error) {
-		if failure != nil {
-			err = failure
-		} else {
-			reply = answer
+	rests := false
+	defer func() { // also if the code of the kind ends the goroutine
+		if !rests {
+			a.startServing(s, w)
+		}
+	}()
+	a.callServer(w, &t, func(answer worker.Value, failure *wire.Error, first bool) {
+		if reply, rests = a.answerInline(s, w, &t, answer, failure, first); failure != nil {
+			reply, err = worker.Reply{}, failure
 		}
 	})
 	return reply, err, true
 }
 
 // mayRunLocked reports whether a message may run at once, and begins its turn if so.
-func (a *actor) mayRunLocked(s *shard, w *entry, stood uint64, deadline time.Duration) bool {
+func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, stood uint64) bool {
 	m := w.mail
 	if m.busy || m.server == nil || s.closed {
 		return false
 	}
 	m.suspect(stood)
-	m.began = a.Now()
+	m.began = now
 	_, ends := a.endsLocked(s, w)
-	return !ends && m.claimed && deadline > m.began && a.gate.enter()
+	return !ends && m.claimed && deadline > now && a.gate.enter()
 }
 
-// endInline has a goroutine go on if more is to be done for w after a message that ran on
-// its caller's.
-func (a *actor) endInline(s *shard, w *entry) {
-	a.leaveTurn(w.mail)
+// answerInline ends a message that ran on its caller's goroutine. It reports whether w
+// rests; otherwise another goroutine is to go on.
+func (a *actor) answerInline(
+	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
+) (reply worker.Reply, rests bool) {
+	m, now := w.mail, a.Now()
 	s.mu.Lock()
-	_, ends := a.endsLocked(s, w)
-	rests := !ends && w.mail.queue.len == 0
-	if rests {
+	took := now - m.began
+	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)
+	m.began = now
+	if _, ends := a.endsLocked(s, w); !ends && m.queue.len == 0 {
 		a.restLocked(s, w)
+		rests = true
 	}
 	s.mu.Unlock()
-	if rests {
-		a.serving.end()
-	} else {
-		a.startServing(s, w)
-	}
-	a.wg.Done()
+	a.endMessage(s, w, t, took, err)
+	return reply, rests
 }

@@ -97,7 +97,7 @@ func (c *cache) startLocked(s *shard, id worker.ID, now time.Duration, waiters [
 		trace, links = waiters[0].Trace, waiters[0].Chain
 	}
 	p := c.policy.Load()
-	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: c.name, ID: id}}, c.when(now+p.timeout))
+	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: c.name, ID: id}}, c.clock.When(now+p.timeout))
 	w := c.addLoadingLocked(s, id, p, l, now)
 	for _, call := range waiters {
 		w.add(call)

@@ -255,3 +255,29 @@ func (s noting) Call(_ context.Context, m worker.Value) (worker.Value, error) {
 	s.got <- s.id.String() + " got " + m.String()
 	return m, nil
 }
+
+// TestSerialOpenEndsGoroutine has the making of a server end its goroutine while other
+// messages wait: they get answers too.
+func TestSerialOpenEndsGoroutine(t *testing.T) {
+	t.Parallel()
+	opens := 0
+	inBubble(t, worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
+		if opens++; opens == 1 {
+			time.Sleep(time.Second)
+			runtime.Goexit()
+		}
+		return serverFunc(func(_ context.Context, message worker.Value) (worker.Value, error) { return message, nil }), nil
+	}}, func(t *testing.T, r *Registry) {
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				_, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Now())
+				if errors.Is(err, wire.Panicked) != (i == 0) || (err != nil) != (i == 0) {
+					t.Errorf("message %d: %v", i, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+	})
+}

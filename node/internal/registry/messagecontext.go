@@ -50,8 +50,8 @@ func (c *sharedContext) begin(id worker.ID, until, caller time.Duration) *messag
 // prepareLocked makes what others may ask for.
 func (c *sharedContext) prepareLocked() *runContext {
 	if c.deadline.IsZero() {
-		c.deadline = c.table.when(c.until)
-		c.cause = chain.Cause{Of: worker.Key{Kind: c.table.name, ID: c.id}, Deadline: c.table.when(c.caller)}
+		c.deadline = c.table.clock.When(c.until)
+		c.cause = chain.Cause{Of: worker.Key{Kind: c.table.name, ID: c.id}, Deadline: c.table.clock.When(c.caller)}
 	}
 	return &c.runContext
 }
@@ -87,7 +87,9 @@ var closed = func() <-chan struct{} {
 	return c
 }()
 
-func (m *messageContext) Deadline() (time.Time, bool) { return m.shared.table.when(m.until), true }
+func (m *messageContext) Deadline() (time.Time, bool) {
+	return m.shared.table.clock.When(m.until), true
+}
 
 func (m *messageContext) Done() <-chan struct{} {
 	c := m.shared

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 
 	"github.com/distproc/distproc/node/worker"
@@ -18,13 +17,13 @@ func (r *Registry) Quiesce(ctx context.Context) {
 		return
 	}
 	r.actor.halt()
-	if r.actor.serving.awaitNone(ctx) {
+	if r.actor.awaitNone(ctx) {
 		return
 	}
 	r.actor.cancelAll()
 	late, cancel := context.WithTimeout(context.Background(), sourceGrace)
 	defer cancel()
-	r.actor.serving.awaitNone(late)
+	r.actor.awaitNone(late)
 }
 
 // Halt has all servers end, each when it has answered the message that it has. Later
@@ -51,20 +50,7 @@ func (r *Registry) Release() {
 }
 
 // Serving returns the id of a worker for which something runs, if there is any.
-func (r *Registry) Serving() (id worker.ID, ok bool) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		if ok = len(s.running) > 0; ok {
-			id = s.running[0].id
-		}
-		s.mu.Unlock()
-		if ok {
-			break
-		}
-	}
-	return id, ok
-}
+func (r *Registry) Serving() (id worker.ID, ok bool) { return r.serving() }
 
 func (a *actor) halt() {
 	for i := range a.shards {
@@ -125,44 +111,61 @@ func (a *actor) release() {
 	}
 }
 
-// A tracker counts what goes on, and tells when nothing does.
-type tracker struct {
-	count atomic.Int64
-	mu    sync.Mutex
-	none  chan struct{} // closed when count has become 0; nil if nobody waits; guarded by mu
-}
-
-func (t *tracker) begin() { t.count.Add(1) }
-
-func (t *tracker) end() {
-	if t.count.Add(-1) > 0 {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.none != nil {
-		close(t.none)
-		t.none = nil
-	}
-}
-
-// awaitNone waits until nothing goes on, and reports whether that is so. It reports false
-// if ctx ends before.
-func (t *tracker) awaitNone(ctx context.Context) bool {
+// awaitNone waits until nothing is done for any worker, and reports whether that is so. It
+// reports false if ctx ends before.
+func (a *actor) awaitNone(ctx context.Context) bool {
 	for {
-		t.mu.Lock()
-		if t.none == nil {
-			t.none = make(chan struct{})
-		}
-		none := t.none
-		t.mu.Unlock()
-		if t.count.Load() == 0 { // looked at after none is set, so that no end is missed
+		idle := a.idle.wait() // before it looks, so that no end is missed
+		if _, ok := a.serving(); !ok {
 			return true
 		}
 		select {
-		case <-none:
+		case <-idle:
 		case <-ctx.Done():
 			return false
 		}
+	}
+}
+
+// serving returns the id of a worker for which something runs, if there is any.
+func (t *table) serving() (id worker.ID, ok bool) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		if ok = len(s.running) > 0; ok {
+			id = s.running[0].id
+		}
+		s.mu.Unlock()
+		if ok {
+			break
+		}
+	}
+	return id, ok
+}
+
+// An event may happen again and again.
+type event struct {
+	next atomic.Pointer[chan struct{}] // closed when it happens; nil if nobody waits
+}
+
+// wait returns a channel that is closed when the event happens next.
+func (e *event) wait() <-chan struct{} {
+	c := make(chan struct{})
+	for {
+		if e.next.CompareAndSwap(nil, &c) {
+			return c
+		}
+		if other := e.next.Load(); other != nil {
+			return *other
+		}
+	}
+}
+
+func (e *event) happen() {
+	if e.next.Load() == nil {
+		return
+	}
+	if c := e.next.Swap(nil); c != nil {
+		close(*c)
 	}
 }

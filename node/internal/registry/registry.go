@@ -107,7 +107,7 @@ func (r *Registry) await(
 	c := r.callers.Get().(*caller)
 	c.Waiter.ID, c.Message, c.Trace, c.Chain, c.Deadline, c.canceled = id, message, trace, links, deadline, false
 	r.Enqueue(&c.Waiter, now)
-	c.wait(ctx, r)
+	c.wait(ctx)
 	reply, err := c.reply, c.err
 	c.Message, c.reply, c.err = worker.Value{}, worker.Reply{}, nil // they may be large
 	r.callers.Put(c)
@@ -129,7 +129,7 @@ func (r *Registry) RunInline(
 	if r.cache != nil {
 		return r.cache.runInline(id, trace, links, deadline, now)
 	}
-	return r.actor.runInline(id, message, trace, links, deadline)
+	return r.actor.runInline(id, message, trace, links, deadline, now)
 }
 
 // Enqueue answers a call from the worker's value, or lets it wait for the worker.
@@ -185,6 +185,9 @@ func (r *Registry) Close(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		r.wg.Wait()
+		if r.actor != nil {
+			r.actor.awaitNone(context.Background())
+		}
 		close(idle)
 		if r.predecessorDone != nil {
 			<-r.predecessorDone

@@ -78,7 +78,7 @@ func (c *cache) begin(s *shard, w *entry) bool {
 		return false
 	}
 	w.started = c.Now()
-	w.load.ctx.postpone(c.when(w.started + w.policy.timeout))
+	w.load.ctx.postpone(c.clock.When(w.started + w.policy.timeout))
 	return true
 }
 

@@ -15,6 +15,7 @@ type step uint8
 
 const (
 	rest      step = iota // nothing
+	decide                // it decides what is to be done
 	terminate             // it ends the server
 	claim                 // it claims the id
 	enter                 // it waits for its turn
@@ -24,7 +25,7 @@ const (
 // run does what there is to do for a worker until it can rest.
 func (a *actor) run(r run) {
 	s, w, m := r.s, r.w, r.w.mail
-	next := rest
+	next := decide
 	var t task
 	defer func() {
 		if next != rest { // the code of the kind has ended the goroutine
@@ -33,38 +34,56 @@ func (a *actor) run(r run) {
 			}
 			a.startServing(s, w)
 		}
-		a.wg.Done()
 	}()
 	for {
-		stood := a.host.Standstills()
-		s.mu.Lock()
-		m.suspect(stood)
-		m.began = a.Now()
-		refused, why := a.refusedLocked(w)
-		next = a.stepLocked(s, w, &t)
-		s.mu.Unlock()
-		if len(refused) > 0 {
-			if why == nil {
-				why = a.host.NotOwner(w.id)
-			}
-			a.refuse(refused, why)
-		}
 		switch next {
+		case decide:
+			next = a.decide(s, w, &t)
 		case terminate:
 			a.terminate(s, w, &t)
+			next = decide
 		case claim:
 			a.claim(s, w, t.own)
+			next = decide
 		case enter:
 			<-m.entered // and see whether there is still a message to run
+			next = decide
 		case deliver:
-			a.deliver(s, w, &t, nil)
-			t = task{}     // what it has may be large
-			a.leaveTurn(m) // as servers of other ids wait for theirs
+			next = a.deliver(s, w, &t)
 		default:
-			a.serving.end()
 			return
 		}
 	}
+}
+
+// decide returns what to do next for w.
+func (a *actor) decide(s *shard, w *entry, t *task) step {
+	now := a.Now()
+	stood := a.clock.Standstills(now)
+	s.mu.Lock()
+	next, refused, why := a.decideLocked(s, w, t, now, stood)
+	s.mu.Unlock()
+	a.refuseOf(w, refused, why)
+	return next
+}
+
+// decideLocked is decide. The caller refuses the messages that it has taken out.
+func (a *actor) decideLocked(s *shard, w *entry, t *task, now time.Duration, stood uint64) (next step, refused []*Waiter, why *wire.Error) {
+	w.mail.suspect(stood)
+	w.mail.began = now
+	refused, why = a.refusedLocked(w)
+	return a.stepLocked(s, w, t), refused, why
+}
+
+// refuseOf refuses messages that must not run.
+func (a *actor) refuseOf(w *entry, refused []*Waiter, why *wire.Error) {
+	if len(refused) == 0 {
+		return
+	}
+	if why == nil {
+		why = a.host.NotOwner(w.id)
+	}
+	a.refuse(refused, why)
 }
 
 func (a *actor) leaveTurn(m *mailbox) {
@@ -157,14 +176,14 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 		m.ctx, t.ctx = t.shared, t.shared.begin(w.id, until, caller)
 		return
 	}
-	why := chain.Cause{Chain: links, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.when(caller)}
-	t.own = &runContext{deadline: a.when(until), trace: t.trace, cause: why}
+	why := chain.Cause{Chain: links, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.clock.When(caller)}
+	t.own = &runContext{deadline: a.clock.When(until), trace: t.trace, cause: why}
 	m.ctx, t.ctx = t.own, t.own
 }
 
 // ownContextLocked returns the context of a step that gives the server no message.
 func (a *actor) ownContextLocked(m *mailbox) *runContext {
-	c := &runContext{deadline: a.when(m.began + m.policy.timeout)}
+	c := &runContext{deadline: a.clock.When(m.began + m.policy.timeout)}
 	if m.ctx = c; a.ctx.Err() != nil { // the contexts of all steps have been ended
 		c.end()
 	}
@@ -204,6 +223,9 @@ func (a *actor) restLocked(s *shard, w *entry) {
 	}
 	m.busy = false
 	s.removeRunningLocked(w)
+	if len(s.running) == 0 {
+		a.idle.happen()
+	}
 	switch {
 	case m.server != nil:
 		a.scheduleLocked(s, w)
@@ -232,9 +254,18 @@ func (a *actor) claim(s *shard, w *entry, ctx *runContext) {
 	a.refuse(refused, err)
 }
 
-// deliver gives the server of w a message. It opens the server if there is none. The
-// answer is for the call that waits, or for inline if that is not nil.
-func (a *actor) deliver(s *shard, w *entry, t *task, inline func(worker.Reply, *wire.Error)) {
+// deliver gives the server of w its message and answers the call that waits. It returns
+// what to do next for w.
+func (a *actor) deliver(s *shard, w *entry, t *task) (next step) {
+	a.callServer(w, t, func(v worker.Value, err *wire.Error, first bool) {
+		next = a.answer(s, w, t, v, err, first)
+	})
+	return next
+}
+
+// callServer gives the server of w a message. It opens the server if this is the first
+// one. Then is called with the answer, also if the code of the kind ends the goroutine.
+func (a *actor) callServer(w *entry, t *task, then func(answer worker.Value, err *wire.Error, first bool)) {
 	m := w.mail
 	first := m.server == nil
 	a.callSource(t.ctx, func(ctx context.Context, id worker.ID) (v worker.Value, err error) {
@@ -249,18 +280,7 @@ func (a *actor) deliver(s *shard, w *entry, t *task, inline func(worker.Reply, *
 		if m.server == nil {
 			err = notOpened(err)
 		}
-		reply, waits := a.answered(s, w, t, v, err, first)
-		switch {
-		case inline != nil:
-			inline(reply, err)
-		case waits:
-			a.admission.leave(t.call)
-			if err != nil {
-				t.call.To.Answer(worker.Reply{}, err)
-			} else {
-				t.call.To.Answer(reply, nil)
-			}
-		}
+		then(v, err, first)
 	})
 }
 
@@ -274,13 +294,41 @@ func notOpened(err *wire.Error) *wire.Error {
 	return &e
 }
 
-// answered ends the run of a message, the first one of a server or a later one. It reports
-// whether its call still waits.
-func (a *actor) answered(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (reply worker.Reply, waits bool) {
-	m := w.mail
-	s.mu.Lock()
+// answer answers the call of a message, and returns what to do next for w. Both are one
+// step under the lock, so that the next message need not wait for the answer to be sent.
+func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
+	was := *t
+	*t = task{} // what it has may be large
 	now := a.Now()
-	took := now - m.began
+	stood := a.clock.Standstills(now)
+	s.mu.Lock()
+	took := now - w.mail.began
+	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now)
+	var refused []*Waiter
+	var why *wire.Error
+	if next = decide; !crashed(err) { // else this goroutine may be about to end
+		next, refused, why = a.decideLocked(s, w, t, now, stood)
+	}
+	s.mu.Unlock()
+	a.endMessage(s, w, &was, took, err)
+	if waits {
+		a.admission.leave(was.call)
+		if err != nil {
+			was.call.To.Answer(worker.Reply{}, err)
+		} else {
+			was.call.To.Answer(reply, nil)
+		}
+	}
+	a.refuseOf(w, refused, why)
+	return next
+}
+
+// answeredLocked ends the run of a message, the first one of a server or a later one. It
+// reports whether its call still waits.
+func (a *actor) answeredLocked(
+	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool, now time.Duration,
+) (reply worker.Reply, waits bool) {
+	m := w.mail
 	if first {
 		w.started, w.expires = m.began, m.began+m.policy.ttl
 	}
@@ -289,19 +337,27 @@ func (a *actor) answered(s *shard, w *entry, t *task, v worker.Value, err *wire.
 	}
 	w.hitLocked()
 	s.answers++
-	if err != nil && err.Code == wire.Panicked && m.server != nil {
+	if crashed(err) && m.server != nil {
 		m.ending, m.why = true, worker.EndCrashed
 	}
 	if waits = t.call != nil && m.current == t.call; waits {
 		t.call.worker = nil
 	}
 	m.current, m.ctx = nil, nil
-	reply = worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}
-	s.mu.Unlock()
-	a.counters.addRun(took, err)
+	a.leaveTurn(m) // as servers of other ids wait for theirs
+	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}, waits
+}
+
+// crashed reports whether the code of a kind has panicked or ended its goroutine.
+func crashed(err *wire.Error) bool { return err != nil && err.Code == wire.Panicked }
+
+// endMessage notes the end of a message that took some time.
+func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err *wire.Error) {
+	if err != nil || !s.runs.observe(took) {
+		a.counters.addRun(took, err)
+	}
 	a.logRun(w.id, t.trace, took, err)
 	a.endContext(t)
-	return reply, waits
 }
 
 // terminate ends the server of w. The messages that wait are for the next one.

@@ -3,8 +3,8 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,8 +253,6 @@ func TestSerialClose(t *testing.T) {
 func TestSerialStandstill(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
-		var stood atomic.Uint64
-		hostOf(r).stood = stood.Load
 		var other *wire.Error
 		hostOf(r).claim = func(context.Context, worker.ID) *wire.Error {
 			d.note("claim")
@@ -273,7 +271,7 @@ func TestSerialStandstill(t *testing.T) {
 		}
 		running := post("sleep 10s", time.Minute)
 		late, live := post("late", 5*time.Second), post("live", time.Minute)
-		stood.Add(1)
+		standStill(r)
 		time.Sleep(10 * time.Second)
 		if err := <-running; err != nil {
 			t.Error(err)
@@ -287,7 +285,7 @@ func TestSerialStandstill(t *testing.T) {
 		d.expect(t, "end 7 moved; claim; start 7")
 		tell(t, r, "7", "c", "live.c.")
 
-		stood.Add(1)
+		standStill(r)
 		other = &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
 		if err := <-post("for another one", time.Minute); !errors.Is(err, wire.NotOwner) {
 			t.Error(err)
@@ -344,3 +342,34 @@ func (slowToEnd) Call(context.Context, worker.Value) (worker.Value, error) {
 }
 
 func (s slowToEnd) Terminate(ctx context.Context, _ worker.EndReason) { *s.end = ctx.Err() }
+
+// TestSerialTurns has two servers and one turn: a server that has more messages lets the
+// other one have its turn first.
+func TestSerialTurns(t *testing.T) {
+	t.Parallel()
+	var order []string
+	inBubble(t, worker.Serial{TTL: time.Hour, Concurrency: 1, Open: func(context.Context, worker.ID) (worker.Server, error) {
+		return serverFunc(func(_ context.Context, message worker.Value) (worker.Value, error) {
+			time.Sleep(time.Second)
+			order = append(order, message.String())
+			return message, nil
+		}), nil
+	}}, func(t *testing.T, r *Registry) {
+		var wg sync.WaitGroup
+		for _, m := range []struct {
+			id      int64
+			message string
+		}{{7, "a"}, {7, "b"}, {7, "c"}, {8, "d"}} {
+			wg.Go(func() {
+				if _, err := r.await(t.Context(), worker.IntID(m.id), worker.BytesValue(m.message), r.Now()); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if got := strings.Join(order, ""); got != "adbc" {
+			t.Errorf("messages ran in the order %s, want adbc", got)
+		}
+	})
+}

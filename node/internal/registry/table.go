@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
@@ -27,8 +26,7 @@ type table struct {
 	counters  counters
 	log       *slog.Logger
 	crashes   *boundedlog.Limit // of lines with stacks
-	base      time.Time         // of the table's clock
-	slept     atomic.Int64      // how long the computer has been suspended since base
+	clock     *clock.Process
 	shards    [shardCount]shard
 	sweeper   sweeper
 	runners   runners // goroutines of runs
@@ -98,6 +96,9 @@ type shard struct {
 	closed  bool       // nothing starts any more; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
 
+	requests tally // made at this node and answered here, but for hits
+	runs     tally // of servers
+
 	leaving  bool     // of a cache: answers go to other nodes, though they stay; guarded by mu
 	outdated outdated // of a cache: invalidated ids; guarded by mu
 	evicted  uint64   // of a cache: workers that went before their time to free memory; guarded by mu
@@ -129,32 +130,18 @@ type entry struct {
 func newTable(c Config) *table {
 	t := &table{
 		name: c.Name, node: c.Node, host: c.Host, admission: c.Admission, log: c.Logger, crashes: boundedlog.NewLimit(),
-		base: time.Now(), predecessorDone: c.PredecessorDone, done: make(chan struct{}),
+		clock: c.Clock, predecessorDone: c.PredecessorDone, done: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.sweeper.t = t
 	return t
 }
 
-// Now returns the time on the table's clock.
-func (t *table) Now() time.Duration { return time.Since(t.base) + time.Duration(t.slept.Load()) }
+// Now returns the time on the clock of the node.
+func (t *table) Now() time.Duration { return t.clock.Now() }
 
-// At returns what the table's clock says at a time since the computer was last suspended.
-func (t *table) At(at time.Time) time.Duration {
-	return at.Sub(t.base) + time.Duration(t.slept.Load())
-}
-
-// when is the inverse of At.
-func (t *table) when(at time.Duration) time.Time {
-	return t.base.Add(at - time.Duration(t.slept.Load()))
-}
-
-// Suspended advances the clock by the time for which the computer was suspended, which
-// package time does not count, and drops what has expired.
-func (t *table) Suspended(d time.Duration) {
-	t.slept.Add(int64(d))
-	t.sweep()
-}
+// Sweep drops what has expired while the machine was suspended.
+func (t *table) Sweep() { t.sweep() }
 
 // shard returns the shard of id, by Fibonacci hashing (Knuth, The Art of Computer
 // Programming, 6.4).

@@ -83,7 +83,7 @@ func TestMaxMemory(t *testing.T) {
 		shared, calls := new(Values), &Admission{size: 100}
 		shared.limit.Store(20 << 20)
 		start := func(name string, kind worker.Kind) *Registry {
-			r := New(Config{Name: name, Kind: kind, Node: "1@h", Host: &fakeHost{}, Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
+			r := New(Config{Name: name, Kind: kind, Node: "1@h", Host: &fakeHost{}, Clock: clock.NewProcess(&fakeHost{}), Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
 			t.Cleanup(func() { r.Close(context.Background()) })
 			return r
 		}
@@ -238,7 +238,7 @@ func TestMemoryOfKindsThatGo(t *testing.T) {
 	shared, calls := new(Values), &Admission{size: 100}
 	shared.limit.Store(30 << 20)
 	for range 3 {
-		r := New(Config{Name: "x", Kind: worker.Cache{Load: sizedSource(1 << 20), TTL: worker.Forever}, Node: "1@h", Host: &fakeHost{}, Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
+		r := New(Config{Name: "x", Kind: worker.Cache{Load: sizedSource(1 << 20), TTL: worker.Forever}, Node: "1@h", Host: &fakeHost{}, Clock: clock.NewProcess(&fakeHost{}), Admission: calls, Values: shared, Logger: slog.New(slog.DiscardHandler)})
 		for id := range int64(20) {
 			if _, err := r.request(t.Context(), worker.IntID(id)); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -34,20 +35,23 @@ type Answerer interface {
 // A caller is a waiter for a goroutine of this node. It is used again for later calls.
 type caller struct {
 	Waiter
+	r        *Registry
 	reply    worker.Reply // and err are set before answered
 	err      error
 	answered chan struct{} // of capacity 1
-	timer    *time.Timer   // for contexts without a deadline: it withdraws the call
-	fired    chan struct{} // of capacity 1: the timer has done that
+
+	// For contexts without a deadline. The timer is not stopped when a call ends, as most
+	// calls end long before it, but looks for what until says when it fires.
+	until atomic.Int64 // when the call is to be withdrawn, on the registry's clock; 0 if it is not
+	armed atomic.Bool  // the timer will fire, or has just done so and looks
+	timer *time.Timer
+	fired chan struct{} // of capacity 1: the timer has withdrawn the call
 }
 
 func newCaller(r *Registry) *caller {
-	c := &caller{answered: make(chan struct{}, 1), fired: make(chan struct{}, 1)}
+	c := &caller{r: r, answered: make(chan struct{}, 1), fired: make(chan struct{}, 1)}
 	c.To = c
-	c.timer = time.AfterFunc(time.Hour, func() {
-		r.Withdraw(&c.Waiter, context.DeadlineExceeded)
-		c.fired <- struct{}{}
-	})
+	c.timer = time.AfterFunc(time.Hour, c.expire)
 	c.timer.Stop()
 	return c
 }
@@ -58,29 +62,66 @@ func (c *caller) Answer(reply worker.Reply, err error) {
 	c.answered <- struct{}{}
 }
 
-// wait waits for the answer until ctx ends, or for the default time if ctx has no
-// deadline. When it has returned, nobody else has c.
-func (c *caller) wait(ctx context.Context, r *Registry) {
-	if _, ok := ctx.Deadline(); !ok {
-		c.timer.Reset(worker.DefaultTimeout)
-		defer c.stopTimer()
-	}
-	done := ctx.Done()
-	if done == nil { // a select would take longer
+// wait waits for the answer until ctx ends, or until the call's deadline if ctx has none.
+// When it has returned, nobody else has c.
+func (c *caller) wait(ctx context.Context) {
+	if done := ctx.Done(); done != nil {
+		c.waitUntil(ctx, done)
+	} else { // a select would take longer
+		c.arm()
 		<-c.answered
-		return
+		c.disarm()
+	}
+}
+
+func (c *caller) waitUntil(ctx context.Context, done <-chan struct{}) {
+	if _, ok := ctx.Deadline(); !ok {
+		c.arm()
+		defer c.disarm()
 	}
 	select {
 	case <-c.answered:
 		return
 	case <-done:
-		r.Withdraw(&c.Waiter, ctx.Err())
+		c.r.Withdraw(&c.Waiter, ctx.Err())
 	}
 	<-c.answered
 }
 
-func (c *caller) stopTimer() {
-	if !c.timer.Stop() {
+// arm has the call be withdrawn at its deadline.
+func (c *caller) arm() {
+	c.until.Store(int64(c.Deadline))
+	if c.armed.CompareAndSwap(false, true) {
+		c.timer.Reset(c.Deadline - c.r.Now())
+	}
+}
+
+// disarm ends what arm began.
+func (c *caller) disarm() {
+	if c.until.Swap(0) == 0 {
 		<-c.fired
+	}
+}
+
+// expire withdraws the call whose time is over. If there is another one by now, it lets
+// the timer fire again.
+func (c *caller) expire() {
+	for {
+		until := c.until.Load()
+		if until == 0 {
+			c.armed.Store(false)
+			if c.until.Load() == 0 || !c.armed.CompareAndSwap(false, true) {
+				return
+			}
+			continue
+		}
+		if left := time.Duration(until) - c.r.Now(); left > 0 {
+			c.timer.Reset(left)
+			return
+		}
+		if c.until.CompareAndSwap(until, 0) {
+			c.r.Withdraw(&c.Waiter, context.DeadlineExceeded)
+			c.fired <- struct{}{}
+		}
 	}
 }

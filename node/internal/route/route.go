@@ -117,7 +117,7 @@ func (rt *Router) recordFailure(p *peers.Peer, s *wire.Session, request *wire.Re
 // Note counts and logs a request or a call that was made at this node.
 func (rt *Router) Note(ctx context.Context, kind string, id worker.ID, took time.Duration, reply *worker.Reply, err error) {
 	if r := rt.Kinds.Of(kind); r != nil {
-		r.NoteRequest(took, reply, err)
+		r.NoteRequest(id, took, reply, err)
 	}
 	if rt.Logger.Enabled(ctx, slog.LevelDebug) {
 		rt.log(ctx, kind, id, took, reply, err)

@@ -45,6 +45,6 @@ func (n *Node) forward(c wire.Call, ask func(context.Context) (worker.Reply, err
 		defer n.forwards.Leave(len(c.Request.Data))
 		defer cancel()
 		reply, err := ask(ctx)
-		n.answer(&c, &reply, err)
+		n.answer(&c.Responder, &reply, err)
 	})
 }

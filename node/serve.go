@@ -72,10 +72,16 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	}
 	deadline := now + protocol.ClampTimeout(c.Timeout)
 	if reply, err, ran := r.RunInline(id, message, c.Request.Trace, c.Request.Chain, deadline, now); ran {
-		n.served(&c, r, id, &reply, err)
+		if c.Request.Forward {
+			n.noteForward(r, id, c.Request.Trace, c.Came, &reply, err)
+		}
+		n.answer(&c.Responder, &reply, err)
 		return
 	}
-	w := &remoteCall{node: n, call: c, registry: r}
+	w := &remoteCall{node: n, registry: r, to: c.Responder}
+	if c.Request.Forward {
+		w.came = c.Came
+	}
 	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w}
 	c.OnCancel(func() { r.Withdraw(&w.Waiter, context.Canceled) })
 	r.Enqueue(&w.Waiter, now)
@@ -85,24 +91,26 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 type remoteCall struct {
 	registry.Waiter
 	node     *Node
-	call     wire.Call
 	registry *registry.Registry
+	to       wire.Responder
+	came     time.Time // when a client's call came, which this node makes for it; else zero
 }
 
 func (w *remoteCall) Answer(reply worker.Reply, err error) {
-	w.node.served(&w.call, w.registry, w.ID, &reply, err)
-}
-
-// served answers c with what came of it here.
-func (n *Node) served(c *wire.Call, r *registry.Registry, id worker.ID, reply *worker.Reply, err error) {
-	if c.Request.Forward { // a client's, which this node makes for it
-		n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), reply, err)
+	if !w.came.IsZero() {
+		w.node.noteForward(w.registry, w.ID, w.Trace, w.came, &reply, err)
 	}
-	n.answer(c, reply, err)
+	w.node.answer(&w.to, &reply, err)
 }
 
-// answer answers c. The reply is not used if there is an error.
-func (n *Node) answer(c *wire.Call, reply *worker.Reply, err error) {
+// noteForward counts and logs a call that this node has made for a client, and answered
+// itself.
+func (n *Node) noteForward(r *registry.Registry, id worker.ID, trace string, came time.Time, reply *worker.Reply, err error) {
+	n.router.Note(worker.WithTrace(n.ctx, trace), r.Name(), id, time.Since(came), reply, err)
+}
+
+// answer answers a call. The reply is not used if there is an error.
+func (n *Node) answer(c *wire.Responder, reply *worker.Reply, err error) {
 	if err != nil {
 		c.Fail(err)
 		return

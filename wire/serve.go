@@ -9,8 +9,8 @@ import (
 // A Handler answers the calls and operations of peers. Its methods are called
 // concurrently by any number of sessions.
 type Handler interface {
-	// ServeCall answers c by exactly one of c.Reply and c.Fail, now or later, from any
-	// goroutine. It runs on the goroutine that reads the session's calls, so it must not
+	// ServeCall answers c by exactly one of its Responder's Reply and Fail, now or later,
+	// from any goroutine. It runs on the goroutine that reads the session's calls, so it must not
 	// block. It must not change the request.
 	ServeCall(c Call)
 
@@ -25,20 +25,25 @@ type Call struct {
 	Request Request
 	Timeout time.Duration // until its caller gives up
 	Came    time.Time     // arrival of its batch
+	Responder
+}
 
-	seq uint64
+// A Responder is what it takes to answer a call. It can be copied, and kept without the
+// request.
+type Responder struct {
+	seq uint64 // of the call
 	to  *answers
 }
 
 // Peer returns the hello of the caller.
-func (c *Call) Peer() Hello { return c.to.session.Peer() }
+func (c *Responder) Peer() Hello { return c.to.session.Peer() }
 
 // Reply answers the call. It never blocks, and it refers to the value until it is sent.
 // The caller gets an error instead if the value has more than MaxValue bytes, or if too
 // many bytes of values wait to be sent. The session ends if the peer does not read
 // answers for 2 s, or does not open the stream for large ones within 4 s. If the session
 // has ended, the answer is dropped.
-func (c *Call) Reply(r *Reply) {
+func (c *Responder) Reply(r *Reply) {
 	if len(r.Data) > MaxValue {
 		c.Fail(Errorf(SourceFailed, Ran, "value of %d bytes, limit %d", len(r.Data), MaxValue))
 		return
@@ -57,14 +62,14 @@ func (c *Call) Reply(r *Reply) {
 }
 
 // Fail answers the call with an error. It never blocks.
-func (c *Call) Fail(err error) {
+func (c *Responder) Fail(err error) {
 	c.to.add(c.seq, c.to.small, 0, func(b *replyBatch) { b.addError(c.seq, asError(err)) })
 }
 
 // OnCancel sets a function that is called once when the caller no longer waits, because
 // the peer gave up or the session ended. It is called at once if that has already
 // happened. The call must still be answered.
-func (c *Call) OnCancel(f func()) {
+func (c *Responder) OnCancel(f func()) {
 	a := c.to
 	a.mu.Lock()
 	if !a.ended {
@@ -178,7 +183,7 @@ func (a *answers) receive(read func(any) error, last *uint64) error {
 		}
 		why, now := a.admit(b.Seq, last), time.Now() // one clock read for the whole batch
 		for i, seq := range b.Seq {
-			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), Came: now, seq: seq, to: a}
+			c := Call{Request: b.request(i), Timeout: fromMillis(at(b.Timeout, i)), Came: now, Responder: Responder{seq, a}}
 			switch {
 			case at(b.Flags, i)&callVoid != 0:
 				a.void()

@@ -82,7 +82,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	if c.Request.Forward {
 		w.came = c.Came
 	}
-	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w}
+	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w, Async: true}
 	c.OnCancel(func() { r.Withdraw(&w.Waiter, context.Canceled) })
 	r.Enqueue(&w.Waiter, now)
 }

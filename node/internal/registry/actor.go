@@ -60,30 +60,36 @@ func (a *actor) enqueueLocked(s *shard, call *Waiter, now time.Duration) *wire.E
 		s.workers.put(w)
 	}
 	w.mail.add(w, call)
-	a.wakeLocked(s, w)
+	a.wakeLocked(s, w, call.Async)
 	return nil
 }
 
-// wakeLocked makes sure that a goroutine serves w.
-func (a *actor) wakeLocked(s *shard, w *entry) {
+// wakeLocked makes sure that a goroutine serves w. Async says that it does so for a message
+// whose sender does not wait.
+func (a *actor) wakeLocked(s *shard, w *entry, async bool) {
 	if w.mail.busy || s.quiesced {
 		return
 	}
 	w.mail.busy = true
 	s.addRunningLocked(w)
-	a.startServing(s, w)
+	a.startServing(s, w, async && s.streak >= quickStreak && w.mail.server != nil)
 }
 
-func (a *actor) startServing(s *shard, w *entry) {
-	a.runners.start(run{of: a, s: s, w: w})
+// startServing has a goroutine serve w, which may wait until others have been quick.
+func (a *actor) startServing(s *shard, w *entry, quick bool) {
+	a.runners.start(run{of: a, s: s, w: w, quick: quick})
 }
+
+// quickStreak is how many messages must have been quick for the next one to be taken for
+// quick.
+const quickStreak = 16
 
 // endLocked has the server of w end as soon as it does nothing else.
 func (a *actor) endLocked(s *shard, w *entry, why worker.EndReason) {
 	if m := w.mail; !m.ending {
 		m.ending, m.why = true, why
 	}
-	a.wakeLocked(s, w)
+	a.wakeLocked(s, w, false)
 }
 
 func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
@@ -100,7 +106,7 @@ func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
 func (a *actor) retain(s *shard, keep func(worker.ID) bool) {
 	s.scan(func(w *entry) {
 		if w.moved = !keep(w.id); w.moved {
-			a.wakeLocked(s, w)
+			a.wakeLocked(s, w, false)
 		}
 	}, nil)
 }
@@ -119,7 +125,7 @@ func (a *actor) stop(id worker.ID) bool {
 func (a *actor) endOf(w *entry) time.Duration { return w.expires }
 
 // expireLocked wakes the goroutine of w, which ends its server.
-func (a *actor) expireLocked(s *shard, w *entry) { a.wakeLocked(s, w) }
+func (a *actor) expireLocked(s *shard, w *entry) { a.wakeLocked(s, w, false) }
 
 func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (live, busy bool) {
 	if w.mail.busy {
@@ -140,7 +146,7 @@ func (a *actor) runLocked(w *entry) (began, timeout time.Duration, turn *turn) {
 func (a *actor) drain() {
 	for i := range a.shards {
 		s := &a.shards[i]
-		s.scan(func(w *entry) { a.wakeLocked(s, w) }, nil)
+		s.scan(func(w *entry) { a.wakeLocked(s, w, false) }, nil)
 	}
 	a.release()
 }

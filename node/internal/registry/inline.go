@@ -31,7 +31,7 @@ func (a *actor) runInline(
 	rests := false
 	defer func() { // also if the code of the kind ends the goroutine
 		if !rests {
-			a.startServing(s, w)
+			a.startServing(s, w, false)
 		}
 	}()
 	a.callServer(w, &t, func(answer worker.Value, failure *wire.Error, first bool) {

@@ -85,7 +85,7 @@ func (a *actor) resume() {
 		if quiesced {
 			s.scan(func(w *entry) {
 				if w.mail.queue.len > 0 {
-					a.wakeLocked(s, w)
+					a.wakeLocked(s, w, false)
 				}
 			}, nil)
 		}

@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/chain"
@@ -48,6 +46,9 @@ type run struct {
 	s    *shard
 	w    *entry
 	late bool // it is a load that has waited for its turn
+
+	quick bool   // it may wait for a runner
+	epoch uint32 // of a quick run that has a runner: that of the runners when it got it
 }
 
 // run runs the source, and ends the load with the result.
@@ -80,102 +81,4 @@ func (c *cache) begin(s *shard, w *entry) bool {
 	w.started = c.Now()
 	w.load.ctx.postpone(c.clock.When(w.started + w.policy.timeout))
 	return true
-}
-
-// runners are goroutines for runs. Idle ones are kept for a while, because a new one has
-// to grow its stack again, which takes longer than most runs (BenchmarkStartWorker,
-// BenchmarkCallRemote). A few are kept for good.
-type runners struct {
-	wg sync.WaitGroup
-
-	mu    sync.Mutex
-	idle  []*runner   // the last one has run something last; guarded by mu
-	spare int         // how many have been idle ever since the last trim; guarded by mu
-	timer *time.Timer // of the next trim; nil if too few are idle; guarded by mu
-	ended bool        // none is kept any more; guarded by mu
-}
-
-// A runner is a goroutine that does one run after another.
-type runner struct {
-	next chan run // of capacity 1; a run of nothing ends it
-}
-
-const (
-	fewRunners  = 16          // that are kept for good
-	mostRunners = 1024        // that are kept
-	trimEvery   = time.Second // those that nobody has needed for that long end
-)
-
-// start has a goroutine do r. It does not wait.
-func (p *runners) start(r run) {
-	p.mu.Lock()
-	last := len(p.idle) - 1
-	if last < 0 {
-		p.mu.Unlock()
-		p.wg.Go(func() { p.work(r) })
-		return
-	}
-	k := p.idle[last]
-	p.idle = p.idle[:last]
-	p.spare = min(p.spare, last)
-	p.mu.Unlock()
-	k.next <- r
-}
-
-func (p *runners) work(r run) {
-	k := &runner{next: make(chan run, 1)}
-	for r.of != nil {
-		r.of.run(r)
-		if !p.keep(k) {
-			return
-		}
-		r = <-k.next
-	}
-}
-
-// keep makes an idle runner wait for its next run. It reports false if that one is to end.
-func (p *runners) keep(k *runner) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended || len(p.idle) == mostRunners {
-		return false
-	}
-	p.idle = append(p.idle, k)
-	if p.timer == nil && len(p.idle) > fewRunners {
-		p.timer = time.AfterFunc(trimEvery, p.trim)
-	}
-	return true
-}
-
-// trim ends the runners that were idle since it last did so, but for a few.
-func (p *runners) trim() {
-	p.mu.Lock()
-	n := max(0, min(p.spare, len(p.idle)-fewRunners))
-	surplus := slices.Clone(p.idle[:n])
-	p.idle = slices.Delete(p.idle, 0, n)
-	p.spare, p.timer = len(p.idle), nil
-	if len(p.idle) > fewRunners && !p.ended {
-		p.timer = time.AfterFunc(trimEvery, p.trim)
-	}
-	p.mu.Unlock()
-	for _, k := range surplus {
-		k.next <- run{}
-	}
-}
-
-// end ends the goroutines, those that run something when they have done that, and waits
-// for them.
-func (p *runners) end() {
-	p.mu.Lock()
-	p.ended = true
-	idle := p.idle
-	p.idle = nil
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	p.mu.Unlock()
-	for _, k := range idle {
-		k.next <- run{}
-	}
-	p.wg.Wait()
 }

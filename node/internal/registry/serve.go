@@ -32,7 +32,7 @@ func (a *actor) run(r run) {
 			if m.inTurn {
 				a.leaveTurn(m)
 			}
-			a.startServing(s, w)
+			a.startServing(s, w, false)
 		}
 	}()
 	for {
@@ -303,6 +303,7 @@ func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Er
 	stood := a.clock.Standstills(now)
 	s.mu.Lock()
 	took := now - w.mail.began
+	s.noteQuickLocked(took)
 	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now)
 	var refused []*Waiter
 	var why *wire.Error
@@ -346,6 +347,15 @@ func (a *actor) answeredLocked(
 	m.current, m.ctx = nil, nil
 	a.leaveTurn(m) // as servers of other ids wait for theirs
 	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}, waits
+}
+
+// noteQuickLocked notes whether a message was quick.
+func (s *shard) noteQuickLocked(took time.Duration) {
+	if took > durationBounds[0] {
+		s.streak = 0
+	} else if s.streak < quickStreak {
+		s.streak++
+	}
 }
 
 // crashed reports whether the code of a kind has panicked or ended its goroutine.

@@ -103,6 +103,7 @@ type shard struct {
 	outdated outdated // of a cache: invalidated ids; guarded by mu
 	evicted  uint64   // of a cache: workers that went before their time to free memory; guarded by mu
 	quiesced bool     // of an actor: no message runs; guarded by mu
+	streak   uint8    // of an actor: messages that were quick, one after the other, as far as it counts; guarded by mu
 
 	_ [64]byte // keeps shards apart in the processor's cache
 }

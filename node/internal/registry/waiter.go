@@ -16,6 +16,7 @@ type Waiter struct {
 	Chain    string        // of workers that wait for the call: see package chain
 	Deadline time.Duration // on the registry's clock
 	To       Answerer
+	Async    bool // the goroutine that enqueues the call does not wait for the answer
 
 	// Guarded by the lock of the id's shard:
 	worker     *entry  // for which it waits

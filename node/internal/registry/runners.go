@@ -1,0 +1,259 @@
+package registry
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// runners are goroutines for runs. Idle ones are kept for a while, because a new one has
+// to grow its stack again, which takes longer than most runs (BenchmarkStartWorker,
+// BenchmarkCallRemote). A few are kept for good.
+//
+// To wake a goroutine takes longer than a quick run. So quick runs wait in a queue while
+// there is a runner of them for each processor. What is taken for quick may block all the
+// same. So when no run has left the queue for two ticks, all that wait get runners of their
+// own, and so do later ones for some time.
+type runners struct {
+	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	idle  []*runner   // the last one has run something last; guarded by mu
+	spare int         // how many have been idle ever since the last trim; guarded by mu
+	timer *time.Timer // of the next trim; nil if too few are idle; guarded by mu
+	ended bool        // none is kept any more; guarded by mu
+
+	queue  []run       // that wait for a runner, but for nil ones before head; guarded by mu
+	head   int         // guarded by mu
+	quick  int         // runners of quick runs of this epoch; guarded by mu
+	epoch  uint32      // how often the queue was given up; guarded by mu
+	taken  uint64      // runs that have left the queue; guarded by mu
+	seen   uint64      // what taken was at the last tick; guarded by mu
+	still  bool        // it was the same at the tick before; guarded by mu
+	ticks  *time.Timer // guarded by mu
+	ticked bool        // the timer will fire; guarded by mu
+	direct bool        // quick runs do not wait; guarded by mu
+}
+
+// A runner is a goroutine that does one run after another.
+type runner struct {
+	next chan run // of capacity 1; a run of nothing ends it
+}
+
+const (
+	fewRunners  = 16          // that are kept for good
+	mostRunners = 1024        // that are kept
+	trimEvery   = time.Second // those that nobody has needed for that long end
+
+	tick       = 500 * time.Microsecond // between two looks at a queue
+	directTime = 100 * time.Millisecond // for which nothing is queued when runs have blocked
+)
+
+// start has a goroutine do r. It does not wait.
+func (p *runners) start(r run) {
+	p.mu.Lock()
+	if r.quick = r.quick && !p.direct && !p.ended; r.quick {
+		if p.quick >= runtime.GOMAXPROCS(0) {
+			p.queueLocked(r)
+			p.mu.Unlock()
+			return
+		}
+		p.quick++
+		r.epoch = p.epoch
+	}
+	k := p.idleLocked()
+	p.mu.Unlock()
+	p.give(k, r)
+}
+
+// idleLocked takes the runner that has run something last, or returns nil if none is idle.
+func (p *runners) idleLocked() *runner {
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	k := p.idle[last]
+	p.idle = p.idle[:last]
+	p.spare = min(p.spare, last)
+	return k
+}
+
+// give has k do r, or a new runner if k is nil.
+func (p *runners) give(k *runner, r run) {
+	if k == nil {
+		p.wg.Go(func() { p.work(r) })
+	} else {
+		k.next <- r
+	}
+}
+
+func (p *runners) work(r run) {
+	k := &runner{next: make(chan run, 1)}
+	defer func() {
+		if r.of != nil { // the code of the kind ends the goroutine
+			p.replace(r)
+		}
+	}()
+	for r.of != nil {
+		r.of.run(r)
+		r = p.after(k, r)
+	}
+}
+
+// after returns what k does after r: a run from the queue, or the next one that it is given.
+func (p *runners) after(k *runner, r run) run {
+	p.mu.Lock()
+	if r, ok := p.nextLocked(r); ok {
+		p.mu.Unlock()
+		return r
+	}
+	kept := p.keepLocked(k)
+	p.mu.Unlock()
+	if !kept {
+		return run{}
+	}
+	return <-k.next
+}
+
+// replace has another runner do what is in the queue, as that of r ends.
+func (p *runners) replace(r run) {
+	p.mu.Lock()
+	r, ok := p.nextLocked(r)
+	var k *runner
+	if ok {
+		k = p.idleLocked()
+	}
+	p.mu.Unlock()
+	if ok {
+		p.give(k, r)
+	}
+}
+
+// nextLocked returns a run from the queue for a runner that has done r.
+func (p *runners) nextLocked(r run) (next run, ok bool) {
+	if !r.quick || r.epoch != p.epoch {
+		return run{}, false
+	}
+	if len(p.queue) == 0 {
+		p.quick--
+		return run{}, false
+	}
+	next = p.queue[p.head]
+	next.epoch = p.epoch
+	p.queue[p.head] = run{}
+	p.head++
+	p.taken++
+	if p.head == len(p.queue) {
+		p.queue, p.head = p.queue[:0], 0
+		if cap(p.queue) > mostRunners {
+			p.queue = nil
+		}
+	}
+	return next, true
+}
+
+func (p *runners) queueLocked(r run) {
+	if p.head > mostRunners && p.head > len(p.queue)/2 {
+		p.queue = append(make([]run, 0, len(p.queue)), p.queue[p.head:]...)
+		p.head = 0
+	}
+	p.queue = append(p.queue, r)
+	if !p.ticked {
+		p.seen, p.still = p.taken, false
+		p.tickLocked(tick)
+	}
+}
+
+func (p *runners) tickLocked(after time.Duration) {
+	p.ticked = true
+	if p.ticks == nil {
+		p.ticks = time.AfterFunc(after, p.tick)
+	} else {
+		p.ticks.Reset(after)
+	}
+}
+
+// tick gives the queue up if no run has left it for two ticks.
+func (p *runners) tick() {
+	p.mu.Lock()
+	p.ticked = false
+	switch {
+	case p.direct:
+		p.direct = false
+	case len(p.queue) == 0:
+	case p.taken != p.seen || !p.still:
+		p.still = p.taken == p.seen
+		p.seen = p.taken
+		p.tickLocked(tick)
+	default:
+		p.direct = true
+		p.tickLocked(directTime)
+		p.mu.Unlock()
+		p.disperse()
+		return
+	}
+	p.mu.Unlock()
+}
+
+// disperse gives all that is in the queue runners of their own.
+func (p *runners) disperse() {
+	p.mu.Lock()
+	list := p.queue[p.head:]
+	p.queue, p.head, p.quick = nil, 0, 0
+	p.epoch++
+	p.mu.Unlock()
+	for _, r := range list {
+		r.quick = false
+		p.start(r)
+	}
+}
+
+// keepLocked makes an idle runner wait for its next run. It reports false if that one is
+// to end.
+func (p *runners) keepLocked(k *runner) bool {
+	if p.ended || len(p.idle) == mostRunners {
+		return false
+	}
+	p.idle = append(p.idle, k)
+	if p.timer == nil && len(p.idle) > fewRunners {
+		p.timer = time.AfterFunc(trimEvery, p.trim)
+	}
+	return true
+}
+
+// trim ends the runners that were idle since it last did so, but for a few.
+func (p *runners) trim() {
+	p.mu.Lock()
+	n := max(0, min(p.spare, len(p.idle)-fewRunners))
+	surplus := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
+	p.spare, p.timer = len(p.idle), nil
+	if len(p.idle) > fewRunners && !p.ended {
+		p.timer = time.AfterFunc(trimEvery, p.trim)
+	}
+	p.mu.Unlock()
+	for _, k := range surplus {
+		k.next <- run{}
+	}
+}
+
+// end ends the goroutines, those that run something when they have done that, and waits
+// for them.
+func (p *runners) end() {
+	p.mu.Lock()
+	p.ended = true
+	idle := p.idle
+	p.idle = nil
+	for _, timer := range []*time.Timer{p.timer, p.ticks} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	p.mu.Unlock()
+	p.disperse() // what a source that runs on holds up
+	for _, k := range idle {
+		k.next <- run{}
+	}
+	p.wg.Wait()
+}

@@ -125,7 +125,7 @@ func (b *bench) redis(ctx context.Context) ([]contender, error) {
 			return nil, err
 		}
 	}
-	shared, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true})
+	shared, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, DisableRetry: true})
 	if err != nil {
 		return nil, err
 	}

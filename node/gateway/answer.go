@@ -29,12 +29,13 @@ const (
 // secure sets the headers of every answer. A value may come from anywhere and may claim
 // to be HTML or a script. Browsers therefore show it in an origin of its own without
 // scripts, and pages of other origins cannot load it.
-func (x *exchange) secure() {
-	h := x.Header()
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
+func (x *exchange) secure() { maps.Copy(x.Header(), secureHeaders) }
+
+var secureHeaders = http.Header{
+	"Content-Security-Policy":      {"sandbox; default-src 'none'; frame-ancestors 'none'"},
+	"X-Content-Type-Options":       {"nosniff"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Cache-Control":                {"no-store"},
 }
 
 // A content is the body of an answer: a [bytes.Reader] or a [strings.Reader].
@@ -61,8 +62,8 @@ func (x *exchange) hold(size int) error {
 // send writes a whole answer.
 func (x *exchange) send(status int, contentType string, body content) {
 	h := x.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(body.Len())}
 	x.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		_, _ = body.WriteTo(x) // fails if the caller is gone
@@ -161,9 +162,11 @@ func isJSON(mediaType string) bool {
 // contentType returns the Content-Type of a bare value. A media type that HTTP cannot
 // carry counts as unknown.
 func contentType(v worker.Value) string {
-	if t, parameters, err := mime.ParseMediaType(v.MediaType()); err == nil && strings.Contains(t, "/") {
-		if t = mime.FormatMediaType(t, parameters); t != "" {
-			return t
+	if media := v.MediaType(); media != "" {
+		if t, parameters, err := mime.ParseMediaType(media); err == nil && strings.Contains(t, "/") {
+			if t = mime.FormatMediaType(t, parameters); t != "" {
+				return t
+			}
 		}
 	}
 	if utf8.ValidString(v.String()) {
@@ -175,10 +178,10 @@ func contentType(v worker.Value) string {
 // bare answers with the value of a reply and nothing else.
 func (x *exchange) bare(reply worker.Reply) error {
 	h := x.Header()
-	h.Set("X-Distproc-Node", reply.Node)
-	h.Set("X-Distproc-Cached", strconv.FormatBool(reply.Cached))
-	h.Set("X-Distproc-Stale", strconv.FormatBool(reply.Stale))
-	h.Set("X-Distproc-Degraded", strconv.FormatBool(reply.Degraded))
+	h["X-Distproc-Node"] = []string{reply.Node}
+	h["X-Distproc-Cached"] = flags[reply.Cached]
+	h["X-Distproc-Stale"] = flags[reply.Stale]
+	h["X-Distproc-Degraded"] = flags[reply.Degraded]
 	value := reply.Value.String()
 	if err := x.hold(len(value)); err != nil {
 		return err
@@ -186,6 +189,9 @@ func (x *exchange) bare(reply worker.Reply) error {
 	x.send(http.StatusOK, contentType(reply.Value), strings.NewReader(value))
 	return nil
 }
+
+// flags are the values of headers that are true or false.
+var flags = map[bool][]string{true: {"true"}, false: {"false"}}
 
 // freshness returns the Age and the max-age of a reply, in seconds. A cache treats the
 // reply as fresh while max-age exceeds Age plus the time since (RFC 9111, section 4.2):

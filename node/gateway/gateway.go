@@ -191,8 +191,10 @@ func (g *Gateway) finish(x *exchange) {
 	}
 	g.bodies.release(x.place)
 	g.answers.Release(x.held)
-	g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
-		"status", x.status, "took", time.Since(x.began), "trace", x.trace)
+	if g.log.Enabled(x.r.Context(), slog.LevelDebug) {
+		g.log.Debug("http", "method", x.r.Method, "path", x.pattern(), "id", x.idText, "kind", x.kind,
+			"status", x.status, "took", time.Since(x.began), "trace", x.trace)
+	}
 	if abort {
 		panic(http.ErrAbortHandler)
 	}

@@ -38,6 +38,9 @@ func (x *exchange) read() (err error) {
 }
 
 func parseQuery(raw string, known []string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, badRequest("query: %v", err)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"mime"
 	"strconv"
 	"strings"
@@ -57,8 +56,8 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 		return err
 	}
 	age, maxAge := freshness(reply)
-	x.Header().Set("Age", strconv.FormatInt(age, 10))
-	x.Header().Set("Cache-Control", fmt.Sprintf("max-age=%d", maxAge))
+	x.Header()["Age"] = []string{strconv.FormatInt(age, 10)}
+	x.Header()["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(maxAge, 10)}
 	return x.bare(reply)
 }
 

@@ -141,6 +141,9 @@ func (rt *route) methods() []string {
 // be "..", and a kind that is missing must be reported as such. Paths that begin without
 // a slash are no paths of endpoints.
 func muxURL(u *url.URL) (*url.URL, bool) {
+	if plain(u) {
+		return &url.URL{Path: u.Path, RawPath: u.Path}, true
+	}
 	segments := strings.Split(sentPath(u), "/")
 	last := len(segments) - 1
 	for i, s := range segments {
@@ -157,6 +160,20 @@ func muxURL(u *url.URL) (*url.URL, bool) {
 	raw := strings.Join(segments, "/")
 	path, err := url.PathUnescape(raw)
 	return &url.URL{Path: path, RawPath: raw}, err == nil
+}
+
+// plain reports whether there is nothing in a path that could be encoded or cleaned, which
+// is so for most.
+func plain(u *url.URL) bool {
+	for i, c := range []byte(u.Path) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		case c == '/' && (i == 0 || u.Path[i-1] != '/'):
+		default:
+			return false
+		}
+	}
+	return u.RawPath == "" && strings.HasPrefix(u.Path, "/")
 }
 
 // emptySegment stands for a segment of a path in which there is nothing. No kind has this
@@ -232,9 +249,15 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return x.ResponseWriter.Write(b)
 }
 
-// WriteString writes in pieces, so that the gateway never copies a whole value for a
+// WriteString writes a long string in pieces, so that the gateway never copies a whole value for a
 // client that reads slowly.
 func (x *exchange) WriteString(s string) (int, error) {
+	if len(s) <= maxPiece {
+		if x.status == 0 {
+			x.WriteHeader(http.StatusOK)
+		}
+		return io.WriteString(x.ResponseWriter, s)
+	}
 	n, err := io.Copy(struct{ io.Writer }{x}, io.LimitReader(strings.NewReader(s), int64(len(s))))
 	return int(n), err
 }

@@ -203,6 +203,8 @@ func servePeer(what string) error {
 		name, err = listenEcho()
 	case "yamux":
 		name, err = listenYamuxEcho()
+	case "moving":
+		return serveMoving()
 	case "node", "large":
 		kind := worker.Cache{TTL: time.Hour}
 		if what == "large" {

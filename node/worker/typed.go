@@ -29,7 +29,11 @@ func Serve[S interface {
 		if err != nil {
 			return nil, err
 		}
-		return typedServer[M, R]{s}, nil
+		typed := typedServer[M, R]{s}
+		if _, ok := any(s).(Terminator); ok {
+			return typedTerminator[M, R]{typed}, nil
+		}
+		return typed, nil // a node ends a server that has no Terminate without a goroutine
 	}
 }
 
@@ -55,8 +59,9 @@ func (s typedServer[M, R]) Call(ctx context.Context, message Value) (Value, erro
 	return ValueOf(r)
 }
 
-func (s typedServer[M, R]) Terminate(ctx context.Context, why EndReason) {
-	if t, ok := s.of.(Terminator); ok {
-		t.Terminate(ctx, why)
-	}
+// A typedTerminator is a typedServer of a [Terminator].
+type typedTerminator[M, R any] struct{ typedServer[M, R] }
+
+func (s typedTerminator[M, R]) Terminate(ctx context.Context, why EndReason) {
+	s.of.(Terminator).Terminate(ctx, why)
 }

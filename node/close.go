@@ -45,11 +45,12 @@ func (n *Node) sayGoodbye() {
 	}
 }
 
-// flush waits until the answers that leave this node are sent, for at most flushTimeout.
+// flush waits until the answers that leave this node are sent, for as long as some leave
+// in every flushTimeout, and for half of the time that is left at most.
 func (n *Node) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	ctx, cancel := context.WithTimeout(ctx, clock.Left(ctx)/2)
 	defer cancel()
-	if n.handoffs.Flush(ctx) != nil {
+	if n.handoffs.Drain(ctx, flushTimeout) != nil {
 		n.log.Debug("not all answers were handed off")
 	}
 }

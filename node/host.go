@@ -18,6 +18,12 @@ type host struct{ n *Node }
 
 func (h host) HandOff(list []registry.Answer) { h.n.handoffs.Add(list) }
 
+func (h host) AwaitRoom(ctx context.Context) {
+	if !h.n.members.Detaching() { // a node that is to leave at once hands off what there is room for
+		h.n.handoffs.AwaitRoom(ctx)
+	}
+}
+
 func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
 
 func (h host) Send(ctx context.Context, dest string, list []registry.Answer) error {

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 )
@@ -26,34 +27,68 @@ import (
 // Answers beyond these limits are dropped, and the new owners of their ids load again.
 const (
 	MaxAnswers    = 4096      // answers in one message
+	fewAnswers    = 256       // answers in one message to a node that is near
 	maxBytes      = 512 << 10 // in one message; an answer larger than this travels alone
 	maxQueue      = 1 << 16   // answers that wait to be sent, or are being sent
 	maxQueueBytes = 64 << 20  // bytes of these
+	roomAnswers   = 1 << 13   // that may be there when AwaitRoom returns
+	roomBytes     = 8 << 20   // bytes of these
+)
+
+// Many answers keep two processors busy, of which calls want their share. So messages are
+// small, and there is a pause between two to one node. A message to a node that is far
+// takes the longer for the way, and has as many more.
+const (
+	messagePause = 4 * time.Millisecond
+	answerTime   = time.Second / 32_000 // for each answer of a message, or more, in which to send it
 )
 
 // A Queue sends answers to the nodes that own their ids now, in messages of limited size,
 // one at a time to each node. Add never blocks. What cannot be sent is counted as lost.
 type Queue struct {
-	host Host
+	host  Host
+	began time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
-	queues map[string][]queued // of each destination that has a goroutine; guarded by mu
+	queues map[string]*backlog // of each destination that has a goroutine; guarded by mu
 	held   volume              // waits or is being sent; guarded by mu
 	idle   chan struct{}       // closed when the last queue goes; guarded by mu
+	room   chan struct{}       // closed when there is more room; nil if nobody waits for it; guarded by mu
 	sent   uint64              // guarded by mu
 	lost   uint64              // guarded by mu
 	closed bool                // guarded by mu
 }
 
-// A queued answer has the age that it had at some time.
-type queued struct {
-	registry.Answer
-	at time.Time
+// A backlog is the answers that wait for one destination. Age and Left of each are what
+// they would have been when the queue was made, so that nothing has to be kept beside it.
+type backlog struct {
+	list  []registry.Answer
+	taken int // of them, the first ones
 }
+
+func (l *backlog) add(a registry.Answer) {
+	if n := len(l.list); n == cap(l.list) && l.taken > n/2 { // rather than have the list grow
+		rest := copy(l.list, l.list[l.taken:])
+		clear(l.list[rest:])
+		l.list, l.taken = l.list[:rest], 0
+	}
+	l.list = append(l.list, a)
+}
+
+// take takes out the first n answers.
+func (l *backlog) take(n int) []registry.Answer {
+	first := l.list[l.taken : l.taken+n]
+	taken := slices.Clone(first)
+	clear(first) // the values must not live as long as the list does
+	l.taken += n
+	return taken
+}
+
+func (l *backlog) waiting() []registry.Answer { return l.list[l.taken:] }
 
 // A volume is how much some answers are.
 type volume struct{ answers, bytes int }
@@ -76,100 +111,146 @@ type Host interface {
 
 // New returns an empty queue. The caller closes it.
 func New(host Host) *Queue {
-	h := &Queue{host: host, queues: map[string][]queued{}}
+	h := &Queue{host: host, began: time.Now(), queues: map[string]*backlog{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 
-// Add queues answers for their owners.
+// Add queues answers for their owners. It keeps nothing of the list.
 func (h *Queue) Add(list []registry.Answer) {
-	now := time.Now()
-	items := make([]queued, len(list))
-	for i, a := range list {
-		items[i] = queued{a, now}
+	now := time.Since(h.began)
+	for some := range slices.Chunk(list, chunk) {
+		var aged [chunk]registry.Answer
+		for i, a := range some {
+			a.Age, a.Left = a.Age-now, a.Left+now
+			aged[i] = a
+		}
+		h.queue(aged[:len(some)])
 	}
-	h.queue(items)
 }
 
-func (h *Queue) queue(list []queued) {
-	dests := make([]string, len(list))
-	known := make([]bool, len(list))
+const chunk = 64 // answers that are queued at once
+
+// queue queues a chunk of answers, or less, as a backlog has them.
+func (h *Queue) queue(list []registry.Answer) {
+	var dests [chunk]string
+	var known [chunk]bool
 	for i := range list {
 		dests[i], known[i] = h.host.Target(list[i].ID)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, q := range list {
-		full := h.held.answers >= maxQueue || h.held.bytes+q.Size() > maxQueueBytes
+	for i := range list {
+		a := &list[i]
+		full := h.held.answers >= maxQueue || h.held.bytes+a.Size() > maxQueueBytes
 		if !known[i] || full || h.closed {
 			h.lost++
 			continue
 		}
-		h.held.add(&q.Answer)
-		waiting, running := h.queues[dests[i]]
-		h.queues[dests[i]] = append(waiting, q)
-		if !running {
+		h.held.add(a)
+		waiting := h.queues[dests[i]]
+		if waiting == nil {
+			waiting = &backlog{}
+			h.queues[dests[i]] = waiting
 			if len(h.queues) == 1 {
 				h.idle = make(chan struct{})
 			}
 			h.wg.Go(func() { h.sendAll(dests[i]) })
+		}
+		waiting.add(*a)
+	}
+}
+
+// AwaitRoom waits until a list of some dozen answers has room, or ctx ends. Then few
+// others wait, so that an answer is not for long on its way, where nobody can ask for it.
+func (h *Queue) AwaitRoom(ctx context.Context) {
+	for {
+		h.mu.Lock()
+		if h.closed || h.held.answers <= roomAnswers && h.held.bytes <= roomBytes {
+			h.mu.Unlock()
+			return
+		}
+		if h.room == nil {
+			h.room = make(chan struct{})
+		}
+		room := h.room
+		h.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return
+		case <-h.ctx.Done():
+			return
 		}
 	}
 }
 
 // sendAll sends what waits for one destination.
 func (h *Queue) sendAll(dest string) {
-	for batch := h.nextBatch(dest); len(batch) > 0; batch = h.nextBatch(dest) {
+	fastest := time.Duration(0) // of the messages so far
+	for {
+		most := max(fewAnswers, min(int(fastest/answerTime), MaxAnswers))
+		batch, more := h.nextBatch(dest, most)
+		if len(batch) == 0 {
+			return
+		}
+		began := time.Now()
 		h.deliver(dest, batch)
+		if took := time.Since(began); fastest == 0 || took < fastest {
+			fastest = took
+		}
+		if more {
+			clock.Sleep(h.ctx, messagePause)
+		}
 	}
 }
 
-// nextBatch returns what fits one message. If nothing is left it ends the queue.
-func (h *Queue) nextBatch(dest string) (batch []queued) {
+// nextBatch returns what fits one message, of at most so many answers, and whether more
+// wait. If nothing is left it ends the queue.
+func (h *Queue) nextBatch(dest string, most int) (batch []registry.Answer, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	waiting := h.queues[dest]
+	waiting := h.queues[dest].waiting()
 	if len(waiting) == 0 {
 		delete(h.queues, dest)
 		if len(h.queues) == 0 {
 			close(h.idle)
 		}
-		return nil
+		return nil, false
 	}
 	n, bytes := 0, 0
-	for n < min(len(waiting), MaxAnswers) && (n == 0 || bytes+waiting[n].Size() <= maxBytes) {
+	for n < min(len(waiting), most) && (n == 0 || bytes+waiting[n].Size() <= maxBytes) {
 		bytes += waiting[n].Size()
 		n++
 	}
-	batch = slices.Clone(waiting[:n])
-	clear(waiting[:n]) // the values must not live as long as the array does
-	h.queues[dest] = waiting[n:]
-	return batch
+	return h.queues[dest].take(n), len(waiting) > n
 }
 
-// deliver sends a batch, without what has expired or belongs elsewhere by now.
-func (h *Queue) deliver(dest string, batch []queued) {
-	var list []registry.Answer
-	var elsewhere []queued
+// deliver sends a batch, without what has expired or belongs elsewhere by now. It changes
+// the batch.
+func (h *Queue) deliver(dest string, batch []registry.Answer) {
+	var elsewhere []registry.Answer
 	var message, rest volume
-	now := time.Now()
-	for _, q := range batch {
-		waited := now.Sub(q.at)
-		to, ok := h.host.Target(q.ID)
+	now := time.Since(h.began)
+	list := batch[:0]
+	for _, a := range batch {
+		to, ok := h.host.Target(a.ID)
 		switch {
-		case waited >= q.Left:
-			rest.add(&q.Answer)
+		case now >= a.Left:
+			rest.add(&a)
 		case !ok || to != dest:
-			rest.add(&q.Answer)
-			elsewhere = append(elsewhere, q)
+			rest.add(&a)
+			elsewhere = append(elsewhere, a)
 		default:
-			message.add(&q.Answer)
-			q.Age, q.Left = q.Age+waited, q.Left-waited
-			list = append(list, q.Answer)
+			message.add(&a)
+			a.Age, a.Left = a.Age+now, a.Left-now
+			list = append(list, a)
 		}
 	}
 	h.free(rest, 0, 0)
-	h.queue(elsewhere)
+	for some := range slices.Chunk(elsewhere, chunk) {
+		h.queue(some)
+	}
 	if len(list) == 0 {
 		return
 	}
@@ -189,6 +270,25 @@ func (h *Queue) free(v volume, sent, lost int) {
 	h.held.sub(v)
 	h.sent += uint64(sent)
 	h.lost += uint64(lost)
+	if h.room != nil {
+		close(h.room)
+		h.room = nil
+	}
+}
+
+// Drain is Flush for as long as some answers leave in every patience.
+func (h *Queue) Drain(ctx context.Context, patience time.Duration) error {
+	sent, _ := h.Stats()
+	for {
+		short, cancel := context.WithTimeout(ctx, patience)
+		err := h.Flush(short)
+		cancel()
+		now, _ := h.Stats()
+		if err == nil || now == sent || ctx.Err() != nil {
+			return err
+		}
+		sent = now
+	}
 }
 
 // Flush waits until nothing waits or is being sent, or ctx ends.

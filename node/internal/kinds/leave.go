@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
@@ -98,16 +99,19 @@ func (s *Set) endQuiet(end func(*registry.Registry)) {
 }
 
 // Leave hands off what is cached, keeps the kinds from changing, and ends all servers.
-// Calls have until ctx ends.
+// Calls have until ctx ends; what is cached has half of that time, and what is left then
+// is lost.
 func (s *Set) Leave(ctx context.Context) {
 	s.mu.Lock()
 	s.leaving = true
 	removed := slices.Clone(s.removed)
 	s.mu.Unlock()
 	list := s.own()
+	half, cancel := context.WithTimeout(ctx, clock.Left(ctx)/2)
 	for _, r := range list {
-		r.Leave()
+		r.Leave(half)
 	}
+	cancel()
 	quiesce(ctx, append(removed, list...))
 }
 

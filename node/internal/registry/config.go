@@ -12,8 +12,12 @@ import (
 // A Host is the node around a registry, which calls its methods without holding locks.
 type Host interface {
 	// HandOff takes the answers of workers whose ids belong to another node now. It does
-	// not block.
+	// not block, and keeps nothing of the list.
 	HandOff([]Answer)
+
+	// AwaitRoom returns when HandOff has room for the answers of a few dozen workers, or
+	// when ctx ends. HandOff drops what it has no room for.
+	AwaitRoom(context.Context)
 
 	// Claim returns when no other node has a server of the key, or why that cannot be.
 	Claim(context.Context, worker.Key) *wire.Error

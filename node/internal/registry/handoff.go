@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -10,6 +12,9 @@ import (
 // When the view changes, ids move to other nodes. The answers of a cache move too, so
 // that a slow source is not asked again for all of them at the same time. An answer that
 // is lost on the way costs one load.
+//
+// A million workers that move must not hold up the calls for others. So what goes over
+// them rests most of the time.
 
 // AnswerTimeout is how long an answer may be on its way.
 const AnswerTimeout = 2 * time.Second
@@ -35,9 +40,9 @@ func (a *Answer) Size() int {
 
 // retain drops the workers of s whose ids keep refuses, and hands their answers off: see
 // [Registry.Retain].
-func (c *cache) retain(s *shard, keep func(worker.ID) bool) {
+func (c *cache) retain(s *shard, keep func(worker.ID) bool, p *pace) {
 	var answers []Answer
-	send := func() { answers = c.handOff(answers) }
+	send := func() { answers = c.handOff(answers, p) }
 	s.scan(func(w *entry) {
 		switch {
 		case keep(w.id):
@@ -45,9 +50,7 @@ func (c *cache) retain(s *shard, keep func(worker.ID) bool) {
 		case w.load != nil:
 			w.moved = true
 		default:
-			if !s.leaving { // else it has gone already
-				answers = c.appendAnswerLocked(answers, w, c.Now())
-			}
+			answers = c.appendAnswerLocked(answers, w, c.Now())
 			c.dropLocked(s, w)
 		}
 	}, send)
@@ -56,47 +59,124 @@ func (c *cache) retain(s *shard, keep func(worker.ID) bool) {
 
 // Leave hands off all answers of a cache, those of loads that end later included. Unlike
 // with Retain they stay here as well, because other nodes go on asking this one until
-// they have heard that it leaves. An actor has [Registry.Quiesce] instead.
-func (r *Registry) Leave() {
+// they have heard that it leaves. It waits for room for them until ctx ends. An actor has
+// [Registry.Quiesce] instead.
+func (r *Registry) Leave(ctx context.Context) {
 	if r.cache == nil {
 		return
 	}
+	p := newPace(ctx)
 	for i := range r.shards {
-		r.cache.leave(&r.shards[i])
+		r.cache.leave(&r.shards[i], p)
 	}
 }
 
-func (c *cache) leave(s *shard) {
-	var answers []Answer
+func (c *cache) leave(s *shard, p *pace) {
 	s.mu.Lock()
-	now := c.Now()
-	for w := range s.workers.all() {
-		if w.load == nil && !s.leaving {
-			answers = c.appendAnswerLocked(answers, w, now)
-		}
-	}
-	s.leaving = true
+	s.leaving = true // a load that ends from now on hands its answer off
 	s.mu.Unlock()
-	c.handOff(answers)
+	var answers []Answer
+	send := func() { answers = c.handOff(answers, p) }
+	s.scan(func(w *entry) {
+		if w.load == nil {
+			answers = c.appendAnswerLocked(answers, w, c.Now())
+		}
+	}, send)
+	send()
 }
 
-// handOff hands answers off and returns an empty list.
-func (c *cache) handOff(answers []Answer) []Answer {
+// handOff hands answers off and waits for room for the next ones, which it does not take
+// before that, as they get older. It returns the list, empty.
+func (c *cache) handOff(answers []Answer, p *pace) []Answer {
 	if len(answers) > 0 {
 		c.host.HandOff(answers)
+		c.host.AwaitRoom(p.ctx)
 	}
-	return nil
+	p.rest()
+	clear(answers)
+	return answers[:0]
 }
 
-// appendAnswerLocked appends the answer of w, if it has one that another node can use.
+// appendAnswerLocked appends the answer of w, if it has one that another node can use and
+// has not had yet.
 func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration) []Answer {
-	if w.err != nil || w.expires <= now {
+	if w.err != nil || w.expires <= now || w.left {
 		return answers
 	}
+	w.left = true
 	return append(answers, Answer{
 		Kind: c.name, ID: w.id, Data: w.value.String(), IsInt: w.value.IsInt(), Type: w.value.MediaType(),
 		Age: now - w.started, Left: w.expires - now,
 	})
+}
+
+// endMoved ends the servers of s that do nothing and whose ids keep refuses. Most have
+// nothing to do at their end, and need no goroutine for it.
+func (a *actor) endMoved(s *shard, keep func(worker.ID) bool, p *pace) {
+	s.scan(func(w *entry) {
+		if !w.mail.busy && !keep(w.id) {
+			a.endMovedLocked(s, w)
+		}
+	}, p.rest)
+}
+
+// endMovedLocked ends the server of w, whose id is another node's, and reports whether it
+// has ended already.
+func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
+	w.moved = true
+	if a.removeIdleLocked(s, w) {
+		return true
+	}
+	a.wakeLocked(s, w, false)
+	return false
+}
+
+// removeIdleLocked ends the server of w if it does nothing and has nothing to do at its
+// end, and reports whether that is so.
+func (a *actor) removeIdleLocked(s *shard, w *entry) bool {
+	if w.mail.busy || w.mail.queue.len > 0 {
+		return false
+	}
+	if _, ok := w.mail.server.(worker.Terminator); ok {
+		return false
+	}
+	s.workers.remove(w)
+	return true
+}
+
+// Yield ends the server of id if keep refuses the id, ahead of others that Retain has yet
+// to come to. It reports whether there still is a server, which may have to answer a
+// message first. Keep is called as by [Registry.Retain].
+func (r *Registry) Yield(id worker.ID, keep func(worker.ID) bool) (held bool) {
+	if r.actor == nil {
+		return false
+	}
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers.get(id)
+	return w != nil && (keep(id) || !r.actor.endMovedLocked(s, w))
+}
+
+// A pace has what goes over many workers rest three times as long as it works.
+type pace struct {
+	ctx   context.Context // after whose end there is no rest
+	began time.Time       // to work, since the last rest
+}
+
+const (
+	stint   = 200 * time.Microsecond // of work between two rests, at least
+	resting = 3                      // times the work
+)
+
+func newPace(ctx context.Context) *pace { return &pace{ctx: ctx, began: time.Now()} }
+
+// rest rests if that is due.
+func (p *pace) rest() {
+	if worked := time.Since(p.began); worked >= stint {
+		clock.Sleep(p.ctx, min(resting*worked, 10*time.Millisecond))
+		p.began = time.Now()
+	}
 }
 
 // Adopt starts workers of a cache from answers that another node hands off, and returns

@@ -331,7 +331,7 @@ func TestLeaveRegistry(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { expect(t, r, 2, "2", false) })
 		synctest.Wait()
-		r.Leave()
+		r.Leave(t.Context())
 		if list := taken(); len(list) != 1 || list[0].ID != worker.IntID(1) {
 			t.Errorf("handed over %+v, want the answer of 1", list)
 		}
@@ -341,7 +341,7 @@ func TestLeaveRegistry(t *testing.T) {
 		if list := taken(); len(list) != 2 || list[0].ID != worker.IntID(2) || list[1].ID != worker.IntID(3) {
 			t.Errorf("handed over %+v, want what was loaded since", list)
 		}
-		r.Leave()
+		r.Leave(t.Context())
 		r.Retain(nothing)
 		if list := taken(); len(list) != 0 || r.live() != 0 {
 			t.Errorf("handed over again: %+v; %d live", list, r.live())

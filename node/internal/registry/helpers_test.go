@@ -212,6 +212,7 @@ type fakeHost struct {
 	stood atomic.Bool // standstills count
 
 	handOff  func([]Answer)
+	room     func(context.Context)
 	claim    func(context.Context, worker.ID) *wire.Error
 	notOwner func(worker.ID) *wire.Error
 }
@@ -222,6 +223,12 @@ func hostOf(r *Registry) *fakeHost { return r.host.(*fakeHost) }
 func (h *fakeHost) HandOff(list []Answer) {
 	if h.handOff != nil {
 		h.handOff(list)
+	}
+}
+
+func (h *fakeHost) AwaitRoom(ctx context.Context) {
+	if h.room != nil {
+		h.room(ctx)
 	}
 }
 

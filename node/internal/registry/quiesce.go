@@ -58,7 +58,9 @@ func (a *actor) halt() {
 		s.mu.Lock()
 		for w := range s.workers.all() {
 			w.mail.claimed = false
-			a.endLocked(s, w, worker.EndClosing)
+			if !a.removeIdleLocked(s, w) {
+				a.endLocked(s, w, worker.EndClosing)
+			}
 		}
 		s.quiesced = true
 		s.mu.Unlock()

@@ -161,14 +161,22 @@ func (r *Registry) Stop(id worker.ID) bool { return r.machine.stop(id) }
 //
 // Keep is called under the lock of the id's shard, so that it can look at the newest
 // view: no worker that starts under a view is then refused by an older one. Calls wait
-// for a few workers of their shard at most.
+// for a few workers of their shard at most. Retain takes its time: it waits for room for
+// the answers, and leaves most of the processor to calls.
 func (r *Registry) Retain(keep func(worker.ID) bool) {
+	p := newPace(r.ctx)
 	for i := range r.shards {
 		s := &r.shards[i]
-		r.machine.retain(s, keep)
+		if r.cache != nil {
+			r.cache.retain(s, keep, p)
+		} else {
+			r.actor.endMoved(s, keep, p)
+			r.actor.retain(s, keep) // those that came meanwhile, or run
+		}
 		s.mu.Lock()
 		s.tidyLocked()
 		s.mu.Unlock()
+		p.rest()
 	}
 }
 

@@ -50,9 +50,6 @@ type machine interface {
 	// withdrawLocked takes a call out that waits for w, and returns its outcome.
 	withdrawLocked(s *shard, w *entry, call *Waiter) wire.Outcome
 
-	// retain drops the workers of a shard whose ids keep refuses.
-	retain(s *shard, keep func(worker.ID) bool)
-
 	// stop ends the worker of id, and reports whether there was one.
 	stop(id worker.ID) bool
 
@@ -120,6 +117,7 @@ type entry struct {
 	mark    uint32        // its index in the shard's running; of a cache that has a value, its last use: see useLocked
 	retry   uint32        // of a cache: see pauseLocked
 	moved   bool          // the id is another node's now
+	left    bool          // of a cache: its answer has been handed off
 	listed  bool          // it is in the expiry heap
 	counted bool          // of a cache: its value counts as memory
 

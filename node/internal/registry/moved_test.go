@@ -1,0 +1,168 @@
+package registry
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// manyServers has a registry with many servers that rest. It returns a function that
+// reports whether a goroutine has served any of them since.
+func manyServers(t *testing.T, r *Registry) (served func() bool) {
+	t.Helper()
+	const servers = 10 * shardCount
+	for i := range int64(servers) {
+		if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Wait()
+	p := &r.runners
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle := p.idle
+	p.idle = nil // a new goroutine that has served becomes an idle one
+	return func() bool {
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		n := len(p.idle)
+		p.idle = append(p.idle, idle...)
+		return n > 0
+	}
+}
+
+var adding = worker.Serial{TTL: time.Hour, Open: worker.Serve(func(context.Context, worker.ID) (*adder, error) { return new(adder), nil })}
+
+// An adder is a server of types of Go without Terminate.
+type adder struct{ sum int }
+
+func (a *adder) Call(_ context.Context, n int) (int, error) {
+	a.sum += n
+	return a.sum, nil
+}
+
+// TestMovedServers has all ids move: servers that rest, and have no Terminate, are gone
+// when Retain is, without a goroutine for each.
+func TestMovedServers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, adding, func(t *testing.T, r *Registry) {
+		served := manyServers(t, r)
+		r.Retain(nothing)
+		if n := r.live(); n != 0 || served() {
+			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
+		}
+	})
+}
+
+// TestHaltServers is TestMovedServers for a node that leaves.
+func TestHaltServers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, adding, func(t *testing.T, r *Registry) {
+		served := manyServers(t, r)
+		r.Quiesce(t.Context())
+		if n := r.live(); n != 0 || served() {
+			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
+		}
+	})
+}
+
+// TestYield asks for servers whose ids have moved, before Retain comes to them.
+func TestYield(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+		id := worker.IntID(7)
+		if r.Yield(id, nothing) {
+			t.Error("a server that never was is held")
+		}
+		if _, err := r.await(t.Context(), id, worker.BytesValue("x"), r.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if !r.Yield(id, everything) {
+			t.Error("the server of an id that stays is not held")
+		}
+		synctest.Wait()
+		if n := r.live(); n != 1 {
+			t.Errorf("%d servers live, want the one that stays", n)
+		}
+		if !r.Yield(id, nothing) {
+			t.Error("a server that has yet to end is not held")
+		}
+		synctest.Wait()
+		if r.Yield(id, nothing) || r.live() != 0 {
+			t.Error("a server that has ended is held")
+		}
+		d.expect(t, "start 7; end 7 moved")
+	})
+	inBubble(t, adding, func(t *testing.T, r *Registry) {
+		served := manyServers(t, r)
+		if r.Yield(worker.IntID(7), nothing) || r.Has(worker.IntID(7)) || served() {
+			t.Error("a server that rests is held")
+		}
+	})
+	inBubble(t, worker.Cache{}, func(t *testing.T, r *Registry) {
+		r.request(t.Context(), worker.IntID(7))
+		if r.Yield(worker.IntID(7), nothing) || r.live() != 1 {
+			t.Error("a value is a server")
+		}
+	})
+}
+
+// TestRetainRests has a look at each worker take a while: Retain rests for three times as
+// long.
+func TestRetainRests(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []worker.Kind{worker.Cache{TTL: time.Hour}, adding} {
+		inBubble(t, kind, func(t *testing.T, r *Registry) {
+			const workers = 4 * shardCount * atOnce
+			for i := range int64(workers) {
+				if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began, looks := time.Now(), 0
+			r.Retain(func(worker.ID) bool {
+				looks++
+				time.Sleep(time.Microsecond)
+				return true
+			})
+			worked, took := time.Duration(looks)*time.Microsecond, time.Since(began)
+			if rested := took - worked; looks < workers || rested < resting*(worked-stint) || rested > resting*worked {
+				t.Errorf("rested for %v, and looked at workers %d times for %v in all", rested, looks, worked)
+			}
+		})
+	}
+}
+
+// TestRetainAwaitsRoom has no room for answers: Retain takes no others meanwhile.
+func TestRetainAwaitsRoom(t *testing.T) {
+	t.Parallel()
+	inBubble(t, worker.Cache{TTL: time.Hour}, func(t *testing.T, r *Registry) {
+		const workers = 10 * shardCount * atOnce
+		for i := range int64(workers) {
+			r.request(t.Context(), worker.IntID(i))
+		}
+		taken, room := takes(r), make(chan struct{})
+		hostOf(r).room = func(ctx context.Context) {
+			select {
+			case <-room:
+			case <-ctx.Done():
+			}
+		}
+		done := make(chan struct{})
+		go func() { r.Retain(nothing); close(done) }()
+		synctest.Wait()
+		first := len(taken())
+		if first == 0 || first > 2*atOnce || r.live() != workers-first {
+			t.Errorf("%d of %d answers taken, and %d left", first, workers, r.live())
+		}
+		close(room)
+		<-done
+		if rest := len(taken()); rest != workers-first {
+			t.Errorf("%d answers taken then, want %d", rest, workers-first)
+		}
+	})
+}

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/registry"
@@ -71,6 +73,59 @@ func TestFollowNewest(t *testing.T) {
 		}
 		endLate()
 		learning.Wait()
+	})
+}
+
+// TestAskedServerEnds has another node ask for the server of an id that is its own now,
+// while this node still moves the workers of another kind: the server ends at once.
+func TestAskedServerEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := startNode(t, "1@"+testHost(), worker.Cache{})
+		why, release := make(chan worker.EndReason, 10), make(chan struct{})
+		endScan := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(endScan)
+		n.kinds.Host = slowHost{n.kinds.Host, func(string) { <-release }}
+		kinds := map[string]worker.Kind{"first": orRandom(worker.Cache{TTL: time.Hour}), "second": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}}
+		if err := n.SetKinds(kinds); err != nil {
+			t.Fatal(err)
+		}
+		id := worker.IntID(7)
+		if _, err := n.Family("first").Request(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Family("second").Call(t.Context(), id, worker.Value{}); err != nil {
+			t.Fatal(err)
+		}
+		name := placement.Name{Node: "2", Host: n.addr.Host}
+		n.members.Learn(n.members.View(), []wire.Member{{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: wire.Alive}})
+		await(t, func() error {
+			if n.members.View().Acting(id).Self {
+				return errors.New("the id has not moved")
+			}
+			return nil
+		})
+		synctest.Wait()
+		select {
+		case reason := <-why:
+			t.Fatalf("the server has ended before anybody asked: %v", reason)
+		default:
+		}
+		k := worker.Key{Kind: "second", ID: id}
+		if !n.claims.Holds(k) {
+			t.Error("no server is held, though it has yet to end")
+		}
+		synctest.Wait()
+		select {
+		case reason := <-why:
+			if reason != worker.EndMoved {
+				t.Errorf("the server ended: %v", reason)
+			}
+		default:
+			t.Error("the server has not ended")
+		}
+		if n.claims.Holds(k) {
+			t.Error("a server is held that has ended")
+		}
 	})
 }
 

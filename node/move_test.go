@@ -70,14 +70,14 @@ func measureMove(b *testing.B, kind string, routing placement.Routing) {
 			return f.Call(context.Background(), id, worker.IntValue(1))
 		}
 	}
-	var next atomic.Int64
-	together(b, 128, *moving, func() {
-		if _, err := ask(worker.IntID(next.Add(1) - 1)); err != nil {
-			b.Error(err)
-		}
-	})
 	load := newMoveLoad(b, ask)
 	move := func(what string, change func()) {
+		var next atomic.Int64
+		together(b, 128, *moving, func() {
+			if _, err := ask(worker.IntID(next.Add(1) - 1)); err != nil {
+				b.Error(err)
+			}
+		})
 		for _, n := range nodes {
 			n.ask(b, "collect")
 		}
@@ -249,15 +249,16 @@ func report(b *testing.B, what string, quiet, during []asked, before, after []st
 // awaitSettled waits until the nodes hand nothing over any more, and returns how long
 // after began they last did.
 func awaitSettled(b *testing.B, nodes []*movingNode, began time.Time) time.Duration {
-	var last movingStats
+	last := movingStats{Live: *moving}
 	changed := time.Now()
 	for time.Since(changed) < moveSettle {
 		var now movingStats
-		for _, n := range nodes[:2] { // their workers go, or come
+		for _, n := range nodes[:2] {
 			now.add(n.stats(b))
 		}
-		if now != last {
-			last, changed = now, time.Now()
+		if now.Sent != last.Sent || now.Lost != last.Lost || now.Live < last.Live { // requests make it grow
+			changed = time.Now()
+			last = movingStats{min(now.Live, last.Live), now.Sent, now.Lost}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

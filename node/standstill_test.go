@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/registry"
@@ -22,10 +24,10 @@ func standStill(n *Node) {
 func TestStandstillRaisesBarrier(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var made atomic.Int32
-		why := make(chan worker.EndReason, 10)
+		why, release := make(chan worker.EndReason, 10), make(chan struct{})
 		kind := map[string]worker.Kind{"lock": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
 			made.Add(1)
-			return ending{why}, nil
+			return holding{ending{why}, release}, nil
 		}}}
 		nodes := startCluster(t, 2, worker.Cache{})
 		owner, other := nodes[0], nodes[1]
@@ -60,6 +62,9 @@ func TestStandstillRaisesBarrier(t *testing.T) {
 		}
 		other.members.PretendFailed() // nobody, but its view has changed since it told of its servers
 		before := made.Load()
+		var holds sync.WaitGroup
+		holds.Go(func() { registry.Await(t.Context(), worker.IntID(0), worker.BytesValue("hold")) })
+		synctest.Wait()
 		standStill(owner)
 		if err := call(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("while the other node has a server: %v, %v", err, OutcomeOf(err))
@@ -76,8 +81,9 @@ func TestStandstillRaisesBarrier(t *testing.T) {
 			}
 		}
 		ended(worker.EndMoved)
-		registry.Stop(worker.IntID(0))
-		ended(worker.EndStopped)
+		close(release)
+		ended(worker.EndMoved) // it has been asked for
+		holds.Wait()
 		if err := call(5 * time.Second); err != nil {
 			t.Error(err)
 		}
@@ -85,6 +91,19 @@ func TestStandstillRaisesBarrier(t *testing.T) {
 			t.Errorf("%d more servers were made, want 1", n)
 		}
 	})
+}
+
+// A holding server may hold on to a message.
+type holding struct {
+	ending
+	release chan struct{}
+}
+
+func (h holding) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
+	if message.String() == "hold" {
+		<-h.release
+	}
+	return h.ending.Call(ctx, message)
 }
 
 // A hastyHost has servers start although another node may have one, as if that had

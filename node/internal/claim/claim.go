@@ -317,12 +317,12 @@ func (c *Claims) ServeBarrier(ctx context.Context, from wire.Hello, epoch uint64
 	return answer, nil
 }
 
-// Holds reports whether this node has a server of k.
-func (c *Claims) Holds(k worker.Key) bool {
+// Holds reports whether this node has a server of k. The node that asks wants to start its
+// own, so a server here of an id that is not this node's ends ahead of all others.
+func (c *Claims) Holds(k worker.Key) (held bool) {
+	keep := func(id worker.ID) bool { return c.members.View().Acting(id).Self }
 	for _, r := range c.host.Registries() {
-		if r.Name() == k.Kind && r.Serial() && r.Has(k.ID) {
-			return true
-		}
+		held = r.Name() == k.Kind && r.Yield(k.ID, keep) || held
 	}
-	return false
+	return held
 }

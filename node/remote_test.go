@@ -58,14 +58,27 @@ func BenchmarkRequestRemote(b *testing.B) {
 // machine. Routed, the callers are spread over clients of all nodes, and a node that does
 // not own an id asks the one that does. Direct, they have one client, of the first node,
 // which asks owners itself.
-func BenchmarkClient(b *testing.B) {
+func BenchmarkClient(b *testing.B) { benchmarkClients(b, "") }
+
+// BenchmarkClientSerial is BenchmarkClient with calls of servers that do nothing.
+func BenchmarkClientSerial(b *testing.B) { benchmarkClients(b, "serial") }
+
+func benchmarkClients(b *testing.B, kind string) {
 	for _, size := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("routed/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, size, false) })
-		b.Run(fmt.Sprintf("direct/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, size, true) })
+		b.Run(fmt.Sprintf("routed/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, kind, size, false) })
+		b.Run(fmt.Sprintf("direct/nodes=%d", size), func(b *testing.B) { benchmarkClient(b, kind, size, true) })
 	}
 }
 
-func benchmarkClient(b *testing.B, size int, direct bool) {
+func benchmarkClient(b *testing.B, kind string, size int, direct bool) {
+	ask := func(c *Client, id int64) error {
+		if kind == "" {
+			_, err := c.Request(context.Background(), worker.IntID(id))
+			return err
+		}
+		_, err := c.Family(kind).Call(context.Background(), worker.IntID(id), worker.IntValue(1))
+		return err
+	}
 	var names []string
 	for range size {
 		names = append(names, startPeer(b, "node", names...))
@@ -83,7 +96,7 @@ func benchmarkClient(b *testing.B, size int, direct bool) {
 		b.Cleanup(func() { c.Close() })
 		clients = append(clients, c)
 		for i := range int64(1000) {
-			if _, err := c.Request(b.Context(), worker.IntID(i)); err != nil {
+			if err := ask(c, i); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -94,7 +107,7 @@ func benchmarkClient(b *testing.B, size int, direct bool) {
 	n := int64(len(clients))
 	together(b, 128, b.N, func() {
 		i := next.Add(1)
-		if _, err := clients[i%n].Request(context.Background(), worker.IntID(i/n%1000)); err != nil {
+		if err := ask(clients[i%n], i/n%1000); err != nil {
 			b.Error(err)
 		}
 	})

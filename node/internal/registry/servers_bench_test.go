@@ -49,11 +49,12 @@ func measureServers(b *testing.B, kind worker.Serial) {
 		call(i)
 	}
 	quiet := latencies(few, call)
+	time.Sleep(3 * trimEvery) // goroutines that the collector has held up have gone
 	before, goroutines := heapInUse(), runtime.NumGoroutine()
 	for i := range n {
 		call(few + i)
 	}
-	time.Sleep(3 * trimEvery) // goroutines that the collector has held up have gone
+	time.Sleep(3 * trimEvery)
 	b.ReportMetric(float64(heapInUse()-before)/float64(n), "B/server")
 	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
 

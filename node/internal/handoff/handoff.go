@@ -39,7 +39,7 @@ const (
 // small, and there is a pause between two to one node. A message to a node that is far
 // takes the longer for the way, and has as many more.
 const (
-	messagePause = 4 * time.Millisecond
+	messagePause = 3 * time.Millisecond
 	answerTime   = time.Second / 32_000 // for each answer of a message, or more, in which to send it
 )
 

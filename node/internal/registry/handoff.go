@@ -124,24 +124,22 @@ func (a *actor) endMoved(s *shard, keep func(worker.ID) bool, p *pace) {
 // has ended already.
 func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
 	w.moved = true
-	if a.removeIdleLocked(s, w) {
+	if endsAtOnceLocked(w) {
+		s.workers.remove(w)
 		return true
 	}
 	a.wakeLocked(s, w, false)
 	return false
 }
 
-// removeIdleLocked ends the server of w if it does nothing and has nothing to do at its
-// end, and reports whether that is so.
-func (a *actor) removeIdleLocked(s *shard, w *entry) bool {
+// endsAtOnceLocked reports whether the server of w does nothing, and has nothing to do at
+// its end.
+func endsAtOnceLocked(w *entry) bool {
 	if w.mail.busy || w.mail.queue.len > 0 {
 		return false
 	}
-	if _, ok := w.mail.server.(worker.Terminator); ok {
-		return false
-	}
-	s.workers.remove(w)
-	return true
+	_, terminates := w.mail.server.(worker.Terminator)
+	return !terminates
 }
 
 // Yield ends the server of id if keep refuses the id, ahead of others that Retain has yet

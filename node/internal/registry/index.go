@@ -84,6 +84,9 @@ func (x *index) remove(w *entry) {
 	x.count--
 }
 
+// clear takes out all workers.
+func (x *index) clear() { *x = index{shrunk: x.shrunk + 1} }
+
 // shrink gives back the memory of an index that was much larger, as maps do not.
 func (x *index) shrink() {
 	if x.peak <= tidyFrom || x.count > x.peak/8 {

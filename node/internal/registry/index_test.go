@@ -35,6 +35,10 @@ func TestIndex(t *testing.T) {
 				delete(model, id)
 			},
 			"remove one that is out": func(t *rapid.T) { x.remove(rapid.SampledFrom(out).Draw(t, "out")) },
+			"clear": func(*rapid.T) {
+				x.clear()
+				clear(model)
+			},
 			"remove many": func(t *rapid.T) {
 				drop := rapid.SliceOfDistinct(rapid.SampledFrom(ids), func(id worker.ID) worker.ID { return id }).Draw(t, "drop")
 				for w := range x.all() {

@@ -70,6 +70,26 @@ func TestHaltServers(t *testing.T) {
 	})
 }
 
+// TestHaltSome has servers that have nothing to do at their end beside one that has a
+// Terminate.
+func TestHaltSome(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
+		tell(t, r, "1", "x", "x.")
+		r.SetKind(adding)
+		for i := range int64(10 * shardCount) {
+			if _, err := r.await(t.Context(), worker.IntID(2+i), worker.IntValue(1), r.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Quiesce(t.Context())
+		d.expect(t, "start 1; end 1 closing")
+		if n := r.live(); n != 0 {
+			t.Errorf("%d servers live", n)
+		}
+	})
+}
+
 // TestYield asks for servers whose ids have moved, before Retain comes to them.
 func TestYield(t *testing.T) {
 	t.Parallel()

@@ -56,14 +56,32 @@ func (a *actor) halt() {
 	for i := range a.shards {
 		s := &a.shards[i]
 		s.mu.Lock()
-		for w := range s.workers.all() {
-			w.mail.claimed = false
-			if !a.removeIdleLocked(s, w) {
-				a.endLocked(s, w, worker.EndClosing)
-			}
-		}
+		a.haltLocked(s)
 		s.quiesced = true
 		s.mu.Unlock()
+	}
+}
+
+// haltLocked ends all servers of s. Calls wait until it has, so it takes no steps for a
+// million of servers that have nothing to do at their end.
+func (a *actor) haltLocked(s *shard) {
+	ended := 0
+	for w := range s.workers.all() {
+		w.mail.claimed = false
+		if endsAtOnceLocked(w) {
+			ended++
+		} else {
+			a.endLocked(s, w, worker.EndClosing)
+		}
+	}
+	if ended == s.workers.count {
+		s.workers.clear()
+		return
+	}
+	for w := range s.workers.all() {
+		if endsAtOnceLocked(w) {
+			s.workers.remove(w)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ import (
 
 const (
 	drainTimeout   = 5 * time.Second        // that running calls have when the node closes, unless its program says otherwise
-	flushTimeout   = 300 * time.Millisecond // that answers have to leave a node that closes, twice
+	flushTimeout   = 300 * time.Millisecond // in which some answers must leave a node that closes, lest it gives up the rest
 	connectTimeout = time.Second            // of one name in Connect
 	knownNames     = 5                      // 1@ to 5@ the own host are tried by Connect without names
 	defaultReap    = 10 * time.Minute

@@ -13,6 +13,7 @@
 //
 //   - While all members reach each other, no two have a server of one id: TestSerialCluster,
 //     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
+//   - A server that another node asks for ends ahead of all others: TestAskedServerEnds.
 //   - A claim does not outlive its term: TestStandstillRaisesBarrier.
 //   - A node that is alone starts no server while it may find its cluster: TestClaimAwaitsJoin,
 //     TestClaimMeetsStrangers, TestRestartSeeksOften.

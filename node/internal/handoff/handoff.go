@@ -10,7 +10,10 @@
 //     most once.
 //   - An answer gets older while it waits, and is dropped when its time is over.
 //   - The queue holds a bounded number of answers and of bytes. Answers beyond that
-//     are dropped, and the new owners of their ids load again.
+//     are dropped, and the new owners of their ids load again. Who can wait does so with
+//     [Queue.AwaitRoom], and loses none: TestHandOffMany.
+//   - A node that is near gets small messages with pauses, so that calls have most of the
+//     processors: TestHandOffRests.
 package handoff
 
 import (

@@ -30,6 +30,9 @@
 //   - Messages of one id run in the order in which they came: TestSerialOrder.
 //   - The value of a run that began before an invalidation is not kept, and no later call
 //     gets it: TestReadYourWrites, TestInvalidateAbandoned.
+//   - Workers that move leave most of the processor to calls, and servers that have nothing
+//     to do at their end need no goroutine for it: TestRetainRests, TestMovedServers,
+//     TestHaltServers.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
 //   - Calls that wait, their messages and the values in memory are bounded: TestOverload,
 //     TestSerialOverload, TestMaxMemory.

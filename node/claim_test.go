@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -108,6 +110,64 @@ func TestClaimAwaitsJoin(t *testing.T) {
 		}
 	})
 }
+
+// TestBarrierAgain has a member with more servers to end than it can tell of. When they
+// have ended, it is asked again, and then no more for each id.
+func TestBarrierAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		host, release := testHost(), make(chan struct{})
+		kind := worker.Serial{TTL: time.Hour, Timeout: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return slowToEnd{release: release}, nil
+		}}
+		former := startNode(t, "1@"+host, kind)
+		const servers = 2 * (protocol.MaxHeld + 10)
+		for i := range int64(servers) {
+			if _, err := former.Family("").Call(t.Context(), worker.IntID(i), worker.Value{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := startNode(t, "2@"+host, kind)
+		if err := n.Join(t.Context(), former.Self()); err != nil {
+			t.Fatal(err)
+		}
+		awaitView(t, former, n)
+		next := int64(servers + 1) // an id of n
+		call := func() error {
+			next += 2
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			reply, err := n.Family("").Call(ctx, worker.IntID(next), worker.Value{})
+			if err == nil && reply.Node != n.Self() {
+				t.Errorf("%s answered", reply.Node)
+			}
+			return err
+		}
+		if err := call(); err != nil { // which asks the other node
+			t.Fatal(err)
+		}
+		close(release)
+		time.Sleep(2 * time.Second)
+		if err := call(); err != nil { // which asks it once more
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		cutDials(n, former, true)
+		for _, s := range n.pool.Live() {
+			s.Close()
+		}
+		if err := call(); err != nil {
+			t.Errorf("a call that needs nobody else: %v", err)
+		}
+	})
+}
+
+// A slowToEnd server ends when it is told to.
+type slowToEnd struct {
+	echoServer
+	release chan struct{}
+}
+
+func (s slowToEnd) Terminate(context.Context, worker.EndReason) { <-s.release }
 
 // TestClaimGivesUp has a member not answer for longer than a caller waits: the claim
 // ends, and nothing has run.

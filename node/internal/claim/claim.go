@@ -14,6 +14,8 @@
 //   - While all members reach each other, no two have a server of one id: TestSerialCluster,
 //     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
 //   - A server that another node asks for ends ahead of all others: TestAskedServerEnds.
+//   - A member that had more servers than it could tell of is not asked for each id for
+//     ever: TestBarrierAgain.
 //   - A claim does not outlive its term: TestStandstillRaisesBarrier.
 //   - A node that is alone starts no server while it may find its cluster: TestClaimAwaitsJoin,
 //     TestClaimMeetsStrangers, TestRestartSeeksOften.
@@ -62,16 +64,19 @@ type Host interface {
 // first to start. Its answers count for the rest of the term; a singleflight.Group would
 // forget them when all are there.
 type barrier struct {
-	term uint64
-	done chan struct{}
+	term     uint64
+	done     chan struct{}
+	renewing bool // another one for the term is being raised; guarded by Claims.mu
 
 	// Set before done is closed:
+	raised  time.Time
 	holders map[worker.Key][]*peers.Peer // members with a server that is another node's
 	unsure  []*peers.Peer                // members that saw the cluster differently, or had too many servers to tell: asked for each id
 }
 
 const (
 	barrierTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
+	renewAfter  = time.Second     // a barrier of which some members are unsure is raised again
 )
 
 // releasePause is the pause between two questions whether a member still has a server. It
@@ -157,6 +162,9 @@ func (c *Claims) amongOthers(ctx context.Context, v *members.View, k worker.Key)
 	if c.ctx.Err() != nil {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun} // some members were not asked
 	}
+	if len(b.unsure) > 0 {
+		c.renew(v, b)
+	}
 	for _, p := range slices.Concat(b.holders[k], b.unsure) {
 		if err := c.awaitRelease(ctx, v, p, k); err != nil {
 			return err
@@ -185,8 +193,29 @@ func (c *Claims) barrierOf(v *members.View) *barrier {
 	return b
 }
 
+// renew has another barrier take the place of b, if b is not new. By then members that had
+// too many servers to tell may have few, so that not every claim has to ask them.
+func (c *Claims) renew(v *members.View, b *barrier) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.renewing || time.Since(b.raised) < renewAfter || c.ctx.Err() != nil {
+		return
+	}
+	b.renewing = true
+	c.wg.Go(func() {
+		next := &barrier{term: b.term, done: make(chan struct{})}
+		c.raise(v, next)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.barrier == b && c.ctx.Err() == nil {
+			c.barrier = next
+		}
+	})
+}
+
 // raise asks all members.
 func (c *Claims) raise(v *members.View, b *barrier) {
+	b.raised = time.Now()
 	ctx, cancel := context.WithTimeout(c.ctx, barrierTime)
 	defer cancel()
 	answers := make([]protocol.Barrier, len(v.Peers))

@@ -16,9 +16,9 @@ import (
 var servers = flag.Int("servers", million, "live servers of BenchmarkLiveServers")
 
 // BenchmarkLiveServers measures what a million live servers take beyond what each of them
-// holds, and what they do to calls: one caller that calls ids at random, in turns among
-// few servers of the registry and among all of them. Meanwhile another goroutine makes
-// garbage, as the code of a kind does, so that the collector runs.
+// holds, and what they do to calls: of one caller that calls ids all over, first among
+// few servers of the registry and among all of them. In both times the collector runs
+// twice a second.
 func BenchmarkLiveServers(b *testing.B) {
 	for name, kind := range map[string]worker.Serial{
 		"serial": {Open: openEcho, TTL: time.Hour},
@@ -48,6 +48,9 @@ func measureServers(b *testing.B, kind worker.Serial) {
 	for i := range few {
 		call(i)
 	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go collect(stop)
 	quiet := latencies(few, call)
 	time.Sleep(3 * trimEvery) // goroutines that the collector has held up have gone
 	before, goroutines := heapInUse(), runtime.NumGoroutine()
@@ -58,9 +61,6 @@ func measureServers(b *testing.B, kind worker.Serial) {
 	b.ReportMetric(float64(heapInUse()-before)/float64(n), "B/server")
 	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
 
-	stop := make(chan struct{})
-	defer close(stop)
-	go litter(stop)
 	var gc debug.GCStats
 	debug.ReadGCStats(&gc)
 	cycles := gc.NumGC
@@ -88,17 +88,15 @@ func latencies(n int, call func(i int)) (took []time.Duration) {
 	return took
 }
 
-// litter makes some 50 MB of garbage a second.
-func litter(stop chan struct{}) {
-	tick := time.NewTicker(time.Millisecond)
+// collect has the collector run twice a second, beside the calls.
+func collect(stop chan struct{}) {
+	tick := time.NewTicker(time.Second / 2)
 	defer tick.Stop()
-	var last []byte
 	for {
 		select {
 		case <-tick.C:
-			last = make([]byte, 50<<10)
+			runtime.GC()
 		case <-stop:
-			runtime.KeepAlive(last)
 			return
 		}
 	}

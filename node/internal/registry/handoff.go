@@ -163,7 +163,7 @@ type pace struct {
 }
 
 const (
-	stint   = 200 * time.Microsecond // of work between two rests, at least
+	stint   = 500 * time.Microsecond // of work between two rests, at least
 	resting = 3                      // times the work
 )
 

@@ -146,7 +146,7 @@ func TestBarrierAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(release)
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Minute)
 		if err := call(); err != nil { // which asks it once more
 			t.Fatal(err)
 		}

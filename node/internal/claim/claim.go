@@ -75,8 +75,8 @@ type barrier struct {
 }
 
 const (
-	barrierTime = 3 * time.Second // that members have to answer; about what it takes to notice that one is paused
-	renewAfter  = time.Second     // a barrier of which some members are unsure is raised again
+	barrierTime = 3 * time.Second  // that members have to answer; about what it takes to notice that one is paused
+	renewAfter  = 10 * time.Second // a barrier of which some members are unsure is raised again; they go over all servers for that
 )
 
 // releasePause is the pause between two questions whether a member still has a server. It

@@ -125,6 +125,7 @@ func (a *actor) endMoved(s *shard, keep func(worker.ID) bool, p *pace) {
 func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
 	w.moved = true
 	if endsAtOnceLocked(w) {
+		w.mail.server = nil // the expiry heap has w for as long as it would have lived
 		s.workers.remove(w)
 		return true
 	}

@@ -35,6 +35,18 @@ func manyServers(t *testing.T, r *Registry) (served func() bool) {
 	}
 }
 
+// kept counts the servers that the expiry heaps keep.
+func kept(r *Registry) (n int) {
+	for i := range r.shards {
+		for _, e := range r.shards[i].expiry {
+			if e.w.mail.server != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 var adding = worker.Serial{TTL: time.Hour, Open: worker.Serve(func(context.Context, worker.ID) (*adder, error) { return new(adder), nil })}
 
 // An adder is a server of types of Go without Terminate.
@@ -55,6 +67,9 @@ func TestMovedServers(t *testing.T) {
 		if n := r.live(); n != 0 || served() {
 			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
 		}
+		if n := kept(r); n != 0 {
+			t.Errorf("%d servers are kept until their time would have come", n)
+		}
 	})
 }
 
@@ -66,6 +81,9 @@ func TestHaltServers(t *testing.T) {
 		r.Quiesce(t.Context())
 		if n := r.live(); n != 0 || served() {
 			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
+		}
+		if n := kept(r); n != 0 {
+			t.Errorf("%d servers are kept until their time would have come", n)
 		}
 	})
 }

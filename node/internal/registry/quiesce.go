@@ -69,6 +69,7 @@ func (a *actor) haltLocked(s *shard) {
 	for w := range s.workers.all() {
 		w.mail.claimed = false
 		if endsAtOnceLocked(w) {
+			w.mail.server = nil // the expiry heap has w for as long as it would have lived
 			ended++
 		} else {
 			a.endLocked(s, w, worker.EndClosing)

@@ -101,16 +101,6 @@ func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
 	return outcome
 }
 
-// retain ends the servers of s whose ids keep refuses. A message that has begun runs to
-// its end. Those that wait are refused.
-func (a *actor) retain(s *shard, keep func(worker.ID) bool) {
-	s.scan(func(w *entry) {
-		if w.moved = !keep(w.id); w.moved {
-			a.wakeLocked(s, w, false)
-		}
-	}, nil)
-}
-
 func (a *actor) stop(id worker.ID) bool {
 	s := a.shard(id)
 	s.mu.Lock()

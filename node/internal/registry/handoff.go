@@ -110,18 +110,18 @@ func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration
 	})
 }
 
-// endMoved ends the servers of s that do nothing and whose ids keep refuses. Most have
-// nothing to do at their end, and need no goroutine for it.
-func (a *actor) endMoved(s *shard, keep func(worker.ID) bool, p *pace) {
+// retain ends the servers of s whose ids keep refuses. A message that has begun runs to
+// its end. Those that wait are refused.
+func (a *actor) retain(s *shard, keep func(worker.ID) bool, p *pace) {
 	s.scan(func(w *entry) {
-		if !w.mail.busy && !keep(w.id) {
+		if w.moved = !keep(w.id); w.moved {
 			a.endMovedLocked(s, w)
 		}
 	}, p.rest)
 }
 
 // endMovedLocked ends the server of w, whose id is another node's, and reports whether it
-// has ended already.
+// has ended already. Most have nothing to do at their end, and need no goroutine for it.
 func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
 	w.moved = true
 	if endsAtOnceLocked(w) {

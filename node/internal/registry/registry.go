@@ -170,12 +170,7 @@ func (r *Registry) Retain(keep func(worker.ID) bool) {
 	p := newPace(r.ctx)
 	for i := range r.shards {
 		s := &r.shards[i]
-		if r.cache != nil {
-			r.cache.retain(s, keep, p)
-		} else {
-			r.actor.endMoved(s, keep, p)
-			r.actor.retain(s, keep) // those that came meanwhile, or run
-		}
+		r.machine.retain(s, keep, p)
 		s.mu.Lock()
 		s.tidyLocked()
 		s.mu.Unlock()

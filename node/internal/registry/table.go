@@ -50,6 +50,9 @@ type machine interface {
 	// withdrawLocked takes a call out that waits for w, and returns its outcome.
 	withdrawLocked(s *shard, w *entry, call *Waiter) wire.Outcome
 
+	// retain drops the workers of a shard whose ids keep refuses, at that pace.
+	retain(s *shard, keep func(worker.ID) bool, p *pace)
+
 	// stop ends the worker of id, and reports whether there was one.
 	stop(id worker.ID) bool
 

@@ -87,7 +87,9 @@ func (p *pipes) output(to io.Writer) (*os.File, error) {
 	}
 	p.ours, p.theirs = append(p.ours, r), append(p.theirs, w)
 	p.copying.Go(func() {
-		_, err := io.Copy(to, r)
+		buffer := buffers.Get().(*[copySize]byte)
+		defer buffers.Put(buffer)
+		_, err := io.CopyBuffer(to, struct{ io.Reader }{r}, buffer[:]) // a File's WriteTo would make a buffer
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.err == nil {
@@ -125,6 +127,12 @@ func closedInTime(done <-chan struct{}, after func(time.Duration) <-chan time.Ti
 	}
 	return false
 }
+
+// buffers are for copies of output. Most programs print little, and a new buffer takes
+// longer than the copy.
+var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+const copySize = 32 << 10
 
 func closeAll(files *[]*os.File) {
 	for _, f := range *files {

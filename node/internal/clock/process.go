@@ -68,8 +68,9 @@ func (p *Process) When(at time.Duration) time.Time {
 	return p.start.Add(at - time.Duration(p.slept.Load()))
 }
 
-// Standstills returns how often the process has stood still up to now, which Now has just
-// returned.
+// Standstills returns how often the process has stood still. Now is what Now has just
+// returned, which saves another look at the clock. A standstill after that may be missed,
+// so do little between the two, and between Standstills and what it permits.
 func (p *Process) Standstills(now time.Duration) uint64 {
 	if now-time.Duration(p.slept.Load()+p.seen.Load()) > standstill {
 		p.tick()
@@ -82,12 +83,16 @@ func (p *Process) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, quick := p.boot(), p.quick()
-	if d := now - p.last - (quick - time.Duration(p.seen.Load())); d > standstill {
+	d := now - p.last - (quick - time.Duration(p.seen.Load()))
+	suspended := d > standstill
+	if suspended {
 		p.slept.Add(int64(d))
-		p.host.Suspended()
 	}
 	if now-p.last > standstill && p.host.StoodStill() {
 		p.times.Add(1) // before seen changes, so that nobody who looks at that misses it
+	}
+	if suspended {
+		p.host.Suspended() // which takes a while, and others look for standstills meanwhile
 	}
 	p.last = now
 	p.seen.Store(int64(quick))

@@ -72,3 +72,27 @@ func TestBootTime(t *testing.T) {
 		t.Errorf("%v, want about %v", took, most)
 	}
 }
+
+// TestSuspended has a host take a while to handle that the machine was suspended: others
+// see the standstill meanwhile.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	var suspended time.Duration
+	host := &slowHost{make(chan struct{}), make(chan struct{})}
+	p := newProcess(func() time.Duration { return suspended }, func() time.Duration { return 0 }, host)
+	suspended += time.Hour
+	done := make(chan struct{})
+	go func() { p.tick(); close(done) }()
+	<-host.in
+	if now := p.Now(); now != time.Hour || p.Standstills(now) != 1 {
+		t.Errorf("at %v: %d standstills, want 1 at 1h", now, p.Standstills(now))
+	}
+	close(host.out)
+	<-done
+}
+
+// A slowHost handles a suspension from in to out.
+type slowHost struct{ in, out chan struct{} }
+
+func (s *slowHost) Suspended()       { close(s.in); <-s.out }
+func (s *slowHost) StoodStill() bool { return true }

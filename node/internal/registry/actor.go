@@ -92,11 +92,14 @@ func (a *actor) endLocked(s *shard, w *entry, why worker.EndReason) {
 	a.wakeLocked(s, w, false)
 }
 
-func (a *actor) withdrawLocked(_ *shard, w *entry, call *Waiter) wire.Outcome {
+func (a *actor) withdrawLocked(s *shard, w *entry, call *Waiter) wire.Outcome {
 	m := w.mail
 	outcome := m.remove(call)
 	if m.queue.len == 0 && a.gate.withdraw(m.turn) {
 		close(m.entered) // without its turn
+	}
+	if !m.busy && m.server == nil && m.queue.len == 0 { // it came while the servers were halted
+		s.workers.remove(w)
 	}
 	return outcome
 }

@@ -25,6 +25,7 @@ type mailbox struct {
 	inTurn   bool // a message of the server may run
 	busy     bool // a goroutine serves
 	claiming bool // it claims the id
+	revoked  bool // the claim that is being made does not count
 	claimed  bool // no other node has a server of the id
 	ending   bool // the server must end, for the reason why
 	why      worker.EndReason
@@ -33,7 +34,7 @@ type mailbox struct {
 // suspect ends the server and revokes its claim if the process has stood still since that
 // claim: another node may have acted for this one, and the server's state may be older.
 func (m *mailbox) suspect(stood uint64) {
-	if m.stood == stood {
+	if stood <= m.stood { // it is less if somebody has looked later, and been here first
 		return
 	}
 	m.stood, m.claimed = stood, false

@@ -52,7 +52,7 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	_ = r.admission.enter(c)
 	w.mail.add(w, c)
 	s.mu.Lock()
-	refused, why := r.actor.refusedLocked(w) // its deadline, 0, has passed
+	refused, why := r.actor.refusedLocked(s, w) // its deadline, 0, has passed
 	s.mu.Unlock()
 	r.Withdraw(c, context.DeadlineExceeded)
 	r.refuse(refused, why)

@@ -8,8 +8,9 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Quiesce halts the servers and returns when all have ended. When ctx ends it cancels the
-// messages that still run, which have another second. A node that leaves calls it before
+// Quiesce halts the servers and returns when all have ended; the last answers may be on
+// their way to the callers. When ctx ends it cancels the messages that still run, which
+// have another second. A node that leaves calls it before
 // the others learn of that, so that no two nodes have a server of one id. A cache has
 // nothing to quiesce.
 func (r *Registry) Quiesce(ctx context.Context) {
@@ -67,7 +68,7 @@ func (a *actor) halt() {
 func (a *actor) haltLocked(s *shard) {
 	ended := 0
 	for w := range s.workers.all() {
-		w.mail.claimed = false
+		w.mail.claimed, w.mail.revoked = false, w.mail.claiming
 		if endsAtOnceLocked(w) {
 			w.mail.server = nil // the expiry heap has w for as long as it would have lived
 			ended++

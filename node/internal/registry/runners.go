@@ -13,8 +13,8 @@ import (
 //
 // To wake a goroutine takes longer than a quick run. So quick runs wait in a queue while
 // there is a runner of them for each processor. What is taken for quick may block all the
-// same. So when no run has left the queue for two ticks, all that wait get runners of their
-// own, and so do later ones for some time.
+// same. So when the queue moves more slowly than with quick runs, all that wait get runners
+// of their own, and so do later ones for some time.
 type runners struct {
 	wg sync.WaitGroup
 
@@ -24,16 +24,16 @@ type runners struct {
 	timer *time.Timer // of the next trim; nil if too few are idle; guarded by mu
 	ended bool        // none is kept any more; guarded by mu
 
-	queue  []run       // that wait for a runner, but for nil ones before head; guarded by mu
-	head   int         // guarded by mu
-	quick  int         // runners of quick runs of this epoch; guarded by mu
-	epoch  uint32      // how often the queue was given up; guarded by mu
-	taken  uint64      // runs that have left the queue; guarded by mu
-	seen   uint64      // what taken was at the last tick; guarded by mu
-	still  bool        // it was the same at the tick before; guarded by mu
-	ticks  *time.Timer // guarded by mu
-	ticked bool        // the timer will fire; guarded by mu
-	direct bool        // quick runs do not wait; guarded by mu
+	queue     []run       // that wait for a runner, from head on; guarded by mu
+	head      int         // guarded by mu
+	quick     int         // runners of quick runs of this epoch; guarded by mu
+	epoch     uint32      // how often the queue was given up; guarded by mu
+	taken     uint64      // runs that have left the queue; guarded by mu
+	before    uint64      // what taken was when watch looked last; guarded by mu
+	slowOnce  bool        // the queue was slow when watch looked last; guarded by mu
+	watcher   *time.Timer // for watch; guarded by mu
+	watched   bool        // the timer will fire; guarded by mu
+	dispersed bool        // just now, so that quick runs do not wait; guarded by mu
 }
 
 // A runner is a goroutine that does one run after another.
@@ -46,14 +46,14 @@ const (
 	mostRunners = 1024        // that are kept
 	trimEvery   = time.Second // those that nobody has needed for that long end
 
-	tick       = 500 * time.Microsecond // between two looks at a queue
+	watchEvery = 500 * time.Microsecond // between two looks at a queue
 	directTime = 100 * time.Millisecond // for which nothing is queued when runs have blocked
 )
 
 // start has a goroutine do r. It does not wait.
 func (p *runners) start(r run) {
 	p.mu.Lock()
-	if r.quick = r.quick && !p.direct && !p.ended; r.quick {
+	if r.quick = r.quick && !p.dispersed && !p.ended; r.quick {
 		if p.quick >= runtime.GOMAXPROCS(0) {
 			p.queueLocked(r)
 			p.mu.Unlock()
@@ -159,36 +159,37 @@ func (p *runners) queueLocked(r run) {
 		p.head = 0
 	}
 	p.queue = append(p.queue, r)
-	if !p.ticked {
-		p.seen, p.still = p.taken, false
-		p.tickLocked(tick)
+	if !p.watched {
+		p.before, p.slowOnce = p.taken, false
+		p.watchLocked(watchEvery)
 	}
 }
 
-func (p *runners) tickLocked(after time.Duration) {
-	p.ticked = true
-	if p.ticks == nil {
-		p.ticks = time.AfterFunc(after, p.tick)
+func (p *runners) watchLocked(after time.Duration) {
+	p.watched = true
+	if p.watcher == nil {
+		p.watcher = time.AfterFunc(after, p.watch)
 	} else {
-		p.ticks.Reset(after)
+		p.watcher.Reset(after)
 	}
 }
 
-// tick gives the queue up if no run has left it for two ticks.
-func (p *runners) tick() {
+// watch runs every watchEvery while runs wait. When the queue moves slowly it only notes
+// that, as the process may not have run; the second time in a row it gives the queue up.
+func (p *runners) watch() {
 	p.mu.Lock()
-	p.ticked = false
+	p.watched = false
+	slow := p.taken-p.before < uint64(watchEvery/durationBounds[0])*uint64(runtime.GOMAXPROCS(0))
 	switch {
-	case p.direct:
-		p.direct = false
+	case p.dispersed:
+		p.dispersed = false
 	case len(p.queue) == 0:
-	case p.taken != p.seen || !p.still:
-		p.still = p.taken == p.seen
-		p.seen = p.taken
-		p.tickLocked(tick)
+	case !slow || !p.slowOnce:
+		p.slowOnce, p.before = slow, p.taken
+		p.watchLocked(watchEvery)
 	default:
-		p.direct = true
-		p.tickLocked(directTime)
+		p.dispersed = true
+		p.watchLocked(directTime)
 		p.mu.Unlock()
 		p.disperse()
 		return
@@ -245,7 +246,7 @@ func (p *runners) end() {
 	p.ended = true
 	idle := p.idle
 	p.idle = nil
-	for _, timer := range []*time.Timer{p.timer, p.ticks} {
+	for _, timer := range []*time.Timer{p.timer, p.watcher} {
 		if timer != nil {
 			timer.Stop()
 		}

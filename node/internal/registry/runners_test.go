@@ -87,9 +87,9 @@ func TestQuickRunsShareRunners(t *testing.T) {
 			answers = append(answers, send(id, "block"))
 		}
 		expect(min(few, 10))
-		time.Sleep(tick + 1)
+		time.Sleep(watchEvery + 1)
 		expect(min(few, 10))
-		time.Sleep(tick)
+		time.Sleep(watchEvery)
 		expect(10)
 		for _, id := range ids[10:15] {
 			answers = append(answers, send(id, "block"))
@@ -204,7 +204,7 @@ func TestQuickRunEndsGoroutine(t *testing.T) {
 			}
 		}
 		if time.Since(start) != 0 {
-			t.Error("what waited had to wait for a tick")
+			t.Error("what waited had to wait")
 		}
 		if err := r.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -251,4 +251,46 @@ func TestQuickRunsKeepServersSerial(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSlowQueue has many messages wait that take 0.9 ms each, which is neither quick nor
+// long: they get goroutines of their own all the same.
+func TestSlowQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		r := testRegistry(worker.Serial{TTL: worker.Forever, Timeout: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(_ context.Context, m worker.Value) (worker.Value, error) {
+				if slow.Load() {
+					time.Sleep(900 * time.Microsecond)
+				}
+				return m, nil
+			}), nil
+		}}, "1@h", 10_000)
+		const calls = 2000
+		done := make(chan error, calls)
+		burst := func() {
+			for i := range int64(calls) {
+				r.Enqueue(&Waiter{
+					ID: worker.IntID(i), Async: true, Deadline: r.Now() + time.Minute, To: answerFunc(func(err error) { done <- err }),
+				}, r.Now())
+			}
+			for range calls {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		burst() // which makes the servers
+		burst()
+		slow.Store(true)
+		start := time.Now()
+		burst()
+		if took := time.Since(start); took > 3*time.Millisecond {
+			t.Errorf("the last one was answered after %v", took)
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -56,34 +56,23 @@ func (a *actor) run(r run) {
 	}
 }
 
-// decide returns what to do next for w.
+// decide returns what to do next for w, and refuses the messages that must not run.
 func (a *actor) decide(s *shard, w *entry, t *task) step {
 	now := a.Now()
 	stood := a.clock.Standstills(now)
 	s.mu.Lock()
-	next, refused, why := a.decideLocked(s, w, t, now, stood)
-	s.mu.Unlock()
-	a.refuseOf(w, refused, why)
-	return next
-}
-
-// decideLocked is decide. The caller refuses the messages that it has taken out.
-func (a *actor) decideLocked(s *shard, w *entry, t *task, now time.Duration, stood uint64) (next step, refused []*Waiter, why *wire.Error) {
 	w.mail.suspect(stood)
 	w.mail.began = now
-	refused, why = a.refusedLocked(w)
-	return a.stepLocked(s, w, t), refused, why
-}
-
-// refuseOf refuses messages that must not run.
-func (a *actor) refuseOf(w *entry, refused []*Waiter, why *wire.Error) {
-	if len(refused) == 0 {
-		return
+	refused, why := a.refusedLocked(s, w)
+	next := a.stepLocked(s, w, t)
+	s.mu.Unlock()
+	if len(refused) > 0 {
+		if why == nil {
+			why = a.host.NotOwner(w.id)
+		}
+		a.refuse(refused, why)
 	}
-	if why == nil {
-		why = a.host.NotOwner(w.id)
-	}
-	a.refuse(refused, why)
+	return next
 }
 
 func (a *actor) leaveTurn(m *mailbox) {
@@ -93,7 +82,7 @@ func (a *actor) leaveTurn(m *mailbox) {
 
 // refusedLocked takes out the messages that must not run. It returns why not, or nil if
 // the id belongs to another node.
-func (a *actor) refusedLocked(w *entry) (refused []*Waiter, why *wire.Error) {
+func (a *actor) refusedLocked(s *shard, w *entry) (refused []*Waiter, why *wire.Error) {
 	m := w.mail
 	if m.queue.len == 0 {
 		return nil, nil
@@ -101,7 +90,7 @@ func (a *actor) refusedLocked(w *entry) (refused []*Waiter, why *wire.Error) {
 	if w.moved {
 		return m.drain(), nil
 	}
-	if a.ctx.Err() != nil { // Close has waited for long enough
+	if a.ctx.Err() != nil || s.closed && s.quiesced { // Close has waited for long enough, or no message runs any more
 		return m.drain(), &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	for m.queue.len > 0 && m.queue.first.Deadline <= m.began {
@@ -244,7 +233,7 @@ func (a *actor) claim(s *shard, w *entry, ctx *runContext) {
 	}
 	s.mu.Lock()
 	m.ctx, m.claiming = nil, false
-	m.claimed = err == nil
+	m.claimed, m.revoked = err == nil && !m.revoked, false
 	var refused []*Waiter
 	if err != nil && (!errors.Is(ctx.Err(), context.Canceled) || a.ctx.Err() != nil) { // else the calls that wait have come since
 		refused = m.drain()
@@ -294,21 +283,21 @@ func notOpened(err *wire.Error) *wire.Error {
 	return &e
 }
 
-// answer answers the call of a message, and returns what to do next for w. Both are one
-// step under the lock, so that the next message need not wait for the answer to be sent.
+// answer ends a message, and sends its answer. It returns what to do next for w: if nothing
+// waits, it decides that in the same step, so that a server with nothing left to do is free
+// for the next call while the answer is on its way. What waits is looked at when the answer
+// is sent, because time passes meanwhile, and the process may stand still.
 func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
-	was := *t
+	was, now := *t, a.Now()
 	*t = task{} // what it has may be large
-	now := a.Now()
-	stood := a.clock.Standstills(now)
 	s.mu.Lock()
 	took := now - w.mail.began
 	s.noteQuickLocked(took)
 	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now)
-	var refused []*Waiter
-	var why *wire.Error
-	if next = decide; !crashed(err) { // else this goroutine may be about to end
-		next, refused, why = a.decideLocked(s, w, t, now, stood)
+	next = decide
+	if w.mail.queue.len == 0 && !crashed(err) { // else this goroutine may be about to end
+		w.mail.began = now
+		next = a.stepLocked(s, w, t)
 	}
 	s.mu.Unlock()
 	a.endMessage(s, w, &was, took, err)
@@ -320,7 +309,6 @@ func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Er
 			was.call.To.Answer(reply, nil)
 		}
 	}
-	a.refuseOf(w, refused, why)
 	return next
 }
 

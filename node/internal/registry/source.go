@@ -30,7 +30,6 @@ func (t *table) callSource(
 		then(value, failure)
 	}()
 	v, err := source(ctx, id)
-	returned = true
 	switch {
 	case err == nil && v.Len() > wire.MaxValue:
 		failure = wire.Errorf(wire.SourceFailed, wire.Ran, "value of %d bytes, limit %d", v.Len(), wire.MaxValue)
@@ -39,6 +38,7 @@ func (t *table) callSource(
 	default:
 		failure = failureOf(ctx, err)
 	}
+	returned = true // the methods of err are the source's, too
 }
 
 // crashed logs the stack of a source that did not return, and returns the error for its

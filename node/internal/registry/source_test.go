@@ -130,3 +130,17 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorPanics has the method of a source's error panic: only its call fails.
+func TestErrorPanics(t *testing.T) {
+	t.Parallel()
+	inBubble(t, worker.Cache{Load: func(context.Context, worker.ID) (worker.Value, error) { return worker.Value{}, badError{} }}, func(t *testing.T, r *Registry) {
+		if _, err := r.request(t.Context(), worker.IntID(7)); !errors.Is(err, wire.Panicked) {
+			t.Errorf("the error is %v, want %v", err, wire.Panicked)
+		}
+	})
+}
+
+type badError struct{}
+
+func (badError) Error() string { panic("no text") }

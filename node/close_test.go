@@ -155,6 +155,8 @@ type slowPost struct{}
 
 func (slowPost) Target(worker.ID) (string, bool) { return "2@h", true }
 
+func (slowPost) Hurries() bool { return false }
+
 func (slowPost) Send(ctx context.Context, _ string, _ []registry.Answer) error {
 	<-ctx.Done()
 	return ctx.Err()

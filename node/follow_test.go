@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
 	"time"
 
 	"github.com/distproc/distproc/node/internal/registry"
@@ -21,32 +23,23 @@ func TestFollowNewest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		why := make(chan worker.EndReason, 10)
-		kinds := map[string]worker.Kind{"first": orRandom(worker.Cache{}), "second": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}, "third": orRandom(worker.Cache{})}
-		// Kinds are gone through by name: "first" holds up the scan for the view before, and
-		// "third" the next scan.
-		stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
-		endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
-		t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed
-		n.kinds.Host = slowHost{n.kinds.Host, func(kind string) {
-			if kind == "first" {
+		kind := worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}
+		// Kinds are gone through by name: "first" holds up the scan for the view before.
+		var armed atomic.Bool
+		stuck, release := make(chan struct{}), make(chan struct{})
+		endScan := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(endScan) // Close waits for the scans, also when the test has failed
+		n.kinds.Host = slowHost{n.kinds.Host, func() {
+			if armed.CompareAndSwap(true, false) {
 				close(stuck)
 				<-release
-				return
-			}
-			select {
-			case <-stuck:
-				<-late
-			default: // the scan of the node's start is under way, and has gone through "first" already
 			}
 		}}
-		if err := n.SetKinds(kinds); err != nil {
+		if err := n.SetKinds(map[string]worker.Kind{worker.DefaultKind: orRandom(worker.Cache{}), "first": kind, "second": kind}); err != nil {
 			t.Fatal(err)
 		}
-		for _, kind := range []string{"first", "third"} {
-			if _, err := n.Family(kind).Request(t.Context(), worker.IntID(7)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		synctest.Wait() // the scan of the node's start has ended
+		armed.Store(true)
 		name := placement.Name{Node: "2", Host: n.addr.Host}
 		var learning sync.WaitGroup
 		learn := func(state wire.MemberState, members int) {
@@ -71,68 +64,51 @@ func TestFollowNewest(t *testing.T) {
 			t.Errorf("the server has ended: %v", reason)
 		case <-time.After(100 * time.Millisecond):
 		}
-		endLate()
 		learning.Wait()
 	})
 }
 
 // TestAskedServerEnds has another node ask for the server of an id that is its own now,
-// while this node still moves the workers of another kind: the server ends at once.
+// before this node has gone over its workers: the server ends at once.
 func TestAskedServerEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		n := startNode(t, "1@"+testHost(), worker.Cache{})
-		why, release := make(chan worker.EndReason, 10), make(chan struct{})
-		endScan := sync.OnceFunc(func() { close(release) })
-		t.Cleanup(endScan)
-		n.kinds.Host = slowHost{n.kinds.Host, func(string) { <-release }}
-		kinds := map[string]worker.Kind{"first": orRandom(worker.Cache{TTL: time.Hour}), "second": worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}}
-		if err := n.SetKinds(kinds); err != nil {
+		why := make(chan worker.EndReason, 10)
+		n := startNode(t, "1@"+testHost(), worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }})
+		k := worker.Key{Kind: worker.DefaultKind, ID: worker.IntID(7)}
+		if _, err := n.Family("").Call(t.Context(), k.ID, worker.Value{}); err != nil {
 			t.Fatal(err)
 		}
-		id := worker.IntID(7)
-		if _, err := n.Family("first").Request(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := n.Family("second").Call(t.Context(), id, worker.Value{}); err != nil {
-			t.Fatal(err)
-		}
+		n.retaining.Lock() // time stands still until it is unlocked, so what follows does not sleep
+		defer n.retaining.Unlock()
 		name := placement.Name{Node: "2", Host: n.addr.Host}
 		n.members.Learn(n.members.View(), []wire.Member{{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: wire.Alive}})
-		await(t, func() error {
-			if n.members.View().Acting(id).Self {
-				return errors.New("the id has not moved")
-			}
-			return nil
-		})
-		synctest.Wait()
+		for n.members.View().Acting(k.ID).Self {
+			runtime.Gosched()
+		}
 		select {
 		case reason := <-why:
 			t.Fatalf("the server has ended before anybody asked: %v", reason)
 		default:
 		}
-		k := worker.Key{Kind: "second", ID: id}
 		if !n.claims.Holds(k) {
 			t.Error("no server is held, though it has yet to end")
 		}
-		synctest.Wait()
-		select {
-		case reason := <-why:
-			if reason != worker.EndMoved {
-				t.Errorf("the server ended: %v", reason)
-			}
-		default:
-			t.Error("the server has not ended")
+		if reason := <-why; reason != worker.EndMoved {
+			t.Errorf("the server ended: %v", reason)
 		}
-		if n.claims.Holds(k) {
-			t.Error("a server is held that has ended")
+		for n.claims.Holds(k) {
+			runtime.Gosched()
 		}
 	})
 }
 
-// A slowHost waits before it takes answers of a kind.
+// A slowHost is asked by what goes over workers whether the node hurries.
 type slowHost struct {
 	registry.Host
-	wait func(kind string)
+	asked func()
 }
 
-func (h slowHost) HandOff(list []registry.Answer) { h.wait(list[0].Kind) }
+func (h slowHost) Hurries() bool {
+	h.asked()
+	return h.Host.Hurries()
+}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -137,5 +139,59 @@ func TestReapAfter(t *testing.T) {
 			t.Fatal(err)
 		}
 		awaitView(t, nodes[0], back, nodes[2])
+	})
+}
+
+// TestServersMoveFirst has ids move of a kind that has values and of one that has servers.
+func TestServersMoveFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		echo := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, TTL: time.Hour}
+		for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
+			n, err := Start(Config{
+				Name: "1@" + testHost(), Cookie: testCookie, network: memory,
+				Kinds: map[string]worker.Kind{names[0]: orRandom(worker.Cache{TTL: time.Hour}), names[1]: echo},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range int64(100) {
+				if _, err := n.Family(names[0]).Request(t.Context(), worker.IntID(i)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := n.Family(names[1]).Call(t.Context(), worker.IntID(i), worker.IntValue(1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var order []bool
+			n.kinds.Retain(func(r *registry.Registry, _ worker.ID) bool {
+				order = append(order, r.Serial())
+				return true
+			})
+			if first := slices.Index(order, false); first < 100 || slices.Contains(order[first:], true) {
+				t.Errorf("%d of %d looks before that at the first value", first, len(order))
+			}
+			n.Close(t.Context())
+		}
+	})
+}
+
+// TestAnswersComeBack has a node that does not know that another one leaves hand answers
+// off to it: they come back.
+func TestAnswersComeBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour})
+		n, other := nodes[0], nodes[1]
+		n.leaving.Store(true)
+		list := []registry.Answer{{ID: worker.IntID(7), Data: "kept", Left: time.Hour}}
+		if err := other.sendAnswers(t.Context(), n.name, list); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.handoffs.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var reply worker.Reply
+		if r := other.kinds.Of(""); !r.Lookup(worker.IntID(7), r.Now(), false, &reply) || reply.Value.String() != "kept" {
+			t.Errorf("the other node has %+v", reply)
+		}
 	})
 }

@@ -24,6 +24,8 @@ func (h host) AwaitRoom(ctx context.Context) {
 	}
 }
 
+func (h host) Hurries() bool { return h.n.leaving.Load() || h.n.members.Detaching() }
+
 func (h host) Target(id worker.ID) (dest string, ok bool) { return h.n.handoffTarget(id) }
 
 func (h host) Send(ctx context.Context, dest string, list []registry.Answer) error {

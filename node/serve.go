@@ -73,7 +73,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	deadline := now + protocol.ClampTimeout(c.Timeout)
 	if reply, err, ran := r.RunInline(id, message, c.Request.Trace, c.Request.Chain, deadline, now); ran {
 		if c.Request.Forward {
-			n.noteForward(r, id, c.Request.Trace, c.Came, &reply, err)
+			n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 		}
 		n.answer(&c.Responder, &reply, err)
 		return
@@ -98,15 +98,9 @@ type remoteCall struct {
 
 func (w *remoteCall) Answer(reply worker.Reply, err error) {
 	if !w.came.IsZero() {
-		w.node.noteForward(w.registry, w.ID, w.Trace, w.came, &reply, err)
+		w.node.router.Note(worker.WithTrace(w.node.ctx, w.Trace), w.registry.Name(), w.ID, time.Since(w.came), &reply, err)
 	}
 	w.node.answer(&w.to, &reply, err)
-}
-
-// noteForward counts and logs a call that this node has made for a client, and answered
-// itself.
-func (n *Node) noteForward(r *registry.Registry, id worker.ID, trace string, came time.Time, reply *worker.Reply, err error) {
-	n.router.Note(worker.WithTrace(n.ctx, trace), r.Name(), id, time.Since(came), reply, err)
 }
 
 // answer answers a call. The reply is not used if there is an error.
@@ -189,11 +183,15 @@ func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, args func(any)
 		return err
 	}
 	var list []registry.Answer
-	err := args(&list)
-	if err == nil {
+	if err := args(&list); err != nil {
+		return err
+	}
+	if n.leaving.Load() { // a node that has yet to hear of that sends them back
+		n.handoffs.Add(list)
+	} else {
 		n.kinds.Adopt(list)
 	}
-	return err
+	return nil
 }
 
 // serveClient does for a console what it asks, as seen from this node.

@@ -66,12 +66,13 @@ type Host interface {
 type barrier struct {
 	term     uint64
 	done     chan struct{}
-	renewing bool // another one for the term is being raised; guarded by Claims.mu
+	raised   time.Time // when it was, or was last tried to be renewed; guarded by Claims.mu
+	renewing bool      // another one for the term is being raised; guarded by Claims.mu
 
 	// Set before done is closed:
-	raised  time.Time
-	holders map[worker.Key][]*peers.Peer // members with a server that is another node's
-	unsure  []*peers.Peer                // members that saw the cluster differently, or had too many servers to tell: asked for each id
+	answered []*peers.Peer
+	holders  map[worker.Key][]*peers.Peer // members with a server that is another node's
+	unsure   []*peers.Peer                // members that saw the cluster differently, or had too many servers to tell: asked for each id
 }
 
 const (
@@ -185,7 +186,7 @@ func (c *Claims) barrierOf(v *members.View) *barrier {
 		}
 		return b
 	}
-	b = &barrier{term: v.Term, done: make(chan struct{})}
+	b = newBarrier(v.Term)
 	c.barrier = b
 	if c.ctx.Err() == nil {
 		c.wg.Go(func() { c.raise(v, b) })
@@ -193,8 +194,13 @@ func (c *Claims) barrierOf(v *members.View) *barrier {
 	return b
 }
 
+func newBarrier(term uint64) *barrier {
+	return &barrier{term: term, raised: time.Now(), done: make(chan struct{})}
+}
+
 // renew has another barrier take the place of b, if b is not new. By then members that had
-// too many servers to tell may have few, so that not every claim has to ask them.
+// too many servers to tell may have few, so that not every claim has to ask them. A member
+// that answered b must answer again, or its servers would be forgotten.
 func (c *Claims) renew(v *members.View, b *barrier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,11 +209,15 @@ func (c *Claims) renew(v *members.View, b *barrier) {
 	}
 	b.renewing = true
 	c.wg.Go(func() {
-		next := &barrier{term: b.term, done: make(chan struct{})}
+		next := newBarrier(b.term)
 		c.raise(v, next)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.barrier == b && c.ctx.Err() == nil {
+		silent := func(p *peers.Peer) bool { return !slices.Contains(next.answered, p) }
+		switch {
+		case slices.ContainsFunc(b.answered, silent):
+			b.renewing, b.raised = false, time.Now()
+		case c.barrier == b && c.ctx.Err() == nil:
 			c.barrier = next
 		}
 	})
@@ -215,7 +225,6 @@ func (c *Claims) renew(v *members.View, b *barrier) {
 
 // raise asks all members.
 func (c *Claims) raise(v *members.View, b *barrier) {
-	b.raised = time.Now()
 	ctx, cancel := context.WithTimeout(c.ctx, barrierTime)
 	defer cancel()
 	answers := make([]protocol.Barrier, len(v.Peers))
@@ -237,6 +246,7 @@ func (c *Claims) raise(v *members.View, b *barrier) {
 		if !asked[i] {
 			continue
 		}
+		b.answered = append(b.answered, p)
 		if answers[i].Epoch != v.Ring.Epoch() || answers[i].More {
 			b.unsure = append(b.unsure, p)
 			continue

@@ -110,6 +110,9 @@ type Host interface {
 	// Send gives answers to their owner. It returns soon after ctx ends, at once if it
 	// has ended already.
 	Send(ctx context.Context, dest string, list []registry.Answer) error
+
+	// Hurries reports whether answers leave as fast as they can: see [registry.Host].
+	Hurries() bool
 }
 
 // New returns an empty queue. The caller closes it.
@@ -193,16 +196,19 @@ func (h *Queue) sendAll(dest string) {
 	fastest := time.Duration(0) // of the messages so far
 	for {
 		most := max(fewAnswers, min(int(fastest/answerTime), MaxAnswers))
+		if h.host.Hurries() {
+			most = MaxAnswers
+		}
 		batch, more := h.nextBatch(dest, most)
 		if len(batch) == 0 {
 			return
 		}
 		began := time.Now()
-		h.deliver(dest, batch)
-		if took := time.Since(began); fastest == 0 || took < fastest {
+		sent := h.deliver(dest, batch)
+		if took := time.Since(began); sent && (fastest == 0 || took < fastest) {
 			fastest = took
 		}
-		if more {
+		if more && !h.host.Hurries() {
 			clock.Sleep(h.ctx, messagePause)
 		}
 	}
@@ -229,9 +235,9 @@ func (h *Queue) nextBatch(dest string, most int) (batch []registry.Answer, more 
 	return h.queues[dest].take(n), len(waiting) > n
 }
 
-// deliver sends a batch, without what has expired or belongs elsewhere by now. It changes
-// the batch.
-func (h *Queue) deliver(dest string, batch []registry.Answer) {
+// deliver sends a batch, without what has expired or belongs elsewhere by now, and reports
+// whether the destination has it. It changes the batch.
+func (h *Queue) deliver(dest string, batch []registry.Answer) (sent bool) {
 	var elsewhere []registry.Answer
 	var message, rest volume
 	now := time.Since(h.began)
@@ -255,15 +261,16 @@ func (h *Queue) deliver(dest string, batch []registry.Answer) {
 		h.queue(some)
 	}
 	if len(list) == 0 {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, registry.AnswerTimeout)
 	defer cancel()
-	if h.host.Send(ctx, dest, list) == nil {
-		h.free(message, len(list), 0)
-	} else {
+	if h.host.Send(ctx, dest, list) != nil {
 		h.free(message, 0, len(list))
+		return false
 	}
+	h.free(message, len(list), 0)
+	return true
 }
 
 // free frees the space of answers that are not held any more.

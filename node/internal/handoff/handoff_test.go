@@ -31,9 +31,12 @@ type post struct {
 	took     time.Duration // by each message
 	err      error
 	target   func(worker.ID) (string, bool)
+	hurries  bool
 }
 
 func (p *post) Target(id worker.ID) (string, bool) { return p.target(id) }
+
+func (p *post) Hurries() bool { return p.hurries }
 
 func (p *post) Send(ctx context.Context, dest string, list []registry.Answer) error {
 	p.mu.Lock()
@@ -259,6 +262,58 @@ func TestHandOffRests(t *testing.T) {
 	}
 }
 
+// TestHandOffHurries has a node leave: messages are as large as they may be, and there is
+// no pause between them.
+func TestHandOffHurries(t *testing.T) {
+	t.Parallel()
+	inPost(t, func(t *testing.T, h *Queue, p *post) {
+		p.target = func(worker.ID) (string, bool) { return "a", true }
+		p.hurries, p.took = true, time.Millisecond
+		began := time.Now()
+		h.Add(answers(0, 3*MaxAnswers, ""))
+		if err := h.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// The first message is sent while the next answers are added.
+		if n, took := len(p.messages["a"]), time.Since(began); n > 4 || took != time.Duration(n)*p.took {
+			t.Errorf("%d messages in %v, want 4 at most, of %v each", n, took, p.took)
+		}
+	})
+}
+
+// TestHandOffAfterFailure has the first message to a node that is far fail at once: the
+// next ones are large all the same.
+func TestHandOffAfterFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &farAway{}
+		h := New(p)
+		defer h.Close()
+		h.Add(answers(0, 20*fewAnswers, ""))
+		if err := h.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p.messages > 6 { // one that fails, one to see how long it takes, and some with all that is left
+			t.Errorf("%d messages, want 6 at most", p.messages)
+		}
+	})
+}
+
+// A farAway destination cannot be reached at first, and then takes 50 ms for each message.
+type farAway struct{ messages int }
+
+func (*farAway) Target(worker.ID) (string, bool) { return "a", true }
+func (*farAway) Hurries() bool                   { return false }
+
+func (p *farAway) Send(context.Context, string, []registry.Answer) error {
+	if p.messages++; p.messages == 1 {
+		time.Sleep(time.Microsecond)
+		return errors.New("it cannot be reached")
+	}
+	time.Sleep(50 * time.Millisecond)
+	return nil
+}
+
 // TestHandOffDrains waits for a destination that is slow, and gives one up that takes
 // nothing.
 func TestHandOffDrains(t *testing.T) {
@@ -374,6 +429,8 @@ func (b *switchboard) Target(id worker.ID) (string, bool) {
 	return strconv.FormatInt(b.side(id), 10), true
 }
 
+func (b *switchboard) Hurries() bool { return false }
+
 func (b *switchboard) Send(_ context.Context, dest string, list []registry.Answer) error {
 	time.Sleep(b.delay)
 	i, err := strconv.Atoi(dest)
@@ -390,6 +447,8 @@ type side struct {
 }
 
 func (s side) HandOff(list []registry.Answer) { s.hands.Add(list) }
+
+func (s side) Hurries() bool { return false }
 
 func (s side) AwaitRoom(ctx context.Context) { s.hands.AwaitRoom(ctx) }
 

@@ -13,10 +13,15 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// Retain drops the workers that keep refuses.
+// Retain drops the workers that keep refuses, servers first: other nodes wait for their
+// end, and answers may take long to leave.
 func (s *Set) Retain(keep func(*registry.Registry, worker.ID) bool) {
-	for _, r := range s.All() {
-		r.Retain(func(id worker.ID) bool { return keep(r, id) })
+	for _, serial := range []bool{true, false} {
+		for _, r := range s.All() {
+			if r.Serial() == serial {
+				r.Retain(func(id worker.ID) bool { return keep(r, id) })
+			}
+		}
 	}
 }
 

@@ -19,6 +19,10 @@ type Host interface {
 	// when ctx ends. HandOff drops what it has no room for.
 	AwaitRoom(context.Context)
 
+	// Hurries reports whether the node leaves: then answers that move leave as fast as
+	// they can, whatever that does to calls.
+	Hurries() bool
+
 	// Claim returns when no other node has a server of the key, or why that cannot be.
 	Claim(context.Context, worker.Key) *wire.Error
 

@@ -65,7 +65,7 @@ func (r *Registry) Leave(ctx context.Context) {
 	if r.cache == nil {
 		return
 	}
-	p := newPace(ctx)
+	p := newPace(ctx, r.host)
 	for i := range r.shards {
 		r.cache.leave(&r.shards[i], p)
 	}
@@ -157,10 +157,12 @@ func (r *Registry) Yield(id worker.ID, keep func(worker.ID) bool) (held bool) {
 	return w != nil && (keep(id) || !r.actor.endMovedLocked(s, w))
 }
 
-// A pace has what goes over many workers rest three times as long as it works.
+// A pace has what goes over many workers rest three times as long as it works, unless the
+// node hurries.
 type pace struct {
 	ctx   context.Context // after whose end there is no rest
-	began time.Time       // to work, since the last rest
+	host  Host
+	began time.Time // to work, since the last rest
 }
 
 const (
@@ -168,11 +170,11 @@ const (
 	resting = 3                      // times the work
 )
 
-func newPace(ctx context.Context) *pace { return &pace{ctx: ctx, began: time.Now()} }
+func newPace(ctx context.Context, h Host) *pace { return &pace{ctx: ctx, host: h, began: time.Now()} }
 
 // rest rests if that is due.
 func (p *pace) rest() {
-	if worked := time.Since(p.began); worked >= stint {
+	if worked := time.Since(p.began); !p.host.Hurries() && worked >= stint {
 		clock.Sleep(p.ctx, min(resting*worked, 10*time.Millisecond))
 		p.began = time.Now()
 	}

@@ -213,6 +213,7 @@ type fakeHost struct {
 
 	handOff  func([]Answer)
 	room     func(context.Context)
+	hurries  bool
 	claim    func(context.Context, worker.ID) *wire.Error
 	notOwner func(worker.ID) *wire.Error
 }
@@ -239,6 +240,7 @@ func (h *fakeHost) Claim(ctx context.Context, k worker.Key) *wire.Error {
 	return h.claim(ctx, k.ID)
 }
 
+func (h *fakeHost) Hurries() bool    { return h.hurries }
 func (h *fakeHost) Suspended()       { h.r.Sweep() }
 func (h *fakeHost) StoodStill() bool { return h.stood.Load() }
 

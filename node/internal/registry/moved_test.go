@@ -175,6 +175,28 @@ func TestRetainRests(t *testing.T) {
 	}
 }
 
+// TestRetainHurries has the node leave: Retain does not rest.
+func TestRetainHurries(t *testing.T) {
+	t.Parallel()
+	inBubble(t, adding, func(t *testing.T, r *Registry) {
+		hostOf(r).hurries = true
+		for i := range int64(1000) {
+			if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began, looks := time.Now(), 0
+		r.Retain(func(worker.ID) bool {
+			looks++
+			time.Sleep(time.Microsecond)
+			return true
+		})
+		if took := time.Since(began); took != time.Duration(looks)*time.Microsecond {
+			t.Errorf("%d looks of 1 µs took %v", looks, took)
+		}
+	})
+}
+
 // TestRetainAwaitsRoom has no room for answers: Retain takes no others meanwhile.
 func TestRetainAwaitsRoom(t *testing.T) {
 	t.Parallel()

@@ -167,7 +167,7 @@ func (r *Registry) Stop(id worker.ID) bool { return r.machine.stop(id) }
 // for a few workers of their shard at most. Retain takes its time: it waits for room for
 // the answers, and leaves most of the processor to calls.
 func (r *Registry) Retain(keep func(worker.ID) bool) {
-	p := newPace(r.ctx)
+	p := newPace(r.ctx, r.host)
 	for i := range r.shards {
 		s := &r.shards[i]
 		r.machine.retain(s, keep, p)

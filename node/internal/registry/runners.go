@@ -92,19 +92,22 @@ func (p *runners) work(r run) {
 	k := &runner{next: make(chan run, 1)}
 	defer func() {
 		if r.of != nil { // the code of the kind ends the goroutine
-			p.replace(r)
+			p.replace(r.quick, r.epoch)
 		}
 	}()
 	for r.of != nil {
 		r.of.run(r)
-		r = p.after(k, r)
+		quick, epoch := r.quick, r.epoch
+		r = run{} // an idle goroutine keeps nothing of it
+		r = p.after(k, quick, epoch)
 	}
 }
 
-// after returns what k does after r: a run from the queue, or the next one that it is given.
-func (p *runners) after(k *runner, r run) run {
+// after returns what k does after a run, which may have been a quick one of an epoch: a run
+// from the queue, or the next one that it is given.
+func (p *runners) after(k *runner, quick bool, epoch uint32) run {
 	p.mu.Lock()
-	if r, ok := p.nextLocked(r); ok {
+	if r, ok := p.nextLocked(quick, epoch); ok {
 		p.mu.Unlock()
 		return r
 	}
@@ -116,10 +119,10 @@ func (p *runners) after(k *runner, r run) run {
 	return <-k.next
 }
 
-// replace has another runner do what is in the queue, as that of r ends.
-func (p *runners) replace(r run) {
+// replace is after for a runner that ends: another one does what is in the queue.
+func (p *runners) replace(quick bool, epoch uint32) {
 	p.mu.Lock()
-	r, ok := p.nextLocked(r)
+	r, ok := p.nextLocked(quick, epoch)
 	var k *runner
 	if ok {
 		k = p.idleLocked()
@@ -130,9 +133,9 @@ func (p *runners) replace(r run) {
 	}
 }
 
-// nextLocked returns a run from the queue for a runner that has done r.
-func (p *runners) nextLocked(r run) (next run, ok bool) {
-	if !r.quick || r.epoch != p.epoch {
+// nextLocked returns a run from the queue for a runner that has done a run.
+func (p *runners) nextLocked(quick bool, epoch uint32) (next run, ok bool) {
+	if !quick || epoch != p.epoch {
 		return run{}, false
 	}
 	if len(p.queue) == 0 {

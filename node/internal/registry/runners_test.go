@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -293,4 +294,33 @@ func TestSlowQueue(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestIdleRunnersKeepNothing drops the worker that a goroutine has loaded: the goroutine,
+// which waits for its next run, does not keep it in memory.
+func TestIdleRunnersKeepNothing(t *testing.T) {
+	r := testRegistry(worker.Cache{TTL: time.Hour, Load: func(context.Context, worker.ID) (worker.Value, error) {
+		time.Sleep(time.Millisecond)
+		return worker.IntValue(1), nil
+	}}, "1@h", 10)
+	defer r.Close(t.Context())
+	if _, err := r.request(t.Context(), worker.IntID(7)); err != nil {
+		t.Fatal(err)
+	}
+	s := r.shard(worker.IntID(7))
+	s.mu.Lock()
+	w := weak.Make(s.workers.get(worker.IntID(7)))
+	s.mu.Unlock()
+	r.Retain(nothing)
+	s.mu.Lock()
+	s.expiry = nil // which has it until its time would have come
+	s.mu.Unlock()
+	r.wg.Wait()
+	for range 100 { // until the goroutine has come to rest
+		if runtime.GC(); w.Value() == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("an idle goroutine keeps the worker of its last run")
 }

@@ -129,8 +129,12 @@ func TestTwinHosts(t *testing.T) {
 	}
 	t.Logf("all see the first twin %v after the end of the split", time.Since(healed))
 	second.ended("an older node has the name " + twinName)
+	// Five must be: the halves meet, and one sees a twin go and the other one come. Beyond
+	// that each of three nodes may take the second one's farewell for the first one's, as
+	// told by each of three others, until that is refuted. It is 9 in all as a rule, and up
+	// to 17 on a busy machine.
 	changes := n.changes()
-	if changes-before > 15 { // 9 as a rule
+	if changes-before > 5+3*3*2 {
 		t.Errorf("%d changes have been logged while the cluster settled", changes-before)
 	}
 	t.Logf("%d changes have been logged while the cluster settled", changes-before)

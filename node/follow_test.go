@@ -24,15 +24,24 @@ func TestFollowNewest(t *testing.T) {
 		n := startNode(t, "1@"+testHost(), worker.Cache{})
 		why := make(chan worker.EndReason, 10)
 		kind := worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }}
-		// Kinds are gone through by name: "first" holds up the scan for the view before.
+		// Serial kinds are gone through by name, and each asks for each of its 64 shards. The
+		// scan for the view before is held up in "first", and after "second": the next scan
+		// would see that the server stays.
 		var armed atomic.Bool
-		stuck, release := make(chan struct{}), make(chan struct{})
-		endScan := sync.OnceFunc(func() { close(release) })
-		t.Cleanup(endScan) // Close waits for the scans, also when the test has failed
+		var asked atomic.Int64
+		stuck, release, late := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		endScan, endLate := sync.OnceFunc(func() { close(release) }), sync.OnceFunc(func() { close(late) })
+		t.Cleanup(func() { endScan(); endLate() }) // Close waits for the scans, also when the test has failed
 		n.kinds.Host = slowHost{n.kinds.Host, func() {
-			if armed.CompareAndSwap(true, false) {
+			if !armed.Load() {
+				return
+			}
+			switch asked.Add(1) {
+			case 1:
 				close(stuck)
 				<-release
+			case 2*64 + 1:
+				<-late
 			}
 		}}
 		if err := n.SetKinds(map[string]worker.Kind{worker.DefaultKind: orRandom(worker.Cache{}), "first": kind, "second": kind}); err != nil {
@@ -40,10 +49,10 @@ func TestFollowNewest(t *testing.T) {
 		}
 		synctest.Wait() // the scan of the node's start has ended
 		armed.Store(true)
-		name := placement.Name{Node: "2", Host: n.addr.Host}
 		var learning sync.WaitGroup
-		learn := func(state wire.MemberState, members int) {
-			member := wire.Member{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: state}
+		learn := func(node string, members int) {
+			name := placement.Name{Node: node, Host: n.addr.Host}
+			member := wire.Member{Name: name.String(), Addr: placement.Addr{Name: name}.HostPort(), Incarnation: 1, State: wire.Alive}
 			learning.Go(func() { n.members.Learn(n.members.View(), []wire.Member{member}) })
 			await(t, func() error {
 				if got := len(n.members.View().Peers); got != members {
@@ -52,10 +61,10 @@ func TestFollowNewest(t *testing.T) {
 				return nil
 			})
 		}
-		learn(wire.Alive, 2) // 7 is the other one's
+		learn("2", 2) // 3 mod 2 is 1: the id is the other one's
 		<-stuck
-		learn(wire.Left, 1) // 7 is this node's
-		if _, err := n.Family("second").Call(t.Context(), worker.IntID(7), worker.Value{}); err != nil {
+		learn("3", 3) // 3 mod 3 is 0: it is this node's
+		if _, err := n.Family("second").Call(t.Context(), worker.IntID(3), worker.Value{}); err != nil {
 			t.Error(err)
 		}
 		endScan()
@@ -64,6 +73,7 @@ func TestFollowNewest(t *testing.T) {
 			t.Errorf("the server has ended: %v", reason)
 		case <-time.After(100 * time.Millisecond):
 		}
+		endLate()
 		learning.Wait()
 	})
 }

@@ -60,25 +60,19 @@ func (a *adder) Call(_ context.Context, n int) (int, error) {
 // TestMovedServers has all ids move: servers that rest, and have no Terminate, are gone
 // when Retain is, without a goroutine for each.
 func TestMovedServers(t *testing.T) {
-	t.Parallel()
-	inBubble(t, adding, func(t *testing.T, r *Registry) {
-		served := manyServers(t, r)
-		r.Retain(nothing)
-		if n := r.live(); n != 0 || served() {
-			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
-		}
-		if n := kept(r); n != 0 {
-			t.Errorf("%d servers are kept until their time would have come", n)
-		}
-	})
+	checkServersEnd(t, func(r *Registry) { r.Retain(nothing) })
 }
 
 // TestHaltServers is TestMovedServers for a node that leaves.
 func TestHaltServers(t *testing.T) {
+	checkServersEnd(t, func(r *Registry) { r.Quiesce(context.Background()) })
+}
+
+func checkServersEnd(t *testing.T, end func(*Registry)) {
 	t.Parallel()
 	inBubble(t, adding, func(t *testing.T, r *Registry) {
 		served := manyServers(t, r)
-		r.Quiesce(t.Context())
+		end(r)
 		if n := r.live(); n != 0 || served() {
 			t.Errorf("%d servers live, or a goroutine has ended some that have nothing to do then", n)
 		}

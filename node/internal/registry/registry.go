@@ -18,7 +18,7 @@
 // to end.
 //
 // Both run code of the kind by way of source.go, which turns panics into errors, on
-// goroutines that are used again (run.go).
+// goroutines that are used again (run.go, runners.go).
 //
 // Invariants:
 //
@@ -165,7 +165,7 @@ func (r *Registry) Stop(id worker.ID) bool { return r.machine.stop(id) }
 // Keep is called under the lock of the id's shard, so that it can look at the newest
 // view: no worker that starts under a view is then refused by an older one. Calls wait
 // for a few workers of their shard at most. Retain takes its time: it waits for room for
-// the answers, and leaves most of the processor to calls.
+// the answers, and leaves most of the processor to calls, unless the node hurries.
 func (r *Registry) Retain(keep func(worker.ID) bool) {
 	p := newPace(r.ctx, r.host)
 	for i := range r.shards {

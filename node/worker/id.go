@@ -20,18 +20,13 @@ var ErrBadID = errors.New("an id is an integer or a string of at most 256 bytes"
 // [MaxIDLen] bytes. A string that is a canonical decimal is that integer, so IDs are
 // comparable: two that mean the same are ==. The zero ID is the integer 0.
 type ID struct {
-	class idClass
-	num   int64  // the integer (classInt), else a hash of text
-	text  string // decimal or text, except for classInt
+	num  int64  // the integer if text is "", else a hash of text
+	text string // the string, or the decimal of an integer that does not fit an int64
 }
 
-type idClass uint8
-
-const (
-	classInt  idClass = iota // an integer that fits an int64
-	classBig                 // any other integer; text is its canonical decimal
-	classText                // a string
-)
+// emptyText is the text of the empty string. No other id has it as its text, because it
+// is the decimal of a small integer.
+const emptyText = "0"
 
 // IntID returns the id of an integer.
 func IntID(n int64) ID { return ID{num: n} }
@@ -54,19 +49,21 @@ func ParseID(s string) (ID, error) {
 	if len(s) > MaxIDLen {
 		return ID{}, fmt.Errorf("%d bytes: %w", len(s), ErrBadID)
 	}
-	if !canonicalDecimal(s) {
-		return ID{class: classText, num: int64(hash64(s)), text: s}, nil
+	if canonicalDecimal(s) {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return IntID(n), nil
+		}
 	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return IntID(n), nil
-	}
-	return ID{class: classBig, num: int64(hash64(s)), text: s}, nil
+	return ID{num: int64(hash64(s)), text: cmp.Or(s, emptyText)}, nil
 }
 
 // String returns the form that [ParseID] reads.
 func (id ID) String() string {
-	if id.class == classInt {
+	switch id.text {
+	case "":
 		return strconv.FormatInt(id.num, 10)
+	case emptyText:
+		return ""
 	}
 	return id.text
 }
@@ -82,14 +79,14 @@ func (id *ID) UnmarshalBinary(b []byte) (err error) {
 
 // Int64 returns the integer, if the id is one that fits.
 func (id ID) Int64() (n int64, ok bool) {
-	if id.class != classInt {
+	if id.text != "" {
 		return 0, false
 	}
 	return id.num, true
 }
 
 // IsInt reports whether the id is an integer.
-func (id ID) IsInt() bool { return id.class != classText }
+func (id ID) IsInt() bool { return id.text == "" || id.text != emptyText && canonicalDecimal(id.text) }
 
 // Compare orders integers by value and before strings, and those by bytes.
 func (id ID) Compare(other ID) int {
@@ -100,9 +97,9 @@ func (id ID) Compare(other ID) int {
 		return 1
 	}
 	if !id.IsInt() {
-		return cmp.Compare(id.text, other.text)
+		return cmp.Compare(id.String(), other.String())
 	}
-	if id.class == classInt && other.class == classInt {
+	if id.text == "" && other.text == "" {
 		return cmp.Compare(id.num, other.num)
 	}
 	return id.big().Cmp(other.big())
@@ -116,14 +113,14 @@ func (id ID) big() *big.Int {
 // Mod returns the id modulo n, from 0 to n-1: of an integer the Euclidean modulo (-1 mod
 // 3 = 2), of a string its 64-bit FNV-1a hash modulo n. N must be positive.
 func (id ID) Mod(n int) int {
-	switch id.class {
-	case classInt:
+	switch {
+	case id.text == "":
 		m := id.num % int64(n)
 		if m < 0 {
 			m += int64(n)
 		}
 		return int(m)
-	case classBig:
+	case id.IsInt():
 		x := id.big()
 		return int(x.Mod(x, big.NewInt(int64(n))).Int64()) // Mod is Euclidean
 	default:

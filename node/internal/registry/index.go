@@ -10,7 +10,7 @@ import (
 )
 
 // An index finds workers by id. It is a map from a number to a chain of workers, because
-// a number takes a fifth of the memory of an ID as a key, and half of the time. The zero
+// a number takes a third of the memory of an ID as a key, and half of the time. The zero
 // index is empty and ready for use.
 type index struct {
 	chains map[uint64]*entry

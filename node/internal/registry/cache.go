@@ -17,12 +17,22 @@ type cache struct {
 	values *Values                     // of all kinds of the node
 }
 
-// cached is what a cache keeps of a worker.
+// cached is what a cache keeps of a worker, in one object with its entry.
 type cached struct {
 	policy *cachePolicy
 	value  worker.Value
 	err    *wire.Error // kept instead of a value, if the kind says so
 	load   *load       // nil once it has a value
+}
+
+// newCached returns an entry with what a cache keeps of it.
+func newCached(e entry, c cached) *entry {
+	both := &struct {
+		entry
+		cached
+	}{e, c}
+	both.entry.cached = &both.cached
+	return &both.entry
 }
 
 func (c *cache) current() *policy { return &c.policy.Load().policy }

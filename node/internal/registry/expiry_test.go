@@ -232,13 +232,13 @@ func TestCompareBeforeDelete(t *testing.T) {
 		expect(t, r, 7, "1", false)
 		s := r.shard(worker.IntID(7))
 		s.mu.Lock()
-		old := &entry{id: worker.IntID(7), cached: cached{policy: r.cache.policy.Load(), load: &load{}}}
+		old := newCached(entry{id: worker.IntID(7)}, cached{policy: r.cache.policy.Load(), load: &load{}})
 		s.addRunningLocked(old)
 		s.mu.Unlock()
 		r.cache.finish(s, old, "", worker.Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
-		s.expiry.push(0, &entry{id: worker.IntID(7), cached: cached{policy: r.cache.policy.Load()}}) // expired long ago
+		s.expiry.push(0, newCached(entry{id: worker.IntID(7)}, cached{policy: r.cache.policy.Load()})) // expired long ago
 		s.mu.Unlock()
 		r.sweep()
 		expect(t, r, 7, "1", true)

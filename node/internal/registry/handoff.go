@@ -222,8 +222,8 @@ func (c *cache) adopt(a *Answer) bool {
 		}
 		c.dropLocked(s, old)
 	}
-	w := &entry{id: a.ID, started: now - age, expires: now + left}
-	w.cached = cached{policy: p, value: worker.RawValue(a.Data, a.Type, a.IsInt)}
+	w := newCached(entry{id: a.ID, started: now - age, expires: now + left},
+		cached{policy: p, value: worker.RawValue(a.Data, a.Type, a.IsInt)})
 	w.useLocked(now)
 	s.workers.put(w)
 	c.chargeLocked(w)

@@ -112,7 +112,7 @@ func (c *cache) startLocked(s *shard, id worker.ID, now time.Duration, waiters [
 
 // addLoadingLocked adds a worker that loads, and counts its run.
 func (c *cache) addLoadingLocked(s *shard, id worker.ID, p *cachePolicy, l *load, now time.Duration) *entry {
-	w := &entry{id: id, started: now, cached: cached{policy: p, load: l}}
+	w := newCached(entry{id: id, started: now}, cached{policy: p, load: l})
 	s.workers.put(w)
 	s.addRunningLocked(w)
 	c.wg.Add(1)

@@ -13,15 +13,15 @@ import (
 // other.
 type actor struct {
 	*table
-	policy   atomic.Pointer[actorPolicy] // of new servers
-	held     heldServers
-	idle     event     // a shard has come to rest
-	contexts sync.Pool // of *sharedContext
+	policy atomic.Pointer[actorPolicy] // of new servers
+	held   heldServers
+	idle   event     // a shard has come to rest
+	works  sync.Pool // of *work
 }
 
 func newActor(t *table) *actor {
 	a := &actor{table: t}
-	a.contexts.New = func() any { return &sharedContext{table: t} }
+	a.works.New = func() any { return new(work) }
 	return a
 }
 
@@ -50,15 +50,16 @@ func (a *actor) enqueueLocked(s *shard, call *Waiter, now time.Duration) *wire.E
 	w := s.workers.get(call.ID)
 	waiting, p := 0, a.policy.Load()
 	if w != nil {
-		waiting, p = w.mail.queue.len, w.mail.policy
+		waiting, p = w.mail.waiting(), w.mail.policy
 	}
 	if err := a.admitLocked(s, call, waiting, &p.policy, now); err != nil {
 		return err
 	}
 	if w == nil {
-		w = &entry{id: call.ID, started: now, mail: &mailbox{policy: p}}
+		w = newServed(entry{id: call.ID, started: now}, mailbox{policy: p})
 		s.workers.put(w)
 	}
+	a.beginWorkLocked(w.mail)
 	w.mail.add(w, call)
 	a.wakeLocked(s, w, call.Async)
 	return nil
@@ -70,9 +71,22 @@ func (a *actor) wakeLocked(s *shard, w *entry, async bool) {
 	if w.mail.busy || s.quiesced {
 		return
 	}
+	a.occupyLocked(s, w)
+	a.startServing(s, w, async && s.streak >= quickStreak && w.mail.server != nil)
+}
+
+// beginWorkLocked makes sure that m has a work.
+func (a *actor) beginWorkLocked(m *mailbox) {
+	if m.work == nil {
+		m.work = a.works.Get().(*work)
+	}
+}
+
+// occupyLocked notes that a goroutine serves w, until restLocked.
+func (a *actor) occupyLocked(s *shard, w *entry) {
+	a.beginWorkLocked(w.mail)
 	w.mail.busy = true
 	s.addRunningLocked(w)
-	a.startServing(s, w, async && s.streak >= quickStreak && w.mail.server != nil)
 }
 
 // startServing has a goroutine serve w, which may wait until others have been quick.
@@ -122,14 +136,14 @@ func (a *actor) expireLocked(s *shard, w *entry) { a.wakeLocked(s, w, false) }
 
 func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (live, busy bool) {
 	if w.mail.busy {
-		info.Queue = w.mail.queue.len
+		info.Queue = w.mail.waiting()
 		return true, true
 	}
 	info.TTL = max(0, w.expires-now)
 	return w.expires > now, false
 }
 
-func (a *actor) waitingLocked(w *entry) int { return w.mail.queue.len }
+func (a *actor) waitingLocked(w *entry) int { return w.mail.waiting() }
 
 func (a *actor) runLocked(w *entry) (began, timeout time.Duration, turn *turn) {
 	return w.mail.began, w.mail.policy.timeout, w.mail.turn

@@ -136,7 +136,7 @@ func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
 // endsAtOnceLocked reports whether the server of w does nothing, and has nothing to do at
 // its end.
 func endsAtOnceLocked(w *entry) bool {
-	if w.mail.busy || w.mail.queue.len > 0 {
+	if w.mail.work != nil {
 		return false
 	}
 	_, terminates := w.mail.server.(worker.Terminator)

@@ -22,9 +22,8 @@ func (a *actor) runInline(
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
 	}
-	m := w.mail
-	m.busy, m.inTurn = true, true
-	s.addRunningLocked(w)
+	a.occupyLocked(s, w)
+	w.mail.began, w.mail.inTurn = now, true
 	t := task{message: message, trace: trace}
 	a.beginLocked(w, &t, links, deadline)
 	s.mu.Unlock()
@@ -49,8 +48,7 @@ func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, st
 		return false
 	}
 	m.suspect(stood)
-	m.began = now
-	_, ends := a.endsLocked(s, w)
+	_, ends := a.endsLocked(s, w, now)
 	return !ends && m.claimed && deadline > now && a.gate.enter()
 }
 
@@ -64,7 +62,7 @@ func (a *actor) answerInline(
 	took := now - m.began
 	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)
 	m.began = now
-	if _, ends := a.endsLocked(s, w); !ends && m.queue.len == 0 {
+	if _, ends := a.endsLocked(s, w, now); !ends && m.queue.len == 0 {
 		a.restLocked(s, w)
 		rests = true
 	}

@@ -7,28 +7,54 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// A mailbox is what an actor keeps of a worker. Messages come in, and one goroutine at a
-// time gives them to the server, one after the other, and ends the server when its time
-// has come. There is no goroutine while there is nothing to do. The lock of the shard
-// guards all of a mailbox but server and inTurn, which belong to that goroutine.
+// A mailbox is what an actor keeps of a worker, in one object with its entry. Messages
+// come in, and one goroutine at a time gives them to the server, one after the other, and
+// ends the server when its time has come. There is no goroutine while there is nothing to
+// do, and no work. The lock of the shard guards all of a mailbox but server and inTurn,
+// which belong to that goroutine.
 type mailbox struct {
-	policy  *actorPolicy
-	server  worker.Server
-	queue   queue              // of the messages that wait
-	current *Waiter            // whose message the server has; nil if there is none, or nobody waits for it any more
-	ctx     interface{ end() } // of the current step; nil if it has none
-	began   time.Duration      // when its current step began, on the table's clock
-	stood   uint64             // how often the process had stood still when the id was claimed
-	turn    *turn              // that it waits for; nil if it does not
-	entered chan struct{}      // closed when it waits no more
+	policy *actorPolicy
+	server worker.Server
+	stood  uint64 // how often the process had stood still when the id was claimed
+	*work         // nil unless messages wait or a goroutine serves
 
-	inTurn   bool // a message of the server may run
 	busy     bool // a goroutine serves
 	claiming bool // it claims the id
 	revoked  bool // the claim that is being made does not count
 	claimed  bool // no other node has a server of the id
 	ending   bool // the server must end, for the reason why
 	why      worker.EndReason
+}
+
+// A work is the part of a mailbox that an idle server does without. It is used again for
+// other ones, so at its end all of it is zero but began and shared.
+type work struct {
+	queue   queue              // of the messages that wait
+	current *Waiter            // whose message the server has; nil if there is none, or nobody waits for it any more
+	ctx     interface{ end() } // of the current step; nil if it has none
+	shared  *sharedContext     // for the next message; nil if it needs a new one
+	began   time.Duration      // when its current step began, on the table's clock
+	turn    *turn              // that it waits for; nil if it does not
+	entered chan struct{}      // closed when it waits no more
+	inTurn  bool               // a message of the server may run
+}
+
+// newServed returns an entry with its mailbox.
+func newServed(e entry, m mailbox) *entry {
+	both := &struct {
+		entry
+		mailbox
+	}{e, m}
+	both.mail = &both.mailbox
+	return &both.entry
+}
+
+// waiting returns how many messages wait.
+func (m *mailbox) waiting() int {
+	if m.work == nil {
+		return 0
+	}
+	return m.queue.len
 }
 
 // suspect ends the server and revokes its claim if the process has stood still since that
@@ -73,7 +99,7 @@ func (m *mailbox) remove(call *Waiter) wire.Outcome {
 
 // drain empties the queue.
 func (m *mailbox) drain() (all []*Waiter) {
-	for m.queue.len > 0 {
+	for m.waiting() > 0 {
 		all = append(all, m.next())
 	}
 	return all

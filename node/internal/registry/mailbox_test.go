@@ -46,7 +46,7 @@ func TestSerialRefusedThenWithdrawn(t *testing.T) {
 	t.Parallel()
 	r := testRegistry(worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
 	s := r.shard(worker.IntID(7))
-	w := &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true}}
+	w := newServed(entry{id: worker.IntID(7)}, mailbox{policy: r.actor.policy.Load(), busy: true, work: new(work)})
 	told := 0
 	c := &Waiter{ID: worker.IntID(7), To: answerFunc(func(_ error) { told++ })}
 	_ = r.admission.enter(c)
@@ -280,4 +280,58 @@ func TestSerialOpenEndsGoroutine(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TestIdleServers has servers do whatever a work is for, and then rest: none has a work, and
+// nothing is left in those that they have had.
+func TestIdleServers(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		inSerialBubble(t, worker.Serial{Inline: inline, TTL: time.Hour, Timeout: time.Minute, Concurrency: 1}, func(t *testing.T, r *Registry, _ *diary) {
+			var mu sync.Mutex
+			var made []*work
+			r.actor.works.New = func() any {
+				mu.Lock()
+				defer mu.Unlock()
+				made = append(made, new(work))
+				return made[len(made)-1]
+			}
+			hostOf(r).claim = func(_ context.Context, id worker.ID) *wire.Error {
+				if id.IsInt() {
+					return nil
+				}
+				return &wire.Error{Code: wire.Unreachable, Outcome: wire.NotRun}
+			}
+			tell(t, r, "7", "a", "a.")
+			tell(t, r, "8", "a", "a.")
+			tellFails(t, r, "9", "panic at it", wire.Panicked, wire.Ran)
+			tellFails(t, r, "9", "exit", wire.Panicked, wire.Ran)
+			tellFails(t, r, "no claim", "a", wire.Unreachable, wire.NotRun)
+			var wg sync.WaitGroup
+			wg.Go(func() { tell(t, r, "7", "sleep 4s", "a.sleep 4s.") })
+			synctest.Wait()
+			wg.Go(func() { tell(t, r, "7", "b", "a.sleep 4s.b.") })
+			wg.Go(func() { tell(t, r, "8", "b", "a.b.") }) // which waits for its turn
+			ctx, cancel := context.WithTimeout(worker.WithTrace(t.Context(), traceparent), time.Second)
+			defer cancel()
+			if _, err := r.await(ctx, worker.IntID(9), worker.BytesValue("too late"), r.Now()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			wg.Wait()
+			r.Stop(worker.IntID(8))
+			synctest.Wait()
+			for i := range r.shards {
+				r.shards[i].scan(func(w *entry) {
+					if w.mail.work != nil {
+						t.Errorf("inline %v: the server of %s rests, and has a work", inline, w.id)
+					}
+				}, nil)
+			}
+			for _, k := range made {
+				if *k != (work{began: k.began, shared: k.shared}) {
+					t.Errorf("inline %v: a work is %+v after its end", inline, *k)
+				}
+			}
+		})
+	}
 }

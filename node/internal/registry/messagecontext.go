@@ -63,13 +63,12 @@ func (c *sharedContext) end() {
 	c.prepareLocked().endLocked()
 }
 
-// over ends the context of a message that has ended. It reports whether c can be used
-// again.
+// over ends the context of a message that has ended, if c can be used again, and reports
+// whether that is so.
 func (c *sharedContext) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.real != nil || c.err != nil {
-		c.releaseLocked()
 		return false
 	}
 	c.number++

@@ -106,7 +106,7 @@ func (a *actor) resume() {
 		s.mu.Unlock()
 		if quiesced {
 			s.scan(func(w *entry) {
-				if w.mail.queue.len > 0 {
+				if w.mail.waiting() > 0 {
 					a.wakeLocked(s, w, false)
 				}
 			}, nil)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -63,5 +64,14 @@ func TestWithdrawnBeforeEnqueued(t *testing.T) {
 				t.Errorf("%s: %v, worker %v; want one that says canceled, and no worker", name, answers, r.Has(call.ID))
 			}
 		})
+	}
+}
+
+// TestEntrySize checks that an entry and what either machine keeps of it is an object of
+// 128 bytes, which is a size class of Go: the next one is 144.
+func TestEntrySize(t *testing.T) {
+	t.Parallel()
+	if of, cache, actor := unsafe.Sizeof(entry{}), unsafe.Sizeof(cached{}), unsafe.Sizeof(mailbox{}); of+cache != 128 || of+actor != 128 {
+		t.Errorf("an entry takes %d bytes, and %d of a cache or %d of an actor", of, cache, actor)
 	}
 }

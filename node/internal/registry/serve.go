@@ -105,9 +105,9 @@ func (a *actor) refusedLocked(s *shard, w *entry) (refused []*Waiter, why *wire.
 // stepLocked returns what to do next for w. If that is nothing, w rests from now on.
 func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 	m := w.mail
-	m.turn = nil
+	m.turn, m.entered = nil, nil
 	if m.server != nil {
-		if why, ends := a.endsLocked(s, w); ends {
+		if why, ends := a.endsLocked(s, w, m.began); ends {
 			*t = task{why: why, own: a.ownContextLocked(m)}
 			return terminate
 		}
@@ -144,7 +144,7 @@ type task struct {
 	message worker.Value
 	trace   string
 	ctx     context.Context
-	own     *runContext    // that is ctx, or of another step; or nil
+	own     *runContext    // that is to be released at the end; nil if there is none
 	shared  *sharedContext // that ctx has, or nil
 }
 
@@ -161,7 +161,10 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 	m := w.mail
 	until := m.began + m.policy.timeout
 	if t.trace == "" && links == "" {
-		t.shared = a.contexts.Get().(*sharedContext)
+		if m.shared == nil {
+			m.shared = &sharedContext{table: a.table}
+		}
+		t.shared = m.shared
 		m.ctx, t.ctx = t.shared, t.shared.begin(w.id, until, caller)
 		return
 	}
@@ -179,25 +182,16 @@ func (a *actor) ownContextLocked(m *mailbox) *runContext {
 	return c
 }
 
-// endContext ends the context of a message that the server has answered.
-func (a *actor) endContext(t *task) {
-	if t.own != nil {
-		t.own.release()
-	} else if t.shared.over() {
-		a.contexts.Put(t.shared)
-	}
-}
-
 // endsLocked reports whether the server of w must end now, and why.
-func (a *actor) endsLocked(s *shard, w *entry) (why worker.EndReason, ends bool) {
+func (a *actor) endsLocked(s *shard, w *entry, now time.Duration) (why worker.EndReason, ends bool) {
 	switch m := w.mail; {
 	case m.ending:
 		return m.why, true
 	case w.moved:
 		return worker.EndMoved, true
-	case s.quiesced || s.closed && m.queue.len == 0:
+	case s.quiesced || s.closed && m.waiting() == 0:
 		return worker.EndClosing, true
-	case w.expires <= m.began:
+	case w.expires <= now:
 		return worker.EndExpired, true
 	}
 	return 0, false
@@ -210,7 +204,10 @@ func (a *actor) restLocked(s *shard, w *entry) {
 	if m.inTurn { // the message that was to run has been withdrawn
 		a.leaveTurn(m)
 	}
-	m.busy = false
+	if m.busy = false; m.queue.len == 0 {
+		a.works.Put(m.work)
+		m.work = nil
+	}
 	s.removeRunningLocked(w)
 	if len(s.running) == 0 {
 		a.idle.happen()
@@ -218,7 +215,7 @@ func (a *actor) restLocked(s *shard, w *entry) {
 	switch {
 	case m.server != nil:
 		a.scheduleLocked(s, w)
-	case m.queue.len == 0:
+	case m.work == nil:
 		s.workers.remove(w)
 	}
 }
@@ -333,6 +330,9 @@ func (a *actor) answeredLocked(
 		t.call.worker = nil
 	}
 	m.current, m.ctx = nil, nil
+	if t.shared != nil && !t.shared.over() {
+		m.shared, t.own = nil, &t.shared.runContext
+	}
 	a.leaveTurn(m) // as servers of other ids wait for theirs
 	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}, waits
 }
@@ -355,7 +355,9 @@ func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err 
 		a.counters.addRun(took, err)
 	}
 	a.logRun(w.id, t.trace, took, err)
-	a.endContext(t)
+	if t.own != nil {
+		t.own.release()
+	}
 }
 
 // terminate ends the server of w. The messages that wait are for the next one.

@@ -299,7 +299,8 @@ func TestSerialStandstill(t *testing.T) {
 func TestSerialTurnUnused(t *testing.T) {
 	t.Parallel()
 	r := testRegistry(worker.Serial{Concurrency: 1, Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }}, "1@h", 100)
-	s, w := r.shard(worker.IntID(7)), &entry{id: worker.IntID(7), mail: &mailbox{policy: r.actor.policy.Load(), busy: true, inTurn: true}}
+	s := r.shard(worker.IntID(7))
+	w := newServed(entry{id: worker.IntID(7)}, mailbox{policy: r.actor.policy.Load(), busy: true, work: &work{inTurn: true}})
 	s.mu.Lock()
 	s.workers.put(w)
 	s.addRunningLocked(w)

@@ -109,8 +109,8 @@ type shard struct {
 }
 
 // An entry is the one worker of its id on this node. It is no goroutine: only a run has
-// one. The lock of its shard guards all of it. With what a cache keeps of it, it is one
-// object of 128 bytes: see BenchmarkLiveWorkers.
+// one. The lock of its shard guards all of it. With the part that its machine keeps it is
+// one object of 128 bytes: see BenchmarkLiveWorkers and BenchmarkLiveServers.
 type entry struct {
 	id      worker.ID
 	next    *entry        // in its chain of the index

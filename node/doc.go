@@ -77,9 +77,9 @@
 //   - internal/client: how a program that is no member reaches a cluster
 //   - node: the life of a node, what it serves, and what it tells of itself
 //
-// The package comment of each lists its invariants, each with its tests. Around them,
-// package source makes sources of configuration, gateway answers HTTP, metrics publishes
-// [Stats], and boundedlog keeps the log from holding up any of this.
+// The package comment of each lists its invariants, with their tests. Around them, source
+// makes sources of configuration, gateway answers HTTP, metrics publishes [Stats], and
+// boundedlog keeps the log from holding this up. internal/quorum/model checks a protocol.
 //
 // # Glossary
 //

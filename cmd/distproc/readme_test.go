@@ -20,6 +20,7 @@ import (
 // about.
 var documents = []string{
 	"README.md", "repl/README.md", "cmd/distproc/README.md", "node/README.md", "node/gateway/README.md",
+	"node/internal/quorum/model/README.md",
 }
 
 // notRun are the commands of the documents that no test here runs, by their beginning,
@@ -28,6 +29,7 @@ var notRun = map[string]string{
 	"git clone ":               "needs the network",
 	"./demo.sh":                "a step of .ci/run, with the tests",
 	"go test ./node/gossip ":   "measures for minutes",
+	"go test ./node/internal/": "searches for minutes",
 	"bash .ci/bench/members\n": "measures for minutes",
 }
 

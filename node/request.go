@@ -6,10 +6,10 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx
-// the call has 5 s. It does not fail because some node died: a worker of this node
-// answers if the owner cannot be reached, and Reply.Degraded says so. The error of a call
-// that failed tells its outcome: see [OutcomeOf].
+// Request asks the worker of id, wherever in the cluster it is. Without a deadline in ctx,
+// and [worker.WithTimeLimit], the call has 5 s. It does not fail because some node died: a
+// worker of this node answers if the owner cannot be reached, and Reply.Degraded says so.
+// The error of a call that failed tells its outcome: see [OutcomeOf].
 func (n *Node) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {
 	return n.request(ctx, "", id, false)
 }

@@ -21,8 +21,8 @@ import "time"
 // DefaultKind is the name of the kind that is meant if a call names none.
 const DefaultKind = "default"
 
-// DefaultTimeout is the time that a call has whose context has no deadline, and that a
-// source has unless its kind says otherwise.
+// DefaultTimeout is the time that a call has whose context has neither a deadline nor a
+// time limit ([WithTimeLimit]), and that a source has unless its kind says otherwise.
 const DefaultTimeout = 5 * time.Second
 
 // A Key names a worker.

@@ -9,9 +9,17 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// WithDefault gives ctx a deadline of [worker.DefaultTimeout] if it has none.
+// WithDefault gives ctx the deadline of a call that begins now: see [Left].
 func WithDefault(ctx context.Context) (context.Context, context.CancelFunc) {
-	return WithTimeout(ctx, worker.DefaultTimeout)
+	return WithRest(ctx, 0)
+}
+
+// WithRest is WithDefault for a call that has taken some time already.
+func WithRest(ctx context.Context, took time.Duration) (context.Context, context.CancelFunc) {
+	if limit, ok := worker.TimeLimitOf(ctx); ok {
+		return context.WithTimeout(ctx, limit-took)
+	}
+	return WithTimeout(ctx, worker.DefaultTimeout-took)
 }
 
 // WithTimeout gives ctx a deadline if it has none.
@@ -22,13 +30,27 @@ func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, c
 	return context.WithTimeout(ctx, timeout)
 }
 
-// Left returns the time until the deadline of ctx, [worker.Forever] at most, or
-// [worker.DefaultTimeout] if it has none.
+// Left returns how long a call may take that begins now: until the deadline of ctx, and
+// no longer than its time limit. If it has neither, that is [worker.DefaultTimeout].
 func Left(ctx context.Context) time.Duration {
-	if d, ok := ctx.Deadline(); ok {
+	limit, limited := worker.TimeLimitOf(ctx)
+	d, ok := ctx.Deadline()
+	switch {
+	case ok && limited:
+		return min(time.Until(d), limit)
+	case ok:
 		return min(time.Until(d), worker.Forever)
+	case limited:
+		return limit
 	}
 	return worker.DefaultTimeout
+}
+
+// Ends reports whether ctx itself ends when a call has taken all its time.
+func Ends(ctx context.Context) bool {
+	_, limited := worker.TimeLimitOf(ctx)
+	_, ok := ctx.Deadline()
+	return ok && !limited
 }
 
 // Sleep waits for d or until ctx ends. It reports whether the caller should go on: false

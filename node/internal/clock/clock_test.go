@@ -43,6 +43,44 @@ func TestWithTimeout(t *testing.T) {
 	})
 }
 
+// TestTimeLimit has a call with a time limit end by that, or by the deadline of its context
+// if that is sooner.
+func TestTimeLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		minute, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, c := range []struct {
+			ctx  context.Context
+			left time.Duration
+			ends bool
+		}{
+			{t.Context(), worker.DefaultTimeout, false},
+			{minute, time.Minute, true},
+			{worker.WithTimeLimit(t.Context(), time.Second), time.Second, false},
+			{worker.WithTimeLimit(minute, time.Second), time.Second, false},
+			{worker.WithTimeLimit(minute, time.Hour), time.Minute, false},
+			{worker.WithTimeLimit(worker.WithTimeLimit(minute, time.Second), time.Hour), time.Second, false},
+			{worker.WithTimeLimit(t.Context(), 1<<63-1), worker.Forever, false},
+			{worker.WithTimeLimit(t.Context(), -time.Second), -time.Second, false},
+		} {
+			if left, ends := Left(c.ctx), Ends(c.ctx); left != c.left || ends != c.ends {
+				t.Errorf("%v: %v left, want %v; it ends by itself: %t", c.ctx, left, c.left, ends)
+			}
+			ctx, cancel := WithDefault(c.ctx)
+			defer cancel()
+			if at, ok := ctx.Deadline(); !ok || time.Until(at) != c.left {
+				t.Errorf("%v: deadline in %v, want %v", c.ctx, time.Until(at), c.left)
+			}
+		}
+		ctx, cancel := WithRest(worker.WithTimeLimit(t.Context(), time.Second), 300*time.Millisecond)
+		defer cancel()
+		if left := Left(ctx); left != 700*time.Millisecond {
+			t.Errorf("after 0.3 s of 1 s: %v left", left)
+		}
+	})
+}
+
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,16 +15,34 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// TestCallersHaveDeadlines has callers without a deadline wait for a worker that takes
-// long: each gives up in time.
+// TestCallersHaveDeadlines has callers whose contexts do not end in time wait for a worker
+// that takes long: each gives up by itself.
 func TestCallersHaveDeadlines(t *testing.T) {
 	t.Parallel()
 	for name, kind := range blockingKinds() {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, kind, func(t *testing.T, r *Registry) {
-				_, err := r.await(context.Background(), worker.IntID(1), worker.Value{}, r.Now())
-				if took := r.Now(); !errors.Is(err, context.DeadlineExceeded) || took != worker.DefaultTimeout {
-					t.Errorf("%v after %v, want a timeout after %v", err, took, worker.DefaultTimeout)
+				endless := context.Background()
+				canceled, cancel := context.WithCancel(endless)
+				defer cancel()
+				later, cancel := context.WithTimeout(endless, time.Hour)
+				defer cancel()
+				sooner, cancel := context.WithTimeout(endless, 9*time.Second)
+				defer cancel()
+				for _, c := range []struct {
+					ctx  context.Context
+					want time.Duration // after the start of the test
+				}{
+					{endless, worker.DefaultTimeout},
+					{worker.WithTimeLimit(endless, time.Second), 6 * time.Second},
+					{worker.WithTimeLimit(canceled, time.Second), 7 * time.Second},
+					{worker.WithTimeLimit(later, time.Second), 8 * time.Second},
+					{worker.WithTimeLimit(sooner, 2*time.Second), 9 * time.Second},
+				} {
+					_, err := r.await(c.ctx, worker.IntID(1), worker.Value{}, r.Now())
+					if now := r.Now(); !errors.Is(err, context.DeadlineExceeded) || now != c.want {
+						t.Errorf("%v at %v, want a timeout at %v", err, now, c.want)
+					}
 				}
 			})
 		})

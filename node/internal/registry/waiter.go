@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -41,7 +42,7 @@ type caller struct {
 	err      error
 	answered chan struct{} // of capacity 1
 
-	// For contexts without a deadline. The timer is not stopped when a call ends, as most
+	// For contexts that do not end at the call's deadline. The timer is not stopped when a call ends, as most
 	// calls end long before it, but looks for what until says when it fires.
 	until atomic.Int64 // when the call is to be withdrawn, on the registry's clock; 0 if it is not
 	armed atomic.Bool  // the timer will fire, or has just done so and looks
@@ -63,7 +64,8 @@ func (c *caller) Answer(reply worker.Reply, err error) {
 	c.answered <- struct{}{}
 }
 
-// wait waits for the answer until ctx ends, or until the call's deadline if ctx has none.
+// wait waits for the answer until ctx ends, or until the call's deadline if ctx does not
+// end then.
 // When it has returned, nobody else has c.
 func (c *caller) wait(ctx context.Context) {
 	if done := ctx.Done(); done != nil {
@@ -76,7 +78,7 @@ func (c *caller) wait(ctx context.Context) {
 }
 
 func (c *caller) waitUntil(ctx context.Context, done <-chan struct{}) {
-	if _, ok := ctx.Deadline(); !ok {
+	if !clock.Ends(ctx) {
 		c.arm()
 		defer c.disarm()
 	}

@@ -38,7 +38,7 @@ func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) 
 // that acts for the id, again and again while that may help. Without a deadline in ctx the
 // call has 5 s in all.
 func (rt *Router) callAgain(ctx context.Context, p *peers.Peer, k worker.Key, message worker.Value, took time.Duration, err error) (reply worker.Reply, _ error) {
-	ctx, cancel := clock.WithTimeout(ctx, worker.DefaultTimeout-took)
+	ctx, cancel := clock.WithRest(ctx, took)
 	defer cancel()
 	backoff := clock.Backoff{First: 10 * time.Millisecond, Last: 200 * time.Millisecond}
 	for again := false; err != nil; again = true {

@@ -109,11 +109,8 @@ func (rt *Router) Via(ctx context.Context, p *peers.Peer, kind string, id worker
 // the request has 5 s in all. It reports how long all of it took.
 func (rt *Router) retry(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, err error, took time.Duration, reply *worker.Reply) (time.Duration, error) {
 	began := rt.Clock.Now() - took
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, worker.DefaultTimeout-took)
-		defer cancel()
-	}
+	ctx, cancel := clock.WithRest(ctx, took)
+	defer cancel()
 	err = rt.tryOthers(ctx, id, p, request, err, reply)
 	return rt.Clock.Now() - began, err
 }

@@ -159,6 +159,11 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		b.load.Watch = progress.show
 	}
+	b.load.GiveUp = func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}
 	result := bench.Run(ctx, b.load)
 	progress.clear()
 	if err := result.WriteText(out, b.load, about, columns()); err != nil {

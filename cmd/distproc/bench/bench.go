@@ -2,8 +2,9 @@
 //
 // [Run] starts callers. A caller takes its next turn from the schedule, waits until it is
 // due, chooses an id for each of the turn's requests, makes them at once, and notes the
-// answers in a tally of its own, which is emptied into the one [Result] now and then.
-// Callers share nothing that each request would need.
+// answers in a tally, which is emptied into the one [Result] now and then. A few callers
+// share a tally. The time at which a request is answered is that at which the caller's
+// next one is made, unless that is due at a time of its own.
 //
 // In the closed loop a caller takes its next turn when it has the answers of the last
 // one. That finds what a cluster can do, but a stall holds back the very requests that
@@ -14,6 +15,7 @@ package bench
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,10 +23,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// An Ask makes one request, and returns when it is answered or ctx ends. It must obey the
-// deadline of ctx by itself, as ctx does not end by then, and must not keep ctx, whose
-// deadline is another one in the next request. The requests of a caller run at the same
-// time if there is a Batch.
+// An Ask makes one request, and returns when it is answered, or the time limit of ctx is
+// over: see [worker.WithTimeLimit]. Ctx itself never ends. The requests of a caller run at
+// the same time if there is a Batch.
 type Ask func(ctx context.Context, id worker.ID) (worker.Reply, error)
 
 // A Config says what load to make. Fields without a note must be positive.
@@ -40,6 +41,7 @@ type Config struct {
 	Seed        uint64         // of the ids; any
 	Timeout     time.Duration  // of a request, from when it is made
 	Watch       func(Progress) // nil, or told five times a second how it goes
+	GiveUp      func()         // nil, or ends all requests in flight, and those made later, with context.Canceled or node.ErrClosed
 
 	timers bool // tests: no alarm but a timer of Go, which synctest knows
 }
@@ -63,6 +65,7 @@ const (
 func Run(ctx context.Context, c Config) *Result {
 	r := newRun(ctx, c)
 	defer r.pacer.alarm.close()
+	defer context.AfterFunc(ctx, r.stop)()
 	var callers, watch sync.WaitGroup
 	for i := range c.Concurrency {
 		caller := newCaller(r, i)
@@ -71,6 +74,11 @@ func Run(ctx context.Context, c Config) *Result {
 	watching, done := context.WithCancel(ctx)
 	watch.Go(func() { r.watch(watching) })
 	callers.Wait()
+	for i := range r.tallies {
+		r.tallies[i].mu.Lock()
+		r.flushLocked(&r.tallies[i])
+		r.tallies[i].mu.Unlock()
+	}
 	done()
 	watch.Wait()
 	return r.finish(ctx)
@@ -81,14 +89,19 @@ type run struct {
 	Config
 	schedule schedule
 	began    time.Time
-	turns    atomic.Int64 // that have been claimed
-	pacer    pacer        // of the open loop
+	turns    atomic.Int64    // that have been claimed
+	stopped  atomic.Bool     // its context has ended
+	limited  context.Context // of all requests
+	tallies  []tally
+	pacer    pacer // of the open loop
 	mu       sync.Mutex
 	result   *Result // guarded by mu until all callers have returned
 }
 
 func newRun(ctx context.Context, c Config) *run {
 	r := &run{Config: c, schedule: newSchedule(c), result: newResult()}
+	r.limited = worker.WithTimeLimit(context.Background(), c.Timeout) // without an end, for which a caller would take longer to wait
+	r.tallies = make([]tally, min(c.Concurrency, 8*runtime.GOMAXPROCS(0)))
 	r.pacer = pacer{waits: make(chan struct{}, 1), alarm: newAlarm(ctx)}
 	if c.timers {
 		r.pacer.alarm.close()
@@ -96,6 +109,14 @@ func newRun(ctx context.Context, c Config) *run {
 	}
 	r.began = time.Now()
 	return r
+}
+
+// stop has no more turns begin, and gives up those that have.
+func (r *run) stop() {
+	r.stopped.Store(true)
+	if r.GiveUp != nil {
+		r.GiveUp()
+	}
 }
 
 // now is the time since the run began.

@@ -15,15 +15,11 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// taking returns an Ask that takes some time, or until ctx ends.
+// taking returns an Ask that takes some time.
 func taking(d time.Duration) Ask {
-	return func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
-		select {
-		case <-time.After(d):
-			return worker.Reply{}, nil
-		case <-ctx.Done():
-			return worker.Reply{}, &wire.Error{Code: wire.Canceled}
-		}
+	return func(context.Context, worker.ID) (worker.Reply, error) {
+		time.Sleep(d)
+		return worker.Reply{}, nil
 	}
 }
 
@@ -204,8 +200,16 @@ func TestInterrupt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 			defer cancel()
-			c := config(taking(time.Second))
-			c.Concurrency, c.Duration, c.Rate = 5, time.Minute, rate
+			givenUp := make(chan struct{})
+			c := config(func(context.Context, worker.ID) (worker.Reply, error) {
+				select {
+				case <-time.After(time.Second):
+					return worker.Reply{}, nil
+				case <-givenUp:
+					return worker.Reply{}, &wire.Error{Code: wire.Closed}
+				}
+			})
+			c.Concurrency, c.Duration, c.Rate, c.GiveUp = 5, time.Minute, rate, func() { close(givenUp) }
 			r := Run(ctx, c)
 			want := Result{Requests: 10, Unanswered: 5}
 			if rate > 0 {
@@ -237,14 +241,14 @@ func TestRefusedCallerPauses(t *testing.T) {
 	}
 }
 
-// TestEachRequestHasItsDeadline looks at what Ask gets: in the open loop, too, a request
+// TestEachRequestHasItsTimeLimit looks at what Ask gets: in the open loop, too, a request
 // has its time from when it is made.
-func TestEachRequestHasItsDeadline(t *testing.T) {
+func TestEachRequestHasItsTimeLimit(t *testing.T) {
 	for _, rate := range []float64{0, 1000} {
 		synctest.Test(t, func(t *testing.T) {
 			c := config(func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
-				if at, ok := ctx.Deadline(); !ok || time.Until(at) != 700*time.Millisecond {
-					t.Errorf("rate %g: deadline in %v, %v", rate, time.Until(at), ok)
+				if limit, ok := worker.TimeLimitOf(ctx); !ok || limit != 700*time.Millisecond {
+					t.Errorf("rate %g: time limit %v, %v", rate, limit, ok)
 				}
 				time.Sleep(10 * time.Millisecond)
 				return worker.Reply{}, ctx.Err()
@@ -315,8 +319,7 @@ func TestTurnAllocatesNothing(t *testing.T) {
 	r := newRun(t.Context(), c)
 	defer r.pacer.alarm.close()
 	caller := newCaller(r, 0)
-	caller.lanes[0].ctx.Context = t.Context()
-	if n := testing.AllocsPerRun(1000, func() { caller.turn() }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { caller.turn(t.Context()) }); n != 0 {
 		t.Errorf("a turn allocates %g times", n)
 	}
 }

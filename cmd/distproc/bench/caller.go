@@ -11,22 +11,21 @@ import (
 )
 
 // A caller takes one turn after the other. It makes the first request of a turn itself;
-// each of the others has a goroutine.
+// each of the others has a goroutine. With many callers, most of what one takes is to be
+// fetched from memory again, so it is small.
 type caller struct {
 	*run
-	id        func() worker.ID
-	lanes     []lane
-	pending   sync.WaitGroup // the requests of the turn, but the first
-	tally     tally
-	timer     *time.Timer   // for pause
+	tally     *tally
+	ask       Ask
 	next, end int64         // the turns that it has claimed
 	at        time.Duration // the clock, when the caller looked last; each look takes a while
+	ids       choice
+	lanes     []lane         // of the requests of a turn, but the first
+	pending   sync.WaitGroup // likewise
 }
 
 // A lane is the place of one request of a turn.
 type lane struct {
-	ask  Ask
-	ctx  deadline
 	wake chan struct{} // a request is there to be made
 	id   worker.ID
 	due  time.Duration // or notDue
@@ -35,27 +34,15 @@ type lane struct {
 
 // An answer is what came of a request.
 type answer struct {
-	at    time.Duration // when it came
-	took  time.Duration
-	reply worker.Reply
-	err   error
+	at               time.Duration // when it came
+	took             time.Duration
+	cached, degraded bool
+	err              error
 }
-
-// A deadline is a context whose deadline is set anew for each request: one with a timer
-// would cost more than many a request.
-type deadline struct {
-	context.Context
-	at time.Time
-}
-
-func (d *deadline) Deadline() (time.Time, bool) { return d.at, true }
 
 func newCaller(r *run, i int) *caller {
-	c := &caller{run: r, id: newIDs(r.Config, i), lanes: make([]lane, r.Batch), timer: time.NewTimer(time.Hour)}
-	c.timer.Stop()
-	for j := range c.lanes {
-		c.lanes[j].ask = r.Asks[i%len(r.Asks)]
-	}
+	c := &caller{run: r, tally: &r.tallies[i%len(r.tallies)], ask: r.Asks[i%len(r.Asks)], lanes: make([]lane, r.Batch-1)}
+	c.ids.begin(r.Config, i)
 	return c
 }
 
@@ -64,52 +51,53 @@ func (c *caller) work(ctx context.Context) {
 	var lanes sync.WaitGroup
 	for i := range c.lanes {
 		l := &c.lanes[i]
-		defer l.begin(ctx)()
-		if i > 0 {
-			l.wake = make(chan struct{})
-			lanes.Go(func() { c.serve(l) })
-		}
+		l.wake = make(chan struct{})
+		lanes.Go(func() { c.serve(l) })
 	}
-	for c.turn() {
+	c.at = c.now()
+	for c.turn(ctx) {
 	}
-	for i := range c.lanes[1:] {
-		close(c.lanes[i+1].wake)
+	for i := range c.lanes {
+		close(c.lanes[i].wake)
 	}
 	lanes.Wait()
-	c.flush()
-}
-
-// begin gives the lane a context of its own: callers that wait for the channel of one
-// context contend for its lock.
-func (l *lane) begin(ctx context.Context) context.CancelFunc {
-	own, cancel := context.WithCancel(ctx)
-	l.ctx = deadline{Context: own}
-	return cancel
 }
 
 func (c *caller) serve(l *lane) {
 	for range l.wake {
-		c.request(l)
+		l.answer = c.request(l.id, c.now(), l.due)
 		c.pending.Done()
 	}
 }
 
 // turn takes a turn, and reports whether there was one.
-func (c *caller) turn() bool {
+func (c *caller) turn(ctx context.Context) bool {
 	turn, due, ok := int64(0), time.Duration(notDue), true
 	if c.schedule.open() {
-		turn, due, ok = c.pacer.next(c.lanes[0].ctx.Context, c.run)
+		turn, due, ok = c.pacer.next(ctx, c.run)
+		c.at = c.now()
 	} else {
 		turn = c.claim()
 	}
 	size := c.schedule.size(turn)
-	if !ok || size == 0 || c.schedule.tooLate(c.at) || c.lanes[0].ctx.Err() != nil {
+	if !ok || size == 0 || c.schedule.tooLate(c.at) || c.stopped.Load() {
 		return false
 	}
-	lanes := c.lanes[:size]
-	c.take(lanes, due)
-	if refused := c.note(lanes); refused && due == notDue {
-		c.pause()
+	lanes := c.lanes[:size-1]
+	if len(lanes) > 0 {
+		c.wake(lanes, due)
+	}
+	first := c.request(c.ids.next(), c.at, due)
+	if len(lanes) > 0 {
+		c.pending.Wait()
+	}
+	refused := c.note(&first)
+	for i := range lanes {
+		refused = c.note(&lanes[i].answer) || refused
+	}
+	if refused && due == notDue {
+		time.Sleep(refusedPause) // let a node that refuses requests have some peace
+		c.at = c.now()
 	}
 	return true
 }
@@ -124,63 +112,60 @@ func (c *caller) claim() int64 {
 	return c.next - 1
 }
 
-// pause lets a node that refuses requests have some peace.
-func (c *caller) pause() {
-	c.timer.Reset(refusedPause)
-	select {
-	case <-c.timer.C:
-	case <-c.lanes[0].ctx.Done():
-	}
-	c.at = c.now()
-}
-
-// take makes the requests of a turn and waits for all answers.
-func (c *caller) take(lanes []lane, due time.Duration) {
+// wake has the requests of lanes made.
+func (c *caller) wake(lanes []lane, due time.Duration) {
+	c.pending.Add(len(lanes))
 	for i := range lanes {
-		lanes[i].id, lanes[i].due = c.id(), due
+		lanes[i].id, lanes[i].due = c.ids.next(), due
+		lanes[i].wake <- struct{}{}
 	}
-	c.pending.Add(len(lanes) - 1)
-	for i := range lanes[1:] {
-		lanes[i+1].wake <- struct{}{}
-	}
-	c.request(&lanes[0])
-	c.pending.Wait()
 }
 
-func (c *caller) request(l *lane) {
-	began := c.now()
-	l.ctx.at = c.began.Add(began + c.Timeout)
-	if l.due != notDue {
-		began = l.due
+// request makes a request now, and waits for the answer.
+func (c *caller) request(id worker.ID, now, due time.Duration) (a answer) {
+	began := now
+	if due != notDue {
+		began = due
 	}
-	l.reply, l.err = l.ask(&l.ctx, l.id)
-	l.at = c.now()
-	l.took = l.at - began
+	reply, err := c.ask(c.limited, id)
+	a.at = c.now()
+	a.took, a.cached, a.degraded, a.err = a.at-began, reply.Cached, reply.Degraded, err
+	return a
 }
 
-// note puts the answers of a turn into the tally, and reports whether a request was
-// refused.
-func (c *caller) note(lanes []lane) (refused bool) {
-	for i := range lanes {
-		a := &lanes[i].answer
-		c.at = max(c.at, a.at)
-		if a.err != nil && c.lanes[0].ctx.Err() != nil && errors.Is(a.err, context.Canceled) {
-			c.tally.unanswered++
-			continue
-		}
-		c.tally.note(a)
-		refused = refused || a.err != nil && node.OutcomeOf(a.err) == worker.OutcomeNotRun
-		if c.tally.full() || c.at-c.tally.flushed > flushEvery {
-			c.flush()
-		}
+// note puts an answer into the tally, and reports whether the request was refused.
+func (c *caller) note(a *answer) (refused bool) {
+	c.at = max(c.at, a.at)
+	t, waited := c.tally, false
+	if !t.mu.TryLock() {
+		t.mu.Lock()
+		waited = true
 	}
-	return refused
+	defer t.mu.Unlock()
+	if a.err != nil && c.stopped.Load() && gaveUp(a.err) {
+		t.unanswered++
+		return false
+	}
+	t.note(a)
+	if t.full() || c.at-t.flushed > flushEvery {
+		c.flushLocked(t)
+		waited = true
+	}
+	if waited {
+		c.at = c.now() // it is not part of the next request
+	}
+	return a.err != nil && node.OutcomeOf(a.err) == worker.OutcomeNotRun
 }
 
-// flush empties the tally into the result.
-func (c *caller) flush() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.result.add(&c.tally)
-	c.tally.flushed = c.at
+// flushLocked empties a tally into the result.
+func (r *run) flushLocked(t *tally) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.result.add(t)
+	t.flushed = r.now()
+}
+
+// gaveUp reports whether err is that of a request which [Config.GiveUp] has ended.
+func gaveUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, node.ErrClosed)
 }

@@ -9,9 +9,11 @@ import (
 // counts chooses n ids and counts them.
 func counts(t *testing.T, c Config, n int) []float64 {
 	t.Helper()
-	id, found := newIDs(c, 3), make([]float64, c.IDs)
+	var from choice
+	from.begin(c, 3)
+	found := make([]float64, c.IDs)
 	for range n {
-		k, err := strconv.Atoi(id().String())
+		k, err := strconv.Atoi(from.next().String())
 		if err != nil || k < 0 || k >= len(found) {
 			t.Fatalf("id %d of %d, %v", k, c.IDs, err)
 		}
@@ -54,9 +56,10 @@ func TestIDsOfOne(t *testing.T) {
 
 func TestIDsFollowSeedAndCaller(t *testing.T) {
 	sequence := func(seed uint64, caller int) (s string) {
-		id := newIDs(Config{IDs: 1000, Seed: seed}, caller)
+		var from choice
+		from.begin(Config{IDs: 1000, Seed: seed}, caller)
 		for range 5 {
-			s += id().String() + " "
+			s += from.next().String() + " "
 		}
 		return s
 	}

@@ -20,7 +20,7 @@ func known() *Result {
 	r.Elapsed = 2500 * time.Millisecond
 	var tallies [2]tally
 	for i := range 1000 {
-		a := answer{took: time.Duration(i+1) * time.Millisecond, reply: worker.Reply{Cached: i < 900 || i >= 960, Degraded: i < 12}} // an error counts as an error only
+		a := answer{took: time.Duration(i+1) * time.Millisecond, cached: i < 900 || i >= 960, degraded: i < 12} // an error counts as an error only
 		switch {
 		case i >= 998:
 			a.err = context.DeadlineExceeded

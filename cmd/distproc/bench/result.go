@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -63,10 +64,13 @@ func (r *Result) PerSecond() float64 {
 	return float64(r.Requests-r.Errors()) / r.Elapsed.Seconds()
 }
 
-// A tally is what a caller has noted since it emptied it last. It has the latencies as
-// they are, since a histogram for each caller, of 270 kB, would be too many bytes for
-// caches, and for memory with thousands of callers.
+// A tally is what some callers have noted since it was emptied last. It has the latencies
+// as they are, since a histogram, of 270 kB, would be too many bytes for caches. Each
+// caller with a tally of its own would be too many bytes as well; one for all would have
+// them wait for its lock.
 type tally struct {
+	mu sync.Mutex
+	// All of the following is guarded by mu.
 	flushed    time.Duration // when it was emptied last
 	took       [256]time.Duration
 	requests   int // how many of took are set
@@ -87,10 +91,10 @@ func (t *tally) note(a *answer) {
 		t.noteFailure(a.err)
 		return
 	}
-	if a.reply.Cached {
+	if a.cached {
 		t.cached++
 	}
-	if a.reply.Degraded {
+	if a.degraded {
 		t.degraded++
 	}
 }

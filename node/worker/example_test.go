@@ -48,3 +48,12 @@ func ExampleSerial() {
 	// 20 <nil>
 	// 40 <nil>
 }
+
+// One context serves all calls, each of which has a second.
+func ExampleWithTimeLimit() {
+	ctx := worker.WithTimeLimit(context.Background(), time.Second)
+	limit, ok := worker.TimeLimitOf(ctx)
+	_, ends := ctx.Deadline()
+	fmt.Println(limit, ok, ends)
+	// Output: 1s true false
+}

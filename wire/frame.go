@@ -223,6 +223,7 @@ func recvLength(r io.Reader) (int, error) {
 // recvBody reads the rest of a frame of n bytes.
 func recvBody(r io.Reader, n int, v any) error {
 	var buf bytes.Buffer
+	buf.Grow(min(n, largeOperation) + bytes.MinRead) // rather than have it grow again and again
 	if _, err := io.CopyN(&buf, r, int64(n)); err != nil {
 		return err
 	}

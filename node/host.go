@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/audit"
+	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/peers"
-	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -64,7 +64,7 @@ func (n *Node) handoffTarget(id worker.ID) (name string, ok bool) {
 		return "", false
 	}
 	p := v.Acting(id)
-	return p.Name.String(), p.Self || !p.Lost() && !p.AnyStuck()
+	return p.Text, p.Self || !p.Lost() && !p.AnyStuck()
 }
 
 // sendAnswers gives answers to the node that owns their ids now.
@@ -90,7 +90,7 @@ func (n *Node) sendAnswers(ctx context.Context, to string, list []registry.Answe
 			list[i].Age, list[i].Left = list[i].Age+dialing, list[i].Left-dialing
 		}
 	}
-	return s.Do(ctx, protocol.OpHandOff, list, nil)
+	return handoff.Send(ctx, s, list)
 }
 
 // own returns the node itself, as the one who does something.

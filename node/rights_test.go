@@ -46,7 +46,7 @@ func TestRights(t *testing.T) {
 					t.Errorf("%s: what it tells of others counts", c.what)
 				}
 			}
-			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}} {
+			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpAnswers: []byte{}, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}} {
 				if op == protocol.OpStop && client {
 					continue // clients have it as well
 				}

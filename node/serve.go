@@ -140,8 +140,8 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpRetire:
 		n.pool.Retired(s)
 		return nil, nil
-	case protocol.OpHandOff:
-		return nil, n.adoptAnswers(ctx, s, args)
+	case protocol.OpHandOff, protocol.OpAnswers:
+		return nil, n.adoptAnswers(ctx, s, op, args)
 	case protocol.OpBarrier:
 		return protocol.With(args, func(epoch uint64) (any, error) { return n.claims.ServeBarrier(ctx, s.Peer(), epoch) })
 	case protocol.OpHolds:
@@ -173,25 +173,17 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 // adoptAnswers adopts answers, unless they have waited here while this node was paused:
 // then the sender has given up, and may have handed them off again. The sender may know
 // of a view that this node has yet to hear of, so adoptAnswers adopts answers for any id.
-func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, args func(any) error) error {
+func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
 	defer cancel()
 	if _, err := s.Ping(ctx); err != nil {
 		return err
 	}
-	if err := protocol.AtMost(args, handoff.MaxAnswers, func(list []registry.AnswerShape) int { return len(list) }); err != nil {
-		return err
-	}
-	var list []registry.Answer
-	if err := args(&list); err != nil {
-		return err
-	}
+	take := n.kinds.Adopt
 	if n.leaving.Load() { // a node that has yet to hear of that sends them back
-		n.handoffs.Add(list)
-	} else {
-		n.kinds.Adopt(list)
+		take = n.handoffs.Add
 	}
-	return nil
+	return handoff.Receive(op, args, take)
 }
 
 // serveClient does for a console what it asks, as seen from this node.

@@ -73,7 +73,8 @@ type backlog struct {
 	taken int // of them, the first ones
 }
 
-func (l *backlog) add(a registry.Answer) {
+func (l *backlog) add(a registry.Answer, now time.Duration) {
+	a.Age, a.Left = a.Age-now, a.Left+now
 	if n := len(l.list); n == cap(l.list) && l.taken > n/2 { // rather than have the list grow
 		rest := copy(l.list, l.list[l.taken:])
 		clear(l.list[rest:])
@@ -82,13 +83,13 @@ func (l *backlog) add(a registry.Answer) {
 	l.list = append(l.list, a)
 }
 
-// take takes out the first n answers.
-func (l *backlog) take(n int) []registry.Answer {
+// take appends the first n answers to a batch, and takes them out.
+func (l *backlog) take(batch []registry.Answer, n int) []registry.Answer {
 	first := l.list[l.taken : l.taken+n]
-	taken := slices.Clone(first)
+	batch = append(batch, first...)
 	clear(first) // the values must not live as long as the list does
 	l.taken += n
-	return taken
+	return batch
 }
 
 func (l *backlog) waiting() []registry.Answer { return l.list[l.taken:] }
@@ -107,8 +108,8 @@ type Host interface {
 	// while it waits.
 	Target(worker.ID) (dest string, ok bool)
 
-	// Send gives answers to their owner. It returns soon after ctx ends, at once if it
-	// has ended already.
+	// Send gives answers to their owner, and keeps nothing of the list, which it may
+	// change. It returns soon after ctx ends, at once if it has ended already.
 	Send(ctx context.Context, dest string, list []registry.Answer) error
 
 	// Hurries reports whether answers leave as fast as they can: see [registry.Host].
@@ -126,19 +127,15 @@ func New(host Host) *Queue {
 func (h *Queue) Add(list []registry.Answer) {
 	now := time.Since(h.began)
 	for some := range slices.Chunk(list, chunk) {
-		var aged [chunk]registry.Answer
-		for i, a := range some {
-			a.Age, a.Left = a.Age-now, a.Left+now
-			aged[i] = a
-		}
-		h.queue(aged[:len(some)])
+		h.queue(some, now)
 	}
 }
 
 const chunk = 64 // answers that are queued at once
 
-// queue queues a chunk of answers, or less, as a backlog has them.
-func (h *Queue) queue(list []registry.Answer) {
+// queue queues a chunk of answers, or less, whose Age and Left are those of a time since
+// the queue was made.
+func (h *Queue) queue(list []registry.Answer, now time.Duration) {
 	var dests [chunk]string
 	var known [chunk]bool
 	for i := range list {
@@ -161,9 +158,10 @@ func (h *Queue) queue(list []registry.Answer) {
 			if len(h.queues) == 1 {
 				h.idle = make(chan struct{})
 			}
-			h.wg.Go(func() { h.sendAll(dests[i]) })
+			dest := dests[i]
+			h.wg.Go(func() { h.sendAll(dest) })
 		}
-		waiting.add(*a)
+		waiting.add(*a, now)
 	}
 }
 
@@ -194,17 +192,19 @@ func (h *Queue) AwaitRoom(ctx context.Context) {
 // sendAll sends what waits for one destination.
 func (h *Queue) sendAll(dest string) {
 	fastest := time.Duration(0) // of the messages so far
+	var batch []registry.Answer // used again for each message
 	for {
 		most := max(fewAnswers, min(int(fastest/answerTime), MaxAnswers))
 		if h.host.Hurries() {
 			most = MaxAnswers
 		}
-		batch, more := h.nextBatch(dest, most)
-		if len(batch) == 0 {
+		var more bool
+		if batch, more = h.nextBatch(batch[:0], dest, most); len(batch) == 0 {
 			return
 		}
 		began := time.Now()
 		sent := h.deliver(dest, batch)
+		clear(batch) // as in take
 		if took := time.Since(began); sent && (fastest == 0 || took < fastest) {
 			fastest = took
 		}
@@ -214,9 +214,9 @@ func (h *Queue) sendAll(dest string) {
 	}
 }
 
-// nextBatch returns what fits one message, of at most so many answers, and whether more
-// wait. If nothing is left it ends the queue.
-func (h *Queue) nextBatch(dest string, most int) (batch []registry.Answer, more bool) {
+// nextBatch appends to an empty batch what fits one message, of at most so many answers,
+// and reports whether more wait. If nothing is left it ends the queue.
+func (h *Queue) nextBatch(batch []registry.Answer, dest string, most int) (_ []registry.Answer, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	waiting := h.queues[dest].waiting()
@@ -232,7 +232,7 @@ func (h *Queue) nextBatch(dest string, most int) (batch []registry.Answer, more 
 		bytes += waiting[n].Size()
 		n++
 	}
-	return h.queues[dest].take(n), len(waiting) > n
+	return h.queues[dest].take(batch, n), len(waiting) > n
 }
 
 // deliver sends a batch, without what has expired or belongs elsewhere by now, and reports
@@ -258,7 +258,7 @@ func (h *Queue) deliver(dest string, batch []registry.Answer) (sent bool) {
 	}
 	h.free(rest, 0, 0)
 	for some := range slices.Chunk(elsewhere, chunk) {
-		h.queue(some)
+		h.queue(some, 0)
 	}
 	if len(list) == 0 {
 		return false

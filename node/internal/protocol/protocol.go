@@ -31,13 +31,14 @@ const (
 	OpPing       wire.Op = 13 // string → time.Duration
 	OpVia        wire.Op = 14 // Via → wire.Reply
 	OpRetire     wire.Op = 15 // make no more calls on this session
-	OpHandOff    wire.Op = 16 // []registry.Answer
+	OpHandOff    wire.Op = 16 // []registry.Answer, of a node that does not know OpAnswers
 	OpBarrier    wire.Op = 17 // uint64, an epoch → Barrier
 	OpHolds      wire.Op = 18 // worker.Key → bool
 	OpKinds      wire.Op = 19 // the kinds have changed: compare them again
 	OpView       wire.Op = 20 // → View
 	OpInvalidate wire.Op = 21 // worker.Key → bool
 	OpAlone      wire.Op = 22 // end that the node is apart
+	OpAnswers    wire.Op = 23 // []byte, answers as package handoff encodes them
 )
 
 const (

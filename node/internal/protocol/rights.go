@@ -15,6 +15,7 @@ import "github.com/distproc/distproc/wire"
 //	OpInfo       yes: so
 //	OpInspect    yes: so
 //	OpHandOff    no: members would be given the values
+//	OpAnswers    no: so
 //	OpDetach     no
 //	OpStop       no
 //	OpInvalidate no
@@ -23,5 +24,5 @@ import "github.com/distproc/distproc/wire"
 
 // OnlyMembers reports whether an operation is for members alone.
 func OnlyMembers(op wire.Op) bool {
-	return op == OpHandOff || op == OpDetach || op == OpStop || op == OpInvalidate
+	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpInvalidate
 }

@@ -260,23 +260,31 @@ func TestHandOffRests(t *testing.T) {
 	}
 }
 
-// TestHandOffHurries has a node leave: messages are as large as they may be, and there is
-// no pause between them.
+// TestHandOffHurries has a node leave: there is no pause between messages, and those to a
+// node that is far are as large as they may be once that is known.
 func TestHandOffHurries(t *testing.T) {
 	t.Parallel()
-	inPost(t, func(t *testing.T, h *Queue, p *post) {
-		p.target = func(worker.ID) (string, bool) { return "a", true }
-		p.hurries, p.took = true, time.Millisecond
-		began := time.Now()
-		h.Add(answers(0, 3*MaxAnswers, ""))
-		if err := h.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		// The first message is sent while the next answers are added.
-		if n, took := len(p.messages["a"]), time.Since(began); n > 4 || took != time.Duration(n)*p.took {
-			t.Errorf("%d messages in %v, want 4 at most, of %v each", n, took, p.took)
-		}
-	})
+	for _, test := range []struct {
+		took     time.Duration
+		messages int // for three of the largest, at most
+	}{
+		{time.Millisecond, 3 * MaxAnswers / fewAnswers},
+		{10 * time.Millisecond, 1 + 10},
+		{50 * time.Millisecond, 1 + 3},
+	} {
+		inPost(t, func(t *testing.T, h *Queue, p *post) {
+			p.target = func(worker.ID) (string, bool) { return "a", true }
+			p.hurries, p.took = true, test.took
+			began := time.Now()
+			h.Add(answers(0, 3*MaxAnswers, ""))
+			if err := h.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n, took := len(p.messages["a"]), time.Since(began); n > test.messages || took != time.Duration(n)*p.took {
+				t.Errorf("%d messages in %v, want %d at most, of %v each", n, took, test.messages, p.took)
+			}
+		})
+	}
 }
 
 // TestHandOffAfterFailure has the first message to a node that is far fail at once: the

@@ -139,8 +139,15 @@ func endsAtOnceLocked(w *entry) bool {
 	if w.mail.work != nil {
 		return false
 	}
-	_, terminates := w.mail.server.(worker.Terminator)
-	return !terminates
+	return terminators(w.mail) == 0
+}
+
+// terminators returns 1 if the server has something to do at its end, else 0.
+func terminators(m *mailbox) int {
+	if _, terminates := m.server.(worker.Terminator); terminates {
+		return 1
+	}
+	return 0
 }
 
 // Yield ends the server of id if keep refuses the id, ahead of others that Retain has yet

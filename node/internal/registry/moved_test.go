@@ -220,3 +220,51 @@ func TestRetainAwaitsRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestHaltAgain halts servers beside which one runs and one has a Terminate to come, has
+// them resume, and halts them again at once: no call is lost, and each end is counted.
+func TestHaltAgain(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
+		mustEnd := func() (n int) {
+			for i := range r.shards {
+				n += r.shards[i].mustEnd
+			}
+			return n
+		}
+		tell(t, r, "1", "x", "x.")
+		tell(t, r, "2", "x", "x.")
+		if n := mustEnd(); n != 2 {
+			t.Errorf("%d servers have something to do at their end, want 2", n)
+		}
+		running := post(r, "sleep 1s", time.Minute, func() {})
+		r.Halt()
+		waiting := post(r, "a", time.Minute, func() {}) // behind the one that runs
+		if err := <-running; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := mustEnd(); n != 0 {
+			t.Errorf("%d servers have something to do at their end after all have ended", n)
+		}
+		r.Resume()
+		r.Halt()
+		r.Resume()
+		if err := <-waiting; err != nil {
+			t.Error(err)
+		}
+		if n := mustEnd(); n != 1 {
+			t.Errorf("%d servers have something to do at their end, want 1", n)
+		}
+		r.SetKind(adding)
+		for i := range int64(10 * shardCount) {
+			if _, err := r.await(t.Context(), worker.IntID(100+i), worker.IntValue(1), r.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Quiesce(t.Context())
+		if n := r.live(); n != 0 {
+			t.Errorf("%d servers live", n)
+		}
+	})
+}

@@ -63,27 +63,31 @@ func (a *actor) halt() {
 	}
 }
 
-// haltLocked ends all servers of s. Calls wait until it has, so it takes no steps for a
-// million of servers that have nothing to do at their end.
+// haltLocked ends all servers of s. Calls wait until it has, so it does not go over a
+// million servers that have nothing to do at their end.
 func (a *actor) haltLocked(s *shard) {
-	ended := 0
+	if s.mustEnd == 0 && !s.quiesced {
+		a.forgetIdleLocked(s)
+	}
 	for w := range s.workers.all() {
 		w.mail.claimed, w.mail.revoked = false, w.mail.claiming
 		if endsAtOnceLocked(w) {
 			w.mail.server = nil // the expiry heap has w for as long as it would have lived
-			ended++
+			s.workers.remove(w)
 		} else {
 			a.endLocked(s, w, worker.EndClosing)
 		}
 	}
-	if ended == s.workers.count {
-		s.workers.clear()
-		return
-	}
-	for w := range s.workers.all() {
-		if endsAtOnceLocked(w) {
-			s.workers.remove(w)
-		}
+}
+
+// forgetIdleLocked drops the workers for which nothing runs. None of them has a call that
+// waits, because s is not quiesced.
+func (a *actor) forgetIdleLocked(s *shard) {
+	s.workers.clear()
+	s.expiry = nil
+	for _, w := range s.running {
+		w.listed = false
+		s.workers.put(w)
 	}
 }
 
@@ -101,16 +105,15 @@ func (a *actor) resume() {
 	for i := range a.shards {
 		s := &a.shards[i]
 		s.mu.Lock()
-		quiesced := s.quiesced
-		s.quiesced = false
-		s.mu.Unlock()
-		if quiesced {
-			s.scan(func(w *entry) {
+		if s.quiesced {
+			s.quiesced = false
+			for w := range s.workers.all() { // few are there but those that calls wait for
 				if w.mail.waiting() > 0 {
 					a.wakeLocked(s, w, false)
 				}
-			}, nil)
+			}
 		}
+		s.mu.Unlock()
 	}
 }
 

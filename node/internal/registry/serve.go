@@ -316,6 +316,7 @@ func (a *actor) answeredLocked(
 ) (reply worker.Reply, waits bool) {
 	m := w.mail
 	if first {
+		s.mustEnd += terminators(m)
 		w.started, w.expires = m.began, m.began+m.policy.ttl
 	}
 	if m.policy.fromUse {
@@ -385,6 +386,7 @@ func (a *actor) terminated(s *shard, w *entry, why worker.EndReason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := w.mail
+	s.mustEnd -= terminators(m)
 	m.server, m.ctx, m.ending, w.hits = nil, nil, false, 0
 	m.policy = a.policy.Load()
 	if why == worker.EndExpired {

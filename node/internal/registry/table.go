@@ -94,6 +94,7 @@ type shard struct {
 	running []*entry   // for which something runs, or waits for its turn; guarded by mu
 	expiry  expiryHeap // guarded by mu
 	closed  bool       // nothing starts any more; guarded by mu
+	mustEnd int        // of an actor: servers that have something to do at their end; guarded by mu
 	expired uint64     // workers, since the start; guarded by mu
 
 	requests tally // made at this node and answered here, but for hits

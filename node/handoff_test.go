@@ -163,7 +163,7 @@ func TestServersMoveFirst(t *testing.T) {
 				}
 			}
 			var order []bool
-			n.kinds.Retain(func(r *registry.Registry, _ worker.ID) bool {
+			n.kinds.Retain(func() uint64 { return 0 }, func(r *registry.Registry, _ worker.ID) bool {
 				order = append(order, r.Serial())
 				return true
 			})

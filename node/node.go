@@ -202,7 +202,7 @@ func (n *Node) follow() {
 func (n *Node) retain(keep func(*registry.Registry, worker.ID) bool) {
 	n.retaining.Lock()
 	defer n.retaining.Unlock()
-	n.kinds.Retain(keep)
+	n.kinds.Retain(func() uint64 { return n.members.View().Shed }, keep)
 }
 
 // accept admits peers until the node closes.

@@ -23,6 +23,7 @@
 package claim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -166,12 +167,22 @@ func (c *Claims) amongOthers(ctx context.Context, v *members.View, k worker.Key)
 	if len(b.unsure) > 0 {
 		c.renew(v, b)
 	}
-	for _, p := range slices.Concat(b.holders[k], b.unsure) {
-		if err := c.awaitRelease(ctx, v, p, k); err != nil {
-			return err
-		}
+	return c.awaitReleases(ctx, v, slices.Concat(b.holders[k], b.unsure), k)
+}
+
+// awaitReleases is awaitRelease for several members, which it asks at the same time.
+func (c *Claims) awaitReleases(ctx context.Context, v *members.View, list []*peers.Peer, k worker.Key) *wire.Error {
+	if len(list) == 0 {
+		return nil
 	}
-	return nil
+	errs := make([]*wire.Error, len(list))
+	var wg sync.WaitGroup
+	for i, p := range list[1:] {
+		wg.Go(func() { errs[1+i] = c.awaitRelease(ctx, v, p, k) })
+	}
+	errs[0] = c.awaitRelease(ctx, v, list[0], k)
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // barrierOf returns the barrier of the term of v, which it raises if need be, or nil if
@@ -348,7 +359,7 @@ func (c *Claims) ServeBarrier(ctx context.Context, from wire.Hello, epoch uint64
 	}
 	answer := protocol.Barrier{Epoch: v.Ring.Epoch()}
 	for _, r := range c.host.Registries() {
-		held, more := r.Held(v, func(id worker.ID) bool { return v.Acting(id).Self }, protocol.MaxHeld-len(answer.Held))
+		held, more := r.Held(v.Shed, func(id worker.ID) bool { return v.Acting(id).Self }, protocol.MaxHeld-len(answer.Held))
 		for _, id := range held {
 			answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})
 		}

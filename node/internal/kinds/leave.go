@@ -14,12 +14,18 @@ import (
 )
 
 // Retain drops the workers that keep refuses, servers first: other nodes wait for their
-// end, and answers may take long to leave.
-func (s *Set) Retain(keep func(*registry.Registry, worker.ID) bool) {
+// end, and answers may take long to leave. What shed returns changes when keep may refuse
+// what it has not refused before.
+func (s *Set) Retain(shed func() uint64, keep func(*registry.Registry, worker.ID) bool) {
 	for _, serial := range []bool{true, false} {
 		for _, r := range s.All() {
-			if r.Serial() == serial {
-				r.Retain(func(id worker.ID) bool { return keep(r, id) })
+			if r.Serial() != serial {
+				continue
+			}
+			before := shed()
+			r.Retain(func(id worker.ID) bool { return keep(r, id) })
+			if shed() == before {
+				r.Settled(before)
 			}
 		}
 	}

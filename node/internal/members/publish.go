@@ -1,6 +1,8 @@
 package members
 
 import (
+	"slices"
+
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
@@ -59,9 +61,12 @@ func (m *Members) refresh() {
 	v, old := NewView(peers, failed, m.Routing), m.View()
 	v.gossip, v.digest, v.Apart = g, digest, apart
 	if old != nil {
-		v.Term = old.Term
+		v.Term, v.Shed = old.Term, old.Shed
 		if old.Ring.Epoch() != v.Ring.Epoch() {
 			v.Term++
+			if !v.keepsAll(old) {
+				v.Shed++
+			}
 		}
 	}
 	m.view.Store(v)
@@ -71,6 +76,23 @@ func (m *Members) refresh() {
 		m.logGone(old, holds)
 	}
 	m.changed()
+}
+
+// keepsAll reports whether all ids of this node under an older view are its own under v. By
+// rendezvous it has the highest score of the members that live, so no other one must have
+// come, or come back.
+func (v *View) keepsAll(old *View) bool {
+	if v.Ring.Routing() != placement.Rendezvous {
+		return false
+	}
+	for i, p := range v.Peers {
+		was := slices.Index(old.Peers, p)
+		came := was < 0 || old.Ring.Slot(was).Failed
+		if failed := v.Ring.Slot(i).Failed; failed && p.Self || came && !failed {
+			return false
+		}
+	}
+	return true
 }
 
 // logGone logs the members of the old view that have no slot any more.

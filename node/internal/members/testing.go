@@ -20,6 +20,7 @@ func (m *Members) PretendFailed(list ...*peers.Peer) *View {
 	}
 	v := NewView(slices.Clone(old.Peers), failed, m.Routing)
 	v.gossip, v.digest, v.Apart, v.Term = old.gossip, old.digest, old.Apart, old.Term+1
+	v.Shed = old.Shed + 1
 	m.view.Store(v)
 	return v
 }

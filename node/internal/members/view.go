@@ -27,6 +27,10 @@ type View struct {
 	// not hold in the next one.
 	Term uint64
 
+	// Shed is higher than that of the view before if ids of this node may be another's
+	// since then.
+	Shed uint64
+
 	rest   func() *View
 	digest uint64         // of gossip, at the latest when the view was made
 	gossip *gossip.Gossip // tells of these members, and no other one does: a node that leaves its cluster starts another one; nil for a client

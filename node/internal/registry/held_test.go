@@ -56,8 +56,42 @@ func TestHeld(t *testing.T) {
 		}
 		r.Retain(func(id worker.ID) bool { return num(id) >= servers-2 })
 		synctest.Wait()
+		fourth := new(int)
+		r.Settled(fourth)
+		looked = 0
+		if ids, more := ask(fourth, servers-2, 10); len(ids) > 0 || more || looked > 0 {
+			t.Errorf("%v, more %v, %d looks, though Retain has been over all servers and none runs", ids, more, looked)
+		}
 		if ids, more := ask(third, servers, 10); !slices.Equal(ids, []int64{servers - 2, servers - 1}) || more {
 			t.Errorf("%v, more %v; want the last two", ids, more)
+		}
+	})
+}
+
+// TestHeldSettled has servers that still run when Retain has gone over all of them: they
+// are named until they have ended.
+func TestHeldSettled(t *testing.T) {
+	t.Parallel()
+	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
+		tell(t, r, "1", "x", "x.")
+		done := post(r, "sleep 1s", time.Minute, func() {})
+		synctest.Wait()
+		none := func(worker.ID) bool { return false }
+		r.Retain(none)
+		r.Settled(1)
+		synctest.Wait()
+		if ids, more := r.Held(1, none, 10); !slices.Equal(ids, []worker.ID{worker.IntID(7)}) || more {
+			t.Errorf("%v, more %v; want 7, which runs", ids, more)
+		}
+		if ids, more := r.Held(1, none, 0); len(ids) > 0 || !more {
+			t.Errorf("%v, more %v; want more than none", ids, more)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if ids, more := r.Held(1, none, 10); len(ids) > 0 || more {
+			t.Errorf("%v, more %v, after the last one has ended", ids, more)
 		}
 	})
 }

@@ -195,3 +195,27 @@ func TestAnswersComeBack(t *testing.T) {
 		}
 	})
 }
+
+// TestViewChangesDuringRetain has the view change while a node goes over its servers: one
+// that it has passed may be another node's now, and is named to those that ask.
+func TestViewChangesDuringRetain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		echo := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, TTL: time.Hour}
+		n := startNode(t, "1@"+testHost(), echo)
+		if _, err := n.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1)); err != nil {
+			t.Fatal(err)
+		}
+		for _, changes := range []uint64{1, 0} {
+			shed := uint64(1000)
+			n.kinds.Retain(func() uint64 { shed += changes; return shed }, func(*registry.Registry, worker.ID) bool { return true })
+			named := 0
+			for view := range shed + 1 {
+				ids, _ := n.kinds.Of("").Held(view, func(worker.ID) bool { return false }, 10)
+				named += len(ids)
+			}
+			if scanned := named == int(shed)+1; scanned != (changes > 0) {
+				t.Errorf("%d views changed: the server is named %d times of %d", changes, named, shed+1)
+			}
+		}
+	})
+}

@@ -221,8 +221,9 @@ func TestRetainAwaitsRoom(t *testing.T) {
 	})
 }
 
-// TestHaltAgain halts servers beside which one runs and one has a Terminate to come, has
-// them resume, and halts them again at once: no call is lost, and each end is counted.
+// TestHaltAgain halts servers of which one runs, while a call waits for it, has them
+// resume, and halts them again: no call is lost, and servers end in their time. It also
+// checks how many servers are known to have something to do at their end.
 func TestHaltAgain(t *testing.T) {
 	t.Parallel()
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
@@ -233,7 +234,7 @@ func TestHaltAgain(t *testing.T) {
 			return n
 		}
 		tell(t, r, "1", "x", "x.")
-		tell(t, r, "2", "x", "x.")
+		tell(t, r, "7", "x", "x.")
 		if n := mustEnd(); n != 2 {
 			t.Errorf("%d servers have something to do at their end, want 2", n)
 		}
@@ -247,6 +248,7 @@ func TestHaltAgain(t *testing.T) {
 		if n := mustEnd(); n != 0 {
 			t.Errorf("%d servers have something to do at their end after all have ended", n)
 		}
+		r.Halt()
 		r.Resume()
 		r.Halt()
 		r.Resume()
@@ -255,6 +257,10 @@ func TestHaltAgain(t *testing.T) {
 		}
 		if n := mustEnd(); n != 1 {
 			t.Errorf("%d servers have something to do at their end, want 1", n)
+		}
+		time.Sleep(time.Hour + time.Second)
+		if n := mustEnd(); n != 0 {
+			t.Errorf("%d servers have not ended when their time was over", n)
 		}
 		r.SetKind(adding)
 		for i := range int64(10 * shardCount) {

@@ -150,6 +150,7 @@ func TestSentinels(t *testing.T) {
 		sentinels := []error{
 			ErrOverloaded, ErrWorker, ErrPanic, ErrUnreachable, ErrClosed, ErrNameTaken, ErrCookie, ErrUnknownKind, ErrDisagreement,
 			ErrCallCycle, ErrWrongType, ErrLeaving, ErrBadRequest, ErrNotOwner, ErrInternal, ErrWrongName, ErrVersion, ErrUnsupported, ErrApart,
+			ErrNoQuorum, ErrFenced,
 			context.DeadlineExceeded, context.Canceled,
 		}
 		for _, code := range wire.Codes() {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/strict"
 )
 
 // Close leaves the cluster: the node takes no more calls, tells the others, waits for its
@@ -15,6 +16,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
 		defer cancel()
+		strict.Leave(ctx, n.quorum)
 		n.leaving.Store(true)
 		n.kinds.Leave(ctx)
 		n.flush(ctx)
@@ -25,6 +27,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.closeErr = n.kinds.Close(ctx)
 		n.flush(ctx)
 		n.handoffs.Close()
+		strict.Close(n.quorum)
 		n.cancel()
 		n.listener.Close()
 		n.claims.Close()

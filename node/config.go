@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -36,6 +37,11 @@ type Config struct {
 	// serial kinds wait for its result, for at most 3 s.
 	Joins    bool
 	StateDir string // folder for the names of members, to find them after a restart; none
+
+	// Voters are the names of 1, 3 or 5 nodes that decide where ids of strict kinds are, the
+	// same on all nodes. DataDir is where a voter keeps their log: a folder of its own.
+	Voters  []string
+	DataDir string
 
 	NoBusyPoll bool         // sleep until an answer comes, even when many come, as with less than a core; see wire/poll.go
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
@@ -116,5 +122,5 @@ func (c *Config) check() error {
 	case c.MaxMemory < 0:
 		return fmt.Errorf("MaxMemory must not be %d: 0 means a quarter of the machine's or cgroup's", c.MaxMemory)
 	}
-	return nil
+	return strict.Check(c.Name, c.Voters, c.DataDir)
 }

@@ -32,6 +32,9 @@ var (
 
 	ErrDisagreement error = wire.Disagreement // that node is set up in a way that does not go with this one's
 
+	ErrNoQuorum error = wire.NoQuorum // too few voters can be reached for a call of a strict kind to start
+	ErrFenced   error = wire.Fenced   // the node's lease ended before the call of a strict kind did: it is unknown what of it counts
+
 	// ErrApart is the error of a call to a node that was disconnected: see
 	// [Node.GoAlone].
 	ErrApart error = wire.Apart

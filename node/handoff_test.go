@@ -184,7 +184,7 @@ func TestAnswersComeBack(t *testing.T) {
 		n, other := nodes[0], nodes[1]
 		n.leaving.Store(true)
 		list := []registry.Answer{{ID: worker.IntID(7), Data: "kept", Left: time.Hour}}
-		if err := other.sendAnswers(t.Context(), n.name, list); err != nil {
+		if err := other.router.SendAnswers(t.Context(), n.name, list); err != nil {
 			t.Fatal(err)
 		}
 		if err := n.handoffs.Flush(t.Context()); err != nil {

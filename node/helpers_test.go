@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -229,6 +230,7 @@ func crash(n *Node) {
 		n.cancel()
 		n.listener.Close()
 		n.claims.Close()
+		strict.Close(n.quorum)
 		n.members.Close()
 		for n.clients.Load() > 0 { // no client hears of what ends now
 			time.Sleep(time.Millisecond)

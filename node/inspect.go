@@ -62,18 +62,6 @@ type Explanation struct {
 	Apart    bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
 }
 
-// member returns the member of that name.
-func (n *Node) member(name string) (*peers.Peer, error) {
-	a, err := placement.ParseAddr(name)
-	if err != nil {
-		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
-	}
-	if p := n.members.View().Peer(a.Name); p != nil {
-		return p, nil
-	}
-	return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "%s is no member; connect to it first", a.Name)
-}
-
 // Owner returns the name of the member that owns id.
 func (n *Node) Owner(_ context.Context, id worker.ID) (string, error) {
 	return n.members.View().Owner(id).Name.String(), nil
@@ -203,7 +191,7 @@ func (n *Node) info() NodeInfo {
 
 // Ping measures a round trip to a member.
 func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
-	p, err := n.member(name)
+	p, err := n.members.Member(name)
 	if err != nil || p.Self {
 		return 0, err
 	}

@@ -29,7 +29,7 @@ func (n *Node) Disconnect(ctx context.Context, name string) error {
 
 // disconnect is Disconnect as asked for by an actor.
 func (n *Node) disconnect(ctx context.Context, name string, by audit.Actor) error {
-	p, err := n.member(name)
+	p, err := n.members.Member(name)
 	if err != nil {
 		return err
 	}

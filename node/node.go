@@ -21,8 +21,10 @@ import (
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/quorum"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/route"
+	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -50,7 +52,8 @@ type Node struct {
 	claims    *claim.Claims
 	router    *route.Router
 	kinds     *kinds.Set
-	detaching chan struct{} // of capacity 1: full while detach runs
+	quorum    *quorum.Quorum // of strict kinds; nil if there are no voters
+	detaching chan struct{}  // of capacity 1: full while detach runs
 	handoffs  *handoff.Queue
 	listener  *wire.Listener
 	refusals  *audit.Refusals
@@ -117,8 +120,9 @@ func Start(c Config) (*Node, error) {
 		return nil, listenError(addr, err)
 	}
 	n.handoffs = handoff.New(host{n})
+	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, gossip.Timing(c.Timing), n.clock.Boot, n.log)
 	n.kinds, err = kinds.New(kinds.Config{
-		Node: n.name, Host: host{n}, Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
+		Node: n.name, Host: host{n}, Guard: strict.Guard(n.quorum), Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
 		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,
 	}, c.Default, c.Kinds)
 	if err != nil {
@@ -139,8 +143,14 @@ func Start(c Config) (*Node, error) {
 	n.pool = n.members.Pool()
 	n.claims = claim.New(n.members, n.kinds)
 	n.router = route.New(route.Config{
-		Node: n.name, Members: n.members, Kinds: n.kinds, Clock: n.clock, Closing: &n.closing, Logger: n.log,
+		Node: n.name, Members: n.members, Kinds: n.kinds, Places: strict.Places(n.quorum), Clock: n.clock, Closing: &n.closing, Logger: n.log,
 	})
+	if err := strict.Open(n.quorum, strict.Host{Cluster: n.members, Kinds: n.kinds, Changed: n.viewChanged}); err != nil {
+		n.listener.Close()
+		n.members.Close()
+		n.cancel()
+		return nil, err
+	}
 	n.members.Start()
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
@@ -192,6 +202,9 @@ func (n *Node) follow() {
 			return
 		}
 		n.retain(func(r *registry.Registry, id worker.ID) bool {
+			if r.Strict() {
+				return n.quorum.Owns(id)
+			}
 			p := n.members.View().Acting(id)
 			return p.Self || !r.Serial() && (p.Lost() || p.Stuck(r.Name()))
 		})
@@ -222,6 +235,8 @@ func (n *Node) accept() {
 				n.admitClient(in)
 			case wire.RoleMember, wire.RoleLink:
 				n.members.Admit(n.ctx, in)
+			case wire.RoleVoter:
+				strict.ServeLink(n.ctx, n.quorum, in, n.members.Hello())
 			default:
 				why := wire.Errorf(wire.BadRequest, wire.NotRun, "role %d", in.Hello.Role)
 				n.refusals.Refused(in.RemoteAddr(), why)

@@ -27,7 +27,7 @@ func (n *Node) RequestVia(ctx context.Context, via string, id worker.ID) (worker
 }
 
 func (n *Node) requestVia(ctx context.Context, via, kind string, id worker.ID) (reply worker.Reply, err error) {
-	p, err := n.member(via)
+	p, err := n.members.Member(via)
 	if err != nil {
 		return worker.Reply{}, err
 	}

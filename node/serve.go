@@ -11,6 +11,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -27,6 +28,9 @@ func (n server) ServeCall(c wire.Call) {
 		return
 	case n.closing.Load():
 		c.Fail(&wire.Error{Code: wire.Leaving, Outcome: wire.NotRun})
+		return
+	}
+	if n.quorum != nil && n.serveStrict(c, id) {
 		return
 	}
 	v := n.members.View()
@@ -57,6 +61,20 @@ func (n server) ServeCall(c wire.Call) {
 	default:
 		c.Fail(n.members.View().NotOwner(id))
 	}
+}
+
+// serveStrict answers a call of a strict kind, and reports whether it is one.
+func (n *Node) serveStrict(c wire.Call, id worker.ID) bool {
+	r := n.kinds.Strict(c.Request.Kind)
+	switch {
+	case r == nil || !c.Request.IsCall: // a request fails as that of any serial kind
+		return false
+	case c.Request.Forward:
+		n.serveForward(c, id)
+	default:
+		n.serveHere(c, r, id) // which refuses it if the id is another node's
+	}
+	return true
 }
 
 // serveHere lets the call wait for this node's worker.
@@ -167,7 +185,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
 	}
-	return nil, wire.UnknownOperation
+	return strict.Serve(ctx, n.quorum, op, args)
 }
 
 // adoptAnswers adopts answers, unless they have waited here while this node was paused:

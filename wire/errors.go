@@ -35,6 +35,8 @@ const (
 	CallCycle             // the worker waits for itself
 	WrongType             // the value is not of the type that was asked for
 	Apart                 // the node was disconnected and starts no server, because its cluster may have one
+	NoQuorum              // no member may start a call of a strict kind, as too few voters can be reached
+	Fenced                // the right to run the call ended before the call did
 )
 
 var codeText = [...]string{
@@ -60,6 +62,8 @@ var codeText = [...]string{
 	CallCycle:        "call cycle",
 	WrongType:        "wrong type",
 	Apart:            "apart from the cluster",
+	NoQuorum:         "no quorum",
+	Fenced:           "fenced",
 }
 
 // Codes lists the codes of this version.

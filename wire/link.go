@@ -19,7 +19,7 @@ type Link struct {
 	wg   sync.WaitGroup
 }
 
-// DialLink is [Dial] for a link. The hello must have RoleLink.
+// DialLink is [Dial] for a link. The hello must have RoleLink or RoleVoter.
 func DialLink(ctx context.Context, addr string, c *Credentials, hello Hello) (*Link, error) {
 	conn, theirs, _, err := c.dial(ctx, addr, hello)
 	if err != nil {
@@ -28,7 +28,7 @@ func DialLink(ctx context.Context, addr string, c *Credentials, hello Hello) (*L
 	return newLink(conn, theirs, true)
 }
 
-// AcceptLink is [Incoming.Accept] for a peer with RoleLink.
+// AcceptLink is [Incoming.Accept] for a peer with RoleLink or RoleVoter.
 func (in *Incoming) AcceptLink(hello Hello) (*Link, error) {
 	if err := in.welcome(hello); err != nil {
 		return nil, err

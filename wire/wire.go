@@ -82,6 +82,7 @@ const (
 	RoleMember Role = iota // owns ids
 	RoleClient             // owns nothing: a shell or another client
 	RoleLink               // a member that wants a [Link] instead of a [Session]
+	RoleVoter              // a voter that wants a [Link] for the log of the voters
 )
 
 // Hello is how a peer introduces itself.

@@ -29,6 +29,7 @@ type configFile struct {
 type kindConfig struct {
 	Source      *string  `toml:"source"`
 	Serial      bool     `toml:"serial"`
+	Strict      bool     `toml:"strict"`
 	TTL         any      `toml:"ttl"` // a duration, as those below; see durationOf
 	Expire      *string  `toml:"expire"`
 	TTLJitter   *float64 `toml:"ttl_jitter"`
@@ -86,7 +87,7 @@ func configError(path string, err error) error {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
 		e := &strict.Errors[0]
 		line, _ := e.Position()
-		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, concurrency, max_bytes, timeout and idempotent",
+		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, strict, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, concurrency, max_bytes, timeout and idempotent",
 			path, line, strings.Join(e.Key(), "."))
 	}
 	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
@@ -126,8 +127,8 @@ func (k *kindConfig) kind(env source.Env) (v worker.Kind, key string, err error)
 	}
 	exclusive := k.Idempotent != nil && !*k.Idempotent
 	// Nodes may differ about concurrency and max_bytes, which depend on the machine.
-	definition := fmt.Sprintf("%s serial=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
-		*k.Source, k.Serial, t.ttl, t.fromUse, valueOf(k.TTLJitter), t.stale, t.errors, valueOf(k.Queue), t.timeout, exclusive)
+	definition := fmt.Sprintf("%s serial=%v strict=%v ttl=%v use=%v jitter=%v stale=%v errors=%v queue=%d timeout=%v exclusive=%v",
+		*k.Source, k.Serial, k.Strict, t.ttl, t.fromUse, valueOf(k.TTLJitter), t.stale, t.errors, valueOf(k.Queue), t.timeout, exclusive)
 	ttl, idleTTL := t.ttl, time.Duration(0)
 	if t.fromUse {
 		ttl, idleTTL = 0, cmp.Or(t.ttl, worker.DefaultTTL)
@@ -138,7 +139,7 @@ func (k *kindConfig) kind(env source.Env) (v worker.Kind, key string, err error)
 	}
 	if k.Serial {
 		serial.TTL, serial.IdleTTL, serial.Timeout, serial.Definition = ttl, idleTTL, t.timeout, definition
-		serial.Queue, serial.Concurrency = valueOf(k.Queue), concurrency
+		serial.Queue, serial.Concurrency, serial.Strict = valueOf(k.Queue), concurrency, k.Strict
 		return serial, "", nil
 	}
 	cache.TTL, cache.IdleTTL, cache.Timeout, cache.Definition = ttl, idleTTL, t.timeout, definition
@@ -211,6 +212,8 @@ func (k *kindConfig) bounds() (key string, err error) {
 // kind has no use for.
 func (k *kindConfig) needsSource() (key string, err error) {
 	switch {
+	case k.Strict && !k.Serial:
+		return "strict", errors.New("only a kind that takes calls can be strict: add serial = true")
 	case k.Serial && k.Source == nil:
 		return "serial", errors.New(`messages need something that takes them: add source = "exec:PROGRAM ARGS…" or an http(s):// address`)
 	case k.Serial:

@@ -88,6 +88,8 @@ type member struct {
 	reapAfter duration
 	maxMemory size
 	clients   int
+	voters    []string
+	dataDir   string
 	drain     time.Duration
 	logLevel  string
 	logFormat string
@@ -109,6 +111,8 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.Var(&m.reapAfter, "reap-after", "how long a member that has failed keeps its slot; or forever")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
 	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
+	f.StringSliceVar(&m.voters, "voters", nil, "the `NAMES` of the 1, 3 or 5 nodes that decide where the ids of strict kinds are; the same on all nodes")
+	f.StringVar(&m.dataDir, "data-dir", "", "where a voter keeps what it has voted: a `FOLDER` of its own on a disk that lasts (default distproc/NAME in the user's folder for state)")
 	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
 	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
@@ -211,6 +215,10 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if m.drain <= 0 || m.web.delay < 0 {
 		return c, "", usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
 	}
+	dataDir := m.dataDir
+	if dataDir == "" && stateDir() != "" {
+		dataDir = filepath.Join(stateDir(), nameOf(m.name))
+	}
 	cookie, from, err := m.cookie(node.LoadCookie)
 	if err != nil {
 		return c, "", err
@@ -225,6 +233,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	return node.Config{
 		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
 		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
+		Voters: m.voters, DataDir: dataDir,
 		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
 	}, from, nil
 }

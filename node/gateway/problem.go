@@ -44,6 +44,8 @@ var statusOf = map[wire.Code]int{
 	wire.Internal:         http.StatusInternalServerError,
 	wire.UnknownKind:      http.StatusNotFound,
 	wire.Apart:            http.StatusServiceUnavailable,
+	wire.NoQuorum:         http.StatusServiceUnavailable,
+	wire.Fenced:           http.StatusInternalServerError,
 }
 
 // problemOf returns an error as a problem.

@@ -130,8 +130,8 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 
 // withheld lists the variables that a program does not inherit from the node.
 var withheld = []string{
-	"DISTPROC_COOKIE",                                                  // its owner can act as a node
-	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE", // they describe another run
+	"DISTPROC_COOKIE",                                                                    // its owner can act as a node
+	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "DISTPROC_TOKEN", "TRACEPARENT", "TRACESTATE", // they describe another run
 }
 
 // environ returns the environment of a run.
@@ -144,6 +144,9 @@ func (p *program) environ(ctx context.Context, id string, message *worker.Value)
 	env = append(env, markEnviron()...)
 	if message != nil && message.MediaType() != "" {
 		env = append(env, "DISTPROC_MEDIA_TYPE="+message.MediaType())
+	}
+	if token := worker.TokenOf(ctx); token != (worker.Token{}) {
+		env = append(env, "DISTPROC_TOKEN="+token.String())
 	}
 	if trace := worker.TraceOf(ctx); trace != "" {
 		env = append(env, "TRACEPARENT="+trace)

@@ -136,6 +136,9 @@ func (e *endpoint) request(ctx context.Context, id string, message *worker.Value
 	if trace := worker.TraceOf(ctx); trace != "" {
 		header.Set("Traceparent", trace)
 	}
+	if token := worker.TokenOf(ctx); token != (worker.Token{}) {
+		header.Set("X-Distproc-Token", token.String())
+	}
 	method, body := http.MethodGet, io.Reader(nil)
 	if message != nil {
 		method, body = http.MethodPost, strings.NewReader(message.String())

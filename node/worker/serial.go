@@ -33,6 +33,12 @@ type Serial struct {
 	// caller, which saves more than half of the time.
 	Inline bool
 
+	// Strict says that a message runs at one place in the cluster or not at all, also when
+	// the network is split or a node was paused. The nodes must have voters: see
+	// node.Config. Call finds its token by [TokenOf], for what it changes to refuse an older
+	// one. While too few voters can be reached calls fail with node.ErrNoQuorum.
+	Strict bool
+
 	// Definition is a text that nodes compare, to report when they differ about the kind.
 	// Nothing is compared if it is empty.
 	Definition string

@@ -359,6 +359,9 @@ func (c *Claims) ServeBarrier(ctx context.Context, from wire.Hello, epoch uint64
 	}
 	answer := protocol.Barrier{Epoch: v.Ring.Epoch()}
 	for _, r := range c.host.Registries() {
+		if r.Strict() { // no claim is made for its ids
+			continue
+		}
 		held, more := r.Held(v.Shed, func(id worker.ID) bool { return v.Acting(id).Self }, protocol.MaxHeld-len(answer.Held))
 		for _, id := range held {
 			answer.Held = append(answer.Held, worker.Key{Kind: r.Name(), ID: id})

@@ -58,6 +58,10 @@ func newProcess(boot, quick func() time.Duration, h ProcessHost) *Process {
 // Now returns the time since NewProcess, that in which the machine was suspended included.
 func (p *Process) Now() time.Duration { return p.quick() + time.Duration(p.slept.Load()) }
 
+// Boot returns the time since some moment. It goes on while the machine is suspended, and has
+// all of that at once, which takes a system call.
+func (p *Process) Boot() time.Duration { return p.boot() }
+
 // At returns what Now says at a time since the machine was last suspended.
 func (p *Process) At(at time.Time) time.Duration {
 	return at.Sub(p.start) + time.Duration(p.slept.Load())

@@ -47,6 +47,7 @@ type Set struct {
 type Config struct {
 	Node       string // NAME@HOST
 	Host       registry.Host
+	Guard      registry.Guard // of strict kinds; nil if the node has no voters
 	Clock      *clock.Process
 	MaxWaiting int   // calls that may wait for workers
 	MaxMemory  int64 // bytes of values
@@ -80,8 +81,12 @@ func New(c Config, first worker.Kind, kinds map[string]worker.Kind) (*Set, error
 }
 
 func (s *Set) newRegistry(name string, kind worker.Kind, admission *registry.Admission, predecessorDone <-chan struct{}) *registry.Registry {
+	var guard registry.Guard
+	if isStrict(kind) {
+		guard = s.Guard
+	}
 	return registry.New(registry.Config{
-		Name: name, Kind: kind, Node: s.Node, Host: s.Host, Clock: s.Clock, Admission: admission, Values: &s.values,
+		Guard: guard, Name: name, Kind: kind, Node: s.Node, Host: s.Host, Clock: s.Clock, Admission: admission, Values: &s.values,
 		PredecessorDone: predecessorDone, Logger: s.Logger,
 	})
 }
@@ -96,9 +101,12 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 		if err := check(kind); err != nil {
 			return fmt.Errorf("kind %q: %w", name, err)
 		}
+		if isStrict(kind) && s.Guard == nil {
+			return fmt.Errorf("kind %q is strict, and the node has no voters: pass --voters, the same on all nodes", name)
+		}
 	}
-	if k, ok := kinds[worker.DefaultKind]; ok && s.standard.Serial() != isSerial(k) {
-		return errors.New("the default kind cannot become serial, or cease to be, while the node runs")
+	if k, ok := kinds[worker.DefaultKind]; ok && !fits(s.standard, k) {
+		return errors.New("the default kind cannot become serial or strict, or cease to be, while the node runs")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +123,7 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 		if name == worker.DefaultKind {
 			r = s.standard
 		}
-		if r == nil || r.Serial() != isSerial(kind) {
+		if r == nil || !fits(r, kind) {
 			r = s.succeedLocked(name, kind, cmp.Or(old[name], s.lastRemovedLocked(name)))
 		} else {
 			r.SetKind(kind)
@@ -187,6 +195,16 @@ func isSerial(kind worker.Kind) bool {
 	return ok
 }
 
+func isStrict(kind worker.Kind) bool {
+	k, ok := kind.(worker.Serial)
+	return ok && k.Strict
+}
+
+// fits reports whether a registry can have a kind.
+func fits(r *registry.Registry, kind worker.Kind) bool {
+	return r.Serial() == isSerial(kind) && r.Strict() == isStrict(kind)
+}
+
 // Of returns the workers of a kind, or nil if there is no such kind. The empty name is the
 // default kind.
 func (s *Set) Of(kind string) *registry.Registry {
@@ -227,6 +245,14 @@ func (s *Set) Removed() []*registry.Registry {
 
 // Registries returns those of All and Removed.
 func (s *Set) Registries() []*registry.Registry { return append(s.Removed(), s.All()...) }
+
+// Strict returns the workers of a kind if it is strict, or nil.
+func (s *Set) Strict(kind string) *registry.Registry {
+	if r := s.Of(kind); r != nil && r.Strict() {
+		return r
+	}
+	return nil
+}
 
 // Exclusive reports whether a request must not be answered by another node if it may have
 // run.

@@ -150,6 +150,18 @@ func (m *Members) Start() { m.wg.Go(m.keepJoining) }
 // View returns the newest view.
 func (m *Members) View() *View { return m.view.Load() }
 
+// Member returns the member of a name.
+func (m *Members) Member(name string) (*peers.Peer, error) {
+	a, err := placement.ParseAddr(name)
+	if err != nil {
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%v", err)
+	}
+	if p := m.View().Peer(a.Name); p != nil {
+		return p, nil
+	}
+	return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "%s is no member; connect to it first", a.Name)
+}
+
 // Pool returns the sessions to the members, and to nodes that are none yet.
 func (m *Members) Pool() *peers.Pool { return m.pool }
 

@@ -69,6 +69,11 @@ func (v *View) Peer(name placement.Name) *peers.Peer {
 	return v.Peers[i]
 }
 
+// Self returns this node.
+func (v *View) Self() *peers.Peer {
+	return v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return p.Self })]
+}
+
 // Failed reports whether p has a slot and has failed.
 func (v *View) Failed(p *peers.Peer) bool {
 	i := slices.Index(v.Peers, p)

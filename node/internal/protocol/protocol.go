@@ -39,6 +39,10 @@ const (
 	OpInvalidate wire.Op = 21 // worker.Key → bool
 	OpAlone      wire.Op = 22 // end that the node is apart
 	OpAnswers    wire.Op = 23 // []byte, answers as package handoff encodes them
+	OpRenew      wire.Op = 24 // quorum.Renewal → quorum.Answer
+	OpTerm       wire.Op = 25 // → uint64, the term of a voter
+	OpIntroduce  wire.Op = 26 // quorum.Introduction → quorum.Introduction
+	OpHint       wire.Op = 27 // string, the leader of the voters: renew now
 )
 
 const (

@@ -19,6 +19,10 @@ import "github.com/distproc/distproc/wire"
 //	OpDetach     no
 //	OpStop       no
 //	OpInvalidate no
+//	OpRenew      yes: a quorum knows itself who has a seat
+//	OpTerm       yes: this node reads
+//	OpIntroduce  yes: so
+//	OpHint       yes: it carries no rights
 //
 // A client has other operations (serveClient), and none of these.
 

@@ -15,8 +15,12 @@ type actor struct {
 	*table
 	policy atomic.Pointer[actorPolicy] // of new servers
 	held   heldServers
-	idle   event     // a shard has come to rest
-	works  sync.Pool // of *work
+	idle   event // a shard has come to rest
+
+	// The last view under which no idle server of another node's id has anything to do at
+	// its end; for strict kinds.
+	settled atomic.Value
+	works   sync.Pool // of *work
 }
 
 func newActor(t *table) *actor {

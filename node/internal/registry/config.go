@@ -36,6 +36,7 @@ type Config struct {
 	Kind            worker.Kind
 	Node            string // NAME@HOST
 	Host            Host
+	Guard           Guard           // of a strict kind; else nil
 	Clock           *clock.Process  // of the node
 	Admission       *Admission      // of all kinds of the node, or some
 	Values          *Values         // of all kinds of the node

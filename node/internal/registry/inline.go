@@ -24,6 +24,11 @@ func (a *actor) runInline(
 	}
 	a.occupyLocked(s, w)
 	w.mail.began, w.mail.inTurn = now, true
+	if a.guard != nil && !a.permitInlineLocked(w) {
+		a.startServing(s, w, false) // which finds out why, or rests
+		s.mu.Unlock()
+		return worker.Reply{}, nil, false
+	}
 	t := task{message: message, trace: trace}
 	a.beginLocked(w, &t, links, deadline)
 	s.mu.Unlock()
@@ -47,7 +52,9 @@ func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, st
 	if m.busy || m.server == nil || s.closed {
 		return false
 	}
-	m.suspect(stood)
+	if a.guard == nil {
+		m.suspect(stood)
+	}
 	_, ends := a.endsLocked(s, w, now)
 	return !ends && m.claimed && deadline > now && a.gate.enter()
 }
@@ -58,6 +65,7 @@ func (a *actor) answerInline(
 	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
 ) (reply worker.Reply, rests bool) {
 	m, now := w.mail, a.Now()
+	err = a.fenced(m.stood, err)
 	s.mu.Lock()
 	took := now - m.began
 	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)

@@ -15,7 +15,7 @@ import (
 type mailbox struct {
 	policy *actorPolicy
 	server worker.Server
-	stood  uint64 // how often the process had stood still when the id was claimed
+	stood  uint64 // how often the process had stood still when the id was claimed; what the guard said, if the kind is strict
 	*work         // nil unless messages wait or a goroutine serves
 
 	busy     bool // a goroutine serves
@@ -36,7 +36,9 @@ type work struct {
 	began   time.Duration      // when its current step began, on the table's clock
 	turn    *turn              // that it waits for; nil if it does not
 	entered chan struct{}      // closed when it waits no more
+	token   worker.Token       // of the message that the server has, if the kind is strict
 	inTurn  bool               // a message of the server may run
+	runs    bool               // the server has a message, if the kind is strict
 }
 
 // newServed returns an entry with its mailbox.

@@ -33,7 +33,7 @@ type messageContext struct {
 const madeAhead = 32
 
 // begin returns the context of the next message.
-func (c *sharedContext) begin(id worker.ID, until, caller time.Duration) *messageContext {
+func (c *sharedContext) begin(id worker.ID, token worker.Token, until, caller time.Duration) *messageContext {
 	if len(c.ahead) == 0 {
 		c.ahead = make([]messageContext, madeAhead)
 	}
@@ -42,7 +42,7 @@ func (c *sharedContext) begin(id worker.ID, until, caller time.Duration) *messag
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.number++
-	c.id, c.until, c.caller = id, until, caller
+	c.id, c.token, c.until, c.caller = id, token, until, caller
 	*m = messageContext{c, c.number, until}
 	return m
 }

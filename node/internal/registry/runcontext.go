@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/trace"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A runContext is the context of one run of a source. Most sources return before they
@@ -16,6 +17,7 @@ type runContext struct {
 	deadline time.Time
 	trace    string
 	cause    chain.Cause
+	token    worker.Token // of a message of a strict kind; else zero
 
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
@@ -77,6 +79,8 @@ func (c *runContext) valueLocked(key any) any {
 		return c.trace
 	case key == chain.Key{}:
 		return c.cause
+	case key == trace.TokenKey{} && c.token != worker.Token{}:
+		return c.token
 	case c.real != nil:
 		return c.real.Value(key)
 	}

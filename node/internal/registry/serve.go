@@ -61,14 +61,16 @@ func (a *actor) decide(s *shard, w *entry, t *task) step {
 	now := a.Now()
 	stood := a.clock.Standstills(now)
 	s.mu.Lock()
-	w.mail.suspect(stood)
+	if a.guard == nil { // which knows by itself
+		w.mail.suspect(stood)
+	}
 	w.mail.began = now
 	refused, why := a.refusedLocked(s, w)
 	next := a.stepLocked(s, w, t)
 	s.mu.Unlock()
 	if len(refused) > 0 {
 		if why == nil {
-			why = a.host.NotOwner(w.id)
+			why = a.notOwner(w.id)
 		}
 		a.refuse(refused, why)
 	}
@@ -131,6 +133,11 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 		})
 		return enter
 	}
+	if a.guard != nil {
+		if next, ok := a.permitLocked(w, t); !ok {
+			return next
+		}
+	}
 	a.takeLocked(w, t)
 	return deliver
 }
@@ -165,11 +172,11 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 			m.shared = &sharedContext{table: a.table}
 		}
 		t.shared = m.shared
-		m.ctx, t.ctx = t.shared, t.shared.begin(w.id, until, caller)
+		m.ctx, t.ctx = t.shared, t.shared.begin(w.id, m.token, until, caller)
 		return
 	}
 	why := chain.Cause{Chain: links, Of: worker.Key{Kind: a.name, ID: w.id}, Deadline: a.clock.When(caller)}
-	t.own = &runContext{deadline: a.clock.When(until), trace: t.trace, cause: why}
+	t.own = &runContext{deadline: a.clock.When(until), trace: t.trace, cause: why, token: m.token}
 	m.ctx, t.ctx = t.own, t.own
 }
 
@@ -226,7 +233,7 @@ func (a *actor) claim(s *shard, w *entry, ctx *runContext) {
 	m := w.mail
 	err := a.awaitPredecessor(ctx)
 	if err == nil {
-		err = a.host.Claim(ctx, worker.Key{Kind: a.name, ID: w.id})
+		err = a.claimID(ctx, worker.Key{Kind: a.name, ID: w.id})
 	}
 	s.mu.Lock()
 	m.ctx, m.claiming = nil, false
@@ -238,6 +245,21 @@ func (a *actor) claim(s *shard, w *entry, ctx *runContext) {
 	s.mu.Unlock()
 	ctx.release()
 	a.refuse(refused, err)
+}
+
+// claimID makes sure that no other node has a server of an id, nor begins to have one.
+func (a *actor) claimID(ctx context.Context, k worker.Key) *wire.Error {
+	if a.guard != nil {
+		return a.guard.Await(ctx, k)
+	}
+	return a.host.Claim(ctx, k)
+}
+
+func (a *actor) notOwner(id worker.ID) *wire.Error {
+	if a.guard != nil {
+		return a.guard.NotOwner(id)
+	}
+	return a.host.NotOwner(id)
 }
 
 // deliver gives the server of w its message and answers the call that waits. It returns
@@ -287,6 +309,7 @@ func notOpened(err *wire.Error) *wire.Error {
 func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
 	was, now := *t, a.Now()
 	*t = task{} // what it has may be large
+	err = a.fenced(w.mail.stood, err)
 	s.mu.Lock()
 	took := now - w.mail.began
 	s.noteQuickLocked(took)
@@ -330,7 +353,7 @@ func (a *actor) answeredLocked(
 	if waits = t.call != nil && m.current == t.call; waits {
 		t.call.worker = nil
 	}
-	m.current, m.ctx = nil, nil
+	m.current, m.ctx, m.runs = nil, nil, false
 	if t.shared != nil && !t.shared.over() {
 		m.shared, t.own = nil, &t.shared.runContext
 	}
@@ -356,6 +379,9 @@ func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err 
 		a.counters.addRun(took, err)
 	}
 	a.logRun(w.id, t.trace, took, err)
+	if a.guard != nil {
+		a.guard.Ended(w.id)
+	}
 	if t.own != nil {
 		t.own.release()
 	}

@@ -20,6 +20,7 @@ type table struct {
 	name      string // of the kind
 	node      string
 	host      Host
+	guard     Guard // of a strict kind; else nil
 	machine   machine
 	admission *Admission // of calls that wait
 	gate      gate       // of runs
@@ -132,7 +133,7 @@ type entry struct {
 // newTable returns a table without a machine.
 func newTable(c Config) *table {
 	t := &table{
-		name: c.Name, node: c.Node, host: c.Host, admission: c.Admission, log: c.Logger, crashes: boundedlog.NewLimit(),
+		name: c.Name, node: c.Node, host: c.Host, guard: c.Guard, admission: c.Admission, log: c.Logger, crashes: boundedlog.NewLimit(),
 		clock: c.Clock, predecessorDone: c.PredecessorDone, done: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())

@@ -23,6 +23,11 @@ func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) 
 	if rt.Closing.Load() {
 		return worker.Reply{}, &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
+	if rt.Places != nil {
+		if r := rt.Kinds.Strict(k.Kind); r != nil {
+			return rt.strictly(ctx, r, k, message)
+		}
+	}
 	p := rt.Members.View().Acting(k.ID)
 	reply, took, err := rt.callAt(ctx, p, k, message)
 	if err != nil {

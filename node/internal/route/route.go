@@ -46,11 +46,12 @@ type Router struct {
 	pool *peers.Pool
 }
 
-// Config says whose router it is. No field may be left out.
+// Config says whose router it is. No field but Places may be left out.
 type Config struct {
 	Node    string // NAME@HOST
 	Members *members.Members
 	Kinds   *kinds.Set
+	Places  Places // of ids of strict kinds; nil if the node has no voters
 	Clock   *clock.Process
 	Closing *atomic.Bool // the node takes no more calls
 	Logger  *slog.Logger

@@ -29,3 +29,6 @@ func Of(ctx context.Context) string {
 	traceparent, _ := ctx.Value(Key{}).(string)
 	return traceparent
 }
+
+// TokenKey is the key of a call's token, a worker.Token, among the values of a context.
+type TokenKey struct{}

@@ -1,0 +1,168 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// Begin permits a call of an id to start now, and gives it its token. If it does not, Await
+// says when to ask again, or why. The caller holds the lock that [Host.Running] takes, and
+// registers the call with it held; that is one step (rule 9).
+//
+// Since is what the last Begin for the id has returned as now, and 0 if the caller keeps
+// nothing of earlier calls. If this node has not been the place of the id all the time since,
+// Begin reports that as ended: then the caller must forget what it keeps, and ask again with 0.
+func (q *Quorum) Begin(k worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool) {
+	r := q.rights.Load()
+	if !r.leased(q.Clock()) {
+		return worker.Token{}, 0, false, false
+	}
+	if since != r.version {
+		if since != 0 && !r.covers(k.ID, since) {
+			return worker.Token{}, 0, false, true
+		}
+		if v, _, _ := r.verdict(k); v != Granted {
+			return worker.Token{}, 0, false, false
+		}
+	}
+	return worker.Token{Epoch: r.Newest().Epoch, Count: q.count.Add(1)}, r.version, true, false
+}
+
+// Valid reports whether a call may be answered for which Begin has returned now: there has
+// been a lease all the time since. If not, the outcome of the call is unknown, because another
+// node may act for the id already (rule 10).
+func (q *Quorum) Valid(now uint64) bool {
+	r := q.rights.Load()
+	return now >= r.held && r.leased(q.Clock())
+}
+
+// Await waits until a call of the id may start on this node. It returns an error if another
+// node acts for the id, if there has been no quorum for the time of a lease, or if the call
+// gives up. The call was not run then.
+func (q *Quorum) Await(ctx context.Context, k worker.Key) *wire.Error {
+	for {
+		q.mu.Lock()
+		r, changed := q.rights.Load(), q.changed
+		lost := q.answered + q.Timing.Lease - q.Clock()
+		q.mu.Unlock()
+		v, by, under := r.verdict(k)
+		switch {
+		case v == Leaving:
+			return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
+		case v == NotOwner:
+			return notOwner(by, under)
+		case v == Granted && r.leased(q.Clock()):
+			return nil
+		case lost <= 0:
+			return q.noQuorum()
+		}
+		timer := time.NewTimer(max(lost, minPause))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			if v == Occupied {
+				return occupied(by)
+			}
+			return q.noQuorum()
+		}
+		timer.Stop()
+	}
+}
+
+func notOwner(by Member, under *View) *wire.Error {
+	if by.Name == "" {
+		return wire.Errorf(wire.NoQuorum, wire.NotRun, "in view %d all members have failed", under.Epoch)
+	}
+	return wire.Errorf(wire.NotOwner, wire.NotRun, "in view %d it is %s", under.Epoch, by.Name)
+}
+
+func occupied(by Member) *wire.Error {
+	return wire.Errorf(wire.DeadlineExceeded, wire.NotRun, "%s acted for the id, and may still run a call of it", by)
+}
+
+// noQuorum says which voters do not answer.
+func (q *Quorum) noQuorum() *wire.Error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.failing) == 0 {
+		return wire.Errorf(wire.NoQuorum, wire.NotRun, "the voters %s have no leader", strings.Join(q.asked, ", "))
+	}
+	var silent []string
+	for _, name := range q.asked {
+		if err := q.failing[name]; err != nil {
+			if e, ok := errors.AsType[*wire.Error](err); ok && e.Node == name {
+				err = e.Code
+			}
+			silent = append(silent, fmt.Sprintf("%s (%v)", name, err))
+		}
+	}
+	return wire.Errorf(wire.NoQuorum, wire.NotRun, "no answer of %s, of %d voters", strings.Join(silent, ", "), len(q.asked))
+}
+
+// Ended must be called when a call that Begin has permitted has ended, after which
+// [Host.Running] has it no more. Others may wait for that.
+func (q *Quorum) Ended(id worker.ID) {
+	if !q.rights.Load().owns(id) {
+		q.RenewNow()
+	}
+}
+
+// Leave gives up the node's ids. No call starts from now on. It returns when the calls that
+// run have ended and others have the ids, or when ctx ends: then they wait for the end of the
+// lease.
+func (q *Quorum) Leave(ctx context.Context) error {
+	if q.voter != nil {
+		q.voter.stepDown()
+	}
+	q.mu.Lock()
+	rights := *q.rights.Load()
+	rights.leaving = true
+	rights.version++
+	q.publishLocked(&rights)
+	q.mu.Unlock()
+	q.RenewNow()
+	for {
+		q.mu.Lock()
+		changed := q.changed
+		q.mu.Unlock()
+		if r := q.rights.Load(); len(q.running(r)) == 0 && (r.Newest() == nil || r.mayGo()) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Owns reports whether this node acts for an id, lease or not.
+func (q *Quorum) Owns(id worker.ID) bool { return q.rights.Load().owns(id) }
+
+// NotOwner returns the error of a call for an id that another node acts for.
+func (q *Quorum) NotOwner(id worker.ID) *wire.Error {
+	v := q.rights.Load().Newest()
+	if v == nil {
+		return q.noQuorum()
+	}
+	m, _ := v.Acting(id)
+	return notOwner(m, v)
+}
+
+// Place returns the node that acts for an id, as far as this node knows. It is false if it
+// knows of none.
+func (q *Quorum) Place(id worker.ID) (name string, ok bool) {
+	if v := q.rights.Load().Newest(); v != nil {
+		m, ok := v.Acting(id)
+		return m.Name, ok
+	}
+	return "", false
+}

@@ -1,0 +1,193 @@
+package quorum
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/distproc/distproc/wire/file"
+)
+
+// What a data directory holds.
+const (
+	identityFile = "voter.json"
+	logFile      = "log.db"
+
+	dirFormat   = 1
+	maxIdentity = 4096 // bytes
+	snapshots   = 2    // that are kept
+	lockWait    = 100 * time.Millisecond
+)
+
+// An identity says whose disk a data directory is. A voter is its disk: one that has lost
+// it comes back as a stranger, because it may have voted in a term that it does not remember
+// (rule 22).
+type identity struct {
+	Format int
+	Name   string // of the node
+	Disk   string // random
+}
+
+// A disk is what a voter keeps: its log, its votes and its snapshots.
+type disk struct {
+	identity
+	logs   raft.LogStore
+	stable raft.StableStore
+	snaps  raft.SnapshotStore
+	empty  bool // it was when it was opened: it has never taken part
+	close  func()
+}
+
+// openDisk opens a data directory for the node of a name, and makes it if there is none. No
+// other process can open it until it is closed. An error says what to do.
+func openDisk(dir, name string, log hclog.Logger) (d *disk, err error) {
+	defer func() {
+		if err != nil {
+			d, err = nil, fmt.Errorf("data directory %s: %w", dir, err)
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, pathless(err)
+	}
+	store, err := openLog(filepath.Join(dir, logFile))
+	if err != nil {
+		return nil, err
+	}
+	d = &disk{logs: store, stable: store, close: func() { _ = store.Close() }} // all that counts is synced
+	defer func() {
+		if err != nil {
+			store.Close()
+		}
+	}()
+	if d.empty, err = isEmpty(store, filepath.Join(dir, "snapshots")); err != nil {
+		return nil, err
+	}
+	if err := d.identify(filepath.Join(dir, identityFile), name); err != nil {
+		return nil, err
+	}
+	d.snaps, err = raft.NewFileSnapshotStoreWithLogger(dir, snapshots, log)
+	return d, err
+}
+
+// openLog opens the log, which locks the directory.
+func openLog(path string) (store *raftboltdb.BoltStore, err error) {
+	defer func() { // bbolt panics on some pages that make no sense
+		if r := recover(); r != nil {
+			err = damaged(logFile, fmt.Errorf("%v", r))
+		}
+	}()
+	store, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockWait}})
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, errors.New("another process uses it; give each node a directory of its own with --data-dir")
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, damaged(logFile, err)
+	}
+	return nil, pathless(err)
+}
+
+// damaged is the error of a directory that the voter cannot use any more.
+func damaged(name string, why error) error {
+	return fmt.Errorf("%s is damaged (%w). Move the directory away and start the node again; "+
+		"it comes back as a new voter once distproc voters has removed and added it", name, why)
+}
+
+func isEmpty(store *raftboltdb.BoltStore, snapshots string) (bool, error) {
+	last, err := store.LastIndex()
+	if err != nil {
+		return false, damaged(logFile, err)
+	}
+	list, err := os.ReadDir(snapshots)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, pathless(err)
+	}
+	term, err := store.GetUint64([]byte("CurrentTerm")) // it may have voted without a log
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return false, damaged(logFile, err)
+	}
+	return last == 0 && len(list) == 0 && term == 0, nil
+}
+
+// identify reads whose disk it is, or makes it the node's if it is new.
+func (d *disk) identify(path, name string) error {
+	b, err := file.Read(path, maxIdentity)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !d.empty {
+			return damaged(identityFile, fs.ErrNotExist)
+		}
+		d.identity = identity{Format: dirFormat, Name: name, Disk: rand.Text()}
+		return writeIdentity(path, d.identity)
+	}
+	if err != nil {
+		return pathless(err)
+	}
+	switch err := json.Unmarshal(b, &d.identity); {
+	case err != nil:
+		return damaged(identityFile, err)
+	case d.Format > dirFormat:
+		return fmt.Errorf("a later version of distproc has written it: format %d, and this version reads format %d", d.Format, dirFormat)
+	case d.Format < 1, d.Disk == "", d.Name == "":
+		return damaged(identityFile, errors.New("it lacks a field"))
+	case d.Name != name:
+		return fmt.Errorf("it belongs to %s; give each node a directory of its own with --data-dir", d.Name)
+	}
+	return nil
+}
+
+// writeIdentity writes the file so that it is there as a whole, or not at all.
+func writeIdentity(path string, id identity) (err error) {
+	b, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), identityFile+".*")
+	if err != nil {
+		return pathless(err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return pathless(err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return pathless(err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return pathless(err)
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// pathless returns the error without the path, which the caller names.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	return err
+}
+
+// server returns the identity of the voter for raft.
+func (id identity) server() raft.ServerID { return raft.ServerID(id.Name + "/" + id.Disk) }
+
+// nameOf returns the name of the node that is, or was, a voter.
+func nameOf(server raft.ServerID) string {
+	name, _, _ := strings.Cut(string(server), "/")
+	return name
+}

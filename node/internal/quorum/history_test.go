@@ -1,0 +1,161 @@
+package quorum
+
+import (
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// A simRun is a call of an id.
+type simRun struct {
+	n      *simNode
+	id     worker.ID
+	token  worker.Token
+	since  uint64        // as Begin has returned it
+	began  time.Duration // of the world, as all times here
+	until  time.Duration // it was last seen that its lease was valid
+	ended  time.Duration
+	valid  bool // it was answered
+	denied bool // the resource has refused it
+}
+
+// A history is what all runs did, and the resource that they use.
+type history struct {
+	mu      sync.Mutex
+	runs    map[worker.ID][]*simRun
+	highest map[worker.ID]worker.Token
+	refused int // calls that could not start
+}
+
+// begin starts a call of an id on a node, if that may.
+func (n *simNode) begin(id worker.ID) *simRun {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running[id] != nil {
+		return nil
+	}
+	token, since, ok, ended := n.q.Begin(worker.Key{ID: id}, n.since[id])
+	if ended {
+		token, since, ok, _ = n.q.Begin(worker.Key{ID: id}, 0)
+	}
+	if ok {
+		n.since[id] = since
+	}
+	h := &n.w.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !ok {
+		h.refused++
+		return nil
+	}
+	now := n.w.now()
+	r := &simRun{n: n, id: id, token: token, since: since, began: now, until: now}
+	n.running[id] = r
+	if h.runs == nil {
+		h.runs, h.highest = map[worker.ID][]*simRun{}, map[worker.ID]worker.Token{}
+	}
+	h.runs[id] = append(h.runs[id], r)
+	return r
+}
+
+// look notes that the lease is valid, if it is.
+func (r *simRun) look() bool {
+	ok := r.n.q.Valid(r.since)
+	if ok {
+		r.until = r.n.w.now()
+	}
+	return ok
+}
+
+// operate has the call change the resource.
+func (r *simRun) operate() {
+	h := &r.n.w.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.token.Compare(h.highest[r.id]) < 0 {
+		r.denied = true
+		return
+	}
+	h.highest[r.id] = r.token
+}
+
+// end ends the call. The node's lock is held.
+func (r *simRun) end(answer bool) {
+	r.valid = answer && r.look()
+	r.ended = r.n.w.now()
+}
+
+// run is a call from its start to its end.
+func (n *simNode) run(id worker.ID, d time.Duration) {
+	r := n.begin(id)
+	if r == nil {
+		return
+	}
+	r.operate()
+	for end := n.w.now() + d; n.w.now() < end && n.ctx.Err() == nil; {
+		n.sleep(min(end-n.w.now(), 20*time.Millisecond))
+		r.look()
+	}
+	if !n.awake(n.ctx) {
+		return
+	}
+	r.operate()
+	n.mu.Lock()
+	if n.running[id] != r { // the node was killed
+		n.mu.Unlock()
+		return
+	}
+	r.end(true)
+	delete(n.running, id)
+	n.mu.Unlock()
+	n.q.Ended(id)
+}
+
+func (n *simNode) sleep(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-n.ctx.Done():
+	}
+}
+
+// A verdict counts what was wrong, and what there was.
+type findings struct {
+	Overlaps, Tokens, Denied int // violations
+	Runs, Answered, Refused  int
+}
+
+func (f findings) bad() bool { return f.Overlaps+f.Tokens+f.Denied > 0 }
+
+// check looks at all runs: none overlap while the leases of both are valid, tokens rise, and
+// the resource has refused no run that was answered.
+func (h *history) check() (f findings) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.Refused = h.refused
+	for _, runs := range h.runs {
+		sort.SliceStable(runs, func(i, j int) bool { return runs[i].began < runs[j].began })
+		var top worker.Token
+		for i, r := range runs {
+			f.Runs++
+			if r.valid {
+				f.Answered++
+				if r.denied {
+					f.Denied++
+				}
+			}
+			if r.token.Compare(top) <= 0 {
+				f.Tokens++
+			}
+			top = r.token
+			for _, s := range runs[i+1:] {
+				if s.began >= r.until {
+					break
+				}
+				f.Overlaps++
+			}
+		}
+	}
+	return f
+}

@@ -1,0 +1,288 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/distproc/distproc/node/worker"
+)
+
+// A world is a cluster in one bubble of synctest: real quorums and real raft, over links in
+// memory, with clocks that drift.
+type world struct {
+	t      *testing.T
+	start  time.Time
+	timing Timing
+	voters []string
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	rand  *rand.Rand
+	nodes map[string]*simNode // by name; the newest life
+	disks map[string]*disk
+	cut   map[[2]string]bool // nothing goes from the one to the other
+	lives uint64
+	calm  atomic.Bool // nothing is late any more
+
+	history history
+}
+
+// A simNode is one life of a node. It is the [Host] of its quorum.
+type simNode struct {
+	w      *world
+	name   string
+	rate   float64
+	q      *Quorum
+	ctx    context.Context
+	stop   context.CancelFunc
+	paused atomic.Int64 // until then, in the time of the world
+
+	mu      sync.Mutex
+	running map[worker.ID]*simRun
+	since   map[worker.ID]uint64
+}
+
+func newWorld(t *testing.T, seed uint64, voters ...string) *world {
+	w := &world{
+		t: t, start: time.Now(), timing: NewTiming(5 * time.Second), voters: voters, log: slog.New(slog.DiscardHandler),
+		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{},
+		cut: map[[2]string]bool{},
+	}
+	return w
+}
+
+func (w *world) now() time.Duration { return time.Since(w.start) }
+
+func (w *world) float() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rand.Float64()
+}
+
+func newSimDisk(name string, life uint64) *disk {
+	s := raft.NewInmemStore()
+	return &disk{
+		identity: identity{Format: dirFormat, Name: name, Disk: fmt.Sprint("d", life)},
+		logs:     s, stable: s, snaps: raft.NewInmemSnapshotStore(), empty: true, close: func() {},
+	}
+}
+
+// boot starts a new life of a node.
+func (w *world) boot(name string) *simNode {
+	w.mu.Lock()
+	w.lives++
+	n := &simNode{
+		w: w, name: name, rate: 1 + drift*(w.rand.Float64()*2-1),
+		running: map[worker.ID]*simRun{}, since: map[worker.ID]uint64{},
+	}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	d := w.disks[name]
+	if d == nil {
+		d = newSimDisk(name, w.lives)
+		w.disks[name] = d
+	}
+	self := Member{name, w.lives}
+	c := Config{
+		Timing: w.timing, Voters: w.voters, Log: w.log.With("node", name),
+		Clock: func() time.Duration { return time.Duration(float64(w.now()) * n.rate) },
+	}
+	w.mu.Unlock()
+	n.q = New(c)
+	if !slices.Contains(w.voters, name) {
+		d = nil
+	}
+	if err := n.q.open(self, n, d); err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.nodes[name] = n
+	w.mu.Unlock()
+	return n
+}
+
+// kill ends a life without a farewell.
+func (n *simNode) kill() {
+	n.w.mu.Lock()
+	delete(n.w.nodes, n.name)
+	if d := n.w.disks[n.name]; d != nil {
+		d.empty = false
+	}
+	n.w.mu.Unlock()
+	n.stop()
+	n.q.Close()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.running {
+		r.end(false)
+	}
+	clear(n.running)
+}
+
+var errLost = errors.New("lost")
+
+// reach waits until something sent from one node to another is there. What is lost is so
+// until ctx ends.
+func (w *world) reach(ctx context.Context, from, to string) (*simNode, error) {
+	delay := time.Duration(w.float() * float64(time.Millisecond))
+	if !w.calm.Load() && w.float() < 0.02 {
+		delay = time.Duration(w.float() * float64(2*time.Second))
+	}
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	w.mu.Lock()
+	n, cut := w.nodes[to], w.cut[[2]string{from, to}]
+	w.mu.Unlock()
+	if cut {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if n == nil {
+		return nil, errLost
+	}
+	if !n.awake(ctx) {
+		return nil, ctx.Err()
+	}
+	return n, nil
+}
+
+// awake waits until the node is not paused.
+func (n *simNode) awake(ctx context.Context) bool {
+	for {
+		d := time.Duration(n.paused.Load()) - n.w.now()
+		if d <= 0 {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// trip is a call of another node.
+func trip[T any](ctx context.Context, n *simNode, to string, do func(*simNode) (T, error)) (t T, err error) {
+	if !n.awake(ctx) {
+		return t, ctx.Err()
+	}
+	other, err := n.w.reach(ctx, n.name, to)
+	if err != nil {
+		return t, err
+	}
+	t, err = do(other)
+	if other.awake(ctx); err != nil {
+		return t, err
+	}
+	if _, err := n.w.reach(ctx, to, n.name); err != nil {
+		return t, err
+	}
+	return t, nil
+}
+
+func (n *simNode) Renew(ctx context.Context, voter string, r *Renewal) (*Answer, error) {
+	c := *r
+	return trip(ctx, n, voter, func(o *simNode) (*Answer, error) {
+		a, err := o.q.ServeRenewal(ctx, &c)
+		if err != nil {
+			return nil, err
+		}
+		return a.copied(), nil
+	})
+}
+
+// copied returns an answer that shares no view with others, as one that has crossed the wire.
+func (a *Answer) copied() *Answer {
+	c := *a
+	c.Views = nil
+	for _, v := range a.Views {
+		w := *v
+		w.Seats, w.ring = slices.Clone(v.Seats), nil
+		c.Views = append(c.Views, &w)
+	}
+	return &c
+}
+
+func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
+	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm() })
+}
+
+func (n *simNode) Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error) {
+	return trip(ctx, n, voter, func(o *simNode) (*Introduction, error) { return o.q.ServeIntroduction(own) })
+}
+
+func (n *simNode) Hint(ctx context.Context, member, leader string) {
+	if o, err := n.w.reach(ctx, n.name, member); err == nil {
+		o.q.ServeHint(leader)
+	}
+}
+
+func (n *simNode) Members() (names []string) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	for name := range n.w.nodes {
+		names = append(names, name)
+	}
+	return names
+}
+
+func (n *simNode) Running(*View, func(worker.ID) bool) (keys []worker.Key) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id := range n.running {
+		keys = append(keys, worker.Key{ID: id})
+	}
+	return keys
+}
+
+func (n *simNode) RightsChanged() {}
+
+// Dial opens a stream of raft's messages.
+func (n *simNode) Dial(ctx context.Context, voter string) (net.Conn, error) {
+	o, err := n.w.reach(ctx, n.name, voter)
+	if err != nil {
+		return nil, err
+	}
+	a, b := net.Pipe()
+	for _, c := range []net.Conn{a, b} {
+		context.AfterFunc(n.ctx, func() { c.Close() })
+		context.AfterFunc(o.ctx, func() { c.Close() })
+	}
+	go o.q.ServeStream(&simConn{Conn: b, from: o, to: n}, n.name)
+	return &simConn{Conn: a, from: n, to: o}, nil
+}
+
+// A simConn is an end of a stream. What is written while the link is cut is lost, and the
+// stream with it.
+type simConn struct {
+	net.Conn
+	from, to *simNode
+	dead     atomic.Bool
+}
+
+func (c *simConn) Write(b []byte) (int, error) {
+	if !c.from.awake(c.from.ctx) || !c.to.awake(c.from.ctx) {
+		return 0, errLost
+	}
+	c.from.w.mu.Lock()
+	cut := c.from.w.cut[[2]string{c.from.name, c.to.name}]
+	c.from.w.mu.Unlock()
+	if cut || c.dead.Load() {
+		c.dead.Store(true)
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}

@@ -1,0 +1,30 @@
+package quorum
+
+import (
+	"math"
+	"time"
+)
+
+// A Timing is how long things take. All follow from the length of a lease, and all members
+// of a cluster must have the same.
+type Timing struct {
+	Lease    time.Duration // from the sending of a renewal
+	Interval time.Duration // between renewals, and between views at least
+	Silence  time.Duration // after which a member is failed, or deaf
+}
+
+// NewTiming returns the timing of leases of a length.
+func NewTiming(lease time.Duration) Timing {
+	return Timing{Lease: lease, Interval: lease / 5, Silence: lease * 2 / 5}
+}
+
+// drift is by how much a clock may be fast or slow.
+const drift = 0.01
+
+// outlived returns the time on any clock after which a lease has ended on every other.
+func (t Timing) outlived() time.Duration {
+	return time.Duration(math.Ceil(float64(t.Lease) * (1 + drift) / (1 - drift)))
+}
+
+// Forever is later than all that happens.
+const Forever time.Duration = math.MaxInt64

@@ -1,0 +1,530 @@
+package quorum
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A voter is the part of a quorum that only voters have: its raft and, while that leads, a
+// [leader].
+type voter struct {
+	q       *Quorum
+	disk    *disk
+	raft    *raft.Raft
+	machine *machine
+	streams *streams
+	closed  chan struct{} // of what raft waits for
+	wake    chan struct{} // the leader has something to do
+	hint    chan struct{} // there is news for all members
+	asked   chan struct{} // a round is to begin
+
+	mu      sync.Mutex
+	leader  *leader // nil unless it leads; guarded by mu, as all below
+	term    uint64  // of leader
+	next    *round  // that answers wait for, and that has not yet begun; nil if none
+	diskErr error   // what the disk failed with last
+}
+
+// newVoter starts raft on a disk, and closes the disk if that fails.
+func newVoter(q *Quorum, d *disk) (*voter, error) {
+	v := &voter{
+		q: q, disk: d, closed: make(chan struct{}),
+		wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), asked: make(chan struct{}, 1),
+		streams: newStreams(d.server(), q.Host.Dial),
+	}
+	v.machine = newMachine(v.applied)
+	log, interval := newRaftLog(q.Log), q.Timing.Interval
+	c := raft.DefaultConfig()
+	c.LocalID, c.Logger = d.server(), log
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = interval, interval, interval/2
+	c.CommitTimeout = max(interval/20, minRaft)
+	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = snapshotAfter, snapshotAfter, snapshotEvery
+	c.NoLegacyTelemetry = true
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: v.streams, MaxPool: 2, Timeout: 2 * interval, Logger: log, MsgpackUseNewTimeFormat: true,
+		// No pipeline: that of v1.8.0 hangs for ever if a response fails while a request is
+		// handed to it, and entries are too few to need one.
+		MaxRPCsInFlight: 1,
+	})
+	stable := votes{StableStore: d.stable, closed: v.closed, failed: v.noteDisk}
+	r, err := raft.NewRaft(c, v.machine, d.logs, stable, d.snaps, trans)
+	if err != nil {
+		trans.Close()
+		d.close()
+		return nil, err
+	}
+	v.raft = r
+	return v, nil
+}
+
+const (
+	snapshotAfter = 256 // entries of the log
+	snapshotEvery = 2 * time.Minute
+	minRaft       = 5 * time.Millisecond // raft takes no shorter times
+)
+
+func (v *voter) start() {
+	v.q.wg.Go(v.lead)
+	v.q.wg.Go(v.hints)
+	v.q.wg.Go(v.rounds)
+	v.q.wg.Go(v.bootstrap)
+}
+
+func (v *voter) close() {
+	close(v.closed)
+	_ = v.raft.Shutdown().Error() // it has none
+	_ = v.streams.Close()
+	v.disk.close()
+}
+
+// noteDisk notes whether the disk works. It says so when that changes.
+func (v *voter) noteDisk(err error) {
+	v.mu.Lock()
+	old := v.diskErr
+	v.diskErr = err
+	v.mu.Unlock()
+	switch {
+	case err != nil && old == nil:
+		v.q.Log.Error("the data directory cannot be written; this voter does not vote until it can", "dir", v.q.Dir, "why", pathless(err))
+	case err == nil && old != nil:
+		v.q.Log.Info("the data directory can be written again", "dir", v.q.Dir)
+	}
+}
+
+// lead keeps v.leader as raft has it, and does what the leader has to do.
+func (v *voter) lead() {
+	var begun chan struct{} // closed when the beginning of a term is over; nil if none begins
+	ticks := time.NewTicker(max(v.q.Timing.Interval/10, minPause))
+	defer ticks.Stop()
+	for {
+		term, leads := v.raft.CurrentTerm(), v.raft.State() == raft.Leader
+		v.mu.Lock()
+		if v.leader != nil && (!leads || v.term != term) {
+			v.leader = nil
+			v.q.Log.Info("this node leads the voters no more", "term", v.term)
+		}
+		begins := leads && v.leader == nil && begun == nil
+		v.mu.Unlock()
+		if begins {
+			begun = make(chan struct{})
+			v.q.wg.Go(func() {
+				defer close(begun)
+				v.begin(term)
+			})
+		}
+		v.act()
+		runOut := time.NewTimer(v.untilRunOut())
+		select {
+		case <-ticks.C:
+		case <-runOut.C:
+		case <-v.wake:
+		case <-v.raft.LeaderCh():
+		case <-begun:
+			begun = nil
+		case <-v.q.ctx.Done():
+			runOut.Stop()
+			return
+		}
+		runOut.Stop()
+	}
+}
+
+// begin waits until an entry of the term is committed and applied, and leads from then on
+// (rule 15). The term is over if it cannot.
+func (v *voter) begin(term uint64) {
+	if v.raft.Barrier(v.q.Timing.Lease).Error() != nil {
+		time.Sleep(v.q.Timing.Interval / 10) // it may be about to hand over, and fail at once
+		return
+	}
+	v.mu.Lock()
+	if v.raft.State() != raft.Leader || v.raft.CurrentTerm() != term { // the barrier may be of a later term
+		v.mu.Unlock()
+		return
+	}
+	s := v.machine.now()
+	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, s, v.q.Clock()), term
+	v.mu.Unlock()
+	v.q.Log.Info("this node leads the voters", "term", term)
+	if s.cluster == "" {
+		v.propose(term, &entry{Cluster: rand.Text()})
+	}
+	poke(v.hint)
+}
+
+// present reports whether a node belongs to the cluster.
+func (v *voter) present(name string) bool { return slices.Contains(v.q.Host.Members(), name) }
+
+// untilRunOut returns how long the leader can sleep at most.
+func (v *voter) untilRunOut() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now := v.q.Clock(); v.leader != nil && v.leader.log.newest() != nil {
+		if at := v.leader.nextRunOut(now); at < Forever {
+			return at - now
+		}
+	}
+	return v.q.Timing.Lease
+}
+
+// act proposes what the leader wants.
+func (v *voter) act() {
+	v.mu.Lock()
+	l, term := v.leader, v.term
+	if l == nil {
+		v.mu.Unlock()
+		return
+	}
+	e, news := l.tick(v.q.Clock())
+	v.mu.Unlock()
+	if news {
+		poke(v.hint)
+	}
+	if e != nil {
+		v.q.wg.Go(func() { v.propose(term, e) })
+	}
+}
+
+// propose adds an entry to the log, and waits until it is committed or lost.
+func (v *voter) propose(term uint64, e *entry) {
+	f := v.raft.Apply(e.encode(), v.q.Timing.Lease)
+	err := f.Error()
+	if err == nil {
+		err, _ = f.Response().(error)
+	}
+	v.mu.Lock()
+	if v.leader != nil && v.term == term {
+		v.leader.settled()
+	}
+	v.mu.Unlock()
+	if err != nil { // the next tick tries again
+		v.q.Log.Debug("an entry was not committed", "why", err)
+		return
+	}
+	poke(v.wake)
+}
+
+// applied takes each new state of the log. It is called by raft.
+func (v *voter) applied(s *state) {
+	v.mu.Lock()
+	news := v.leader != nil && v.leader.applied(s, v.q.Clock())
+	v.mu.Unlock()
+	if news {
+		poke(v.hint)
+	}
+	poke(v.wake)
+}
+
+// hints tells all members to renew when there is news for them. It rests after each time, as
+// every answer to a hint may be news for all others.
+func (v *voter) hints() {
+	for {
+		select {
+		case <-v.hint:
+		case <-v.q.ctx.Done():
+			return
+		}
+		v.q.ServeHint(v.q.Self.Name)
+		members := v.q.Host.Members()
+		for _, name := range members {
+			if name != v.q.Self.Name {
+				v.q.wg.Go(func() {
+					ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Interval)
+					defer cancel()
+					v.q.Host.Hint(ctx, name, v.q.Self.Name)
+				})
+			}
+		}
+		time.Sleep(minPause * time.Duration(1+len(members)/32))
+	}
+}
+
+// ServeRenewal answers a renewal of a member.
+func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) {
+	if q.voter == nil {
+		return nil, errNoVoter
+	}
+	return q.voter.renewal(ctx, r)
+}
+
+// ServeTerm returns the term of this voter.
+func (q *Quorum) ServeTerm() (uint64, error) {
+	if q.voter == nil {
+		return 0, errNoVoter
+	}
+	return q.voter.raft.CurrentTerm(), nil
+}
+
+var errNoVoter = errors.New("the node is no voter")
+
+func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
+	slices.SortFunc(r.Busy, compareKeys) // it comes from a peer
+	v.mu.Lock()
+	l, term := v.leader, v.term
+	if l == nil {
+		v.mu.Unlock()
+		return &Answer{Leader: v.leaderName()}, nil
+	}
+	a, news := l.renewal(r, v.q.Clock())
+	v.mu.Unlock()
+	if news {
+		poke(v.hint)
+	}
+	poke(v.wake)
+	if a == nil {
+		return &Answer{Leader: v.q.Self.Name}, nil
+	}
+	if err := v.verify(ctx, term); err != nil {
+		return nil, err
+	}
+	a.Leader, a.Voters = v.q.Self.Name, v.names()
+	return a, nil
+}
+
+// leaderName returns the name of the voter that leads, or "".
+func (v *voter) leaderName() string {
+	_, id := v.raft.LeaderWithID()
+	if name := nameOf(id); name != v.q.Self.Name {
+		return name
+	}
+	return "" // it does not lead yet, or no more
+}
+
+// servers returns raft's configuration.
+func (v *voter) servers() []raft.Server {
+	f := v.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	return f.Configuration().Servers
+}
+
+// names returns the names of the voters.
+func (v *voter) names() (names []string) {
+	for _, s := range v.servers() {
+		names = append(names, nameOf(s.ID))
+	}
+	return names
+}
+
+// A round asks all voters once for their terms. Those who wait for it have come before it
+// began.
+type round struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// verify returns nil if this voter has led in the term at some moment after the call: a
+// majority of the voters, asked after that, knows of no later term (rule 17).
+func (v *voter) verify(ctx context.Context, term uint64) error {
+	v.mu.Lock()
+	r := v.next
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		v.next = r
+	}
+	v.mu.Unlock()
+	poke(v.asked)
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if r.err != nil {
+		return r.err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.term != term {
+		return errDeposed
+	}
+	return nil
+}
+
+var errDeposed = errors.New("the node leads the voters no more")
+
+// rounds asks the voters whenever somebody waits for that.
+func (v *voter) rounds() {
+	for {
+		select {
+		case <-v.asked:
+		case <-v.q.ctx.Done():
+			return
+		}
+		v.mu.Lock()
+		r, term := v.next, v.term
+		v.next = nil
+		v.mu.Unlock()
+		if r != nil {
+			r.err = v.askTerms(term)
+			close(r.done)
+		}
+	}
+}
+
+// askTerms returns nil if a majority of the voters is in the term.
+func (v *voter) askTerms(term uint64) error {
+	servers := v.servers()
+	ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Silence)
+	answers := make(chan bool, len(servers))
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	defer cancel() // before that
+	for _, s := range servers {
+		if s.ID == v.disk.server() {
+			answers <- v.raft.CurrentTerm() == term
+			continue
+		}
+		asks.Go(func() {
+			t, err := v.q.Host.Term(ctx, nameOf(s.ID))
+			answers <- err == nil && t == term
+		})
+	}
+	agree, left := 0, len(servers)
+	for ; left > 0 && agree <= len(servers)/2; left-- {
+		if <-answers {
+			agree++
+		}
+	}
+	if agree <= len(servers)/2 {
+		return fmt.Errorf("%w, or %d of %d voters do not answer", errDeposed, len(servers)-agree, len(servers))
+	}
+	return nil
+}
+
+// stepDown hands leadership to another voter, if this one leads.
+func (v *voter) stepDown() {
+	if v.raft.State() == raft.Leader && len(v.servers()) > 1 {
+		if err := v.raft.LeadershipTransfer().Error(); err != nil {
+			v.q.Log.Debug("leadership was not handed over", "why", err)
+		}
+	}
+}
+
+// An Introduction is what voters tell each other of themselves.
+type Introduction struct {
+	Server string   // the identity: the name, and the disk
+	Voters []string // that the user has named
+	Log    []string // the identities of the voters, by its log; empty if it has never taken part
+	Empty  bool     // it has never taken part
+}
+
+// ServeIntroduction tells another voter who this one is.
+func (q *Quorum) ServeIntroduction(*Introduction) (*Introduction, error) {
+	if q.voter == nil {
+		return nil, errNoVoter
+	}
+	return q.voter.introduction(), nil
+}
+
+func (v *voter) introduction() *Introduction {
+	i := &Introduction{Server: string(v.disk.server()), Voters: v.q.Config.Voters}
+	for _, s := range v.servers() {
+		i.Log = append(i.Log, string(s.ID))
+	}
+	i.Empty = v.disk.empty && len(i.Log) == 0
+	return i
+}
+
+// ServeStream takes a stream of another voter.
+func (q *Quorum) ServeStream(conn net.Conn, from string) error {
+	if q.voter == nil {
+		conn.Close()
+		return errNoVoter
+	}
+	return q.voter.streams.serve(conn, from, q.voter.knows)
+}
+
+// knows reports whether a peer may talk to raft: it is a voter, or this one knows none yet.
+func (v *voter) knows(id raft.ServerID) bool {
+	servers := v.servers()
+	if len(servers) == 0 {
+		return slices.Contains(v.q.Config.Voters, nameOf(id))
+	}
+	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
+}
+
+// bootstrap makes the first configuration when all voters that the user has named are there,
+// with empty disks and the same list (rule 23). The first of them makes it, and the others get
+// it from that one.
+func (v *voter) bootstrap() {
+	said, began := "", v.q.Clock()
+	ticks := time.NewTicker(v.q.Timing.Interval / 2)
+	defer ticks.Stop()
+	for {
+		if len(v.servers()) > 0 {
+			v.compare()
+			return
+		}
+		why := v.tryBootstrap()
+		if why != said && why != "" && v.q.Clock() > began+v.q.Timing.Lease {
+			v.q.Log.Warn("the voters cannot begin", "why", why)
+			said = why
+		}
+		select {
+		case <-ticks.C:
+		case <-v.q.ctx.Done():
+			return
+		}
+	}
+}
+
+// compare warns if the user has named others than the log has.
+func (v *voter) compare() {
+	log, given := v.names(), slices.Clone(v.q.Config.Voters)
+	slices.Sort(log)
+	slices.Sort(given)
+	if !slices.Equal(log, given) {
+		v.q.Log.Warn("the voters are others than those that were given; distproc voters changes them",
+			"given", strings.Join(given, ","), "voters", strings.Join(log, ","))
+	}
+}
+
+// tryBootstrap makes the configuration, or says why it cannot.
+func (v *voter) tryBootstrap() (why string) {
+	ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Interval)
+	defer cancel()
+	own := v.introduction()
+	given := slices.Clone(own.Voters)
+	slices.Sort(given)
+	var c raft.Configuration
+	for _, name := range given {
+		in := own
+		if name != v.q.Self.Name {
+			var err error
+			if in, err = v.q.Host.Introduce(ctx, name, own); err != nil {
+				return fmt.Sprintf("%s does not answer: %v", name, err)
+			}
+		}
+		theirs := slices.Clone(in.Voters)
+		slices.Sort(theirs)
+		switch {
+		case nameOf(raft.ServerID(in.Server)) != name:
+			return fmt.Sprintf("%s says that it is %s", name, in.Server)
+		case !slices.Equal(theirs, given):
+			return fmt.Sprintf("%s was given the voters %s, and this node %s", name, strings.Join(theirs, ","), strings.Join(given, ","))
+		case slices.Contains(in.Log, own.Server):
+			return "" // what that one knows is on its way
+		case !in.Empty:
+			return fmt.Sprintf("%s has a log, and this node's data directory is empty: it is a new voter, and "+
+				"becomes one when distproc voters adds it", name)
+		}
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(in.Server), Address: raft.ServerAddress(in.Server)})
+	}
+	if given[0] != v.q.Self.Name {
+		return "" // that one does it
+	}
+	if err := v.raft.BootstrapCluster(c).Error(); err != nil {
+		return err.Error()
+	}
+	v.q.Log.Info("the voters begin", "voters", strings.Join(given, ","))
+	return ""
+}

@@ -1,0 +1,40 @@
+package quorum
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Votes are where raft keeps its term and its vote. Raft panics if it cannot save its term,
+// so a disk that is full or broken holds raft up until it is well again: such a voter does
+// not vote, and does not lie. At the end it ends raft's goroutine.
+type votes struct {
+	raft.StableStore
+	closed <-chan struct{}
+	failed func(error) // called with each error, and with nil when the disk is well again
+}
+
+func (v votes) Set(key, value []byte) error {
+	return v.save(func() error { return v.StableStore.Set(key, value) })
+}
+
+func (v votes) SetUint64(key []byte, value uint64) error {
+	return v.save(func() error { return v.StableStore.SetUint64(key, value) })
+}
+
+func (v votes) save(do func() error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := do()
+		v.failed(err)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-v.closed:
+			runtime.Goexit()
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// A Guard decides when calls of strict kinds may run on this node. No method waits but
+// Await. See package quorum, which has the one that there is.
+type Guard interface {
+	// Begin permits a call to start, and gives it its token. It is called with the lock of
+	// the id's shard, which Running takes. Since is what Begin returned as now for the last
+	// call, or 0 without one. Ended says that this node was not the place of the id all the
+	// time since: then its server must end before Begin is called again, with 0.
+	Begin(k worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool)
+
+	// Valid reports whether a call for which Begin has returned now may be answered.
+	Valid(now uint64) bool
+
+	// Await waits until a call may start.
+	Await(ctx context.Context, k worker.Key) *wire.Error
+
+	// Ended is told of the end of a call that Begin has permitted, without locks held.
+	Ended(id worker.ID)
+
+	// NotOwner returns the error of a call for an id that another node acts for.
+	NotOwner(id worker.ID) *wire.Error
+}
+
+// Strict reports whether the kind is strict.
+func (r *Registry) Strict() bool { return r.guard != nil }
+
+// AppendRunning adds the ids of the calls that run, each that the guard has permitted before.
+// It also adds those of servers that other nodes must wait for: own refuses their ids, and
+// they have something to do at their end. Own depends on view alone, which is compared by ==,
+// so that idle servers are looked at once for a view.
+func (r *Registry) AppendRunning(keys []worker.Key, view any, own func(worker.ID) bool) []worker.Key {
+	if r.actor == nil || r.guard == nil {
+		return keys
+	}
+	add := func(id worker.ID) { keys = append(keys, worker.Key{Kind: r.name, ID: id}) }
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, w := range s.running {
+			if m := w.mail; m.runs || w.moved || m.ending {
+				add(w.id)
+			}
+		}
+		s.mu.Unlock()
+	}
+	if r.actor.settled.Load() == view {
+		return keys
+	}
+	before := len(keys)
+	for i := range r.shards {
+		r.shards[i].scan(func(w *entry) {
+			if !own(w.id) && w.mail.work == nil && !endsAtOnceLocked(w) {
+				add(w.id)
+			}
+		}, nil)
+	}
+	if len(keys) == before {
+		r.actor.settled.Store(view)
+	}
+	return keys
+}
+
+// permitLocked asks the guard for the next message of w. If it may not run, permitLocked
+// returns what to do before.
+func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
+	m, k := w.mail, worker.Key{Kind: a.name, ID: w.id}
+	token, now, permitted, ended := a.guard.Begin(k, m.stood)
+	if ended {
+		m.stood = 0
+		if m.server != nil { // what it knows may be old
+			m.ending, m.why = true, worker.EndMoved
+			*t = task{why: m.why, own: a.ownContextLocked(m)}
+			return terminate, false
+		}
+		token, now, permitted, _ = a.guard.Begin(k, 0)
+	}
+	if permitted {
+		m.stood, m.token, m.runs = now, token, true
+		return deliver, true
+	}
+	m.claimed, m.claiming = false, true
+	if m.inTurn {
+		a.leaveTurn(m)
+	}
+	*t = task{own: a.ownContextLocked(m)}
+	return claim, false
+}
+
+// permitInlineLocked is permitLocked for a message that runs on its caller's goroutine, and
+// may as well wait.
+func (a *actor) permitInlineLocked(w *entry) bool {
+	token, now, permitted, _ := a.guard.Begin(worker.Key{Kind: a.name, ID: w.id}, w.mail.stood)
+	if permitted {
+		w.mail.stood, w.mail.token, w.mail.runs = now, token, true
+	}
+	return permitted
+}
+
+// fenced returns the error of a call that ended after the right to run it, or err.
+func (a *actor) fenced(now uint64, err *wire.Error) *wire.Error {
+	if a.guard == nil || a.guard.Valid(now) {
+		return err
+	}
+	return wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+
+		"where its token is refused")
+}

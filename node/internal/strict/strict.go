@@ -1,0 +1,285 @@
+// Package strict connects the quorum of a node with the node: it carries the quorum's
+// messages over sessions with the members, and raft's over links of their own, and tells the
+// quorum which calls run.
+package strict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/kinds"
+	"github.com/distproc/distproc/node/internal/members"
+	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/quorum"
+	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/route"
+	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// Check returns an error unless a node of a name can have these voters.
+func Check(name string, voters []string, dir string) error {
+	if len(voters) == 0 {
+		return nil
+	}
+	if n := len(voters); n > 5 || n%2 == 0 {
+		return fmt.Errorf("%d voters: there are 1, 3 or 5 of them, so that a majority is left when one or two are lost", n)
+	}
+	for i, v := range voters {
+		n, err := placement.ParseName(v)
+		if err != nil {
+			return fmt.Errorf("voters: %w", err)
+		}
+		if n.String() != v {
+			return fmt.Errorf("voters: write %s instead of %s", n, v)
+		}
+		if slices.Contains(voters[:i], v) {
+			return fmt.Errorf("voters: %s is named twice", v)
+		}
+	}
+	if addr, err := placement.ParseAddr(name); err == nil && dir == "" && slices.Contains(voters, addr.Name.String()) {
+		return errors.New("a voter needs a data directory: pass --data-dir")
+	}
+	return nil
+}
+
+// New returns the quorum of a node that knows these voters, or nil if there are none. It
+// permits nothing before Open.
+func New(voters []string, dir string, r placement.Routing, t gossip.Timing, clock func() time.Duration, log *slog.Logger) *quorum.Quorum {
+	if len(voters) == 0 {
+		return nil
+	}
+	return quorum.New(quorum.Config{Routing: r, Timing: Timing(t), Voters: voters, Dir: dir, Clock: clock, Log: log})
+}
+
+// Guard returns the quorum as the kinds know it, or nil.
+func Guard(q *quorum.Quorum) registry.Guard {
+	if q == nil {
+		return nil
+	}
+	return q
+}
+
+// Places returns the quorum as the router knows it, or nil.
+func Places(q *quorum.Quorum) route.Places {
+	if q == nil {
+		return nil
+	}
+	return q
+}
+
+// Open has the quorum of a node, or nil, work.
+func Open(q *quorum.Quorum, h Host) error {
+	if q == nil {
+		return nil
+	}
+	self := h.Cluster.Hello()
+	return q.Open(quorum.Member{Name: self.Name, Incarnation: self.Incarnation}, h)
+}
+
+// Close ends what Open began.
+func Close(q *quorum.Quorum) {
+	if q != nil {
+		q.Close()
+	}
+}
+
+// Leave gives up the ids of a node that leaves, so that others need not wait for the end of its
+// lease. It takes half of the time that ctx has at most.
+func Leave(ctx context.Context, q *quorum.Quorum) {
+	if q != nil {
+		ctx, cancel := context.WithTimeout(ctx, clock.Left(ctx)/2)
+		defer cancel()
+		_ = q.Leave(ctx) // else they wait
+	}
+}
+
+// Timing returns how long leases are: 2 s, 5 s or 15 s.
+func Timing(t gossip.Timing) quorum.Timing {
+	switch t {
+	case gossip.Local:
+		return quorum.NewTiming(2 * time.Second)
+	case gossip.WAN:
+		return quorum.NewTiming(15 * time.Second)
+	}
+	return quorum.NewTiming(5 * time.Second)
+}
+
+// A Host is the node as its quorum knows it. It implements [quorum.Host].
+type Host struct {
+	Cluster *members.Members
+	Kinds   *kinds.Set
+	Changed func() // is called when the ids of this node may have changed; it does not wait
+}
+
+// do has another node perform an operation.
+func (h Host) do(ctx context.Context, name string, op wire.Op, args, result any) error {
+	p, err := h.Cluster.Member(name)
+	if err != nil {
+		return err
+	}
+	s, err := h.Cluster.Pool().Get(ctx, p)
+	if err != nil {
+		return err
+	}
+	return s.Do(ctx, op, args, result)
+}
+
+// Renew implements [quorum.Host].
+func (h Host) Renew(ctx context.Context, voter string, r *quorum.Renewal) (*quorum.Answer, error) {
+	var a quorum.Answer
+	return &a, h.do(ctx, voter, protocol.OpRenew, r, bounded{&a})
+}
+
+// Term implements [quorum.Host].
+func (h Host) Term(ctx context.Context, voter string) (term uint64, err error) {
+	return term, h.do(ctx, voter, protocol.OpTerm, nil, &term)
+}
+
+// Introduce implements [quorum.Host].
+func (h Host) Introduce(ctx context.Context, voter string, own *quorum.Introduction) (*quorum.Introduction, error) {
+	var i quorum.Introduction
+	return &i, h.do(ctx, voter, protocol.OpIntroduce, own, &i)
+}
+
+// Hint implements [quorum.Host].
+func (h Host) Hint(ctx context.Context, member, leader string) {
+	_ = h.do(ctx, member, protocol.OpHint, leader, nil) // members ask by themselves, too
+}
+
+// Members implements [quorum.Host].
+func (h Host) Members() (names []string) {
+	for _, p := range h.Cluster.View().Peers {
+		names = append(names, p.Text)
+	}
+	return names
+}
+
+// Running implements [quorum.Host].
+func (h Host) Running(view *quorum.View, own func(worker.ID) bool) (keys []worker.Key) {
+	for _, r := range h.Kinds.Registries() {
+		keys = r.AppendRunning(keys, view, own)
+	}
+	return keys
+}
+
+// RightsChanged implements [quorum.Host].
+func (h Host) RightsChanged() { h.Changed() }
+
+// Dial implements [quorum.Host].
+func (h Host) Dial(ctx context.Context, voter string) (net.Conn, error) {
+	p, err := h.Cluster.Member(voter)
+	if err != nil {
+		return nil, err
+	}
+	hello := h.Cluster.Hello()
+	hello.Role = wire.RoleVoter
+	l, err := wire.DialLink(ctx, h.Cluster.Pool().Slot(p).Addr, h.Cluster.Creds, hello)
+	if err != nil {
+		return nil, err
+	}
+	if l.Peer().Name != voter {
+		l.Close()
+		return nil, fmt.Errorf("%s answers there", l.Peer().Name)
+	}
+	conn, err := l.Open()
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return linked{conn, l}, nil
+}
+
+// A linked stream is the only one of its link.
+type linked struct {
+	net.Conn
+	link *wire.Link
+}
+
+func (c linked) Close() error { return errors.Join(c.Conn.Close(), c.link.Close()) }
+
+// ServeLink serves the streams of a voter's link until that or ctx ends.
+func ServeLink(ctx context.Context, q *quorum.Quorum, in *wire.Incoming, hello wire.Hello) {
+	if q == nil {
+		in.Refuse(noVoters)
+		return
+	}
+	hello.Role = wire.RoleVoter
+	l, err := in.AcceptLink(hello)
+	if err != nil {
+		return
+	}
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_ = q.ServeStream(conn, in.Hello.Name) // the voter that has opened it says why not
+	}
+}
+
+var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters")
+
+// Serve answers an operation of another node's quorum.
+func Serve(ctx context.Context, q *quorum.Quorum, op wire.Op, args func(any) error) (any, error) {
+	if q == nil {
+		return nil, noVoters
+	}
+	switch op {
+	case protocol.OpRenew:
+		if err := protocol.AtMost(args, quorum.MaxBusy, func(r renewalShape) int { return len(r.Busy) }); err != nil {
+			return nil, err
+		}
+		return protocol.With(args, func(r quorum.Renewal) (any, error) { return q.ServeRenewal(ctx, &r) })
+	case protocol.OpTerm:
+		return q.ServeTerm()
+	case protocol.OpIntroduce:
+		return protocol.With(args, func(i quorum.Introduction) (any, error) { return q.ServeIntroduction(&i) })
+	case protocol.OpHint:
+		return protocol.With(args, func(leader string) (any, error) { q.ServeHint(leader); return nil, nil })
+	}
+	return nil, wire.UnknownOperation
+}
+
+type (
+	renewalShape struct{ Busy []struct{ Kind string } }
+	answerShape  struct {
+		Views []struct {
+			Seats   []struct{ Failed bool }
+			Leavers []struct{ Incarnation uint64 }
+		}
+		Facts map[quorum.Member]struct{ Past uint64 }
+	}
+)
+
+// maxAnswer is how many seats, leavers and facts an answer has at most.
+const maxAnswer = 64 * protocol.MaxMembers
+
+// A bounded answer takes one with at most maxAnswer elements.
+type bounded struct{ answer *quorum.Answer }
+
+// Take is part of [wire.Result].
+func (b bounded) Take(decode func(any) error) error {
+	var s answerShape
+	if err := decode(&s); err != nil {
+		return err
+	}
+	n := len(s.Facts)
+	for _, v := range s.Views {
+		n += 1 + len(v.Seats) + len(v.Leavers)
+	}
+	if n > maxAnswer {
+		return fmt.Errorf("an answer with %d elements, limit %d", n, maxAnswer)
+	}
+	return decode(b.answer)
+}

@@ -40,16 +40,17 @@ type View struct {
 // arrange prepares a view for use. It returns an error if the view cannot be one.
 func (v *View) arrange() error {
 	names := make(map[string]placement.Name, len(v.Seats))
+	nodes := make(map[placement.Name]bool, len(v.Seats))
 	slots := make([]placement.Slot, len(v.Seats))
 	for i, s := range v.Seats {
 		name, err := placement.ParseName(s.Name)
 		if err != nil {
 			return fmt.Errorf("view %d: %w", v.Epoch, err)
 		}
-		names[s.Name] = name
+		names[s.Name], nodes[name] = name, true
 		slots[i] = placement.Slot{Name: name, Failed: s.Failed}
 	}
-	if len(names) < len(v.Seats) {
+	if len(nodes) < len(v.Seats) {
 		return fmt.Errorf("view %d: a node has two seats", v.Epoch)
 	}
 	if v.Epoch == 0 {
@@ -70,7 +71,10 @@ func (v *View) Acting(id worker.ID) (Member, bool) {
 		return Member{}, false
 	}
 	s := v.Seats[v.ring.Acting(id)]
-	return s.Member, !s.Failed
+	if s.Failed {
+		return Member{}, false
+	}
+	return s.Member, true
 }
 
 // seat returns the index of a member's seat, or -1.

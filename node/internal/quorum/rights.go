@@ -13,6 +13,7 @@ type Rights struct {
 	me    Member
 	views []*View  // those not retired, oldest first; the last one is acted on
 	taken []uint64 // the version with which each of them came
+	gone  uint64   // the version with which the newest view came that is retired
 	facts Facts
 
 	end     time.Duration // of the lease, on the member's clock
@@ -88,7 +89,7 @@ func (r *Rights) verdict(k worker.Key) (v Verdict, by Member, under *View) {
 // rights had an earlier version: it has had a lease all the time, and each view that has come
 // since gives it the id.
 func (r *Rights) covers(id worker.ID, since uint64) bool {
-	if since < r.held {
+	if since < r.held || since < r.gone { // nobody remembers whom a retired view gave the id
 		return false
 	}
 	for i, v := range r.views {
@@ -131,6 +132,11 @@ func (r *Rights) take(a *Answer, sent, now, lease time.Duration) (next *Rights, 
 	if had == nil || newest.Epoch > had.Epoch || a.Views[0].Epoch > r.views[0].Epoch {
 		news = true
 		n.views, n.taken = r.joined(a.Views)
+		for i, v := range r.views {
+			if v.Epoch < n.views[0].Epoch {
+				n.gone = r.taken[i]
+			}
+		}
 	}
 	facts := about(n.views, r.facts)
 	for m, f := range about(n.views, a.Facts) {

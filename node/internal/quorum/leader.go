@@ -116,7 +116,9 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 		s.leaving = s.leaving || r.Leaving
 		l.seen[r.Member.Name] = s
 	}
-	l.acked = max(l.acked, r.Ack)
+	if r.Ack < endOfEpochs {
+		l.acked = max(l.acked, r.Ack)
+	}
 	newest := l.log.newest()
 	if newest == nil {
 		return nil, false
@@ -129,6 +131,10 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	}
 	return a, news
 }
+
+// endOfEpochs is more than any log gets to. A member that acknowledges more is wrong, and must
+// not use up the epochs.
+const endOfEpochs = 1 << 62
 
 // leases reports whether the answer to a renewal has a lease (rule 18).
 func (l *leader) leases(r *Renewal, now time.Duration) bool {

@@ -20,6 +20,15 @@ type Member struct {
 // String returns the name and the incarnation.
 func (m Member) String() string { return fmt.Sprintf("%s (incarnation %d)", m.Name, m.Incarnation) }
 
+// parse returns the name. An error says that no node calls itself that.
+func (m Member) parse() (placement.Name, error) {
+	name, err := placement.ParseName(m.Name)
+	if err == nil && name.String() != m.Name {
+		err = fmt.Errorf("node name %q: the node calls itself %s", m.Name, name)
+	}
+	return name, err
+}
+
 // A Seat is the place of a member in a view. Each node has one at most.
 type Seat struct {
 	Member
@@ -40,17 +49,16 @@ type View struct {
 // arrange prepares a view for use. It returns an error if the view cannot be one.
 func (v *View) arrange() error {
 	names := make(map[string]placement.Name, len(v.Seats))
-	nodes := make(map[placement.Name]bool, len(v.Seats))
 	slots := make([]placement.Slot, len(v.Seats))
 	for i, s := range v.Seats {
-		name, err := placement.ParseName(s.Name)
+		name, err := s.parse()
 		if err != nil {
 			return fmt.Errorf("view %d: %w", v.Epoch, err)
 		}
-		names[s.Name], nodes[name] = name, true
+		names[s.Name] = name
 		slots[i] = placement.Slot{Name: name, Failed: s.Failed}
 	}
-	if len(nodes) < len(v.Seats) {
+	if len(names) < len(v.Seats) {
 		return fmt.Errorf("view %d: a node has two seats", v.Epoch)
 	}
 	if v.Epoch == 0 {

@@ -266,6 +266,9 @@ func (q *Quorum) ServeTerm() (uint64, error) {
 var errNoVoter = errors.New("the node is no voter")
 
 func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
+	if _, err := r.Member.parse(); err != nil { // it would have a seat in a view that makes no sense
+		return nil, err
+	}
 	slices.SortFunc(r.Busy, compareKeys) // it comes from a peer
 	v.mu.Lock()
 	l, term := v.leader, v.term

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -61,6 +63,9 @@ func openDisk(dir, name string, log hclog.Logger) (d *disk, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, pathless(err)
 	}
+	if logLost(dir) {
+		return nil, damaged(logFile, fs.ErrNotExist)
+	}
 	store, err := openLog(filepath.Join(dir, logFile))
 	if err != nil {
 		return nil, err
@@ -81,9 +86,18 @@ func openDisk(dir, name string, log hclog.Logger) (d *disk, err error) {
 	return d, err
 }
 
-// openLog opens the log, which locks the directory.
+// logLost reports whether the log is gone. It was there before the identity, which must not
+// vote any more without what it has promised (rule 22).
+func logLost(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, identityFile))
+	log, logErr := os.Stat(filepath.Join(dir, logFile))
+	return err == nil && (errors.Is(logErr, fs.ErrNotExist) || logErr == nil && log.Size() == 0)
+}
+
+// openLog opens the log, which locks the directory, and reads all of it once.
 func openLog(path string) (store *raftboltdb.BoltStore, err error) {
-	defer func() { // bbolt panics on some pages that make no sense
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // on pages after the end of the file
+	defer func() {                                           // bbolt panics on some pages that make no sense
 		if r := recover(); r != nil {
 			err = damaged(logFile, fmt.Errorf("%v", r))
 		}
@@ -91,13 +105,47 @@ func openLog(path string) (store *raftboltdb.BoltStore, err error) {
 	store, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockWait}})
 	switch {
 	case err == nil:
+		if err := readLog(store); err != nil {
+			store.Close()
+			return nil, damaged(logFile, err)
+		}
 		return store, nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, errors.New("another process uses it; give each node a directory of its own with --data-dir")
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, damaged(logFile, err)
+	case isSystem(err):
+		return nil, pathless(err)
 	}
-	return nil, pathless(err)
+	return nil, damaged(logFile, err)
+}
+
+// isSystem reports whether the system has refused something, which is not for what a file has.
+func isSystem(err error) bool {
+	_, ok := errors.AsType[syscall.Errno](err)
+	return ok
+}
+
+// readLog returns an error if an entry cannot be read, or the term is not there that raft has
+// saved before it. A snapshot of another voter leaves a gap between old entries and new.
+func readLog(store *raftboltdb.BoltStore) error {
+	first, err1 := store.FirstIndex()
+	last, err2 := store.LastIndex()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	var l raft.Log
+	for i := first; i <= last && i > 0; i++ {
+		if err := store.GetLog(i, &l); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+	}
+	term, err := store.GetUint64([]byte("CurrentTerm"))
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return err
+	}
+	if term < l.Term {
+		return fmt.Errorf("the last entry is of term %d, and the term is %d", l.Term, term)
+	}
+	return nil
 }
 
 // damaged is the error of a directory that the voter cannot use any more.

@@ -138,7 +138,7 @@ func readLog(store *raftboltdb.BoltStore) error {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
 	}
-	term, err := store.GetUint64([]byte("CurrentTerm"))
+	term, err := store.GetUint64(keyTerm)
 	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
 		return err
 	}
@@ -146,6 +146,18 @@ func readLog(store *raftboltdb.BoltStore) error {
 		return fmt.Errorf("the last entry is of term %d, and the term is %d", l.Term, term)
 	}
 	return nil
+}
+
+// keyTerm is where raft saves its term.
+var keyTerm = []byte("CurrentTerm")
+
+// saveTerm saves the term once more. Raft does so when it starts, and cannot say that it fails.
+func (d *disk) saveTerm() error {
+	term, err := d.stable.GetUint64(keyTerm)
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return err
+	}
+	return pathless(d.stable.SetUint64(keyTerm, term))
 }
 
 // damaged is the error of a directory that the voter cannot use any more.
@@ -163,7 +175,7 @@ func isEmpty(store *raftboltdb.BoltStore, snapshots string) (bool, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, pathless(err)
 	}
-	term, err := store.GetUint64([]byte("CurrentTerm")) // it may have voted without a log
+	term, err := store.GetUint64(keyTerm) // it may have voted without a log
 	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
 		return false, damaged(logFile, err)
 	}

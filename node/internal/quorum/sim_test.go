@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -109,6 +110,46 @@ func (w *world) boot(name string) *simNode {
 	w.nodes[name] = n
 	w.mu.Unlock()
 	return n
+}
+
+// bootAll starts new lives of nodes.
+func (w *world) bootAll(names ...string) {
+	for _, name := range names {
+		w.boot(name)
+	}
+}
+
+// killAll ends the lives of all nodes, and waits until nothing of them is left.
+func (w *world) killAll() {
+	for _, n := range w.living() {
+		n.kill()
+	}
+	time.Sleep(time.Minute)
+}
+
+// living returns the nodes that live, in the order of their names.
+func (w *world) living() (list []*simNode) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
+		list = append(list, w.nodes[name])
+	}
+	return list
+}
+
+// leader returns the node that leads in the latest term, or nil.
+func (w *world) leader() (leads *simNode) {
+	var last uint64
+	for _, n := range w.living() {
+		if v := n.q.voter; v != nil {
+			v.mu.Lock()
+			if v.leader != nil && v.term > last {
+				leads, last = n, v.term
+			}
+			v.mu.Unlock()
+		}
+	}
+	return leads
 }
 
 // kill ends a life without a farewell.

@@ -36,6 +36,10 @@ type voter struct {
 
 // newVoter starts raft on a disk, and closes the disk if that fails.
 func newVoter(q *Quorum, d *disk) (*voter, error) {
+	if err := d.saveTerm(); err != nil {
+		d.close()
+		return nil, err
+	}
 	v := &voter{
 		q: q, disk: d, closed: make(chan struct{}),
 		wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), asked: make(chan struct{}, 1),

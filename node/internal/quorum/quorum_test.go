@@ -36,12 +36,7 @@ func TestSimulation(t *testing.T) {
 func simulate(t *testing.T, seed uint64) {
 	w := newWorld(t, seed, "1@h", "2@h", "3@h")
 	if *simLog {
-		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Duration("t", w.now())
-			}
-			return a
-		}}))
+		w.showLog()
 	}
 	names := []string{"1@h", "2@h", "3@h", "4@h", "5@h"}
 	ctx, stop := context.WithCancel(t.Context())
@@ -73,6 +68,16 @@ func simulate(t *testing.T, seed uint64) {
 	if found.bad() || found.Answered == 0 {
 		t.Errorf("seed %d: %+v", seed, found)
 	}
+}
+
+// showLog shows what the nodes log.
+func (w *world) showLog() {
+	w.log = slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Duration("t", w.now())
+		}
+		return a
+	}}))
 }
 
 // load has the node that has a name run calls of random ids.

@@ -32,7 +32,10 @@ type world struct {
 	rand  *rand.Rand
 	nodes map[string]*simNode // by name; the newest life
 	disks map[string]*disk
-	cut   map[[2]string]bool // nothing goes from the one to the other
+	cut   map[[2]string]bool          // nothing goes from the one to the other
+	slow  map[[2]string]time.Duration // what goes from the one to the other takes so much longer
+	rate  map[string]float64          // of clocks, if not random
+	hook  func(n *simNode, at string) // is called where a node asks others, if not nil
 	lives uint64
 	calm  atomic.Bool // nothing is late any more
 
@@ -58,7 +61,7 @@ func newWorld(t *testing.T, seed uint64, voters ...string) *world {
 	w := &world{
 		t: t, start: time.Now(), timing: NewTiming(5 * time.Second), voters: voters, log: slog.New(slog.DiscardHandler),
 		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{},
-		cut: map[[2]string]bool{},
+		cut: map[[2]string]bool{}, slow: map[[2]string]time.Duration{}, rate: map[string]float64{},
 	}
 	return w
 }
@@ -86,6 +89,9 @@ func (w *world) boot(name string) *simNode {
 	n := &simNode{
 		w: w, name: name, rate: 1 + drift*(w.rand.Float64()*2-1),
 		running: map[worker.ID]*simRun{}, since: map[worker.ID]uint64{},
+	}
+	if rate, ok := w.rate[name]; ok {
+		n.rate = rate
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	d := w.disks[name]
@@ -179,6 +185,9 @@ func (w *world) reach(ctx context.Context, from, to string) (*simNode, error) {
 	if !w.calm.Load() && w.float() < 0.02 {
 		delay = time.Duration(w.float() * float64(2*time.Second))
 	}
+	w.mu.Lock()
+	delay += w.slow[[2]string{from, to}]
+	w.mu.Unlock()
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():
@@ -225,6 +234,7 @@ func trip[T any](ctx context.Context, n *simNode, to string, do func(*simNode) (
 		return t, err
 	}
 	t, err = do(other)
+	other.at("answer")
 	if other.awake(ctx); err != nil {
 		return t, err
 	}
@@ -257,7 +267,21 @@ func (a *Answer) copied() *Answer {
 	return &c
 }
 
+// at says that the node has come to a place where it asks or answers others, and may be paused.
+func (n *simNode) at(place string) {
+	n.w.mu.Lock()
+	hook := n.w.hook
+	n.w.mu.Unlock()
+	if hook != nil {
+		hook(n, place)
+	}
+}
+
+// pause has the node wait wherever it asks or answers others.
+func (n *simNode) pause(d time.Duration) { n.paused.Store(int64(n.w.now() + d)) }
+
 func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
+	n.at("verify")
 	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm() })
 }
 
@@ -319,8 +343,12 @@ func (c *simConn) Write(b []byte) (int, error) {
 		return 0, errLost
 	}
 	c.from.w.mu.Lock()
-	cut := c.from.w.cut[[2]string{c.from.name, c.to.name}]
+	link := [2]string{c.from.name, c.to.name}
+	cut, slow := c.from.w.cut[link], c.from.w.slow[link]
 	c.from.w.mu.Unlock()
+	if slow > 0 {
+		c.from.sleep(slow)
+	}
 	if cut || c.dead.Load() {
 		c.dead.Store(true)
 		return len(b), nil

@@ -30,7 +30,8 @@
 //
 // Not guaranteed: nodes that cannot reach each other, as when the network is split, may
 // each have a worker of one id, a serial one included; so may a process that was paused,
-// for the message that it had begun. A value may be as old as its kind allows. Nothing is
+// for the message that it had begun. A kind that is Strict has no two workers of an id even
+// then, and none while too few voters can be reached. A value may be as old as its kind allows. Nothing is
 // on disk but the names of members: values and servers are gone with their node.
 //
 // Guaranteed: on one node an id has at most one worker. While all nodes reach each other,
@@ -64,7 +65,8 @@
 //   - worker: ids, values, replies, what a kind of worker is, outcomes of calls
 //   - placement: names of nodes, and which of them owns an id
 //   - internal/clock, chain: deadlines and standstills; calls that would wait for themselves
-//   - internal/registry: the workers of one kind on this node
+//   - internal/registry: the workers of one kind on this node; strict ones ask a guard
+//   - internal/quorum: views and leases of strict kinds, by raft; its model checks the rules
 //   - internal/handoff: cached answers on their way to the new owners of their ids
 //   - internal/kinds: the registries of all kinds
 //   - internal/protocol: the operations that nodes ask of one another
@@ -74,12 +76,13 @@
 //   - internal/members: the views of the cluster, and who is let in
 //   - internal/claim: that no other node has a server of an id
 //   - internal/route: the path of a request and of a call
+//   - internal/strict: the quorum's messages over sessions and links of the node
 //   - internal/client: how a program that is no member reaches a cluster
 //   - node: the life of a node, what it serves, and what it tells of itself
 //
 // The package comment of each lists its invariants, with their tests. Around them, source
 // makes sources of configuration, gateway answers HTTP, metrics publishes [Stats], and
-// boundedlog keeps the log from holding this up. internal/quorum/model checks a protocol.
+// boundedlog keeps the log from holding this up.
 //
 // # Glossary
 //

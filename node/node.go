@@ -120,7 +120,7 @@ func Start(c Config) (*Node, error) {
 		return nil, listenError(addr, err)
 	}
 	n.handoffs = handoff.New(host{n})
-	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, gossip.Timing(c.Timing), n.clock.Boot, n.log)
+	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, c.Timing.String(), n.clock.Boot, n.log)
 	n.kinds, err = kinds.New(kinds.Config{
 		Node: n.name, Host: host{n}, Guard: strict.Guard(n.quorum), Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
 		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,

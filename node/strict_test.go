@@ -4,71 +4,211 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
 )
 
-// A tally is a server that counts, and notes the token of each call.
-type tally struct{ n int64 }
+// A bank has servers that count their calls. It is a resource that refuses a token that is
+// older than another, and checks that no two calls of an id run at once.
+type bank struct {
+	mu      sync.Mutex
+	running map[worker.ID]bool
+	highest map[worker.ID]worker.Token
+	wrong   []string
+}
 
-func (s *tally) Call(ctx context.Context, _ worker.Value) (worker.Value, error) {
-	if worker.TokenOf(ctx) == (worker.Token{}) {
-		return worker.Value{}, errors.New("no token")
+type bankServer struct {
+	t  *bank
+	id worker.ID
+	n  int64
+}
+
+func (s *bankServer) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
+	t, token := s.t, worker.TokenOf(ctx)
+	t.mu.Lock()
+	if t.running[s.id] {
+		t.wrong = append(t.wrong, "two calls of "+s.id.String()+" at once")
 	}
+	if token.Compare(t.highest[s.id]) <= 0 {
+		t.wrong = append(t.wrong, "token "+token.String()+" of "+s.id.String()+" is no newer")
+	}
+	t.running[s.id], t.highest[s.id] = true, token
+	t.mu.Unlock()
+	if message.String() == "slow" {
+		time.Sleep(time.Second)
+	}
+	t.mu.Lock()
+	t.running[s.id] = false
+	t.mu.Unlock()
 	s.n++
 	return worker.IntValue(s.n), nil
 }
 
-func startStrict(t *testing.T, name string, dir string, voters ...string) *Node {
-	t.Helper()
-	time.Sleep(time.Microsecond)
-	n, err := Start(Config{
-		Name: name, Cookie: testCookie, network: network.Host(name), Voters: voters, DataDir: dir, Timing: Local,
-		Default: worker.Serial{Strict: true, TTL: time.Minute, Open: func(context.Context, worker.ID) (worker.Server, error) { return &tally{}, nil }},
-		Logger:  slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("at", name),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close(context.Background()) })
-	return n
+func (t *bank) kind() worker.Serial {
+	return worker.Serial{Strict: true, TTL: time.Minute, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+		return &bankServer{t: t, id: id}, nil
+	}}
 }
 
+// startStrict starts nodes 1@ to size@ and connects them. All of them are voters.
+func startStrict(t *testing.T, size int, kind worker.Kind) (nodes []*Node) {
+	t.Helper()
+	host := testHost()
+	var names []string
+	for i := range size {
+		names = append(names, string(rune('1'+i))+"@"+host)
+	}
+	for _, name := range names {
+		time.Sleep(time.Microsecond)
+		n, err := Start(Config{
+			Name: name, Cookie: testCookie, network: network.Host(name), Voters: names, DataDir: t.TempDir(), Timing: Local,
+			Default: kind, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)).With("at", name),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { crash(n) })
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes[1:] {
+		if err := n.Join(t.Context(), names[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return nodes
+}
+
+// callStrict calls an id from a node, again while the call has not run, for at most 20 s.
+func callStrict(t *testing.T, n *Node, id int64, message string) (worker.Reply, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	return n.Family("").Call(ctx, worker.IntID(id), worker.BytesValue(message))
+}
+
+// TestStrict has three nodes call ids of each other, one of them end and another one die: each
+// id goes on at one place, with tokens that rise, and starts anew where it is new.
 func TestStrict(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		host := testHost()
-		names := []string{"1@" + host, "2@" + host, "3@" + host}
-		var nodes []*Node
-		for _, name := range names {
-			nodes = append(nodes, startStrict(t, name, t.TempDir(), names...))
-		}
-		for _, n := range nodes[1:] {
-			if err := n.Join(t.Context(), names[0]); err != nil {
-				t.Fatal(err)
+		bank := &bank{running: map[worker.ID]bool{}, highest: map[worker.ID]worker.Token{}}
+		nodes := startStrict(t, 3, bank.kind())
+		for i, n := range nodes {
+			for id := range int64(3) {
+				reply, err := callStrict(t, n, id, "")
+				if want := int64(i + 1); err != nil || reply.Node != nodes[id].Self() || reply.Value.String() != worker.IntValue(want).String() {
+					t.Errorf("call %d of id %d from %s: %v by %s, %v", want, id, n.Self(), reply.Value, reply.Node, err)
+				}
 			}
 		}
-		for _, n := range nodes {
-			for i := range 3 {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				reply, err := n.Family("").Call(ctx, worker.IntID(int64(i)), worker.Value{})
-				cancel()
-				t.Logf("%s %d: %v by %s, %v", n.Self(), i, reply.Value, reply.Node, err)
-			}
+
+		began := time.Now()
+		if err := nodes[2].Close(t.Context()); err != nil {
+			t.Error(err)
 		}
-		start := time.Now()
+		reply, err := callStrict(t, nodes[0], 2, "")
+		if took := time.Since(began); err != nil || reply.Value.String() != "1" || took > time.Second {
+			t.Errorf("after the end of its node: %v by %s, %v, after %v; want a new server at once", reply.Value, reply.Node, err, took)
+		}
+
 		crash(nodes[1])
-		for i := range 3 {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			reply, err := nodes[0].Family("").Call(ctx, worker.IntID(int64(i)), worker.Value{})
-			cancel()
-			t.Logf("%d: %v by %s, %v after %v", i, reply.Value, reply.Node, err, time.Since(start))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err = nodes[0].Family("").Call(ctx, worker.IntID(1), worker.Value{})
+		if !errors.Is(err, ErrNoQuorum) || OutcomeOf(err) != worker.OutcomeNotRun || !strings.Contains(err.Error(), nodes[1].Self()) {
+			t.Errorf("with one voter of three: %v; want that there is no quorum, and who does not answer", err)
 		}
-		start = time.Now()
-		nodes[2].Close(context.Background())
-		t.Log("closed", time.Since(start))
-		reply, err := nodes[0].Family("").Call(t.Context(), worker.IntID(2), worker.Value{})
-		t.Logf("%v by %s, %v after %v", reply.Value, reply.Node, err, time.Since(start))
+		if len(bank.wrong) > 0 {
+			t.Error(bank.wrong)
+		}
 	})
+}
+
+// TestStrictCrash has the node of an id die in the middle of its call. Another one acts for the
+// id when the lease is over, and not before.
+func TestStrictCrash(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bank := &bank{running: map[worker.ID]bool{}, highest: map[worker.ID]worker.Token{}}
+		nodes := startStrict(t, 3, bank.kind())
+		if _, err := callStrict(t, nodes[0], 1, ""); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		crash(nodes[1])
+		reply, err := callStrict(t, nodes[0], 1, "")
+		if took := time.Since(began); err != nil || reply.Node == nodes[1].Self() || took < time.Second || took > 5*time.Second {
+			t.Errorf("%v by %s, %v, after %v; want another node when its lease of 2 s is over", reply.Value, reply.Node, err, took)
+		}
+		if len(bank.wrong) > 0 {
+			t.Error(bank.wrong)
+		}
+	})
+}
+
+// TestStrictLeave has a node end while a call runs there: the call ends first.
+func TestStrictLeave(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bank := &bank{running: map[worker.ID]bool{}, highest: map[worker.ID]worker.Token{}}
+		nodes := startStrict(t, 3, bank.kind())
+		if _, err := callStrict(t, nodes[0], 1, ""); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if reply, err := callStrict(t, nodes[0], 1, "slow"); err != nil || reply.Value.String() != "2" {
+				t.Errorf("%v, %v", reply.Value, err)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		wg.Go(func() {
+			if err := nodes[1].Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(10 * time.Millisecond)
+		if reply, err := callStrict(t, nodes[2], 1, ""); err != nil || reply.Value.String() != "1" || reply.Node == nodes[1].Self() {
+			t.Errorf("%v by %s, %v; want a new server elsewhere", reply.Value, reply.Node, err)
+		}
+		wg.Wait()
+		if len(bank.wrong) > 0 {
+			t.Error(bank.wrong)
+		}
+	})
+}
+
+// TestStrictConfig checks what a node refuses at its start.
+func TestStrictConfig(t *testing.T) {
+	strict := worker.Serial{Strict: true, Open: func(context.Context, worker.ID) (worker.Server, error) { return nil, nil }}
+	for _, c := range []struct {
+		voters string
+		dir    string
+		want   string
+	}{
+		{"", "", "is strict, and the node has no voters: pass --voters"},
+		{"1@a,2@b", "x", "2 voters: there are 1, 3 or 5"},
+		{"1@a,2@b,3@c,4@d,5@e,6@f,7@g", "x", "7 voters"},
+		{"1@a,2@b,1@a", "x", "1@a is named twice"},
+		{"1@a,2@b,3", "x", "no @"},
+		{"1@A,2@b,3@c", "x", "write 1@a instead of 1@A"},
+		{"1@127.0.0.1", "", "a voter needs a data directory: pass --data-dir"},
+		{"1@127.0.0.1", "/dev/null/x", "data directory /dev/null/x: mkdir: not a directory"},
+	} {
+		config := Config{
+			Name: "1@127.0.0.1", Cookie: testCookie, network: network.Host("1@127.0.0.1"), DataDir: c.dir,
+			Kinds: map[string]worker.Kind{"account": strict},
+		}
+		if c.voters != "" {
+			config.Voters = strings.Split(c.voters, ",")
+		}
+		n, err := Start(config)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("voters %q, directory %q: %v; want %q", c.voters, c.dir, err, c.want)
+		}
+		if err == nil {
+			crash(n)
+		}
+	}
 }

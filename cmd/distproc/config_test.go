@@ -111,7 +111,7 @@ func TestConfigSerialRefuses(t *testing.T) {
 		{"[kind.a]\nsource = 'random'\nmax_bytes = 'much'", `config.toml:3: kind.a.max_bytes: "much" is no size; write it like 512MiB`},
 		{head + "timeout = '0s'", "config.toml:4: kind.a.timeout: must be more than 0"},
 		{"[kind.a]\nserial = 'yes'", "config.toml:2: kind.a.serial: "},
-		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, ttl, "},
+		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, strict, ttl, "},
 	} {
 		_, err := kindsOf(t, c.text)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {

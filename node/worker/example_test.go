@@ -57,3 +57,26 @@ func ExampleWithTimeLimit() {
 	fmt.Println(limit, ok, ends)
 	// Output: 1s true false
 }
+
+// A row keeps the token of the call that has changed it last, and refuses an older one, of a
+// call that goes on although another node has its id by now.
+func ExampleTokenOf() {
+	var row struct {
+		balance int
+		token   string
+	}
+	deposit := func(ctx context.Context, n int) error {
+		token := worker.TokenOf(ctx).String()
+		if token < row.token { // in SQL: UPDATE … WHERE token <= $1
+			return fmt.Errorf("%s is older than %s", token, row.token)
+		}
+		row.balance, row.token = row.balance+n, token
+		return nil
+	}
+	fmt.Println(deposit(context.Background(), 5), row.balance)
+	row.token = worker.Token{Epoch: 2, Count: 1}.String() // another node has been here
+	fmt.Println(deposit(context.Background(), 5), row.balance)
+	// Output:
+	// <nil> 5
+	// 0000000000000000.0000000000000000 is older than 0000000000000002.0000000000000001 5
+}

@@ -88,6 +88,18 @@ func occupied(by Member) *wire.Error {
 	return wire.Errorf(wire.DeadlineExceeded, wire.NotRun, "%s acted for the id, and may still run a call of it", by)
 }
 
+// Quorum returns an error if no leader of the voters has answered for the time of a lease. It
+// says who does not answer.
+func (q *Quorum) Quorum() *wire.Error {
+	q.mu.Lock()
+	lost := q.Clock() > q.answered+q.Timing.Lease
+	q.mu.Unlock()
+	if lost {
+		return q.noQuorum()
+	}
+	return nil
+}
+
 // noQuorum says which voters do not answer.
 func (q *Quorum) noQuorum() *wire.Error {
 	q.mu.Lock()

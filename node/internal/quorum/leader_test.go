@@ -50,8 +50,8 @@ func TestOutlived(t *testing.T) {
 	t.Parallel()
 	for _, lease := range []time.Duration{second, 2 * second, simLease, 15 * second} {
 		out := NewTiming(lease).outlived()
-		real := time.Duration(float64(out) / (1 + drift))
-		if held := time.Duration(float64(real) * (1 - drift)); held < lease-time.Nanosecond || held > lease+time.Microsecond {
+		truly := time.Duration(float64(out) / (1 + drift))
+		if held := time.Duration(float64(truly) * (1 - drift)); held < lease-time.Nanosecond || held > lease+time.Microsecond {
 			t.Errorf("a lease of %v is held to be over after %v of a slow clock", lease, held)
 		}
 	}

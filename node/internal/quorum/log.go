@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -47,7 +48,7 @@ func (s *state) after(e *entry) *state {
 		next.cluster = e.Cluster
 	}
 	if v := e.View; v != nil && (s.newest() == nil || v.Epoch > s.newest().Epoch) {
-		next.views = append(s.views[:len(s.views):len(s.views)], v)
+		next.views = append(slices.Clip(s.views), v)
 	}
 	next.retired = max(s.retired, e.Retire)
 	for len(next.views) > 1 && next.views[0].Epoch < next.retired {

@@ -23,5 +23,5 @@ func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
 // Accept implements [hclog.SinkAdapter].
 func (s scribe) Accept(_ string, level hclog.Level, message string, args ...any) {
-	s.log.Debug("raft: "+message, append(args, "severity", level.String())...)
+	s.log.Debug("raft", append([]any{"says", message, "level_of_raft", level.String()}, args...)...)
 }

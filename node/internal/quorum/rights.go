@@ -26,12 +26,12 @@ type Rights struct {
 type Verdict uint8
 
 const (
-	Granted  Verdict = iota
-	NoView           // the member has had no answer of a leader yet
-	NoLease          // its lease has ended
-	NotOwner         // another member acts for the id, or none does
-	Occupied         // a member that acted for the id may still run a call of it
-	Leaving          // the member gives up its ids
+	Granted  Verdict = iota // it may, if the lease is valid
+	NoView                  // the member has had no answer of a leader yet
+	NoLease                 // its lease has ended
+	NotOwner                // another member acts for the id, or none does
+	Occupied                // a member that acted for the id may still run a call of it
+	Leaving                 // the member gives up its ids
 )
 
 // Newest returns the view that the member acts on, or nil.

@@ -39,6 +39,7 @@ func (a *actor) runInline(
 		}
 	}()
 	a.callServer(w, &t, func(answer worker.Value, failure *wire.Error, first bool) {
+		failure = a.fenced(w.mail.stood, failure)
 		if reply, rests = a.answerInline(s, w, &t, answer, failure, first); failure != nil {
 			reply, err = worker.Reply{}, failure
 		}
@@ -65,7 +66,6 @@ func (a *actor) answerInline(
 	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
 ) (reply worker.Reply, rests bool) {
 	m, now := w.mail, a.Now()
-	err = a.fenced(m.stood, err)
 	s.mu.Lock()
 	took := now - m.began
 	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)

@@ -17,6 +17,9 @@
 // servers of a node that leaves, and held.go tells other nodes of servers that have yet
 // to end.
 //
+// If the kind is strict, a [Guard] permits each message before it runs, and each answer
+// (strict.go).
+//
 // Both run code of the kind by way of source.go, which turns panics into errors, on
 // goroutines that are used again (run.go, runners.go).
 //
@@ -34,6 +37,8 @@
 //     to do at their end need no goroutine for it: TestRetainRests, TestMovedServers,
 //     TestHaltServers.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
+//   - What a server of a strict kind knows ends with the right to the id, and so does its
+//     answer: TestGuard, TestFenced.
 //   - Calls that wait, their messages and the values in memory are bounded: TestOverload,
 //     TestSerialOverload, TestMaxMemory.
 package registry

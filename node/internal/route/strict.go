@@ -17,6 +17,9 @@ type Places interface {
 	// Place returns the name of the node that acts for an id, if this one knows.
 	Place(id worker.ID) (name string, ok bool)
 
+	// Quorum returns an error if no leader of the voters has answered for the time of a lease.
+	Quorum() *wire.Error
+
 	// RenewNow has this node ask the voters, who may know better by now.
 	RenewNow()
 }
@@ -38,6 +41,9 @@ func (rt *Router) strictly(ctx context.Context, r *registry.Registry, k worker.K
 		}
 		if failure == protocol.Elsewhere {
 			rt.Places.RenewNow()
+		} else if why := rt.Places.Quorum(); why != nil {
+			err = why // nobody takes the place of a node that is lost
+			break
 		}
 		if !backoff.Sleep(ctx) {
 			break // and what was in the way says more than that time is up

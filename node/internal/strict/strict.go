@@ -12,7 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
@@ -53,11 +52,11 @@ func Check(name string, voters []string, dir string) error {
 
 // New returns the quorum of a node that knows these voters, or nil if there are none. It
 // permits nothing before Open.
-func New(voters []string, dir string, r placement.Routing, t gossip.Timing, clock func() time.Duration, log *slog.Logger) *quorum.Quorum {
+func New(voters []string, dir string, r placement.Routing, timing string, clock func() time.Duration, log *slog.Logger) *quorum.Quorum {
 	if len(voters) == 0 {
 		return nil
 	}
-	return quorum.New(quorum.Config{Routing: r, Timing: Timing(t), Voters: voters, Dir: dir, Clock: clock, Log: log})
+	return quorum.New(quorum.Config{Routing: r, Timing: Timing(timing), Voters: voters, Dir: dir, Clock: clock, Log: log})
 }
 
 // Guard returns the quorum as the kinds know it, or nil.
@@ -102,12 +101,13 @@ func Leave(ctx context.Context, q *quorum.Quorum) {
 	}
 }
 
-// Timing returns how long leases are: 2 s, 5 s or 15 s.
-func Timing(t gossip.Timing) quorum.Timing {
-	switch t {
-	case gossip.Local:
+// Timing returns how long things take with the timing of a name: a lease is valid for 2 s with
+// local, for 15 s with wan, and else for 5 s.
+func Timing(name string) quorum.Timing {
+	switch name {
+	case "local":
 		return quorum.NewTiming(2 * time.Second)
-	case gossip.WAN:
+	case "wan":
 		return quorum.NewTiming(15 * time.Second)
 	}
 	return quorum.NewTiming(5 * time.Second)

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// A fakeGuard permits calls, or does not, as a test says.
+type fakeGuard struct {
+	mu      sync.Mutex
+	now     uint64 // as Begin returns it; guarded by mu, as all below
+	held    uint64 // Valid if not before that
+	refused bool
+	count   uint64
+	ended   int
+	changed chan struct{}
+}
+
+func (g *fakeGuard) Begin(_ worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.refused:
+		return token, 0, false, false
+	case since != 0 && since < g.held:
+		return token, 0, false, true
+	}
+	g.count++
+	return worker.Token{Epoch: 1, Count: g.count}, g.now, true, false
+}
+
+func (g *fakeGuard) Valid(now uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now >= g.held
+}
+
+func (g *fakeGuard) Await(ctx context.Context, _ worker.Key) *wire.Error {
+	for {
+		g.mu.Lock()
+		refused, changed := g.refused, g.changed
+		g.mu.Unlock()
+		if !refused {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &wire.Error{Code: wire.NoQuorum, Outcome: wire.NotRun}
+		}
+	}
+}
+
+func (g *fakeGuard) Ended(worker.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended++
+}
+
+func (g *fakeGuard) NotOwner(worker.ID) *wire.Error {
+	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
+}
+
+// lose has the lease end, and another one begin.
+func (g *fakeGuard) lose() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now++
+	g.held = g.now
+}
+
+func (g *fakeGuard) refuse(refused bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused = refused
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// A counting server counts its messages, one of which takes a second.
+type countingServer struct {
+	n     int64
+	token worker.Token
+	ends  func(worker.EndReason)
+}
+
+func (s *countingServer) Call(ctx context.Context, message worker.Value) (worker.Value, error) {
+	if token := worker.TokenOf(ctx); token.Compare(s.token) <= 0 {
+		return worker.Value{}, errors.New("the token does not rise")
+	}
+	s.token = worker.TokenOf(ctx)
+	if message.String() == "slow" {
+		time.Sleep(time.Second)
+	}
+	s.n++
+	return worker.IntValue(s.n), nil
+}
+
+func (s *countingServer) Terminate(_ context.Context, why worker.EndReason) { s.ends(why) }
+
+func inGuarded(t *testing.T, inline bool, test func(t *testing.T, r *Registry, g *fakeGuard, ends *[]worker.EndReason)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		var ends []worker.EndReason
+		r := testRegistry(worker.Serial{Inline: inline, TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return &countingServer{ends: func(why worker.EndReason) { ends = append(ends, why) }}, nil
+		}}, "1@h", 100)
+		r.guard = g
+		test(t, r, g, &ends)
+		r.Close(t.Context())
+	})
+}
+
+// TestGuard has a guard permit calls, and then end what the node knows of an id.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, ends *[]worker.EndReason) {
+			call := func(want string) {
+				t.Helper()
+				reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
+				if err != nil || reply.Value.String() != want {
+					t.Errorf("%v, %v; want %s", reply.Value, err, want)
+				}
+			}
+			call("1")
+			call("2")
+			g.lose()
+			call("1")
+			if !slices.Equal(*ends, []worker.EndReason{worker.EndMoved}) {
+				t.Errorf("servers ended for %v", *ends)
+			}
+			synctest.Wait()
+			if g.ended != 3 {
+				t.Errorf("the guard has heard of %d ends", g.ended)
+			}
+		})
+	}
+}
+
+// TestGuardRefuses has calls wait while the guard permits none.
+func TestGuardRefuses(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, _ *[]worker.EndReason) {
+			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+				t.Error(err)
+			}
+			g.refuse(true)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); outcomeOf(err) != worker.OutcomeNotRun {
+				t.Errorf("%v; want that it has not run", err)
+			}
+			time.AfterFunc(time.Second, func() { g.refuse(false) })
+			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil || reply.Value.String() != "2" {
+				t.Errorf("%v, %v; want the answer of the same server", reply.Value, err)
+			}
+		})
+	}
+}
+
+// TestFenced has the lease end while a call runs: the outcome is unknown, and the server ends.
+func TestFenced(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, _ *[]worker.EndReason) {
+			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+				t.Error(err)
+			}
+			time.AfterFunc(500*time.Millisecond, func() {
+				if keys := r.AppendRunning(nil, 1, everything); !slices.Equal(keys, []worker.Key{{Kind: r.name, ID: worker.IntID(7)}}) {
+					t.Errorf("%v run", keys)
+				}
+				g.lose()
+			})
+			_, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue("slow"), r.Now())
+			if !errors.Is(err, wire.Fenced) || outcomeOf(err) != worker.OutcomeUnknown {
+				t.Errorf("%v; want that it was fenced", err)
+			}
+			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil || reply.Value.String() != "1" {
+				t.Errorf("%v, %v; want the answer of a new server", reply.Value, err)
+			}
+			synctest.Wait()
+			if keys := r.AppendRunning(nil, 2, everything); len(keys) > 0 {
+				t.Errorf("%v run", keys)
+			}
+			if keys := r.AppendRunning(nil, 3, nothing); len(keys) != 1 { // it has yet to terminate
+				t.Errorf("%v are to end", keys)
+			}
+			r.Retain(nothing)
+			synctest.Wait()
+			if keys := r.AppendRunning(nil, 3, nothing); len(keys) > 0 {
+				t.Errorf("%v are to end", keys)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +51,8 @@ func TestOutlived(t *testing.T) {
 	t.Parallel()
 	for _, lease := range []time.Duration{second, 2 * second, simLease, 15 * second} {
 		out := NewTiming(lease).outlived()
-		truly := time.Duration(float64(out) / (1 + drift))
-		if held := time.Duration(float64(truly) * (1 - drift)); held < lease-time.Nanosecond || held > lease+time.Microsecond {
+		passed := float64(out) / (1 + drift)
+		if held := time.Duration(passed * (1 - drift)); held < lease-time.Nanosecond || held > lease+time.Microsecond {
 			t.Errorf("a lease of %v is held to be over after %v of a slow clock", lease, held)
 		}
 	}
@@ -216,9 +217,9 @@ func describe(v *View) string {
 	if v == nil {
 		return "none"
 	}
-	slices.SortFunc(v.Seats, func(a, b Seat) int { return slices.Compare([]byte(a.Name), []byte(b.Name)) })
+	list := slices.SortedFunc(slices.Values(v.Seats), func(a, b Seat) int { return strings.Compare(a.Name, b.Name) })
 	text := fmt.Sprint(v.Epoch)
-	for _, s := range v.Seats {
+	for _, s := range list {
 		text += " "
 		if s.Failed {
 			text += "!"

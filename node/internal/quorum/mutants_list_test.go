@@ -66,9 +66,10 @@ var mutants = []mutant{
 	{rule: "16", name: "leases are over when a member is silent", edits: in("leader.leaseOver", "return now >", "s, ok := l.seen[m.Name]; return ok && now > s.at+l.timing.Silence || now >")},
 	{rule: "16", name: "a grant is not noted", edits: in("leader.renewal", "l.granted[r.Member] = now", "_ = now")},
 	{rule: "16", name: "a grant is noted as of the election", edits: in("leader.renewal", "l.granted[r.Member] = now", "l.granted[r.Member] = l.since")},
-	{rule: "16", name: "verifies first, then composes", edits: in("voter.renewal", "a, news := l.renewal(r, v.q.Clock())\n\tv.mu.Unlock()",
-		"v.mu.Unlock()\n\tif err := v.verify(ctx, term); err != nil { return nil, err }\n\tv.mu.Lock()\n\ta, news := l.renewal(r, v.q.Clock())\n\tterm = 0\n\tv.mu.Unlock()"),
-		lives: ""},
+	{rule: "16", name: "verifies first, then composes", edits: []change{
+		{"voter.renewal", "a, news := l.renewal(r, v.q.Clock())", "v.mu.Unlock()\n\tif err := v.verify(ctx, term); err != nil { return nil, err }\n\tv.mu.Lock()\n\ta, news := l.renewal(r, v.q.Clock())"},
+		{"voter.renewal", "if err := v.verify(ctx, term); err != nil {\n\t\treturn nil, err\n\t}\n\ta.Leader", "a.Leader"},
+	}},
 	{rule: "17", name: "leadership is not verified", edits: in("voter.renewal", "err := v.verify(ctx, term); err != nil", "err := ctx.Err(); err != nil && term > 0")},
 	{rule: "17", name: "its own lease is not verified", edits: in("voter.renewal", "err := v.verify(ctx, term); err != nil", "err := v.verify(ctx, term); err != nil && r.Member != v.q.Self")},
 	{rule: "17", name: "a round that has begun counts", edits: in("voter.rounds", "v.next = nil\n\t\tv.mu.Unlock()\n\t\tif r != nil {\n\t\t\tr.err = v.askTerms(term)",

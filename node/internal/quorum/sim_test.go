@@ -32,10 +32,11 @@ type world struct {
 	rand  *rand.Rand
 	nodes map[string]*simNode // by name; the newest life
 	disks map[string]*disk
-	cut   map[[2]string]bool          // nothing goes from the one to the other
-	slow  map[[2]string]time.Duration // what goes from the one to the other takes so much longer
-	rate  map[string]float64          // of clocks, if not random
-	hook  func(n *simNode, at string) // is called where a node asks others, if not nil
+	cut   map[[2]string]bool                 // nothing goes from the one to the other
+	slow  map[[2]string]time.Duration        // what goes from the one to the other takes so much longer
+	rate  map[string]float64                 // of clocks, if not random
+	terms func(voter string) (uint64, error) // is asked instead of voters, if not nil
+	hook  func(n *simNode, at string)        // is called where a node asks others, if not nil
 	lives uint64
 	calm  atomic.Bool // nothing is late any more
 
@@ -282,6 +283,12 @@ func (n *simNode) pause(d time.Duration) { n.paused.Store(int64(n.w.now() + d)) 
 
 func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
 	n.at("verify")
+	n.w.mu.Lock()
+	terms := n.w.terms
+	n.w.mu.Unlock()
+	if terms != nil {
+		return terms(voter)
+	}
 	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm() })
 }
 

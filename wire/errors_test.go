@@ -34,14 +34,14 @@ func TestNumbersOnTheWire(t *testing.T) {
 	codes := []Code{
 		codeOK, NotOwner, Overloaded, DeadlineExceeded, Canceled, SourceFailed, Panicked, BadRequest, UnknownOperation, Unreachable,
 		Closed, Leaving, WrongCookie, WrongVersion, NameTaken, 15, WrongName, Internal, UnknownKind, Disagreement,
-		CallCycle, WrongType, Apart,
+		CallCycle, WrongType, Apart, NoQuorum, Fenced,
 	}
 	if len(codes) != len(codeText) {
 		t.Errorf("%d codes have texts, %d are here: append new ones", len(codeText), len(codes))
 	}
 	inOrder(t, codes, func(i int) int { return i })
 	inOrder(t, []Outcome{Unknown, NotRun, Ran}, func(i int) int { return i })
-	inOrder(t, []Role{RoleMember, RoleClient, RoleLink}, func(i int) int { return i })
+	inOrder(t, []Role{RoleMember, RoleClient, RoleLink, RoleVoter}, func(i int) int { return i })
 	inOrder(t, []MemberState{Alive, Failed, Left, Reaped}, func(i int) int { return i })
 	flag := func(i int) int { return 1 << i }
 	inOrder(t, []int{callText, callForward, callVoid, callFresh, callMessage, callInt, callRelay}, flag)

@@ -9,7 +9,7 @@ var mutants = []mutant{
 
 	{rule: "4", name: "too many busy ids are listed", edits: in("Rights.acknowledge", "len(busy) <= MaxBusy", "true")},
 	{rule: "4", name: "acknowledges the newest though it lists those of an older", edits: in("Rights.acknowledge", "return v.Epoch, slices", "return r.views[len(r.views)-1].Epoch, slices")},
-	{rule: "4", name: "no list of running ids", edits: in("Rights.acknowledge", "return ok && m == r.me", "return true")},
+	{rule: "4", name: "no list of running ids", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok || m != r.me")},
 	{rule: "4", name: "only ids of the view before are listed", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok && m == r.me || len(r.views) < 2")},
 
 	{rule: "7", name: "an older answer is taken", edits: []change{
@@ -23,7 +23,7 @@ var mutants = []mutant{
 		{"Quorum.takeLocked", "a.Views[len(a.Views)-1].Epoch < newest.Epoch", "false"},
 	}},
 	{rule: "7", name: "a view is acted on without the older ones", edits: in("Rights.take", "r.joined(a.Views)", "r.joined(a.Views[len(a.Views)-1:])")},
-	{rule: "7", name: "facts are not taken", edits: in("Rights.take", "about(n.views, a.Facts)", "Facts{}")},
+	{rule: "7", name: "facts are not taken", edits: in("Rights.take", "facts.merge(m, f) || news", "Facts{}.merge(m, f) && news || news")},
 	{rule: "7", name: "a retired view comes back", edits: in("Rights.joined", "len(r.views) > 0 && v.Epoch < r.views[0].Epoch", "false")},
 
 	{rule: "8", name: "the lease counts from receipt", edits: in("Rights.take", "sent + lease", "now + lease")},
@@ -34,13 +34,13 @@ var mutants = []mutant{
 	{rule: "9", name: "older views are not looked at", edits: in("Rights.verdict", "r.facts[m].Past <= older.Epoch", "false")},
 	{rule: "9", name: "past an older view is one too early", edits: in("Rights.verdict", "r.facts[m].Past <= older.Epoch", "r.facts[m].Past < older.Epoch")},
 	{rule: "9", name: "only one older view is looked at", edits: in("Rights.verdict", "r.views[:len(r.views)-1]", "r.views[max(0, len(r.views)-2):len(r.views)-1]")},
-	{rule: "9", name: "busy ids may start", edits: in("Rights.verdict", "m != r.me && f.busy(k)", "false")},
+	{rule: "9", name: "busy ids may start", edits: in("Rights.verdict", "m != r.me && f.busy(k)", "m != r.me && f.busy(k) && false")},
 	{rule: "9", name: "a verdict counts for ever", edits: in("Quorum.Begin", "since != r.version", "since == 0")},
 
 	{rule: "10", name: "no check before the answer", edits: in("Quorum.Valid", "return now >= r.held && r.leased(q.Clock())", "return now >= 0*r.held")},
 	{rule: "10", name: "the answer needs a lease of now only", edits: in("Quorum.Valid", "now >= r.held &&", "now >= 0*r.held &&")},
 	{rule: "10", name: "state is kept over a gap", edits: in("Rights.covers", "since < r.held ||", "")},
-	{rule: "10", name: "state is kept when others had the id", edits: in("Rights.covers", "r.taken[i] > since", "false")},
+	{rule: "10", name: "state is kept when others had the id", edits: in("Rights.covers", "r.taken[i] > since", "r.taken[i] > since+1<<40")},
 	{rule: "10", name: "state is kept over retired views", edits: in("Rights.covers", "|| since < r.gone", "")},
 	{rule: "11", name: "the counter does not rise", edits: in("Quorum.Begin", "q.count.Add(1)", "q.count.Load()")},
 	{rule: "11", name: "tokens have the epoch of the oldest view", edits: in("Quorum.Begin", "Epoch: r.Newest().Epoch", "Epoch: r.views[0].Epoch")},

@@ -36,7 +36,8 @@ type world struct {
 	slow  map[[2]string]time.Duration        // what goes from the one to the other takes so much longer
 	rate  map[string]float64                 // of clocks, if not random
 	terms func(voter string) (uint64, error) // is asked instead of voters, if not nil
-	hook  func(n *simNode, at string)        // is called where a node asks others, if not nil
+	intro func(voter string) (*Introduction, error)
+	hook  func(n *simNode, at string) // is called where a node asks others, if not nil
 	lives uint64
 	calm  atomic.Bool // nothing is late any more
 
@@ -293,6 +294,9 @@ func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
 }
 
 func (n *simNode) Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error) {
+	if n.w.intro != nil {
+		return n.w.intro(voter)
+	}
 	return trip(ctx, n, voter, func(o *simNode) (*Introduction, error) { return o.q.ServeIntroduction(own) })
 }
 

@@ -164,12 +164,12 @@ func (w *world) leader() (leads *simNode) {
 func (n *simNode) kill() {
 	n.w.mu.Lock()
 	delete(n.w.nodes, n.name)
-	if d := n.w.disks[n.name]; d != nil {
-		d.empty = false
-	}
+	d := n.w.disks[n.name]
 	n.w.mu.Unlock()
 	n.stop()
-	n.q.Close()
+	if n.q.Close(); d != nil {
+		d.empty = false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, r := range n.running {

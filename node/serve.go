@@ -185,7 +185,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
 	}
-	return strict.Serve(ctx, n.quorum, op, args)
+	return strict.Serve(ctx, n.quorum, s.Peer().Name, op, args)
 }
 
 // adoptAnswers adopts answers, unless they have waited here while this node was paused:

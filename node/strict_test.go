@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/quorum"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -211,4 +213,27 @@ func TestStrictConfig(t *testing.T) {
 			crash(n)
 		}
 	}
+}
+
+// TestRenewalOfAnother has a node renew the lease of another one, to take its seat.
+func TestRenewalOfAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bank := &bank{running: map[worker.ID]bool{}, highest: map[worker.ID]worker.Token{}}
+		nodes := startStrict(t, 3, bank.kind())
+		if _, err := callStrict(t, nodes[0], 1, ""); err != nil {
+			t.Fatal(err)
+		}
+		p, err := nodes[2].members.Member(nodes[0].Self())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws, err := nodes[2].pool.Get(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := quorum.Renewal{Member: quorum.Member{Name: nodes[1].Self(), Incarnation: 1 << 63}}
+		if err := ws.Do(t.Context(), protocol.OpRenew, r, nil); !errors.Is(err, ErrBadRequest) {
+			t.Errorf("%v; want a refusal", err)
+		}
+	})
 }

@@ -229,7 +229,10 @@ func TestHaltAgain(t *testing.T) {
 	inSerialBubble(t, worker.Serial{TTL: time.Hour, Timeout: time.Minute}, func(t *testing.T, r *Registry, d *diary) {
 		mustEnd := func() (n int) {
 			for i := range r.shards {
-				n += r.shards[i].mustEnd
+				s := &r.shards[i]
+				s.mu.Lock()
+				n += s.mustEnd
+				s.mu.Unlock()
 			}
 			return n
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // Check returns an error unless a node of a name can have these voters.
@@ -230,8 +231,8 @@ func ServeLink(ctx context.Context, q *quorum.Quorum, in *wire.Incoming, hello w
 
 var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters")
 
-// Serve answers an operation of another node's quorum.
-func Serve(ctx context.Context, q *quorum.Quorum, op wire.Op, args func(any) error) (any, error) {
+// Serve answers an operation of the quorum of the node that has a name.
+func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args func(any) error) (any, error) {
 	if q == nil {
 		return nil, noVoters
 	}
@@ -240,7 +241,12 @@ func Serve(ctx context.Context, q *quorum.Quorum, op wire.Op, args func(any) err
 		if err := protocol.AtMost(args, quorum.MaxBusy, func(r renewalShape) int { return len(r.Busy) }); err != nil {
 			return nil, err
 		}
-		return protocol.With(args, func(r quorum.Renewal) (any, error) { return q.ServeRenewal(ctx, &r) })
+		return protocol.With(args, func(r quorum.Renewal) (any, error) {
+			if r.Member.Name != from { // it would take that one's seat
+				return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%s renews the lease of %s", from, text.Line(r.Member.Name, 100))
+			}
+			return q.ServeRenewal(ctx, &r)
+		})
 	case protocol.OpTerm:
 		return q.ServeTerm()
 	case protocol.OpIntroduce:

@@ -16,7 +16,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		ctx, cancel := clock.WithTimeout(ctx, drainTimeout)
 		defer cancel()
-		strict.Leave(ctx, n.quorum)
+		strict.Leave(ctx, n.quorum, n.members)
 		n.leaving.Store(true)
 		n.kinds.Leave(ctx)
 		n.flush(ctx)

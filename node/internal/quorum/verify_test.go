@@ -83,6 +83,30 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+// TestGrantBeforeVerify looks at the leader while it asks the voters for a renewal: the grant is
+// noted already (rule 16). What was composed after they have answered could be of a leader that
+// has been replaced meanwhile.
+func TestGrantBeforeVerify(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		n, m := d.node("1@h"), d.node("2@h").q.Self
+		term := n.q.voter.raft.CurrentTerm()
+		time.Sleep(500 * time.Millisecond) // between the renewals of members
+		began := n.q.Clock()
+		noted := true
+		d.mu.Lock()
+		d.terms = func(string) (uint64, error) {
+			n.q.voter.mu.Lock()
+			defer n.q.voter.mu.Unlock()
+			noted = noted && n.q.voter.leader.lastGrant(m) >= began
+			return term, nil
+		}
+		d.mu.Unlock()
+		if a, err := n.asks(m); err != nil || !a.Lease || !noted {
+			d.t.Errorf("%+v, %v; the grant is noted: %t", a, err, noted)
+		}
+	})
+}
+
 // TestVerifyRound has a renewal come while the voters are asked for another one. What they
 // said before it came does not count.
 func TestVerifyRound(t *testing.T) {

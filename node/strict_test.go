@@ -21,6 +21,7 @@ type bank struct {
 	running map[worker.ID]bool
 	highest map[worker.ID]worker.Token
 	wrong   []string
+	ends    int // twice the servers that have ended
 }
 
 type bankServer struct {
@@ -48,6 +49,20 @@ func (s *bankServer) Call(ctx context.Context, message worker.Value) (worker.Val
 	t.mu.Unlock()
 	s.n++
 	return worker.IntValue(s.n), nil
+}
+
+// Terminate takes a while, in which no other server of the id may run.
+func (s *bankServer) Terminate(context.Context, worker.EndReason) {
+	s.t.set(s.id, true)
+	time.Sleep(100 * time.Millisecond)
+	s.t.set(s.id, false)
+}
+
+func (t *bank) set(id worker.ID, running bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running[id] = running
+	t.ends++
 }
 
 func (t *bank) kind() worker.Serial {

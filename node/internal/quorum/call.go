@@ -140,6 +140,7 @@ func (q *Quorum) Leave(ctx context.Context) error {
 	rights.version++
 	q.publishLocked(&rights)
 	q.mu.Unlock()
+	poke(q.news)
 	q.RenewNow()
 	for {
 		q.mu.Lock()

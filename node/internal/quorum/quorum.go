@@ -67,8 +67,9 @@ type Host interface {
 
 	// Running returns the ids of the calls that run. A call counts from the moment at which
 	// Begin permits it: both happen with a lock held that Running takes. It also returns
-	// those that own refuses and that have yet to be tidied up. Own depends on view alone.
-	Running(view *View, own func(worker.ID) bool) []worker.Key
+	// those that own refuses and that have yet to be tidied up. Own depends on under alone,
+	// which is compared by ==.
+	Running(under any, own func(worker.ID) bool) []worker.Key
 
 	// RightsChanged is called, not concurrently, when views or facts have changed. Servers of
 	// ids that belong to others now have to end.
@@ -323,5 +324,9 @@ func (q *Quorum) publishLocked(r *Rights) {
 
 // running returns the ids of the calls that run, and of those that end.
 func (q *Quorum) running(r *Rights) []worker.Key {
-	return q.Host.Running(r.Newest(), func(id worker.ID) bool { return r.owns(id) })
+	type ownership struct {
+		view    *View
+		leaving bool
+	}
+	return q.Host.Running(ownership{r.Newest(), r.leaving}, r.owns)
 }

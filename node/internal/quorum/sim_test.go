@@ -315,7 +315,7 @@ func (n *simNode) Members() (names []string) {
 	return names
 }
 
-func (n *simNode) Running(*View, func(worker.ID) bool) (keys []worker.Key) {
+func (n *simNode) Running(any, func(worker.ID) bool) (keys []worker.Key) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id := range n.running {

@@ -183,8 +183,8 @@ type changingHost struct {
 	do func()
 }
 
-func (h changingHost) Running(v *View, own func(worker.ID) bool) []worker.Key {
-	keys := h.simNode.Running(v, own)
+func (h changingHost) Running(under any, own func(worker.ID) bool) []worker.Key {
+	keys := h.simNode.Running(under, own)
 	h.do()
 	return keys
 }

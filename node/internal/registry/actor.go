@@ -17,8 +17,8 @@ type actor struct {
 	held   heldServers
 	idle   event // a shard has come to rest
 
-	// The last view under which no idle server of another node's id has anything to do at
-	// its end; for strict kinds.
+	// That under which AppendRunning has last found no idle server of another node's id
+	// with anything to do at its end.
 	settled atomic.Value
 	works   sync.Pool // of *work
 }

@@ -34,9 +34,9 @@ func (r *Registry) Strict() bool { return r.guard != nil }
 
 // AppendRunning adds the ids of the calls that run, each that the guard has permitted before.
 // It also adds those of servers that other nodes must wait for: own refuses their ids, and
-// they have something to do at their end. Own depends on view alone, which is compared by ==,
-// so that idle servers are looked at once for a view.
-func (r *Registry) AppendRunning(keys []worker.Key, view any, own func(worker.ID) bool) []worker.Key {
+// they have something to do at their end. Own depends on under alone, which is compared by ==,
+// so that idle servers are looked at once for that.
+func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.ID) bool) []worker.Key {
 	if r.actor == nil || r.guard == nil {
 		return keys
 	}
@@ -51,7 +51,7 @@ func (r *Registry) AppendRunning(keys []worker.Key, view any, own func(worker.ID
 		}
 		s.mu.Unlock()
 	}
-	if r.actor.settled.Load() == view {
+	if r.actor.settled.Load() == under {
 		return keys
 	}
 	before := len(keys)
@@ -63,7 +63,7 @@ func (r *Registry) AppendRunning(keys []worker.Key, view any, own func(worker.ID
 		}, nil)
 	}
 	if len(keys) == before {
-		r.actor.settled.Store(view)
+		r.actor.settled.Store(under)
 	}
 	return keys
 }

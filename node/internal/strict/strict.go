@@ -165,9 +165,9 @@ func (h Host) Members() (names []string) {
 }
 
 // Running implements [quorum.Host].
-func (h Host) Running(view *quorum.View, own func(worker.ID) bool) (keys []worker.Key) {
+func (h Host) Running(under any, own func(worker.ID) bool) (keys []worker.Key) {
 	for _, r := range h.Kinds.Registries() {
-		keys = r.AppendRunning(keys, view, own)
+		keys = r.AppendRunning(keys, under, own)
 	}
 	return keys
 }

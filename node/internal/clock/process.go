@@ -24,6 +24,7 @@ type Process struct {
 	boot, quick func() time.Duration // boot goes on while the machine is suspended
 	host        ProcessHost
 	slept       atomic.Int64 // for how long the machine was suspended
+	booted      atomic.Pointer[bootReading]
 
 	mu    sync.Mutex
 	last  time.Duration // when the process was last seen to run, by boot; guarded by mu
@@ -58,9 +59,47 @@ func newProcess(boot, quick func() time.Duration, h ProcessHost) *Process {
 // Now returns the time since NewProcess, that in which the machine was suspended included.
 func (p *Process) Now() time.Duration { return p.quick() + time.Duration(p.slept.Load()) }
 
-// Boot returns the time since some moment. It goes on while the machine is suspended, and has
-// all of that at once, which takes a system call.
-func (p *Process) Boot() time.Duration { return p.boot() }
+// Boot returns the time since some moment. It goes on while the machine is suspended and has
+// all of that at once, unlike Now. It is wrong by at most BootError.
+//
+// The clock that does that takes a system call. A suspension moves the wall clock against
+// the monotonic one, and both are read without a call. So Boot makes the call only if their
+// difference has changed since the last one, which the wall clock may also do by itself.
+func (p *Process) Boot() time.Duration {
+	wall, mono := p.look()
+	if r := p.booted.Load(); r != nil {
+		if moved := wall - r.wall - (mono - r.mono); moved < wallError && moved > -wallError {
+			return r.boot + mono - r.mono
+		}
+	}
+	for range 3 {
+		wall, mono := p.look()
+		boot := p.boot()
+		if _, after := p.look(); after-mono < callTime {
+			p.booted.Store(&bootReading{wall, mono, boot})
+			return boot
+		}
+	}
+	return p.boot() // the machine is too busy to tell at which moment it was
+}
+
+// look returns the time on the wall clock and on the monotonic one.
+func (p *Process) look() (wall, mono time.Duration) {
+	t := time.Now()
+	return time.Duration(t.UnixNano()), t.Sub(p.start)
+}
+
+// BootError is by how much Boot may be wrong.
+const BootError = wallError + callTime
+
+const (
+	wallError = time.Millisecond       // a change of the wall clock against the monotonic one that counts for none
+	callTime  = 100 * time.Microsecond // that a system call for the time may take
+)
+
+// A bootReading is what three clocks said at the same time. That of boot goes on while the
+// machine is suspended.
+type bootReading struct{ wall, mono, boot time.Duration }
 
 // At returns what Now says at a time since the machine was last suspended.
 func (p *Process) At(at time.Time) time.Duration {

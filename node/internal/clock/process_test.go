@@ -96,3 +96,51 @@ type slowHost struct{ in, out chan struct{} }
 
 func (s *slowHost) Suspended()       { close(s.in); <-s.out }
 func (s *slowHost) StoodStill() bool { return true }
+
+// TestBoot suspends the machine, and moves its wall clock: Boot makes a system call then, and
+// else it makes none.
+func TestBoot(t *testing.T) {
+	t.Parallel()
+	var calls int
+	var suspended time.Duration
+	start := time.Now()
+	p := newProcess(func() time.Duration { calls++; return time.Since(start) + suspended }, func() time.Duration { return time.Since(start) }, &sleeper{})
+	p.start = start
+	expect := func(least int) {
+		t.Helper()
+		last := p.booted.Load()
+		before, got, after := time.Since(start), p.Boot()-suspended, time.Since(start)
+		for range 1000 {
+			if least == 0 || p.booted.Load() != last { // else the machine was too busy
+				break
+			}
+			p.Boot()
+		}
+		if got < before-BootError || got > after+BootError {
+			t.Errorf("%v, from %v to %v", got, before, after)
+		}
+		if calls < least || least == 0 && calls > 0 {
+			t.Errorf("%d calls", calls)
+		}
+		calls = 0
+	}
+	expect(1)
+	expect(0)
+	time.Sleep(10 * time.Millisecond) // more than it may be wrong
+	expect(0)
+	moved := func(d time.Duration) { // of the wall clock
+		r := *p.booted.Load()
+		r.wall -= d
+		p.booted.Store(&r)
+	}
+	suspended += time.Hour
+	moved(time.Hour)
+	expect(1)
+	expect(0)
+	moved(-time.Minute) // set by somebody
+	expect(1)
+	moved(wallError + time.Microsecond)
+	expect(1)
+	moved(-wallError - time.Microsecond)
+	expect(1)
+}

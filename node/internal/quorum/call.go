@@ -119,10 +119,10 @@ func (q *Quorum) noQuorum() *wire.Error {
 	return wire.Errorf(wire.NoQuorum, wire.NotRun, "no answer of %s, of %d voters", strings.Join(silent, ", "), len(q.asked))
 }
 
-// Ended must be called when a call that Begin has permitted has ended, after which
+// Ended must be called when a call for which Begin has returned now has ended, after which
 // [Host.Running] has it no more. Others may wait for that.
-func (q *Quorum) Ended(id worker.ID) {
-	if !q.rights.Load().owns(id) {
+func (q *Quorum) Ended(id worker.ID, now uint64) {
+	if r := q.rights.Load(); r.version != now && !r.owns(id) {
 		q.RenewNow()
 	}
 }

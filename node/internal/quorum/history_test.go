@@ -110,7 +110,7 @@ func (n *simNode) run(id worker.ID, d time.Duration) {
 	r.end(true)
 	delete(n.running, id)
 	n.mu.Unlock()
-	n.q.Ended(id)
+	n.q.Ended(id, r.since)
 }
 
 func (n *simNode) sleep(d time.Duration) {

@@ -61,8 +61,8 @@ var mutants = []mutant{
 	{rule: "15", name: "a new leader waits from its candidacy", edits: in("newLeader", "since: now,", "since: now - t.Interval,")},
 
 	{rule: "16", name: "busy ids are not merged", edits: in("leader.renewal", "Fact{Past: r.Ack, Busy: r.Busy}", "Fact{Past: r.Ack}")},
-	{rule: "16", name: "no margin for clocks", edits: in("Timing.outlived", " * (1 + drift) / (1 - drift)", "*(1+0*drift)")},
-	{rule: "16", name: "the margin is 1+2ρ", edits: in("Timing.outlived", " * (1 + drift) / (1 - drift)", "*(1+2*drift)")},
+	{rule: "16", name: "no margin for clocks", edits: in("Timing.outlived", "*(1+drift)/(1-drift)", "*(1+0*drift)")},
+	{rule: "16", name: "the margin is 1+2ρ", edits: in("Timing.outlived", "*(1+drift)/(1-drift)", "*(1+2*drift)")},
 	{rule: "16", name: "leases are over when a member is silent", edits: in("leader.leaseOver", "return now >", "s, ok := l.seen[m.Name]; return ok && now > s.at+l.timing.Silence || now >")},
 	{rule: "16", name: "a grant is not noted", edits: in("leader.renewal", "l.granted[r.Member] = now", "_ = now")},
 	{rule: "16", name: "a grant is noted as of the election", edits: in("leader.renewal", "l.granted[r.Member] = now", "l.granted[r.Member] = l.since")},

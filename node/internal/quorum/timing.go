@@ -21,9 +21,12 @@ func NewTiming(lease time.Duration) Timing {
 // drift is by how much a clock may be fast or slow.
 const drift = 0.01
 
+// readError is by how much two readings of a clock may be wrong together.
+const readError = 5 * time.Millisecond
+
 // outlived returns the time on any clock after which a lease has ended on every other.
 func (t Timing) outlived() time.Duration {
-	return time.Duration(math.Ceil(float64(t.Lease) * (1 + drift) / (1 - drift)))
+	return time.Duration(math.Ceil(float64(t.Lease)*(1+drift)/(1-drift))) + readError
 }
 
 // Forever is later than all that happens.

@@ -29,7 +29,7 @@ func (a *actor) runInline(
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
 	}
-	t := task{message: message, trace: trace}
+	t := task{began: w.mail.stood, message: message, trace: trace}
 	a.beginLocked(w, &t, links, deadline)
 	s.mu.Unlock()
 	rests := false

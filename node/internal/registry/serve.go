@@ -144,6 +144,8 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 
 // A task is what a step needs.
 type task struct {
+	began uint64 // what the guard said when it permitted the message, if the kind is strict
+
 	why worker.EndReason // a server is to end
 
 	// Of a message that is delivered:
@@ -159,7 +161,7 @@ type task struct {
 func (a *actor) takeLocked(w *entry, t *task) {
 	call := w.mail.next()
 	w.mail.current, call.worker = call, w
-	*t = task{call: call, message: call.Message, trace: call.Trace}
+	*t = task{began: w.mail.stood, call: call, message: call.Message, trace: call.Trace}
 	a.beginLocked(w, t, call.Chain, call.Deadline)
 }
 
@@ -380,7 +382,7 @@ func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err 
 	}
 	a.logRun(w.id, t.trace, took, err)
 	if a.guard != nil {
-		a.guard.Ended(w.id)
+		a.guard.Ended(w.id, t.began)
 	}
 	if t.own != nil {
 		t.own.release()

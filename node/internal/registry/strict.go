@@ -22,8 +22,8 @@ type Guard interface {
 	// Await waits until a call may start.
 	Await(ctx context.Context, k worker.Key) *wire.Error
 
-	// Ended is told of the end of a call that Begin has permitted, without locks held.
-	Ended(id worker.ID)
+	// Ended is told of the end of a call for which Begin has returned now, without locks held.
+	Ended(id worker.ID, now uint64)
 
 	// NotOwner returns the error of a call for an id that another node acts for.
 	NotOwner(id worker.ID) *wire.Error

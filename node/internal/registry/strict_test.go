@@ -59,7 +59,7 @@ func (g *fakeGuard) Await(ctx context.Context, _ worker.Key) *wire.Error {
 	}
 }
 
-func (g *fakeGuard) Ended(worker.ID) {
+func (g *fakeGuard) Ended(worker.ID, uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ended++

@@ -44,6 +44,7 @@ import (
 type Router struct {
 	Config
 	pool *peers.Pool
+	self *peers.Peer
 }
 
 // Config says whose router it is. No field but Places may be left out.
@@ -58,7 +59,9 @@ type Config struct {
 }
 
 // New returns a router.
-func New(c Config) *Router { return &Router{Config: c, pool: c.Members.Pool()} }
+func New(c Config) *Router {
+	return &Router{Config: c, pool: c.Members.Pool(), self: c.Members.View().Self()}
+}
 
 // ask asks one other node.
 func (rt *Router) ask(ctx context.Context, p *peers.Peer, request *wire.Request) (reply worker.Reply, err error) {

@@ -14,6 +14,9 @@ import (
 
 // A Places knows the places of ids of strict kinds. [quorum.Quorum] is one.
 type Places interface {
+	// Owns reports whether this node acts for an id.
+	Owns(id worker.ID) bool
+
 	// Place returns the name of the node that acts for an id, if this one knows.
 	Place(id worker.ID) (name string, ok bool)
 
@@ -28,13 +31,21 @@ type Places interface {
 // that node checks by itself whether the call may start. Until one has begun it, the call is
 // made again.
 func (rt *Router) strictly(ctx context.Context, r *registry.Registry, k worker.Key, message worker.Value) (worker.Reply, error) {
-	ctx, cancel := clock.WithDefault(ctx)
+	reply, took, err := rt.callAt(ctx, rt.strictPlace(k.ID), k, message)
+	if err != nil {
+		began := rt.Clock.Now() - took
+		reply, err = rt.strictlyAgain(ctx, k, message, took, err)
+		took = rt.Clock.Now() - began
+	}
+	rt.Note(ctx, r.Name(), k.ID, took, &reply, err)
+	return reply, err
+}
+
+// strictlyAgain goes on after a call has failed, which took some time.
+func (rt *Router) strictlyAgain(ctx context.Context, k worker.Key, message worker.Value, took time.Duration, err error) (reply worker.Reply, _ error) {
+	ctx, cancel := clock.WithRest(ctx, took)
 	defer cancel()
-	began := rt.Clock.Now()
-	var reply worker.Reply
-	var err error
 	for backoff := (clock.Backoff{First: 5 * time.Millisecond, Last: 100 * time.Millisecond}); ; {
-		reply, _, err = rt.callAt(ctx, rt.strictPlace(k.ID), k, message)
 		e, failure := protocol.Classify(err)
 		if err == nil || failure == protocol.Final || e.Outcome != wire.NotRun || rt.Closing.Load() {
 			break
@@ -48,18 +59,21 @@ func (rt *Router) strictly(ctx context.Context, r *registry.Registry, k worker.K
 		if !backoff.Sleep(ctx) {
 			break // and what was in the way says more than that time is up
 		}
+		reply, _, err = rt.callAt(ctx, rt.strictPlace(k.ID), k, message)
 	}
-	rt.Note(ctx, r.Name(), k.ID, rt.Clock.Now()-began, &reply, err)
 	return reply, err
 }
 
 // strictPlace returns the node to ask for an id: this one, if it knows of none, as that waits
 // until it does.
 func (rt *Router) strictPlace(id worker.ID) *peers.Peer {
+	if rt.Places.Owns(id) {
+		return rt.self
+	}
 	if name, ok := rt.Places.Place(id); ok {
 		if p, err := rt.Members.Member(name); err == nil {
 			return p
 		}
 	}
-	return rt.Members.View().Self()
+	return rt.self
 }

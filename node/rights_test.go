@@ -61,6 +61,13 @@ func TestRights(t *testing.T) {
 			t.Errorf("%d workers, want 1; parting %v", live, n.members.Detaching())
 		}
 		for what, hello := range map[string]wire.Hello{"member": member, "member that has left": gone} {
+			name, _ := placement.ParseName(hello.Name)
+			await(t, func() error { // for the end of the session of another start, which would be kept as the later one
+				if s := n.pool.Peer(name).Session(); s != nil && s.Err() == nil {
+					return errors.New("the session has yet to end")
+				}
+				return nil
+			})
 			s, err := dialAs(t, n, hello)
 			if err != nil {
 				t.Fatal(what, err)

@@ -104,9 +104,10 @@ func (a *actor) permitInlineLocked(w *entry) bool {
 	return permitted
 }
 
-// fenced returns the error of a call that ended after the right to run it, or err.
+// fenced returns the error of a call that ended after the right to run it, or err. A server that
+// has crashed ends for that, whenever that was.
 func (a *actor) fenced(now uint64, err *wire.Error) *wire.Error {
-	if a.guard == nil || a.guard.Valid(now) {
+	if a.guard == nil || crashed(err) || a.guard.Valid(now) {
 		return err
 	}
 	return wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+

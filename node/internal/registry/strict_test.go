@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -204,4 +205,30 @@ func TestFenced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFencedCrash has the lease end while a call runs that then ends its goroutine. The server
+// has crashed, and another goroutine serves the next call.
+func TestFencedCrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		r := testRegistry(worker.Serial{TTL: time.Hour, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(_ context.Context, m worker.Value) (worker.Value, error) {
+				if m.String() == "1" {
+					g.lose()
+					runtime.Goexit()
+				}
+				return m, nil
+			}), nil
+		}}, "1@h", 100)
+		r.guard = g
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Now()); !errors.Is(err, wire.Panicked) {
+			t.Errorf("%v; want that it has crashed", err)
+		}
+		if reply, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(2), r.Now()); err != nil || reply.Value.String() != "2" {
+			t.Errorf("%v, %v", reply.Value, err)
+		}
+		r.Close(t.Context())
+	})
 }

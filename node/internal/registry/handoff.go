@@ -130,6 +130,9 @@ func (a *actor) endMovedLocked(s *shard, w *entry) (gone bool) {
 		return true
 	}
 	a.wakeLocked(s, w, false)
+	if m := w.mail; m.busy && a.gate.withdraw(m.turn) {
+		close(m.entered) // without its turn: it refuses what waits, and ends
+	}
 	return false
 }
 

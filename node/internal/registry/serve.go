@@ -411,6 +411,9 @@ func (a *actor) terminate(s *shard, w *entry, t *task) {
 }
 
 func (a *actor) terminated(s *shard, w *entry, why worker.EndReason) {
+	if a.guard != nil {
+		defer a.guard.Ended(w.id, 0) // when the lock is free again
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := w.mail

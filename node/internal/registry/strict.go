@@ -22,7 +22,8 @@ type Guard interface {
 	// Await waits until a call may start.
 	Await(ctx context.Context, k worker.Key) *wire.Error
 
-	// Ended is told of the end of a call for which Begin has returned now, without locks held.
+	// Ended is told of the end of a call for which Begin has returned now, without locks
+	// held. It is also told of that of a server, with 0.
 	Ended(id worker.ID, now uint64)
 
 	// NotOwner returns the error of a call for an id that another node acts for.
@@ -57,7 +58,8 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 	before := len(keys)
 	for i := range r.shards {
 		r.shards[i].scan(func(w *entry) {
-			if !own(w.id) && w.mail.work == nil && !endsAtOnceLocked(w) {
+			// What a busy server has to do at its end only its goroutine can tell.
+			if m := w.mail; !own(w.id) && (m.busy && m.stood != 0 || !m.busy && terminators(m) > 0) {
 				add(w.id)
 			}
 		}, nil)

@@ -141,7 +141,7 @@ func TestGuard(t *testing.T) {
 				t.Errorf("servers ended for %v", *ends)
 			}
 			synctest.Wait()
-			if g.ended != 3 {
+			if g.ended != 4 { // one of them of the first server
 				t.Errorf("the guard has heard of %d ends", g.ended)
 			}
 		})
@@ -230,5 +230,53 @@ func TestFencedCrash(t *testing.T) {
 			t.Errorf("%v, %v", reply.Value, err)
 		}
 		r.Close(t.Context())
+	})
+}
+
+// TestRunningUntilEnded moves the id of a server while that has a message, or waits for its
+// turn. The server has something to do at its end, so others wait until it has done that.
+func TestRunningUntilEnded(t *testing.T) {
+	t.Parallel()
+	inGuarded(t, false, func(t *testing.T, r *Registry, _ *fakeGuard, ends *[]worker.EndReason) {
+		running := func(id int64) bool {
+			return slices.Contains(r.AppendRunning(nil, "moved", nothing), worker.Key{Kind: r.name, ID: worker.IntID(id)})
+		}
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			t.Error(err)
+		}
+		r.gate.resize(1)
+		done := make(chan error, 2)
+		call := func(id int64, message string) {
+			go func() {
+				_, err := r.await(t.Context(), worker.IntID(id), worker.BytesValue(message), r.Now())
+				done <- err
+			}()
+			synctest.Wait()
+		}
+		call(8, "slow")
+		call(7, "") // waits for the turn that the other one has
+		if !running(7) || !running(8) {
+			t.Errorf("7 runs: %t, 8 runs: %t", running(7), running(8))
+		}
+		r.Retain(func(id worker.ID) bool { return id != worker.IntID(7) })
+		if err := <-done; !errors.Is(err, wire.NotOwner) { // long before the other one has ended
+			t.Errorf("%v; want that the id is another node's", err)
+		}
+		synctest.Wait()
+		if len(*ends) != 1 || running(7) {
+			t.Errorf("servers ended for %v; 7 runs: %t", *ends, running(7))
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !running(8) { // the view was looked at while it ran
+			t.Error("a server with something to do at its end is no more known of")
+		}
+		r.Retain(nothing)
+		synctest.Wait()
+		if len(*ends) != 2 || running(8) {
+			t.Errorf("servers ended for %v; 8 runs: %t", *ends, running(8))
+		}
 	})
 }

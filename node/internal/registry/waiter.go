@@ -42,8 +42,9 @@ type caller struct {
 	err      error
 	answered chan struct{} // of capacity 1
 
-	// For contexts that do not end at the call's deadline. The timer is not stopped when a call ends, as most
-	// calls end long before it, but looks for what until says when it fires.
+	// For contexts that do not end at the call's deadline. The timer is not stopped when a
+	// call ends, as most calls end long before it, but looks for what until says when it
+	// fires.
 	until atomic.Int64 // when the call is to be withdrawn, on the registry's clock; 0 if it is not
 	armed atomic.Bool  // the timer will fire, or has just done so and looks
 	timer *time.Timer

@@ -29,10 +29,11 @@
 // # Guarantees
 //
 // Not guaranteed: nodes that cannot reach each other, as when the network is split, may
-// each have a worker of one id, a serial one included; so may a process that was paused,
-// for the message that it had begun. A kind that is Strict has no two workers of an id even
-// then, and none while too few voters can be reached. A value may be as old as its kind allows. Nothing is
-// on disk but the names of members: values and servers are gone with their node.
+// each have a worker of one id, a serial one included; so may a process that was
+// paused, for the message that it had begun. A kind that is Strict has no two workers
+// of an id even then, and none while too few voters can be reached. A value may be as
+// old as its kind allows. Nothing is on disk but the names of members: values and
+// servers are gone with their node.
 //
 // Guaranteed: on one node an id has at most one worker. While all nodes reach each other,
 // an id has one place in the cluster: a server starts only after every member that can be

@@ -120,7 +120,8 @@ func (q *Quorum) noQuorum() *wire.Error {
 }
 
 // Ended must be called when a call for which Begin has returned now has ended, after which
-// [Host.Running] has it no more. Others may wait for that.
+// [Host.Running] has it no more. Others may wait for that. Now is 0 for what a server did at its
+// end.
 func (q *Quorum) Ended(id worker.ID, now uint64) {
 	if r := q.rights.Load(); r.version != now && !r.owns(id) {
 		q.RenewNow()

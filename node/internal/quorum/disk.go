@@ -22,7 +22,7 @@ import (
 	"github.com/distproc/distproc/wire/file"
 )
 
-// What a data directory holds.
+// The names and the limits of what a voter writes into its data directory.
 const (
 	identityFile = "voter.json"
 	logFile      = "log.db"
@@ -33,9 +33,9 @@ const (
 	lockWait    = 100 * time.Millisecond
 )
 
-// An identity says whose disk a data directory is. A voter is its disk: one that has lost
-// it comes back as a stranger, because it may have voted in a term that it does not remember
-// (rule 22).
+// An identity names the voter to which a data directory belongs. A node that has lost its data
+// directory gets another identity and is another voter, because it may have voted in a term
+// of which it knows nothing any more (rule 22).
 type identity struct {
 	Format int
 	Name   string // of the node

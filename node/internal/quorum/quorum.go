@@ -1,11 +1,12 @@
 // Package quorum gives each id of a strict kind one place in the cluster, or none: also when
 // the network is split, a node is paused, or a disk is lost.
 //
-// A few nodes, the voters, keep a log by raft (voter.go, log.go, disk.go, votes.go,
-// streams.go). It has views of the cluster and nothing for a call or an id. The voter that
-// leads gives leases (leader.go), by the last view that all who had rights before have given
-// them up for. A node acts for the ids that the view gives it while its lease is valid
-// (rights.go, quorum.go). It decides on each call by itself, without asking anybody (call.go).
+// A few nodes, the voters, keep a log by raft (voter.go, bootstrap.go, log.go, disk.go,
+// votes.go, streams.go). It has views of the cluster and nothing for a call or an id. The
+// voter that leads gives leases (leader.go, verify.go), by the last view that all who had
+// rights before have given them up for. A node acts for the ids that the view gives it
+// while its lease is valid (rights.go, quorum.go). It decides on each call by itself,
+// without asking anybody (call.go).
 //
 // The rules, by number, and why they hold, are in model/README.md, beside a model that checks
 // them. leader.go and rights.go are these rules: they know no clock, do no I/O, and are tested
@@ -15,7 +16,7 @@
 //
 //   - Two calls of an id do not overlap while the leases of both are valid; tokens rise; and a
 //     call that ended after its lease is not answered: TestSimulation, TestDrills.
-//   - For each rule there is a test that fails without it: TestMutants.
+//   - TestMutants breaks each rule, and tells which tests fail then.
 //   - A voter that cannot write does not vote, and one that has lost its disk is another one:
 //     the tests of disk.go and votes.go.
 //   - No lock is held while a method of the [Host] runs.

@@ -1,0 +1,132 @@
+package quorum
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// An Introduction is what voters tell each other of themselves.
+type Introduction struct {
+	Server string   // the identity: the name, and the disk
+	Voters []string // that the user has named
+	Log    []string // the identities of the voters, by its log; empty if it has never taken part
+	Empty  bool     // it has never taken part
+}
+
+// ServeIntroduction tells another voter who this one is.
+func (q *Quorum) ServeIntroduction(*Introduction) (*Introduction, error) {
+	if q.voter == nil {
+		return nil, errNoVoter
+	}
+	return q.voter.introduction(), nil
+}
+
+func (v *voter) introduction() *Introduction {
+	i := &Introduction{Server: string(v.disk.server()), Voters: v.q.Config.Voters}
+	for _, s := range v.servers() {
+		i.Log = append(i.Log, string(s.ID))
+	}
+	i.Empty = v.disk.empty && len(i.Log) == 0
+	return i
+}
+
+// ServeStream takes a stream of another voter.
+func (q *Quorum) ServeStream(conn net.Conn, from string) error {
+	if q.voter == nil {
+		conn.Close()
+		return errNoVoter
+	}
+	return q.voter.streams.serve(conn, from, q.voter.knows)
+}
+
+// knows reports whether a peer may talk to raft: it is a voter, or this one knows none yet.
+func (v *voter) knows(id raft.ServerID) bool {
+	servers := v.servers()
+	if len(servers) == 0 {
+		return slices.Contains(v.q.Config.Voters, nameOf(id))
+	}
+	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
+}
+
+// bootstrap makes the first configuration when all voters that the user has named are there,
+// with empty disks and the same list (rule 23). The first of them makes it, and the others get
+// it from that one.
+func (v *voter) bootstrap() {
+	said, began := "", v.q.Clock()
+	ticks := time.NewTicker(v.q.Timing.Interval / 2)
+	defer ticks.Stop()
+	for {
+		if len(v.servers()) > 0 {
+			v.compare()
+			return
+		}
+		why := v.tryBootstrap()
+		if why != said && why != "" && v.q.Clock() > began+v.q.Timing.Lease {
+			v.q.Log.Warn("the voters cannot begin", "why", why)
+			said = why
+		}
+		select {
+		case <-ticks.C:
+		case <-v.q.ctx.Done():
+			return
+		}
+	}
+}
+
+// compare warns if the user has named others than the log has.
+func (v *voter) compare() {
+	log, given := v.names(), slices.Clone(v.q.Config.Voters)
+	slices.Sort(log)
+	slices.Sort(given)
+	if !slices.Equal(log, given) {
+		v.q.Log.Warn("the voters are others than those that were given; distproc voters changes them",
+			"given", strings.Join(given, ","), "voters", strings.Join(log, ","))
+	}
+}
+
+// tryBootstrap makes the configuration, or says why it cannot.
+func (v *voter) tryBootstrap() (why string) {
+	ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Interval)
+	defer cancel()
+	own := v.introduction()
+	given := slices.Clone(own.Voters)
+	slices.Sort(given)
+	var c raft.Configuration
+	for _, name := range given {
+		in := own
+		if name != v.q.Self.Name {
+			var err error
+			if in, err = v.q.Host.Introduce(ctx, name, own); err != nil {
+				return fmt.Sprintf("%s does not answer: %v", name, err)
+			}
+		}
+		theirs := slices.Clone(in.Voters)
+		slices.Sort(theirs)
+		switch {
+		case nameOf(raft.ServerID(in.Server)) != name:
+			return fmt.Sprintf("%s says that it is %s", name, in.Server)
+		case !slices.Equal(theirs, given):
+			return fmt.Sprintf("%s was given the voters %s, and this node %s", name, strings.Join(theirs, ","), strings.Join(given, ","))
+		case slices.Contains(in.Log, own.Server):
+			return "" // what that one knows is on its way
+		case !in.Empty:
+			return fmt.Sprintf("%s has a log, and this node's data directory is empty: it is a new voter, and "+
+				"becomes one when distproc voters adds it", name)
+		}
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(in.Server), Address: raft.ServerAddress(in.Server)})
+	}
+	if given[0] != v.q.Self.Name {
+		return "" // that one does it
+	}
+	if err := v.raft.BootstrapCluster(c).Error(); err != nil {
+		return err.Error()
+	}
+	v.q.Log.Info("the voters begin", "voters", strings.Join(given, ","))
+	return ""
+}

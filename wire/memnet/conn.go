@@ -77,6 +77,7 @@ type flow struct {
 	data          []byte // that was written and not read; guarded by mu
 	ended         bool   // the writer has closed; guarded by mu
 	abandoned     bool   // the reader has closed; guarded by mu
+	held          bool   // nothing arrives; guarded by mu
 	reads, writes deadline
 }
 
@@ -98,6 +99,7 @@ func (f *flow) read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return 0, nil
+		case f.held:
 		case len(f.data) > 0:
 			n := copy(p, f.data)
 			f.data = f.data[n:]
@@ -120,7 +122,7 @@ func (f *flow) write(p []byte) (n int, err error) {
 		switch {
 		case f.ended:
 			return n, net.ErrClosed
-		case f.abandoned:
+		case f.abandoned && !f.held:
 			return n, syscall.EPIPE
 		case f.writes.passed:
 			return n, os.ErrDeadlineExceeded
@@ -135,6 +137,21 @@ func (f *flow) write(p []byte) (n int, err error) {
 		}
 		f.changed.Wait()
 	}
+}
+
+// hold has nothing arrive, or all again.
+func (f *flow) hold(held bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = held
+	f.changed.Broadcast()
+}
+
+// over reports whether nothing goes or comes any more.
+func (f *flow) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended && (f.abandoned || len(f.data) == 0 && !f.held)
 }
 
 // close ends the flow: its reader closes, or its writer.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -19,11 +20,16 @@ type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener // by address; guarded by mu
 	cuts      map[route]How        // guarded by mu
+	held      map[way]bool         // guarded by mu
+	flows     map[way][]*flow      // those that are open; guarded by mu
 	port      uint16               // the last that was chosen; guarded by mu
 }
 
 // A route is from a host, by its name, to an address.
 type route struct{ from, to string }
+
+// A way is from a host to another one, by their names.
+type way struct{ from, to string }
 
 // How says what becomes of a connection that is asked for on a route that is cut.
 type How int
@@ -35,7 +41,7 @@ const (
 
 // New returns a network without listeners.
 func New() *Network {
-	return &Network{listeners: map[string]*listener{}, cuts: map[route]How{}}
+	return &Network{listeners: map[string]*listener{}, cuts: map[route]How{}, held: map[way]bool{}, flows: map[way][]*flow{}}
 }
 
 // Cut has a host make no new connection to an address (host:port), until Mend. The
@@ -51,6 +57,42 @@ func (n *Network) Mend(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.cuts, route{from, to})
+}
+
+// Hold has nothing arrive that one host sends to another, until Release: not on the
+// connections that there are either, and so no new ones are made between the two.
+func (n *Network) Hold(from, to string) { n.hold(way{from, to}, true) }
+
+// Release undoes Hold. What was held arrives.
+func (n *Network) Release(from, to string) { n.hold(way{from, to}, false) }
+
+func (n *Network) hold(w way, held bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held[w] = held; !held {
+		delete(n.held, w)
+	}
+	for _, f := range n.openLocked(w) {
+		f.hold(held)
+	}
+}
+
+// openLocked returns the open flows of a way.
+func (n *Network) openLocked(w way) []*flow {
+	n.flows[w] = slices.DeleteFunc(n.flows[w], (*flow).over)
+	if len(n.flows[w]) == 0 {
+		delete(n.flows, w)
+	}
+	return n.flows[w]
+}
+
+// connectLocked returns the two ends of a connection of one host to another.
+func (n *Network) connectLocked(a, b way, near, far net.Addr) (atNear, atFar net.Conn) {
+	atNear, atFar = Pipe(near, far)
+	for w, f := range map[way]*flow{a: atNear.(*conn).out, b: atNear.(*conn).in} {
+		n.flows[w] = append(n.openLocked(w), f)
+	}
+	return atNear, atFar
 }
 
 // Host returns the network as the host of that name has it. Cut knows it by the name.
@@ -75,7 +117,7 @@ func (h *Host) Listen(addr string) (net.Listener, error) {
 	if at.Port() == 0 {
 		at = netip.AddrPortFrom(at.Addr(), n.nextPortLocked())
 	}
-	l := &listener{network: n, addr: net.TCPAddrFromAddrPort(at), closed: make(chan struct{}), queue: make(chan net.Conn, backlog)}
+	l := &listener{network: n, host: h.name, addr: net.TCPAddrFromAddrPort(at), closed: make(chan struct{}), queue: make(chan net.Conn, backlog)}
 	if n.listeners[at.String()] != nil {
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: l.addr, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	}
@@ -97,6 +139,15 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	l := n.listeners[addr]
 	how, cut := n.cuts[route{h.name, addr}]
 	port := n.nextPortLocked()
+	var near, far net.Conn
+	if l != nil && !cut {
+		there, back := way{h.name, l.host}, way{l.host, h.name}
+		if n.held[there] || n.held[back] {
+			how, cut = Lost, true
+		} else {
+			near, far = n.connectLocked(there, back, &net.TCPAddr{IP: l.addr.IP, Port: int(port)}, l.addr)
+		}
+	}
 	n.mu.Unlock()
 	fail := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 	if cut && how == Lost {
@@ -106,7 +157,6 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if l == nil || cut {
 		return nil, fail(os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	}
-	near, far := Pipe(&net.TCPAddr{IP: l.addr.IP, Port: int(port)}, l.addr)
 	select {
 	case l.queue <- far:
 		select {
@@ -116,8 +166,10 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 		}
 		return near, nil
 	case <-l.closed:
+		near.Close()
 		return nil, fail(os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	case <-ctx.Done():
+		near.Close()
 		return nil, fail(ctx.Err())
 	}
 }
@@ -128,6 +180,7 @@ const backlog = 128
 // A listener hands out the far ends of connections.
 type listener struct {
 	network *Network
+	host    string
 	addr    *net.TCPAddr
 	queue   chan net.Conn
 	once    sync.Once

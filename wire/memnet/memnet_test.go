@@ -49,6 +49,77 @@ func ExampleNetwork_Cut() {
 	// Output: dial tcp: connect: connection refused
 }
 
+func ExampleNetwork_Hold() {
+	network := memnet.New()
+	l, _ := network.Host("server").Listen("192.0.2.1:80")
+	defer l.Close()
+	c, _ := network.Host("client").Dial(context.Background(), "192.0.2.1:80")
+	defer c.Close()
+	s, _ := l.Accept()
+	defer s.Close()
+	network.Hold("client", "server")
+	fmt.Fprint(c, "hello")
+	fmt.Fprint(s, "are you there?") // this way is open
+	b := make([]byte, 20)
+	n, _ := c.Read(b)
+	fmt.Printf("the client has got %q\n", b[:n])
+	s.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	_, err := s.Read(b)
+	fmt.Println("the server has got", err)
+	network.Release("client", "server")
+	s.SetReadDeadline(time.Time{})
+	n, _ = s.Read(b)
+	fmt.Printf("the server has got %q\n", b[:n])
+	// Output:
+	// the client has got "are you there?"
+	// the server has got read tcp 192.0.2.1:80->192.0.2.1:32768: i/o timeout
+	// the server has got "hello"
+}
+
+// TestHold has a way held when a connection is made, and while both ends close one.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := memnet.New()
+		l, err := network.Host("server").Listen("192.0.2.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		client := network.Host("client")
+		for _, ends := range [][2]string{{"client", "server"}, {"server", "client"}} {
+			network.Hold(ends[0], ends[1])
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := client.Dial(ctx, "192.0.2.1:80"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("with the way from %s held: %v; want no answer", ends[0], err)
+			}
+			cancel()
+			network.Release(ends[0], ends[1])
+		}
+		c, err := client.Dial(t.Context(), "192.0.2.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		network.Hold("client", "server")
+		s.Close()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Errorf("%v; want that the client does not know that the server has closed", err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("%v; want the end", err)
+		}
+		network.Release("client", "server")
+		if _, err := c.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("%v; want that the server has closed", err)
+		}
+		c.Close()
+	})
+}
+
 // TestConn has the standard library's group try what it asks of every connection.
 func TestConn(t *testing.T) {
 	t.Parallel()

@@ -41,15 +41,6 @@ func (n server) ServeCall(c wire.Call) {
 			c.Fail(err)
 			return
 		}
-		if c.Request.Fresh {
-			r.Invalidate(id)
-		}
-		var reply worker.Reply
-		if r.Lookup(id, n.clock.At(c.Came), c.Request.Forward, &reply) {
-			w := protocol.NewReply(&reply, n.name)
-			c.Reply(&w)
-			return
-		}
 		n.serveHere(c, r, id)
 		return
 	}
@@ -63,11 +54,11 @@ func (n server) ServeCall(c wire.Call) {
 	}
 }
 
-// serveStrict answers a call of a strict kind, and reports whether it is one.
+// serveStrict answers a call or a request of a strict kind, and reports whether it is one.
 func (n *Node) serveStrict(c wire.Call, id worker.ID) bool {
 	r := n.kinds.Strict(c.Request.Kind)
 	switch {
-	case r == nil || !c.Request.IsCall: // a request fails as that of any serial kind
+	case r == nil || c.Request.IsCall != r.Serial(): // it fails as with any other kind
 		return false
 	case c.Request.Forward:
 		n.serveForward(c, id)
@@ -77,8 +68,17 @@ func (n *Node) serveStrict(c wire.Call, id worker.ID) bool {
 	return true
 }
 
-// serveHere lets the call wait for this node's worker.
+// serveHere answers a call from the value of this node's worker, or lets it wait for that.
 func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
+	if c.Request.Fresh {
+		r.Invalidate(id)
+	}
+	var reply worker.Reply
+	if r.Lookup(id, n.clock.At(c.Came), c.Request.Forward, &reply) {
+		w := protocol.NewReply(&reply, n.name)
+		c.Reply(&w)
+		return
+	}
 	now := r.Now()
 	if err := chain.Check(c.Request.Chain, r.Name(), id); err != nil {
 		c.Fail(err)
@@ -183,7 +183,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpStop:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopHere(k, audit.ActorOf(s)), nil })
 	case protocol.OpInvalidate:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidateHere(k) })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.InvalidateHere(ctx, k) })
 	}
 	return strict.Serve(ctx, n.quorum, s.Peer().Name, op, args)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,6 +250,71 @@ func TestRenewalOfAnother(t *testing.T) {
 		r := quorum.Renewal{Member: quorum.Member{Name: nodes[1].Self(), Incarnation: 1 << 63}}
 		if err := ws.Do(t.Context(), protocol.OpRenew, r, nil); !errors.Is(err, ErrBadRequest) {
 			t.Errorf("%v; want a refusal", err)
+		}
+	})
+}
+
+// TestStrictCache has nodes ask for values of each other, invalidate them, and lose a node and
+// then the majority: no value is older than an invalidation, and none is degraded.
+func TestStrictCache(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var resource atomic.Int64
+		nodes := startStrict(t, 3, worker.Cache{Strict: true, TTL: time.Hour, Load: func(ctx context.Context, _ worker.ID) (worker.Value, error) {
+			if worker.TokenOf(ctx).IsZero() {
+				t.Error("a load without a token")
+			}
+			return worker.IntValue(resource.Load()), nil
+		}})
+		request := func(n *Node, id int64) worker.Reply {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			reply, err := n.Request(ctx, worker.IntID(id))
+			if want := worker.IntValue(resource.Load()).String(); err != nil || reply.Value.String() != want || reply.Degraded || reply.Token.IsZero() {
+				t.Errorf("%d from %s: %+v, %v; want %s, not degraded", id, n.Self(), reply, err, want)
+			}
+			return reply
+		}
+		last := worker.Token{}
+		for i, n := range nodes {
+			reply := request(n, 1)
+			if reply.Cached != (i > 0) || reply.Token.Compare(last) <= 0 {
+				t.Errorf("request %d: cached %t, token %v after %v", i, reply.Cached, reply.Token, last)
+			}
+			last = reply.Token
+			resource.Add(1)
+			if had, err := n.Invalidate(t.Context(), worker.IntID(1)); !had || err != nil {
+				t.Errorf("invalidate: %t, %v", had, err)
+			}
+			request(nodes[0], 1)
+			resource.Add(1)
+			if reply, err := n.Refresh(t.Context(), worker.IntID(1)); err != nil || reply.Cached {
+				t.Errorf("refresh: %+v, %v", reply, err)
+			}
+			request(nodes[2], 1)
+		}
+		if _, err := nodes[0].Family("").Call(t.Context(), worker.IntID(1), worker.Value{}); !errors.Is(err, ErrBadRequest) {
+			t.Errorf("a call of a cache: %v", err)
+		}
+
+		crash(nodes[1])
+		resource.Add(1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := nodes[0].Request(ctx, worker.IntID(1)); OutcomeOf(err) != worker.OutcomeNotRun {
+			t.Errorf("within the lease of a node that has died: %v; want that no load has begun", err)
+		}
+		if reply := request(nodes[0], 1); reply.Node == nodes[1].Self() || reply.Token.Compare(last) <= 0 {
+			t.Errorf("%+v; want a newer token of another node", reply)
+		}
+
+		crash(nodes[2])
+		time.Sleep(5 * time.Second)
+		if _, err := nodes[0].Request(t.Context(), worker.IntID(0)); !errors.Is(err, ErrNoQuorum) || OutcomeOf(err) != worker.OutcomeNotRun {
+			t.Errorf("with one voter of three: %v; want that there is no quorum", err)
+		}
+		if _, err := nodes[0].Invalidate(t.Context(), worker.IntID(0)); !errors.Is(err, ErrNoQuorum) {
+			t.Errorf("an invalidation with one voter of three: %v; want that there is no quorum", err)
 		}
 	})
 }

@@ -31,7 +31,7 @@ node        2@127.0.0.1
 from        made for this request
 age         N, since the worker started
 ttl left    N
-attributes  .age .cached .degraded .json .node .stale .ttl .value .via`},
+attributes  .age .cached .degraded .json .node .stale .token .ttl .value .via`},
 	} {
 		out, errs, _ := run(t, Config{}, test.in)
 		got := strings.TrimSpace(spaces(out + errs))

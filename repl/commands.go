@@ -28,7 +28,7 @@ func commands() []command {
 		{
 			usage:   "request(id, via, kind)",
 			help:    "ask the worker of an id, or of many ids at once; via asks as another node would",
-			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl r.json; request(range(1, 100)); request(1, via="2@127.0.0.1"); request(1, kind="price")`,
+			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl r.token r.json; request(range(1, 100)); request(1, via="2@127.0.0.1"); request(1, kind="price")`,
 			aliases: []string{"DistributedProcess.request"},
 			run:     (*Shell).request,
 		},

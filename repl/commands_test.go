@@ -235,7 +235,7 @@ node        2@127.0.0.1
 from        made for this request
 age         1h0m0s, since the worker started
 ttl left    4h0m0s
-attributes  .age .cached .degraded .json .node .stale .ttl .value .via
+attributes  .age .cached .degraded .json .node .stale .token .ttl .value .via
 `,
 		"i(7)": "value     7\ntype      int\nas an id  owned by 2@127.0.0.1\n",
 		`i("2@127.0.0.1")`: `value       "2@127.0.0.1"

@@ -65,6 +65,9 @@ func sayReply(a *account, r reply, now time.Time) {
 	if r.Via != "" {
 		a.say("via", r.Via+" passed the request on: it could not be sent to "+r.Node+" directly")
 	}
+	if !r.Token.IsZero() {
+		a.say("token", r.Token.String())
+	}
 	since := max(0, now.Sub(r.at))
 	a.say("age", shortly(r.Age+since)+", since the worker started")
 	if left := r.TTL - since; left > 0 {

@@ -65,7 +65,7 @@ func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bo
 }
 
 func (r reply) AttrNames() []string {
-	return []string{"age", "cached", "degraded", "json", "node", "stale", "ttl", "value", "via"}
+	return []string{"age", "cached", "degraded", "json", "node", "stale", "token", "ttl", "value", "via"}
 }
 
 func (r reply) Attr(name string) (starlark.Value, error) {
@@ -90,6 +90,11 @@ func (r reply) Attr(name string) (starlark.Value, error) {
 		return orNone(r.Via), nil
 	case "age":
 		return seconds(r.Age), nil
+	case "token":
+		if r.Token.IsZero() {
+			return starlark.None, nil
+		}
+		return starlark.String(r.Token.String()), nil
 	case "ttl":
 		return seconds(r.TTL), nil
 	}

@@ -51,6 +51,8 @@ type replyBatch struct {
 	Flags   []uint8
 	Age     []uint64 // milliseconds
 	TTL     []uint64 // milliseconds
+	Epoch   []uint64 // of tokens
+	Count   []uint64 // of tokens
 	Len     []uint32 // of each value in Data
 	Data    []byte
 	Type    []string // media types
@@ -76,7 +78,7 @@ const (
 )
 
 // weightOf is the largest encoded size of the numbers of one call or reply, in bytes.
-const weightOf = 48
+const weightOf = 64
 
 // pack replaces numbers by differences before encoding.
 func pack(seq []uint64) {
@@ -304,7 +306,7 @@ func (b *replyBatch) reset() {
 	clear(b.Via)
 	clear(b.Text)
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
+		Age: b.Age[:0], TTL: b.TTL[:0], Epoch: b.Epoch[:0], Count: b.Count[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
 }
 
 // add adds a reply whose value the caller has reserved in held.
@@ -327,6 +329,8 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	b.Flags = put(b.Flags, i, flags)
 	b.Age = put(b.Age, i, millis(r.Age))
 	b.TTL = put(b.TTL, i, millis(r.TTL))
+	b.Epoch = put(b.Epoch, i, r.Epoch)
+	b.Count = put(b.Count, i, r.Count)
 	b.Len = put(b.Len, i, uint32(len(r.Data)))
 	b.values = append(b.values, r.Data)
 	b.Type = put(b.Type, i, r.Type)
@@ -353,7 +357,7 @@ func (b *replyBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
-		len(b.Type), len(b.Node), len(b.Via), len(b.Text)) > n {
+		len(b.Epoch), len(b.Count), len(b.Type), len(b.Node), len(b.Via), len(b.Text)) > n {
 		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
 	}
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
@@ -405,5 +409,6 @@ func (it *replyReader) next(r *Reply) *Error {
 		r.Via = text.Line(via, maxText)
 	}
 	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
+	r.Epoch, r.Count = at(b.Epoch, i), at(b.Count, i)
 	return nil
 }

@@ -148,6 +148,8 @@ type Reply struct {
 	Via      string // the member that forwarded the call; "" if none did
 	Age      time.Duration
 	TTL      time.Duration
+	Epoch    uint64 // with Count the token of the call of a strict kind; else 0
+	Count    uint64
 
 	// Duration of the call as measured by the caller; it does not cross the wire. It
 	// starts with the first call of the batch and ends when the batch of answers has been

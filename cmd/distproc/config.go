@@ -145,7 +145,7 @@ func (k *kindConfig) kind(env source.Env) (v worker.Kind, key string, err error)
 	cache.TTL, cache.IdleTTL, cache.Timeout, cache.Definition = ttl, idleTTL, t.timeout, definition
 	cache.StaleWhileRevalidate, cache.ErrorTTL, cache.Jitter = t.stale, t.errors, valueOf(k.TTLJitter)
 	cache.Queue, cache.Concurrency, cache.MaxBytes = valueOf(k.Queue), concurrency, int64(valueOf(k.MaxBytes))
-	cache.Exclusive = exclusive
+	cache.Exclusive, cache.Strict = exclusive, k.Strict
 	return cache, "", nil
 }
 
@@ -212,8 +212,6 @@ func (k *kindConfig) bounds() (key string, err error) {
 // kind has no use for.
 func (k *kindConfig) needsSource() (key string, err error) {
 	switch {
-	case k.Strict && !k.Serial:
-		return "strict", errors.New("only a kind that takes calls can be strict: add serial = true")
 	case k.Serial && k.Source == nil:
 		return "serial", errors.New(`messages need something that takes them: add source = "exec:PROGRAM ARGS…" or an http(s):// address`)
 	case k.Serial:

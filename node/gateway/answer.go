@@ -182,6 +182,9 @@ func (x *exchange) bare(reply worker.Reply) error {
 	h["X-Distproc-Cached"] = flags[reply.Cached]
 	h["X-Distproc-Stale"] = flags[reply.Stale]
 	h["X-Distproc-Degraded"] = flags[reply.Degraded]
+	if token := tokenOf(reply); token != "" {
+		h["X-Distproc-Token"] = []string{token}
+	}
 	value := reply.Value.String()
 	if err := x.hold(len(value)); err != nil {
 		return err
@@ -192,6 +195,14 @@ func (x *exchange) bare(reply worker.Reply) error {
 
 // flags are the values of headers that are true or false.
 var flags = map[bool][]string{true: {"true"}, false: {"false"}}
+
+// tokenOf returns the token of a reply as text, or "" if its kind is not strict.
+func tokenOf(reply worker.Reply) string {
+	if reply.Token.IsZero() {
+		return ""
+	}
+	return reply.Token.String()
+}
 
 // freshness returns the Age and the max-age of a reply, in seconds. A cache treats the
 // reply as fresh while max-age exceeds Age plus the time since (RFC 9111, section 4.2):

@@ -42,14 +42,15 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 		Degraded bool   `json:"degraded"`
 		Age      int64  `json:"age_ms"`
 		TTL      int64  `json:"ttl_ms"`
+		Token    string `json:"token,omitempty"`
 	}{
 		idOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Via, reply.Cached, reply.Stale, reply.Degraded,
-		millis(reply.Age), millis(reply.TTL),
+		millis(reply.Age), millis(reply.TTL), tokenOf(reply),
 	})
 }
 
 // value answers with the bare value. HTTP caches may keep it for as long as its worker
-// lives.
+// lives, but for that of a strict kind, of which they do not hear when it is no longer right.
 func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	reply, err := g.config.Cluster.Family(x.kind).Request(ctx, x.id)
 	if err != nil {
@@ -57,7 +58,9 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 	}
 	age, maxAge := freshness(reply)
 	x.Header()["Age"] = []string{strconv.FormatInt(age, 10)}
-	x.Header()["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(maxAge, 10)}
+	if reply.Token.IsZero() { // else the header says no-store, as for all else
+		x.Header()["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(maxAge, 10)}
+	}
 	return x.bare(reply)
 }
 

@@ -67,6 +67,14 @@ type Cache struct {
 	// instead.
 	Exclusive bool
 
+	// Strict says that the source runs for an id at one place in the cluster or not at all,
+	// also when the network is split or a node was paused. No answer is older than an
+	// invalidation, whichever node has made that, and none is degraded. Values do not move
+	// to other nodes. The nodes must have voters: see node.Config. Load finds the token of
+	// its run by [TokenOf]. While too few voters can be reached requests fail with
+	// node.ErrNoQuorum.
+	Strict bool
+
 	// Definition is a text that nodes compare, to report when they differ about the kind.
 	// Nothing is compared if it is empty.
 	Definition string

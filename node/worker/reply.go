@@ -12,4 +12,5 @@ type Reply struct {
 	Degraded bool          // the owner could not be reached: a worker of another node answered
 	Age      time.Duration // since the worker started
 	TTL      time.Duration // until the worker expires
+	Token    Token         // of the call, if the kind is strict; else zero
 }

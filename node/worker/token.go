@@ -19,6 +19,9 @@ type Token struct {
 	Count uint64 // of calls of the node that runs it
 }
 
+// IsZero reports whether t is the zero Token.
+func (t Token) IsZero() bool { return t == Token{} }
+
 // Compare returns -1, 0 or 1 if t is less than, equal to or greater than u.
 func (t Token) Compare(u Token) int {
 	return cmp.Or(cmp.Compare(t.Epoch, u.Epoch), cmp.Compare(t.Count, u.Count))

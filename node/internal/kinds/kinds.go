@@ -196,8 +196,13 @@ func isSerial(kind worker.Kind) bool {
 }
 
 func isStrict(kind worker.Kind) bool {
-	k, ok := kind.(worker.Serial)
-	return ok && k.Strict
+	switch k := kind.(type) {
+	case worker.Serial:
+		return k.Strict
+	case worker.Cache:
+		return k.Strict
+	}
+	return false
 }
 
 // fits reports whether a registry can have a kind.

@@ -45,7 +45,7 @@ func IDOf(r *wire.Request) (worker.ID, error) {
 func SetReply(reply *worker.Reply, r *wire.Reply) {
 	reply.Value, reply.Node = worker.RawValue(r.Data, r.Type, r.IsInt), r.Node
 	reply.Cached, reply.Stale, reply.Degraded, reply.Via = r.Cached, r.Stale, r.Degraded, r.Via
-	reply.Age, reply.TTL = r.Age, r.TTL
+	reply.Age, reply.TTL, reply.Token = r.Age, r.TTL, worker.Token{Epoch: r.Epoch, Count: r.Count}
 }
 
 // NewReply returns a reply for the wire. It leaves out the node that answered if that is
@@ -58,6 +58,7 @@ func NewReply(r *worker.Reply, self string) wire.Reply {
 	return wire.Reply{
 		Data: r.Value.String(), IsInt: r.Value.IsInt(), Type: r.Value.MediaType(), Node: by, Via: r.Via,
 		Cached: r.Cached, Stale: r.Stale, Degraded: r.Degraded, Age: r.Age, TTL: r.TTL,
+		Epoch: r.Token.Epoch, Count: r.Token.Count,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type cache struct {
 	*table
 	policy atomic.Pointer[cachePolicy] // of new workers
+	stands atomic.Pointer[cachePolicy] // what since has returned last
 	memory memory                      // of the values of this kind
 	values *Values                     // of all kinds of the node
 }
@@ -54,7 +55,15 @@ func (c *cache) lookup(id worker.ID, now time.Duration, own bool, reply *worker.
 		s.mu.Unlock()
 		return false
 	}
+	var token worker.Token
+	if c.guard != nil {
+		if w, token = c.permittedLocked(s, w); w == nil {
+			s.mu.Unlock()
+			return false
+		}
+	}
 	*reply = c.hitLocked(s, w, now)
+	reply.Token = token
 	if own {
 		s.hits++
 	}
@@ -88,6 +97,10 @@ func (c *cache) enqueue(call *Waiter, now time.Duration) {
 	if w.due(now) {
 		w = c.renewLocked(s, w, now)
 	}
+	var token worker.Token
+	if c.guard != nil {
+		w, token = c.permittedLocked(s, w)
+	}
 	switch {
 	case call.canceled:
 		s.mu.Unlock()
@@ -95,6 +108,7 @@ func (c *cache) enqueue(call *Waiter, now time.Duration) {
 	case w.staleValue(now) != nil:
 		reply := c.staleHitLocked(s, w.staleValue(now), now)
 		s.mu.Unlock()
+		reply.Token = token
 		c.logReply("Stale value returned", call.ID, &reply)
 		call.To.Answer(reply, nil)
 	case w != nil && w.load == nil && w.err != nil:
@@ -103,6 +117,7 @@ func (c *cache) enqueue(call *Waiter, now time.Duration) {
 	case w != nil && w.load == nil:
 		reply := c.hitLocked(s, w, now)
 		s.mu.Unlock()
+		reply.Token = token
 		c.logReply("Cached value returned", call.ID, &reply)
 		call.To.Answer(reply, nil)
 	default:
@@ -135,7 +150,7 @@ func (c *cache) waitLocked(s *shard, w *entry, call *Waiter, now time.Duration) 
 // nobody else waits and it has not begun.
 func (c *cache) withdrawLocked(s *shard, w *entry, call *Waiter) wire.Outcome {
 	outcome := wire.Unknown
-	if call.isLater || c.gate.holds(w.load.turn) {
+	if call.isLater || c.gate.holds(w.load.turn) || c.guard != nil && w.policy.stood == 0 {
 		outcome = wire.NotRun
 	}
 	if w.load.remove(call); w.load.abandoned && c.gate.withdraw(w.load.turn) {

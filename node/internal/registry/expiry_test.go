@@ -235,7 +235,7 @@ func TestCompareBeforeDelete(t *testing.T) {
 		old := newCached(entry{id: worker.IntID(7)}, cached{policy: r.cache.policy.Load(), load: &load{}})
 		s.addRunningLocked(old)
 		s.mu.Unlock()
-		r.cache.finish(s, old, "", worker.Value{}, &wire.Error{Code: wire.SourceFailed})
+		r.cache.finish(s, old, origin{}, worker.Value{}, &wire.Error{Code: wire.SourceFailed})
 		expect(t, r, 7, "1", true)
 		s.mu.Lock()
 		s.expiry.push(0, newCached(entry{id: worker.IntID(7)}, cached{policy: r.cache.policy.Load()})) // expired long ago

@@ -100,7 +100,7 @@ func (c *cache) handOff(answers []Answer, p *pace) []Answer {
 // appendAnswerLocked appends the answer of w, if it has one that another node can use and
 // has not had yet.
 func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration) []Answer {
-	if w.err != nil || w.expires <= now || w.left {
+	if w.err != nil || w.expires <= now || w.left || c.guard != nil { // that of a strict kind is good at one place
 		return answers
 	}
 	w.left = true
@@ -196,7 +196,7 @@ func (p *pace) rest() {
 // unless that has an older answer: the other node may have refreshed it. The list may
 // come from a peer that lies.
 func (r *Registry) Adopt(list []Answer) (adopted int) {
-	if r.cache == nil {
+	if r.cache == nil || r.guard != nil {
 		return 0
 	}
 	for i := range list {

@@ -50,6 +50,10 @@ func (c *cache) stop(id worker.ID) (had bool) {
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return c.stopLocked(s, id)
+}
+
+func (c *cache) stopLocked(s *shard, id worker.ID) (had bool) {
 	now := c.Now()
 	s.outdated.add(id, now)
 	w := s.workers.get(id)

@@ -121,9 +121,17 @@ func (c *cache) addLoadingLocked(s *shard, id worker.ID, p *cachePolicy, l *load
 
 // finish ends a load: the worker has its value, or is gone. It returns the answer to the
 // calls that waited.
-func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err *wire.Error) (worker.Reply, error) {
+func (c *cache) finish(s *shard, w *entry, by origin, value worker.Value, err *wire.Error) (worker.Reply, error) {
 	now := c.Now()
+	ran := err != errAbandoned && err != errPredecessor
 	s.mu.Lock()
+	stood := w.policy.stood
+	if c.guard != nil {
+		ran = stood != 0
+		if value, err = c.checkLocked(w, value, err); err != nil && !ofSource(err, ran) {
+			w.ownLoad().outdated = true // it says nothing of the source, so it is not kept
+		}
+	}
 	l := w.load
 	w.value, w.err = value, err
 	answers := c.endLoadLocked(s, w, now)
@@ -136,7 +144,7 @@ func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err
 	if l.inline {
 		s.answers++
 	}
-	reply := worker.Reply{Value: value, Node: c.node, Age: now - w.started, TTL: max(0, w.expires-now)}
+	reply := worker.Reply{Value: value, Node: c.node, Age: now - w.started, TTL: max(0, w.expires-now), Token: by.token}
 	if l.outdated {
 		reply.TTL = 0 // nobody may keep it
 	}
@@ -144,9 +152,12 @@ func (c *cache) finish(s *shard, w *entry, trace string, value worker.Value, err
 	c.evictExcess()
 	c.admission.waiting.Add(-int64(len(waiters)))
 	c.refuse(refused, why)
-	if err != errAbandoned && err != errPredecessor { // else nothing has run
+	if ran {
 		c.counters.addRun(now-w.started, err)
-		c.logRun(w.id, trace, now-w.started, err)
+		c.logRun(w.id, by.trace, now-w.started, err)
+	}
+	if stood != 0 {
+		c.guard.Ended(w.id, stood)
 	}
 	if len(answers) > 0 {
 		c.host.HandOff(answers)

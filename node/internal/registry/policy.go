@@ -29,6 +29,9 @@ type cachePolicy struct {
 	maxBytes  int64
 	inline    bool
 	exclusive bool
+
+	stood uint64       // of a worker of a strict kind: see [cache.since]; else 0
+	base  *cachePolicy // with a stood of 0
 }
 
 // An actorPolicy is the policy of a [worker.Serial].
@@ -50,7 +53,7 @@ func newPolicy(ttl, idleTTL, timeout time.Duration, queue, concurrency int, defi
 }
 
 func cachePolicyOf(k worker.Cache) *cachePolicy {
-	return &cachePolicy{
+	p := &cachePolicy{
 		policy:    newPolicy(k.TTL, k.IdleTTL, k.Timeout, k.Queue, k.Concurrency, k.Definition),
 		load:      k.Load,
 		jitter:    k.Jitter,
@@ -60,6 +63,8 @@ func cachePolicyOf(k worker.Cache) *cachePolicy {
 		inline:    k.Inline,
 		exclusive: k.Exclusive,
 	}
+	p.base = p
+	return p
 }
 
 func actorPolicyOf(k worker.Serial) *actorPolicy {

@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"context"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/chain"
+	tracing "github.com/distproc/distproc/node/internal/trace"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -26,6 +28,15 @@ func (c *cache) runInline(
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
 	}
+	by := origin{trace: trace}
+	if c.guard != nil {
+		token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: id}, 0)
+		if !permitted {
+			s.mu.Unlock()
+			return worker.Reply{}, nil, false
+		}
+		by.token, p = token, c.since(p, stood)
+	}
 	w = c.addLoadingLocked(s, id, p, inlineLoad, now)
 	s.mu.Unlock()
 	defer c.wg.Done()
@@ -36,7 +47,10 @@ func (c *cache) runInline(
 	if links != "" {
 		ctx = chain.With(ctx, chain.Cause{Chain: links, Of: worker.Key{Kind: c.name, ID: id}})
 	}
-	c.callSource(ctx, p.load, id, func(v worker.Value, e *wire.Error) { reply, err = c.finish(s, w, trace, v, e) })
+	if !by.token.IsZero() {
+		ctx = context.WithValue(ctx, tracing.TokenKey{}, by.token)
+	}
+	c.callSource(ctx, p.load, id, func(v worker.Value, e *wire.Error) { reply, err = c.finish(s, w, by, v, e) })
 	return reply, err, true
 }
 
@@ -57,17 +71,33 @@ func (c *cache) run(r run) {
 	defer c.gate.leave()
 	ctx := r.w.load.ctx
 	defer ctx.release()
-	if r.late && !c.begin(r.s, r.w) {
-		_, _ = c.finish(r.s, r.w, ctx.trace, worker.Value{}, errAbandoned)
-		return
-	}
-	if err := c.awaitPredecessor(ctx); err != nil {
-		_, _ = c.finish(r.s, r.w, ctx.trace, worker.Value{}, err)
+	if err := c.prepare(r, ctx); err != nil {
+		_, _ = c.finish(r.s, r.w, origin{trace: ctx.trace}, worker.Value{}, err)
 		return
 	}
 	c.callSource(ctx, r.w.policy.load, r.w.id, func(v worker.Value, err *wire.Error) {
-		_, _ = c.finish(r.s, r.w, ctx.trace, v, err)
+		_, _ = c.finish(r.s, r.w, origin{ctx.trace, ctx.token}, v, err)
 	})
+}
+
+// An origin says on whose behalf a source ran.
+type origin struct {
+	trace string
+	token worker.Token // of a strict kind; else zero
+}
+
+// prepare waits until a load may run, or returns why it must not.
+func (c *cache) prepare(r run, ctx *runContext) *wire.Error {
+	if r.late && !c.begin(r.s, r.w) {
+		return errAbandoned
+	}
+	if err := c.awaitPredecessor(ctx); err != nil {
+		return err
+	}
+	if c.guard != nil {
+		return c.permit(r.s, r.w, ctx)
+	}
+	return nil
 }
 
 // begin starts the time of a load that has waited. It reports whether anybody waits for

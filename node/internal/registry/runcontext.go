@@ -17,7 +17,7 @@ type runContext struct {
 	deadline time.Time
 	trace    string
 	cause    chain.Cause
-	token    worker.Token // of a message of a strict kind; else zero
+	token    worker.Token // of a message, or a load, of a strict kind; else zero
 
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
@@ -32,6 +32,13 @@ func (c *runContext) postpone(deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = deadline
+}
+
+// permit gives a context that only its load has seen its token.
+func (c *runContext) permit(t worker.Token) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.token = t
 }
 
 func (c *runContext) Done() <-chan struct{} {

@@ -360,7 +360,7 @@ func (a *actor) answeredLocked(
 		m.shared, t.own = nil, &t.shared.runContext
 	}
 	a.leaveTurn(m) // as servers of other ids wait for theirs
-	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now)}, waits
+	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now), Token: m.token}, waits
 }
 
 // noteQuickLocked notes whether a message was quick.

@@ -38,10 +38,14 @@ func (r *Registry) Strict() bool { return r.guard != nil }
 // they have something to do at their end. Own depends on under alone, which is compared by ==,
 // so that idle servers are looked at once for that.
 func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.ID) bool) []worker.Key {
-	if r.actor == nil || r.guard == nil {
+	if r.guard == nil {
 		return keys
 	}
 	add := func(id worker.ID) { keys = append(keys, worker.Key{Kind: r.name, ID: id}) }
+	if r.cache != nil {
+		r.cache.eachRunning(add)
+		return keys
+	}
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -106,10 +110,10 @@ func (a *actor) permitInlineLocked(w *entry) bool {
 	return permitted
 }
 
-// fenced returns the error of a call that ended after the right to run it, or err. A server that
-// has crashed ends for that, whenever that was.
-func (a *actor) fenced(now uint64, err *wire.Error) *wire.Error {
-	if a.guard == nil || crashed(err) || a.guard.Valid(now) {
+// fenced returns the error of a run that ended after the right to it, or err. A server that has
+// crashed ends for that, whenever that was.
+func (t *table) fenced(now uint64, err *wire.Error) *wire.Error {
+	if t.guard == nil || crashed(err) || t.guard.Valid(now) {
 		return err
 	}
 	return wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+

@@ -20,6 +20,7 @@ type fakeGuard struct {
 	now     uint64 // as Begin returns it; guarded by mu, as all below
 	held    uint64 // Valid if not before that
 	refused bool
+	failure *wire.Error // of Await
 	count   uint64
 	ended   int
 	changed chan struct{}
@@ -47,8 +48,11 @@ func (g *fakeGuard) Valid(now uint64) bool {
 func (g *fakeGuard) Await(ctx context.Context, _ worker.Key) *wire.Error {
 	for {
 		g.mu.Lock()
-		refused, changed := g.refused, g.changed
+		refused, failure, changed := g.refused, g.failure, g.changed
 		g.mu.Unlock()
+		if failure != nil {
+			return failure
+		}
 		if !refused {
 			return nil
 		}

@@ -25,7 +25,7 @@ func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) 
 	}
 	if rt.Places != nil {
 		if r := rt.Kinds.Strict(k.Kind); r != nil {
-			return rt.strictly(ctx, r, k, message)
+			return rt.strictly(ctx, r, &want{Key: k, call: true, message: message})
 		}
 	}
 	p := rt.Members.View().Acting(k.ID)

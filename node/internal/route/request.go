@@ -25,6 +25,12 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 	if rt.Closing.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
+	if rt.Places != nil {
+		if r := rt.Kinds.Strict(kind); r != nil {
+			*reply, err = rt.strictly(ctx, r, &want{Key: worker.Key{Kind: kind, ID: id}, fresh: fresh})
+			return err
+		}
+	}
 	p := rt.Members.View().Acting(id)
 	if p.Self && !fresh {
 		if r := rt.Kinds.Of(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {

@@ -2,8 +2,10 @@ package route
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
@@ -27,41 +29,78 @@ type Places interface {
 	RenewNow()
 }
 
-// strictly is Call for a strict kind. The view of the voters says who acts for the id, and
-// that node checks by itself whether the call may start. Until one has begun it, the call is
-// made again.
-func (rt *Router) strictly(ctx context.Context, r *registry.Registry, k worker.Key, message worker.Value) (worker.Reply, error) {
-	reply, took, err := rt.callAt(ctx, rt.strictPlace(k.ID), k, message)
+// A want is what is wanted of a strict kind.
+type want struct {
+	worker.Key
+	call    bool // a server is to answer message; else a value is wanted
+	message worker.Value
+	fresh   bool // the value is to come from a load that begins now
+}
+
+// strictly is Call and Request for a strict kind. The view of the voters says who acts for the
+// id, and that node checks by itself whether it may answer. Until one has begun to, it is asked
+// again. No other node answers.
+func (rt *Router) strictly(ctx context.Context, r *registry.Registry, w *want) (worker.Reply, error) {
+	reply, took, err := rt.strictlyAt(ctx, rt.strictPlace(w.ID), w)
 	if err != nil {
 		began := rt.Clock.Now() - took
-		reply, err = rt.strictlyAgain(ctx, k, message, took, err)
+		ctx, cancel := clock.WithRest(ctx, took)
+		err = rt.strictlyAgain(ctx, w.ID, err, w.call || r.Exclusive(), func(p *peers.Peer) (err error) {
+			reply, _, err = rt.strictlyAt(ctx, p, w)
+			return err
+		})
+		cancel()
 		took = rt.Clock.Now() - began
 	}
-	rt.Note(ctx, r.Name(), k.ID, took, &reply, err)
+	rt.Note(ctx, r.Name(), w.ID, took, &reply, err)
 	return reply, err
 }
 
-// strictlyAgain goes on after a call has failed, which took some time.
-func (rt *Router) strictlyAgain(ctx context.Context, k worker.Key, message worker.Value, took time.Duration, err error) (reply worker.Reply, _ error) {
-	ctx, cancel := clock.WithRest(ctx, took)
-	defer cancel()
-	for backoff := (clock.Backoff{First: 5 * time.Millisecond, Last: 100 * time.Millisecond}); ; {
+// strictlyAt asks one node, and reports how long that took.
+func (rt *Router) strictlyAt(ctx context.Context, p *peers.Peer, w *want) (reply worker.Reply, took time.Duration, err error) {
+	switch {
+	case w.call:
+		return rt.callAt(ctx, p, w.Key, w.message)
+	case p.Self:
+		if r := rt.Kinds.Of(w.Kind); r != nil && !w.fresh && r.Lookup(w.ID, r.Now(), false, &reply) {
+			return reply, 0, nil
+		}
+		took, err = rt.here(ctx, w.Kind, w.ID, w.fresh, &reply)
+		return reply, took, err
+	}
+	request := protocol.NewRequest(w.Kind, w.ID)
+	request.Fresh, request.Trace, request.Chain = w.fresh, worker.TraceOf(ctx), chain.Of(ctx)
+	if err := chain.Check(request.Chain, w.Kind, w.ID); err != nil {
+		return reply, 0, err
+	}
+	began := rt.Clock.Now()
+	reply, err = rt.ask(ctx, p, &request)
+	return reply, rt.Clock.Now() - began, err
+}
+
+// strictlyAgain goes on after a node has failed with err: it tries the node that acts for the
+// id by then, again and again while that may help. Once is said of what must not run twice.
+func (rt *Router) strictlyAgain(ctx context.Context, id worker.ID, err error, once bool, try func(*peers.Peer) error) error {
+	for backoff := (clock.Backoff{First: 5 * time.Millisecond, Last: 100 * time.Millisecond}); err != nil; {
 		e, failure := protocol.Classify(err)
-		if err == nil || failure == protocol.Final || e.Outcome != wire.NotRun || rt.Closing.Load() {
+		if rt.Closing.Load() || e == nil || once && e.Outcome != wire.NotRun || failure == protocol.Final && e.Code != wire.Fenced {
 			break
 		}
 		if failure == protocol.Elsewhere {
 			rt.Places.RenewNow()
-		} else if why := rt.Places.Quorum(); why != nil {
-			err = why // nobody takes the place of a node that is lost
-			break
+		} else if why := rt.Places.Quorum(); why != nil { // nobody takes the place of a node that is lost
+			return protocol.WithOutcome(why, e.Outcome)
 		}
 		if !backoff.Sleep(ctx) {
 			break // and what was in the way says more than that time is up
 		}
-		reply, _, err = rt.callAt(ctx, rt.strictPlace(k.ID), k, message)
+		if err = try(rt.strictPlace(id)); err != nil {
+			if next, ok := errors.AsType[*wire.Error](err); ok {
+				err = protocol.WithOutcome(next, e.Outcome)
+			}
+		}
 	}
-	return reply, err
+	return err
 }
 
 // strictPlace returns the node to ask for an id: this one, if it knows of none, as that waits

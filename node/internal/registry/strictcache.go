@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// In a cache of a strict kind a load is a call: the guard permits it, and its value counts
+// only if there was a lease until its end. A value is good for as long as this node is the
+// place of its id. So the guard is asked again for each answer.
+
+// since returns a policy for workers of whose ids this node is the place since then, as
+// [Guard.Begin] has returned it. A worker that loads has it from the moment at which the
+// guard permits that. Most workers share the last one, so this costs a value no memory.
+func (c *cache) since(p *cachePolicy, stood uint64) *cachePolicy {
+	if p.stood == stood {
+		return p
+	}
+	if last := c.stands.Load(); last != nil && last.base == p.base && last.stood == stood {
+		return last
+	}
+	next := *p
+	next.stood = stood
+	c.stands.Store(&next)
+	return &next
+}
+
+// permit waits until the guard permits the load of w, and gives that its token.
+func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
+	for k := (worker.Key{Kind: c.name, ID: w.id}); ; {
+		s.mu.Lock()
+		token, stood, permitted, _ := c.guard.Begin(k, 0)
+		if permitted {
+			w.policy = c.since(w.policy, stood)
+			ctx.permit(token)
+		}
+		s.mu.Unlock()
+		if permitted {
+			return nil
+		}
+		if err := c.guard.Await(ctx, k); err != nil {
+			return err
+		}
+		if !c.begin(s, w) {
+			return errAbandoned
+		}
+	}
+}
+
+// permittedLocked asks the guard whether the value of w, which may be nil, may be given now,
+// or that which is given as stale while w loads. It drops a value that may not, and returns
+// nil instead of its worker.
+func (c *cache) permittedLocked(s *shard, w *entry) (*entry, worker.Token) {
+	switch {
+	case w == nil:
+		return nil, worker.Token{}
+	case w.load == nil:
+		token, ok := c.standsLocked(w)
+		if !ok {
+			c.dropLocked(s, w)
+			return nil, worker.Token{}
+		}
+		return w, token
+	case w.load.stale != nil:
+		token, ok := c.standsLocked(w.load.stale)
+		if !ok {
+			c.releaseLocked(w.load.stale)
+			w.load.stale = nil
+		}
+		return w, token
+	}
+	return w, worker.Token{}
+}
+
+// standsLocked reports whether this node has been the place of the id since w was loaded.
+func (c *cache) standsLocked(w *entry) (worker.Token, bool) {
+	token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: w.id}, w.policy.stood)
+	if permitted {
+		w.policy = c.since(w.policy, stood)
+	}
+	return token, permitted
+}
+
+// checkLocked returns what a load of w has produced, or the error of one that ended after its
+// lease.
+func (c *cache) checkLocked(w *entry, value worker.Value, err *wire.Error) (worker.Value, *wire.Error) {
+	if w.policy.stood == 0 { // it has not run, and err says why
+		return value, err
+	}
+	if err = c.fenced(w.policy.stood, err); err != nil {
+		value = worker.Value{}
+	}
+	return value, err
+}
+
+// ofSource reports whether the error of a load is one of its source.
+func ofSource(err *wire.Error, ran bool) bool { return ran && !errors.Is(err, wire.Fenced) }
+
+// eachRunning visits the ids whose source runs.
+func (c *cache) eachRunning(visit func(worker.ID)) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for _, w := range s.running {
+			if w.policy.stood != 0 {
+				visit(w.id)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// InvalidateStrictly is [Registry.Invalidate] for a strict kind: it waits until this node is
+// the place of the id, so that no other node has a value of before either.
+func (r *Registry) InvalidateStrictly(ctx context.Context, id worker.ID) (had bool, err *wire.Error) {
+	for k := (worker.Key{Kind: r.name, ID: id}); ; {
+		s := r.shard(id)
+		s.mu.Lock()
+		_, _, permitted, _ := r.guard.Begin(k, 0)
+		if permitted {
+			had = r.cache.stopLocked(s, id)
+		}
+		s.mu.Unlock()
+		if permitted {
+			return had, nil
+		}
+		if err := r.guard.Await(ctx, k); err != nil {
+			return false, err
+		}
+	}
+}

@@ -77,8 +77,8 @@ func (l *vault) pick(n int) int {
 
 // pause returns how long a run takes: sometimes longer than a lease.
 func (l *vault) pause() time.Duration {
-	if l.chance(20) {
-		return l.between(time.Second, 4*time.Second)
+	if l.chance(8) {
+		return l.between(time.Second, 6*time.Second)
 	}
 	return l.between(0, 50*time.Millisecond)
 }
@@ -130,16 +130,16 @@ func (s vaultServer) Call(ctx context.Context, m worker.Value) (worker.Value, er
 
 // A strictWorld is five nodes of which three are voters, under faults.
 type strictWorld struct {
-	t      *testing.T
-	l      *vault
-	names  []string
-	dir    string
-	wg     sync.WaitGroup
+	l     *vault
+	names []string
+	dir   string
+	wg    sync.WaitGroup
+
 	mu     sync.Mutex
-	nodes  map[string]*Node // those that live; guarded by mu
-	calls  int64            // guarded by mu
-	counts map[string]int   // of outcomes; guarded by mu
-	wrong  []string         // guarded by mu
+	nodes  map[string]*Node // those that live; guarded by mu, as all below
+	calls  int64            // that were made
+	counts map[string]int   // of outcomes
+	wrong  []string
 }
 
 func (w *strictWorld) fail(format string, args ...any) {
@@ -155,10 +155,10 @@ func (w *strictWorld) start(name string) {
 	n, err := Start(Config{
 		Name: name, Cookie: testCookie, network: network.Host(name), Voters: w.names[:3], DataDir: filepath.Join(w.dir, name), Timing: Local,
 		Kinds: map[string]worker.Kind{
-			"count": worker.Serial{Strict: true, TTL: time.Minute, Timeout: 3 * time.Second, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+			"count": worker.Serial{Strict: true, TTL: time.Minute, Timeout: 10 * time.Second, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
 				return vaultServer{l, name, id}, nil
 			}},
-			"cell": worker.Cache{Strict: true, TTL: 20 * time.Second, StaleWhileRevalidate: 10 * time.Second, Timeout: 10 * time.Second, Load: l.load},
+			"cell": worker.Cache{Strict: true, TTL: 20 * time.Second, StaleWhileRevalidate: 10 * time.Second, Timeout: 15 * time.Second, Load: l.load},
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -404,7 +404,7 @@ func TestStrictSimulation(t *testing.T) {
 func simulateStrict(t *testing.T, seed uint64) {
 	host := testHost()
 	w := &strictWorld{
-		t: t, dir: t.TempDir(), nodes: map[string]*Node{}, counts: map[string]int{},
+		dir: t.TempDir(), nodes: map[string]*Node{}, counts: map[string]int{},
 		l: &vault{start: time.Now(), rand: rand.New(rand.NewPCG(seed, 0)), cells: map[worker.ID]*vaultCell{}},
 	}
 	for i := range 5 {

@@ -51,8 +51,8 @@ type Host interface {
 	// Renew asks a voter of another node for a lease.
 	Renew(ctx context.Context, voter string, r *Renewal) (*Answer, error)
 
-	// Term asks another voter for its term.
-	Term(ctx context.Context, voter string) (uint64, error)
+	// Term asks another voter for its term, if its identity is server.
+	Term(ctx context.Context, voter, server string) (uint64, error)
 
 	// Introduce exchanges with another voter who they are.
 	Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error)

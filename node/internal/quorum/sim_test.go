@@ -282,7 +282,7 @@ func (n *simNode) at(place string) {
 // pause has the node wait wherever it asks or answers others.
 func (n *simNode) pause(d time.Duration) { n.paused.Store(int64(n.w.now() + d)) }
 
-func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
+func (n *simNode) Term(ctx context.Context, voter, server string) (uint64, error) {
 	n.at("verify")
 	n.w.mu.Lock()
 	terms := n.w.terms
@@ -290,7 +290,7 @@ func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
 	if terms != nil {
 		return terms(voter)
 	}
-	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm() })
+	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm(server) })
 }
 
 func (n *simNode) Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error) {

@@ -76,7 +76,7 @@ func (v *voter) askTerms(term uint64) error {
 			continue
 		}
 		asks.Go(func() {
-			t, err := v.q.Host.Term(ctx, nameOf(s.ID))
+			t, err := v.q.Host.Term(ctx, nameOf(s.ID), string(s.ID))
 			answers <- err == nil && t == term
 		})
 	}

@@ -151,13 +151,9 @@ func (v *voter) begin(term uint64) {
 		v.mu.Unlock()
 		return
 	}
-	s := v.machine.now()
-	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, s, v.q.Clock()), term
+	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, v.machine.now(), v.q.Clock()), term
 	v.mu.Unlock()
 	v.q.Log.Info("this node leads the voters", "term", term)
-	if s.cluster == "" {
-		v.propose(term, &entry{Cluster: rand.Text()})
-	}
 	poke(v.hint)
 }
 
@@ -184,7 +180,14 @@ func (v *voter) act() {
 		v.mu.Unlock()
 		return
 	}
-	e, news := l.tick(v.q.Clock())
+	var e *entry
+	var news bool
+	switch {
+	case l.log.cluster != "":
+		e, news = l.tick(v.q.Clock())
+	case !l.pending: // the identity comes first, and one entry at a time
+		e, l.pending = &entry{Cluster: rand.Text()}, true
+	}
 	v.mu.Unlock()
 	if news {
 		poke(v.hint)
@@ -256,15 +259,22 @@ func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) 
 	return q.voter.renewal(ctx, r)
 }
 
-// ServeTerm returns the term of this voter.
-func (q *Quorum) ServeTerm() (uint64, error) {
-	if q.voter == nil {
+// ServeTerm returns the term of this voter. It returns an error if the one is meant that had
+// this name with another disk: what that one has promised is not known here (rule 22).
+func (q *Quorum) ServeTerm(server string) (uint64, error) {
+	switch {
+	case q.voter == nil:
 		return 0, errNoVoter
+	case string(q.voter.disk.server()) != server:
+		return 0, errOtherDisk
 	}
 	return q.voter.raft.CurrentTerm(), nil
 }
 
-var errNoVoter = errors.New("the node is no voter")
+var (
+	errNoVoter   = errors.New("the node is no voter")
+	errOtherDisk = errors.New("the node has lost the disk that made it this voter")
+)
 
 func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	if _, err := r.Member.parse(); err != nil { // it would have a seat in a view that makes no sense

@@ -141,8 +141,8 @@ func (h Host) Renew(ctx context.Context, voter string, r *quorum.Renewal) (*quor
 }
 
 // Term implements [quorum.Host].
-func (h Host) Term(ctx context.Context, voter string) (term uint64, err error) {
-	return term, h.do(ctx, voter, protocol.OpTerm, nil, &term)
+func (h Host) Term(ctx context.Context, voter, server string) (term uint64, err error) {
+	return term, h.do(ctx, voter, protocol.OpTerm, server, &term)
 }
 
 // Introduce implements [quorum.Host].
@@ -248,7 +248,7 @@ func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args 
 			return q.ServeRenewal(ctx, &r)
 		})
 	case protocol.OpTerm:
-		return q.ServeTerm()
+		return protocol.With(args, func(server string) (any, error) { return q.ServeTerm(server) })
 	case protocol.OpIntroduce:
 		return protocol.With(args, func(i quorum.Introduction) (any, error) { return q.ServeIntroduction(&i) })
 	case protocol.OpHint:

@@ -43,6 +43,8 @@ const (
 	OpTerm       wire.Op = 25 // string, the identity of a voter → uint64, its term
 	OpIntroduce  wire.Op = 26 // quorum.Introduction → quorum.Introduction
 	OpHint       wire.Op = 27 // string, the leader of the voters: renew now
+	OpVoters     wire.Op = 28 // → quorum.Report
+	OpChange     wire.Op = 29 // quorum.Change, of the voters → quorum.Changed
 )
 
 const (

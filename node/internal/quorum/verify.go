@@ -64,7 +64,7 @@ func (v *voter) rounds() {
 
 // askTerms returns nil if a majority of the voters is in the term.
 func (v *voter) askTerms(term uint64) error {
-	servers := v.servers()
+	servers := v.electors()
 	ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Silence)
 	answers := make(chan bool, len(servers))
 	var asks sync.WaitGroup

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
 )
 
 // MaxVoters is how many voters there are at most.
@@ -49,7 +51,9 @@ func (q *Quorum) Change(ctx context.Context, c *Change) *Changed {
 				asked.Timeout = time.Until(at) * 9 / 10
 			}
 			r, err := q.changeAt(ctx, report.Leader, &asked)
+			e, _ := errors.AsType[*wire.Error](err)
 			switch {
+			case e != nil && e.Outcome == wire.NotRun: // it has not got there
 			case err != nil:
 				return refused("%s was asked for the change and has not answered (%v): it may be done, or be done later; "+
 					"look with distproc voters", report.Leader, err)

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -217,5 +218,22 @@ func TestLists(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		count(3, "this node is no voter any more", "node=3@h")
 		w.killAll()
+	})
+}
+
+// TestRenewalAfterRecovery has a member that has an answer of the recovered cluster renew at the
+// leader of before. That gives no lease, and makes no view later than that member's.
+func TestRenewalAfterRecovery(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		n := d.node("1@h")
+		before, epoch := n.q.voter.origin(), d.epoch()
+		r := &Renewal{Member: d.node("2@h").q.Self, Ack: epoch + recoveryStep, Origin: Origin{"after", []string{before.Cluster}}}
+		if a, err := n.q.ServeRenewal(n.ctx, r); !errors.Is(err, errObsolete) {
+			d.t.Errorf("%+v, %v", a, err)
+		}
+		time.Sleep(5 * time.Second)
+		if d.epoch() != epoch {
+			d.t.Errorf("epoch %d after %d", d.epoch(), epoch)
+		}
 	})
 }

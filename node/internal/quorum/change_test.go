@@ -285,3 +285,24 @@ func TestReport(t *testing.T) {
 		})
 	})
 }
+
+// TestJoining has a node that gets the log and does not catch up. It counts in no majority.
+func TestJoining(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		n := d.node("1@h")
+		if err := n.q.voter.raft.AddNonvoter("4@h/x", "4@h/x", 0, time.Second).Error(); err != nil {
+			d.t.Fatal(err)
+		}
+		if a, err := n.asks(d.node("2@h").q.Self); err != nil || len(a.Voters) != 3 {
+			d.t.Errorf("%+v, %v", a, err)
+		}
+		r := n.q.Report(n.ctx)
+		if i := slices.IndexFunc(r.Voters, func(s Standing) bool { return s.Name == "4@h" }); r.Count != 3 || i < 0 || r.Voters[i].Role != RoleJoins {
+			d.t.Errorf("%+v", r)
+		}
+		d.change("2@h", false, "4@h")
+		if r := n.q.Report(n.ctx); len(r.Voters) != 3 {
+			d.t.Errorf("%+v", r)
+		}
+	})
+}

@@ -131,7 +131,7 @@ var mutants = []mutant{
 	{rule: "25", name: "a directory of another cluster is added", edits: in("voter.add", `in.Origin.Cluster != own.Origin.Cluster && in.Origin.Cluster != ""`, "false")},
 	{rule: "25", name: "a directory that is not empty is added", edits: in("voter.add", `!in.Empty && in.Origin.Cluster == ""`, "false")},
 	{rule: "25", name: "a new voter refuses those that it does not know", edits: in("voter.invite", "v.invited = by.Log", "_ = v")},
-	{rule: "25", name: "a voter that has not caught up is promoted", edits: in("voter.add", "in.Last < target", "false"),
+	{rule: "25", name: "a voter that has not caught up is promoted", edits: in("voter.add", "in.Last < target", "false && in.Last < target"),
 		lives: "raft waits for it then, and calls wait for raft: slower, and not wrong"},
 
 	{rule: "26", name: "the cluster is the same after a recovery", edits: in("state.recovered", "cluster: rand.Text()", "cluster: s.cluster+rand.Text()[:0]")},

@@ -306,3 +306,24 @@ func TestJoining(t *testing.T) {
 		}
 	})
 }
+
+// TestInvited has a new voter talk to voters that its --voters lacks, once they want it to join.
+func TestInvited(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		d.mu.Lock()
+		d.given["5@h"] = []string{"5@h", "6@h", "7@h"}
+		d.mu.Unlock()
+		v := d.boot("5@h").q.voter
+		for _, joining := range []string{"5@h/other", string(v.disk.server())} {
+			if v.knows("1@h/x") {
+				d.t.Error("it knows a voter that has not invited it")
+			}
+			if _, err := v.q.ServeIntroduction(&Introduction{Log: []string{"1@h/x"}, Joining: []string{joining}}); err != nil {
+				d.t.Error(err)
+			}
+		}
+		if !v.knows("1@h/x") || v.knows("1@h/y") {
+			d.t.Error("it does not know the voter that has invited it, or another one")
+		}
+	})
+}

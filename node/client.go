@@ -10,6 +10,7 @@ import (
 	"github.com/distproc/distproc/node/internal/client"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/voters"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -65,9 +66,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	}
 	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	log, flush := boundedlog.New(c.Logger)
-	reach, err := client.Attach(ctx, client.Config{
-		Addr: addr, Creds: creds, Direct: c.Direct, Steady: c.steady, Logger: log,
-	})
+	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Steady: c.steady, Logger: log})
 	if err != nil {
 		flush()
 		return nil, err
@@ -187,6 +186,18 @@ func (c *Client) Disconnect(ctx context.Context, name string) error {
 // GoAlone is [Node.GoAlone] as done by the node.
 func (c *Client) GoAlone(ctx context.Context) error {
 	return c.reach.Do(ctx, protocol.OpAlone, nil, nil)
+}
+
+// Voters says who the voters of strict kinds are, and how they are.
+func (c *Client) Voters(ctx context.Context) (*voters.Report, error) {
+	r := &voters.Report{}
+	return r, c.reach.Do(ctx, protocol.OpVoters, nil, r)
+}
+
+// ChangeVoters adds a voter of strict kinds or removes one, and waits for at most v.Timeout.
+func (c *Client) ChangeVoters(ctx context.Context, v voters.Change) (*voters.Changed, error) {
+	r := &voters.Changed{}
+	return r, c.reach.Do(ctx, protocol.OpChange, v, r)
 }
 
 // Connect is [Node.Connect] as done by the node.

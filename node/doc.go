@@ -83,7 +83,7 @@
 //
 // The package comment of each lists its invariants, with their tests. Around them, source
 // makes sources of configuration, gateway answers HTTP, metrics publishes [Stats], and
-// boundedlog keeps the log from holding this up.
+// boundedlog keeps the log from holding this up. voters has what Client.Voters returns.
 //
 // # Glossary
 //

@@ -235,7 +235,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpView:
 		return n.serveView(), nil
 	}
-	return nil, wire.UnknownOperation
+	return strict.ServeClient(ctx, n.quorum, n.audit, s, op, args)
 }
 
 func (n *Node) serveVia(ctx context.Context, m protocol.Via) (any, error) {

@@ -40,9 +40,11 @@ const (
 	OpAlone      wire.Op = 22 // end that the node is apart
 	OpAnswers    wire.Op = 23 // []byte, answers as package handoff encodes them
 	OpRenew      wire.Op = 24 // quorum.Renewal → quorum.Answer
-	OpTerm       wire.Op = 25 // → uint64, the term of a voter
+	OpTerm       wire.Op = 25 // string, the identity of a voter → uint64, its term
 	OpIntroduce  wire.Op = 26 // quorum.Introduction → quorum.Introduction
 	OpHint       wire.Op = 27 // string, the leader of the voters: renew now
+	OpVoters     wire.Op = 28 // → quorum.Report
+	OpChange     wire.Op = 29 // quorum.Change, of the voters → quorum.Changed
 )
 
 const (

@@ -23,10 +23,11 @@ import "github.com/distproc/distproc/wire"
 //	OpTerm       yes: this node reads
 //	OpIntroduce  yes: so
 //	OpHint       yes: it carries no rights
+//	OpChange     no
 //
-// A client has other operations (serveClient), and none of these.
+// A client has other operations (serveClient), and none of these but OpChange.
 
 // OnlyMembers reports whether an operation is for members alone.
 func OnlyMembers(op wire.Op) bool {
-	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpInvalidate
+	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpInvalidate || op == OpChange
 }

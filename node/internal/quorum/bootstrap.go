@@ -11,31 +11,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// An Introduction is what voters tell each other of themselves.
-type Introduction struct {
-	Server string   // the identity: the name, and the disk
-	Voters []string // that the user has named
-	Log    []string // the identities of the voters, by its log; empty if it has never taken part
-	Empty  bool     // it has never taken part
-}
-
-// ServeIntroduction tells another voter who this one is.
-func (q *Quorum) ServeIntroduction(*Introduction) (*Introduction, error) {
-	if q.voter == nil {
-		return nil, errNoVoter
-	}
-	return q.voter.introduction(), nil
-}
-
-func (v *voter) introduction() *Introduction {
-	i := &Introduction{Server: string(v.disk.server()), Voters: v.q.Config.Voters}
-	for _, s := range v.servers() {
-		i.Log = append(i.Log, string(s.ID))
-	}
-	i.Empty = v.disk.empty && len(i.Log) == 0
-	return i
-}
-
 // ServeStream takes a stream of another voter.
 func (q *Quorum) ServeStream(conn net.Conn, from string) error {
 	if q.voter == nil {
@@ -45,13 +20,31 @@ func (q *Quorum) ServeStream(conn net.Conn, from string) error {
 	return q.voter.streams.serve(conn, from, q.voter.knows)
 }
 
-// knows reports whether a peer may talk to raft: it is a voter, or this one knows none yet.
+// knows reports whether a peer may talk to raft: it is a voter, has invited this one to join the
+// voters, or this one knows none yet.
 func (v *voter) knows(id raft.ServerID) bool {
 	servers := v.servers()
-	if len(servers) == 0 {
+	v.mu.Lock()
+	obsolete, invited := v.obsolete, slices.Contains(v.invited, string(id))
+	v.mu.Unlock()
+	switch {
+	case obsolete:
+		return false
+	case invited:
+		return true
+	case len(servers) == 0:
 		return slices.Contains(v.q.Config.Voters, nameOf(id))
 	}
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
+}
+
+// invite has raft talk to the voters that are about to make this one a voter.
+func (v *voter) invite(by *Introduction) {
+	if slices.Contains(by.Joining, string(v.disk.server())) && len(by.Log) <= MaxVoters {
+		v.mu.Lock()
+		v.invited = by.Log
+		v.mu.Unlock()
+	}
 }
 
 // bootstrap makes the first configuration when all voters that the user has named are there,
@@ -63,7 +56,7 @@ func (v *voter) bootstrap() {
 	defer ticks.Stop()
 	for {
 		if len(v.servers()) > 0 {
-			v.compare()
+			v.meet()
 			return
 		}
 		why := v.tryBootstrap()
@@ -76,17 +69,6 @@ func (v *voter) bootstrap() {
 		case <-v.q.ctx.Done():
 			return
 		}
-	}
-}
-
-// compare warns if the user has named others than the log has.
-func (v *voter) compare() {
-	log, given := v.names(), slices.Clone(v.q.Config.Voters)
-	slices.Sort(log)
-	slices.Sort(given)
-	if !slices.Equal(log, given) {
-		v.q.Log.Warn("the voters are others than those that were given; distproc voters changes them",
-			"given", strings.Join(given, ","), "voters", strings.Join(log, ","))
 	}
 }
 
@@ -109,15 +91,17 @@ func (v *voter) tryBootstrap() (why string) {
 		theirs := slices.Clone(in.Voters)
 		slices.Sort(theirs)
 		switch {
+		case in.Server == "":
+			return fmt.Sprintf("%s was not started as a voter: its --voters lacks it", name)
 		case nameOf(raft.ServerID(in.Server)) != name:
 			return fmt.Sprintf("%s says that it is %s", name, in.Server)
-		case !slices.Equal(theirs, given):
-			return fmt.Sprintf("%s was given the voters %s, and this node %s", name, strings.Join(theirs, ","), strings.Join(given, ","))
-		case slices.Contains(in.Log, own.Server):
+		case slices.Contains(in.Log, own.Server) || slices.Contains(in.Joining, own.Server):
 			return "" // what that one knows is on its way
 		case !in.Empty:
 			return fmt.Sprintf("%s has a log, and this node's data directory is empty: it is a new voter, and "+
-				"becomes one when distproc voters adds it", name)
+				"becomes one by distproc voters add %s", name, v.q.Self.Name)
+		case !slices.Equal(theirs, given):
+			return fmt.Sprintf("%s was given the voters %s, and this node %s", name, strings.Join(theirs, ","), strings.Join(given, ","))
 		}
 		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(in.Server), Address: raft.ServerAddress(in.Server)})
 	}

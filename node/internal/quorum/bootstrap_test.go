@@ -1,6 +1,8 @@
 package quorum
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -66,6 +68,35 @@ func TestKnows(t *testing.T) {
 			if other := raft.ServerID(fmt.Sprint(name, "/other")); !v.knows(disk) || v.knows(other) || v.knows(raft.ServerID(name)) {
 				d.t.Errorf("of %s, it knows %s: %t, %s: %t", name, disk, v.knows(disk), other, v.knows(other))
 			}
+			q := d.node(name).q
+			if _, err := q.ServeTerm(string(disk)); err != nil {
+				d.t.Error(err)
+			}
+			if _, err := q.ServeTerm(name + "/other"); !errors.Is(err, errOtherDisk) {
+				d.t.Errorf("%s answers for a disk that it has lost: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestClusterFirst checks that the first entry of a log is the identity of the cluster.
+func TestClusterFirst(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		logs := d.disks["1@h"].logs
+		var first entry
+		for i := uint64(1); first.Cluster == "" && first.View == nil; i++ {
+			var l raft.Log
+			if err := logs.GetLog(i, &l); err != nil {
+				d.t.Fatal(err)
+			}
+			if l.Type == raft.LogCommand {
+				if err := json.Unmarshal(l.Data, &first); err != nil {
+					d.t.Fatal(err)
+				}
+			}
+		}
+		if first.Cluster == "" || first.Cluster != d.node("2@h").q.voter.machine.now().cluster {
+			d.t.Errorf("the first entry is %+v", first)
 		}
 	})
 }

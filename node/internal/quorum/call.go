@@ -110,13 +110,18 @@ func (q *Quorum) noQuorum() *wire.Error {
 	var silent []string
 	for _, name := range q.asked {
 		if err := q.failing[name]; err != nil {
-			if e, ok := errors.AsType[*wire.Error](err); ok && e.Node == name {
-				err = e.Code
-			}
-			silent = append(silent, fmt.Sprintf("%s (%v)", name, err))
+			silent = append(silent, fmt.Sprintf("%s (%s)", name, blame(name, err)))
 		}
 	}
 	return wire.Errorf(wire.NoQuorum, wire.NotRun, "no answer of %s, of %d voters", strings.Join(silent, ", "), len(q.asked))
+}
+
+// blame returns the error of a node in few words.
+func blame(name string, err error) string {
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Node == name {
+		err = e.Code
+	}
+	return err.Error()
 }
 
 // Ended must be called when a call for which Begin has returned now has ended, after which

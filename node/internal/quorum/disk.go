@@ -111,12 +111,14 @@ func openLog(path string) (store *raftboltdb.BoltStore, err error) {
 		}
 		return store, nil
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, errors.New("another process uses it; give each node a directory of its own with --data-dir")
+		return nil, errInUse
 	case isSystem(err):
 		return nil, pathless(err)
 	}
 	return nil, damaged(logFile, err)
 }
+
+var errInUse = errors.New("another process uses it; give each node a directory of its own with --data-dir")
 
 // isSystem reports whether the system has refused something, which is not for what a file has.
 func isSystem(err error) bool {

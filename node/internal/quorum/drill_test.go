@@ -42,6 +42,11 @@ var drills = []drill{
 	{"one voter", 1, 2, (*director).one},
 	{"one node", 1, 0, (*director).one},
 	{"a busy member is cut off", 3, 1, (*director).cutBusy},
+	{"a voter loses its disk", 3, 1, (*director).wiped},
+	{"a voter is replaced", 3, 1, (*director).replaced},
+	{"two voters lose their disks", 3, 1, (*director).twoWiped},
+	{"one voter is left", 3, 1, (*director).recovered},
+	{"voters of before a recovery come back", 3, 1, (*director).returned},
 }
 
 // TestDrills runs each drill, and looks at all that ran.
@@ -76,6 +81,9 @@ func (d drill) run(t *testing.T, seed uint64) {
 	}
 	w.calm.Store(true)
 	dir := &director{world: w, names: names}
+	if d.name == "a voter is replaced" {
+		w.given["4@h"] = []string{"1@h", "2@h", "4@h"}
+	}
 	if d.name == "a fast leader and a slow member" || d.name == "a new fast leader and a slow member" {
 		for i, name := range names {
 			w.rate[name] = 1 + drift

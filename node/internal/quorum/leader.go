@@ -207,7 +207,7 @@ func (l *leader) wanted(now time.Duration) *View {
 	}
 	// A member that knows a later view is of before such a loss too. It takes no older one,
 	// and tokens must not fall (rule 24).
-	v := &View{Epoch: max(newest.Epoch, l.acked) + 1, Routing: l.routing}
+	v := &View{Epoch: max(newest.Epoch, l.acked, l.log.floor) + 1, Routing: l.routing}
 	changed := newest.Routing != l.routing || newest.Epoch > 0 && l.acked > newest.Epoch
 	known := map[string]Member{} // the life of each node that the view has, or had
 	for _, old := range newest.Seats {

@@ -29,9 +29,13 @@ func (e *entry) encode() []byte {
 // A state is what the log says up to some entry. States do not change.
 type state struct {
 	cluster string
-	views   []*View // not retired, oldest first
-	retired uint64  // the views before that epoch are
+	former  []string // the clusters that it was before recoveries, the last first
+	floor   uint64   // all views have later epochs (rule 26)
+	views   []*View  // not retired, oldest first
+	retired uint64   // the views before that epoch are
 }
+
+func (s *state) origin() Origin { return Origin{s.cluster, s.former} }
 
 // newest returns the newest view, or nil.
 func (s *state) newest() *View {
@@ -104,6 +108,8 @@ func (m *machine) Apply(l *raft.Log) any {
 type snapshot struct {
 	Format  int
 	Cluster string
+	Former  []string
+	Floor   uint64
 	Views   []*View
 	Retired uint64
 }
@@ -115,7 +121,9 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) { return m.now(), nil }
 
 // Persist implements [raft.FSMSnapshot].
 func (s *state) Persist(sink raft.SnapshotSink) error {
-	err := json.NewEncoder(sink).Encode(snapshot{Format: snapshotFormat, Cluster: s.cluster, Views: s.views, Retired: s.retired})
+	err := json.NewEncoder(sink).Encode(snapshot{
+		Format: snapshotFormat, Cluster: s.cluster, Former: s.former, Floor: s.floor, Views: s.views, Retired: s.retired,
+	})
 	if err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
@@ -141,6 +149,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if err := checkViews(s.Views); err != nil {
 		return fmt.Errorf("snapshot of the log: %w", err)
 	}
-	m.set(&state{cluster: s.Cluster, views: s.Views, retired: s.Retired})
+	m.set(&state{cluster: s.Cluster, former: s.Former, floor: s.Floor, views: s.Views, retired: s.Retired})
 	return nil
 }

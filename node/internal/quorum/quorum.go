@@ -2,11 +2,13 @@
 // the network is split, a node is paused, or a disk is lost.
 //
 // A few nodes, the voters, keep a log by raft (voter.go, bootstrap.go, log.go, disk.go,
-// votes.go, streams.go). It has views of the cluster and nothing for a call or an id. The
-// voter that leads gives leases (leader.go, verify.go), by the last view that all who had
-// rights before have given them up for. A node acts for the ids that the view gives it
-// while its lease is valid (rights.go, quorum.go). It decides on each call by itself,
-// without asking anybody (call.go).
+// votes.go, streams.go). They can be changed (change.go, report.go), recovered
+// (recover.go), and told from those of another cluster (origin.go). The log has views of
+// the cluster and nothing for a call or an id. The voter that leads gives leases
+// (leader.go, verify.go), by the last view that all who had rights before have given them
+// up for. A node acts for the ids that the view gives it while its lease is valid
+// (rights.go, quorum.go). It decides on each call by itself, without asking anybody
+// (call.go).
 //
 // The rules, by number, and why they hold, are in model/README.md, beside a model that checks
 // them. leader.go and rights.go are these rules: they know no clock, do no I/O, and are tested
@@ -18,7 +20,7 @@
 //     call that ended after its lease is not answered: TestSimulation, TestDrills.
 //   - TestMutants breaks each rule, and tells which tests fail then.
 //   - A voter that cannot write does not vote, and one that has lost its disk is another one:
-//     the tests of disk.go and votes.go.
+//     the tests of disk.go and votes.go, and the drills in change_test.go.
 //   - No lock is held while a method of the [Host] runs.
 package quorum
 
@@ -51,11 +53,14 @@ type Host interface {
 	// Renew asks a voter of another node for a lease.
 	Renew(ctx context.Context, voter string, r *Renewal) (*Answer, error)
 
-	// Term asks another voter for its term.
-	Term(ctx context.Context, voter string) (uint64, error)
+	// Term asks another voter for its term, if its identity is server.
+	Term(ctx context.Context, voter, server string) (uint64, error)
 
-	// Introduce exchanges with another voter who they are.
+	// Introduce exchanges with another node who they are.
 	Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error)
+
+	// Change has another voter, if it leads, change the voters.
+	Change(ctx context.Context, voter string, c *Change) (*Changed, error)
 
 	// Hint tells another member to renew its lease now. It does not wait for the result.
 	Hint(ctx context.Context, member, leader string)
@@ -94,6 +99,8 @@ type Quorum struct {
 
 	mu       sync.Mutex
 	asked    []string         // the voters that are asked; guarded by mu, as all below
+	log      []string         // their identities by the last answer, or nil
+	origin   Origin           // of their log, by the last answer
 	leader   string           // who is asked first
 	sending  int              // renewals on their way
 	answered time.Duration    // when the last answer was taken
@@ -293,7 +300,7 @@ func (q *Quorum) renewal(now time.Duration) *Renewal {
 	r.Ack, r.Busy = rights.acknowledge(q.running(rights))
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r.Leaving, r.Deaf = rights.leaving, now > q.answered+q.Timing.Silence
+	r.Origin, r.Leaving, r.Deaf = q.origin, rights.leaving, now > q.answered+q.Timing.Silence
 	return r
 }
 
@@ -306,9 +313,8 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 	}
 	deaf := now > q.answered+q.Timing.Silence
 	q.answered = now
-	if len(a.Voters) > 0 {
-		q.asked = a.Voters
-	}
+	q.origin = a.Origin
+	q.learnLocked(a.Voters)
 	next, news := old.take(a, sent, now, q.Timing.Lease)
 	q.publishLocked(next)
 	if news {

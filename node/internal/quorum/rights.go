@@ -108,7 +108,8 @@ type Answer struct {
 	Lease bool
 
 	Leader string   // the name of the node that leads, or "" if the voter does not know
-	Voters []string // whom to ask in future
+	Voters []string // the identities of those to ask in future
+	Origin Origin   // of the log that the views are of
 }
 
 // A Renewal is what a member says to the leader in every interval.
@@ -117,7 +118,8 @@ type Renewal struct {
 	Ack     uint64       // epoch of the view that it acts on
 	Busy    []worker.Key // calls that still run of ids that are not its own under that view; sorted
 	Leaving bool
-	Deaf    bool // it has had no answer for some time
+	Deaf    bool   // it has had no answer for some time
+	Origin  Origin // of the log that its view is of
 }
 
 // take returns the rights after an answer to a renewal that was sent at a time on the

@@ -32,6 +32,7 @@ type world struct {
 	rand  *rand.Rand
 	nodes map[string]*simNode // by name; the newest life
 	disks map[string]*disk
+	given map[string][]string                // the voters that a node was given, if others than voters
 	cut   map[[2]string]bool                 // nothing goes from the one to the other
 	slow  map[[2]string]time.Duration        // what goes from the one to the other takes so much longer
 	rate  map[string]float64                 // of clocks, if not random
@@ -62,7 +63,7 @@ type simNode struct {
 func newWorld(t *testing.T, seed uint64, voters ...string) *world {
 	w := &world{
 		t: t, start: time.Now(), timing: NewTiming(5 * time.Second), voters: voters, log: slog.New(slog.DiscardHandler),
-		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{},
+		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{}, given: map[string][]string{},
 		cut: map[[2]string]bool{}, slow: map[[2]string]time.Duration{}, rate: map[string]float64{},
 	}
 	return w
@@ -102,13 +103,17 @@ func (w *world) boot(name string) *simNode {
 		w.disks[name] = d
 	}
 	self := Member{name, w.lives}
+	voters, ok := w.given[name]
+	if !ok {
+		voters = w.voters
+	}
 	c := Config{
-		Timing: w.timing, Voters: w.voters, Log: w.log.With("node", name),
+		Timing: w.timing, Voters: voters, Log: w.log.With("node", name),
 		Clock: func() time.Duration { return time.Duration(float64(w.now()) * n.rate) },
 	}
 	w.mu.Unlock()
 	n.q = New(c)
-	if !slices.Contains(w.voters, name) {
+	if !slices.Contains(voters, name) {
 		d = nil
 	}
 	if err := n.q.open(self, n, d); err != nil {
@@ -282,7 +287,7 @@ func (n *simNode) at(place string) {
 // pause has the node wait wherever it asks or answers others.
 func (n *simNode) pause(d time.Duration) { n.paused.Store(int64(n.w.now() + d)) }
 
-func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
+func (n *simNode) Term(ctx context.Context, voter, server string) (uint64, error) {
 	n.at("verify")
 	n.w.mu.Lock()
 	terms := n.w.terms
@@ -290,7 +295,7 @@ func (n *simNode) Term(ctx context.Context, voter string) (uint64, error) {
 	if terms != nil {
 		return terms(voter)
 	}
-	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm() })
+	return trip(ctx, n, voter, func(o *simNode) (uint64, error) { return o.q.ServeTerm(server) })
 }
 
 func (n *simNode) Introduce(ctx context.Context, voter string, own *Introduction) (*Introduction, error) {
@@ -298,6 +303,10 @@ func (n *simNode) Introduce(ctx context.Context, voter string, own *Introduction
 		return n.w.intro(voter)
 	}
 	return trip(ctx, n, voter, func(o *simNode) (*Introduction, error) { return o.q.ServeIntroduction(own) })
+}
+
+func (n *simNode) Change(ctx context.Context, voter string, c *Change) (*Changed, error) {
+	return trip(ctx, n, voter, func(o *simNode) (*Changed, error) { return o.q.ServeChange(ctx, c), nil })
 }
 
 func (n *simNode) Hint(ctx context.Context, member, leader string) {

@@ -29,12 +29,12 @@ func newStreams(self raft.ServerID, dial func(context.Context, string) (net.Conn
 	return &streams{self: self, dial: dial, incoming: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// The first bytes of a stream are the identities of both ends, each after its length in one
-// byte; the answer is one byte.
+// The first bytes of a stream are the identities of both ends, each after its length in two
+// bytes; the answer is one byte.
 const (
 	streamTaken   = 1
 	streamRefused = 2
-	maxServer     = 255
+	maxServer     = 1024 // bytes; a name has at most half of it
 	greetTime     = 5 * time.Second
 )
 
@@ -58,8 +58,10 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 func (s *streams) greet(conn net.Conn, to string, deadline time.Time) error {
 	conn.SetDeadline(deadline)
 	defer conn.SetDeadline(time.Time{})
-	hello := append([]byte{byte(len(s.self))}, s.self...)
-	hello = append(append(hello, byte(len(to))), to...)
+	var hello []byte
+	for _, id := range []string{string(s.self), to} {
+		hello = append(binary.BigEndian.AppendUint16(hello, uint16(len(id))), id...)
+	}
 	if _, err := conn.Write(hello); err != nil {
 		return err
 	}
@@ -102,9 +104,12 @@ func (s *streams) serve(conn net.Conn, name string, isVoter func(raft.ServerID) 
 func readGreeting(conn net.Conn) (from, to raft.ServerID, err error) {
 	conn.SetDeadline(time.Now().Add(greetTime))
 	for _, id := range []*raft.ServerID{&from, &to} {
-		var size uint8
+		var size uint16
 		if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
 			return "", "", err
+		}
+		if size > maxServer {
+			return "", "", fmt.Errorf("the identity of a voter with %d bytes, limit %d", size, maxServer)
 		}
 		b := make([]byte, size)
 		if _, err := io.ReadFull(conn, b); err != nil {

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -14,14 +15,17 @@ import (
 )
 
 func greeting(from, to string) string {
-	return string(rune(len(from))) + from + string(rune(len(to))) + to
+	hello := binary.BigEndian.AppendUint16(nil, uint16(len(from)))
+	hello = binary.BigEndian.AppendUint16(append(hello, from...), uint16(len(to)))
+	return string(append(hello, to...))
 }
 
 // TestStreamServe has peers open streams. Only a voter that means this one gets one.
 func TestStreamServe(t *testing.T) {
 	t.Parallel()
 	const self = "1@h/a"
-	voters := func(id raft.ServerID) bool { return id == "2@h/b" || id == "3@h/c" }
+	long := "2@h/" + strings.Repeat("x", 600)
+	voters := func(id raft.ServerID) bool { return id == "2@h/b" || id == "3@h/c" || string(id) == long }
 	for _, test := range []struct {
 		name, hello string
 		end         bool // the peer closes the stream after hello
@@ -34,10 +38,12 @@ func TestStreamServe(t *testing.T) {
 		{"a voter who is not the peer", greeting("3@h/c", self), false, "\x02", false, 0},
 		{"for another disk", greeting("2@h/b", "1@h/old"), false, "\x02", false, 0},
 		{"for another node", greeting("2@h/b", "3@h/c"), false, "\x02", false, 0},
-		{"no names", "\x00\x00", false, "\x02", false, 0},
-		{"garbage", "GET / HTTP/1.1\r\n\r\n" + strings.Repeat("x", 300), false, "\x02", false, 0},
+		{"no names", "\x00\x00\x00\x00", false, "\x02", false, 0},
+		{"a long name", greeting(long, self), false, "\x01", true, 0},
+		{"a name that is too long", greeting(strings.Repeat("x", maxServer+1), self), false, "", false, 0},
+		{"garbage", "GET / HTTP/1.1\r\n\r\n" + strings.Repeat("x", 300), false, "", false, 0},
 		{"nothing", "", true, "", false, 0},
-		{"half a name", "\xff2@h", true, "", false, 0},
+		{"half a name", "\x00\xff2@h", true, "", false, 0},
 		{"silence", "", false, "", false, greetTime},
 		{"silence after a name", greeting("2@h/b", self)[:8], false, "", false, greetTime},
 	} {

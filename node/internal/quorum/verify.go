@@ -64,7 +64,7 @@ func (v *voter) rounds() {
 
 // askTerms returns nil if a majority of the voters is in the term.
 func (v *voter) askTerms(term uint64) error {
-	servers := v.servers()
+	servers := v.electors()
 	ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Silence)
 	answers := make(chan bool, len(servers))
 	var asks sync.WaitGroup
@@ -76,7 +76,7 @@ func (v *voter) askTerms(term uint64) error {
 			continue
 		}
 		asks.Go(func() {
-			t, err := v.q.Host.Term(ctx, nameOf(s.ID))
+			t, err := v.q.Host.Term(ctx, nameOf(s.ID), string(s.ID))
 			answers <- err == nil && t == term
 		})
 	}

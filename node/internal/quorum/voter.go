@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -24,11 +25,19 @@ type voter struct {
 	hint    chan struct{} // there is news for all members
 	asked   chan struct{} // a round is to begin
 
+	past     Origin        // of what was on the disk when it was opened
+	began    time.Duration // when it was opened
+	changing atomic.Bool   // the voters are being changed
+
 	mu      sync.Mutex
 	leader  *leader // nil unless it leads; guarded by mu, as all below
 	term    uint64  // of leader
 	next    *round  // that answers wait for, and that has not yet begun; nil if none
 	diskErr error   // what the disk failed with last
+
+	said     string   // what the log says of the clusters of others
+	invited  []string // the identities of the voters that want this one to join
+	obsolete bool     // the voters were recovered without this one
 }
 
 // newVoter starts raft on a disk, and closes the disk if that fails.
@@ -38,10 +47,16 @@ func newVoter(q *Quorum, d *disk) (*voter, error) {
 		return nil, err
 	}
 	v := &voter{
-		q: q, disk: d, closed: make(chan struct{}),
+		q: q, disk: d, closed: make(chan struct{}), began: q.Clock(),
 		wake: make(chan struct{}, 1), hint: make(chan struct{}, 1), asked: make(chan struct{}, 1),
 		streams: newStreams(d.server(), q.Host.Dial),
 	}
+	past, _, err := d.replay()
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	v.past = past.origin()
 	v.machine = newMachine(v.applied)
 	log, interval := newRaftLog(q.Log), q.Timing.Interval
 	c := raft.DefaultConfig()
@@ -49,7 +64,7 @@ func newVoter(q *Quorum, d *disk) (*voter, error) {
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = interval, interval, interval/2
 	c.CommitTimeout = max(interval/20, minRaft)
 	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = snapshotAfter, snapshotAfter, snapshotEvery
-	c.NoLegacyTelemetry = true
+	c.NoLegacyTelemetry, c.ShutdownOnRemove = true, false // it may be added again
 	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: v.streams, MaxPool: 2, Timeout: 2 * interval, Logger: log, MsgpackUseNewTimeFormat: true,
 		// No pipeline: that of v1.8.0 hangs for ever if a response fails while a request is
@@ -146,18 +161,17 @@ func (v *voter) begin(term uint64) {
 		time.Sleep(v.q.Timing.Interval / 10) // it may be about to hand over, and fail at once
 		return
 	}
+	if v.young() { // two voters of before a recovery can elect each other
+		v.lookAround()
+	}
 	v.mu.Lock()
 	if v.raft.State() != raft.Leader || v.raft.CurrentTerm() != term { // the barrier may be of a later term
 		v.mu.Unlock()
 		return
 	}
-	s := v.machine.now()
-	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, s, v.q.Clock()), term
+	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, v.machine.now(), v.q.Clock()), term
 	v.mu.Unlock()
 	v.q.Log.Info("this node leads the voters", "term", term)
-	if s.cluster == "" {
-		v.propose(term, &entry{Cluster: rand.Text()})
-	}
 	poke(v.hint)
 }
 
@@ -184,7 +198,14 @@ func (v *voter) act() {
 		v.mu.Unlock()
 		return
 	}
-	e, news := l.tick(v.q.Clock())
+	var e *entry
+	var news bool
+	switch {
+	case l.log.cluster != "":
+		e, news = l.tick(v.q.Clock())
+	case !l.pending: // the identity comes first, and one entry at a time
+		e, l.pending = &entry{Cluster: rand.Text()}, true
+	}
 	v.mu.Unlock()
 	if news {
 		poke(v.hint)
@@ -256,15 +277,23 @@ func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) 
 	return q.voter.renewal(ctx, r)
 }
 
-// ServeTerm returns the term of this voter.
-func (q *Quorum) ServeTerm() (uint64, error) {
-	if q.voter == nil {
+// ServeTerm returns the term of this voter. It returns an error if the one is meant that had
+// this name with another disk: what that one has promised is not known here (rule 22).
+func (q *Quorum) ServeTerm(server string) (uint64, error) {
+	switch {
+	case q.voter == nil:
 		return 0, errNoVoter
+	case string(q.voter.disk.server()) != server:
+		return 0, errOtherDisk
 	}
 	return q.voter.raft.CurrentTerm(), nil
 }
 
-var errNoVoter = errors.New("the node is no voter")
+var (
+	errNoVoter   = errors.New("the node is no voter")
+	errObsolete  = errors.New("the voter is of before the voters were recovered")
+	errOtherDisk = errors.New("the node has lost the disk that made it this voter")
+)
 
 func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	if _, err := r.Member.parse(); err != nil { // it would have a seat in a view that makes no sense
@@ -273,7 +302,11 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	slices.SortFunc(r.Busy, compareKeys) // it comes from a peer
 	v.mu.Lock()
 	l, term := v.leader, v.term
-	if l == nil {
+	switch {
+	case v.obsolete, r.Origin.follows(v.origin()):
+		v.mu.Unlock()
+		return nil, errObsolete
+	case l == nil:
 		v.mu.Unlock()
 		return &Answer{Leader: v.leaderName()}, nil
 	}
@@ -289,7 +322,10 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	if err := v.verify(ctx, term); err != nil {
 		return nil, err
 	}
-	a.Leader, a.Voters = v.q.Self.Name, v.names()
+	a.Leader, a.Origin = v.q.Self.Name, v.origin()
+	for _, s := range v.electors() {
+		a.Voters = append(a.Voters, string(s.ID))
+	}
 	return a, nil
 }
 
@@ -302,7 +338,7 @@ func (v *voter) leaderName() string {
 	return "" // it does not lead yet, or no more
 }
 
-// servers returns raft's configuration.
+// servers returns raft's configuration, which raft shares with others.
 func (v *voter) servers() []raft.Server {
 	f := v.raft.GetConfiguration()
 	if f.Error() != nil {
@@ -311,17 +347,44 @@ func (v *voter) servers() []raft.Server {
 	return f.Configuration().Servers
 }
 
+// origin returns of which cluster the log is. A voter that has started knows nothing of its log to
+// be committed before it hears from a leader.
+func (v *voter) origin() Origin {
+	if o := v.machine.now().origin(); o.Cluster != "" {
+		return o
+	}
+	return v.past
+}
+
+// electors returns the voters, without those that are joining them.
+func (v *voter) electors() (list []raft.Server) {
+	for _, s := range v.servers() {
+		if s.Suffrage == raft.Voter {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // names returns the names of the voters.
 func (v *voter) names() (names []string) {
-	for _, s := range v.servers() {
+	for _, s := range v.electors() {
 		names = append(names, nameOf(s.ID))
+	}
+	return names
+}
+
+// namesOf returns the names of voters.
+func namesOf(servers []string) (names []string) {
+	for _, id := range servers {
+		names = append(names, nameOf(raft.ServerID(id)))
 	}
 	return names
 }
 
 // stepDown hands leadership to another voter, if this one leads.
 func (v *voter) stepDown() {
-	if v.raft.State() == raft.Leader && len(v.servers()) > 1 {
+	if v.raft.State() == raft.Leader && len(v.names()) > 1 {
 		if err := v.raft.LeadershipTransfer().Error(); err != nil {
 			v.q.Log.Debug("leadership was not handed over", "why", err)
 		}

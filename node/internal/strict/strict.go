@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
@@ -141,14 +142,20 @@ func (h Host) Renew(ctx context.Context, voter string, r *quorum.Renewal) (*quor
 }
 
 // Term implements [quorum.Host].
-func (h Host) Term(ctx context.Context, voter string) (term uint64, err error) {
-	return term, h.do(ctx, voter, protocol.OpTerm, nil, &term)
+func (h Host) Term(ctx context.Context, voter, server string) (term uint64, err error) {
+	return term, h.do(ctx, voter, protocol.OpTerm, server, &term)
 }
 
 // Introduce implements [quorum.Host].
 func (h Host) Introduce(ctx context.Context, voter string, own *quorum.Introduction) (*quorum.Introduction, error) {
 	var i quorum.Introduction
 	return &i, h.do(ctx, voter, protocol.OpIntroduce, own, &i)
+}
+
+// Change implements [quorum.Host].
+func (h Host) Change(ctx context.Context, voter string, c *quorum.Change) (*quorum.Changed, error) {
+	var r quorum.Changed
+	return &r, h.do(ctx, voter, protocol.OpChange, c, &r)
 }
 
 // Hint implements [quorum.Host].
@@ -248,13 +255,46 @@ func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args 
 			return q.ServeRenewal(ctx, &r)
 		})
 	case protocol.OpTerm:
-		return q.ServeTerm()
+		return protocol.With(args, func(server string) (any, error) { return q.ServeTerm(server) })
 	case protocol.OpIntroduce:
 		return protocol.With(args, func(i quorum.Introduction) (any, error) { return q.ServeIntroduction(&i) })
 	case protocol.OpHint:
 		return protocol.With(args, func(leader string) (any, error) { q.ServeHint(leader); return nil, nil })
+	case protocol.OpChange:
+		return protocol.With(args, func(c quorum.Change) (any, error) { return q.ServeChange(ctx, bound(&c)), nil })
 	}
 	return nil, wire.UnknownOperation
+}
+
+// ServeClient answers an operation of a client. Changes of the voters go into the audit log.
+func ServeClient(ctx context.Context, q *quorum.Quorum, log *audit.Log, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	if op != protocol.OpVoters && op != protocol.OpChange {
+		return nil, wire.UnknownOperation
+	}
+	if q == nil {
+		return nil, noVoters
+	}
+	if op == protocol.OpVoters {
+		return q.Report(ctx), nil
+	}
+	return protocol.With(args, func(c quorum.Change) (any, error) {
+		r := q.Change(ctx, bound(&c))
+		did, result := "remove a voter", "done"
+		if c.Add {
+			did = "add a voter"
+		}
+		if !r.Done {
+			result = r.Why
+		}
+		log.Note(did, audit.ActorOf(s), "voter", text.Line(c.Name, 100), "result", text.Line(result, 300))
+		return r, nil
+	})
+}
+
+// bound returns the change with a sensible timeout.
+func bound(c *quorum.Change) *quorum.Change {
+	c.Timeout = protocol.ClampTimeout(c.Timeout)
+	return c
 }
 
 type (

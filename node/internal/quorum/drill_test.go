@@ -62,7 +62,8 @@ func TestDrills(t *testing.T) {
 type director struct {
 	*world
 	names []string
-	long  time.Duration // of a part of the calls; guarded by mu
+	long  time.Duration   // of a part of the calls; guarded by mu
+	left  []time.Duration // how long each leave took; guarded by mu
 }
 
 func (d drill) run(t *testing.T, seed uint64) {
@@ -189,7 +190,11 @@ func (d *director) longCalls(length time.Duration) {
 func (d *director) leave(name string) {
 	n := d.node(name)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	began := d.now()
 	_ = n.q.Leave(ctx)
+	d.mu.Lock()
+	d.left = append(d.left, d.now()-began)
+	d.mu.Unlock()
 	cancel()
 	n.kill()
 }

@@ -46,7 +46,8 @@ func newVoter(q *Quorum, d *disk) (*voter, error) {
 	log, interval := newRaftLog(q.Log), q.Timing.Interval
 	c := raft.DefaultConfig()
 	c.LocalID, c.Logger = d.server(), log
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = interval, interval, interval/2
+	// Raft notices the loss of a leader after one to three times HeartbeatTimeout.
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = interval*2/3, interval, interval/2
 	c.CommitTimeout = max(interval/20, minRaft)
 	c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = snapshotAfter, snapshotAfter, snapshotEvery
 	c.NoLegacyTelemetry = true

@@ -21,6 +21,7 @@ type leader struct {
 	proposed time.Duration // when the last view was proposed
 	pending  bool          // an entry is proposed and not yet committed
 	next     *View         // that entry, if it is a view
+	parting  bool          // a member has said that it leaves since the last look at it
 	granted  map[Member]time.Duration
 	facts    Facts
 	seen     map[string]sighting // by name
@@ -85,15 +86,16 @@ func (l *leader) nextRunOut(now time.Duration) time.Duration {
 	return first
 }
 
-// retired returns the epoch below which all rights are over (rule 19).
+// retired returns the epoch below which all rights are over (rule 19). A member that leaves
+// has no rights but those of its seats in older views.
 func (l *leader) retired() uint64 {
 	newest := l.log.newest()
 	for _, v := range l.log.views {
 		if v == newest {
 			break
 		}
-		for m := range v.members {
-			if !l.facts[m].over(v) {
+		for _, s := range v.Seats {
+			if !l.facts[s.Member].over(v) {
 				return v.Epoch
 			}
 		}
@@ -113,6 +115,7 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 		if !r.Deaf {
 			s.at = now
 		}
+		l.parting = l.parting || r.Leaving && !s.leaving
 		s.leaving = s.leaving || r.Leaving
 		l.seen[r.Member.Name] = s
 	}
@@ -170,10 +173,12 @@ func (l *leader) tick(now time.Duration) (e *entry, news bool) {
 			return &entry{Retire: before}, news
 		}
 	}
-	if now < l.proposed+l.timing.Interval {
+	due := now >= l.proposed+l.timing.Interval
+	if !due && !l.parting {
 		return nil, news
 	}
-	if v := l.wanted(now); v != nil {
+	l.parting = false
+	if v := l.wanted(now); v != nil && (due || l.parts(v)) {
 		l.pending, l.proposed, l.next = true, now, v
 		return &entry{View: v}, news
 	}
@@ -190,11 +195,18 @@ func (l *leader) applied(s *state, now time.Duration) (news bool) {
 		l.viewAt, l.next = now, nil
 		return true
 	}
-	return s.retired > old.retired && len(s.newest().Leavers) > 0
+	return s.retired > old.retired && slices.ContainsFunc(old.views, func(v *View) bool { return len(v.Leavers) > 0 })
 }
 
 // settled ends the proposal of an entry, committed or not.
 func (l *leader) settled() { l.pending, l.next = false, nil }
+
+// parts reports whether a member loses its seat in the next view because it leaves. Nobody acts
+// for its ids until then.
+func (l *leader) parts(next *View) bool {
+	newest := l.log.newest()
+	return newest != nil && slices.ContainsFunc(next.Leavers, func(m Member) bool { return newest.seat(m) >= 0 })
+}
 
 // wanted returns the view that the cluster should have by what was heard, or nil if it is the
 // newest one (rule 20).

@@ -293,7 +293,7 @@ func (q *Quorum) renewal(now time.Duration) *Renewal {
 	r.Ack, r.Busy = rights.acknowledge(q.running(rights))
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r.Leaving, r.Deaf = rights.leaving, now > q.answered+q.Timing.Silence
+	r.Leaving, r.Deaf = rights.leaving, now > q.answered+q.Timing.deaf()
 	return r
 }
 
@@ -304,7 +304,7 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 	if newest := old.Newest(); newest != nil && a.Views[len(a.Views)-1].Epoch < newest.Epoch {
 		return false
 	}
-	deaf := now > q.answered+q.Timing.Silence
+	deaf := now > q.answered+q.Timing.deaf()
 	q.answered = now
 	if len(a.Voters) > 0 {
 		q.asked = a.Voters

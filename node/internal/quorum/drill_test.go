@@ -148,7 +148,7 @@ func (d *director) lead(name string) {
 			return
 		}
 		if l != nil {
-			l.q.voter.stepDown()
+			l.q.voter.stepDown(context.Background())
 		}
 		time.Sleep(time.Second)
 	}
@@ -226,7 +226,7 @@ func (d *director) slowVotes() {
 	slow := d.seconds(0.2, 0.9)
 	d.delay("3@h", "2@h", slow)
 	d.delay("2@h", "3@h", slow)
-	go d.node("1@h").q.voter.stepDown()
+	go d.node("1@h").q.voter.stepDown(context.Background())
 	d.rest(0.01, 0.5)
 	d.node(d.last()).q.ServeHint("1@h")
 	d.rest(0, 0.3)
@@ -331,7 +331,7 @@ func (d *director) busy() {
 	for range 4 {
 		d.rest(0.5, 3)
 		if l := d.leader(); l != nil {
-			l.q.voter.stepDown()
+			l.q.voter.stepDown(context.Background())
 		}
 	}
 	d.longCalls(0)

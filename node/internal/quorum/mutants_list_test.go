@@ -54,7 +54,9 @@ var mutants = []mutant{
 	{rule: "14", name: "a leaver starts calls", edits: in("Rights.verdict", "if r.leaving {", "if false {")},
 	{rule: "14", name: "a leaver goes when the newest view has no seat of it", edits: in("Rights.mayGo", "slices.ContainsFunc(r.views,", "slices.ContainsFunc(r.views[len(r.views)-1:],")},
 	{rule: "14", name: "a leaver goes while calls run", edits: in("Quorum.Leave", "len(q.running(r)) == 0 &&", "")},
-	{rule: "14", name: "a leader does not hand over", edits: in("Quorum.Leave", "q.voter.stepDown()", "_ = q")},
+	{rule: "14", name: "leadership is handed to one that is gone", edits: in("voter.stepDown", "len(answer) == len(v.servers())-1 && len(answer) > 0", "true")},
+	{rule: "14", name: "a voter goes though the others need it", edits: in("Quorum.Leave", "!q.voter.spared(ctx) &&", "false &&")},
+	{rule: "14", name: "a leader does not hand over", edits: in("Quorum.Leave", "q.voter.stepDown(ctx)\n\t}\n\tq.mu", "_ = q\n\t}\n\tq.mu")},
 
 	{rule: "15", name: "no entry of its own term first", edits: in("voter.begin", "v.raft.Barrier(v.q.Timing.Lease).Error() != nil", "false")},
 	{rule: "15", name: "a new leader does not wait", edits: in("newLeader", "since: now,", "since: now - time.Hour,")},
@@ -95,7 +97,8 @@ var mutants = []mutant{
 		{"leader.retired", "_, s := range v.Seats", "m := range v.members"},
 		{"leader.retired", "!l.facts[s.Member].over(v)", "!l.facts[m].over(v)"},
 	}},
-	{rule: "16", name: "the lease of a leaver never ends", edits: in("View.members", "range v.Leavers", "range v.Leavers[:0]")},
+	{rule: "16", name: "the lease of a leaver never ends", edits: in("View.members", "range v.Leavers", "range v.Leavers[:0]"),
+		lives: "it is in a view or two for longer, and holds nothing up"},
 
 	{rule: "20", name: "several entries at once", edits: in("leader.tick", "if l.pending {", "if false {")},
 	{rule: "20", name: "views come as often as they can", edits: in("leader.tick", "due := now >= l.proposed+l.timing.Interval", "due := true")},

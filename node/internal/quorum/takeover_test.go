@@ -39,7 +39,7 @@ const (
 
 var takeovers = []takeover{
 	{name: "leadership moves", victim: "1@h", own: 0, others: 0,
-		do: func(d *director) { d.node("1@h").q.voter.stepDown() }},
+		do: func(d *director) { d.node("1@h").q.voter.stepDown(context.Background()) }},
 	{name: "a member dies", victim: "4@h", own: 5100 * ms, others: 1000 * ms,
 		do: func(d *director) { d.node("4@h").kill() }},
 	{name: "a member is paused for 20 s", victim: "4@h", own: 5100 * ms, others: 1000 * ms,
@@ -74,6 +74,8 @@ var takeovers = []takeover{
 		do: func(d *director) { d.cutOneWay("", "4@h") }},
 	{name: "a member hears all, and is not heard", victim: "4@h", own: 5100 * ms, others: 1000 * ms,
 		do: func(d *director) { d.cutOneWay("4@h", "") }},
+	{name: "rolling restart of all, each before the last one is back", victim: "1@h", own: 900 * ms, others: 3000 * ms, leaves: 1200 * ms,
+		do: (*director).rollSoon},
 	{name: "rolling restart of all, 0.5 s apart", victim: "1@h", own: 900 * ms, others: 3000 * ms, leaves: 1200 * ms,
 		do: func(d *director) { d.rollAll(500 * ms) }},
 	{name: "rolling restart of all, 4 s apart", victim: "1@h", own: 900 * ms, others: 3000 * ms, leaves: 1200 * ms,
@@ -88,6 +90,20 @@ func (d *director) rollAll(apart time.Duration) {
 		d.boot(name)
 		time.Sleep(apart)
 	}
+}
+
+// rollSoon restarts all nodes. Each is told to leave when the last one has left, and takes 0.5 s
+// to start again.
+func (d *director) rollSoon() {
+	var starts sync.WaitGroup
+	for _, name := range d.names {
+		d.leave(name)
+		starts.Go(func() {
+			time.Sleep(500 * ms)
+			d.boot(name)
+		})
+	}
+	starts.Wait()
 }
 
 // cutOneWay cuts the links from one node to all, or from all to one.

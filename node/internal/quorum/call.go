@@ -161,8 +161,8 @@ func (q *Quorum) Leave(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, q.Timing.Lease/2)
 		defer cancel()
 		for !q.voter.spared(ctx) && ctx.Err() == nil {
-			q.voter.stepDown(ctx)
 			time.Sleep(q.Timing.Interval / 20)
+			q.voter.handOver(ctx, len(q.voter.servers())/2+1)
 		}
 	}
 	return nil

@@ -12,6 +12,11 @@ var mutants = []mutant{
 	{rule: "4", name: "no list of running ids", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok || m != r.me")},
 	{rule: "4", name: "only ids of the view before are listed", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok && m == r.me || len(r.views) < 2")},
 
+	{rule: "5", name: "all views are left out", edits: in("leader.newsSince", "l.came[v.Epoch] <= had.Count", "had.Count > 0")},
+	{rule: "5", name: "a changed fact is left out", edits: in("leader.learn", "l.told[m] = l.version.Count", "l.told[m] = max(1, l.told[m])")},
+	{rule: "5", name: "a fact of one that joins is left out", edits: in("leader.applied", "l.told[m] = l.version.Count", "_ = m")},
+	{rule: "5", name: "what another leader said is left out", edits: in("leader.renewal", "r.Has.Leader == l.version.Leader", "r.Has.Count > 0")},
+
 	{rule: "7", name: "an older answer is taken", edits: []change{
 		{"Rights.take", "had != nil && newest.Epoch < had.Epoch", "false"},
 		{"Rights.take", "newest.Epoch > had.Epoch", "newest.Epoch != had.Epoch"},
@@ -54,7 +59,7 @@ var mutants = []mutant{
 	{rule: "14", name: "a leaver starts calls", edits: in("Rights.verdict", "if r.leaving {", "if false {")},
 	{rule: "14", name: "a leaver goes when the newest view has no seat of it", edits: in("Rights.mayGo", "slices.ContainsFunc(r.views,", "slices.ContainsFunc(r.views[len(r.views)-1:],")},
 	{rule: "14", name: "a leaver goes while calls run", edits: in("Quorum.Leave", "len(q.running(r)) == 0 &&", "")},
-	{rule: "14", name: "leadership is handed to one that is gone", edits: in("voter.stepDown", "len(answer) == len(v.servers())-1 && len(answer) > 0", "true")},
+	{rule: "14", name: "leadership is handed to one that is gone", edits: in("voter.handOver", "len(answer) == len(v.servers())-1", "true")},
 	{rule: "14", name: "a voter goes though the others need it", edits: in("Quorum.Leave", "!q.voter.spared(ctx) &&", "false &&")},
 	{rule: "14", name: "a leader does not hand over", edits: in("Quorum.Leave", "q.voter.stepDown(ctx)\n\t}\n\tq.mu", "_ = q\n\t}\n\tq.mu")},
 
@@ -113,8 +118,8 @@ var mutants = []mutant{
 
 	{rule: "21", name: "no hint when it is ready", edits: in("voter.begin", "poke(v.hint)", "_ = v")},
 	{rule: "21", name: "no hint of a view", edits: in("leader.applied", "l.viewAt, l.next = now, nil\n\t\treturn true", "l.viewAt, l.next = now, nil\n\t\treturn false")},
-	{rule: "21", name: "no hint of a fact", edits: in("leader.renewal", "news = l.facts.merge(r.Member,", "_ = l.facts.merge(r.Member,")},
-	{rule: "21", name: "no hint of a lease that is over", edits: in("leader.runOut", "news = l.facts.merge(m,", "_ = l.facts.merge(m,")},
+	{rule: "21", name: "no hint of a fact", edits: in("leader.renewal", "news = l.learn(r.Member,", "_ = l.learn(r.Member,")},
+	{rule: "21", name: "no hint of a lease that is over", edits: in("leader.runOut", "news = l.learn(m,", "_ = l.learn(m,")},
 	{rule: "21", name: "no hint of retired views to one that is gone from the newest", edits: in("leader.applied", "slices.ContainsFunc(old.views, func", "slices.ContainsFunc(old.views[len(old.views)-1:], func")},
 	{rule: "21", name: "no hint of retired views", edits: in("leader.applied", "s.retired > old.retired &&", "false && s.retired > old.retired &&")},
 

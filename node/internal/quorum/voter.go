@@ -279,11 +279,14 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 		return &Answer{Leader: v.leaderName()}, nil
 	}
 	a, news := l.renewal(r, v.q.Clock())
+	wake := news || l.stirred
 	v.mu.Unlock()
 	if news {
 		poke(v.hint)
 	}
-	poke(v.wake)
+	if wake { // the rest can wait for the next tick
+		poke(v.wake)
+	}
 	if a == nil {
 		return &Answer{Leader: v.q.Self.Name}, nil
 	}
@@ -341,9 +344,12 @@ func (v *voter) others(ctx context.Context, do func(ctx context.Context, name st
 	return list
 }
 
-// stepDown hands leadership to another voter, if this one leads. Raft alone would choose one
-// that is gone as soon as one that answers.
-func (v *voter) stepDown(ctx context.Context) {
+// stepDown hands leadership to another voter, if this one leads.
+func (v *voter) stepDown(ctx context.Context) { v.handOver(ctx, 1) }
+
+// handOver is stepDown if so many other voters answer at least. Raft alone would choose one that
+// is gone as soon as one that answers.
+func (v *voter) handOver(ctx context.Context, least int) {
 	if v.raft.State() != raft.Leader {
 		return
 	}
@@ -351,7 +357,10 @@ func (v *voter) stepDown(ctx context.Context) {
 		_, err := v.q.Host.Term(ctx, name)
 		return err == nil
 	})
-	if len(answer) == len(v.servers())-1 && len(answer) > 0 { // raft knows who has the whole log
+	if len(answer) < least {
+		return
+	}
+	if len(answer) == len(v.servers())-1 { // raft knows who has the whole log
 		v.noteHandover(v.raft.LeadershipTransfer().Error())
 		return
 	}

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func TestReadyHint(t *testing.T) {
 	calmly(t, []string{"4@h"}, func(d *director) {
 		time.Sleep(300 * time.Millisecond) // between the renewals of members
 		old := d.node("1@h")
-		go old.q.voter.stepDown()
+		go old.q.voter.stepDown(context.Background())
 		for l := d.leader(); l == nil || l == old; l = d.leader() {
 			time.Sleep(time.Millisecond)
 		}

@@ -135,10 +135,11 @@ func (q *Quorum) Ended(id worker.ID, now uint64) {
 
 // Leave gives up the node's ids. No call starts from now on. It returns when the calls that
 // run have ended and others have the ids, or when ctx ends: then they wait for the end of the
-// lease.
+// lease. A voter then waits for half of that time, at most, until the others need it no more:
+// one that restarts may not be back yet.
 func (q *Quorum) Leave(ctx context.Context) error {
 	if q.voter != nil {
-		q.voter.stepDown()
+		q.voter.stepDown(ctx)
 	}
 	q.mu.Lock()
 	rights := *q.rights.Load()
@@ -153,7 +154,7 @@ func (q *Quorum) Leave(ctx context.Context) error {
 		changed := q.changed
 		q.mu.Unlock()
 		if r := q.rights.Load(); len(q.running(r)) == 0 && (r.Newest() == nil || r.mayGo()) {
-			return nil
+			break
 		}
 		select {
 		case <-changed:
@@ -161,6 +162,15 @@ func (q *Quorum) Leave(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	if q.voter != nil && len(q.voter.names()) > 1 {
+		ctx, cancel := context.WithTimeout(ctx, q.Timing.Lease/2)
+		defer cancel()
+		for !q.voter.spared(ctx) && ctx.Err() == nil {
+			time.Sleep(q.Timing.Interval / 20)
+			q.voter.handOver(ctx, len(q.voter.names())/2+1)
+		}
+	}
+	return nil
 }
 
 // Owns reports whether this node acts for an id, lease or not.

@@ -99,7 +99,7 @@ func (d *director) replaced() {
 			switch l := d.leader(); {
 			case l == nil:
 			case d.float() < 0.4:
-				l.q.voter.stepDown()
+				l.q.voter.stepDown(faults)
 			case d.float() < 0.5:
 				l.pause(d.seconds(0, 4))
 			default:

@@ -67,7 +67,8 @@ func TestDrills(t *testing.T) {
 type director struct {
 	*world
 	names []string
-	long  time.Duration // of a part of the calls; guarded by mu
+	long  time.Duration   // of a part of the calls; guarded by mu
+	left  []time.Duration // how long each leave took; guarded by mu
 }
 
 func (d drill) run(t *testing.T, seed uint64) {
@@ -155,7 +156,7 @@ func (d *director) lead(name string) {
 			return
 		}
 		if l != nil {
-			l.q.voter.stepDown()
+			l.q.voter.stepDown(context.Background())
 		}
 		time.Sleep(time.Second)
 	}
@@ -197,7 +198,11 @@ func (d *director) longCalls(length time.Duration) {
 func (d *director) leave(name string) {
 	n := d.node(name)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	began := d.now()
 	_ = n.q.Leave(ctx)
+	d.mu.Lock()
+	d.left = append(d.left, d.now()-began)
+	d.mu.Unlock()
 	cancel()
 	n.kill()
 }
@@ -229,7 +234,7 @@ func (d *director) slowVotes() {
 	slow := d.seconds(0.2, 0.9)
 	d.delay("3@h", "2@h", slow)
 	d.delay("2@h", "3@h", slow)
-	go d.node("1@h").q.voter.stepDown()
+	go d.node("1@h").q.voter.stepDown(context.Background())
 	d.rest(0.01, 0.5)
 	d.node(d.last()).q.ServeHint("1@h")
 	d.rest(0, 0.3)
@@ -334,7 +339,7 @@ func (d *director) busy() {
 	for range 4 {
 		d.rest(0.5, 3)
 		if l := d.leader(); l != nil {
-			l.q.voter.stepDown()
+			l.q.voter.stepDown(context.Background())
 		}
 	}
 	d.longCalls(0)

@@ -1,6 +1,8 @@
 package quorum
 
 import (
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -21,10 +23,17 @@ type leader struct {
 	proposed time.Duration // when the last view was proposed
 	pending  bool          // an entry is proposed and not yet committed
 	next     *View         // that entry, if it is a view
+	stirred  bool          // a member is new or leaves, since the last look at what is wanted
 	granted  map[Member]time.Duration
 	facts    Facts
 	seen     map[string]sighting // by name
 	acked    uint64              // the highest epoch that any member has acknowledged
+
+	version Version           // rises when views or facts change
+	came    map[uint64]uint64 // the count of the version with which each view came, by epoch
+	told    map[Member]uint64 // the same of facts
+	quiet   time.Duration     // until then no lease ends, unless a view comes
+	settles uint64            // the count of a version in which no lease matters; 0 if unknown
 }
 
 // A sighting is the last that a leader has heard of a node.
@@ -41,7 +50,33 @@ func newLeader(me Member, r placement.Routing, t Timing, present func(string) bo
 		me: me, routing: r, timing: t, present: present,
 		since: now, log: s, viewAt: now, proposed: now - t.Interval,
 		granted: map[Member]time.Duration{}, facts: Facts{}, seen: map[string]sighting{},
+		version: Version{Leader: rand.Uint64(), Count: 1}, came: map[uint64]uint64{}, told: map[Member]uint64{},
 	}
+}
+
+// learn takes a fact. It reports whether that is news.
+func (l *leader) learn(m Member, f Fact) (news bool) {
+	if news = l.facts.merge(m, f); news {
+		l.version.Count++
+		l.told[m] = l.version.Count
+	}
+	return news
+}
+
+// newsSince returns all views that are not retired, and facts about their members. It leaves out what
+// came with an answer of this version or before: of a view only the epoch is left.
+func (l *leader) newsSince(had Version) (views []*View, facts Facts) {
+	for _, v := range l.log.views {
+		if had.Count > 0 && l.came[v.Epoch] <= had.Count {
+			v = &View{Epoch: v.Epoch}
+		}
+		views = append(views, v)
+	}
+	if had.Count < l.version.Count {
+		facts = about(l.log.views, l.facts)
+		maps.DeleteFunc(facts, func(m Member, _ Fact) bool { return l.told[m] <= had.Count })
+	}
+	return views, facts
 }
 
 // lastGrant returns when the member was last given a lease, at the latest.
@@ -59,10 +94,16 @@ func (l *leader) leaseOver(m Member, now time.Duration) bool {
 
 // runOut turns leases that have ended into facts. It reports whether any is news.
 func (l *leader) runOut(now time.Duration) (news bool) {
+	if now <= l.quiet {
+		return false
+	}
+	l.quiet = Forever
 	for _, v := range l.log.views {
 		for m := range v.members {
 			if l.leaseOver(m, now) {
-				news = l.facts.merge(m, Fact{Past: l.log.newest().Epoch}) || news
+				news = l.learn(m, Fact{Past: l.log.newest().Epoch}) || news
+			} else {
+				l.quiet = min(l.quiet, l.lastGrant(m)+l.timing.outlived())
 			}
 		}
 	}
@@ -73,9 +114,14 @@ func (l *leader) runOut(now time.Duration) (news bool) {
 // Forever.
 func (l *leader) nextRunOut(now time.Duration) time.Duration {
 	first := Forever
+	if l.settles == l.version.Count {
+		return first
+	}
+	l.settles = l.version.Count
 	for _, v := range l.log.views {
 		for m := range v.members {
 			if f := l.facts[m]; f.Past < l.log.newest().Epoch || len(f.Busy) > 0 {
+				l.settles = 0
 				if at := l.lastGrant(m) + l.timing.outlived() + 1; at > now {
 					first = min(first, at)
 				}
@@ -85,15 +131,16 @@ func (l *leader) nextRunOut(now time.Duration) time.Duration {
 	return first
 }
 
-// retired returns the epoch below which all rights are over (rule 19).
+// retired returns the epoch below which all rights are over (rule 19). A member that leaves
+// has no rights but those of its seats in older views.
 func (l *leader) retired() uint64 {
 	newest := l.log.newest()
 	for _, v := range l.log.views {
 		if v == newest {
 			break
 		}
-		for m := range v.members {
-			if !l.facts[m].over(v) {
+		for _, s := range v.Seats {
+			if !l.facts[s.Member].over(v) {
 				return v.Epoch
 			}
 		}
@@ -107,6 +154,7 @@ func (l *leader) retired() uint64 {
 // view yet.
 func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	if s := l.seen[r.Member.Name]; r.Member.Incarnation >= s.member.Incarnation {
+		l.stirred = l.stirred || r.Member != s.member || r.Leaving && !s.leaving
 		if r.Member != s.member {
 			s = sighting{member: r.Member, at: now}
 		}
@@ -123,9 +171,13 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	if newest == nil {
 		return nil, false
 	}
-	news = l.facts.merge(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
+	news = l.learn(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
 	news = l.runOut(now) || news
-	a = &Answer{Views: l.log.views, Facts: about(l.log.views, l.facts)}
+	a = &Answer{Version: l.version}
+	if r.Has.Leader == l.version.Leader {
+		a.Since = r.Has
+	}
+	a.Views, a.Facts = l.newsSince(a.Since)
 	if a.Lease = l.leases(r, now); a.Lease {
 		l.granted[r.Member] = now
 	}
@@ -170,10 +222,12 @@ func (l *leader) tick(now time.Duration) (e *entry, news bool) {
 			return &entry{Retire: before}, news
 		}
 	}
-	if now < l.proposed+l.timing.Interval {
+	due := now >= l.proposed+l.timing.Interval
+	if !due && !l.stirred {
 		return nil, news
 	}
-	if v := l.wanted(now); v != nil {
+	l.stirred = false
+	if v := l.wanted(now); v != nil && (due || l.parts(v)) {
 		l.pending, l.proposed, l.next = true, now, v
 		return &entry{View: v}, news
 	}
@@ -183,18 +237,45 @@ func (l *leader) tick(now time.Duration) (e *entry, news bool) {
 // applied takes the state after an entry that was committed. It reports whether there is
 // news for all members (rule 21).
 func (l *leader) applied(s *state, now time.Duration) (news bool) {
-	old := l.log
+	old, had := l.log, l.facts
 	l.log = s
 	l.facts = about(s.views, l.facts)
+	l.quiet = 0
+	l.version.Count++
+	before := about(old.views, had)
+	for m := range had {
+		if _, ok := l.facts[m]; !ok {
+			delete(l.told, m)
+		} else if _, ok := before[m]; !ok { // no answer had it before
+			l.told[m] = l.version.Count
+		}
+	}
+	for _, v := range s.views {
+		if !slices.Contains(old.views, v) {
+			l.came[v.Epoch] = l.version.Count
+		}
+	}
+	for epoch := range l.came {
+		if epoch < s.views[0].Epoch {
+			delete(l.came, epoch)
+		}
+	}
 	if s.newest() != old.newest() {
 		l.viewAt, l.next = now, nil
 		return true
 	}
-	return s.retired > old.retired && len(s.newest().Leavers) > 0
+	return s.retired > old.retired && slices.ContainsFunc(old.views, func(v *View) bool { return len(v.Leavers) > 0 })
 }
 
 // settled ends the proposal of an entry, committed or not.
 func (l *leader) settled() { l.pending, l.next = false, nil }
+
+// parts reports whether a member loses its seat in the next view because it leaves. Nobody acts
+// for its ids until then.
+func (l *leader) parts(next *View) bool {
+	newest := l.log.newest()
+	return newest != nil && slices.ContainsFunc(next.Leavers, func(m Member) bool { return newest.seat(m) >= 0 })
+}
 
 // wanted returns the view that the cluster should have by what was heard, or nil if it is the
 // newest one (rule 20).

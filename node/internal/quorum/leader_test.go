@@ -160,9 +160,10 @@ func TestRetired(t *testing.T) {
 	}{
 		{"nothing known", 7, Fact{}, 5},
 		{"behind", 7, Fact{Past: 5}, 5},
-		{"past the first", 7, Fact{Past: 6}, 6},
+		{"past its seat, and not past the view that it leaves", 7, Fact{Past: 6}, 7},
 		{"past both", 7, Fact{Past: 7}, 7},
 		{"busy", 7, Fact{Past: 7, Busy: keys(4)}, 5},
+		{"busy where it leaves", 7, Fact{Past: 6, Busy: keys(4)}, 5},
 		{"the other is behind", 5, Fact{Past: 7}, 5},
 		{"the other is past the first", 6, Fact{Past: 7}, 6},
 	} {
@@ -209,6 +210,10 @@ func TestHints(t *testing.T) {
 	}
 	if !l.commit(t, &entry{View: newView(t, 7, seats(1), node(2))}, 0) || !l.commit(t, &entry{Retire: 7}, 0) {
 		t.Error("a retired view is no news though somebody waits for that to go")
+	}
+	l.commit(t, &entry{View: newView(t, 8, seats(1, 4))}, 0)
+	if !l.commit(t, &entry{Retire: 8}, 0) {
+		t.Error("a retired view is no news for one that leaves it")
 	}
 }
 
@@ -401,6 +406,19 @@ func TestProposals(t *testing.T) {
 	at++
 	if e, _ := l.tick(time.Hour + at); e == nil || describe(e.View) != "7 1@h/1 2@h/1 3@h/1 4@h/1" {
 		t.Errorf("proposes %+v", e)
+	}
+	// A member that leaves does not wait, unless it has no seat.
+	leave := func(m Member) *entry {
+		l.settled()
+		l.renewal(&Renewal{Member: m, Leaving: true}, time.Hour+at)
+		e, _ := l.tick(time.Hour + at)
+		return e
+	}
+	if e := leave(node(5)); e != nil {
+		t.Errorf("one leaves that has no seat, and the leader proposes %+v", e)
+	}
+	if e := leave(node(2)); e == nil || describe(e.View) != "7 1@h/1 3@h/1 4@h/1 -2@h/1" {
+		t.Errorf("one leaves, and the leader proposes %+v", e)
 	}
 	// An entry that is lost is proposed again.
 	l.settled()

@@ -12,6 +12,11 @@ var mutants = []mutant{
 	{rule: "4", name: "no list of running ids", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok || m != r.me")},
 	{rule: "4", name: "only ids of the view before are listed", edits: in("Rights.acknowledge", "return ok && m == r.me", "return ok && m == r.me || len(r.views) < 2")},
 
+	{rule: "5", name: "all views are left out", edits: in("leader.newsSince", "l.came[v.Epoch] <= had.Count", "had.Count > 0")},
+	{rule: "5", name: "a changed fact is left out", edits: in("leader.learn", "l.told[m] = l.version.Count", "l.told[m] = max(1, l.told[m])")},
+	{rule: "5", name: "a fact of one that joins is left out", edits: in("leader.applied", "l.told[m] = l.version.Count", "_ = m")},
+	{rule: "5", name: "what another leader said is left out", edits: in("leader.renewal", "r.Has.Leader == l.version.Leader", "r.Has.Count > 0")},
+
 	{rule: "7", name: "an older answer is taken", edits: []change{
 		{"Rights.take", "had != nil && newest.Epoch < had.Epoch", "false"},
 		{"Rights.take", "newest.Epoch > had.Epoch", "newest.Epoch != had.Epoch"},
@@ -49,12 +54,14 @@ var mutants = []mutant{
 		"running := q.running(q.rights.Load())\n\ttime.Sleep(time.Millisecond)\n\trights := q.rights.Load()\n\tr.Ack, r.Busy = rights.acknowledge(running)")},
 	{rule: "12", name: "a newer view is not acknowledged at once", edits: in("Quorum.takeLocked", "next.Newest() != old.Newest() ||", "")},
 	{rule: "12", name: "the end of a busy call is not told at once", edits: in("Quorum.Ended", "q.RenewNow()", "_ = q")},
-	{rule: "13", name: "a member never says that it is deaf", edits: in("Quorum.renewal", "now > q.answered+q.Timing.Silence", "false")},
+	{rule: "13", name: "a member never says that it is deaf", edits: in("Quorum.renewal", "now > q.answered+q.Timing.deaf()", "false")},
 	{rule: "13", name: "no redirect", edits: in("Quorum.renew", `a.Leader != ""`, "false")},
 	{rule: "14", name: "a leaver starts calls", edits: in("Rights.verdict", "if r.leaving {", "if false {")},
 	{rule: "14", name: "a leaver goes when the newest view has no seat of it", edits: in("Rights.mayGo", "slices.ContainsFunc(r.views,", "slices.ContainsFunc(r.views[len(r.views)-1:],")},
 	{rule: "14", name: "a leaver goes while calls run", edits: in("Quorum.Leave", "len(q.running(r)) == 0 &&", "")},
-	{rule: "14", name: "a leader does not hand over", edits: in("Quorum.Leave", "q.voter.stepDown()", "_ = q")},
+	{rule: "14", name: "leadership is handed to one that is gone", edits: in("voter.handOver", "len(answer) == len(v.electors())-1", "true")},
+	{rule: "14", name: "a voter goes though the others need it", edits: in("Quorum.Leave", "!q.voter.spared(ctx) &&", "false &&")},
+	{rule: "14", name: "a leader does not hand over", edits: in("Quorum.Leave", "q.voter.stepDown(ctx)\n\t}\n\tq.mu", "_ = q\n\t}\n\tq.mu")},
 
 	{rule: "15", name: "no entry of its own term first", edits: in("voter.begin", "v.raft.Barrier(v.q.Timing.Lease).Error() != nil", "false")},
 	{rule: "15", name: "a new leader does not wait", edits: in("newLeader", "since: now,", "since: now - time.Hour,")},
@@ -86,15 +93,21 @@ var mutants = []mutant{
 	{rule: "18", name: "those about to fail get leases", edits: in("leader.leases", "&& !l.failing(m)", "")},
 	{rule: "18", name: "anybody behind gets a lease", edits: in("leader.leases", "r.Ack >= newest.Epoch", "r.Ack > 0")},
 
-	{rule: "19", name: "busy ids do not keep a view", edits: in("leader.retired", "!l.facts[m].over(v)", "l.facts[m].Past <= v.Epoch")},
-	{rule: "19", name: "all but the newest are retired", edits: in("leader.retired", "!l.facts[m].over(v)", "false && v.has(m)")},
-	{rule: "19", name: "those gone from the newest view do not count", edits: in("leader.retired", "!l.facts[m].over(v)", "newest.has(m) && !l.facts[m].over(v)")},
+	{rule: "19", name: "busy ids do not keep a view", edits: in("leader.retired", "!l.facts[s.Member].over(v)", "l.facts[s.Member].Past <= v.Epoch")},
+	{rule: "19", name: "all but the newest are retired", edits: in("leader.retired", "!l.facts[s.Member].over(v)", "false && v.has(s.Member)")},
+	{rule: "19", name: "those gone from the newest view do not count", edits: in("leader.retired", "!l.facts[s.Member].over(v)", "newest.has(s.Member) && !l.facts[s.Member].over(v)")},
 	{rule: "19", name: "past a view is one too early", edits: in("Fact.over", "f.Past > v.Epoch", "f.Past >= v.Epoch")},
 	{rule: "19", name: "nothing is retired", edits: in("leader.tick", "before > l.log.retired", "before > l.log.retired+1000")},
-	{rule: "19", name: "leavers do not count", edits: in("View.members", "range v.Leavers", "range v.Leavers[:0]")},
+	{rule: "19", name: "leavers hold a view up", edits: []change{
+		{"leader.retired", "_, s := range v.Seats", "m := range v.members"},
+		{"leader.retired", "!l.facts[s.Member].over(v)", "!l.facts[m].over(v)"},
+	}},
+	{rule: "16", name: "the lease of a leaver never ends", edits: in("View.members", "range v.Leavers", "range v.Leavers[:0]"),
+		lives: "it is in a view or two for longer, and holds nothing up"},
 
 	{rule: "20", name: "several entries at once", edits: in("leader.tick", "if l.pending {", "if false {")},
-	{rule: "20", name: "views come as often as they can", edits: in("leader.tick", "now < l.proposed+l.timing.Interval", "false")},
+	{rule: "20", name: "views come as often as they can", edits: in("leader.tick", "due := now >= l.proposed+l.timing.Interval", "due := true")},
+	{rule: "20", name: "a leaver waits for the next view", edits: in("leader.tick", "(due || l.parts(v))", "due")},
 	{rule: "20", name: "the silent do not fail", edits: in("leader.wanted", "now > at+l.timing.Silence ||", "now > at+1000*l.timing.Silence ||")},
 	{rule: "20", name: "the overdue do not fail", edits: in("leader.wanted", "|| l.overdue(old.Member, now)", "")},
 	{rule: "20", name: "the deaf do not fail", edits: in("leader.renewal", "if !r.Deaf {", "if true {")},
@@ -105,8 +118,9 @@ var mutants = []mutant{
 
 	{rule: "21", name: "no hint when it is ready", edits: in("voter.begin", "poke(v.hint)", "_ = v")},
 	{rule: "21", name: "no hint of a view", edits: in("leader.applied", "l.viewAt, l.next = now, nil\n\t\treturn true", "l.viewAt, l.next = now, nil\n\t\treturn false")},
-	{rule: "21", name: "no hint of a fact", edits: in("leader.renewal", "news = l.facts.merge(r.Member,", "_ = l.facts.merge(r.Member,")},
-	{rule: "21", name: "no hint of a lease that is over", edits: in("leader.runOut", "news = l.facts.merge(m,", "_ = l.facts.merge(m,")},
+	{rule: "21", name: "no hint of a fact", edits: in("leader.renewal", "news = l.learn(r.Member,", "_ = l.learn(r.Member,")},
+	{rule: "21", name: "no hint of a lease that is over", edits: in("leader.runOut", "news = l.learn(m,", "_ = l.learn(m,")},
+	{rule: "21", name: "no hint of retired views to one that is gone from the newest", edits: in("leader.applied", "slices.ContainsFunc(old.views, func", "slices.ContainsFunc(old.views[len(old.views)-1:], func")},
 	{rule: "21", name: "no hint of retired views", edits: in("leader.applied", "s.retired > old.retired &&", "false && s.retired > old.retired &&")},
 
 	{rule: "22", name: "a lost log is a new one", edits: in("logLost", "return err == nil &&", "return false && err == nil &&")},

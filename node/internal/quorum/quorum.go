@@ -104,6 +104,7 @@ type Quorum struct {
 	leader   string           // who is asked first
 	sending  int              // renewals on their way
 	answered time.Duration    // when the last answer was taken
+	has      Version          // of the last answer that was taken
 	failing  map[string]error // voters that did not answer when they were asked last
 	changed  chan struct{}    // closed when the rights change
 }
@@ -268,14 +269,23 @@ func (q *Quorum) renew() {
 
 // ask sends a renewal to a voter, which may be of this node.
 func (q *Quorum) ask(ctx context.Context, voter string, r *Renewal) (*Answer, error) {
+	var a *Answer
+	var err error
 	if voter == q.Self.Name {
-		return q.ServeRenewal(ctx, r)
+		a, err = q.ServeRenewal(ctx, r)
+	} else if a, err = q.Host.Renew(ctx, voter, r); err == nil {
+		err = checkViews(a.Views)
 	}
-	a, err := q.Host.Renew(ctx, voter, r)
 	if err != nil {
 		return nil, err
 	}
-	return a, checkViews(a.Views)
+	if err := q.rights.Load().complete(a); err != nil {
+		q.mu.Lock()
+		q.has = Version{} // the next answer has all
+		q.mu.Unlock()
+		return nil, err
+	}
+	return a, nil
 }
 
 // nextLocked returns the voter to ask after one that did not help.
@@ -300,7 +310,8 @@ func (q *Quorum) renewal(now time.Duration) *Renewal {
 	r.Ack, r.Busy = rights.acknowledge(q.running(rights))
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r.Origin, r.Leaving, r.Deaf = q.origin, rights.leaving, now > q.answered+q.Timing.Silence
+	r.Origin, r.Leaving, r.Deaf = q.origin, rights.leaving, now > q.answered+q.Timing.deaf()
+	r.Has = q.has
 	return r
 }
 
@@ -311,9 +322,8 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 	if newest := old.Newest(); newest != nil && a.Views[len(a.Views)-1].Epoch < newest.Epoch {
 		return false
 	}
-	deaf := now > q.answered+q.Timing.Silence
-	q.answered = now
-	q.origin = a.Origin
+	deaf := now > q.answered+q.Timing.deaf()
+	q.answered, q.has, q.origin = now, a.Version, a.Origin
 	q.learnLocked(a.Voters)
 	next, news := old.take(a, sent, now, q.Timing.Lease)
 	q.publishLocked(next)

@@ -153,7 +153,7 @@ func (w *world) trouble(ctx context.Context, name string) {
 			w.boot(name)
 		default:
 			if n.q.voter != nil {
-				n.q.voter.stepDown()
+				n.q.voter.stepDown(context.Background())
 			}
 		}
 	}

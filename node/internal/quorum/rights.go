@@ -103,13 +103,37 @@ func (r *Rights) covers(id worker.ID, since uint64) bool {
 // An Answer is what a voter says to a renewal. The leader's has views and perhaps a lease,
 // and whoever takes it takes all of it. That of another voter only says who leads.
 type Answer struct {
-	Views []*View // all that are not retired, oldest first
-	Facts Facts
+	Views []*View // all that are not retired, oldest first; of those that came with Since only the epoch
+	Facts Facts   // but for those that came with Since
 	Lease bool
+
+	Version Version // of Views and Facts
+	Since   Version // which the member has; zero if it has none of this leader
 
 	Leader string   // the name of the node that leads, or "" if the voter does not know
 	Voters []string // the identities of those to ask in future
 	Origin Origin   // of the log that the views are of
+}
+
+// A Version identifies the views and facts of a leader. No two leaders have the same, and the count
+// of one rises with each change.
+type Version struct{ Leader, Count uint64 }
+
+// complete puts the member's own views into an answer that has only the epochs of them. It returns
+// an error if the member has not had one of them. A view that it knows to be retired stays as it is,
+// because the member does not take it.
+func (r *Rights) complete(a *Answer) error {
+	for i, v := range a.Views {
+		if len(v.Seats) > 0 || len(r.views) > 0 && v.Epoch < r.views[0].Epoch {
+			continue
+		}
+		own := slices.IndexFunc(r.views, func(o *View) bool { return o.Epoch == v.Epoch })
+		if own < 0 {
+			return errNoView
+		}
+		a.Views[i] = r.views[own]
+	}
+	return nil
 }
 
 // A Renewal is what a member says to the leader in every interval.
@@ -118,8 +142,9 @@ type Renewal struct {
 	Ack     uint64       // epoch of the view that it acts on
 	Busy    []worker.Key // calls that still run of ids that are not its own under that view; sorted
 	Leaving bool
-	Deaf    bool   // it has had no answer for some time
-	Origin  Origin // of the log that its view is of
+	Deaf    bool    // it has had no answer for some time
+	Has     Version // of the last answer that it took
+	Origin  Origin  // of the log that its view is of
 }
 
 // take returns the rights after an answer to a renewal that was sent at a time on the
@@ -140,12 +165,14 @@ func (r *Rights) take(a *Answer, sent, now, lease time.Duration) (next *Rights, 
 			}
 		}
 	}
-	facts := about(n.views, r.facts)
-	for m, f := range about(n.views, a.Facts) {
-		news = facts.merge(m, f) || news
-	}
-	if news {
-		n.facts, n.version = facts, r.version+1
+	if news || len(a.Facts) > 0 {
+		facts := about(n.views, r.facts)
+		for m, f := range about(n.views, a.Facts) {
+			news = facts.merge(m, f) || news
+		}
+		if news {
+			n.facts, n.version = facts, r.version+1
+		}
 	}
 	if end := sent + lease; a.Lease && end > r.end && end > now {
 		if !r.leased(now) { // calls that began under the lease before are fenced (rule 8)

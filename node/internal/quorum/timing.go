@@ -10,13 +10,17 @@ import (
 type Timing struct {
 	Lease    time.Duration // from the sending of a renewal
 	Interval time.Duration // between renewals, and between views at least
-	Silence  time.Duration // after which a member is failed, or deaf
+	Silence  time.Duration // after which a member is failed
 }
 
 // NewTiming returns the timing of leases of a length.
 func NewTiming(lease time.Duration) Timing {
 	return Timing{Lease: lease, Interval: lease / 5, Silence: lease * 2 / 5}
 }
+
+// deaf returns the time without an answer after which a member is deaf. The first renewal after
+// one that was answered does not say so yet, and the second one does.
+func (t Timing) deaf() time.Duration { return t.Interval * 3 / 2 }
 
 // drift is by how much a clock may be fast or slow.
 const drift = 0.01

@@ -154,7 +154,7 @@ func TestBeginWaits(t *testing.T) {
 				d.delay(a, b, 150*time.Millisecond)
 			}
 		}
-		go d.node("1@h").q.voter.stepDown()
+		go d.node("1@h").q.voter.stepDown(context.Background())
 		var v *voter
 		for v == nil {
 			time.Sleep(time.Millisecond)

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"syscall"
@@ -121,7 +122,7 @@ func TestDiskFullInTime(t *testing.T) {
 		w.agree(w.voters)
 		sick := w.nodes["2@h"]
 		stores["2@h"].set(syscall.ENOSPC)
-		w.leader().q.voter.stepDown()
+		w.leader().q.voter.stepDown(context.Background())
 		time.Sleep(20 * time.Second)
 		if l := w.leader(); l == nil || l == sick {
 			t.Fatalf("%v leads", l)
@@ -131,7 +132,7 @@ func TestDiskFullInTime(t *testing.T) {
 		w.agree(w.voters)
 		// It can be closed while it waits.
 		stores["2@h"].set(syscall.ENOSPC)
-		w.leader().q.voter.stepDown()
+		w.leader().q.voter.stepDown(context.Background())
 		time.Sleep(5 * time.Second)
 		w.killAll()
 	})

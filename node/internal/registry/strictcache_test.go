@@ -110,10 +110,10 @@ func TestGuardedCacheWaits(t *testing.T) {
 			time.Sleep(time.Minute) // the load that nobody waits for ends
 			time.AfterFunc(time.Second, func() { g.refuse(false) })
 			before := r.Now()
-		reply := request(t, r, &last, "2", false)
-		if left, want := reply.TTL, time.Hour-(r.Now()-before-time.Second); left != want {
-			t.Errorf("the value has %v left, want %v: its time begins with the load", left, want)
-		}
+			reply := request(t, r, &last, "2", false)
+			if left, want := reply.TTL, time.Hour-(r.Now()-before-time.Second); left != want {
+				t.Errorf("the value has %v left, want %v: its time begins with the load", left, want)
+			}
 		})
 	}
 }

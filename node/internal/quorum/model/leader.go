@@ -67,8 +67,9 @@ func (l *leader) apply() {
 		}
 		if e.retire > l.floor {
 			l.floor = e.retire
+			left := slices.ContainsFunc(l.views, func(v *view) bool { return len(v.leavers) > 0 })
 			l.views = notRetired(l.views, l.floor)
-			if v := newest(l.views); l.ready && v != nil && len(v.leavers) > 0 {
+			if l.ready && left {
 				l.hint()
 			}
 		}
@@ -276,6 +277,9 @@ func (l *leader) retired() int {
 	}
 	for _, v := range l.views {
 		for m := range v.members {
+			if !v.seated(m) && l.mutant != leaversHoldViews {
+				continue
+			}
 			f := l.facts[m]
 			busy := f.busy != 0 && l.mutant != retiresBusy && l.mutant != busyWhileViewLives
 			if f.p <= v.epoch || busy {

@@ -18,6 +18,7 @@ type holder struct {
 	hintedAt   float64 // by its clock
 	leaving    bool
 	gone       func() // runs when it has left
+	leavesAt   float64
 
 	byTimer bool // the lease counts (mutant leaseByTimer)
 	acked   int  // last epoch that it acknowledged (mutants ackBeforeAdopting, busySentOnce)
@@ -241,7 +242,7 @@ func (n *node) leased() bool {
 // leave announces that the process leaves. It renews until no call of it runs and the log
 // has retired every view in which it has a seat. A leader hands leadership over first.
 func (n *node) leave(gone func()) {
-	n.leaving, n.gone = true, gone
+	n.leaving, n.gone, n.leavesAt = true, gone, n.now
 	if n.lead != nil && n.mutant != noTransfer {
 		for _, p := range n.nodes[:voters] {
 			if p != n && p != nil && p.up && !p.disk.stranger {
@@ -270,6 +271,7 @@ func (n *node) exit() {
 	inNewest := newest(n.views).seated(n.me)
 	if !seated || n.mutant == leaverReleases || n.mutant == leavesEarly && !inNewest {
 		n.up = false
+		n.left = append(n.left, n.now-n.leavesAt)
 		n.gone()
 	}
 }

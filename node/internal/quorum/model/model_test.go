@@ -224,7 +224,11 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	for _, s := range Scenes {
-		if row := fmt.Sprintf("| %s | %v | %v |\n", s.Name, s.Own, s.Others); !strings.Contains(string(page), row) {
+		leaves := "–"
+		if s.Leaves > 0 {
+			leaves = fmt.Sprint(s.Leaves)
+		}
+		if row := fmt.Sprintf("| %s | %v | %v | %s |\n", s.Name, s.Own, s.Others, leaves); !strings.Contains(string(page), row) {
 			t.Errorf("README.md lacks the row\n%s", row)
 		}
 	}

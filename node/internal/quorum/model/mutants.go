@@ -48,6 +48,8 @@ const (
 	deafUnsaid
 	leaseToAll
 	leavesEarly
+	leaversHoldViews
+	leaversWait
 	noTransfer
 	noHint
 	renewsBySecond

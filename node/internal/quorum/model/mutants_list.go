@@ -217,6 +217,16 @@ var Variants = []Variant{
 		Scene: "SIGTERM of a member, and leadership moves within 0.3 s",
 	},
 	{
+		Mutant: leaversHoldViews, Does: "a view is kept until those that leave it have acknowledged a newer one",
+		Rule: 19, Breaks: "a view waits for those that have a seat in it",
+		Scene: "rolling restart of all, 0.3 s apart",
+	},
+	{
+		Mutant: leaversWait, Does: "a member that leaves waits for the next view",
+		Rule: 20, Breaks: "a view without a member that leaves comes at once",
+		Scene: "rolling restart of all, 0.3 s apart",
+	},
+	{
 		Mutant: noTransfer, Does: "a leader that leaves does not transfer leadership",
 		Rule: 14, Breaks: "a leader transfers leadership first",
 		Scene: "rolling restart of all, 4 s apart",

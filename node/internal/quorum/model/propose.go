@@ -24,10 +24,10 @@ func (l *leader) tick() {
 			return
 		}
 	}
-	if l.clock() < l.proposedAt+l.minGap || l.hold {
+	if l.hold {
 		return
 	}
-	if v := l.wanted(); v != nil {
+	if v := l.wanted(); v != nil && (l.clock() >= l.proposedAt+l.minGap || l.parts(v) && l.mutant != leaversWait) {
 		l.pending, l.proposedAt, l.proposed = true, l.clock(), v
 		l.propose(entry{view: v})
 	}
@@ -62,6 +62,12 @@ func (l *leader) wanted() *view {
 		return nil
 	}
 	return next
+}
+
+// parts reports whether a member loses its seat in next because it leaves.
+func (l *leader) parts(next *view) bool {
+	now := newest(l.views)
+	return now != nil && slices.ContainsFunc(next.leavers, now.seated)
 }
 
 // keepSeats gives the members with a seat in now what they have in next. It reports

@@ -15,6 +15,7 @@ type Scene struct {
 	play   func(*sim)
 
 	Own, Others Limit
+	Leaves      float64 // the longest time that a member takes to leave, in s; 0 if none does
 }
 
 // A Limit is the time without a place, in s, that the README states: half of all ids have
@@ -24,13 +25,15 @@ type Limit struct{ Median, Most float64 }
 // Figures is what a scene costs.
 type Figures struct {
 	Own, Others []float64 // s without a place at a stretch, one for each id and seed; sorted
+	Leaves      []float64 // s that members took to leave; sorted
 	Views       float64   // new ones, per seed
 	Unknown     float64   // calls that were not acknowledged, per seed
 }
 
-// Within reports that no id has waited for longer than the scene allows.
+// Within reports that no id has waited for longer than the scene allows, and no member that
+// left.
 func (f Figures) Within(s Scene) bool {
-	return quantile(f.Own, 1) <= s.Own.Most && quantile(f.Others, 1) <= s.Others.Most
+	return quantile(f.Own, 1) <= s.Own.Most && quantile(f.Others, 1) <= s.Others.Most && quantile(f.Leaves, 1) <= s.Leaves
 }
 
 // Usual reports that the medians are those of the scene, or less.
@@ -56,7 +59,7 @@ func (f Figures) String() string {
 		}
 		return fmt.Sprintf("%.2f %.2f %.2f", quantile(x, .5), quantile(x, .95), quantile(x, 1))
 	}
-	return fmt.Sprintf("%18s %18s %5.1f %7.1f", three(f.Own), three(f.Others), f.Views, f.Unknown)
+	return fmt.Sprintf("%18s %18s %18s %5.1f %7.1f", three(f.Own), three(f.Others), three(f.Leaves), f.Views, f.Unknown)
 }
 
 // Measure plays the scene for the seeds from 0 on.
@@ -68,6 +71,7 @@ func (sc Scene) Measure(seeds int, m Mutant) (f Figures) {
 	f.Unknown /= float64(seeds)
 	slices.Sort(f.Own)
 	slices.Sort(f.Others)
+	slices.Sort(f.Leaves)
 	return f
 }
 
@@ -95,6 +99,7 @@ func (sc Scene) measure(seed uint64, m Mutant, f *Figures) {
 			f.Others = append(f.Others, d)
 		}
 	}
+	f.Leaves = append(f.Leaves, s.left...)
 	f.Views += float64(s.epochs - views)
 	f.Unknown += float64(s.history.check().Unknown)
 }

@@ -32,14 +32,14 @@ var Scenes = []Scene{
 			s.nodes[3].crash()
 			s.at(0.3, func() { s.boot(3) })
 		}},
-	{Name: "SIGTERM of a member", victim: 3, Own: Limit{0.1, 0.3}, Others: Limit{0, 0.2},
+	{Name: "SIGTERM of a member", victim: 3, Own: Limit{0.1, 0.3}, Others: Limit{0, 0.2}, Leaves: 0.3,
 		play: func(s *sim) { s.nodes[3].leave(func() {}) }},
-	{Name: "SIGTERM of a member, and leadership moves within 0.3 s", victim: 3, Own: Limit{0.1, 0.3}, Others: Limit{0, 0.2},
+	{Name: "SIGTERM of a member, and leadership moves within 0.3 s", victim: 3, Own: Limit{0.1, 0.3}, Others: Limit{0, 0.2}, Leaves: 0.3,
 		play: func(s *sim) {
 			s.nodes[3].leave(func() {})
 			s.at(s.r.Float64()*0.3, s.nodes[1].campaign)
 		}},
-	{Name: "SIGTERM of the leader", victim: 0, Own: Limit{0.1, 0.2}, Others: Limit{0, 0.2},
+	{Name: "SIGTERM of the leader", victim: 0, Own: Limit{0.1, 0.2}, Others: Limit{0, 0.2}, Leaves: 0.3,
 		play: func(s *sim) { s.nodes[0].leave(func() {}) }},
 	{Name: "one joins", victim: 5, Own: Limit{0, 1}, Others: Limit{0, 0},
 		play: func(s *sim) { s.boot(5) }},
@@ -76,7 +76,7 @@ var Scenes = []Scene{
 		play: func(s *sim) { s.suspect(3, 1) }},
 	{Name: "a member is wrongly suspected every 0.7 s", victim: 3, Own: Limit{0, 1}, Others: Limit{0, 0},
 		play: func(s *sim) { s.flap(30) }},
-	{Name: "rolling restart of all, 4 s apart", victim: 0, Own: Limit{0.1, 1.1}, Others: Limit{0.1, 1.7},
+	{Name: "rolling restart of all, 4 s apart", victim: 0, Own: Limit{0.1, 0.2}, Others: Limit{0.1, 0.3}, Leaves: 0.3,
 		play: func(s *sim) {
 			for slot := range 5 {
 				s.at(float64(slot)*4, func() {
@@ -84,12 +84,24 @@ var Scenes = []Scene{
 				})
 			}
 		}},
+	{Name: "rolling restart of all, 0.3 s apart", victim: 0, Own: Limit{0.1, 0.2}, Others: Limit{0.1, 0.2}, Leaves: 0.3,
+		play: func(s *sim) { s.roll(0, 0.3) }},
 	{Name: "all voters die", victim: 3, Own: Limit{25.6, 26.1}, Others: Limit{30, 30.1},
 		play: func(s *sim) {
 			for slot := range voters {
 				s.nodes[slot].crash()
 			}
 		}},
+}
+
+// roll restarts the slots from one on, each some time after the one before is back.
+func (s *sim) roll(slot int, apart float64) {
+	if slot < 5 {
+		s.nodes[slot].leave(func() {
+			s.at(0.3, func() { s.boot(slot) })
+			s.at(0.3+apart, func() { s.roll(slot+1, apart) })
+		})
+	}
 }
 
 func (s *sim) flap(times int) {

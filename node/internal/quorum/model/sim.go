@@ -10,7 +10,7 @@ const (
 	lease      = 5.0
 	drift      = 0.01 // greatest error of the rate of a clock
 	renewEvery = 1.0
-	deafAfter  = 2.0
+	deafAfter  = 1.5
 )
 
 // A sim is one run of the simulation: real time, processes in slots, the network between
@@ -38,6 +38,7 @@ type sim struct {
 	onWin     func()
 	epochs    int // highest epoch committed
 	elections int
+	left      []float64 // how long each member took to leave that has left
 }
 
 func newSim(seed uint64, m Mutant, slots int, calm bool) *sim {

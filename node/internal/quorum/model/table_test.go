@@ -89,7 +89,7 @@ func tableSearches(t *testing.T) {
 
 // tableScenes measures all scenes, and those of the mutants that a scene catches.
 func tableScenes(t *testing.T) {
-	fmt.Printf("%-69s %18s %18s %5s %7s\n", "s without a place", "own p50 p95 max", "others p50 p95 max", "views", "unknown")
+	fmt.Printf("%-69s %18s %18s %18s %5s %7s\n", "s without a place", "own p50 p95 max", "others p50 p95 max", "to leave p50 p95 max", "views", "unknown")
 	figures := make([]Figures, len(Scenes))
 	inParallel(len(Scenes), func(i int) { figures[i] = Scenes[i].Measure(24, Protocol) })
 	for i, s := range Scenes {

@@ -196,6 +196,17 @@ func (f *fakeCluster) Stop(_ context.Context, id worker.ID) (bool, error) {
 	return lived, nil
 }
 
+// ForceStop gives up the id 13 only, whose call goes on.
+func (f *fakeCluster) ForceStop(_ context.Context, id worker.ID) ([]worker.Stopped, error) {
+	switch id {
+	case worker.IntID(13):
+		return []worker.Stopped{{Node: "2@127.0.0.1", Runs: 90 * time.Second, Token: worker.Token{Epoch: 3, Count: 5}}, {Node: "1@127.0.0.1"}}, nil
+	case worker.IntID(14):
+		return []worker.Stopped{{Node: "1@127.0.0.1"}}, nil
+	}
+	return nil, nil
+}
+
 // Invalidate fails for the id "lost".
 func (f *fakeCluster) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
 	if id.String() == "lost" {

@@ -43,6 +43,7 @@ const (
 	OpTerm       wire.Op = 25 // → uint64, the term of a voter
 	OpIntroduce  wire.Op = 26 // quorum.Introduction → quorum.Introduction
 	OpHint       wire.Op = 27 // string, the leader of the voters: renew now
+	OpForceStop  wire.Op = 28 // worker.Key → []worker.Stopped
 )
 
 const (

@@ -92,13 +92,14 @@ type Quorum struct {
 	due    chan struct{} // a renewal is due now
 	news   chan struct{} // views or facts have changed, and the host has yet to be told
 
-	mu       sync.Mutex
-	asked    []string         // the voters that are asked; guarded by mu, as all below
-	leader   string           // who is asked first
-	sending  int              // renewals on their way
-	answered time.Duration    // when the last answer was taken
-	failing  map[string]error // voters that did not answer when they were asked last
-	changed  chan struct{}    // closed when the rights change
+	mu        sync.Mutex
+	asked     []string         // the voters that are asked; guarded by mu, as all below
+	leader    string           // who is asked first
+	sending   int              // renewals on their way
+	answered  time.Duration    // when the last answer was taken
+	failing   map[string]error // voters that did not answer when they were asked last
+	changed   chan struct{}    // closed when the rights change
+	viewsSeen uint64           // views that were the newest one
 }
 
 // maxSending is how many renewals wait for an answer at once.
@@ -310,6 +311,9 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 		q.asked = a.Voters
 	}
 	next, news := old.take(a, sent, now, q.Timing.Lease)
+	if next.Newest() != old.Newest() {
+		q.viewsSeen++
+	}
 	q.publishLocked(next)
 	if news {
 		poke(q.news)

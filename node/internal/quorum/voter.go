@@ -24,11 +24,12 @@ type voter struct {
 	hint    chan struct{} // there is news for all members
 	asked   chan struct{} // a round is to begin
 
-	mu      sync.Mutex
-	leader  *leader // nil unless it leads; guarded by mu, as all below
-	term    uint64  // of leader
-	next    *round  // that answers wait for, and that has not yet begun; nil if none
-	diskErr error   // what the disk failed with last
+	mu        sync.Mutex
+	leader    *leader // nil unless it leads; guarded by mu, as all below
+	term      uint64  // of leader
+	elections uint64  // terms in which it has begun to lead
+	next      *round  // that answers wait for, and that has not yet begun; nil if none
+	diskErr   error   // what the disk failed with last
 }
 
 // newVoter starts raft on a disk, and closes the disk if that fails.
@@ -153,6 +154,7 @@ func (v *voter) begin(term uint64) {
 	}
 	s := v.machine.now()
 	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, s, v.q.Clock()), term
+	v.elections++
 	v.mu.Unlock()
 	v.q.Log.Info("this node leads the voters", "term", term)
 	if s.cluster == "" {

@@ -26,6 +26,9 @@ type Guard interface {
 	// held. It is also told of that of a server, with 0.
 	Ended(id worker.ID, now uint64)
 
+	// Explain describes who may run calls of an id.
+	Explain(k worker.Key) *worker.Custody
+
 	// NotOwner returns the error of a call for an id that another node acts for.
 	NotOwner(id worker.ID) *wire.Error
 }
@@ -42,15 +45,25 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 		return keys
 	}
 	add := func(id worker.ID) { keys = append(keys, worker.Key{Kind: r.name, ID: id}) }
+	now := r.Now()
 	for i := range r.shards {
 		s := &r.shards[i]
+		var stuck []*entry
 		s.mu.Lock()
 		for _, w := range s.running {
-			if m := w.mail; m.runs || w.moved || m.ending {
+			if m := w.mail; !m.givenUp && (m.runs || w.moved || m.ending) {
 				add(w.id)
+				if !m.warned && m.stuckLocked(now) {
+					m.warned = true
+					stuck = append(stuck, w)
+				}
 			}
 		}
 		s.mu.Unlock()
+		for _, w := range stuck {
+			r.log.Warn("a call does not heed the end of its time, and keeps its id; stop with force gives the id up",
+				"kind", r.name, "id", w.id.String(), "timeout", r.Timeout())
+		}
 	}
 	if r.actor.settled.Load() == under {
 		return keys
@@ -106,10 +119,15 @@ func (a *actor) permitInlineLocked(w *entry) bool {
 	return permitted
 }
 
-// fenced returns the error of a call that ended after the right to run it, or err. A server that
-// has crashed ends for that, whenever that was.
-func (a *actor) fenced(now uint64, err *wire.Error) *wire.Error {
-	if a.guard == nil || crashed(err) || a.guard.Valid(now) {
+// fencedLocked returns the error of a call that ended after the right to run it, or err. A
+// server that has crashed ends for that, whenever that was.
+func (a *actor) fencedLocked(m *mailbox, err *wire.Error) *wire.Error {
+	switch {
+	case a.guard == nil || crashed(err):
+		return err
+	case m.givenUp:
+		return errGivenUp
+	case a.guard.Valid(m.stood):
 		return err
 	}
 	return wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+

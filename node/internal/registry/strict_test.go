@@ -66,6 +66,8 @@ func (g *fakeGuard) Ended(worker.ID, uint64) {
 	g.ended++
 }
 
+func (g *fakeGuard) Explain(worker.Key) *worker.Custody { return &worker.Custody{Node: "1@h"} }
+
 func (g *fakeGuard) NotOwner(worker.ID) *wire.Error {
 	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
 }

@@ -11,7 +11,7 @@ import (
 // and reports whether one lived. A worker that loads first answers those who wait for it;
 // later callers wait for the next load. To make every member forget a value, see
 // [Node.Invalidate]. For an id of a strict kind that waits for a call which does not end,
-// Stop fails with [ErrDeadlineExceeded] and says what that is: see [Family].ForceStop.
+// Stop fails with [context.DeadlineExceeded] and says what that is: see [Family].ForceStop.
 func (n *Node) Stop(ctx context.Context, id worker.ID) (stopped bool, err error) {
 	return n.stop(ctx, worker.Key{ID: id})
 }

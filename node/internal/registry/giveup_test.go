@@ -212,7 +212,8 @@ func TestGiveUpEarly(t *testing.T) {
 				return m, nil
 			}), nil
 		}}, "1@h", 100)
-		r.guard = &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		r.guard = g
 		seven, fenced := worker.IntID(7), make(chan error, 1)
 		go func() {
 			_, err := r.await(t.Context(), seven, worker.IntValue(1), r.Now())
@@ -222,8 +223,8 @@ func TestGiveUpEarly(t *testing.T) {
 		if what, had := r.GiveUp(seven); !had || what.Runs == 0 {
 			t.Errorf("given up: %+v, %v", what, had)
 		}
-		if err := <-fenced; !errors.Is(err, wire.Fenced) {
-			t.Errorf("%v; want that it is fenced", err)
+		if err := <-fenced; !errors.Is(err, wire.Fenced) || g.ended != 1 {
+			t.Errorf("%v, and the guard has heard of %d ends; want that it is fenced, and one", err, g.ended)
 		}
 		r.Halt()
 		if r.Has(seven) {
@@ -233,7 +234,13 @@ func TestGiveUpEarly(t *testing.T) {
 		if reply, err := r.await(t.Context(), seven, worker.IntValue(2), r.Now()); err != nil || reply.Value.String() != "2" {
 			t.Errorf("%v, %v", reply.Value, err)
 		}
-		released <- struct{}{} // it waits for that once its context has ended
+		synctest.Wait()
+		select {
+		case released <- struct{}{}:
+		default:
+			t.Error("the context of the old call has not ended")
+			close(released)
+		}
 		synctest.Wait()
 		if _, ok := r.Serving(); ok {
 			t.Error("the old call has yet to end")

@@ -122,7 +122,7 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 		return rest
 	case !m.claimed:
 		m.claiming = true
-		*t = task{own: a.ownContextLocked(m)}
+		*t = task{own: a.claimContextLocked(m)}
 		return claim
 	case !m.inTurn && a.gate.enter():
 		m.inTurn = true
@@ -185,7 +185,21 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 
 // ownContextLocked returns the context of a step that gives the server no message.
 func (a *actor) ownContextLocked(m *mailbox) *runContext {
-	c := &runContext{deadline: a.clock.When(m.began + m.policy.timeout)}
+	return a.contextUntilLocked(m, m.began+m.policy.timeout)
+}
+
+// claimContextLocked returns the context of a claim. That of a strict kind may take as long as
+// the last of the calls has that wait: longer than a message may run, if a node was lost.
+func (a *actor) claimContextLocked(m *mailbox) *runContext {
+	until := m.began + m.policy.timeout
+	if a.guard != nil && m.queue.last != nil {
+		until = max(until, m.queue.last.Deadline)
+	}
+	return a.contextUntilLocked(m, until)
+}
+
+func (a *actor) contextUntilLocked(m *mailbox, until time.Duration) *runContext {
+	c := &runContext{deadline: a.clock.When(until)}
 	if m.ctx = c; a.ctx.Err() != nil { // the contexts of all steps have been ended
 		c.end()
 	}

@@ -105,7 +105,7 @@ func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
 	if m.inTurn {
 		a.leaveTurn(m)
 	}
-	*t = task{own: a.ownContextLocked(m)}
+	*t = task{own: a.claimContextLocked(m)}
 	return claim, false
 }
 

@@ -269,11 +269,10 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		s, err := n.pool.Get(ctx, place)
 		if err == nil {
 			var status registry.Status
-			if err = s.Do(ctx, protocol.OpInspect, k, &status); err != nil {
-				return e, err
+			if err = s.Do(ctx, protocol.OpInspect, k, &status); err == nil {
+				e.Asked = place.Name.String()
+				return e, e.take(status)
 			}
-			e.Asked = place.Name.String()
-			return e, e.take(status)
 		}
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err

@@ -125,9 +125,6 @@ func sayCustody(a *account, c *worker.Custody) {
 	} else {
 		a.say("lease", c.Node+" has none, and starts no call")
 	}
-	if !c.Quorum.Quorum {
-		a.say("quorum", "none: "+c.Why)
-	}
 	for _, h := range c.Holders {
 		busy := "until it gives that up, or its lease has ended"
 		if h.Busy > 0 {

@@ -67,7 +67,7 @@ func TestWhyOfStrictKinds(t *testing.T) {
 		"moved": {worker.Custody{Quorum: good, Node: "3@h", Acting: "3@h", Occupied: "2@h", Waits: "2@h, which acted", Holders: []worker.Holder{{Member: "2@h", Epoch: 4, Busy: 1}, {Member: "1@h", Epoch: 4}}}, []string{
 			"2@h holds view 4, and still runs calls of 1 id", "1@h holds view 4, until it gives that up", "waits for   2@h, which acted", "if a call on 2@h does not end", "none on 3@h",
 		}},
-		"lost":  {worker.Custody{Quorum: lost, Node: "3@h", Acting: "2@h", Waits: "a quorum"}, []string{"3@h has none, and starts no call", "none: no answer of 1@h", "2@h, in view 5 of the voters, the newest one that 3@h has"}},
+		"lost":  {worker.Custody{Quorum: lost, Node: "3@h", Acting: "2@h", Waits: "a quorum: no answer of 1@h"}, []string{"3@h has none, and starts no call", "waits for  a quorum: no answer of 1@h", "2@h, in view 5 of the voters, the newest one that 3@h has"}},
 		"new":   {worker.Custody{Node: "3@h"}, []string{"nobody yet, as far as 3@h knows"}},
 		"alone": {worker.Custody{Quorum: good, Node: "3@h"}, []string{"nobody: all members have failed in view 5"}},
 	} {

@@ -47,19 +47,19 @@ func (q *Quorum) Explain(k worker.Key) *worker.Custody {
 		m, _ := v.Acting(k.ID)
 		c.Acting, c.Holders = m.Name, r.holders()
 	}
-	v, by, under := r.verdict(k)
+	v, by, _ := r.verdict(k)
 	if v == Occupied {
 		c.Occupied = by.Name
 	}
 	switch {
 	case v == Leaving:
 		c.Waits = "another node: this one is leaving"
-	case v == NotOwner && by.Name == "":
-		c.Waits = notOwner(by, under).Text
-	case v == NotOwner:
-		c.Waits = "an answer of " + by.Name + ", which acts for the id"
 	case !c.Quorum.Quorum:
 		c.Waits = "a quorum: " + c.Why
+	case v == NotOwner && by.Name == "":
+		c.Waits = "a member that has not failed"
+	case v == NotOwner:
+		c.Waits = "an answer of " + by.Name + ", which acts for the id"
 	case v == Occupied:
 		c.Waits = occupied(by).Text
 	case v == NoView:

@@ -53,8 +53,8 @@ func commands() []command {
 		},
 		{
 			usage:   "stop(id, kind, force)",
-			help:    "stop the worker of an id, or of many ids; true if there was one; force gives up an id of a strict kind whose call does not end",
-			example: `stop(1)   # True; stop(1, kind="account", force=True)   # the call may go on: then only its token protects what it changes`,
+			help:    "stop the worker of an id, or of many ids; true if there was one; force gives up the id of a strict kind",
+			example: `stop(1)   # True; stop(1, kind="account", force=True)   # although a call goes on`,
 			run:     (*Shell).stop,
 		},
 		{

@@ -22,12 +22,19 @@ import (
 // was paused goes on with its message when it wakes. A message is delivered at most once:
 // if the error is not [worker.OutcomeNotRun], it is for the caller to know whether to
 // send it again.
+//
+// ForceStop is for an id of a strict kind whose call does not end, and does not heed the
+// end of its context: it gives the id up at once, on all members that have a server of it.
+// The next call starts a new server, while the old call may go on: what that changes is
+// protected by its token alone. ForceStop returns what went on where. For other kinds it
+// fails.
 type Family interface {
 	Request(ctx context.Context, id worker.ID) (worker.Reply, error)
 	RequestVia(ctx context.Context, via string, id worker.ID) (worker.Reply, error)
 	Refresh(ctx context.Context, id worker.ID) (worker.Reply, error)
 	Call(ctx context.Context, id worker.ID, message worker.Value) (worker.Reply, error)
 	Stop(ctx context.Context, id worker.ID) (stopped bool, err error)
+	ForceStop(ctx context.Context, id worker.ID) ([]worker.Stopped, error)
 	Invalidate(ctx context.Context, id worker.ID) (had bool, err error)
 	Why(ctx context.Context, id worker.ID) (Explanation, error)
 }
@@ -46,6 +53,7 @@ type family struct {
 		requestVia(ctx context.Context, via, kind string, id worker.ID) (worker.Reply, error)
 		call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error)
 		stop(ctx context.Context, k worker.Key) (bool, error)
+		forceStop(ctx context.Context, k worker.Key) ([]worker.Stopped, error)
 		invalidate(ctx context.Context, k worker.Key) (bool, error)
 		why(ctx context.Context, k worker.Key) (Explanation, error)
 	}
@@ -70,6 +78,10 @@ func (f family) Call(ctx context.Context, id worker.ID, message worker.Value) (w
 
 func (f family) Stop(ctx context.Context, id worker.ID) (bool, error) {
 	return f.via.stop(ctx, worker.Key{Kind: f.kind, ID: id})
+}
+
+func (f family) ForceStop(ctx context.Context, id worker.ID) ([]worker.Stopped, error) {
+	return f.via.forceStop(ctx, worker.Key{Kind: f.kind, ID: id})
 }
 
 func (f family) Invalidate(ctx context.Context, id worker.ID) (bool, error) {

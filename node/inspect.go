@@ -37,8 +37,9 @@ type NodeInfo struct {
 	MaxValues  int64  // bytes that values may take; 0 if there is no limit
 	Evicted    uint64 // workers that ended early to keep to that limit, or to that of a kind
 	Goroutines int
-	Apart      bool   // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
-	Problem    string // reason for which only Member is set; empty if the node answered
+	Quorum     *worker.Quorum // of strict kinds; nil if the node was started without voters
+	Apart      bool           // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
+	Problem    string         // reason for which only Member is set; empty if the node answered
 }
 
 // An Explanation says where an id belongs and why, and describes its worker.
@@ -57,9 +58,10 @@ type Explanation struct {
 	Live     bool   // a worker lives there
 	Loading  bool   // a run of its source, or a message, is in progress
 	Worker   worker.Info
-	TTL      time.Duration // of the kind
-	Serial   bool          // the kind takes calls
-	Apart    bool          // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
+	TTL      time.Duration   // of the kind
+	Serial   bool            // the kind takes calls
+	Custody  *worker.Custody // of an id of a strict kind, with Asked as its node; nil for other kinds
+	Apart    bool            // the asking node is apart, and starts no server of a serial kind: see [Node.GoAlone]
 }
 
 // Owner returns the name of the member that owns id.
@@ -185,7 +187,7 @@ func (n *Node) info() NodeInfo {
 		Values: used, MaxValues: limit, Evicted: evicted,
 		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
-		Apart: n.members.View().Apart,
+		Apart: n.members.View().Apart, Quorum: n.quorum.Status(),
 	}
 }
 
@@ -246,7 +248,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 	id := k.ID
 	v := n.members.View()
 	owner := v.Ring.Owner(id)
-	p, place := v.Peers[owner], v.Acting(id)
+	p, place := v.Peers[owner], n.router.Place(k)
 	e := Explanation{
 		ID: id, Kind: cmp.Or(k.Kind, worker.DefaultKind), Owner: p.Name.String(), Rule: v.Ring.Rule(id),
 		Index: owner, Members: v.Ring.Len(), Epoch: v.Ring.Epoch(), State: stateOf(p, v.Ring.Slot(owner).Failed),
@@ -267,11 +269,10 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		s, err := n.pool.Get(ctx, place)
 		if err == nil {
 			var status registry.Status
-			if err = s.Do(ctx, protocol.OpInspect, k, &status); err != nil {
-				return e, err
+			if err = s.Do(ctx, protocol.OpInspect, k, &status); err == nil {
+				e.Asked = place.Name.String()
+				return e, e.take(status)
 			}
-			e.Asked = place.Name.String()
-			return e, e.take(status)
 		}
 		if !errors.Is(err, wire.Unreachable) {
 			return e, err
@@ -282,7 +283,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 }
 
 func (e *Explanation) take(s registry.Status) error {
-	e.Live, e.Loading, e.Worker = s.Live, s.Loading, s.Worker
+	e.Live, e.Loading, e.Worker, e.Custody = s.Live, s.Loading, s.Worker, s.Custody
 	if s.NoKind {
 		return wire.Errorf(wire.UnknownKind, wire.NotRun, "%q, asked of %s", e.Kind, e.Asked)
 	}

@@ -143,7 +143,8 @@ func Start(c Config) (*Node, error) {
 	n.pool = n.members.Pool()
 	n.claims = claim.New(n.members, n.kinds)
 	n.router = route.New(route.Config{
-		Node: n.name, Members: n.members, Kinds: n.kinds, Places: strict.Places(n.quorum), Clock: n.clock, Closing: &n.closing, Logger: n.log,
+		Node: n.name, Members: n.members, Kinds: n.kinds, Places: strict.Places(n.quorum), Clock: n.clock, Closing: &n.closing, Audit: n.audit,
+		Logger: n.log,
 	})
 	if err := strict.Open(n.quorum, strict.Host{Cluster: n.members, Kinds: n.kinds, Changed: n.viewChanged}); err != nil {
 		n.listener.Close()

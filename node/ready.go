@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -15,7 +16,9 @@ import (
 // returns nil if it is answered: the node listens, admits a client with the cookie, finds
 // the place of an id, starts a worker, and takes its answer back. It asks no source, and
 // no other node. A node that is apart is not ready, because it is not in the cluster that
-// its callers mean: see [Node.GoAlone].
+// its callers mean: see [Node.GoAlone]. Nor is a node that has strict kinds, while no
+// leader of the voters has answered it for the time of a lease: it is cut off from the
+// majority that others still may reach, or has none.
 func (n *Node) Ready(ctx context.Context) error {
 	if n.leaving.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}
@@ -26,6 +29,9 @@ func (n *Node) Ready(ctx context.Context) error {
 	v := n.members.View()
 	if v.Apart {
 		return n.members.ApartError()
+	}
+	if err := strict.Ready(n.quorum, n.kinds); err != nil {
+		return err
 	}
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()

@@ -46,8 +46,8 @@ func TestRights(t *testing.T) {
 					t.Errorf("%s: what it tells of others counts", c.what)
 				}
 			}
-			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpAnswers: []byte{}, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}} {
-				if op == protocol.OpStop && client {
+			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpAnswers: []byte{}, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}, protocol.OpForceStop: worker.Key{ID: worker.IntID(8)}} {
+				if (op == protocol.OpStop || op == protocol.OpForceStop) && client {
 					continue // clients have it as well
 				}
 				err := s.Do(t.Context(), op, args, nil)

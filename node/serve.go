@@ -181,7 +181,9 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpInspect:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
 	case protocol.OpStop:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopHere(k, audit.ActorOf(s)), nil })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.StopHere(k, audit.ActorOf(s)) })
+	case protocol.OpForceStop:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.ForceStopHere(k, audit.ActorOf(s)) })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.InvalidateHere(ctx, k) })
 	}
@@ -223,7 +225,9 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		list, err := n.Workers(ctx)
 		return cutWorkers(list, protocol.MaxWorkers), err
 	case protocol.OpStop:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.stopBy(ctx, k, audit.ActorOf(s)) })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.Stop(ctx, k, audit.ActorOf(s)) })
+	case protocol.OpForceStop:
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.ForceStop(ctx, k, audit.ActorOf(s)) })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.invalidate(ctx, k) })
 	case protocol.OpWhy:

@@ -11,6 +11,8 @@ type Stats struct {
 	BytesIn, BytesOut uint64 // of all connections to nodes and clients, encrypted
 	Refused           uint64 // connections that were turned away, for want of the cookie or another reason
 
+	Quorum *worker.Quorum // of strict kinds; nil if the node was started without voters
+
 	HandedOff, HandOffLost uint64 // answers that went to other nodes as their ids moved, and that should have
 }
 
@@ -27,6 +29,7 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		Kinds:    n.kindStats(),
 		Members:  slots,
+		Quorum:   n.quorum.Status(),
 		Sessions: len(n.pool.Live()) + int(n.clients.Load()),
 		BytesIn:  traffic.In.Load(), BytesOut: traffic.Out.Load(),
 		Refused:   traffic.Refused.Load(),

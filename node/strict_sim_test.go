@@ -23,26 +23,26 @@ var (
 	strictFor   = flag.Duration("strict.for", time.Minute, "how much time of a cluster each of them takes")
 )
 
-// A vault is what the calls of a simulation change, outside of the cluster. It refuses what
+// A archive is what the calls of a simulation change, outside of the cluster. It refuses what
 // comes with an older token than it has seen.
-type vault struct {
+type archive struct {
 	mu    sync.Mutex
 	start time.Time
 	rand  *rand.Rand // guarded by mu, as all below
-	runs  []*vaultRun
-	cells map[worker.ID]*vaultCell
+	runs  []*archiveRun
+	cells map[worker.ID]*archiveCell
 }
 
-// A vaultCell is what the vault has of one id.
-type vaultCell struct {
+// A archiveCell is what the archive has of one id.
+type archiveCell struct {
 	token   worker.Token  // the highest that was accepted
 	written int64         // the version of what caches load
 	floor   int64         // the highest version of which a client knows that no older one is answered
 	counted map[int64]int // how often each call was accepted
 }
 
-// A vaultRun is one run of a call.
-type vaultRun struct {
+// A archiveRun is one run of a call.
+type archiveRun struct {
 	id         worker.ID
 	call       int64
 	node       string
@@ -51,42 +51,42 @@ type vaultRun struct {
 	answered   bool
 }
 
-func (l *vault) cell(id worker.ID) *vaultCell {
+func (l *archive) cell(id worker.ID) *archiveCell {
 	c := l.cells[id]
 	if c == nil {
-		c = &vaultCell{counted: map[int64]int{}}
+		c = &archiveCell{counted: map[int64]int{}}
 		l.cells[id] = c
 	}
 	return c
 }
 
 // between returns a random duration.
-func (l *vault) between(from, to time.Duration) time.Duration {
+func (l *archive) between(from, to time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return from + time.Duration(l.rand.Int64N(int64(to-from)))
 }
 
-func (l *vault) chance(n int) bool { return l.pick(n) == 0 }
+func (l *archive) chance(n int) bool { return l.pick(n) == 0 }
 
-func (l *vault) pick(n int) int {
+func (l *archive) pick(n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rand.IntN(n)
 }
 
 // pause returns how long a run takes: sometimes longer than a lease.
-func (l *vault) pause() time.Duration {
+func (l *archive) pause() time.Duration {
 	if l.chance(8) {
 		return l.between(time.Second, 6*time.Second)
 	}
 	return l.between(0, 50*time.Millisecond)
 }
 
-// count is a call: it counts in the vault.
-func (l *vault) count(ctx context.Context, node string, id worker.ID, message worker.Value) (worker.Value, error) {
+// count is a call: it counts in the archive.
+func (l *archive) count(ctx context.Context, node string, id worker.ID, message worker.Value) (worker.Value, error) {
 	call, _ := message.Int()
-	r := &vaultRun{id: id, call: call, node: node, token: worker.TokenOf(ctx), start: time.Since(l.start)}
+	r := &archiveRun{id: id, call: call, node: node, token: worker.TokenOf(ctx), start: time.Since(l.start)}
 	clock.Sleep(context.Background(), l.pause()) // as a program that knows nothing of the end of its context
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +106,7 @@ func (l *vault) count(ctx context.Context, node string, id worker.ID, message wo
 
 // load is the source of a cache: it reads what the id's cell has, and takes its time before that
 // or after.
-func (l *vault) load(ctx context.Context, id worker.ID) (worker.Value, error) {
+func (l *archive) load(ctx context.Context, id worker.ID) (worker.Value, error) {
 	if worker.TokenOf(ctx).IsZero() {
 		return worker.Value{}, errors.New("no token")
 	}
@@ -118,19 +118,19 @@ func (l *vault) load(ctx context.Context, id worker.ID) (worker.Value, error) {
 	return worker.IntValue(n), nil
 }
 
-type vaultServer struct {
-	l    *vault
+type archiveServer struct {
+	l    *archive
 	node string
 	id   worker.ID
 }
 
-func (s vaultServer) Call(ctx context.Context, m worker.Value) (worker.Value, error) {
+func (s archiveServer) Call(ctx context.Context, m worker.Value) (worker.Value, error) {
 	return s.l.count(ctx, s.node, s.id, m)
 }
 
 // A strictWorld is five nodes of which three are voters, under faults.
 type strictWorld struct {
-	l     *vault
+	l     *archive
 	names []string
 	dir   string
 	wg    sync.WaitGroup
@@ -156,7 +156,7 @@ func (w *strictWorld) start(name string) {
 		Name: name, Cookie: testCookie, network: network.Host(name), Voters: w.names[:3], DataDir: filepath.Join(w.dir, name), Timing: Local,
 		Kinds: map[string]worker.Kind{
 			"count": worker.Serial{Strict: true, TTL: time.Minute, Timeout: 10 * time.Second, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
-				return vaultServer{l, name, id}, nil
+				return archiveServer{l, name, id}, nil
 			}},
 			"cell": worker.Cache{Strict: true, TTL: 20 * time.Second, StaleWhileRevalidate: 10 * time.Second, Timeout: 15 * time.Second, Load: l.load},
 		},
@@ -359,14 +359,14 @@ func (w *strictWorld) hold(from, to []string, both bool) {
 
 // check looks at all runs when they have ended.
 func (w *strictWorld) check() {
-	byID := map[worker.ID][]*vaultRun{}
+	byID := map[worker.ID][]*archiveRun{}
 	for _, r := range w.l.runs {
 		byID[r.id] = append(byID[r.id], r)
 	}
 	for id, runs := range byID {
 		tokens := map[worker.Token]bool{}
-		slices.SortFunc(runs, func(a, b *vaultRun) int { return a.token.Compare(b.token) })
-		var last *vaultRun
+		slices.SortFunc(runs, func(a, b *archiveRun) int { return a.token.Compare(b.token) })
+		var last *archiveRun
 		for _, r := range runs {
 			if tokens[r.token] {
 				w.fail("two runs of %s with the token %v", id, r.token)
@@ -405,7 +405,7 @@ func simulateStrict(t *testing.T, seed uint64) {
 	host := testHost()
 	w := &strictWorld{
 		dir: t.TempDir(), nodes: map[string]*Node{}, counts: map[string]int{},
-		l: &vault{start: time.Now(), rand: rand.New(rand.NewPCG(seed, 0)), cells: map[worker.ID]*vaultCell{}},
+		l: &archive{start: time.Now(), rand: rand.New(rand.NewPCG(seed, 0)), cells: map[worker.ID]*archiveCell{}},
 	}
 	for i := range 5 {
 		w.names = append(w.names, fmt.Sprintf("%d@%s", i+1, host))

@@ -46,19 +46,31 @@ func (a *account) say(heading, text string) {
 
 func (a *account) styled(s style) string { return styledLines(a.lines, s) }
 
-// styledLines aligns the texts, and colors names of nodes and words for trouble.
+// styledLines aligns the texts, and colors names of nodes and words for trouble. Texts that
+// are too long for the terminal go on below, after the heading.
 func styledLines(lines []line, s style) string {
-	width := 0
+	indent := 0
 	for _, l := range lines {
-		width = max(width, len(l.heading))
+		indent = max(indent, len(l.heading)+2)
 	}
 	var b strings.Builder
 	for _, l := range lines {
-		words := strings.Split(printable(l.text), " ")
-		for i, word := range words {
-			words[i] = s.word(word)
+		b.WriteString(l.heading + strings.Repeat(" ", indent-len(l.heading)))
+		at := indent
+		for i, word := range strings.Split(printable(l.text), " ") {
+			switch w := width(word); {
+			case i == 0:
+				at += w
+			case s.cols > 0 && at > indent && at+1+w > s.cols:
+				b.WriteString("\n" + strings.Repeat(" ", indent))
+				at = indent + w
+			default:
+				b.WriteByte(' ')
+				at += 1 + w
+			}
+			b.WriteString(s.word(word))
 		}
-		b.WriteString(strings.TrimRight(l.heading+strings.Repeat(" ", width-len(l.heading)+2)+strings.Join(words, " "), " ") + "\n")
+		b.WriteByte('\n')
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return strings.TrimRight(b.String(), " \n")
 }

@@ -52,14 +52,14 @@ func commands() []command {
 			run:     (*Shell).invalidate,
 		},
 		{
-			usage:   "stop(id, kind)",
-			help:    "stop the worker of an id, or of many ids; true if there was one",
-			example: `stop(1)   # True`,
+			usage:   "stop(id, kind, force)",
+			help:    "stop the worker of an id, or of many ids; true if there was one; force gives up the id of a strict kind",
+			example: `stop(1)   # True; stop(1, kind="account", force=True)   # although a call goes on`,
 			run:     (*Shell).stop,
 		},
 		{
 			usage:   "why(id, kind)",
-			help:    "explain which node owns an id, what its worker does, and which node takes over if the owner fails",
+			help:    "explain which node owns an id, what its worker does, which node takes over if the owner fails, and what an id of a strict kind waits for",
 			example: `why(1).owner   # "2@127.0.0.1"`,
 			run:     (*Shell).why,
 		},
@@ -72,7 +72,7 @@ func commands() []command {
 		{
 			usage:   "nodes(detail)",
 			help:    "the names of the live nodes; with detail=True a table of all nodes",
-			example: `nodes(detail=True)   # rate: requests per second since the last look, at first since the start`,
+			example: `nodes(detail=True)   # with strict kinds also lease, view_epoch, voter, leads, quorum; rate: requests per second since the last look, at first since the start`,
 			aliases: []string{"Node.list"},
 			bare:    true,
 			run:     (*Shell).nodes,

@@ -43,7 +43,7 @@ owner    1@127.0.0.1 (alive)
 why          3 mod 3 = 0: index 0 in the sorted list of 3 members (view abc)
 worker       running on 1@127.0.0.1 for 1s, expires in 4s; 12 calls answered from its value, 1 call waits
 if it fails  2@127.0.0.1 takes over when all members know it; until then each node answers its own requests, marked degraded`},
-		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[1.0, False, "2@127.0.0.1", 2748, "1@127.0.0.1", 12, 1, 1, "default", True, False, 3, "2@127.0.0.1", 1, "1 mod 3 = 1", False, "alive", 4.0, None]`},
+		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[None, 1.0, False, "2@127.0.0.1", 2748, "1@127.0.0.1", 12, None, 1, 1, "default", None, True, False, 3, None, "2@127.0.0.1", 1, None, "1 mod 3 = 1", None, False, "alive", None, None, 4.0, None, None, None, None]`},
 		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
 1@127.0.0.1  alive   a0            0s     0   0.0/s  1m41s
 2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m41s
@@ -374,6 +374,43 @@ func TestInit(t *testing.T) {
 		os.Chown(good, 1, 1)
 		if err := sh.checkInit(good); err == nil {
 			t.Error("a file runs that another user owns")
+		}
+	}
+}
+
+// TestForce gives ids of a strict kind up: one whose call goes on, one with an idle server, and
+// one without a server.
+func TestForce(t *testing.T) {
+	t.Parallel()
+	out, _, err := run(t, Config{}, `print(stop(13, kind="account", force=True))
+print(stop(14, kind="account", force=True).stopped, stop(13, force=True).given_up)
+print(stop(15, force=True))
+`)
+	const want = `stopped   true
+given up  a call goes on on 2@127.0.0.1, since 1m30s; only its token 0000000000000003.0000000000000005 protects what it changes from now on
+server    of 1@127.0.0.1 ends
+True True
+stopped  false: no node has a server of the id
+`
+	if out != want || err != nil {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+	if _, errors, _ := run(t, Config{}, `stop([1, 2], force=True)`); !strings.Contains(errors, "list") {
+		t.Errorf("force for many ids: %s", errors)
+	}
+	if _, errors, _ := run(t, Config{}, `invalidate(1, force=True)`); !strings.Contains(errors, "force") {
+		t.Errorf("invalidate with force: %s", errors)
+	}
+}
+
+// TestNodesWithVoters has columns for what only nodes with voters have.
+func TestNodesWithVoters(t *testing.T) {
+	t.Parallel()
+	c := &fakeCluster{quorum: &worker.Quorum{Lease: 1500 * time.Millisecond, Epoch: 5, Voter: true, Leads: true, Why: "no answer of 2@h"}}
+	out, _, err := run(t, Config{Cluster: c}, "n = nodes(detail=True)\nprint(n)\nprint(n[0].lease, n[0].view_epoch, n[0].voter, n[0].leads, n[0].quorum, n[1].lease)\n")
+	for _, want := range []string{"uptime  lease  view_epoch  voter  leads  quorum  why\n", "1.5s           5  true   true   false   no quorum: no answer of 2@h\n", "1.5 5 True True False None\n"} {
+		if !strings.Contains(out, want) || err != nil {
+			t.Errorf("%v, no %q in\n%s", err, want, out)
 		}
 	}
 }

@@ -22,8 +22,9 @@ type fakeCluster struct {
 	workers map[worker.ID]int64 // guarded by mu
 	balance map[worker.ID]int64 // guarded by mu; of the kind account
 	request func(ctx context.Context, id worker.ID) (worker.Reply, error)
-	load    time.Duration // how long Nodes takes
-	apart   bool          // what the own node tells of itself
+	load    time.Duration  // how long Nodes takes
+	apart   bool           // what the own node tells of itself
+	quorum  *worker.Quorum // so
 }
 
 var crowdedID = worker.IntID(1000) // behind whose worker are many that are not listed
@@ -196,6 +197,17 @@ func (f *fakeCluster) Stop(_ context.Context, id worker.ID) (bool, error) {
 	return lived, nil
 }
 
+// ForceStop gives up the id 13 only, whose call goes on.
+func (f *fakeCluster) ForceStop(_ context.Context, id worker.ID) ([]worker.Stopped, error) {
+	switch id {
+	case worker.IntID(13):
+		return []worker.Stopped{{Node: "2@127.0.0.1", Runs: 90 * time.Second, Token: worker.Token{Epoch: 3, Count: 5}}, {Node: "1@127.0.0.1"}}, nil
+	case worker.IntID(14):
+		return []worker.Stopped{{Node: "1@127.0.0.1"}}, nil
+	}
+	return nil, nil
+}
+
 // Invalidate fails for the id "lost".
 func (f *fakeCluster) Invalidate(ctx context.Context, id worker.ID) (bool, error) {
 	if id.String() == "lost" {
@@ -235,7 +247,9 @@ func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 			Member: m, RTT: time.Duration(i) * 100 * time.Microsecond, Workers: 10 * i, Requests: uint64(1014 * i), Uptime: 101*time.Second + 400*time.Millisecond,
 			Version: "test go1.26", Memory: 3 << 20, Values: 3 << 19, MaxValues: 64 << 20, Evicted: 3, Goroutines: 17,
 		}
-		info.Apart = f.apart && m.Name == f.Self()
+		if info.Apart = f.apart && m.Name == f.Self(); m.Name == f.Self() {
+			info.Quorum = f.quorum
+		}
 		if m.State == node.StateFailed {
 			info = node.NodeInfo{Member: m, Problem: "out of reach"}
 		}

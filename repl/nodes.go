@@ -33,7 +33,13 @@ func (sh *Shell) nodes(r *request) (starlark.Value, error) {
 	return starlark.NewList(alive), nil
 }
 
-var nodeFields = []string{"name", "state", "incarnation", "rtt", "ids", "rate", "uptime", "why"}
+var nodeFields = []string{
+	"name", "state", "incarnation", "rtt", "ids", "rate", "uptime",
+	"lease", "view_epoch", "voter", "leads", "quorum", "why",
+}
+
+// quorumFields are those of strict kinds. They are not shown if no node has voters.
+var quorumFields = nodeFields[7:12]
 
 func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	infos, err := sh.cluster.Nodes(r.ctx)
@@ -45,15 +51,24 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	for i, n := range infos {
 		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
 			starlark.String(n.Name), starlark.String(n.State.String()), starlark.String(strconv.FormatUint(n.Incarnation, 16)),
-			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
+			starlark.None, starlark.None, starlark.None, starlark.None,
+			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
 		}}
 		if n.Problem != "" {
-			row.values[7] = starlark.String(printable(n.Problem))
+			row.values[12] = starlark.String(printable(n.Problem))
 		} else {
 			row.values[3] = duration(n.RTT)
 			row.values[4], row.values[5] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
 			row.values[6] = duration(n.Uptime.Round(time.Second))
 			var why []string
+			if q := n.Quorum; q != nil {
+				copy(row.values[7:], starlark.Tuple{
+					seconds(q.Lease), starlark.MakeUint64(q.Epoch), starlark.Bool(q.Voter), starlark.Bool(q.Leads), starlark.Bool(q.Quorum),
+				})
+				if !q.Quorum {
+					why = append(why, "no quorum: "+q.Why)
+				}
+			}
 			if n.Apart {
 				why = append(why, "apart: serves no serial kind; see h(alone)")
 			}
@@ -61,13 +76,15 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 				why = append(why, "kinds differ: "+strings.Join(n.Differs, ", "))
 			}
 			if len(why) > 0 {
-				row.values[7] = starlark.String(printable(strings.Join(why, "; ")))
+				row.values[12] = starlark.String(printable(strings.Join(why, "; ")))
 			}
 		}
 		t.rows = append(t.rows, row)
 	}
-	if !t.has("why") {
-		t.drop("why")
+	for _, field := range append([]string{"why"}, quorumFields...) {
+		if !t.has(field) {
+			t.drop(field)
+		}
 	}
 	return t, nil
 }

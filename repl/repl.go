@@ -279,6 +279,17 @@ func (sh *Shell) setTerminal(t *terminal) {
 	sh.term = t
 }
 
+// cols returns the width of the terminal, or 0 if there is none.
+func (sh *Shell) cols() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.term == nil {
+		return 0
+	}
+	_, cols := sh.term.tty.size()
+	return cols
+}
+
 func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

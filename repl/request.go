@@ -52,6 +52,34 @@ func (sh *Shell) stop(r *request) (starlark.Value, error) {
 	return sh.forget(r, "stopped", node.Family.Stop)
 }
 
+// forced describes what became of an id that was given up by force.
+func forced(list []worker.Stopped) starlark.Value {
+	a := &account{kind: "stop"}
+	stopped, goesOn := len(list) > 0, false
+	for _, s := range list {
+		goesOn = goesOn || s.Runs > 0
+	}
+	a.set("stopped", starlark.Bool(stopped))
+	a.set("given_up", starlark.Bool(goesOn))
+	if stopped {
+		a.say("stopped", "true")
+	} else {
+		a.say("stopped", "false: no node has a server of the id")
+	}
+	for _, s := range list {
+		switch {
+		case s.Runs == 0:
+			a.say("server", "of "+s.Node+" ends")
+		case s.Token == (worker.Token{}):
+			a.say("given up", fmt.Sprintf("the end of a server goes on on %s, since %s", s.Node, shortly(s.Runs)))
+		default:
+			a.say("given up", fmt.Sprintf("a call goes on on %s, since %s; only its token %s protects what it changes from now on",
+				s.Node, shortly(s.Runs), s.Token))
+		}
+	}
+	return a
+}
+
 func (sh *Shell) invalidate(r *request) (starlark.Value, error) {
 	return sh.forget(r, "invalidated", node.Family.Invalidate)
 }
@@ -61,10 +89,18 @@ func (sh *Shell) invalidate(r *request) (starlark.Value, error) {
 func (sh *Shell) forget(r *request, field string, forget func(node.Family, context.Context, worker.ID) (bool, error)) (starlark.Value, error) {
 	var v starlark.Value
 	var kind string
-	if err := r.unpack("id", &v, "kind?", &kind); err != nil {
+	var force bool
+	params := []any{"id", &v, "kind?", &kind}
+	if field == "stopped" {
+		params = append(params, "force?", &force)
+	}
+	if err := r.unpack(params...); err != nil {
 		return nil, err
 	}
 	family := sh.cluster.Family(kind)
+	if force {
+		return sh.forceStop(r, v, family)
+	}
 	bounded := func(ctx context.Context, id worker.ID) (bool, error) {
 		ctx, cancel := sh.bounded(ctx)
 		defer cancel()
@@ -82,6 +118,21 @@ func (sh *Shell) forget(r *request, field string, forget func(node.Family, conte
 		return nil, &requestError{what: r.name + "(" + quoteID(id) + ")", err: err}
 	}
 	return starlark.Bool(lived), nil
+}
+
+// forceStop gives up one id of a strict kind.
+func (sh *Shell) forceStop(r *request, v starlark.Value, family node.Family) (starlark.Value, error) {
+	id, err := r.toID(v)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sh.bounded(r.ctx)
+	defer cancel()
+	list, err := family.ForceStop(ctx, id)
+	if err != nil {
+		return nil, &requestError{what: "stop(" + quoteID(id) + ")", err: err}
+	}
+	return forced(list), nil
 }
 
 // forgetMany is forget for many ids. An error becomes part of the id's row.

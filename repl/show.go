@@ -15,6 +15,7 @@ import (
 type style struct {
 	colored bool
 	limit   int // elements and rows that are shown; 0: all
+	cols    int // columns of the terminal, at which accounts wrap between words; 0: they do not
 }
 
 func (s style) bad(text string) string     { return s.paint(text, color.FgRed) }
@@ -60,7 +61,7 @@ const (
 // display returns a value as an expression statement shows it.
 func (sh *Shell) display(v starlark.Value) string {
 	p := printer{style: sh.style}
-	p.style.limit = sh.settings.limit
+	p.style.limit, p.style.cols = sh.settings.limit, sh.cols()
 	p.value(v, 0)
 	return p.b.String()
 }

@@ -186,6 +186,9 @@ func (k *kindConfig) times() (t kindTimes, key string, err error) {
 			return t, d.key, err
 		}
 	}
+	if k.Strict && t.timeout >= worker.Forever {
+		return t, "timeout", errors.New("a call of a strict kind keeps its id until it ends; say how long it may run")
+	}
 	if k.Expire != nil && *k.Expire != "start" && *k.Expire != "use" {
 		return t, "expire", fmt.Errorf("%q: say start or use", *k.Expire)
 	}

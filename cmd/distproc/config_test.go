@@ -97,6 +97,7 @@ func TestConfigSerialRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{head + "ttl_jitter = 0.0", "config.toml:4: kind.a.ttl_jitter: not with serial = true: no value is kept"},
 		{head + "serve_stale = '0s'", "config.toml:4: kind.a.serve_stale: not with serial = true: no value is kept"},
+		{head + "strict = true\ntimeout = 'forever'", "config.toml:5: kind.a.timeout: a call of a strict kind keeps its id until it ends"},
 		{head + "ttl = '1s'\ncache_errors = '1s'", "config.toml:5: kind.a.cache_errors: not with serial = true: no answer is kept"},
 		{head + "idempotent = true", "config.toml:4: kind.a.idempotent: not with serial = true: a message that may have run"},
 		{head + "idempotent = false", "config.toml:4: kind.a.idempotent: not with serial = true: a message that may have run"},

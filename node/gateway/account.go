@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -45,6 +46,66 @@ type jsonReport struct {
 	Version    string            `json:"version"`
 	Memory     uint64            `json:"memory_bytes"`
 	Goroutines int               `json:"goroutines"`
+	*jsonQuorum
+}
+
+// A jsonQuorum is a [worker.Quorum]. A node that was started without voters has none.
+type jsonQuorum struct {
+	Lease  int64    `json:"lease_ms"`
+	Epoch  uint64   `json:"view_epoch"`
+	Views  int      `json:"views"`
+	Voters []string `json:"voters"`
+	Voter  bool     `json:"voter"`
+	Leads  bool     `json:"leads"`
+	Quorum bool     `json:"quorum"`
+	Silent []string `json:"silent,omitempty"`
+	Why    string   `json:"no_quorum,omitempty"`
+}
+
+func quorumOf(q *worker.Quorum) *jsonQuorum {
+	if q == nil {
+		return nil
+	}
+	return &jsonQuorum{
+		Lease: millis(q.Lease), Epoch: q.Epoch, Views: q.Views, Voters: append([]string{}, q.Voters...), Voter: q.Voter, Leads: q.Leads,
+		Quorum: q.Quorum, Silent: q.Silent, Why: clip(q.Why),
+	}
+}
+
+// A jsonCustody is a [worker.Custody].
+type jsonCustody struct {
+	Node string `json:"node"`
+	*jsonQuorum
+	Acting   string       `json:"acting,omitempty"`
+	Holders  []jsonHolder `json:"holders"`
+	Occupied string       `json:"occupied,omitempty"`
+	Waits    string       `json:"waits,omitempty"`
+	Runs     int64        `json:"runs_ms"`
+	Stuck    bool         `json:"stuck"`
+	Token    string       `json:"token,omitempty"`
+}
+
+type jsonHolder struct {
+	Member string `json:"member"`
+	Epoch  uint64 `json:"view_epoch"`
+	Busy   int    `json:"busy"`
+}
+
+func custodyOf(c *worker.Custody) *jsonCustody {
+	if c == nil {
+		return nil
+	}
+	j := &jsonCustody{
+		Node: c.Node, jsonQuorum: quorumOf(&c.Quorum), Acting: c.Acting, Holders: []jsonHolder{}, Occupied: c.Occupied,
+		Waits: clip(c.Waits), Runs: millis(c.Runs), Stuck: c.Stuck,
+	}
+	for _, h := range c.Holders[:min(len(c.Holders), worker.MaxHolders)] {
+		j.Holders = append(j.Holders, jsonHolder{h.Member, h.Epoch, h.Busy})
+	}
+	if c.Token != (worker.Token{}) {
+		j.Token = c.Token.String()
+	}
+	return j
 }
 
 // nodes lists all members.
@@ -60,6 +121,7 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 			j.jsonReport = &jsonReport{
 				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Stuck: n.Stuck,
 				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
+				jsonQuorum: quorumOf(n.Quorum),
 			}
 			if j.Kinds == nil {
 				j.Kinds = map[string]string{}
@@ -122,23 +184,24 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 // A jsonWhy is a [node.Explanation].
 type jsonWhy struct {
 	jsonID
-	Kind     string      `json:"kind"`
-	Owner    string      `json:"owner"`
-	Rule     string      `json:"rule"`
-	Index    int         `json:"index"`
-	Members  int         `json:"members"`
-	Epoch    string      `json:"epoch"` // hexadecimal
-	State    string      `json:"state"`
-	Fallback string      `json:"fallback,omitempty"`
-	Via      string      `json:"via,omitempty"`
-	Asked    string      `json:"asked"`
-	Live     bool        `json:"live"`
-	Loading  bool        `json:"loading"`
-	Serial   bool        `json:"serial"`
-	Apart    bool        `json:"apart"`
-	Worker   *jsonWorker `json:"worker,omitempty"` // nil if there is none
-	TTL      int64       `json:"ttl_ms"`           // of the kind
-	Text     string      `json:"text"`
+	Kind     string       `json:"kind"`
+	Owner    string       `json:"owner"`
+	Rule     string       `json:"rule"`
+	Index    int          `json:"index"`
+	Members  int          `json:"members"`
+	Epoch    string       `json:"epoch"` // hexadecimal
+	State    string       `json:"state"`
+	Fallback string       `json:"fallback,omitempty"`
+	Via      string       `json:"via,omitempty"`
+	Asked    string       `json:"asked"`
+	Live     bool         `json:"live"`
+	Loading  bool         `json:"loading"`
+	Serial   bool         `json:"serial"`
+	Apart    bool         `json:"apart"`
+	Worker   *jsonWorker  `json:"worker,omitempty"`  // nil if there is none
+	TTL      int64        `json:"ttl_ms"`            // of the kind
+	Custody  *jsonCustody `json:"custody,omitempty"` // nil unless the kind is strict
+	Text     string       `json:"text"`
 }
 
 // why explains which node owns an id, and describes its worker.
@@ -150,7 +213,7 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	j := jsonWhy{
 		jsonID: idOf(e.ID), Kind: e.Kind, Owner: e.Owner, Rule: clip(e.Rule), Index: e.Index, Members: e.Members, Epoch: hex(e.Epoch),
 		State: e.State.String(), Fallback: e.Fallback, Via: e.Via, Asked: e.Asked, Live: e.Live, Loading: e.Loading, Serial: e.Serial, Apart: e.Apart, TTL: millis(e.TTL),
-		Text: clip(sentence(e)),
+		Text: clip(sentence(e)), Custody: custodyOf(e.Custody),
 	}
 	if e.Live {
 		w := workerOf(e.Worker)
@@ -162,6 +225,12 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 // sentence writes an explanation as a sentence.
 func sentence(e node.Explanation) string {
 	s := fmt.Sprintf("%s: %s (%s) is at index %d in the sorted list of %d members; ", e.Rule, e.Owner, e.State, e.Index, e.Members)
+	if c := e.Custody; c != nil {
+		s = fmt.Sprintf("in view %d %s acts for it; ", c.Epoch, cmp.Or(c.Acting, "no member"))
+		if c.Waits != "" {
+			return s + "a call waits for " + c.Waits
+		}
+	}
 	switch {
 	case e.Apart && e.Serial && !e.Live:
 		return s + "no worker starts: this node was disconnected, and its former cluster may serve the id"

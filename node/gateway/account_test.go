@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestAccounts(t *testing.T) {
@@ -32,6 +35,25 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	f := newFake()
+	quorum := worker.Quorum{Lease: 1500 * time.Millisecond, Epoch: 5, Views: 2, Voters: []string{"1@h"}, Voter: true, Leads: true, Quorum: true}
+	lost := worker.Quorum{Silent: []string{"1@h"}, Why: "no answer"}
+	f.nodes[0].Quorum, f.nodes[1].Quorum = &quorum, &lost
+	f.why.Custody = &worker.Custody{
+		Quorum: quorum, Node: "2@h", Acting: "2@h", Holders: []worker.Holder{{Member: "3@h", Epoch: 4, Busy: 1}}, Occupied: "3@h", Waits: "3@h",
+		Runs: time.Second, Stuck: true, Token: worker.Token{Epoch: 5, Count: 6},
+	}
+	for target, want := range map[string]string{
+		"/v1/nodes":  `"goroutines":9,"lease_ms":1500,"view_epoch":5,"views":2,"voters":["1@h"],"voter":true,"leads":true,"quorum":true},`,
+		"/v1/nodes?": `"goroutines":0,"lease_ms":0,"view_epoch":0,"views":0,"voters":[],"voter":false,"leads":false,"quorum":false,"silent":["1@h"],"no_quorum":"no answer"},`,
+		"/v1/why/7": `"custody":{"node":"2@h","lease_ms":1500,"view_epoch":5,"views":2,"voters":["1@h"],"voter":true,"leads":true,"quorum":true,` +
+			`"acting":"2@h","holders":[{"member":"3@h","view_epoch":4,"busy":1}],"occupied":"3@h","waits":"3@h","runs_ms":1000,"stuck":true,` +
+			`"token":"0000000000000005.0000000000000006"},"text":"in view 5 2@h acts for it; a call waits for 3@h"}`,
+	} {
+		if got := get(t, newGateway(f), target).body; !strings.Contains(got, want) {
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+	f = newFake()
 	f.why.Live, f.why.Fallback = false, ""
 	if got := get(t, newGateway(f), "/v1/why/7").body; !strings.Contains(got, "no worker runs on") || strings.Contains(got, "fallback") || strings.Contains(got, `"worker"`) {
 		t.Error(got)

@@ -135,6 +135,10 @@ func (f fakeFamily) RequestVia(context.Context, string, worker.ID) (worker.Reply
 
 func (f fakeFamily) Stop(context.Context, worker.ID) (bool, error) { panic("not of HTTP") }
 
+func (f fakeFamily) ForceStop(context.Context, worker.ID) ([]worker.Stopped, error) {
+	panic("not of HTTP")
+}
+
 // newFake returns one that has something to tell for every endpoint.
 func newFake() *fake {
 	live := worker.Info{Kind: "price", ID: worker.IntID(7), Node: "2@127.0.0.1", Age: time.Second, TTL: 4 * time.Second, Hits: 3, Queue: 1}

@@ -33,6 +33,14 @@ func families() []family {
 				to.gauge(k.Running, k.Kind, "running")
 				to.gauge(k.Queued, k.Kind, "queued")
 			}, "state"),
+		ofKinds("stuck_runs", "Runs of a source, or of a server's Call, on this node that go on although their time was up a second ago.",
+			func(k *worker.Stats, to sink) { to.gauge(k.Stuck, k.Kind) }),
+		ofKinds("fenced_total", "Runs of a strict kind on this node whose lease ended, or whose id was given up by force, before they ended.",
+			func(k *worker.Stats, to sink) {
+				if k.Strict {
+					to.counter(k.Fenced, k.Kind)
+				}
+			}),
 		ofKinds("waiting_calls", "Calls that wait for a worker on this node.",
 			func(k *worker.Stats, to sink) { to.gauge(k.Waiting, k.Kind) }),
 
@@ -50,7 +58,33 @@ func families() []family {
 				to.counter(s.HandedOff, "sent")
 				to.counter(s.HandOffLost, "lost")
 			}, "result"),
+
+		ofQuorum("lease_seconds_left", "Time for which this node may start calls of strict kinds without another renewal of its lease, in seconds; 0 without a lease.",
+			func(q *worker.Quorum, to sink) { to.seconds(q.Lease) }),
+		ofQuorum("quorum", "1 if a leader of the voters has answered this node within the time of a lease, otherwise 0.",
+			func(q *worker.Quorum, to sink) { to.gauge(oneIf(q.Quorum)) }),
+		ofQuorum("quorum_leader", "1 if this node leads the voters, otherwise 0.",
+			func(q *worker.Quorum, to sink) { to.gauge(oneIf(q.Leads)) }),
+		ofQuorum("quorum_voters", "Voters, as far as this node knows.",
+			func(q *worker.Quorum, to sink) { to.gauge(len(q.Voters)) }),
+		ofQuorum("quorum_voters_silent", "Voters that did not answer this node when it asked them last; 0 with a quorum, as only the leader is asked then.",
+			func(q *worker.Quorum, to sink) { to.gauge(len(q.Silent)) }),
+		ofQuorum("view_epoch", "Epoch of the newest view of the cluster that this node acts on for strict kinds; 0 without one.",
+			func(q *worker.Quorum, to sink) { to.gauge(int(q.Epoch)) }),
+		ofQuorum("views", "Views that are not retired: 1, and more while members change or one is lost.",
+			func(q *worker.Quorum, to sink) { to.gauge(q.Views) }),
+		ofQuorum("views_total", "Views that were the newest one of this node.",
+			func(q *worker.Quorum, to sink) { to.counter(q.ViewsSeen) }),
+		ofQuorum("elections_total", "Terms in which this node has begun to lead the voters.",
+			func(q *worker.Quorum, to sink) { to.counter(q.Elections) }),
 	}
+}
+
+func oneIf(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // usual lists the errors that a healthy cluster may meet. They are exported with 0 before
@@ -71,6 +105,9 @@ func requests() func(*worker.Stats, sink) {
 		failed := map[string]uint64{}
 		for _, c := range usual {
 			failed[c.Error()] = 0
+		}
+		if k.Strict {
+			failed[wire.NoQuorum.Error()], failed[wire.Fenced.Error()] = 0, 0
 		}
 		for code, n := range k.Failed {
 			if !known[code] {

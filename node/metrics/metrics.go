@@ -7,11 +7,12 @@
 // The node's configuration bounds the number of series. Labels are kinds of its
 // configuration and error codes: those of package wire, about 20, and "other". Ids, names
 // of nodes and addresses are not labels. A kind has at most 30 series and two histograms.
-// The node has 10 more, besides those of the Go and process collectors.
+// The node has 10 more, and 9 if it has voters, besides those of the Go and process collectors.
 package metrics
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -71,6 +72,15 @@ func ofKinds(name, help string, tell func(*worker.Stats, sink), labels ...string
 	return of(name, help, each, slices.Insert(labels, 0, "kind")...)
 }
 
+// ofQuorum returns a family about the voters. Only a node that was started with voters has it.
+func ofQuorum(name, help string, tell func(*worker.Quorum, sink)) family {
+	return of(name, help, func(s *node.Stats, to sink) {
+		if s.Quorum != nil {
+			tell(s.Quorum, to)
+		}
+	})
+}
+
 // A sink receives the metrics of one family. A metric that Prometheus cannot represent,
 // such as one with a label that is not UTF-8, becomes an error of the scrape.
 type sink struct {
@@ -84,6 +94,10 @@ func (s sink) counter(n uint64, labels ...string) {
 
 func (s sink) gauge(n int, labels ...string) {
 	s.send(prometheus.NewConstMetric(s.desc, prometheus.GaugeValue, float64(n), labels...))
+}
+
+func (s sink) seconds(d time.Duration) {
+	s.send(prometheus.NewConstMetric(s.desc, prometheus.GaugeValue, d.Seconds()))
 }
 
 // histogram exports durations in seconds. A bucket of Prometheus includes the counts of

@@ -35,9 +35,14 @@ var filled = fake{
 				Bounds: []time.Duration{100 * time.Microsecond, time.Second},
 				Counts: []uint64{0, 4, 0}, Sum: 250 * time.Millisecond,
 			},
-			LoadErrs: 18, Expired: 19, Workers: 20, Waiting: 21, Evicted: 39, Bytes: 40, Running: 41, Queued: 42,
+			LoadErrs: 18, Expired: 19, Workers: 20, Waiting: 21, Evicted: 39, Bytes: 40, Running: 41, Queued: 42, Stuck: 43,
 		},
 		{Kind: "price", Local: 22},
+		{Kind: "account", Strict: true, Fenced: 44, Failed: map[string]uint64{"no quorum": 45}},
+	},
+	Quorum: &worker.Quorum{
+		Lease: 1500 * time.Millisecond, Epoch: 46, Views: 47, Voters: make([]string, 3), Silent: make([]string, 2), Leads: true,
+		Elections: 48, ViewsSeen: 49,
 	},
 	Members:  map[node.State]int{node.StateAlive: 31, node.StateStuck: 32},
 	Sessions: 33,
@@ -211,4 +216,14 @@ func counters(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 		}
 	}
 	return values
+}
+
+// TestWithoutVoters has a node without voters tell nothing of them.
+func TestWithoutVoters(t *testing.T) {
+	t.Parallel()
+	n := filled
+	n.Quorum = nil
+	if count, err := testutil.GatherAndCount(newRegistry(n, ""), "distproc_quorum", "distproc_views", "distproc_elections_total", "distproc_lease_seconds_left"); count != 0 || err != nil {
+		t.Errorf("%d, %v", count, err)
+	}
 }

@@ -37,6 +37,7 @@ func TestValidate(t *testing.T) {
 		{"Timeout must not be -1s: ", Serial{Open: openNone, Timeout: -time.Second}},
 		{"Queue must not be -5: ", Serial{Open: openNone, Queue: -5}},
 		{"Concurrency must not be -1: ", Serial{Open: openNone, Concurrency: -1}},
+		{"Timeout must not be forever: a call of a strict kind keeps its id", Serial{Open: openNone, Strict: true, Timeout: Forever}},
 	} {
 		if err := c.kind.Validate(); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%T: error %v, want %s", c.kind, err, c.want)
@@ -45,7 +46,8 @@ func TestValidate(t *testing.T) {
 	for _, kind := range []Kind{
 		Cache{Load: RandomSource}, Serial{Open: openNone},
 		Cache{Load: RandomSource, IdleTTL: Forever, Jitter: 1, MaxBytes: math.MaxInt64},
-		Serial{Open: openNone, IdleTTL: Forever, Queue: 1, Concurrency: 1},
+		Serial{Open: openNone, IdleTTL: Forever, Queue: 1, Concurrency: 1, Timeout: Forever},
+		Serial{Open: openNone, Strict: true, Timeout: Forever - 1},
 	} {
 		if err := kind.Validate(); err != nil {
 			t.Errorf("%+v: %v", kind, err)

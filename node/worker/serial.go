@@ -18,7 +18,8 @@ type Serial struct {
 	IdleTTL time.Duration
 
 	// Timeout is how long Open and a message may run together, and how long Terminate may
-	// run. 0 means 5 s.
+	// run. 0 means 5 s. A Strict kind must not have Forever: an id waits for the end of its
+	// call, so a call that never ends would keep it.
 	Timeout time.Duration
 
 	// Queue is how many messages may wait for one id. More fail with node.ErrOverloaded.
@@ -52,6 +53,7 @@ func (s Serial) Validate() error {
 	return checkFields(
 		field{"Open", "nil", s.Open == nil, "set what makes its servers, such as Serve(start)"},
 		duration("Timeout", s.Timeout, zeroTimeout),
+		field{"Timeout", "forever", s.Strict && s.Timeout >= Forever, "a call of a strict kind keeps its id until it ends, so set how long it may run; 0 means 5s"},
 		number("Queue", s.Queue, zeroQueue),
 		number("Concurrency", s.Concurrency, zeroConcurrency),
 	)

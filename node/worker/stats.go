@@ -15,6 +15,9 @@ type Stats struct {
 	Latency  Histogram         // of requests; those answered from a value on this node count as 0
 	Loads    Histogram         // runs of the source, or of a server's Call, and how long they took
 	LoadErrs uint64            // those that failed
+	Stuck    int               // those that go on although their time was up a second ago
+	Strict   bool              // the kind is strict
+	Fenced   uint64            // runs of a strict kind whose right to run ended before they did
 	Expired  uint64            // workers
 	Evicted  uint64            // workers that went before their time, to free memory
 	Workers  int               // live now

@@ -56,6 +56,7 @@ func (s SyncShape) Count() int { return len(s.List) }
 
 type (
 	workersShape     struct{ Hits uint64 }
+	stoppedShape     struct{ Runs int64 }
 	connectionsShape struct{ OK bool }
 	barrierShape     struct{ Held []struct{ Kind string } }
 	viewShape        struct {
@@ -85,6 +86,11 @@ func BoundedView(v *View) wire.Result {
 // BoundedWorkers takes a result into a list.
 func BoundedWorkers(list *[]worker.Info) wire.Result {
 	return BoundedList[workersShape](list, MaxWorkers)
+}
+
+// BoundedStopped takes a result into a list.
+func BoundedStopped(list *[]worker.Stopped) wire.Result {
+	return BoundedList[stoppedShape](list, MaxListed)
 }
 
 // BoundedConnections takes a result into a list.

@@ -45,6 +45,7 @@ const (
 	OpHint       wire.Op = 27 // string, the leader of the voters: renew now
 	OpVoters     wire.Op = 28 // → quorum.Report
 	OpChange     wire.Op = 29 // quorum.Change, of the voters → quorum.Changed
+	OpForceStop  wire.Op = 30 // worker.Key → []worker.Stopped
 )
 
 const (

@@ -12,7 +12,7 @@ func TestOperationNumbers(t *testing.T) {
 	for i, op := range []wire.Op{
 		OpSync, OpConnect, OpOwner, OpMembers, OpWorkers, OpInfo, OpInspect, OpStop, OpDetach, OpDisconnect, OpNodes, OpWhy, OpPing,
 		OpVia, OpRetire, OpHandOff, OpBarrier, OpHolds, OpKinds, OpView, OpInvalidate, OpAlone, OpAnswers,
-		OpRenew, OpTerm, OpIntroduce, OpHint, OpVoters, OpChange,
+		OpRenew, OpTerm, OpIntroduce, OpHint, OpVoters, OpChange, OpForceStop,
 	} {
 		if want := wire.Op(i + 1); op != want {
 			t.Errorf("operation %d has the number %d", want, op)

@@ -18,6 +18,7 @@ import "github.com/distproc/distproc/wire"
 //	OpAnswers    no: so
 //	OpDetach     no
 //	OpStop       no
+//	OpForceStop  no
 //	OpInvalidate no
 //	OpRenew      yes: a quorum knows itself who has a seat
 //	OpTerm       yes: this node reads
@@ -29,5 +30,5 @@ import "github.com/distproc/distproc/wire"
 
 // OnlyMembers reports whether an operation is for members alone.
 func OnlyMembers(op wire.Op) bool {
-	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpInvalidate || op == OpChange
+	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpForceStop || op == OpInvalidate || op == OpChange
 }

@@ -92,18 +92,23 @@ func occupied(by Member) *wire.Error {
 // says who does not answer.
 func (q *Quorum) Quorum() *wire.Error {
 	q.mu.Lock()
-	lost := q.Clock() > q.answered+q.Timing.Lease
-	q.mu.Unlock()
-	if lost {
-		return q.noQuorum()
+	defer q.mu.Unlock()
+	if q.lostLocked() {
+		return q.noQuorumLocked()
 	}
 	return nil
 }
+
+func (q *Quorum) lostLocked() bool { return q.Clock() > q.answered+q.Timing.Lease }
 
 // noQuorum says which voters do not answer.
 func (q *Quorum) noQuorum() *wire.Error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.noQuorumLocked()
+}
+
+func (q *Quorum) noQuorumLocked() *wire.Error {
 	if len(q.failing) == 0 {
 		return wire.Errorf(wire.NoQuorum, wire.NotRun, "the voters %s have no leader", strings.Join(q.asked, ", "))
 	}

@@ -97,16 +97,17 @@ type Quorum struct {
 	due    chan struct{} // a renewal is due now
 	news   chan struct{} // views or facts have changed, and the host has yet to be told
 
-	mu       sync.Mutex
-	asked    []string         // the voters that are asked; guarded by mu, as all below
-	log      []string         // their identities by the last answer, or nil
-	origin   Origin           // of their log, by the last answer
-	leader   string           // who is asked first
-	sending  int              // renewals on their way
-	answered time.Duration    // when the last answer was taken
-	has      Version          // of the last answer that was taken
-	failing  map[string]error // voters that did not answer when they were asked last
-	changed  chan struct{}    // closed when the rights change
+	mu        sync.Mutex
+	asked     []string         // the voters that are asked; guarded by mu, as all below
+	log       []string         // their identities by the last answer, or nil
+	origin    Origin           // of their log, by the last answer
+	leader    string           // who is asked first
+	sending   int              // renewals on their way
+	answered  time.Duration    // when the last answer was taken
+	has       Version          // of the last answer that was taken
+	failing   map[string]error // voters that did not answer when they were asked last
+	changed   chan struct{}    // closed when the rights change
+	viewsSeen uint64           // views that were the newest one
 }
 
 // maxSending is how many renewals wait for an answer at once.
@@ -326,6 +327,9 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 	q.answered, q.has, q.origin = now, a.Version, a.Origin
 	q.learnLocked(a.Voters)
 	next, news := old.take(a, sent, now, q.Timing.Lease)
+	if next.Newest() != old.Newest() {
+		q.viewsSeen++
+	}
 	q.publishLocked(next)
 	if news {
 		poke(q.news)

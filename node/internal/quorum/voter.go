@@ -29,15 +29,15 @@ type voter struct {
 	began    time.Duration // when it was opened
 	changing atomic.Bool   // the voters are being changed
 
-	mu      sync.Mutex
-	leader  *leader // nil unless it leads; guarded by mu, as all below
-	term    uint64  // of leader
-	next    *round  // that answers wait for, and that has not yet begun; nil if none
-	diskErr error   // what the disk failed with last
-
-	said     string   // what the log says of the clusters of others
-	invited  []string // the identities of the voters that want this one to join
-	obsolete bool     // the voters were recovered without this one
+	mu        sync.Mutex
+	leader    *leader  // nil unless it leads; guarded by mu, as all below
+	term      uint64   // of leader
+	elections uint64   // terms in which it has begun to lead
+	next      *round   // that answers wait for, and that has not yet begun; nil if none
+	diskErr   error    // what the disk failed with last
+	said      string   // what the log says of the clusters of others
+	invited   []string // the identities of the voters that want this one to join
+	obsolete  bool     // the voters were recovered without this one
 }
 
 // newVoter starts raft on a disk, and closes the disk if that fails.
@@ -171,6 +171,7 @@ func (v *voter) begin(term uint64) {
 		return
 	}
 	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, v.machine.now(), v.q.Clock()), term
+	v.elections++
 	v.mu.Unlock()
 	v.q.Log.Info("this node leads the voters", "term", term)
 	poke(v.hint)

@@ -150,6 +150,9 @@ func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (
 func (a *actor) waitingLocked(w *entry) int { return w.mail.waiting() }
 
 func (a *actor) runLocked(w *entry) (began, timeout time.Duration, turn *turn) {
+	if w.mail.claiming { // which ends with the calls that wait
+		return w.mail.began, worker.Forever, nil
+	}
 	return w.mail.began, w.mail.policy.timeout, w.mail.turn
 }
 

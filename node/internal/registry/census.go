@@ -41,16 +41,27 @@ type Status struct {
 	Live, Loading bool
 	NoKind        bool // the node has no such kind
 	Worker        worker.Info
+	Custody       *worker.Custody // of an id of a strict kind; else nil
 }
 
 // Inspect describes the worker of id, if one lives.
 func (t *table) Inspect(id worker.ID) (st Status) {
+	if t.guard != nil {
+		st.Custody = t.guard.Explain(worker.Key{Kind: t.name, ID: id})
+	}
 	now := t.Now()
 	s := t.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.workers.get(id); w != nil {
 		st.Worker, st.Live, st.Loading = t.infoLocked(w, now)
+		switch {
+		case st.Custody == nil:
+		case w.mail != nil:
+			w.mail.describeLocked(st.Custody, now)
+		case w.load != nil:
+			w.describeLoadLocked(st.Custody, now)
+		}
 	}
 	return st
 }

@@ -20,6 +20,7 @@ type counters struct {
 	latency                 durations         // of requests
 	runs                    durations
 	runErrs                 atomic.Uint64
+	fenced                  atomic.Uint64 // runs of a strict kind
 }
 
 // durationBounds are the upper bounds of the buckets in which durations are counted.
@@ -72,6 +73,9 @@ func (n *counters) addRun(took time.Duration, err *wire.Error) {
 	n.runs.observe(took)
 	if err != nil {
 		n.runErrs.Add(1)
+		if err.Code == wire.Fenced {
+			n.fenced.Add(1)
+		}
 	}
 }
 
@@ -107,7 +111,7 @@ func (r *Registry) Stats() worker.Stats {
 	k := worker.Stats{
 		Kind:  r.name,
 		Local: n.local.Load(), Remote: n.remote.Load(), Degraded: n.degraded.Load(),
-		Failed: map[string]uint64{}, LoadErrs: n.runErrs.Load(),
+		Failed: map[string]uint64{}, LoadErrs: n.runErrs.Load(), Stuck: r.Stuck(), Strict: r.Strict(), Fenced: n.fenced.Load(),
 	}
 	for code := range n.failed {
 		if count := n.failed[code].Load(); count > 0 {

@@ -147,7 +147,7 @@ func endsAtOnceLocked(w *entry) bool {
 
 // terminators returns 1 if the server has something to do at its end, else 0.
 func terminators(m *mailbox) int {
-	if _, terminates := m.server.(worker.Terminator); terminates {
+	if terminatorOf(m.server) != nil {
 		return 1
 	}
 	return 0

@@ -39,8 +39,7 @@ func (a *actor) runInline(
 		}
 	}()
 	a.callServer(w, &t, func(answer worker.Value, failure *wire.Error, first bool) {
-		failure = a.fenced(w.mail.stood, failure)
-		if reply, rests = a.answerInline(s, w, &t, answer, failure, first); failure != nil {
+		if reply, failure, rests = a.answerInline(s, w, &t, answer, failure, first); failure != nil {
 			reply, err = worker.Reply{}, failure
 		}
 	})
@@ -60,13 +59,14 @@ func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, st
 	return !ends && m.claimed && deadline > now && a.gate.enter()
 }
 
-// answerInline ends a message that ran on its caller's goroutine. It reports whether w
-// rests; otherwise another goroutine is to go on.
+// answerInline ends a message that ran on its caller's goroutine. It returns its error, and
+// reports whether w rests; otherwise another goroutine is to go on.
 func (a *actor) answerInline(
 	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
-) (reply worker.Reply, rests bool) {
+) (reply worker.Reply, failure *wire.Error, rests bool) {
 	m, now := w.mail, a.Now()
 	s.mu.Lock()
+	err = a.fencedLocked(m, err)
 	took := now - m.began
 	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)
 	m.began = now
@@ -76,5 +76,5 @@ func (a *actor) answerInline(
 	}
 	s.mu.Unlock()
 	a.endMessage(s, w, t, took, err)
-	return reply, rests
+	return reply, err, rests
 }

@@ -23,6 +23,8 @@ type load struct {
 	// overlap.
 	abandoned bool
 
+	givenUp  bool      // others have the id, although it goes on: see [Registry.GiveUp]
+	warned   bool      // the log says that it does not heed the end of its time
 	outdated bool      // it began before the id was invalidated: its value is for waiters only
 	later    []*Waiter // came after it was abandoned or outdated, and wait for the next run
 	turn     *turn     // that it waits for, or has waited for; nil if it began at once

@@ -23,6 +23,7 @@ type mailbox struct {
 	revoked  bool // the claim that is being made does not count
 	claimed  bool // no other node has a server of the id
 	ending   bool // the server must end, for the reason why
+	givenUp  bool // the entry is not that of its id any more, although the server has yet to end
 	why      worker.EndReason
 }
 
@@ -39,6 +40,7 @@ type work struct {
 	token   worker.Token       // of the message that the server has, if the kind is strict
 	inTurn  bool               // a message of the server may run
 	runs    bool               // the server has a message, if the kind is strict
+	warned  bool               // the log says that the message, or the end of the server, takes too long
 }
 
 // newServed returns an entry with its mailbox.

@@ -87,7 +87,9 @@ func (a *actor) forgetIdleLocked(s *shard) {
 	s.expiry = nil
 	for _, w := range s.running {
 		w.listed = false
-		s.workers.put(w)
+		if !w.mail.givenUp {
+			s.workers.put(w)
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 	m.turn, m.entered = nil, nil
 	if m.server != nil {
 		if why, ends := a.endsLocked(s, w, m.began); ends {
+			m.ending, m.why = true, why
 			*t = task{why: why, own: a.ownContextLocked(m)}
 			return terminate
 		}
@@ -121,7 +122,7 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 		return rest
 	case !m.claimed:
 		m.claiming = true
-		*t = task{own: a.ownContextLocked(m)}
+		*t = task{own: a.claimContextLocked(m)}
 		return claim
 	case !m.inTurn && a.gate.enter():
 		m.inTurn = true
@@ -184,7 +185,21 @@ func (a *actor) beginLocked(w *entry, t *task, links string, caller time.Duratio
 
 // ownContextLocked returns the context of a step that gives the server no message.
 func (a *actor) ownContextLocked(m *mailbox) *runContext {
-	c := &runContext{deadline: a.clock.When(m.began + m.policy.timeout)}
+	return a.contextUntilLocked(m, m.began+m.policy.timeout)
+}
+
+// claimContextLocked returns the context of a claim. That of a strict kind may take as long as
+// the last of the calls has that wait: longer than a message may run, if a node was lost.
+func (a *actor) claimContextLocked(m *mailbox) *runContext {
+	until := m.began + m.policy.timeout
+	if a.guard != nil && m.queue.last != nil {
+		until = max(until, m.queue.last.Deadline)
+	}
+	return a.contextUntilLocked(m, until)
+}
+
+func (a *actor) contextUntilLocked(m *mailbox, until time.Duration) *runContext {
+	c := &runContext{deadline: a.clock.When(until)}
 	if m.ctx = c; a.ctx.Err() != nil { // the contexts of all steps have been ended
 		c.end()
 	}
@@ -284,6 +299,9 @@ func (a *actor) callServer(w *entry, t *task, then func(answer worker.Value, err
 				m.server = nil
 				return v, err
 			}
+			if a.guard != nil {
+				m.server = &strictServer{Server: m.server}
+			}
 		}
 		return m.server.Call(ctx, t.message)
 	}, w.id, func(v worker.Value, err *wire.Error) {
@@ -311,8 +329,8 @@ func notOpened(err *wire.Error) *wire.Error {
 func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
 	was, now := *t, a.Now()
 	*t = task{} // what it has may be large
-	err = a.fenced(w.mail.stood, err)
 	s.mu.Lock()
+	err = a.fencedLocked(w.mail, err)
 	took := now - w.mail.began
 	s.noteQuickLocked(took)
 	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now)
@@ -355,11 +373,16 @@ func (a *actor) answeredLocked(
 	if waits = t.call != nil && m.current == t.call; waits {
 		t.call.worker = nil
 	}
-	m.current, m.ctx, m.runs = nil, nil, false
+	if s, ok := m.server.(*strictServer); ok {
+		s.last = m.token
+	}
+	m.current, m.ctx, m.runs, m.warned = nil, nil, false, false
 	if t.shared != nil && !t.shared.over() {
 		m.shared, t.own = nil, &t.shared.runContext
 	}
-	a.leaveTurn(m) // as servers of other ids wait for theirs
+	if m.inTurn {
+		a.leaveTurn(m) // as servers of other ids wait for theirs
+	}
 	return worker.Reply{Value: v, Node: a.node, Age: now - w.started, TTL: max(0, w.expires-now), Token: m.token}, waits
 }
 
@@ -392,8 +415,8 @@ func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err 
 // terminate ends the server of w. The messages that wait are for the next one.
 func (a *actor) terminate(s *shard, w *entry, t *task) {
 	m := w.mail
-	server, ok := m.server.(worker.Terminator)
-	if !ok {
+	server := terminatorOf(m.server)
+	if server == nil {
 		a.terminated(s, w, t.why)
 		return
 	}
@@ -418,7 +441,7 @@ func (a *actor) terminated(s *shard, w *entry, why worker.EndReason) {
 	defer s.mu.Unlock()
 	m := w.mail
 	s.mustEnd -= terminators(m)
-	m.server, m.ctx, m.ending, w.hits = nil, nil, false, 0
+	m.server, m.ctx, m.ending, m.warned, w.hits = nil, nil, false, false, 0
 	m.policy = a.policy.Load()
 	if why == worker.EndExpired {
 		s.expired++

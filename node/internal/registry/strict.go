@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -26,6 +27,9 @@ type Guard interface {
 	// held. It is also told of that of a server, with 0.
 	Ended(id worker.ID, now uint64)
 
+	// Explain describes who may run calls of an id.
+	Explain(k worker.Key) *worker.Custody
+
 	// NotOwner returns the error of a call for an id that another node acts for.
 	NotOwner(id worker.ID) *wire.Error
 }
@@ -43,18 +47,26 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 	}
 	add := func(id worker.ID) { keys = append(keys, worker.Key{Kind: r.name, ID: id}) }
 	if r.cache != nil {
-		r.cache.eachRunning(add)
-		return keys
+		return r.cache.appendRunning(keys)
 	}
+	now := r.Now()
 	for i := range r.shards {
 		s := &r.shards[i]
+		var stuck []*entry
 		s.mu.Lock()
 		for _, w := range s.running {
-			if m := w.mail; m.runs || w.moved || m.ending {
+			if m := w.mail; !m.givenUp && (m.runs || w.moved || m.ending) {
 				add(w.id)
+				if !m.warned && m.stuckLocked(now) {
+					m.warned = true
+					stuck = append(stuck, w)
+				}
 			}
 		}
 		s.mu.Unlock()
+		for _, w := range stuck {
+			r.warnStuck(w.id, w.mail.policy.timeout)
+		}
 	}
 	if r.actor.settled.Load() == under {
 		return keys
@@ -72,6 +84,11 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 		r.actor.settled.Store(under)
 	}
 	return keys
+}
+
+func (t *table) warnStuck(id worker.ID, timeout time.Duration) {
+	t.log.Warn("a call does not heed the end of its time, and keeps its id; stop with force gives the id up",
+		"kind", t.name, "id", id.String(), "timeout", timeout)
 }
 
 // permitLocked asks the guard for the next message of w. If it may not run, permitLocked
@@ -96,7 +113,7 @@ func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
 	if m.inTurn {
 		a.leaveTurn(m)
 	}
-	*t = task{own: a.ownContextLocked(m)}
+	*t = task{own: a.claimContextLocked(m)}
 	return claim, false
 }
 
@@ -110,12 +127,20 @@ func (a *actor) permitInlineLocked(w *entry) bool {
 	return permitted
 }
 
-// fenced returns the error of a run that ended after the right to it, or err. A server that has
-// crashed ends for that, whenever that was.
-func (t *table) fenced(now uint64, err *wire.Error) *wire.Error {
-	if t.guard == nil || crashed(err) || t.guard.Valid(now) {
+// fencedLocked returns the error of a call that ended after the right to run it, or err. A
+// server that has crashed ends for that, whenever that was.
+func (a *actor) fencedLocked(m *mailbox, err *wire.Error) *wire.Error {
+	switch {
+	case a.guard == nil || crashed(err):
+		return err
+	case m.givenUp:
+		return errGivenUp
+	case a.guard.Valid(m.stood):
 		return err
 	}
-	return wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+
-		"where its token is refused")
+	return errFenced
 }
+
+// errFenced is the error of a run that ended after the lease of the node.
+var errFenced = wire.Errorf(wire.Fenced, wire.Unknown, "the node's lease ended before the call did; what it changed is lost "+
+	"where its token is refused")

@@ -70,6 +70,8 @@ func (g *fakeGuard) Ended(worker.ID, uint64) {
 	g.ended++
 }
 
+func (g *fakeGuard) Explain(worker.Key) *worker.Custody { return &worker.Custody{Node: "1@h"} }
+
 func (g *fakeGuard) NotOwner(worker.ID) *wire.Error {
 	return &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
 }
@@ -282,5 +284,30 @@ func TestRunningUntilEnded(t *testing.T) {
 		if len(*ends) != 2 || running(8) {
 			t.Errorf("servers ended for %v; 8 runs: %t", *ends, running(8))
 		}
+	})
+}
+
+// TestAwaitLongerThanTimeout has a call wait for the guard longer than its message may run. It
+// is not stuck meanwhile.
+func TestAwaitLongerThanTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGuard{now: 1, held: 1, refused: true, changed: make(chan struct{})}
+		r := testRegistry(worker.Serial{Timeout: time.Second, Open: func(context.Context, worker.ID) (worker.Server, error) {
+			return serverFunc(func(_ context.Context, m worker.Value) (worker.Value, error) { return m, nil }), nil
+		}}, "1@h", 100)
+		r.guard = g
+		time.AfterFunc(3*time.Second, func() {
+			if n := r.Stuck(); n != 0 {
+				t.Errorf("%d are stuck", n)
+			}
+			g.refuse(false)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if reply, err := r.await(ctx, worker.IntID(7), worker.IntValue(1), r.Now()); err != nil || reply.Value.String() != "1" {
+			t.Errorf("%v, %v", reply.Value, err)
+		}
+		r.Close(t.Context())
 	})
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -90,8 +91,12 @@ func (c *cache) checkLocked(w *entry, value worker.Value, err *wire.Error) (work
 	if w.policy.stood == 0 { // it has not run, and err says why
 		return value, err
 	}
-	if err = c.fenced(w.policy.stood, err); err != nil {
-		value = worker.Value{}
+	switch {
+	case crashed(err):
+	case w.load.givenUp:
+		return worker.Value{}, errGivenUp
+	case !c.guard.Valid(w.policy.stood):
+		return worker.Value{}, errFenced
 	}
 	return value, err
 }
@@ -99,18 +104,79 @@ func (c *cache) checkLocked(w *entry, value worker.Value, err *wire.Error) (work
 // ofSource reports whether the error of a load is one of its source.
 func ofSource(err *wire.Error, ran bool) bool { return ran && !errors.Is(err, wire.Fenced) }
 
-// eachRunning visits the ids whose source runs.
-func (c *cache) eachRunning(visit func(worker.ID)) {
+// appendRunning adds the ids whose source runs, and says which of them are stuck.
+func (c *cache) appendRunning(keys []worker.Key) []worker.Key {
+	now := c.Now()
 	for i := range c.shards {
 		s := &c.shards[i]
+		var stuck []*entry
 		s.mu.Lock()
 		for _, w := range s.running {
-			if w.policy.stood != 0 {
-				visit(w.id)
+			if w.policy.stood == 0 || w.load.givenUp {
+				continue
+			}
+			keys = append(keys, worker.Key{Kind: c.name, ID: w.id})
+			if w.stuckLocked(now) && !w.load.warned {
+				w.ownLoad().warned = true
+				stuck = append(stuck, w)
 			}
 		}
 		s.mu.Unlock()
+		for _, w := range stuck {
+			c.warnStuck(w.id, w.policy.timeout)
+		}
 	}
+	return keys
+}
+
+// stuckLocked reports whether a load goes on although its time was up a second ago.
+func (w *entry) stuckLocked(now time.Duration) bool {
+	return w.policy.stood != 0 && now-w.started > w.policy.timeout+sourceGrace
+}
+
+// describeLoadLocked adds to what is known of an id what its load does.
+func (w *entry) describeLoadLocked(c *worker.Custody, now time.Duration) {
+	if w.policy.stood == 0 {
+		return
+	}
+	if c.Runs = max(1, now-w.started); w.load.ctx != nil {
+		c.Token = w.load.ctx.token
+	}
+	if c.Stuck = w.stuckLocked(now); c.Stuck {
+		c.Waits = waitsForStuck(c.Node, w.policy.timeout)
+	}
+}
+
+// giveUp is [Registry.GiveUp] for a cache. A load that goes on is nobody's.
+func (c *cache) giveUp(id worker.ID) (what worker.Stopped, had bool) {
+	what.Node = c.node
+	s := c.shard(id)
+	s.mu.Lock()
+	now, w := c.Now(), s.workers.get(id)
+	if w == nil || w.load == nil || w.policy.stood == 0 {
+		had = c.stopLocked(s, id)
+		s.mu.Unlock()
+		return what, had
+	}
+	l := w.ownLoad()
+	c.outdateLocked(w)
+	l.givenUp, what.Runs = true, max(1, now-w.started)
+	if l.ctx != nil {
+		what.Token = l.ctx.token
+		l.ctx.end()
+	}
+	waiters, later := l.waiters, l.later
+	l.waiters, l.later = nil, nil
+	for _, call := range waiters {
+		call.worker = nil
+	}
+	s.workers.remove(w)
+	refused, why := c.restartLocked(s, w, now, later)
+	s.mu.Unlock()
+	c.refuse(waiters, errGivenUp)
+	c.refuse(refused, why)
+	c.guard.Ended(id, 0)
+	return what, true
 }
 
 // InvalidateStrictly is [Registry.Invalidate] for a strict kind: it waits until this node is

@@ -220,3 +220,70 @@ func TestInvalidateStrictly(t *testing.T) {
 		request(t, r, &last, "3", true)
 	})
 }
+
+// TestGiveUpLoad has a load that does not heed the end of its time: it keeps the id until that is
+// given up, and then it is nobody's.
+func TestGiveUpLoad(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+			n, first, id := int64(0), make(chan struct{}), worker.IntID(7)
+			r := testRegistry(worker.Cache{Inline: inline, TTL: time.Hour, Timeout: time.Second, ErrorTTL: time.Hour, Load: func(context.Context, worker.ID) (worker.Value, error) {
+				n++
+				if n == 1 {
+					<-first
+					return worker.IntValue(1), nil
+				}
+				return worker.IntValue(n), nil
+			}}, "1@h", 100)
+			r.guard = g
+			errs := make(chan error, 2)
+			call := func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := r.await(ctx, id, worker.Value{}, r.Now())
+				errs <- err
+			}
+			go call()
+			time.Sleep(2500 * time.Millisecond)
+			go call() // which waits for the same load
+			synctest.Wait()
+			keys := r.AppendRunning(nil, 1, everything)
+			if c := r.Inspect(id).Custody; len(keys) != 1 || c.Runs != 2500*time.Millisecond || !c.Stuck || c.Waits == "" {
+				t.Errorf("%v run; %+v; want a load that is stuck", keys, c)
+			}
+			what, had := r.GiveUp(id)
+			if !had || what.Runs != 2500*time.Millisecond || !inline && what.Token.IsZero() {
+				t.Errorf("%+v, %t", what, had)
+			}
+			callers := 2
+			if inline {
+				callers = 1 // the first one runs it
+			}
+			for range callers {
+				if err := <-errs; !errors.Is(err, wire.Fenced) {
+					t.Errorf("%v; want that the load is fenced", err)
+				}
+			}
+			if keys := r.AppendRunning(nil, 1, everything); len(keys) > 0 {
+				t.Errorf("%v run", keys)
+			}
+			var last worker.Token
+			request(t, r, &last, "2", false)
+			close(first)
+			if inline {
+				if err := <-errs; !errors.Is(err, wire.Fenced) {
+					t.Errorf("%v; want that the load is fenced", err)
+				}
+			}
+			synctest.Wait()
+			request(t, r, &last, "2", true)
+			if _, had := r.GiveUp(id); !had {
+				t.Error("there is no value")
+			}
+			request(t, r, &last, "3", false)
+			r.Close(t.Context())
+		})
+	}
+}

@@ -30,6 +30,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
@@ -55,6 +56,7 @@ type Config struct {
 	Places  Places // of ids of strict kinds; nil if the node has no voters
 	Clock   *clock.Process
 	Closing *atomic.Bool // the node takes no more calls
+	Audit   *audit.Log
 	Logger  *slog.Logger
 }
 

@@ -93,6 +93,18 @@ func Close(q *quorum.Quorum) {
 	}
 }
 
+// Ready returns an error if the node has strict kinds, and no leader of the voters has answered
+// it for the time of a lease. A node whose lease alone has ended is about to get another.
+func Ready(q *quorum.Quorum, k *kinds.Set) error {
+	if q == nil || !slices.ContainsFunc(k.All(), (*registry.Registry).Strict) {
+		return nil
+	}
+	if err := q.Quorum(); err != nil {
+		return err
+	}
+	return nil
+}
+
 // Leave gives up the ids of a node that leaves, so that others, if there are any, need not wait
 // for the end of its lease. It takes half of the time that ctx has at most.
 func Leave(ctx context.Context, q *quorum.Quorum, m *members.Members) {

@@ -59,6 +59,13 @@ type Config struct {
 	// follows from the number of this process.
 	Host string
 
+	// Strict has calls of strict kinds only, and other faults, which come one after the other
+	// as a rule. It takes Namespaces. The first three nodes are voters.
+	Strict bool
+
+	// Timing is that of strict kinds: local, lan or wan.
+	Timing string
+
 	// Namespaces puts each node in a network namespace of its own, so that the cluster
 	// can be partitioned. That takes Linux and root.
 	Namespaces bool
@@ -114,8 +121,18 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		r.net = net
 	}
 	rng := rand.New(rand.NewPCG(c.Seed, stream))
+	if c.Strict {
+		r.strict, r.timing = []string{counterKind, registerKind}, c.Timing
+		r.episodes = strictEpisodes(rng, leases[c.Timing], c.Length)
+		return r.report(ctx)
+	}
 	mixed, solo = chosen(mixed, c.Only), chosen(solo, c.Only)
 	r.episodes = episodes(rng, mixed, solo, c.Length)
+	return r.report(ctx)
+}
+
+// report runs the cluster and checks what happened.
+func (r run) report(ctx context.Context) (*Report, error) {
 	h, err := play(ctx, r)
 	if h == nil {
 		return nil, err

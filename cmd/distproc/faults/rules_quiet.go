@@ -100,44 +100,46 @@ func (h *history) agreed(s span) time.Duration {
 func (r *Report) checkGrowth() {
 	h := r.history
 	quiet := h.quiet()
-	goroutines, heap, ok := h.atFirst()
+	first, ok := h.atFirst()
 	if !ok || len(quiet) == 0 {
 		return
 	}
 	for _, p := range h.Processes {
-		g, m, ok := p.least(span{quiet[len(quiet)-1].Begin, h.End})
-		if ok && p.Node != 0 && (g > goroutines*3/2+20 || m > heap*2+4<<20) {
-			r.violate(ruleGrowth, "node %d: %d goroutines and %d KiB in use, at first at most %d and %d",
-				p.Node, g, m>>10, goroutines, heap>>10)
+		s, ok := p.least(span{quiet[len(quiet)-1].Begin, h.End})
+		if ok && p.Node != 0 && (s.Goroutines > first.Goroutines*3/2+20 || s.Heap > first.Heap*2+4<<20 || s.Files > first.Files*3/2+20) {
+			r.violate(ruleGrowth, "node %d: %d goroutines, %d KiB and %d files in use, at first at most %d, %d and %d",
+				p.Node, s.Goroutines, s.Heap>>10, s.Files, first.Goroutines, first.Heap>>10, first.Files)
 		}
 	}
 }
 
 // atFirst returns what a node used at most before the first fault, not counting the start
 // and starved nodes.
-func (h *history) atFirst() (goroutines int, heap uint64, ok bool) {
+func (h *history) atFirst() (most sizeEntry, ok bool) {
 	struck := slices.IndexFunc(h.Faults, func(f fault) bool { return f.Kind != faultStart && f.Kind != faultStarved })
 	if struck < 0 {
-		return 0, 0, false
+		return most, false
 	}
 	first := span{h.Faults[0].End + formTime/2, h.Faults[struck].Begin} // the first one is the start
 	for _, p := range h.Processes {
-		if g, m, known := p.least(first); known && p.Node != 0 {
-			goroutines, heap, ok = max(goroutines, g), max(heap, m), true
+		if s, known := p.least(first); known && p.Node != 0 {
+			most.Goroutines, most.Heap, most.Files = max(most.Goroutines, s.Goroutines), max(most.Heap, s.Heap), max(most.Files, s.Files)
+			ok = true
 		}
 	}
-	return goroutines, heap, ok
+	return most, ok
 }
 
 // least returns the smallest size of a process within s.
-func (p *processHistory) least(s span) (goroutines int, heap uint64, ok bool) {
+func (p *processHistory) least(s span) (least sizeEntry, ok bool) {
 	for _, size := range p.Sizes {
 		if s.Begin <= size.At && size.At < s.End {
 			if !ok {
-				goroutines, heap = size.Goroutines, size.Heap
+				least = size
 			}
-			goroutines, heap, ok = min(goroutines, size.Goroutines), min(heap, size.Heap), true
+			least.Goroutines, least.Heap, least.Files = min(least.Goroutines, size.Goroutines), min(least.Heap, size.Heap), min(least.Files, size.Files)
+			ok = true
 		}
 	}
-	return goroutines, heap, ok
+	return least, ok
 }

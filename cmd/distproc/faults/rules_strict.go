@@ -23,6 +23,9 @@ const (
 	ruleStranger Rule = "calls ran although most voters had lost their disks"
 )
 
+// strictRules are those that must hold at any time.
+var strictRules = []Rule{ruleAtOnce, ruleInside, ruleTokens, ruleRefused, ruleCounted, ruleNotRun, ruleLinear, ruleStranger}
+
 // stallTime is how long before its entry a run may have been permitted, if its process did not
 // run meanwhile.
 const stallTime = time.Second
@@ -56,7 +59,8 @@ type placedStrict struct {
 }
 
 // strict returns what happened to strict kinds. Calls that had not ended by the end of the
-// history are unknown.
+// history are unknown. What came later is left out, because the records of some processes may
+// have been read before it.
 func (h *history) strict() strictHistory {
 	s := strictHistory{byNo: map[int64]*strictCall{}, runs: map[int64][]*placedStrict{}, byKey: map[strictKey][]*placedStrict{}}
 	for _, p := range h.Processes {
@@ -71,11 +75,18 @@ func (h *history) strict() strictHistory {
 			}
 			s.calls, s.byNo[c.Message] = append(s.calls, c), c
 		}
-		s.writes = append(s.writes, p.Writes...)
+		for _, w := range p.Writes {
+			if w.At <= h.End {
+				s.writes = append(s.writes, w)
+			}
+		}
 	}
 	slices.SortFunc(s.calls, func(a, b *strictCall) int { return cmp.Compare(a.Begin, b.Begin) })
 	for _, p := range h.Processes {
 		for _, run := range p.StrictRuns {
+			if run.Begin > h.End {
+				continue
+			}
 			placed := &placedStrict{run, run.End, s.byNo[run.Message], p}
 			if placed.end == 0 {
 				placed.end = p.Life.End

@@ -105,13 +105,14 @@ func strictEpisodes(rng *rand.Rand, lease, total time.Duration) (plans [][]plann
 				at -= min(f.length, lease)
 			}
 		}
-		if i == n-1 {
-			next(card{faultWipe, "", 0, time.Second})
-			wiped := &plan[0]
-			wiped.nodes = []int{1 + h.rng.IntN(strictVoters)}
-			wiped.how = "join"
-		}
+		wipes := i == n-1
 		for at < each {
+			if wipes && at > each*2/3 {
+				wipes = false
+				next(card{faultWipe, "", 0, time.Second})
+				wiped := &plan[len(plan)-1]
+				wiped.nodes = []int{1 + h.rng.IntN(strictVoters)}
+			}
 			next(h.draw())
 		}
 		plans = append(plans, plan)

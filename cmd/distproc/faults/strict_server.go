@@ -71,7 +71,7 @@ func (s *counter) Call(ctx context.Context, message string) (string, error) {
 		s.known = true
 	}
 	takes := time.Millisecond + rand.N(19*time.Millisecond)
-	if rand.IntN(16) == 0 {
+	if rand.IntN(6) == 0 {
 		takes = 300 * time.Millisecond
 	}
 	time.Sleep(takes) // whatever becomes of ctx, as of a program that does not heed it
@@ -138,12 +138,12 @@ func sendTo(family func(kind string) node.Family) strictSender {
 	}
 }
 
-// callStrict has callers make calls until ctx ends: one for each id that the way and the node
-// by which they call have.
+// callStrict has callers make calls until ctx ends. Each way of calling goes to other ids by a
+// node: the first to those of the node itself.
 func (r *recorder) callStrict(ctx context.Context, way int, c strictCall, send strictSender) {
 	for _, kind := range strictKindsOfRun() {
 		for slot := range int64(strictSlots) {
-			if (int(slot)+way+max(c.Via, c.Node))%faultNodes == 0 {
+			if (int(slot)+way)%faultNodes == max(c.Via, c.Node)-1 {
 				c := c
 				c.Kind, c.Node = kind, 0
 				r.wg.Go(func() { r.callSlot(ctx, c, slot, send) })

@@ -14,11 +14,12 @@ import (
 )
 
 // The calls of an id are linearizable if there is an order of them, each at some time
-// between its begin and its end, in which every answer is right. Porcupine searches for it.
+// between its begin and its end, in which every answer is right. Porcupine searches for
+// it.
 //
-// A call whose outcome is unknown may take effect at any time after its begin, or never. The
-// search would try all ways, and take twice as long for each such call. It need not, because
-// every answer says which number was there before:
+// A call whose outcome is unknown may take effect at any time after its begin, or never.
+// The search would try all ways, and take twice as long for each such call. It need not,
+// because every answer says which number was there before:
 //
 //   - Each number is written to a register by one call at most. If that one is unknown, it
 //     may as well have taken effect right before the first call that found the number. If none
@@ -46,8 +47,8 @@ func byStrictKey(calls []*strictCall) map[strictKey][]*strictCall {
 	return byKey
 }
 
-// checkLinear returns the ids whose calls are not linearizable, with the calls that show it.
-// An id that has not been searched within the limit is among them.
+// checkLinear returns the ids whose calls are not linearizable, with the calls that show
+// it. An id that has not been searched within the limit is among them.
 func checkLinear(calls []*strictCall, limit time.Duration) (wrong []string) {
 	deadline := time.Now().Add(limit)
 	for k, list := range byStrictKey(calls) {
@@ -137,7 +138,8 @@ func find(found map[int64]span, number int64, s span) bool {
 // A count is the state of a counter, and how many unknown calls have added to it.
 type count struct{ value, unknown int64 }
 
-// An addition is an operation on a counter, by whose end so many unknown calls have begun.
+// An addition is an operation on a counter, by whose end so many unknown calls have
+// begun.
 type addition struct {
 	strictRequest
 	begun int64
@@ -173,7 +175,8 @@ func counterHistory(list []*strictCall) (operations []porcupine.Operation) {
 	return operations
 }
 
-// evidence returns the last calls of the shortest beginning of a history that has no order.
+// evidence returns the last calls of the shortest beginning of a history that has no
+// order.
 func evidence(list []*strictCall, deadline time.Time) (calls []string) {
 	ends := slices.Clone(list)
 	slices.SortFunc(ends, func(a, b *strictCall) int { return cmp.Compare(a.End, b.End) })

@@ -152,8 +152,8 @@ func (r *register) run(kind string, length, callers int) {
 	}
 }
 
-// TestLinearFast checks long histories with many unknown calls, which are as they should be,
-// and the same ones with one answer changed.
+// TestLinearFast checks long histories with many unknown calls, which are as they should
+// be, and the same ones with one answer changed.
 func TestLinearFast(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{counterKind, registerKind} {
@@ -175,8 +175,8 @@ func TestLinearFast(t *testing.T) {
 	}
 }
 
-// An original behaves as the program that distproc replaces: each node that does not see the
-// owner of an id starts a worker of its own for it, with a number of its own.
+// An original behaves as the program that distproc replaces: each node that does not see
+// the owner of an id starts a worker of its own for it, with a number of its own.
 type original struct {
 	nodes   int
 	workers map[int]int64 // the number of the id, by node

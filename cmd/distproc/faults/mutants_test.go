@@ -37,6 +37,7 @@ func TestFaultsFound(t *testing.T) {
 	if len(drawn) == 0 {
 		t.Skip("-faults.mutants says how many mutants to try; each takes some 10 s")
 	}
+	t.Parallel()
 	program := buildMutants(t)
 	for _, m := range drawn {
 		t.Run(m.name, func(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// The resource that the calls of strict kinds change. It is where the clients are, outside of
-// all partitions, so that a node which has lost its lease still reaches it. It keeps the token
-// of the last change of each id, and refuses an older one.
+// The resource that the calls of strict kinds change. It is where the clients are,
+// outside of all partitions, so that a node which has lost its lease still reaches it. It
+// keeps the token of the last change of each id, and refuses an older one.
 
 const (
 	resourcePort = 9000
@@ -52,7 +52,7 @@ func (r *recorder) serveResource(ctx context.Context, addr string, meets bool) e
 	mux.HandleFunc("GET /{kind}/{id}", res.serveRead)
 	mux.HandleFunc("PUT /{kind}/{id}", res.serveWrite)
 	mux.HandleFunc("POST /{kind}/{id}", res.serveRun)
-	s := &http.Server{Handler: mux}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	r.wg.Go(func() { _ = s.Serve(l) })
 	r.wg.Go(func() {
 		<-ctx.Done()

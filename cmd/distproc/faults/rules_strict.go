@@ -9,7 +9,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// The rules for strict kinds. An id has one place or none, and its calls are linearizable.
+// The rules for strict kinds. An id has one place or none, and its calls are
+// linearizable.
 
 const (
 	ruleAtOnce   Rule = "two runs of an id overlap that were both acknowledged"
@@ -26,8 +27,8 @@ const (
 // strictRules are those that must hold at any time.
 var strictRules = []Rule{ruleAtOnce, ruleInside, ruleTokens, ruleRefused, ruleCounted, ruleNotRun, ruleLinear, ruleStranger}
 
-// stallTime is how long before its entry a run may have been permitted, if its process did not
-// run meanwhile.
+// stallTime is how long before its entry a run may have been permitted, if its process
+// did not run meanwhile.
 const stallTime = time.Second
 
 // StrictFigures are those of a run of strict kinds.
@@ -58,9 +59,9 @@ type placedStrict struct {
 	in   *processHistory
 }
 
-// strict returns what happened to strict kinds. Calls that had not ended by the end of the
-// history are unknown. What came later is left out, because the records of some processes may
-// have been read before it.
+// strict returns what happened to strict kinds. Calls that had not ended by the end of
+// the history are unknown. What came later is left out, because the records of some
+// processes may have been read before it.
 func (h *history) strict() strictHistory {
 	s := strictHistory{byNo: map[int64]*strictCall{}, runs: map[int64][]*placedStrict{}, byKey: map[strictKey][]*placedStrict{}}
 	for _, p := range h.Processes {
@@ -171,8 +172,8 @@ func (r *Report) checkStrictCall(c *strictCall, runs []*placedStrict) {
 	}
 }
 
-// checkPlaces checks that an id has one place at a time. A run that was acknowledged had a
-// lease all the time, and nobody else may have begun one meanwhile.
+// checkPlaces checks that an id has one place at a time. A run that was acknowledged had
+// a lease all the time, and nobody else may have begun one meanwhile.
 func (r *Report) checkPlaces(key strictKey, runs []*placedStrict) {
 	slices.SortFunc(runs, func(a, b *placedStrict) int { return cmp.Compare(a.Begin, b.Begin) })
 	var last *placedStrict // of those acknowledged, the one that ended last
@@ -197,8 +198,8 @@ func (r *Report) checkPlaces(key strictKey, runs []*placedStrict) {
 	}
 }
 
-// stoodStill reports whether the process of a run may have been permitted to begin it, and then
-// have stood still until it did.
+// stoodStill reports whether the process of a run may have been permitted to begin it,
+// and then have stood still until it did.
 func (r *Report) stoodStill(run *placedStrict) bool {
 	before := span{run.Begin - stallTime, run.Begin + stallTime}
 	return before.shared(inOrder(slices.Concat(run.in.Stalls, run.in.Pauses))) > 0
@@ -272,8 +273,8 @@ func (r *Report) checkThrough(calls []*strictCall) {
 	}
 }
 
-// checkStrangers checks that no call is acknowledged when a majority of the voters has lost
-// their disks: nobody can know any more what those had promised.
+// checkStrangers checks that no call is acknowledged when a majority of the voters has
+// lost their disks: nobody can know any more what those had promised.
 func (r *Report) checkStrangers(calls []*strictCall) {
 	wiped, from := map[int]bool{}, never
 	for _, f := range r.history.Faults {

@@ -10,8 +10,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// strictGood returns a history without a violation, in which node 2 was killed. Counter 7 was
-// on node 1, and then on node 2. Its last call was on its way when node 2 was killed.
+// strictGood returns a history without a violation, in which node 2 was killed. Counter 7
+// was on node 1, and then on node 2. Its last call was on its way when node 2 was killed.
 func strictGood() *history {
 	const ms = time.Millisecond
 	h := goodHistory()
@@ -187,8 +187,8 @@ func TestTakeovers(t *testing.T) {
 	}
 }
 
-// TestStrictPlan checks that a seed always gives the same faults of all kinds, and that a voter
-// loses its disk once.
+// TestStrictPlan checks that a seed always gives the same faults of all kinds, and that a
+// voter loses its disk once.
 func TestStrictPlan(t *testing.T) {
 	t.Parallel()
 	plans := func(seed uint64) [][]plannedFault {

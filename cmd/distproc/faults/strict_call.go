@@ -7,8 +7,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// The calls of strict kinds. Each is an operation on a number that a resource outside of the
-// nodes keeps for the id; see resource.go.
+// The calls of strict kinds. Each is an operation on a number that a resource outside of
+// the nodes keeps for the id; see resource.go.
 
 // The kinds, which all have the same operations.
 const (
@@ -54,8 +54,8 @@ func (r strictRequest) apply(before int64) (after int64) {
 	return before
 }
 
-// A strictCall is a call of a strict kind that has ended. Its answer is the number before and
-// after the operation.
+// A strictCall is a call of a strict kind that has ended. Its answer is the number before
+// and after the operation.
 type strictCall struct {
 	Kind string
 	ID   int64
@@ -80,12 +80,13 @@ func (c *strictCall) String() string {
 // acknowledged reports whether the caller has an answer.
 func (c *strictCall) acknowledged() bool { return c.Err == "" }
 
-// uncertain reports whether the call may have had its effect: once at most, at any time after
-// its begin. That includes calls that ran and failed, because the write may have failed after
-// the resource had accepted it.
+// uncertain reports whether the call may have had its effect: once at most, at any time
+// after its begin. That includes calls that ran and failed, because the write may have
+// failed after the resource had accepted it.
 func (c *strictCall) uncertain() bool { return c.Err != "" && c.Outcome != worker.OutcomeNotRun }
 
-// A strictRun is a run of a call: written when it begins, without End, and again when it ends.
+// A strictRun is a run of a call: written when it begins, without End, and again when it
+// ends.
 type strictRun struct {
 	Number  int64
 	Kind    string

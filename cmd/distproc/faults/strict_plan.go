@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// The plan of a run of strict kinds: one fault after the other, so that one can say how long
-// each keeps calls from running. Now and then the next one comes before all is well again.
+// The plan of a run of strict kinds: one fault after the other, so that one can say how
+// long each keeps calls from running. Now and then the next one comes before all is well
+// again.
 
 const (
 	faultApart faultKind = "apart" // no two nodes can talk to each other
@@ -86,8 +87,9 @@ func (h *hand) plan(c card, at time.Duration) plannedFault {
 	return f
 }
 
-// strictEpisodes splits the time of a run: faults, and rest, and again. Each second episode
-// ends with a rolling restart. In the last one a voter loses its disk. The seed alone decides.
+// strictEpisodes splits the time of a run: faults, and rest, and again. Each second
+// episode ends with a rolling restart. In the last one a voter loses its disk. The seed
+// alone decides.
 func strictEpisodes(rng *rand.Rand, lease, total time.Duration) (plans [][]plannedFault) {
 	const rest = settleTime + calmTime
 	h := &hand{rng: rng}

@@ -23,7 +23,8 @@ import (
 
 const strictTTL = 3 * time.Second
 
-// strictKinds returns the kinds for the node of a name, which find the resource at an address.
+// strictKinds returns the kinds for the node of a name, which find the resource at an
+// address.
 func (r *recorder) strictKinds(name, addr string) (map[string]worker.Kind, error) {
 	register, err := source.ParseSerial("http://"+addr+"/"+registerKind+"/{id}", source.Env{Kind: registerKind, Node: name})
 	counter := func(kind string) worker.Factory {
@@ -50,8 +51,8 @@ type counter struct {
 	value    int64
 }
 
-// Call works for 1 to 20 ms, and now and then for long. An error of a write leaves open whether
-// the resource has accepted it.
+// Call works for 1 to 20 ms, and now and then for long. An error of a write leaves open
+// whether the resource has accepted it.
 func (s *counter) Call(ctx context.Context, message string) (string, error) {
 	r, err := parseStrict(message)
 	if err != nil {
@@ -113,8 +114,8 @@ func (s *counter) ask(ctx context.Context, method, body string, token worker.Tok
 	return string(data), nil
 }
 
-// Callers of strict kinds. Each has one id at a time, and makes its next call when the last one
-// has ended.
+// Callers of strict kinds. Each has one id at a time, and makes its next call when the
+// last one has ended.
 
 const (
 	strictSlots  = 10               // ids of a kind at a time; those of a node are every fifth one
@@ -125,7 +126,8 @@ const (
 // slotOf returns the slot of an id. It has the same owner.
 func slotOf(id int64) int64 { return id % strictSlots }
 
-// strictKindsOfRun returns the kinds that the run has calls of; none if it is about others.
+// strictKindsOfRun returns the kinds that the run has calls of; none if it is about
+// others.
 func strictKindsOfRun() []string { return strings.Fields(os.Getenv("FAULT_STRICT")) }
 
 // A strictSender makes one call, and returns its answer and the node that gave it.
@@ -138,8 +140,8 @@ func sendTo(family func(kind string) node.Family) strictSender {
 	}
 }
 
-// callStrict has callers make calls until ctx ends. Each way of calling goes to other ids by a
-// node: the first to those of the node itself.
+// callStrict has callers make calls until ctx ends. Each way of calling goes to other ids
+// by a node: the first to those of the node itself.
 func (r *recorder) callStrict(ctx context.Context, way int, c strictCall, send strictSender) {
 	for _, kind := range strictKindsOfRun() {
 		for slot := range int64(strictSlots) {

@@ -24,11 +24,12 @@ func TestFaultsSplit(t *testing.T) {
 	if *strictFor == 0 {
 		t.Skip("-faults.strict says that there is time for runs of strict kinds")
 	}
+	t.Parallel()
 	program := build(t)
 	for _, s := range []scenario{
 		{
-			// Reads of a number wait for one another. So in a split, two servers of one id
-			// read the same number before one of them writes.
+			// Reads of a number wait for one another. So in a split, two servers of one
+			// id read the same number before one of them writes.
 			name: "both kinds", kinds: []string{counterKind, looseKind}, env: []string{"FAULT_MEET=1"},
 			plan:  []plannedFault{{kind: faultSplit, nodes: []int{4, 5}, length: 15 * time.Second, how: "lost"}},
 			until: func(h *history) bool { return h.Faults[len(h.Faults)-1].End < h.End && len(loose(h)) > 0 },

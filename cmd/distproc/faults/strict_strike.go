@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Faults of runs of strict kinds. Some befall the node that leads the voters, whichever that
-// is when they strike; the log of a node says whether it leads.
+// Faults of runs of strict kinds. Some befall the node that leads the voters, whichever
+// that is when they strike; the log of a node says whether it leads.
 
 // A target is whom a fault befalls.
 type target string

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// How long faults keep calls of strict kinds from running. The figures compare with the table
-// of the model, where a lease is 5 s.
+// How long faults keep calls of strict kinds from running. The figures compare with the
+// table of the model, where a lease is 5 s.
 
 const takeoverTime = 8 * time.Second // after the end of a fault, in which it may still have an effect
 
-// A Takeover is the times without an acknowledged call of an id in and after faults of a kind:
-// those of the ids of the nodes that were struck, and of all others.
+// A Takeover is the times without an acknowledged call of an id in and after faults of a
+// kind: those of the ids of the nodes that were struck, and of all others.
 type Takeover struct {
 	Fault       string
 	Faults      int
 	Own, Others []time.Duration // in order
 }
 
-// takeovers returns a line for each kind of fault that was struck while all was well: not soon
-// after another one, nor after a voter has lost its disk.
+// takeovers returns a line for each kind of fault that was struck while all was well: not
+// soon after another one, nor after a voter has lost its disk.
 func (h *history) takeovers(calls []*strictCall) (list []Takeover) {
 	type place struct {
 		kind string
@@ -83,7 +83,8 @@ func (h *history) takeovers(calls []*strictCall) (list []Takeover) {
 	return list
 }
 
-// longestGap returns the longest time within s without any of the times, which are in order.
+// longestGap returns the longest time within s without any of the times, which are in
+// order.
 func longestGap(times []time.Duration, s span) (gap time.Duration) {
 	i, _ := slices.BinarySearch(times, s.Begin)
 	from := s.Begin

@@ -91,11 +91,12 @@ func (h *hand) plan(c card, at time.Duration) plannedFault {
 // episode ends with a rolling restart. In the last one a voter loses its disk. The seed
 // alone decides.
 func strictEpisodes(rng *rand.Rand, lease, total time.Duration) (plans [][]plannedFault) {
-	const rest = settleTime + calmTime
+	const rest, roll = settleTime + calmTime, 15 * time.Second
 	h := &hand{rng: rng}
-	total -= formTime + lease + rest
-	n := max(1, int(total/(strictEpisode+rest)))
-	each := max(10*time.Second, total/time.Duration(n)-rest)
+	total -= formTime + 2*lease
+	n := max(1, int(total/(strictEpisode+rest+(roll+rest)/2)))
+	rolls := max(1, n/2)
+	each := max(10*time.Second, (total-time.Duration(rolls)*(roll+rest))/time.Duration(n)-rest)
 	for i := range n {
 		var plan []plannedFault
 		at := time.Duration(0)

@@ -139,6 +139,11 @@ func TestStrictRules(t *testing.T) {
 			h.Faults = append(h.Faults, fault{Kind: faultWipe, Nodes: []int{1}, span: span{second, second}},
 				fault{Kind: faultWipe, Nodes: []int{1}, span: span{2 * second, 2 * second}})
 		}, nil},
+		{"views that never agree", func(h *history) { h.Processes[0].Views = h.Processes[0].Views[:2] }, []Rule{ruleViews}},
+		{"views that waver later", func(h *history) {
+			p := h.Processes[0]
+			p.Views = append(p.Views, viewEntry{25 * second, "epoch 1, 1 alive 7, 2 failed 9"})
+		}, nil},
 		{"files", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 20, 1 << 20, 21}} }, []Rule{ruleGrowth}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -40,8 +40,9 @@ func TestFaultsSplit(t *testing.T) {
 					t.Logf("not strict, and not linearizable: %s", r.Strict.Loose[0])
 				}
 				inside := 0 // calls that were acknowledged in the split
+				f := r.history.Faults[slices.IndexFunc(r.history.Faults, func(f fault) bool { return f.Kind == faultSplit })]
 				for _, c := range r.history.strict().calls {
-					if f := r.history.Faults[1]; c.Kind == counterKind && c.acknowledged() && c.Begin > f.Begin && c.End < f.End {
+					if c.Kind == counterKind && c.acknowledged() && c.Begin > f.Begin && c.End < f.End {
 						inside++
 					}
 				}

@@ -72,6 +72,11 @@ func TestRollingRestart(t *testing.T) {
 			t.Errorf("%s: %v", names[i], err)
 		}
 		run(i)
+		for deadline := time.Now().Add(patience); !b.Ready(i); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is ready, and the balancer does not know", names[i])
+			}
+		}
 	}
 	stop()
 	wg.Wait()

@@ -35,19 +35,33 @@ func (r *recorder) attach(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	strict := len(strictKindsOfRun()) > 0
+	if strict {
+		if err := r.serveResource(ctx, os.Getenv("FAULT_RESOURCE"), os.Getenv("FAULT_MEET") != ""); err != nil {
+			return err
+		}
+	}
 	for i, name := range names {
-		for _, by := range []callerKind{plainClient, directClient} {
+		for way, by := range []callerKind{plainClient, directClient} {
 			c, err := node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, Direct: by == directClient})
 			if err != nil {
 				return err
 			}
 			defer c.Close()
+			if strict {
+				r.callStrict(ctx, 1+way, strictCall{Via: i + 1, By: by}, sendTo(c.Family))
+				continue
+			}
 			call := callEntry{Via: i + 1, By: by}
 			r.wg.Go(func() { r.load(ctx, clientRate, faultIDs, r.ask(call, c.Request)) })
 			r.wg.Go(func() { r.load(ctx, serialClientRate, serialIDs, r.send(call, c.Family(serialKind))) })
 		}
 	}
-	r.browse(ctx, names)
+	if strict {
+		r.browseStrict(ctx, names)
+	} else {
+		r.browse(ctx, names)
+	}
 	fmt.Println("ready")
 	<-ctx.Done()
 	r.wg.Wait() // before the clients close
@@ -79,6 +93,19 @@ func (r *recorder) browse(ctx context.Context, names []string) {
 		r.web(ctx, callEntry{Via: i + 1, By: webClient}, clientRate, func(ctx context.Context, path, body string) (balancer.Answer, error) {
 			return balancer.Do(ctx, client, "http://"+addr+path, body)
 		})
+	}
+}
+
+// browseStrict makes calls of strict kinds over HTTP, by one client of each node.
+func (r *recorder) browseStrict(ctx context.Context, names []string) {
+	for i, name := range names {
+		_, host, _ := strings.Cut(name, "@")
+		client, addr := balancer.Client(), webAddr(host, i+1)
+		send := func(ctx context.Context, kind string, id worker.ID, message string) (text, node string, err error) {
+			answer, err := accepted(balancer.Do(ctx, client, "http://"+addr+"/v1/call/"+kind+"/"+id.String(), message))
+			return string(answer.Body), answer.Header.Get("X-Distproc-Node"), err
+		}
+		r.callStrict(ctx, 3, strictCall{Via: i + 1, By: webClient}, send)
 	}
 }
 

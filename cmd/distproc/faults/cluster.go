@@ -28,6 +28,8 @@ type run struct {
 	episodes [][]plannedFault
 	rest     time.Duration       // after each episode
 	alone    bool                // there are no clients
+	strict   []string            // kinds to call, if the run is about strict kinds
+	timing   string              // of strict kinds: local, lan or wan
 	until    func(*history) bool // looks at what has happened so far, and ends the run early; nil if nothing does
 }
 
@@ -130,6 +132,9 @@ func (c *cluster) history(end time.Duration) *history {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := &history{TTL: faultTTL, Nodes: faultNodes, End: end}
+	if len(c.strict) > 0 {
+		h.Lease = leases[c.timing]
+	}
 	for _, f := range c.faults {
 		h.Faults = append(h.Faults, *f)
 		if f.End == 0 {
@@ -165,6 +170,9 @@ func (c *cluster) form() {
 		c.faults = append(c.faults, f)
 	})
 	c.sleep(formTime)
+	if len(c.strict) > 0 {
+		c.sleep(2 * leases[c.timing]) // the voters begin, and wait for the time of a lease
+	}
 }
 
 func (c *cluster) process(i int) *process {

@@ -16,10 +16,19 @@
 //
 //	go build -tags faults -o PROGRAM ./cmd/distproc
 //
-// The tests of this package build it themselves. Without flags they run no cluster. For an
-// hour of faults, with the records and logs of all processes kept in DIR:
+// The tests of this package build it themselves. Without flags they run no cluster. For
+// an hour of faults, with the records and logs of all processes kept in DIR:
 //
 //	go test ./cmd/distproc/faults -run TestFaults$ -v -faults.for 60m -timeout 2h -artifacts -outputdir DIR
+//
+// A run of strict kinds has other faults (strict_plan.go, strict_strike.go), which may
+// befall the node that leads the voters. Its servers and callers (strict_server.go)
+// change numbers of a resource outside of the nodes (resource.go). Its rules
+// (rules_strict.go) include that the calls of an id are linearizable (linear.go), and its
+// report has how long each fault kept calls from running (takeover.go). For an hour of
+// that:
+//
+//	go test ./cmd/distproc/faults -run TestFaultsStrict$ -v -faults.strict 60m -timeout 2h -artifacts -outputdir DIR
 //
 // Mutants (mutants_test.go) are distproc with one thing broken. They show that the rules
 // find what they are for.
@@ -58,6 +67,13 @@ type Config struct {
 	// Host is the loopback address of all nodes, which must not be in use. The default
 	// follows from the number of this process.
 	Host string
+
+	// Strict has calls of strict kinds only, and other faults, which come one after the
+	// other as a rule. It takes Namespaces. The first three nodes are voters.
+	Strict bool
+
+	// Timing is that of strict kinds: local, lan or wan.
+	Timing string
 
 	// Namespaces puts each node in a network namespace of its own, so that the cluster
 	// can be partitioned. That takes Linux and root.
@@ -114,8 +130,18 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		r.net = net
 	}
 	rng := rand.New(rand.NewPCG(c.Seed, stream))
+	if c.Strict {
+		r.strict, r.timing = []string{counterKind, registerKind}, c.Timing
+		r.episodes = strictEpisodes(rng, leases[c.Timing], c.Length)
+		return r.report(ctx)
+	}
 	mixed, solo = chosen(mixed, c.Only), chosen(solo, c.Only)
 	r.episodes = episodes(rng, mixed, solo, c.Length)
+	return r.report(ctx)
+}
+
+// report runs the cluster and checks what happened.
+func (r run) report(ctx context.Context) (*Report, error) {
 	h, err := play(ctx, r)
 	if h == nil {
 		return nil, err

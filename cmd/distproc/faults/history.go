@@ -9,6 +9,7 @@ import (
 // A history is all that happened in one run of the harness.
 type history struct {
 	TTL       time.Duration
+	Lease     time.Duration // of strict kinds; 0 if the run is about others
 	Nodes     int           // 1 to Nodes
 	End       time.Duration // when the harness began to stop all
 	Processes []*processHistory
@@ -22,6 +23,7 @@ type fault struct {
 	span
 	Logged int64         // bytes that the first of the nodes logged in that time, lines of level debug apart
 	Healed time.Duration // when the split of a twin was over
+	target target        // in a run of strict kinds
 	how    string
 	before int64 // what Logged counts from
 }
@@ -106,6 +108,11 @@ type processHistory struct {
 	Served   map[int64]*servedEntry
 	Programs []programEntry
 	Calls    []callEntry
+
+	StrictCalls map[int64]*strictCall // by message
+	StrictRuns  map[int64]*strictRun
+	Writes      []writeEntry // in order
+
 	Views    []viewEntry
 	Sizes    []sizeEntry
 	Peak     uint64 // bytes of memory, at most

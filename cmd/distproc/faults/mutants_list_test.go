@@ -22,6 +22,16 @@ func rolls(times int) (plan []plannedFault) {
 	return plan
 }
 
+// aimed strikes a target several times.
+func aimed(kind faultKind, to target, times int, length, every time.Duration) (plan []plannedFault) {
+	for i := range times {
+		nodes := []int{1, 2, 3, 4, 5}
+		how := kind.ways()[0]
+		plan = append(plan, plannedFault{kind: kind, target: to, nodes: append(nodes[i%faultNodes:], nodes[:i%faultNodes]...), at: time.Duration(i) * every, length: length, how: how})
+	}
+	return plan
+}
+
 // lastRest is after the plan of a mutant that has not been found.
 const lastRest = settleTime + calmTime
 
@@ -132,4 +142,34 @@ var mutants = []mutant{
 		plan:   oneByOne(faultTerm, 5, 4*time.Second, "state"),
 		change: statement("readKnown", "k add list").dropped(),
 	},
+	{
+		name: "a lease that is too long", finds: ruleLinear, rest: lastRest, strict: true,
+		plan:   aimed(faultSplit, anyNode, 4, 8*time.Second, 15*time.Second),
+		change: statement("Rights.take", "n end").followedBy("n.end += 3 * lease"),
+	},
+	{
+		name: "no fence", finds: ruleRefused, rest: lastRest, strict: true,
+		plan:   aimed(faultPause, anyNode, 12, 4*time.Second, 7*time.Second),
+		change: statement("Quorum.Valid", "now r held leased").precededBy("return true"),
+	},
+	{
+		name: "no verdict", finds: ruleAtOnce, rest: lastRest, strict: true,
+		plan:   aimed(faultTerm, anyNode, 12, time.Second, 5*time.Second),
+		change: condition("Quorum.Begin", "v Granted").never(),
+	},
+	{
+		name: "a leader that does not wait", finds: ruleAtOnce, rest: lastRest, strict: true,
+		plan:   aimed(faultKill, theLeader, 8, time.Second, 8*time.Second),
+		change: statement("newLeader", "since now").precededBy("now -= time.Hour"),
+	},
+	{
+		name: "the wrong disk", finds: ruleStranger, rest: lastRest, strict: true, plan: wipes,
+		change: condition("streams.serve", "to self").never(),
+	},
+}
+
+// wipes has two of three voters lose their disks.
+var wipes = []plannedFault{
+	{kind: faultWipe, nodes: []int{1}, length: time.Second, how: "join"},
+	{kind: faultWipe, nodes: []int{2}, length: time.Second, how: "join", at: 5 * time.Second},
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,13 @@ type mutant struct {
 	name   string
 	change change
 
-	finds     Rule
+	finds     Rule // for a mutant of strict kinds, one of strictRules that is likely
 	or        Rule // another one that finds it, if not empty; on a slow machine it may be the only one
 	plan      []plannedFault
 	rest      time.Duration // after the plan, at most: the first violation ends it
 	partition bool          // it takes namespaces
 	clients   bool          // it takes clients
+	strict    bool          // it is about strict kinds, which take both
 }
 
 // TestFaultsFound breaks the product in one way after the other. The harness finds each.
@@ -35,6 +37,7 @@ func TestFaultsFound(t *testing.T) {
 	if len(drawn) == 0 {
 		t.Skip("-faults.mutants says how many mutants to try; each takes some 10 s")
 	}
+	t.Parallel()
 	program := buildMutants(t)
 	for _, m := range drawn {
 		t.Run(m.name, func(t *testing.T) {
@@ -62,7 +65,10 @@ func (m mutant) run(t *testing.T, program string) {
 		program: program, env: []string{"FAULT_MUTANT=" + m.name}, dir: t.ArtifactDir(), net: loopback{address: testHost()},
 		episodes: [][]plannedFault{m.plan}, rest: m.rest, alone: !m.clients,
 	}
-	if m.partition {
+	if m.strict {
+		r.strict, r.timing, r.alone = []string{counterKind, registerKind}, "local", false
+	}
+	if m.partition || m.strict {
 		net, err := newNamespaces()
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.Skipf("no partitions: %v", err)
@@ -89,6 +95,9 @@ func (m mutant) run(t *testing.T, program string) {
 }
 
 func (m mutant) found(r *Report) bool {
+	if m.strict && slices.ContainsFunc(strictRules, func(rule Rule) bool { return len(r.Violations[rule]) > 0 }) {
+		return true
+	}
 	return len(r.Violations[m.finds]) > 0 || m.or != "" && len(r.Violations[m.or]) > 0
 }
 

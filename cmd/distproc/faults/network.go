@@ -9,7 +9,7 @@ import (
 
 // A network is where the nodes of a run are, and what can break between them.
 type network interface {
-	host(i int) string    // of node i
+	host(i int) string    // of node i; 0 is where clients are
 	enter(i int) []string // the words before a command that runs where node i does; 0 is where clients do
 	strike(f plannedFault) error
 	heal(f plannedFault) error

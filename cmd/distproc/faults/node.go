@@ -81,6 +81,11 @@ func (r *recorder) serve(ctx context.Context, start Starter) error {
 	r.wg.Go(func() { _ = n.Join(ctx) })
 	r.wg.Go(func() { awaitReady(ctx, n) })
 	r.wg.Go(func() { r.watchView(ctx, n.Node) })
+	if len(strictKindsOfRun()) > 0 {
+		r.callStrict(ctx, 0, strictCall{Node: nodeNumber(n.Self())}, sendTo(n.Family))
+		<-ctx.Done()
+		return n.Leave()
+	}
 	r.wg.Go(func() { r.load(ctx, nodeRate, faultIDs, r.ask(callEntry{}, n.Request)) })
 	send := r.send(callEntry{}, n.Family(serialKind))
 	r.wg.Go(func() { r.load(ctx, serialNodeRate, serialIDs, send) })
@@ -97,6 +102,10 @@ func (r *recorder) configure(c *node.Config) (err error) {
 	def, _ := c.Default.(worker.Cache)
 	def.Load = r.source
 	c.Default = def
+	if addr := os.Getenv("FAULT_RESOURCE"); addr != "" {
+		c.Kinds, err = r.strictKinds(c.Name, addr)
+		return err
+	}
 	c.Kinds = map[string]worker.Kind{serialKind: r.serial(), largeKind: large()}
 	if hasFlock() {
 		c.Kinds[programKind], err = programs(c.Name)

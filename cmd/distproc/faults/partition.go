@@ -18,7 +18,13 @@ func newNamespaces() (namespaces, error) {
 	return namespaces{n}, err
 }
 
-func (n namespaces) host(i int) string    { return n.Host(i) }
+func (n namespaces) host(i int) string {
+	if i == 0 {
+		return netns.Outside
+	}
+	return n.Host(i)
+}
+
 func (n namespaces) enter(i int) []string { return n.Enter(i) }
 
 func (n namespaces) strike(f plannedFault) error {
@@ -27,6 +33,8 @@ func (n namespaces) strike(f plannedFault) error {
 		return n.Reset(i)
 	case faultCut:
 		return n.Unplug(i)
+	case faultSlow:
+		return n.Slow(i)
 	case faultTwin:
 		return errors.Join(n.Cut(false, twinLinks(f)...), n.divide(f))
 	default:
@@ -40,6 +48,8 @@ func (n namespaces) heal(f plannedFault) error {
 		return nil
 	case faultCut:
 		return n.Plug(i)
+	case faultSlow:
+		return n.Fast(i)
 	case faultTwin:
 		return n.Mend(twinLinks(f)...)
 	default:
@@ -65,6 +75,11 @@ func (f plannedFault) blocks(a, b int) bool {
 	switch f.kind {
 	case faultSplit:
 		return hasA != hasB
+	case faultApart:
+		return a != b
+	case faultRing:
+		apart := slices.Index(f.nodes, a) - slices.Index(f.nodes, b)
+		return a != b && apart != 1 && apart != -1 && apart != faultNodes-1 && apart != 1-faultNodes
 	case faultPair:
 		return a != b && hasA && hasB
 	case faultMute:

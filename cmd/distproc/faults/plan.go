@@ -53,9 +53,9 @@ var (
 // is drawn more often.
 func (k faultKind) ways() []string {
 	switch k {
-	case faultCut, faultSplit, faultMute, faultDeaf, faultPair:
+	case faultCut, faultSplit, faultMute, faultDeaf, faultPair, faultApart, faultRing:
 		return []string{"lost", "lost", "refused"} // the system says at once that there is no route, instead of losing packets
-	case faultKill, faultTerm:
+	case faultKill, faultTerm, faultWipe:
 		return []string{"join", "state"} // the new process is told whom to join, or knows it by its folder
 	case faultPause:
 		return []string{"idle", "full"} // full: all queues of serial ids are
@@ -76,6 +76,7 @@ type plannedFault struct {
 	at     time.Duration
 	length time.Duration
 	how    string // one of the kind's ways
+	target target // in a run of strict kinds; then nodes has all of them in random order
 }
 
 func (f plannedFault) String() string {

@@ -94,11 +94,17 @@ func (c *cluster) start(p *process, enter []string, home, how string) {
 		faultCookie, "HOME=" + home, "XDG_STATE_HOME=" + filepath.Join(home, "state"), "FAULT_RECORD=" + p.record,
 		fmt.Sprintf("FAULT_PROCESS=%d", p.number), fmt.Sprintf("FAULT_BASE=%d", c.base),
 	})
+	if len(c.strict) > 0 {
+		env = append(env, "FAULT_STRICT="+strings.Join(c.strict, " "), fmt.Sprintf("FAULT_RESOURCE=%s:%d", c.net.host(0), resourcePort), "NO_PROXY=*")
+	}
 	if i == 0 {
 		env = append(env, "FAULT_ATTACH="+strings.Join(others, " "))
 	} else {
 		args = append(args, "--name", c.name(i), "--ttl", faultTTL.String(), "--log-level", "debug",
 			"--http", webAddr(c.net.host(i), i), "--http-open", "--drain-delay", faultDrain.String())
+	}
+	if i != 0 && len(c.strict) > 0 {
+		args = append(args, "--voters", c.name(1)+","+c.name(2)+","+c.name(3), "--timing", c.timing)
 	}
 	if i != 0 && how != "state" {
 		args = append(args, "--join", strings.Join(others, ","))
@@ -221,6 +227,7 @@ func (p *process) read() error {
 func (p *processHistory) add(e entry) {
 	if p.Runs == nil {
 		p.Runs, p.Servers, p.Served = map[int64]*runEntry{}, map[int64]*serverEntry{}, map[int64]*servedEntry{}
+		p.StrictCalls, p.StrictRuns = map[int64]*strictCall{}, map[int64]*strictRun{}
 	}
 	switch {
 	case e.Run != nil:
@@ -240,6 +247,12 @@ func (p *processHistory) add(e entry) {
 		p.Peak = max(p.Peak, e.Peak)
 	case e.Stall != nil:
 		p.Stalls = append(p.Stalls, *e.Stall)
+	case e.StrictCall != nil:
+		p.StrictCalls[e.StrictCall.Message] = e.StrictCall
+	case e.StrictRun != nil:
+		p.StrictRuns[e.StrictRun.Number] = e.StrictRun
+	case e.Write != nil:
+		p.Writes = append(p.Writes, *e.Write)
 	}
 }
 

@@ -36,6 +36,10 @@ type entry struct {
 	Stall  *span        `json:",omitempty"`
 
 	Program *programEntry `json:",omitempty"` // the program itself writes it
+
+	StrictCall *strictCall `json:",omitempty"`
+	StrictRun  *strictRun  `json:",omitempty"`
+	Write      *writeEntry `json:",omitempty"`
 }
 
 // A span is a time on CLOCK_MONOTONIC, which all processes of a machine share.
@@ -82,6 +86,7 @@ type sizeEntry struct {
 	At         time.Duration
 	Goroutines int
 	Heap       uint64
+	Files      int `json:",omitempty"` // that are open, sockets included; 0 without /proc
 }
 
 // monotonic returns the time on the clock of all records.
@@ -163,7 +168,7 @@ func (r *recorder) watchSize(ctx context.Context) {
 	every(ctx, 50*time.Millisecond, func() {
 		if n++; n%20 == 1 || readMetric("/memory/classes/heap/objects:bytes") > last+rise {
 			last = heapInUse()
-			r.write(entry{Size: &sizeEntry{r.now(), runtime.NumGoroutine(), last}, Peak: peakRSS()})
+			r.write(entry{Size: &sizeEntry{r.now(), runtime.NumGoroutine(), last, openFiles()}, Peak: peakRSS()})
 		}
 	})
 }
@@ -193,6 +198,16 @@ func peakRSS() uint64 {
 	}
 	status, _ := self.NewStatus()
 	return status.VmHWM
+}
+
+// openFiles returns how many files and sockets the process has open, or 0 without /proc.
+func openFiles() int {
+	self, err := procfs.Self()
+	if err != nil {
+		return 0
+	}
+	n, _ := self.FileDescriptorsLen()
+	return n
 }
 
 func (r *recorder) watchView(ctx context.Context, n *node.Node) {

@@ -45,6 +45,8 @@ type Report struct {
 	PeakRSS      uint64 // of a node
 	FloodLog     int64  // bytes that a node logged in the time of a flood, at most
 
+	Strict *StrictFigures // nil if the run is about other kinds
+
 	history *history
 	served  map[int64][]placedRun // by message
 	stopped map[int][]span        // times at which a process of a node did not run; 0 is the clients'
@@ -70,6 +72,9 @@ func (r *Report) String() string {
 		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
 	}
 	_ = w.Flush() // to a builder
+	if r.Strict != nil {
+		b.WriteString(takeoverTable(r.Strict.Takeovers, r.history.Lease))
+	}
 	return b.String()
 }
 
@@ -91,7 +96,7 @@ func (r *Report) violations() string {
 func (r *Report) schedule() string {
 	var b strings.Builder
 	for i, f := range r.history.Faults {
-		fmt.Fprintf(&b, "%9.3f to %9.3f s  %-6s %v %s", f.Begin.Seconds(), f.End.Seconds(), f.Kind, f.Nodes, f.how)
+		fmt.Fprintf(&b, "%9.3f to %9.3f s  %-6s %v %s %s", f.Begin.Seconds(), f.End.Seconds(), f.Kind, f.Nodes, f.target, f.how)
 		fmt.Fprintf(&b, ", %d slow calls\n", r.SlowBy[i])
 	}
 	return b.String()
@@ -104,6 +109,9 @@ type row struct {
 }
 
 func (r *Report) rows() (rows []row) {
+	if r.Strict != nil {
+		return r.strictRows()
+	}
 	ms := func(d time.Duration) any { return d.Round(time.Millisecond) }
 	add := func(name string, value any) { rows = append(rows, row{name, value}) }
 	outcomes := func(name string, counts [3]int) {
@@ -142,6 +150,29 @@ func (r *Report) rows() (rows []row) {
 	add("a node's heap and memory, at most", fmt.Sprintf("%d MiB, %d MiB", r.PeakHeap>>20, r.PeakRSS>>20))
 	add("logged in a flood, at most", fmt.Sprintf("%d bytes", r.FloodLog))
 	add("stalls of the machine", ms(r.Stalled))
+	add("rules broken", len(r.Violations))
+	return rows
+}
+
+func (r *Report) strictRows() (rows []row) {
+	s := r.Strict
+	add := func(name string, value any) { rows = append(rows, row{name, value}) }
+	add("time", r.history.End.Round(time.Millisecond))
+	add("calls of strict kinds", s.Calls)
+	add("acknowledged", s.Acknowledged)
+	for _, o := range []worker.Outcome{worker.OutcomeNotRun, worker.OutcomeUnknown, worker.OutcomeRan} {
+		add(o.String(), s.Errors[o])
+	}
+	add("callers killed in a call", s.Open)
+	add("runs", s.Runs)
+	add("writes accepted, refused", fmt.Sprintf("%d, %d", s.Writes, s.Refused))
+	for _, kind := range strictFaults {
+		add("faults: "+string(kind), r.count(kind))
+	}
+	add("times that a node was starved", r.count(faultStarved))
+	add("until the views agree, at most", r.Agreed.Round(time.Millisecond))
+	add("a node's heap and memory, at most", fmt.Sprintf("%d MiB, %d MiB", r.PeakHeap>>20, r.PeakRSS>>20))
+	add("stalls of the machine", r.Stalled.Round(time.Millisecond))
 	add("rules broken", len(r.Violations))
 	return rows
 }

@@ -78,6 +78,9 @@ func check(h *history) *Report {
 	r.checkHostile()
 	r.checkPrograms()
 	r.checkTwins()
+	if h.Lease > 0 {
+		r.checkStrict()
+	}
 	return r
 }
 

@@ -18,7 +18,7 @@ func (r *Report) checkHostile() {
 	if len(h.Faults) < 2 {
 		return
 	}
-	_, before, _ := h.atFirst()
+	first, _ := h.atFirst()
 	for _, p := range h.Processes {
 		if p.Node == 0 {
 			continue
@@ -26,8 +26,8 @@ func (r *Report) checkHostile() {
 		r.PeakRSS = max(r.PeakRSS, p.Peak)
 		for _, s := range p.Sizes {
 			r.PeakHeap = max(r.PeakHeap, s.Heap)
-			if s.Heap > before+heapRise {
-				r.violate(ruleMemory, "%v node %d: %d MiB in use, at first at most %d", s.At, p.Node, s.Heap>>20, before>>20)
+			if s.Heap > first.Heap+heapRise {
+				r.violate(ruleMemory, "%v node %d: %d MiB in use, at first at most %d", s.At, p.Node, s.Heap>>20, first.Heap>>20)
 			}
 		}
 	}

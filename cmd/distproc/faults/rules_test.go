@@ -16,7 +16,7 @@ const second = time.Second
 // started again, clients called.
 func goodHistory() *history {
 	const both = "epoch 1, 1 alive 7, 2 alive 9"
-	sizes := []sizeEntry{{4 * second, 20, 1 << 20}, {5 * second, 25, 2 << 20}, {26 * second, 25, 3 << 20}}
+	sizes := []sizeEntry{{4 * second, 20, 1 << 20, 0}, {5 * second, 25, 2 << 20, 0}, {26 * second, 25, 3 << 20, 0}}
 	return &history{
 		TTL: faultTTL, Nodes: 2, End: 30 * second,
 		Faults: []fault{
@@ -111,7 +111,7 @@ func TestFaultRules(t *testing.T) {
 		h.Faults = append(h.Faults, fault{Kind: kind, Nodes: []int{2}, span: span{22 * second, 27 * second}, Logged: logged})
 	}
 	heap := func(h *history, bytes uint64) {
-		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes})
+		h.Processes[2].Sizes = append(h.Processes[2].Sizes, sizeEntry{15 * second, 20, bytes, 0})
 	}
 	queue := func(h *history, busy time.Duration) {
 		begin := 25*second + 20*time.Millisecond
@@ -219,8 +219,8 @@ func TestFaultRules(t *testing.T) {
 			p := h.Processes[0]
 			p.Views = append(p.Views, viewEntry{25 * second, "epoch 1, 1 alive 7, 2 failed 9"}, viewEntry{26 * second, p.Views[2].Text})
 		}, []Rule{ruleViews}},
-		{"goroutines", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 60, 1 << 20}} }, []Rule{ruleGrowth}},
-		{"memory", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 20, 9 << 20}} }, []Rule{ruleGrowth}},
+		{"goroutines", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 60, 1 << 20, 0}} }, []Rule{ruleGrowth}},
+		{"memory", func(h *history) { h.Processes[2].Sizes = []sizeEntry{{26 * second, 20, 9 << 20, 0}} }, []Rule{ruleGrowth}},
 		{"a message runs twice", func(h *history) { run(h, 2, 9, 50, span{17 * second, 18 * second}) }, []Rule{ruleOnce}},
 		{"an answer to another message", func(h *history) { message(h, 0).Message = 51 }, []Rule{ruleOutcome}},
 		{"an answer of another run of a server", func(h *history) { message(h, 0).Value = 6 }, []Rule{ruleOutcome}},

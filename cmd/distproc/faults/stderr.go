@@ -16,6 +16,7 @@ type stderrReader struct {
 	stuck sync.Mutex // held while nothing shall be read
 	kept  *atomic.Int64
 	done  chan struct{}
+	leads atomic.Int64 // since when the node leads the voters, on the clock of records; 0 if it does not
 }
 
 // readStderr returns a reader, and the end of the pipe for the process. It counts the
@@ -43,6 +44,13 @@ func readStderr(path string, kept *atomic.Int64) (*stderrReader, *os.File, error
 func (s *stderrReader) copy(to io.Writer) {
 	for lines := bufio.NewReader(s); ; {
 		line, err := lines.ReadBytes('\n')
+		if bytes.Contains(line, []byte("this node leads the voters")) {
+			since := monotonic()
+			if bytes.Contains(line, []byte("no more")) {
+				since = 0
+			}
+			s.leads.Store(int64(since))
+		}
 		if !bytes.Contains(line, []byte(" level=DEBUG ")) {
 			n, _ := to.Write(line)
 			s.kept.Add(int64(n))

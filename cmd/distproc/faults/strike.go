@@ -23,7 +23,11 @@ func (c *cluster) strikeAll(plan []plannedFault) {
 	for _, f := range plan {
 		wg.Go(func() {
 			c.sleep(time.Until(begin.Add(f.at)))
-			if err := c.strike(f); err != nil {
+			strike := c.strike
+			if f.target != "" {
+				strike = c.strikeAt
+			}
+			if err := strike(f); err != nil {
 				c.fail(fmt.Errorf("%v: %w", f, err))
 			}
 		})
@@ -37,12 +41,12 @@ func (c *cluster) strike(f plannedFault) error {
 	i := f.nodes[0]
 	switch alone := &c.restarting[i]; {
 	case f.kind == faultReset, f.kind == faultRoll: // the latter locks one after the other
-	case f.kind != faultTwin && slices.Contains(partitionFaults, f.kind):
+	case f.kind != faultTwin && slices.Contains(partitionFaults, f.kind), f.kind == faultApart, f.kind == faultRing:
 	default:
 		alone.Lock()
 		defer alone.Unlock()
 	}
-	done := &fault{Kind: f.kind, Nodes: f.nodes, how: f.how, before: c.logged[i].Load()}
+	done := &fault{Kind: f.kind, Nodes: f.nodes, target: f.target, how: f.how, before: c.logged[i].Load()}
 	c.note(func() {
 		done.Begin = c.now()
 		c.faults = append(c.faults, done)
@@ -66,6 +70,8 @@ func (c *cluster) inflict(f plannedFault, done *fault) (err error) {
 		c.launch(i, f.how)
 	case faultRoll:
 		c.roll(f.nodes)
+	case faultWipe:
+		err = c.wipe(f)
 	case faultPause:
 		err = c.pause(f)
 	case faultTwin:

@@ -38,7 +38,7 @@ func TestBalancer(t *testing.T) {
 		close(done)
 	}()
 	defer func() { cancel(); <-done }()
-	for b.ready[0].Load() {
+	for b.Ready(0) || b.Ready(1) {
 		time.Sleep(time.Millisecond)
 	}
 	for range 10 {
@@ -46,6 +46,36 @@ func TestBalancer(t *testing.T) {
 			if a, err := b.Do(ctx, "/", body); err != nil || a.Status != http.StatusOK || string(a.Body) != want {
 				t.Errorf("%d %s, %v; want %s", a.Status, a.Body, err, want)
 			}
+		}
+	}
+}
+
+// TestSilentGateway has gateways that answer no probe in time. One of them is asked.
+func TestSilentGateway(t *testing.T) {
+	t.Parallel()
+	probed := make(chan struct{}, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			probed <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		_, _ = w.Write([]byte("slow"))
+	}))
+	defer s.Close()
+	addr := strings.TrimPrefix(s.URL, "http://")
+	b := New([]string{addr, gateway(t, "leaving", http.StatusServiceUnavailable)})
+	client := http.Client{Timeout: 20 * time.Millisecond}
+	for i, addr := range b.addrs {
+		b.states[i].Store(probe(&client, addr))
+	}
+	<-probed
+	if b.Ready(0) || b.Ready(1) {
+		t.Error("a gateway counts as ready that did not say so")
+	}
+	for range 10 {
+		if a, err := b.Do(t.Context(), "/", ""); err != nil || string(a.Body) != "slow" {
+			t.Errorf("%d %s, %v; want slow", a.Status, a.Body, err)
 		}
 	}
 }

@@ -25,6 +25,9 @@ type Net struct {
 	down    map[int]int  // number of times that a host is off the bridge; guarded by mu
 }
 
+// Outside is the address of host 0.
+const Outside = "192.0.2.254"
+
 // A Link is a way from one host to another, in that direction only.
 type Link struct{ From, To int }
 
@@ -44,7 +47,7 @@ func New(n int) (*Net, error) {
 	err := Run("ip", "netns", "add", net.namespace(0))
 	for _, step := range [][]string{
 		{"link", "add", "bridge", "type", "bridge"},
-		{"addr", "add", "192.0.2.254/24", "dev", "bridge"},
+		{"addr", "add", Outside + "/24", "dev", "bridge"},
 		{"link", "set", "bridge", "up"},
 	} {
 		if err == nil {
@@ -183,6 +186,22 @@ func (n *Net) Plug(i int) error {
 		return nil
 	}
 	return n.IP(0, "link", "set", port(i), "up")
+}
+
+// Slow has the link of host i carry little in both directions, and delay it by up to 4 s. It
+// takes the program tc. Fast undoes it.
+func (n *Net) Slow(i int) error {
+	return n.shape(i, "add", "root", "tbf", "rate", "100kbit", "burst", "5kb", "latency", "4s")
+}
+
+// Fast undoes Slow.
+func (n *Net) Fast(i int) error { return n.shape(i, "del", "root") }
+
+func (n *Net) shape(i int, what string, how ...string) error {
+	at := func(host int, dev string) error {
+		return Run("tc", append([]string{"-n", n.namespace(host), "qdisc", what, "dev", dev}, how...)...)
+	}
+	return errors.Join(at(i, device(i)), at(0, port(i)))
 }
 
 // Reset resets all TCP connections of host i.

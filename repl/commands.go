@@ -59,7 +59,7 @@ func commands() []command {
 		},
 		{
 			usage:   "why(id, kind)",
-			help:    "explain which node owns an id, what its worker does, which node takes over if the owner fails, and what an id of a strict kind waits for",
+			help:    "explain where an id belongs, what its worker does, which node takes over, and what a strict kind waits for",
 			example: `why(1).owner   # "2@127.0.0.1"`,
 			run:     (*Shell).why,
 		},

@@ -143,7 +143,9 @@ func TestReadmeCommands(t *testing.T) {
 	root := rootCommand()
 	root.InitDefaultCompletionCmd("completion", "bash")
 	for _, command := range root.Commands() {
-		command.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+		for _, c := range append(command.Commands(), command) {
+			c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+		}
 	}
 	for _, document := range documents {
 		for _, span := range codeSpan.FindAllStringSubmatch(withoutBlocks(readDocument(t, document)), -1) {

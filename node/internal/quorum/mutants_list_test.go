@@ -50,8 +50,8 @@ var mutants = []mutant{
 	{rule: "11", name: "the counter does not rise", edits: in("Quorum.Begin", "q.count.Add(1)", "q.count.Load()")},
 	{rule: "11", name: "tokens have the epoch of the oldest view", edits: in("Quorum.Begin", "Epoch: r.Newest().Epoch", "Epoch: r.views[0].Epoch")},
 
-	{rule: "12", name: "running ids are looked at before the rights", edits: in("Quorum.renewal", "rights := q.rights.Load()\n\tr.Ack, r.Busy = rights.acknowledge(q.running(rights))",
-		"running := q.running(q.rights.Load())\n\ttime.Sleep(time.Millisecond)\n\trights := q.rights.Load()\n\tr.Ack, r.Busy = rights.acknowledge(running)")},
+	{rule: "12", name: "running ids are looked at before the rights", edits: in("Quorum.renewal", "rights := q.rights.Load()\n\tr := &Renewal{Member: rights.me}\n\tr.Ack, r.Busy = rights.acknowledge(q.running(rights))",
+		"running := q.running(q.rights.Load())\n\ttime.Sleep(time.Millisecond)\n\trights := q.rights.Load()\n\tr := &Renewal{Member: rights.me}\n\tr.Ack, r.Busy = rights.acknowledge(running)")},
 	{rule: "12", name: "a newer view is not acknowledged at once", edits: in("Quorum.takeLocked", "next.Newest() != old.Newest() ||", "")},
 	{rule: "12", name: "the end of a busy call is not told at once", edits: in("Quorum.Ended", "q.RenewNow()", "_ = q")},
 	{rule: "13", name: "a member never says that it is deaf", edits: in("Quorum.renewal", "now > q.answered+q.Timing.deaf()", "false")},

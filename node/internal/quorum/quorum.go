@@ -28,6 +28,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -306,8 +307,8 @@ func (q *Quorum) noteLocked(voter string, err error) {
 // renewal returns what the node has to say now. What runs is looked at after the rights, so
 // it has all that began under older ones (rule 12).
 func (q *Quorum) renewal(now time.Duration) *Renewal {
-	r := &Renewal{Member: q.Self}
 	rights := q.rights.Load()
+	r := &Renewal{Member: rights.me}
 	r.Ack, r.Busy = rights.acknowledge(q.running(rights))
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -329,6 +330,11 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 	next, news := old.take(a, sent, now, q.Timing.Lease)
 	if next.Newest() != old.Newest() {
 		q.viewsSeen++
+	}
+	if later := next.outdone(); later > 0 {
+		me := Member{Name: q.Self.Name, Incarnation: later + 1 + rand.Uint64N(1<<20)} // nobody else chooses the same
+		q.Log.Warn("the clock has been set back since this node's last start; it goes on as if it had started later", "member", me.String())
+		next, q.has = &Rights{me: me, version: next.version}, Version{}
 	}
 	q.publishLocked(next)
 	if news {

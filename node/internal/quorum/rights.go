@@ -184,6 +184,20 @@ func (r *Rights) take(a *Answer, sent, now, lease time.Duration) (next *Rights, 
 	return &n, news
 }
 
+// outdone returns the incarnation with which an earlier life of the member's node has a seat, if
+// that is the higher one because the clock was set back in between. The member would never get
+// the seat. It is 0 unless that life has failed, and the member has never had a lease.
+func (r *Rights) outdone() uint64 {
+	if newest := r.Newest(); newest != nil && r.end == 0 {
+		for _, s := range newest.Seats {
+			if s.Name == r.me.Name && s.Failed && s.Incarnation > r.me.Incarnation {
+				return s.Incarnation
+			}
+		}
+	}
+	return 0
+}
+
 // joined returns the views of an answer without those that are retired, and the versions with
 // which they came.
 func (r *Rights) joined(views []*View) (joined []*View, taken []uint64) {

@@ -306,3 +306,31 @@ func TestMinority(t *testing.T) {
 		w.killAll()
 	})
 }
+
+// TestClockSetBack has nodes start again with an older time than before: they get their ids back.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, "1@h", "2@h", "3@h")
+		w.calm.Store(true)
+		d := &director{world: w, names: []string{"1@h", "2@h", "3@h", "4@h", "5@h"}}
+		w.mu.Lock()
+		w.lives = 100
+		w.mu.Unlock()
+		w.bootAll(d.names...)
+		time.Sleep(12 * time.Second)
+		d.lead("1@h")
+		for i, name := range []string{"1@h", "4@h"} {
+			d.node(name).kill()
+			w.mu.Lock()
+			w.lives = uint64(i)
+			w.mu.Unlock()
+			n := w.boot(name)
+			time.Sleep(20 * time.Second)
+			if r := n.q.Rights(); r.Left(n.q.Clock()) == 0 || r.Newest().seat(r.me) < 0 {
+				t.Errorf("%v has no place: %+v", r.me, r.Newest())
+			}
+		}
+		w.killAll()
+	})
+}

@@ -170,7 +170,7 @@ func (v *voter) begin(term uint64) {
 		v.mu.Unlock()
 		return
 	}
-	v.leader, v.term = newLeader(v.q.Self, v.q.Routing, v.q.Timing, v.present, v.machine.now(), v.q.Clock()), term
+	v.leader, v.term = newLeader(v.q.rights.Load().me, v.q.Routing, v.q.Timing, v.present, v.machine.now(), v.q.Clock()), term
 	v.elections++
 	v.mu.Unlock()
 	v.q.Log.Info("this node leads the voters", "term", term)

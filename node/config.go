@@ -53,11 +53,13 @@ type Config struct {
 }
 
 // A Timing is a preset of the failure detector. All nodes of a cluster must have the
-// same. A crash is seen by all members, in clusters of 2 to 100 nodes, within
+// same. A crash is seen by all members, in clusters of 2 to 100 nodes, within the first of
+// these times. The second one is the lease of a node, for which the ids of strict kinds wait
+// after its crash.
 //
-//	Local	2 s	one machine
-//	LAN	6 s	one data center
-//	WAN	20 s	round trips of up to 400 ms
+//	Local	2 s	2 s	one machine
+//	LAN	6 s	5 s	one data center
+//	WAN	20 s	15 s	round trips of up to 400 ms
 //
 // See [gossip.Timing] for how these follow from the probes.
 type Timing uint8

@@ -107,7 +107,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
 	f.StringVar(&m.kinds, "config", "", "TOML `FILE` with kinds of workers: [kind.NAME]; at SIGHUP it is read again, and applied when it has been the same for a second")
 	f.StringVar(&m.routing, "routing", placement.Modulo.String(), "how to choose the owner of an id: modulo or rendezvous; the same on all nodes")
-	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s), lan (6 s) or wan (20 s) (default local if HOST is a loopback address, else lan)")
+	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s, and leases of strict kinds of 2 s), lan (6 s, leases of 5 s) or wan (20 s, leases of 15 s) (default local if HOST is a loopback address, else lan)")
 	f.Var(&m.reapAfter, "reap-after", "how long a member that has failed keeps its slot; or forever")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
 	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")

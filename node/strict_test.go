@@ -247,7 +247,7 @@ func TestRenewalOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := quorum.Renewal{Member: quorum.Member{Name: nodes[1].Self(), Incarnation: 1 << 63}}
+		r := quorum.Renewal{Lease: 2 * time.Second, Member: quorum.Member{Name: nodes[1].Self(), Incarnation: 1 << 63}}
 		if err := ws.Do(t.Context(), protocol.OpRenew, r, nil); !errors.Is(err, ErrBadRequest) {
 			t.Errorf("%v; want a refusal", err)
 		}

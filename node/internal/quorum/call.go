@@ -123,8 +123,11 @@ func (q *Quorum) noQuorumLocked() *wire.Error {
 
 // blame returns the error of a node in few words.
 func blame(name string, err error) string {
-	if e, ok := errors.AsType[*wire.Error](err); ok && e.Node == name {
-		err = e.Code
+	switch e, ok := errors.AsType[*wire.Error](err); {
+	case ok && e.Code == wire.BadRequest:
+		return e.Text
+	case ok && e.Node == name:
+		return e.Code.Error()
 	}
 	return err.Error()
 }

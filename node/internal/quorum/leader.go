@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -18,6 +19,7 @@ type leader struct {
 	present func(name string) bool // whether a node of that name belongs to the cluster, alive or not
 
 	since    time.Duration // taken for its last grant to everybody (rule 15)
+	outlived time.Duration // after which leases are over, also those of the leaders before
 	log      *state        // as of the last entry that is committed and applied
 	viewAt   time.Duration // when the newest view was committed, or since
 	proposed time.Duration // when the last view was proposed
@@ -46,9 +48,13 @@ type sighting struct {
 // newLeader returns a leader of a term. An entry of that term is committed and applied: s is
 // the state after it.
 func newLeader(me Member, r placement.Routing, t Timing, present func(string) bool, s *state, now time.Duration) *leader {
+	outlived := t.outlived()
+	for _, v := range s.views {
+		outlived = max(outlived, Timing{Lease: v.Lease}.outlived())
+	}
 	return &leader{
 		me: me, routing: r, timing: t, present: present,
-		since: now, log: s, viewAt: now, proposed: now - t.Interval,
+		since: now, outlived: outlived, log: s, viewAt: now, proposed: now - t.Interval,
 		granted: map[Member]time.Duration{}, facts: Facts{}, seen: map[string]sighting{},
 		version: Version{Leader: rand.Uint64(), Count: 1}, came: map[uint64]uint64{}, told: map[Member]uint64{},
 	}
@@ -89,7 +95,7 @@ func (l *leader) lastGrant(m Member) time.Duration {
 
 // leaseOver reports whether the last lease of the member has ended by any clock.
 func (l *leader) leaseOver(m Member, now time.Duration) bool {
-	return now > l.lastGrant(m)+l.timing.outlived()
+	return now > l.lastGrant(m)+l.outlived
 }
 
 // runOut turns leases that have ended into facts. It reports whether any is news.
@@ -103,7 +109,7 @@ func (l *leader) runOut(now time.Duration) (news bool) {
 			if l.leaseOver(m, now) {
 				news = l.learn(m, Fact{Past: l.log.newest().Epoch}) || news
 			} else {
-				l.quiet = min(l.quiet, l.lastGrant(m)+l.timing.outlived())
+				l.quiet = min(l.quiet, l.lastGrant(m)+l.outlived)
 			}
 		}
 	}
@@ -122,7 +128,7 @@ func (l *leader) nextRunOut(now time.Duration) time.Duration {
 		for m := range v.members {
 			if f := l.facts[m]; f.Past < l.log.newest().Epoch || len(f.Busy) > 0 {
 				l.settles = 0
-				if at := l.lastGrant(m) + l.timing.outlived() + 1; at > now {
+				if at := l.lastGrant(m) + l.outlived + 1; at > now {
 					first = min(first, at)
 				}
 			}
@@ -191,7 +197,7 @@ const endOfEpochs = 1 << 62
 // leases reports whether the answer to a renewal has a lease (rule 18).
 func (l *leader) leases(r *Renewal, now time.Duration) bool {
 	newest, m := l.log.newest(), r.Member
-	if r.Deaf || !newest.has(m) {
+	if r.Deaf || !newest.has(m) || l.leaseOf(newest) < l.timing.Lease {
 		return false
 	}
 	if r.Ack >= newest.Epoch {
@@ -200,6 +206,9 @@ func (l *leader) leases(r *Renewal, now time.Duration) bool {
 	i := newest.seat(m)
 	return i >= 0 && !newest.Seats[i].Failed && now <= l.viewAt+l.timing.Lease && !l.failing(m)
 }
+
+// leaseOf returns the longest lease that there may be while a view is the newest one.
+func (l *leader) leaseOf(v *View) time.Duration { return cmp.Or(v.Lease, l.timing.Lease) }
 
 // failing reports whether a view is proposed under which the member has failed or is gone.
 func (l *leader) failing(m Member) bool {
@@ -282,14 +291,17 @@ func (l *leader) parts(next *View) bool {
 func (l *leader) wanted(now time.Duration) *View {
 	newest := l.log.newest()
 	if newest == nil {
-		if newest = (&View{Routing: l.routing}); now <= l.since+l.timing.outlived() {
+		if newest = (&View{Routing: l.routing}); now <= l.since+l.outlived {
 			return nil // the voters' disks may have been erased, and leases be left of before
 		}
 	}
 	// A member that knows a later view is of before such a loss too. It takes no older one,
 	// and tokens must not fall (rule 24).
 	v := &View{Epoch: max(newest.Epoch, l.acked, l.log.floor) + 1, Routing: l.routing}
-	changed := newest.Routing != l.routing || newest.Epoch > 0 && l.acked > newest.Epoch
+	if v.Lease = l.timing.Lease; now <= l.since+l.outlived { // leases of the leaders before may be left
+		v.Lease = max(v.Lease, newest.Lease)
+	}
+	changed := newest.Routing != l.routing || v.Lease != l.leaseOf(newest) || newest.Epoch > 0 && l.acked > newest.Epoch
 	known := map[string]Member{} // the life of each node that the view has, or had
 	for _, old := range newest.Seats {
 		s := l.seen[old.Name]

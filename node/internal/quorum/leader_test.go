@@ -474,3 +474,47 @@ func TestHostileRenewals(t *testing.T) {
 		}
 	}
 }
+
+// TestLeasesOfBefore has a leader whose leases are shorter, or longer, than those of the leader
+// before it. No view says so before it is true, and no lease is over before that of then.
+func TestLeasesOfBefore(t *testing.T) {
+	t.Parallel()
+	for _, before := range []time.Duration{simLease / 5, 3 * simLease} {
+		v := newView(t, 6, []Seat{{Member: node(1)}, {Member: node(2)}, {Member: node(3)}})
+		v.Lease = before
+		l := newTestLeader(v)
+		over := Timing{Lease: max(before, simLease)}.outlived()
+		granted := func(now time.Duration) bool {
+			a, _ := l.renew(node(2), now, l.log.newest().Epoch)
+			return a.Lease
+		}
+		if got, want := granted(0), before >= simLease; got != want {
+			t.Errorf("leases of %v before: a lease is granted: %t, want %t", before, got, want)
+		}
+		l.granted = map[Member]time.Duration{}
+		if l.leaseOver(node(3), time.Hour+over) || !l.leaseOver(node(3), time.Hour+over+1) {
+			t.Errorf("leases of %v before are not taken for over after %v", before, over)
+		}
+		at := time.Duration(0)
+		if before > simLease {
+			for _, n := range []int{1, 2, 3} {
+				l.renew(node(n), over-second, 6)
+			}
+			if e, _ := l.tick(time.Hour + over); e != nil && e.View != nil {
+				t.Errorf("%+v is proposed while leases of %v may be left", e.View, before)
+			}
+			at = over + 1
+		}
+		for _, n := range []int{1, 2, 3} {
+			l.renew(node(n), at, 6)
+		}
+		e, _ := l.tick(time.Hour + at)
+		if e == nil || e.View == nil || e.View.Lease != simLease {
+			t.Fatalf("leases of %v before: %+v is proposed after %v; want a view with leases of %v", before, e, at, simLease)
+		}
+		l.commit(t, e, at)
+		if !granted(at) {
+			t.Error("no lease is granted under the new view")
+		}
+	}
+}

@@ -50,8 +50,8 @@ var mutants = []mutant{
 	{rule: "11", name: "the counter does not rise", edits: in("Quorum.Begin", "q.count.Add(1)", "q.count.Load()")},
 	{rule: "11", name: "tokens have the epoch of the oldest view", edits: in("Quorum.Begin", "Epoch: r.Newest().Epoch", "Epoch: r.views[0].Epoch")},
 
-	{rule: "12", name: "running ids are looked at before the rights", edits: in("Quorum.renewal", "rights := q.rights.Load()\n\tr := &Renewal{Member: rights.me}\n\tr.Ack, r.Busy = rights.acknowledge(q.running(rights))",
-		"running := q.running(q.rights.Load())\n\ttime.Sleep(time.Millisecond)\n\trights := q.rights.Load()\n\tr := &Renewal{Member: rights.me}\n\tr.Ack, r.Busy = rights.acknowledge(running)")},
+	{rule: "12", name: "running ids are looked at before the rights", edits: in("Quorum.renewal", "rights := q.rights.Load()\n\tr := &Renewal{Member: rights.me, Lease: q.Timing.Lease}\n\tr.Ack, r.Busy = rights.acknowledge(q.running(rights))",
+		"running := q.running(q.rights.Load())\n\ttime.Sleep(time.Millisecond)\n\trights := q.rights.Load()\n\tr := &Renewal{Member: rights.me, Lease: q.Timing.Lease}\n\tr.Ack, r.Busy = rights.acknowledge(running)")},
 	{rule: "12", name: "a newer view is not acknowledged at once", edits: in("Quorum.takeLocked", "next.Newest() != old.Newest() ||", "")},
 	{rule: "12", name: "the end of a busy call is not told at once", edits: in("Quorum.Ended", "q.RenewNow()", "_ = q")},
 	{rule: "13", name: "a member never says that it is deaf", edits: in("Quorum.renewal", "now > q.answered+q.Timing.deaf()", "false")},
@@ -92,6 +92,10 @@ var mutants = []mutant{
 	{rule: "18", name: "the failed get leases", edits: in("leader.leases", "!newest.Seats[i].Failed &&", "")},
 	{rule: "18", name: "those about to fail get leases", edits: in("leader.leases", "&& !l.failing(m)", "")},
 	{rule: "18", name: "anybody behind gets a lease", edits: in("leader.leases", "r.Ack >= newest.Epoch", "r.Ack > 0")},
+	{rule: "18", name: "a member may have other leases", edits: in("voter.renewal", "case r.Lease != v.q.Timing.Lease:", "case r.Lease < 0:")},
+	{rule: "18", name: "leases of before count as those of now", edits: in("newLeader", "outlived = max(outlived, Timing{Lease: v.Lease}.outlived())", "_ = v")},
+	{rule: "18", name: "a view may have shorter leases than are given", edits: in("leader.leases", "|| l.leaseOf(newest) < l.timing.Lease", "")},
+	{rule: "18", name: "a view with shorter leases comes at once", edits: in("leader.wanted", "v.Lease = max(v.Lease, newest.Lease)", "_ = newest")},
 
 	{rule: "19", name: "busy ids do not keep a view", edits: in("leader.retired", "!l.facts[s.Member].over(v)", "l.facts[s.Member].Past <= v.Epoch")},
 	{rule: "19", name: "all but the newest are retired", edits: in("leader.retired", "!l.facts[s.Member].over(v)", "false && v.has(s.Member)")},
@@ -133,7 +137,7 @@ var mutants = []mutant{
 	{rule: "23", name: "voters begin with different lists", edits: in("voter.tryBootstrap", "case !slices.Equal(theirs, given):", "case false:")},
 	{rule: "23", name: "voters begin when one does not answer", edits: in("voter.tryBootstrap", "in, err = v.q.Host.Introduce(ctx, name, own); err != nil {\n\t\t\t\treturn fmt",
 		"in, err = v.q.Host.Introduce(ctx, name, own); err != nil {\n\t\t\t\tcontinue; return fmt")},
-	{rule: "24", name: "the first view does not wait", edits: in("leader.wanted", "now <= l.since+l.timing.outlived()", "false")},
+	{rule: "24", name: "the first view does not wait", edits: in("leader.wanted", "now <= l.since+l.outlived {\n\t\t\treturn", "false {\n\t\t\treturn")},
 	{rule: "24", name: "the first view is 1", edits: in("leader.wanted", "max(newest.Epoch, l.acked,", "max(newest.Epoch,")},
 	{rule: "24", name: "a later view of a member is no reason for one", edits: in("leader.wanted", "|| newest.Epoch > 0 && l.acked > newest.Epoch", "")},
 

@@ -26,6 +26,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -37,6 +38,7 @@ import (
 
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // A Config says what a [Quorum] is. No field but Dir may be left out.
@@ -299,7 +301,12 @@ func (q *Quorum) nextLocked(last string) string {
 func (q *Quorum) noteLocked(voter string, err error) {
 	if err == nil {
 		delete(q.failing, voter)
-	} else if slices.Contains(q.asked, voter) {
+		return
+	}
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Code == wire.BadRequest && q.failing[voter] == nil {
+		q.Log.Error("a voter refuses this node", "voter", voter, "why", e.Text)
+	}
+	if slices.Contains(q.asked, voter) {
 		q.failing[voter] = err
 	}
 }
@@ -308,7 +315,7 @@ func (q *Quorum) noteLocked(voter string, err error) {
 // it has all that began under older ones (rule 12).
 func (q *Quorum) renewal(now time.Duration) *Renewal {
 	rights := q.rights.Load()
-	r := &Renewal{Member: rights.me}
+	r := &Renewal{Member: rights.me, Lease: q.Timing.Lease}
 	r.Ack, r.Busy = rights.acknowledge(q.running(rights))
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -227,7 +227,7 @@ func TestRenewalAfterRecovery(t *testing.T) {
 	calmly(t, nil, func(d *director) {
 		n := d.node("1@h")
 		before, epoch := n.q.voter.origin(), d.epoch()
-		r := &Renewal{Member: d.node("2@h").q.Self, Ack: epoch + recoveryStep, Origin: Origin{"after", []string{before.Cluster}}}
+		r := &Renewal{Member: d.node("2@h").q.Self, Lease: d.timing.Lease, Ack: epoch + recoveryStep, Origin: Origin{"after", []string{before.Cluster}}}
 		if a, err := n.q.ServeRenewal(n.ctx, r); !errors.Is(err, errObsolete) {
 			d.t.Errorf("%+v, %v", a, err)
 		}

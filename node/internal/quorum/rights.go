@@ -139,8 +139,9 @@ func (r *Rights) complete(a *Answer) error {
 // A Renewal is what a member says to the leader in every interval.
 type Renewal struct {
 	Member  Member
-	Ack     uint64       // epoch of the view that it acts on
-	Busy    []worker.Key // calls that still run of ids that are not its own under that view; sorted
+	Ack     uint64        // epoch of the view that it acts on
+	Busy    []worker.Key  // calls that still run of ids that are not its own under that view; sorted
+	Lease   time.Duration // that it counts from an answer
 	Leaving bool
 	Deaf    bool    // it has had no answer for some time
 	Has     Version // of the last answer that it took

@@ -28,19 +28,20 @@ type world struct {
 	voters []string
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	rand  *rand.Rand
-	nodes map[string]*simNode // by name; the newest life
-	disks map[string]*disk
-	given map[string][]string                // the voters that a node was given, if others than voters
-	cut   map[[2]string]bool                 // nothing goes from the one to the other
-	slow  map[[2]string]time.Duration        // what goes from the one to the other takes so much longer
-	rate  map[string]float64                 // of clocks, if not random
-	terms func(voter string) (uint64, error) // is asked instead of voters, if not nil
-	intro func(voter string) (*Introduction, error)
-	hook  func(n *simNode, at string) // is called where a node asks others, if not nil
-	lives uint64
-	calm  atomic.Bool // nothing is late any more
+	mu      sync.Mutex
+	rand    *rand.Rand
+	nodes   map[string]*simNode // by name; the newest life
+	disks   map[string]*disk
+	given   map[string][]string                // the voters that a node was given, if others than voters
+	timings map[string]Timing                  // of nodes that have another one
+	cut     map[[2]string]bool                 // nothing goes from the one to the other
+	slow    map[[2]string]time.Duration        // what goes from the one to the other takes so much longer
+	rate    map[string]float64                 // of clocks, if not random
+	terms   func(voter string) (uint64, error) // is asked instead of voters, if not nil
+	intro   func(voter string) (*Introduction, error)
+	hook    func(n *simNode, at string) // is called where a node asks others, if not nil
+	lives   uint64
+	calm    atomic.Bool // nothing is late any more
 
 	history history
 }
@@ -63,7 +64,7 @@ type simNode struct {
 func newWorld(t *testing.T, seed uint64, voters ...string) *world {
 	w := &world{
 		t: t, start: time.Now(), timing: NewTiming(5 * time.Second), voters: voters, log: slog.New(slog.DiscardHandler),
-		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{}, given: map[string][]string{},
+		rand: rand.New(rand.NewPCG(seed, 1)), nodes: map[string]*simNode{}, disks: map[string]*disk{}, given: map[string][]string{}, timings: map[string]Timing{},
 		cut: map[[2]string]bool{}, slow: map[[2]string]time.Duration{}, rate: map[string]float64{},
 	}
 	return w
@@ -107,8 +108,12 @@ func (w *world) boot(name string) *simNode {
 	if !ok {
 		voters = w.voters
 	}
+	timing, ok := w.timings[name]
+	if !ok {
+		timing = w.timing
+	}
 	c := Config{
-		Timing: w.timing, Voters: voters, Log: w.log.With("node", name),
+		Timing: timing, Voters: voters, Log: w.log.With("node", name),
 		Clock: func() time.Duration { return time.Duration(float64(w.now()) * n.rate) },
 	}
 	w.mu.Unlock()

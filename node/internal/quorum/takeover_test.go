@@ -334,3 +334,45 @@ func TestClockSetBack(t *testing.T) {
 		w.killAll()
 	})
 }
+
+// TestOtherTiming has nodes with other leases than the leader's: they get none, and are told why.
+// Then all nodes have those, one after the other, and get places again.
+func TestOtherTiming(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, "1@h", "2@h", "3@h")
+		w.calm.Store(true)
+		d := &director{world: w, names: []string{"1@h", "2@h", "3@h", "4@h", "5@h"}}
+		w.bootAll(d.names...)
+		time.Sleep(12 * time.Second)
+		d.lead("1@h")
+		leased := func(name string) bool {
+			q := d.node(name).q
+			return q.Rights().Left(q.Clock()) > 0
+		}
+		again := func(name string) {
+			d.node(name).kill()
+			w.timings[name] = NewTiming(2 * time.Second)
+			w.boot(name)
+		}
+		again("4@h")
+		time.Sleep(20 * time.Second)
+		if leased("4@h") {
+			t.Error("a node whose leases are of 2 s has one, and those of the leader are of 5 s")
+		}
+		if err := d.node("4@h").q.Await(t.Context(), worker.Key{ID: worker.IntID(7)}); err == nil || !strings.Contains(err.Error(), "same --timing") {
+			t.Errorf("%v; want what to do", err)
+		}
+		for _, name := range []string{"5@h", "3@h", "2@h", "1@h"} {
+			again(name)
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		for _, name := range d.names {
+			if !leased(name) {
+				t.Errorf("%s has no lease, and all nodes have the same timing", name)
+			}
+		}
+		w.killAll()
+	})
+}

@@ -8,7 +8,7 @@ import (
 // A Timing is how long things take. All follow from the length of a lease, and all members
 // of a cluster must have the same.
 type Timing struct {
-	Lease    time.Duration // from the sending of a renewal
+	Lease    time.Duration // from the sending of a renewal; more than 0, and at most an hour
 	Interval time.Duration // between renewals, and between views at least
 	Silence  time.Duration // after which a member is failed
 }
@@ -21,6 +21,9 @@ func NewTiming(lease time.Duration) Timing {
 // deaf returns the time without an answer after which a member is deaf. The first renewal after
 // one that was answered does not say so yet, and the second one does.
 func (t Timing) deaf() time.Duration { return t.Interval * 3 / 2 }
+
+// maxLease is more than any timing has.
+const maxLease = time.Hour
 
 // drift is by how much a clock may be fast or slow.
 const drift = 0.01

@@ -34,7 +34,7 @@ func calmly(t *testing.T, others []string, test func(d *director)) {
 func (n *simNode) asks(m Member) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
 	defer cancel()
-	return n.q.ServeRenewal(ctx, &Renewal{Member: m, Ack: n.q.Rights().Newest().Epoch})
+	return n.q.ServeRenewal(ctx, &Renewal{Member: m, Lease: n.q.Timing.Lease, Ack: n.q.Rights().Newest().Epoch})
 }
 
 // TestVerify has the leader answer when other voters say that they are in some term (rule 17).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
@@ -40,8 +41,9 @@ type Seat struct {
 type View struct {
 	Epoch   uint64
 	Routing placement.Routing
-	Seats   []Seat   // in the order of [placement.Name.Compare]
-	Leavers []Member // they have no seat any more, and may still run calls
+	Lease   time.Duration // the longest lease that there may be while this is the newest view
+	Seats   []Seat        // in the order of [placement.Name.Compare]
+	Leavers []Member      // they have no seat any more, and may still run calls
 
 	ring *placement.Ring // of Seats; nil if there are none
 }
@@ -65,6 +67,9 @@ func (v *View) arrange() error {
 		return errors.New("a view without an epoch")
 	}
 	slices.SortFunc(v.Seats, func(a, b Seat) int { return names[a.Name].Compare(names[b.Name]) })
+	if v.Lease < 0 || v.Lease > maxLease {
+		return fmt.Errorf("view %d: a lease of %v", v.Epoch, v.Lease)
+	}
 	if v.ring = nil; len(slots) > 0 {
 		v.ring = placement.NewRing(v.Routing, slots)
 	}

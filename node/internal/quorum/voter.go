@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // A voter is the part of a quorum that only voters have: its raft and, while that leads, a
@@ -311,6 +313,10 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	case l == nil:
 		v.mu.Unlock()
 		return &Answer{Leader: v.leaderName()}, nil
+	case r.Lease != v.q.Timing.Lease: // the member would count another time than this one
+		v.mu.Unlock()
+		return nil, wire.Errorf(wire.BadRequest, wire.NotRun, "%s has leases of %v, and %s, which leads the voters, of %v; "+
+			"start all nodes with the same --timing", r.Member.Name, r.Lease, v.q.Self.Name, v.q.Timing.Lease)
 	}
 	a, news := l.renewal(r, v.q.Clock())
 	wake := news || l.stirred

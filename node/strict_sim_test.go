@@ -429,14 +429,16 @@ func simulateStrict(t *testing.T, seed uint64) {
 	clients.Wait()
 	t.Logf("%v in %v, %d runs", w.counts, time.Since(w.l.start), len(w.l.runs))
 	clear(w.counts)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Hour) // a run may take longer than the 5 s of a call without a deadline
+	defer cancel()
 	for id := range int64(6) { // all is well again
 		for _, name := range w.names {
 			n := w.nodes[name]
 			if n == nil {
 				continue // it did not start
 			}
-			w.call(t.Context(), n, worker.IntID(id))
-			if _, err := n.Family("cell").Request(t.Context(), worker.IntID(id)); err != nil {
+			w.call(ctx, n, worker.IntID(id))
+			if _, err := n.Family("cell").Request(ctx, worker.IntID(id)); err != nil {
 				w.fail("after all faults: request of %d from %s: %v", id, name, err)
 			}
 		}

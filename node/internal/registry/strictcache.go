@@ -33,6 +33,10 @@ func (c *cache) since(p *cachePolicy, stood uint64) *cachePolicy {
 func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
 	for k := (worker.Key{Kind: c.name, ID: w.id}); ; {
 		s.mu.Lock()
+		if w.load.abandoned { // and its callers were told that it has not run
+			s.mu.Unlock()
+			return errAbandoned
+		}
 		token, stood, permitted, _ := c.guard.Begin(k, 0)
 		if permitted {
 			w.policy = c.since(w.policy, stood)
@@ -164,6 +168,7 @@ func (c *cache) giveUp(id worker.ID) (what worker.Stopped, had bool) {
 	if l.ctx != nil {
 		what.Token = l.ctx.token
 		l.ctx.end()
+		c.gate.leave() // others have its turn
 	}
 	waiters, later := l.waiters, l.later
 	l.waiters, l.later = nil, nil

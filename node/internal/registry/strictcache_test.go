@@ -287,3 +287,80 @@ func TestGiveUpLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestGuardedLoadHasItsTime has a load wait for the guard for most of its time: it has all of that
+// from the moment at which it may run.
+func TestGuardedLoadHasItsTime(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{Timeout: 10 * time.Second}, func(t *testing.T, r *Registry, g *fakeGuard) {
+		load := r.cache.policy.Load().load
+		r.SetKind(worker.Cache{TTL: time.Hour, Timeout: 10 * time.Second, Load: func(ctx context.Context, id worker.ID) (worker.Value, error) {
+			began := time.Now()
+			if <-ctx.Done(); time.Since(began) != 10*time.Second {
+				t.Errorf("the context of the load has ended after %v, want 10 s", time.Since(began))
+			}
+			return load(ctx, id)
+		}})
+		g.refuse(true)
+		time.AfterFunc(9*time.Second, func() { g.refuse(false) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWithdrawnLoadDoesNotRun has the only caller of a load withdraw just before the guard would
+// permit it: as the caller is told that it has not run, it does not.
+func TestWithdrawnLoadDoesNotRun(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{}, func(t *testing.T, r *Registry, _ *fakeGuard) {
+		predecessor := make(chan struct{})
+		r.predecessorDone = predecessor
+		ran := make(chan struct{}, 1)
+		r.SetKind(worker.Cache{TTL: time.Hour, Load: func(context.Context, worker.ID) (worker.Value, error) {
+			ran <- struct{}{}
+			return worker.Value{}, nil
+		}})
+		c := newCaller(r)
+		c.Waiter.ID, c.Deadline = worker.IntID(7), r.Now()+time.Minute
+		r.Enqueue(&c.Waiter, r.Now())
+		synctest.Wait()
+		s := r.shard(c.Waiter.ID)
+		s.mu.Lock()
+		close(predecessor) // the load goes on, and waits for the lock
+		outcome := r.cache.withdrawLocked(s, c.worker, &c.Waiter)
+		s.mu.Unlock()
+		synctest.Wait()
+		if outcome != wire.NotRun || len(ran) > 0 {
+			t.Errorf("outcome %v, and it ran %d times; want that it has not run", outcome, len(ran))
+		}
+		r.admission.leave(&c.Waiter)
+	})
+}
+
+// TestGiveUpLoadLeavesTheGate gives up the id of a load that had the only turn of its kind.
+func TestGiveUpLoadLeavesTheGate(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{Concurrency: 1}, func(t *testing.T, r *Registry, _ *fakeGuard) {
+		released, n := make(chan struct{}), int64(0)
+		r.SetKind(worker.Cache{TTL: time.Hour, Concurrency: 1, Load: func(context.Context, worker.ID) (worker.Value, error) {
+			if n++; n == 1 {
+				<-released
+			}
+			return worker.IntValue(n), nil
+		}})
+		go func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()) }()
+		synctest.Wait()
+		if _, had := r.GiveUp(worker.IntID(7)); !had {
+			t.Error("no load runs")
+		}
+		request(t, r, new(worker.Token), "2", false)
+		close(released)
+		synctest.Wait()
+		if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+			t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+		}
+	})
+}

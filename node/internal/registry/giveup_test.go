@@ -248,3 +248,49 @@ func TestGiveUpEarly(t *testing.T) {
 		r.Close(t.Context())
 	})
 }
+
+// TestGiveUpEndLeavesTheGate has a server that does not heed the end of its time at its end, which
+// has come because the lease had ended: it takes no turn of others, nor does the message that
+// waits, also when its id is given up.
+func TestGiveUpEndLeavesTheGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		var ended []int64
+		var tokens []worker.Token
+		released, canceled := make(chan struct{}), false
+		r := testRegistry(worker.Serial{
+			TTL: time.Hour, Timeout: time.Second, Concurrency: 1,
+			Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+				return &deafServer{released: released, ended: &ended, canceled: &canceled, tokens: &tokens, endsLate: id == worker.IntID(7)}, nil
+			},
+		}, "1@h", 100)
+		r.guard = g
+		call := func(id int64) error {
+			_, err := r.await(t.Context(), worker.IntID(id), worker.Value{}, r.Now())
+			return err
+		}
+		if err := call(7); err != nil {
+			t.Error(err)
+		}
+		g.lose()
+		again := make(chan error, 1)
+		go func() { again <- call(7) }()
+		synctest.Wait()
+		if err := call(8); err != nil {
+			t.Errorf("a call for another id, while the server ends: %v", err)
+		}
+		if _, had := r.GiveUp(worker.IntID(7)); !had {
+			t.Error("there is no server")
+		}
+		if err := <-again; err != nil {
+			t.Errorf("the call that waited: %v", err)
+		}
+		close(released)
+		synctest.Wait()
+		if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+			t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+		}
+		r.Close(t.Context())
+	})
+}

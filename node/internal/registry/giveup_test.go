@@ -294,3 +294,24 @@ func TestGiveUpEndLeavesTheGate(t *testing.T) {
 		r.Close(t.Context())
 	})
 }
+
+// TestEndIsNotStuck has an idle server be stopped: its end has just begun, however long ago
+// something else did.
+func TestEndIsNotStuck(t *testing.T) {
+	t.Parallel()
+	inGuarded(t, false, func(t *testing.T, r *Registry, _ *fakeGuard, _ *[]worker.EndReason) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		s := r.shard(worker.IntID(7))
+		s.mu.Lock()
+		w := s.workers.get(worker.IntID(7))
+		r.actor.endLocked(s, w, worker.EndStopped)
+		var c worker.Custody
+		if w.mail.describeLocked(&c, r.Now()); c.Stuck {
+			t.Errorf("%+v; want that it is not stuck", c)
+		}
+		s.mu.Unlock()
+	})
+}

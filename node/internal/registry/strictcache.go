@@ -113,7 +113,7 @@ func (c *cache) appendRunning(keys []worker.Key) []worker.Key {
 	now := c.Now()
 	for i := range c.shards {
 		s := &c.shards[i]
-		var stuck []*entry
+		var stuck []overdue
 		s.mu.Lock()
 		for _, w := range s.running {
 			if w.policy.stood == 0 || w.load.givenUp {
@@ -122,13 +122,11 @@ func (c *cache) appendRunning(keys []worker.Key) []worker.Key {
 			keys = append(keys, worker.Key{Kind: c.name, ID: w.id})
 			if w.stuckLocked(now) && !w.load.warned {
 				w.ownLoad().warned = true
-				stuck = append(stuck, w)
+				stuck = append(stuck, overdue{w.id, w.policy.timeout})
 			}
 		}
 		s.mu.Unlock()
-		for _, w := range stuck {
-			c.warnStuck(w.id, w.policy.timeout)
-		}
+		c.warnStuck(stuck)
 	}
 	return keys
 }

@@ -70,7 +70,7 @@ func (c *cache) run(r run) {
 	defer c.wg.Done()
 	l := r.w.load
 	defer func() {
-		if !l.givenUp {
+		if !l.left {
 			c.gate.leave()
 		}
 	}()

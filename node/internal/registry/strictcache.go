@@ -31,9 +31,10 @@ func (c *cache) since(p *cachePolicy, stood uint64) *cachePolicy {
 
 // permit waits until the guard permits the load of w, and gives that its token.
 func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
+	l := w.load
 	for k := (worker.Key{Kind: c.name, ID: w.id}); ; {
 		s.mu.Lock()
-		if w.load.abandoned { // and its callers were told that it has not run
+		if l.abandoned { // and its callers were told that it has not run
 			s.mu.Unlock()
 			return errAbandoned
 		}
@@ -46,13 +47,35 @@ func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
 		if permitted {
 			return nil
 		}
-		if err := c.guard.Await(ctx, k); err != nil {
+		if err := c.awaitGuard(ctx, l, k); err != nil {
 			return err
 		}
 		if !c.begin(s, w) {
 			return errAbandoned
 		}
 	}
+}
+
+// awaitGuard waits until the guard may permit a load. Others have its turn meanwhile.
+func (c *cache) awaitGuard(ctx context.Context, l *load, k worker.Key) *wire.Error {
+	l.left = true
+	c.gate.leave()
+	if err := c.guard.Await(ctx, k); err != nil {
+		return err
+	}
+	if !c.gate.enter() {
+		entered := make(chan struct{})
+		turn := c.gate.queue(func() { close(entered) })
+		select {
+		case <-entered:
+		case <-ctx.Done():
+			if c.gate.withdraw(turn) {
+				return wire.Ended(ctx.Err(), wire.NotRun)
+			}
+		}
+	}
+	l.left = false
+	return nil
 }
 
 // permittedLocked asks the guard whether the value of w, which may be nil, may be given now,
@@ -166,7 +189,8 @@ func (c *cache) giveUp(id worker.ID) (what worker.Stopped, had bool) {
 	if l.ctx != nil {
 		what.Token = l.ctx.token
 		l.ctx.end()
-		c.gate.leave() // others have its turn
+		l.left = true
+		c.gate.leave()
 	}
 	waiters, later := l.waiters, l.later
 	l.waiters, l.later = nil, nil

@@ -364,3 +364,76 @@ func TestGiveUpLoadLeavesTheGate(t *testing.T) {
 		}
 	})
 }
+
+// An occupiedGuard permits no call of an id, as another node may still run one.
+type occupiedGuard struct {
+	*fakeGuard
+	free *fakeGuard // of all other ids
+	id   worker.ID
+}
+
+func (g occupiedGuard) of(k worker.Key) *fakeGuard {
+	if k.ID == g.id {
+		return g.fakeGuard
+	}
+	return g.free
+}
+
+func (g occupiedGuard) Begin(k worker.Key, since uint64) (worker.Token, uint64, bool, bool) {
+	return g.of(k).Begin(k, since)
+}
+
+func (g occupiedGuard) Await(ctx context.Context, k worker.Key) *wire.Error {
+	return g.of(k).Await(ctx, k)
+}
+
+// TestGuardedLoadWaitsWithoutTurn has a load wait for the guard: it has no turn of loads that may
+// run, and waits for another one when it may run, too, for as long as its time lasts.
+func TestGuardedLoadWaitsWithoutTurn(t *testing.T) {
+	t.Parallel()
+	for _, frees := range []bool{false, true} {
+		inGuardedCache(t, worker.Cache{}, func(t *testing.T, r *Registry, g *fakeGuard) {
+			g.refuse(true)
+			r.guard = occupiedGuard{g, &fakeGuard{now: 1, held: 1}, worker.IntID(7)}
+			released := make(chan struct{})
+			r.SetKind(worker.Cache{TTL: time.Hour, Concurrency: 1, Timeout: 10 * time.Second, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
+				if id == worker.IntID(9) {
+					<-released
+				}
+				return worker.IntValue(1), nil
+			}})
+			load := func(id int64) error {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := r.await(ctx, worker.IntID(id), worker.Value{}, r.Now())
+				return err
+			}
+			seven := make(chan error, 1)
+			go func() { seven <- load(7) }()
+			synctest.Wait()
+			if err := load(8); err != nil {
+				t.Errorf("a load of another id: %v", err)
+			}
+			go func() { _ = load(9) }()
+			synctest.Wait()
+			g.refuse(false)
+			synctest.Wait()
+			if running, waiting := r.gate.counts(); running != 1 || waiting != 1 {
+				t.Errorf("%d have a turn, and %d wait for one; want one each", running, waiting)
+			}
+			if frees {
+				close(released)
+			}
+			if err := <-seven; frees != (err == nil) || !frees && (!errors.Is(err, wire.DeadlineExceeded) || outcomeOf(err) != worker.OutcomeNotRun) {
+				t.Errorf("the load that has waited: %v", err)
+			}
+			if !frees {
+				close(released)
+			}
+			synctest.Wait()
+			if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+				t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+			}
+		})
+	}
+}

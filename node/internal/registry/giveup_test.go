@@ -249,6 +249,14 @@ func TestGiveUpEarly(t *testing.T) {
 	})
 }
 
+// A lateServer ends when it is released, whatever its context says.
+type lateServer struct {
+	echoServer
+	released chan struct{}
+}
+
+func (s lateServer) Terminate(context.Context, worker.EndReason) { <-s.released }
+
 // TestGiveUpEndLeavesTheGate has a server that does not heed the end of its time at its end, which
 // has come because the lease had ended: it takes no turn of others, nor does the message that
 // waits, also when its id is given up.
@@ -256,13 +264,14 @@ func TestGiveUpEndLeavesTheGate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
-		var ended []int64
-		var tokens []worker.Token
-		released, canceled := make(chan struct{}), false
+		released := make(chan struct{})
 		r := testRegistry(worker.Serial{
 			TTL: time.Hour, Timeout: time.Second, Concurrency: 1,
 			Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
-				return &deafServer{released: released, ended: &ended, canceled: &canceled, tokens: &tokens, endsLate: id == worker.IntID(7)}, nil
+				if id == worker.IntID(7) {
+					return lateServer{released: released}, nil
+				}
+				return echoServer{}, nil
 			},
 		}, "1@h", 100)
 		r.guard = g

@@ -77,8 +77,8 @@ func (l *archive) pick(n int) int {
 
 // pause returns how long a run takes: sometimes longer than a lease.
 func (l *archive) pause() time.Duration {
-	if l.chance(8) {
-		return l.between(time.Second, 6*time.Second)
+	if l.chance(4) {
+		return l.between(time.Second, 7*time.Second)
 	}
 	return l.between(0, 50*time.Millisecond)
 }
@@ -114,7 +114,7 @@ func (l *archive) load(ctx context.Context, id worker.ID) (worker.Value, error) 
 	l.mu.Lock()
 	n := l.cell(id).written
 	l.mu.Unlock()
-	clock.Sleep(ctx, l.pause())
+	clock.Sleep(ctx, l.pause()+l.pause())
 	return worker.IntValue(n), nil
 }
 
@@ -232,7 +232,7 @@ func (w *strictWorld) call(ctx context.Context, n *Node, id worker.ID) {
 	for _, r := range l.runs {
 		if r.call == call {
 			ran++
-			r.answered = err == nil
+			r.answered = err == nil || outcome == worker.OutcomeRan // by the handler, which refuses an older token
 			if err == nil && r.token != reply.Token {
 				w.fail("call %d of %s: token %v in the reply, and %v in the run", call, id, reply.Token, r.token)
 			}
@@ -366,19 +366,18 @@ func (w *strictWorld) check() {
 	for id, runs := range byID {
 		tokens := map[worker.Token]bool{}
 		slices.SortFunc(runs, func(a, b *archiveRun) int { return a.token.Compare(b.token) })
-		var last *archiveRun
+		var last *archiveRun // of those that were answered: the lease of another one may have ended
 		for _, r := range runs {
 			if tokens[r.token] {
 				w.fail("two runs of %s with the token %v", id, r.token)
 			}
 			tokens[r.token] = true
-			if !r.answered {
-				continue // its lease may have ended
-			}
 			if last != nil && r.start < last.end {
-				w.fail("two runs of %s that were answered overlap: %+v and %+v", id, *last, *r)
+				w.fail("a run of %s that was answered overlaps a later one: %+v and %+v", id, *last, *r)
 			}
-			last = r
+			if r.answered && (last == nil || r.end > last.end) {
+				last = r
+			}
 		}
 	}
 	for id, c := range w.l.cells {

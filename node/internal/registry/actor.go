@@ -90,6 +90,9 @@ func (a *actor) beginWorkLocked(m *mailbox) {
 func (a *actor) occupyLocked(s *shard, w *entry) {
 	a.beginWorkLocked(w.mail)
 	w.mail.busy = true
+	if w.mail.ending { // its end is what it does next
+		w.mail.began = a.Now()
+	}
 	s.addRunningLocked(w)
 }
 

@@ -248,3 +248,79 @@ func TestGiveUpEarly(t *testing.T) {
 		r.Close(t.Context())
 	})
 }
+
+// A lateServer ends when it is released, whatever its context says.
+type lateServer struct {
+	echoServer
+	released chan struct{}
+}
+
+func (s lateServer) Terminate(context.Context, worker.EndReason) { <-s.released }
+
+// TestGiveUpEndLeavesTheGate has a server that does not heed the end of its time at its end, which
+// has come because the lease had ended: it takes no turn of others, nor does the message that
+// waits, also when its id is given up.
+func TestGiveUpEndLeavesTheGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGuard{now: 1, held: 1, changed: make(chan struct{})}
+		released := make(chan struct{})
+		r := testRegistry(worker.Serial{
+			TTL: time.Hour, Timeout: time.Second, Concurrency: 1,
+			Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+				if id == worker.IntID(7) {
+					return lateServer{released: released}, nil
+				}
+				return echoServer{}, nil
+			},
+		}, "1@h", 100)
+		r.guard = g
+		call := func(id int64) error {
+			_, err := r.await(t.Context(), worker.IntID(id), worker.Value{}, r.Now())
+			return err
+		}
+		if err := call(7); err != nil {
+			t.Error(err)
+		}
+		g.lose()
+		again := make(chan error, 1)
+		go func() { again <- call(7) }()
+		synctest.Wait()
+		if err := call(8); err != nil {
+			t.Errorf("a call for another id, while the server ends: %v", err)
+		}
+		if _, had := r.GiveUp(worker.IntID(7)); !had {
+			t.Error("there is no server")
+		}
+		if err := <-again; err != nil {
+			t.Errorf("the call that waited: %v", err)
+		}
+		close(released)
+		synctest.Wait()
+		if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+			t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+		}
+		r.Close(t.Context())
+	})
+}
+
+// TestEndIsNotStuck has an idle server be stopped: its end has just begun, however long ago
+// something else did.
+func TestEndIsNotStuck(t *testing.T) {
+	t.Parallel()
+	inGuarded(t, false, func(t *testing.T, r *Registry, _ *fakeGuard, _ *[]worker.EndReason) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		s := r.shard(worker.IntID(7))
+		s.mu.Lock()
+		w := s.workers.get(worker.IntID(7))
+		r.actor.endLocked(s, w, worker.EndStopped)
+		var c worker.Custody
+		if w.mail.describeLocked(&c, r.Now()); c.Stuck {
+			t.Errorf("%+v; want that it is not stuck", c)
+		}
+		s.mu.Unlock()
+	})
+}

@@ -24,6 +24,7 @@ type load struct {
 	abandoned bool
 
 	givenUp  bool      // others have the id, although it goes on: see [Registry.GiveUp]
+	left     bool      // others have its turn
 	warned   bool      // the log says that it does not heed the end of its time
 	outdated bool      // it began before the id was invalidated: its value is for waiters only
 	later    []*Waiter // came after it was abandoned or outdated, and wait for the next run

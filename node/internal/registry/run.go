@@ -68,8 +68,13 @@ type run struct {
 // run runs the source, and ends the load with the result.
 func (c *cache) run(r run) {
 	defer c.wg.Done()
-	defer c.gate.leave()
-	ctx := r.w.load.ctx
+	l := r.w.load
+	defer func() {
+		if !l.left {
+			c.gate.leave()
+		}
+	}()
+	ctx := l.ctx
 	defer ctx.release()
 	if err := c.prepare(r, ctx); err != nil {
 		_, _ = c.finish(r.s, r.w, origin{trace: ctx.trace}, worker.Value{}, err)

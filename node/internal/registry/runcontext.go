@@ -27,11 +27,16 @@ type runContext struct {
 
 func (c *runContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// postpone changes the deadline of a context that only its load has seen.
+// postpone changes the deadline of a context that only its load has seen, and that may have
+// waited for its channel. A context that was ended stays so.
 func (c *runContext) postpone(deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = deadline
+	if c.real != nil && c.real.Err() != context.Canceled {
+		c.cancel()
+		c.real, c.cancel, c.err = nil, nil, nil
+	}
 }
 
 // permit gives a context that only its load has seen its token.

@@ -415,6 +415,9 @@ func (a *actor) endMessage(s *shard, w *entry, t *task, took time.Duration, err 
 // terminate ends the server of w. The messages that wait are for the next one.
 func (a *actor) terminate(s *shard, w *entry, t *task) {
 	m := w.mail
+	if m.inTurn { // for the message that comes after that
+		a.leaveTurn(m)
+	}
 	server := terminatorOf(m.server)
 	if server == nil {
 		a.terminated(s, w, t.why)

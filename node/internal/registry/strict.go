@@ -52,21 +52,19 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 	now := r.Now()
 	for i := range r.shards {
 		s := &r.shards[i]
-		var stuck []*entry
+		var stuck []overdue
 		s.mu.Lock()
 		for _, w := range s.running {
 			if m := w.mail; !m.givenUp && (m.runs || w.moved || m.ending) {
 				add(w.id)
 				if !m.warned && m.stuckLocked(now) {
 					m.warned = true
-					stuck = append(stuck, w)
+					stuck = append(stuck, overdue{w.id, m.policy.timeout})
 				}
 			}
 		}
 		s.mu.Unlock()
-		for _, w := range stuck {
-			r.warnStuck(w.id, w.mail.policy.timeout)
-		}
+		r.warnStuck(stuck)
 	}
 	if r.actor.settled.Load() == under {
 		return keys
@@ -86,9 +84,17 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 	return keys
 }
 
-func (t *table) warnStuck(id worker.ID, timeout time.Duration) {
-	t.log.Warn("a call does not heed the end of its time, and keeps its id; stop with force gives the id up",
-		"kind", t.name, "id", id.String(), "timeout", timeout)
+// An overdue call goes on although its time is over.
+type overdue struct {
+	id      worker.ID
+	timeout time.Duration
+}
+
+func (t *table) warnStuck(list []overdue) {
+	for _, call := range list {
+		t.log.Warn("a call does not heed the end of its time, and keeps its id; stop with force gives the id up",
+			"kind", t.name, "id", call.id.String(), "timeout", call.timeout)
+	}
 }
 
 // permitLocked asks the guard for the next message of w. If it may not run, permitLocked

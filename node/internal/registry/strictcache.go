@@ -31,8 +31,13 @@ func (c *cache) since(p *cachePolicy, stood uint64) *cachePolicy {
 
 // permit waits until the guard permits the load of w, and gives that its token.
 func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
+	l := w.load
 	for k := (worker.Key{Kind: c.name, ID: w.id}); ; {
 		s.mu.Lock()
+		if l.abandoned { // and its callers were told that it has not run
+			s.mu.Unlock()
+			return errAbandoned
+		}
 		token, stood, permitted, _ := c.guard.Begin(k, 0)
 		if permitted {
 			w.policy = c.since(w.policy, stood)
@@ -42,13 +47,35 @@ func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
 		if permitted {
 			return nil
 		}
-		if err := c.guard.Await(ctx, k); err != nil {
+		if err := c.awaitGuard(ctx, l, k); err != nil {
 			return err
 		}
 		if !c.begin(s, w) {
 			return errAbandoned
 		}
 	}
+}
+
+// awaitGuard waits until the guard may permit a load. Others have its turn meanwhile.
+func (c *cache) awaitGuard(ctx context.Context, l *load, k worker.Key) *wire.Error {
+	l.left = true
+	c.gate.leave()
+	if err := c.guard.Await(ctx, k); err != nil {
+		return err
+	}
+	if !c.gate.enter() {
+		entered := make(chan struct{})
+		turn := c.gate.queue(func() { close(entered) })
+		select {
+		case <-entered:
+		case <-ctx.Done():
+			if c.gate.withdraw(turn) {
+				return wire.Ended(ctx.Err(), wire.NotRun)
+			}
+		}
+	}
+	l.left = false
+	return nil
 }
 
 // permittedLocked asks the guard whether the value of w, which may be nil, may be given now,
@@ -109,7 +136,7 @@ func (c *cache) appendRunning(keys []worker.Key) []worker.Key {
 	now := c.Now()
 	for i := range c.shards {
 		s := &c.shards[i]
-		var stuck []*entry
+		var stuck []overdue
 		s.mu.Lock()
 		for _, w := range s.running {
 			if w.policy.stood == 0 || w.load.givenUp {
@@ -118,13 +145,11 @@ func (c *cache) appendRunning(keys []worker.Key) []worker.Key {
 			keys = append(keys, worker.Key{Kind: c.name, ID: w.id})
 			if w.stuckLocked(now) && !w.load.warned {
 				w.ownLoad().warned = true
-				stuck = append(stuck, w)
+				stuck = append(stuck, overdue{w.id, w.policy.timeout})
 			}
 		}
 		s.mu.Unlock()
-		for _, w := range stuck {
-			c.warnStuck(w.id, w.policy.timeout)
-		}
+		c.warnStuck(stuck)
 	}
 	return keys
 }
@@ -164,6 +189,8 @@ func (c *cache) giveUp(id worker.ID) (what worker.Stopped, had bool) {
 	if l.ctx != nil {
 		what.Token = l.ctx.token
 		l.ctx.end()
+		l.left = true
+		c.gate.leave()
 	}
 	waiters, later := l.waiters, l.later
 	l.waiters, l.later = nil, nil

@@ -287,3 +287,153 @@ func TestGiveUpLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestGuardedLoadHasItsTime has a load wait for the guard for most of its time: it has all of that
+// from the moment at which it may run.
+func TestGuardedLoadHasItsTime(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{Timeout: 10 * time.Second}, func(t *testing.T, r *Registry, g *fakeGuard) {
+		load := r.cache.policy.Load().load
+		r.SetKind(worker.Cache{TTL: time.Hour, Timeout: 10 * time.Second, Load: func(ctx context.Context, id worker.ID) (worker.Value, error) {
+			began := time.Now()
+			if <-ctx.Done(); time.Since(began) != 10*time.Second {
+				t.Errorf("the context of the load has ended after %v, want 10 s", time.Since(began))
+			}
+			return load(ctx, id)
+		}})
+		g.refuse(true)
+		time.AfterFunc(9*time.Second, func() { g.refuse(false) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWithdrawnLoadDoesNotRun has the only caller of a load withdraw just before the guard would
+// permit it: as the caller is told that it has not run, it does not.
+func TestWithdrawnLoadDoesNotRun(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{}, func(t *testing.T, r *Registry, _ *fakeGuard) {
+		predecessor := make(chan struct{})
+		r.predecessorDone = predecessor
+		ran := make(chan struct{}, 1)
+		r.SetKind(worker.Cache{TTL: time.Hour, Load: func(context.Context, worker.ID) (worker.Value, error) {
+			ran <- struct{}{}
+			return worker.Value{}, nil
+		}})
+		c := newCaller(r)
+		c.Waiter.ID, c.Deadline = worker.IntID(7), r.Now()+time.Minute
+		r.Enqueue(&c.Waiter, r.Now())
+		synctest.Wait()
+		s := r.shard(c.Waiter.ID)
+		s.mu.Lock()
+		close(predecessor) // the load goes on, and waits for the lock
+		outcome := r.cache.withdrawLocked(s, c.worker, &c.Waiter)
+		s.mu.Unlock()
+		synctest.Wait()
+		if outcome != wire.NotRun || len(ran) > 0 {
+			t.Errorf("outcome %v, and it ran %d times; want that it has not run", outcome, len(ran))
+		}
+		r.admission.leave(&c.Waiter)
+	})
+}
+
+// TestGiveUpLoadLeavesTheGate gives up the id of a load that had the only turn of its kind.
+func TestGiveUpLoadLeavesTheGate(t *testing.T) {
+	t.Parallel()
+	inGuardedCache(t, worker.Cache{Concurrency: 1}, func(t *testing.T, r *Registry, _ *fakeGuard) {
+		released, n := make(chan struct{}), int64(0)
+		r.SetKind(worker.Cache{TTL: time.Hour, Concurrency: 1, Load: func(context.Context, worker.ID) (worker.Value, error) {
+			if n++; n == 1 {
+				<-released
+			}
+			return worker.IntValue(n), nil
+		}})
+		go func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()) }()
+		synctest.Wait()
+		if _, had := r.GiveUp(worker.IntID(7)); !had {
+			t.Error("no load runs")
+		}
+		request(t, r, new(worker.Token), "2", false)
+		close(released)
+		synctest.Wait()
+		if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+			t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+		}
+	})
+}
+
+// An occupiedGuard permits no call of an id, as another node may still run one.
+type occupiedGuard struct {
+	*fakeGuard
+	free *fakeGuard // of all other ids
+	id   worker.ID
+}
+
+func (g occupiedGuard) of(k worker.Key) *fakeGuard {
+	if k.ID == g.id {
+		return g.fakeGuard
+	}
+	return g.free
+}
+
+func (g occupiedGuard) Begin(k worker.Key, since uint64) (worker.Token, uint64, bool, bool) {
+	return g.of(k).Begin(k, since)
+}
+
+func (g occupiedGuard) Await(ctx context.Context, k worker.Key) *wire.Error {
+	return g.of(k).Await(ctx, k)
+}
+
+// TestGuardedLoadWaitsWithoutTurn has a load wait for the guard: it has no turn of loads that may
+// run, and waits for another one when it may run, too, for as long as its time lasts.
+func TestGuardedLoadWaitsWithoutTurn(t *testing.T) {
+	t.Parallel()
+	for _, frees := range []bool{false, true} {
+		inGuardedCache(t, worker.Cache{}, func(t *testing.T, r *Registry, g *fakeGuard) {
+			g.refuse(true)
+			r.guard = occupiedGuard{g, &fakeGuard{now: 1, held: 1}, worker.IntID(7)}
+			released := make(chan struct{})
+			r.SetKind(worker.Cache{TTL: time.Hour, Concurrency: 1, Timeout: 10 * time.Second, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
+				if id == worker.IntID(9) {
+					<-released
+				}
+				return worker.IntValue(1), nil
+			}})
+			load := func(id int64) error {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := r.await(ctx, worker.IntID(id), worker.Value{}, r.Now())
+				return err
+			}
+			seven := make(chan error, 1)
+			go func() { seven <- load(7) }()
+			synctest.Wait()
+			if err := load(8); err != nil {
+				t.Errorf("a load of another id: %v", err)
+			}
+			go func() { _ = load(9) }()
+			synctest.Wait()
+			g.refuse(false)
+			synctest.Wait()
+			if running, waiting := r.gate.counts(); running != 1 || waiting != 1 {
+				t.Errorf("%d have a turn, and %d wait for one; want one each", running, waiting)
+			}
+			if frees {
+				close(released)
+			}
+			if err := <-seven; frees != (err == nil) || !frees && (!errors.Is(err, wire.DeadlineExceeded) || outcomeOf(err) != worker.OutcomeNotRun) {
+				t.Errorf("the load that has waited: %v", err)
+			}
+			if !frees {
+				close(released)
+			}
+			synctest.Wait()
+			if running, waiting := r.gate.counts(); running != 0 || waiting != 0 {
+				t.Errorf("%d have a turn and %d wait for one when nothing runs", running, waiting)
+			}
+		})
+	}
+}

@@ -128,6 +128,7 @@ var mutants = []mutant{
 	{rule: "22", name: "a term does not count as having taken part", edits: in("isEmpty", "&& term == 0", "&& term < 1<<60")},
 	{rule: "22", name: "a stream for another disk is taken", edits: in("streams.serve", "to != s.self", "nameOf(to) != nameOf(s.self)")},
 	{rule: "22", name: "a stream of another disk is taken", edits: in("voter.knows", "s.ID == id", "nameOf(s.ID) == nameOf(id)")},
+	{rule: "26", name: "a voter of before a recovery confirms a leader", edits: in("Quorum.ServeTerm", "q.voter.isObsolete()", "false")},
 	{rule: "22", name: "a voter answers for a disk that it has lost", edits: in("Quorum.ServeTerm", "string(q.voter.disk.server()) != server", "false")},
 	{rule: "23", name: "voters begin though one has a log", edits: in("voter.tryBootstrap", "case !in.Empty:", "case false:")},
 	{rule: "23", name: "voters begin with different lists", edits: in("voter.tryBootstrap", "case !slices.Equal(theirs, given):", "case false:")},

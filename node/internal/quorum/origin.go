@@ -168,6 +168,13 @@ func (v *voter) standDown() {
 	_ = v.raft.Shutdown().Error() // it has none
 }
 
+// isObsolete reports whether this voter has learned that it is of before a recovery.
+func (v *voter) isObsolete() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.obsolete
+}
+
 // learnLocked takes the identities of the voters by their log, and says what that means for this
 // node if it is news.
 func (q *Quorum) learnLocked(servers []string) {

@@ -280,13 +280,16 @@ func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) 
 }
 
 // ServeTerm returns the term of this voter. It returns an error if the one is meant that had
-// this name with another disk: what that one has promised is not known here (rule 22).
+// this name with another disk: what that one has promised is not known here (rule 22). A voter
+// of before a recovery confirms nobody (rule 26).
 func (q *Quorum) ServeTerm(server string) (uint64, error) {
 	switch {
 	case q.voter == nil:
 		return 0, errNoVoter
 	case string(q.voter.disk.server()) != server:
 		return 0, errOtherDisk
+	case q.voter.isObsolete():
+		return 0, errObsolete
 	}
 	return q.voter.raft.CurrentTerm(), nil
 }

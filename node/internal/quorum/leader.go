@@ -156,6 +156,10 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	if s := l.seen[r.Member.Name]; r.Member.Incarnation >= s.member.Incarnation {
 		l.stirred = l.stirred || r.Member != s.member || r.Leaving && !s.leaving
 		if r.Member != s.member {
+			if !l.inViews(s.member) {
+				delete(l.facts, s.member)
+				delete(l.told, s.member)
+			}
 			s = sighting{member: r.Member, at: now}
 		}
 		if !r.Deaf {
@@ -171,7 +175,9 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	if newest == nil {
 		return nil, false
 	}
-	news = l.learn(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
+	if l.seen[r.Member.Name].member == r.Member || l.inViews(r.Member) { // else nobody needs the fact
+		news = l.learn(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
+	}
 	news = l.runOut(now) || news
 	a = &Answer{Version: l.version}
 	if r.Has.Leader == l.version.Leader {
@@ -182,6 +188,11 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 		l.granted[r.Member] = now
 	}
 	return a, news
+}
+
+// inViews reports whether the member may have rights under a view that is not retired.
+func (l *leader) inViews(m Member) bool {
+	return slices.ContainsFunc(l.log.views, func(v *View) bool { return v.has(m) })
 }
 
 // endOfEpochs is more than any log gets to. A member that acknowledges more is wrong, and must
@@ -240,6 +251,7 @@ func (l *leader) applied(s *state, now time.Duration) (news bool) {
 	old, had := l.log, l.facts
 	l.log = s
 	l.facts = about(s.views, l.facts)
+	maps.DeleteFunc(l.granted, func(m Member, _ time.Duration) bool { return l.leaseOver(m, now) })
 	l.quiet = 0
 	l.version.Count++
 	before := about(old.views, had)

@@ -28,6 +28,7 @@ type leader struct {
 	facts    Facts
 	seen     map[string]sighting // by name
 	acked    uint64              // the highest epoch that any member has acknowledged
+	rival    bool                // a member of another cluster has renewed
 
 	version Version           // rises when views or facts change
 	came    map[uint64]uint64 // the count of the version with which each view came, by epoch
@@ -151,8 +152,15 @@ func (l *leader) retired() uint64 {
 // renewal takes what a member says, composes the answer and notes the grant, all in one step
 // (rule 16). The caller verifies after that that it still leads, and only then sends the
 // answer. It reports whether there is news for all members. The answer is nil if there is no
-// view yet.
+// view yet, or if the member is one of another cluster.
 func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
+	if r.Current && l.log.origin().unrelated(r.Origin) { // others give it leases
+		l.rival = true
+		if l.log.newest() == nil {
+			l.since = now // it waits until none is left (rule 15)
+		}
+		return nil, false
+	}
 	if s := l.seen[r.Member.Name]; r.Member.Incarnation >= s.member.Incarnation {
 		l.stirred = l.stirred || r.Member != s.member || r.Leaving && !s.leaving
 		if r.Member != s.member {

@@ -23,6 +23,11 @@ func (o Origin) follows(other Origin) bool {
 	return other.Cluster != "" && slices.Contains(o.Former, other.Cluster)
 }
 
+// unrelated reports whether the cluster is neither the other one nor what that has become.
+func (o Origin) unrelated(other Origin) bool {
+	return o.Cluster != "" && other.Cluster != "" && o.Cluster != other.Cluster && !o.follows(other)
+}
+
 // maxFormer is how many clusters of before a log remembers.
 const maxFormer = 16
 

@@ -327,3 +327,30 @@ func TestInvited(t *testing.T) {
 		}
 	})
 }
+
+// TestAsleep has all voters replaced while a member is away, which knows none of the new ones when
+// it is back.
+func TestAsleep(t *testing.T) {
+	calmly(t, []string{"4@h"}, func(d *director) {
+		d.mu.Lock()
+		for _, name := range []string{"5@h", "6@h", "7@h"} {
+			d.given[name] = []string{"1@h", "2@h", name}
+		}
+		d.mu.Unlock()
+		d.bootAll("5@h", "6@h", "7@h")
+		d.names = append(d.names, "5@h", "6@h", "7@h")
+		time.Sleep(3 * time.Second)
+		d.split("4@h")
+		for i, name := range []string{"5@h", "6@h", "7@h"} {
+			d.change("5@h", true, name)
+			d.change("5@h", false, d.voters[i])
+			d.node(d.voters[i]).kill()
+		}
+		time.Sleep(time.Minute)
+		d.heal()
+		time.Sleep(10 * time.Second)
+		if r := d.node("4@h").q.Rights(); r.Left(d.node("4@h").q.Clock()) == 0 {
+			d.t.Errorf("4@h has no lease, by %v", r.Newest())
+		}
+	})
+}

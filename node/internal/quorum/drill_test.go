@@ -46,6 +46,7 @@ var drills = []drill{
 	{"a voter is replaced", 3, 1, (*director).replaced},
 	{"two voters lose their disks", 3, 1, (*director).twoWiped},
 	{"one voter is left", 3, 1, (*director).recovered},
+	{"a node founds a second cluster", 3, 1, (*director).founded},
 	{"voters of before a recovery come back", 3, 1, (*director).returned},
 }
 
@@ -85,6 +86,9 @@ func (d drill) run(t *testing.T, seed uint64) {
 	if d.name == "a voter is replaced" {
 		w.given["4@h"] = []string{"1@h", "2@h", "4@h"}
 	}
+	if d.name == "a node founds a second cluster" {
+		w.given["5@h"] = []string{"5@h"}
+	}
 	if d.name == "a fast leader and a slow member" || d.name == "a new fast leader and a slow member" {
 		for i, name := range names {
 			w.rate[name] = 1 + drift
@@ -104,7 +108,7 @@ func (d drill) run(t *testing.T, seed uint64) {
 	d.do(dir)
 	dir.heal()
 	time.Sleep(25 * time.Second)
-	w.agree(names)
+	w.agree(dir.names)
 	stop()
 	wg.Wait()
 	w.killAll()

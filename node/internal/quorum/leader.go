@@ -30,6 +30,7 @@ type leader struct {
 	facts    Facts
 	seen     map[string]sighting // by name
 	acked    uint64              // the highest epoch that any member has acknowledged
+	rival    bool                // a member of another cluster has renewed
 
 	version Version           // rises when views or facts change
 	came    map[uint64]uint64 // the count of the version with which each view came, by epoch
@@ -157,11 +158,22 @@ func (l *leader) retired() uint64 {
 // renewal takes what a member says, composes the answer and notes the grant, all in one step
 // (rule 16). The caller verifies after that that it still leads, and only then sends the
 // answer. It reports whether there is news for all members. The answer is nil if there is no
-// view yet.
+// view yet, or if the member is one of another cluster.
 func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
+	if r.Current && l.log.origin().unrelated(r.Origin) { // others give it leases
+		l.rival = true
+		if l.log.newest() == nil {
+			l.since = now // it waits until none is left (rule 15)
+		}
+		return nil, false
+	}
 	if s := l.seen[r.Member.Name]; r.Member.Incarnation >= s.member.Incarnation {
 		l.stirred = l.stirred || r.Member != s.member || r.Leaving && !s.leaving
 		if r.Member != s.member {
+			if !l.inViews(s.member) {
+				delete(l.facts, s.member)
+				delete(l.told, s.member)
+			}
 			s = sighting{member: r.Member, at: now}
 		}
 		if !r.Deaf {
@@ -177,7 +189,9 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 	if newest == nil {
 		return nil, false
 	}
-	news = l.learn(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
+	if l.seen[r.Member.Name].member == r.Member || l.inViews(r.Member) { // else nobody needs the fact
+		news = l.learn(r.Member, Fact{Past: r.Ack, Busy: r.Busy})
+	}
 	news = l.runOut(now) || news
 	a = &Answer{Version: l.version}
 	if r.Has.Leader == l.version.Leader {
@@ -188,6 +202,11 @@ func (l *leader) renewal(r *Renewal, now time.Duration) (a *Answer, news bool) {
 		l.granted[r.Member] = now
 	}
 	return a, news
+}
+
+// inViews reports whether the member may have rights under a view that is not retired.
+func (l *leader) inViews(m Member) bool {
+	return slices.ContainsFunc(l.log.views, func(v *View) bool { return v.has(m) })
 }
 
 // endOfEpochs is more than any log gets to. A member that acknowledges more is wrong, and must
@@ -249,6 +268,7 @@ func (l *leader) applied(s *state, now time.Duration) (news bool) {
 	old, had := l.log, l.facts
 	l.log = s
 	l.facts = about(s.views, l.facts)
+	maps.DeleteFunc(l.granted, func(m Member, _ time.Duration) bool { return l.leaseOver(m, now) })
 	l.quiet = 0
 	l.version.Count++
 	before := about(old.views, had)

@@ -518,3 +518,35 @@ func TestLeasesOfBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaderBounded has a node claim ever other incarnations, and restart ever again. The leader
+// keeps no more for that than for one.
+func TestLeaderBounded(t *testing.T) {
+	t.Parallel()
+	for _, step := range []uint64{1, math.MaxUint64} { // rising and falling
+		l := newTestLeader(newView(t, 1, seats(1, 2)))
+		m := Member{Name: "9@h", Incarnation: 1 << 40}
+		for range 100 {
+			m.Incarnation += step
+			l.renew(m, second, 1, 1, 2, 3)
+		}
+		if len(l.facts) > 3 || len(l.told) > 3 || len(l.seen) > 3 {
+			t.Errorf("%d facts, %d told, %d seen", len(l.facts), len(l.told), len(l.seen))
+		}
+	}
+	l := newTestLeader(newView(t, 1, seats(1, 2)))
+	for i := range 100 {
+		now := time.Duration(i) * 10 * second
+		l.renew(node(1), now, l.log.newest().Epoch)
+		l.renew(Member{Name: "2@h", Incarnation: 10 + uint64(i)}, now, l.log.newest().Epoch)
+		e, _ := l.tick(time.Hour + now)
+		for e != nil {
+			l.commit(t, e, now)
+			e, _ = l.tick(time.Hour + now)
+		}
+		l.renew(Member{Name: "2@h", Incarnation: 10 + uint64(i)}, now, l.log.newest().Epoch)
+	}
+	if len(l.granted) > 4 || len(l.facts) > 4 || len(l.told) > 4 || len(l.came) > 4 {
+		t.Errorf("%d granted, %d facts, %d told, %d came", len(l.granted), len(l.facts), len(l.told), len(l.came))
+	}
+}

@@ -23,6 +23,11 @@ func (o Origin) follows(other Origin) bool {
 	return other.Cluster != "" && slices.Contains(o.Former, other.Cluster)
 }
 
+// unrelated reports whether the cluster is neither the other one nor what that has become.
+func (o Origin) unrelated(other Origin) bool {
+	return o.Cluster != "" && other.Cluster != "" && o.Cluster != other.Cluster && !o.follows(other)
+}
+
 // maxFormer is how many clusters of before a log remembers.
 const maxFormer = 16
 
@@ -166,6 +171,13 @@ func (v *voter) standDown() {
 	v.obsolete, v.leader = true, nil
 	v.mu.Unlock()
 	_ = v.raft.Shutdown().Error() // it has none
+}
+
+// isObsolete reports whether this voter has learned that it is of before a recovery.
+func (v *voter) isObsolete() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.obsolete
 }
 
 // learnLocked takes the identities of the voters by their log, and says what that means for this

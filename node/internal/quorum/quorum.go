@@ -107,6 +107,7 @@ type Quorum struct {
 	leader    string           // who is asked first
 	sending   int              // renewals on their way
 	answered  time.Duration    // when the last answer was taken
+	taken     time.Duration    // when the last answer with views was
 	has       Version          // of the last answer that was taken
 	failing   map[string]error // voters that did not answer when they were asked last
 	changed   chan struct{}    // closed when the rights change
@@ -247,6 +248,12 @@ func (q *Quorum) renew() {
 		q.mu.Lock()
 		q.noteLocked(to, err)
 		switch {
+		case err == nil && q.rivalLocked(a.Origin):
+			if q.leader == to {
+				q.leader = q.nextLocked(to)
+			}
+			q.mu.Unlock()
+			return
 		case err == nil && len(a.Views) > 0:
 			q.leader = to
 			again := q.takeLocked(a, sent)
@@ -320,9 +327,18 @@ func (q *Quorum) renewal(now time.Duration) *Renewal {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	r.Origin, r.Leaving, r.Deaf = q.origin, rights.leaving, now > q.answered+q.Timing.deaf()
-	r.Has = q.has
+	r.Has, r.Current = q.has, q.currentLocked()
 	return r
 }
+
+// currentLocked reports whether the node has taken views within the time of a lease.
+func (q *Quorum) currentLocked() bool {
+	return q.origin.Cluster != "" && q.Clock() <= q.taken+q.Timing.Lease
+}
+
+// rivalLocked reports whether an answer is of voters that have nothing to do with those by whose
+// views the node acts. Somebody has founded a second cluster beside the first one.
+func (q *Quorum) rivalLocked(o Origin) bool { return q.currentLocked() && o.unrelated(q.origin) }
 
 // takeLocked takes an answer of the leader. It reports whether the next renewal is due at
 // once.
@@ -332,7 +348,7 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 		return false
 	}
 	deaf := now > q.answered+q.Timing.deaf()
-	q.answered, q.has, q.origin = now, a.Version, a.Origin
+	q.answered, q.taken, q.has, q.origin = now, now, a.Version, a.Origin
 	q.learnLocked(a.Voters)
 	next, news := old.take(a, sent, now, q.Timing.Lease)
 	if next.Newest() != old.Newest() {

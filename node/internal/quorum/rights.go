@@ -146,6 +146,7 @@ type Renewal struct {
 	Deaf    bool    // it has had no answer for some time
 	Has     Version // of the last answer that it took
 	Origin  Origin  // of the log that its view is of
+	Current bool    // it has taken an answer of that log within the time of a lease
 }
 
 // take returns the rights after an answer to a renewal that was sent at a time on the

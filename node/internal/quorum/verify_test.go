@@ -265,3 +265,20 @@ func TestDeaf(t *testing.T) {
 		d.agree(d.names)
 	})
 }
+
+// TestVerifyObsolete has voters of before a recovery asked to confirm a leader of that time, which
+// has not heard of the recovery: they do not.
+func TestVerifyObsolete(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		n := d.node("1@h")
+		if _, err := n.asks(n.q.Self); err != nil {
+			d.t.Error(err)
+		}
+		for _, name := range []string{"2@h", "3@h"} {
+			d.node(name).q.voter.standDown()
+		}
+		if a, err := n.asks(n.q.Self); err == nil {
+			d.t.Errorf("an answer of a leader that only voters of before confirm: %+v", a)
+		}
+	})
+}

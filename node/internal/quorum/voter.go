@@ -40,6 +40,7 @@ type voter struct {
 	said      string   // what the log says of the clusters of others
 	invited   []string // the identities of the voters that want this one to join
 	obsolete  bool     // the voters were recovered without this one
+	rival     bool     // a member of another cluster has renewed with leader
 }
 
 // newVoter starts raft on a disk, and closes the disk if that fails.
@@ -249,19 +250,26 @@ func (v *voter) applied(s *state) {
 	poke(v.wake)
 }
 
-// hints tells all members to renew when there is news for them. It rests after each time, as
-// every answer to a hint may be news for all others.
+// hints tells all members to renew when there is news for them, and twice in the time of a lease
+// those that do not: they may know none of the voters. It rests after each time, as every answer
+// to a hint may be news for all others.
 func (v *voter) hints() {
+	ticks := time.NewTicker(v.q.Timing.Lease / 2)
+	defer ticks.Stop()
 	for {
+		var members []string
 		select {
 		case <-v.hint:
+			members = v.q.Host.Members()
+		case <-ticks.C:
+			members = v.unheard(v.q.Host.Members())
 		case <-v.q.ctx.Done():
 			return
 		}
-		v.q.ServeHint(v.q.Self.Name)
-		members := v.q.Host.Members()
 		for _, name := range members {
-			if name != v.q.Self.Name {
+			if name == v.q.Self.Name {
+				v.q.ServeHint(name)
+			} else {
 				v.q.wg.Go(func() {
 					ctx, cancel := context.WithTimeout(v.q.ctx, v.q.Timing.Interval)
 					defer cancel()
@@ -273,6 +281,21 @@ func (v *voter) hints() {
 	}
 }
 
+// unheard returns those of some nodes that have not renewed with this voter for the time after
+// which a member is silent, if it leads.
+func (v *voter) unheard(names []string) (list []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if l := v.leader; l != nil {
+		for _, name := range names {
+			if s, ok := l.seen[name]; !ok || v.q.Clock() > s.at+l.timing.Silence || l.log.newest() == nil {
+				list = append(list, name)
+			}
+		}
+	}
+	return list
+}
+
 // ServeRenewal answers a renewal of a member.
 func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) {
 	if q.voter == nil {
@@ -282,13 +305,16 @@ func (q *Quorum) ServeRenewal(ctx context.Context, r *Renewal) (*Answer, error) 
 }
 
 // ServeTerm returns the term of this voter. It returns an error if the one is meant that had
-// this name with another disk: what that one has promised is not known here (rule 22).
+// this name with another disk: what that one has promised is not known here (rule 22). A voter
+// of before a recovery confirms nobody (rule 26).
 func (q *Quorum) ServeTerm(server string) (uint64, error) {
 	switch {
 	case q.voter == nil:
 		return 0, errNoVoter
 	case string(q.voter.disk.server()) != server:
 		return 0, errOtherDisk
+	case q.voter.isObsolete():
+		return 0, errObsolete
 	}
 	return q.voter.raft.CurrentTerm(), nil
 }
@@ -319,8 +345,14 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 			"start all nodes with the same --timing", r.Member.Name, r.Lease, v.q.Self.Name, v.q.Timing.Lease)
 	}
 	a, news := l.renewal(r, v.q.Clock())
+	origin, met := l.log.origin(), l.rival && !v.rival
+	v.rival = l.rival
 	wake := news || l.stirred
 	v.mu.Unlock()
+	if met {
+		v.q.Log.Error("a node has its leases from other voters than these: a second cluster was founded beside the first one. "+
+			"Stop the voters of one of them, and move their data directories away", "node", r.Member.Name)
+	}
 	if news {
 		poke(v.hint)
 	}
@@ -328,7 +360,7 @@ func (v *voter) renewal(ctx context.Context, r *Renewal) (*Answer, error) {
 		poke(v.wake)
 	}
 	if a == nil {
-		return &Answer{Leader: v.q.Self.Name}, nil
+		return &Answer{Leader: v.q.Self.Name, Origin: origin}, nil
 	}
 	if err := v.verify(ctx, term); err != nil {
 		return nil, err

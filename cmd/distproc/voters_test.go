@@ -155,6 +155,15 @@ func TestVotersUsage(t *testing.T) {
 	}
 	n := startNode(t, v.names[0])
 	v.want(1, "the node was started without voters", "--attach", v.names[0])
-	v.want(1, "the node was started without voters", "add", v.names[0], "--attach", v.names[0])
+	v.want(1, "ask one that was started with --voters", "add", v.names[0], "--attach", v.names[0])
 	_ = n
+	startNode(t, v.names[1], "--voters", v.names[1], "--data-dir", t.TempDir(), "--join", v.names[0], "--timing", "local")
+	v.await(0, "1 of 1 answers", v.names[1])
+	v.want(1, v.names[0]+" was started without --voters. Start it with --join, and with its own name among its --voters", "add", v.names[0], "--attach", v.names[1])
+	for _, args := range []string{"add", "remove", "list", "recover"} { // names of files are no names of nodes
+		out, err := exec.Command("distproc", "__complete", "voters", args, "").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "ShellCompDirectiveNoFileComp") {
+			t.Errorf("completion of voters %s: %s, %v", args, out, err)
+		}
+	}
 }

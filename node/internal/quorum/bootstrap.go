@@ -85,7 +85,7 @@ func (v *voter) tryBootstrap() (why string) {
 		if name != v.q.Self.Name {
 			var err error
 			if in, err = v.q.Host.Introduce(ctx, name, own); err != nil {
-				return fmt.Sprintf("%s does not answer: %v", name, err)
+				return name + " " + silence(name, err)
 			}
 		}
 		theirs := slices.Clone(in.Voters)

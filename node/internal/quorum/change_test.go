@@ -223,7 +223,7 @@ func TestChangeRefused(t *testing.T) {
 		d.node("3@h").kill()
 		time.Sleep(time.Second)
 		refuse(true, "3@h", "3@h is a voter already, and does not answer")
-		refuse(false, "2@h", "without 2@h there are 2 voters, of which 1 answer, and 2 are needed")
+		refuse(false, "2@h", "without 2@h 1 of 2 answers, and 2 are needed: bring")
 		d.wipe("3@h")
 		refuse(true, "3@h", "3@h is a voter with another data directory")
 		d.node("1@h").q.voter.changing.Store(true)

@@ -3,12 +3,14 @@ package quorum
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
 )
 
 // A Report says who the voters are by their log, and how they are.
@@ -137,7 +139,7 @@ func standing(name string, in *Introduction, err error, by *Introduction) Standi
 		}
 	}
 	if err != nil {
-		s.Problem = "does not answer: " + blame(name, err)
+		s.Problem = silence(name, err)
 		return s
 	}
 	s.Term = in.Term
@@ -148,6 +150,14 @@ func standing(name string, in *Introduction, err error, by *Introduction) Standi
 		s.Behind = by.Last - min(by.Last, in.Last)
 	}
 	return s
+}
+
+// silence returns why a node has not introduced itself.
+func silence(name string, err error) string {
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Code == wire.NoQuorum {
+		return "was started without --voters"
+	}
+	return "does not answer: " + blame(name, err)
 }
 
 // unlike returns why the node is not the voter that the log has under its name.

@@ -248,7 +248,7 @@ func ServeLink(ctx context.Context, q *quorum.Quorum, in *wire.Incoming, hello w
 	}
 }
 
-var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters")
+var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters; ask one that was started with --voters")
 
 // Serve answers an operation of the quorum of the node that has a name.
 func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args func(any) error) (any, error) {

@@ -183,6 +183,9 @@ func printVoters(w io.Writer, r *voters.Report) error {
 		fmt.Fprintln(w, leads)
 	}
 	fmt.Fprintln(w, r.Majority())
+	if hint := r.Hint(); hint != "" {
+		fmt.Fprintln(w, hint)
+	}
 	if r.Count > 0 && r.Count%2 == 0 {
 		fmt.Fprintf(w, "%d voters tolerate no more losses than %d: add or remove one\n", r.Count, r.Count-1)
 	}

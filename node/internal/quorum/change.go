@@ -64,7 +64,11 @@ func (q *Quorum) Change(ctx context.Context, c *Change) *Changed {
 		select {
 		case <-time.After(q.Timing.Interval / 4):
 		case <-ctx.Done():
-			return refused("no voter leads: %s", report.Majority())
+			hint := report.Hint()
+			if hint != "" {
+				hint = "; " + hint
+			}
+			return refused("no voter leads: %s%s", report.Majority(), hint)
 		}
 	}
 }

@@ -56,21 +56,32 @@ func styledLines(lines []line, s style) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.heading + strings.Repeat(" ", indent-len(l.heading)))
-		at := indent
-		for i, word := range strings.Split(printable(l.text), " ") {
-			switch w := width(word); {
-			case i == 0:
-				at += w
-			case s.cols > 0 && at > indent && at+1+w > s.cols:
-				b.WriteString("\n" + strings.Repeat(" ", indent))
-				at = indent + w
-			default:
-				b.WriteByte(' ')
-				at += 1 + w
-			}
-			b.WriteString(s.word(word))
-		}
+		b.WriteString(folded(printable(l.text), s.cols, indent, indent, s.word))
 		b.WriteByte('\n')
 	}
 	return strings.TrimRight(b.String(), " \n")
 }
+
+// folded breaks a text between words where it is wider than a terminal of so many columns, and
+// indents what goes on below. The text begins at a column. With cols 0 it does not break. Paint
+// colors a word.
+func folded(text string, cols, at, indent int, paint func(string) string) string {
+	var b strings.Builder
+	for i, word := range strings.Split(text, " ") {
+		switch w := width(word); {
+		case i == 0:
+			at += w
+		case cols > 0 && at > indent && at+1+w > cols:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent + w
+		default:
+			b.WriteByte(' ')
+			at += 1 + w
+		}
+		b.WriteString(paint(word))
+	}
+	return b.String()
+}
+
+// plain paints nothing.
+func plain(word string) string { return word }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
+	"go.starlark.net/starlark"
+
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 )
@@ -413,6 +416,36 @@ func TestNodesWithVoters(t *testing.T) {
 			t.Errorf("%v, no %q in\n%s", err, want, out)
 		}
 	}
+}
+
+// TestNarrow has a terminal that is too narrow for a table of nodes, an error and a help text.
+// They break between columns and words.
+func TestNarrow(t *testing.T) {
+	t.Parallel()
+	row := func(name, why string) *record {
+		return &record{fields: []string{"name", "state", "epoch", "why"}, values: starlark.Tuple{
+			starlark.String(name), starlark.String("alive"), starlark.MakeInt(4294967304), starlark.String(why),
+		}}
+	}
+	nodes := &table{parts: true, header: []string{"name", "state", "epoch", "why"}, rows: []*record{row("1@h", "no quorum: no answer of 2@h and of 3@h"), row("2@h", "")}}
+	for cols, want := range map[int]string{
+		0:  "name  state       epoch  why\n1@h   alive  4294967304  no quorum: no answer of 2@h and of 3@h\n2@h   alive  4294967304",
+		30: "name  state       epoch\n1@h   alive  4294967304\n2@h   alive  4294967304\nname  why\n1@h   no quorum: no answer of\n      2@h and of 3@h\n2@h",
+		15: "name  state\n1@h   alive\n2@h   alive\nname       epoch\n1@h   4294967304\n2@h   4294967304\nname  why\n" +
+			"1@h   no\n      quorum:\n      no answer\n      of 2@h\n      and of\n      3@h\n2@h",
+	} {
+		if got := nodes.styled(style{cols: cols}); got != want {
+			t.Errorf("in %d columns\n%s\nwant\n%s", cols, got, want)
+		}
+	}
+	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 40})
+	s.prompt("1", "")
+	s.send("h(stop)\r")
+	s.wait(`\n  stop the worker of an id, or of many\n  ids; true`)
+	s.send("fail('the quick brown fox jumps over the dog')\r")
+	s.wait(`\n\*\* \(Error\) fail: the quick brown fox\n   jumps over the dog\n`)
+	s.send("exit()\r")
+	s.left(0)
 }
 
 // TestAlone has the own node apart: nodes(detail=True) says so until alone() ends it.

@@ -100,9 +100,9 @@ func failureOf(err error, names []string) *failure {
 func (sh *Shell) describe(err error, c *chunk) string {
 	var f *failure
 	if !errors.As(err, &f) {
-		return sh.style.bad("** (Error) "+printable(err.Error())) + "\n"
+		return sh.style.bad(folded("** (Error) "+printable(err.Error()), sh.cols(), 0, 3, plain)) + "\n"
 	}
-	out := sh.style.bad(fmt.Sprintf("** (%s) %s", f.kind, f.msg)) + "\n"
+	out := sh.style.bad(folded(fmt.Sprintf("** (%s) %s", f.kind, f.msg), sh.cols(), 0, 3, plain)) + "\n"
 	if f.kind == "Interrupted" {
 		return out
 	}

@@ -17,7 +17,7 @@ func (sh *Shell) help(r *request) (starlark.Value, error) {
 		return starlark.None, nil
 	}
 	if c := sh.commandOf(of); c != nil {
-		sh.print(c.manual())
+		sh.print(c.manual(sh.cols()))
 		return starlark.None, nil
 	}
 	if s, ok := starlark.AsString(of); ok {
@@ -46,16 +46,17 @@ func (sh *Shell) overview() string {
 	var b strings.Builder
 	const width = 20 // of most usages
 	for _, c := range sh.commands {
-		fmt.Fprintf(&b, "%-*s  %s\n", width, c.usage, c.help)
+		usage := fmt.Sprintf("%-*s  ", width, c.usage)
+		b.WriteString(usage + folded(c.help, sh.cols(), len(usage), width+2, plain) + "\n")
 	}
 	b.WriteString("\nThe language is Starlark, which looks like Python; json, math and time are there.\n")
 	return b.String()
 }
 
-// manual describes one command.
-func (c *command) manual() string {
+// manual describes one command, for a terminal of so many columns; 0: there is none.
+func (c *command) manual(cols int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  %s\n  for example: %s\n", c.usage, c.help, c.example)
+	fmt.Fprintf(&b, "%s\n  %s\n  %s\n", c.usage, folded(c.help, cols, 2, 2, plain), folded("for example: "+c.example, cols, 2, 4, plain))
 	if len(c.aliases) > 0 {
 		fmt.Fprintf(&b, "  also: %s\n", strings.Join(c.aliases, ", "))
 	}

@@ -47,7 +47,7 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "nodes(detail=True)", err: err}
 	}
 	rates := sh.rates.update(infos, time.Now())
-	t := &table{kind: "nodes", header: nodeFields, none: "no nodes"}
+	t := &table{kind: "nodes", header: nodeFields, none: "no nodes", parts: true}
 	for i, n := range infos {
 		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
 			starlark.String(n.Name), starlark.String(n.State.String()), starlark.String(strconv.FormatUint(n.Incarnation, 16)),

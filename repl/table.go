@@ -19,6 +19,7 @@ type table struct {
 	none   string   // shown if there are no rows
 	rows   []*record
 	hidden []string // fields that are not shown
+	parts  bool     // columns for which a terminal is too narrow are shown below the others
 
 	unlisted int // rows that were left out
 }
@@ -59,28 +60,8 @@ func (t *table) styled(s style) string {
 		cells = append(cells, r.cells())
 	}
 	var lines []string
-	for range cells {
-		lines = append(lines, "")
-	}
-	for i, field := range t.rows[0].fields {
-		if slices.Contains(t.hidden, field) {
-			continue
-		}
-		width := 0
-		for _, row := range cells {
-			width = max(width, utf8.RuneCountInString(row[i]))
-		}
-		right := t.numbers(i)
-		for n, row := range cells {
-			cell, pad := s.word(row[i]), strings.Repeat(" ", width-utf8.RuneCountInString(row[i]))
-			if right {
-				cell, pad = pad+cell, ""
-			}
-			lines[n] += cell + pad + "  "
-		}
-	}
-	for n, line := range lines {
-		lines[n] = strings.TrimRight(line, " ")
+	for _, columns := range t.split(cells, s.cols) {
+		lines = append(lines, t.lines(cells, columns, s)...)
 	}
 	if cut := len(t.rows) - len(rows); cut > 0 {
 		lines = append(lines, s.odd("… "+counted(cut, "more row", "more rows")+"; print shows all"))
@@ -89,6 +70,57 @@ func (t *table) styled(s style) string {
 		lines = append(lines, s.odd(fmt.Sprintf("… and %d more %s, which are not listed; nodes(detail=True) counts all", t.unlisted, t.kind)))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// split returns the columns that are shown: all at once or, if t.parts, as many at a time as the
+// terminal has room for. Each time the first one comes first, as it names the row.
+func (t *table) split(cells [][]string, cols int) (parts [][]int) {
+	var part []int
+	at := 0
+	for i, field := range t.rows[0].fields {
+		if slices.Contains(t.hidden, field) {
+			continue
+		}
+		need := columnWidth(cells, i) + 2
+		if t.parts && cols > 0 && len(part) > 1 && at+need-2 > cols {
+			parts, part, at = append(parts, part), []int{0}, columnWidth(cells, 0)+2
+		}
+		part, at = append(part, i), at+need
+	}
+	return append(parts, part)
+}
+
+// columnWidth returns how wide a column is.
+func columnWidth(cells [][]string, i int) (width int) {
+	for _, row := range cells {
+		width = max(width, utf8.RuneCountInString(row[i]))
+	}
+	return width
+}
+
+// lines returns some columns of the rows. If t.parts, a text at the end that is too wide goes on
+// in the next lines.
+func (t *table) lines(cells [][]string, columns []int, s style) []string {
+	lines := make([]string, len(cells))
+	at := 0
+	for k, i := range columns {
+		width, right := columnWidth(cells, i), t.numbers(i)
+		for n, row := range cells {
+			cell, pad := s.word(row[i]), strings.Repeat(" ", width-utf8.RuneCountInString(row[i]))
+			if right {
+				cell, pad = pad+cell, ""
+			}
+			if t.parts && !right && k > 0 && k == len(columns)-1 && at+width > s.cols {
+				cell, pad = folded(row[i], s.cols, at, at, s.word), ""
+			}
+			lines[n] += cell + pad + "  "
+		}
+		at += width + 2
+	}
+	for n, line := range lines {
+		lines[n] = strings.TrimRight(line, " ")
+	}
+	return lines
 }
 
 // has reports whether a column has anything but None.

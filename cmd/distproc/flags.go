@@ -112,7 +112,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
 	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
 	f.StringSliceVar(&m.voters, "voters", nil, "the `NAMES` of the 1, 3 or 5 nodes that decide where the ids of strict kinds are; the same on all nodes")
-	f.StringVar(&m.dataDir, "data-dir", "", "where a voter keeps what it has voted: a `FOLDER` of its own on a disk that lasts (default distproc/NAME in the user's folder for state)")
+	f.StringVar(&m.dataDir, "data-dir", "", "where a voter keeps what it has voted: a `FOLDER` of its own on a disk that lasts (default distproc/NAME@HOST in the user's folder for state)")
 	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
 	m.web.register(f)
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")

@@ -60,6 +60,8 @@ The exit status of the list is 1 if no majority answers or none leads.`,
 		Short: "Show who the voters are, and how they are",
 		Args:  noArguments,
 		RunE:  cmd.RunE,
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	v.register(cmd)
 	v.register(list)
@@ -78,6 +80,8 @@ func (v *voterFlags) register(cmd *cobra.Command) {
 
 func (v *voterFlags) changeCommand(add bool) *cobra.Command {
 	cmd := &cobra.Command{
+		ValidArgsFunction: cobra.NoFileCompletions,
+
 		Use:   "remove NAME@HOST",
 		Short: "Take the vote from a node, which may be lost",
 		Long: `The node is no voter any more, and stays in the cluster. A leader hands leadership over first. It is
@@ -86,7 +90,7 @@ refused if a majority of the others does not answer, because they could decide n
 	if add {
 		cmd.Use, cmd.Short = "add NAME@HOST", "Make a running node a voter"
 		cmd.Long = `The node has to run, with its own name among its --voters and an empty data directory. It gets the
-log of the voters first, and has a vote when it has caught up.`
+log of the voters first, and has a vote when it has caught up: mostly in less than a second.`
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
@@ -179,6 +183,9 @@ func printVoters(w io.Writer, r *voters.Report) error {
 		fmt.Fprintln(w, leads)
 	}
 	fmt.Fprintln(w, r.Majority())
+	if hint := r.Hint(); hint != "" {
+		fmt.Fprintln(w, hint)
+	}
 	if r.Count > 0 && r.Count%2 == 0 {
 		fmt.Fprintf(w, "%d voters tolerate no more losses than %d: add or remove one\n", r.Count, r.Count-1)
 	}
@@ -219,6 +226,8 @@ func recoverCommand() *cobra.Command {
 is the only voter, with the log that it has; then add others with distproc voters add.
 
 All other voters must have stopped, and their data directories must never be used again.`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addr, err := placement.ParseAddr(name)
@@ -244,24 +253,25 @@ All other voters must have stopped, and their data directories must never be use
 	}
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "`NAME@HOST` of the voter that is left")
-	f.StringVar(&dir, "data-dir", "", "its data directory, a `FOLDER` (default distproc/NAME in the user's folder for state)")
+	f.StringVar(&dir, "data-dir", "", "its data directory, a `FOLDER` (default distproc/NAME@HOST in the user's folder for state)")
 	f.BoolVar(&yes, "yes-the-others-are-gone", false, "do it, without a question: the other voters have stopped for good")
 	return cmd
 }
 
 // recoverVoter says what a recovery does, and does it if that is wanted.
 func recoverVoter(w io.Writer, in io.Reader, r *voters.Recovery, yes bool) error {
-	gone := strings.Join(slices.DeleteFunc(slices.Clone(r.Voters), func(name string) bool { return name == r.Name }), " and ")
-	fmt.Fprintf(w, `The voters are %s by the log of %s, which ends with entry %d and view %d.
+	gone := slices.DeleteFunc(slices.Clone(r.Voters), func(name string) bool { return name == r.Name })
+	fmt.Fprintf(w, `The log of %s ends with entry %d and view %d. Its voters are:
+  %s
 
-%s becomes the only voter. What %s agreed on and its log lacks is lost. Calls of
-strict kinds run again when %s has started and a lease has passed.
+%s becomes the only voter. Entries that its log lacks are lost. Calls of
+strict kinds run again when its node has started and a lease has passed.
 
-This must be true, or two nodes may act for one id at the same time:
-  - The nodes %s have stopped.
-  - Their data directories are never used again. Delete them.
+These nodes must have stopped, and their data directories must never be used
+again, or two nodes may act for one id at the same time. Delete them:
+  %s
 
-`, strings.Join(r.Voters, ", "), r.Name, r.Last, r.Epoch, r.Name, gone, r.Name, gone)
+`, r.Name, r.Last, r.Epoch, strings.Join(r.Voters, "\n  "), r.Name, strings.Join(gone, "\n  "))
 	if !yes {
 		if !atTerminal() {
 			return fmt.Errorf("nothing was changed; pass --yes-the-others-are-gone if all of this is true")
@@ -275,6 +285,6 @@ This must be true, or two nodes may act for one id at the same time:
 	if err := r.Do(); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	fmt.Fprintf(w, "%s is the only voter. Start it with --voters %s, and add others with distproc voters add.\n", r.Name, r.Name)
+	fmt.Fprintf(w, "%s is the only voter. Start its node with --voters %s,\nand add others with distproc voters add.\n", r.Name, r.Name)
 	return nil
 }

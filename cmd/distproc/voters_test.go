@@ -109,7 +109,7 @@ func TestVoters(t *testing.T) {
 	data := []string{"recover", "--name", two, "--data-dir", filepath.Join(v.dir, two)}
 	v.want(1, "a process uses it; stop the node first", data...)
 	v.kill(one, three)
-	v.await(1, "1 of 3 answers, and 2 are needed", two)
+	v.await(1, "1 of 3 answers, and 2 are needed\nbring the others back; if their disks are lost: distproc voters recover --help\n", two)
 	v.want(1, "no voter leads: 1 of 3 answers", "remove", one, "--attach", two, "--timeout", "3s")
 	v.kill(two)
 	v.want(1, "nothing was changed; pass --yes-the-others-are-gone", data...)
@@ -121,7 +121,11 @@ func TestVoters(t *testing.T) {
 	v.start(one, three) // which must not be
 	v.await(0, "its data directory is of before the voters were recovered", three)
 	for _, name := range []string{one, three} {
-		if log := v.nodes[name].log; log.count("the voters were recovered without this one") != 1 {
+		log, deadline := v.nodes[name].log, time.Now().Add(patience)
+		for log.count("the voters were recovered without this one") == 0 && time.Now().Before(deadline) {
+			time.Sleep(processPoll) // others may know it before
+		}
+		if log.count("the voters were recovered without this one") != 1 {
 			t.Errorf("%s says: %s", name, log)
 		}
 	}
@@ -155,6 +159,16 @@ func TestVotersUsage(t *testing.T) {
 	}
 	n := startNode(t, v.names[0])
 	v.want(1, "the node was started without voters", "--attach", v.names[0])
-	v.want(1, "the node was started without voters", "add", v.names[0], "--attach", v.names[0])
+	v.want(1, "ask one that was started with --voters", "add", v.names[0], "--attach", v.names[0])
 	_ = n
+	startNode(t, v.names[1], "--voters", v.names[1], "--data-dir", t.TempDir(), "--join", v.names[0], "--timing", "local")
+	v.await(0, "1 of 1 answers", v.names[1])
+	v.want(1, v.names[0]+" was started without --voters. Start it with --join, and with its own name among its --voters", "add", v.names[0], "--attach", v.names[1])
+	v.want(1, v.names[2]+" does not answer: unreachable: no member of the cluster. Start it with", "add", v.names[2], "--attach", v.names[1])
+	for _, args := range []string{"add", "remove", "list", "recover"} { // names of files are no names of nodes
+		out, err := exec.Command("distproc", "__complete", "voters", args, "").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "ShellCompDirectiveNoFileComp") {
+			t.Errorf("completion of voters %s: %s, %v", args, out, err)
+		}
+	}
 }

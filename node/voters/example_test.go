@@ -59,5 +59,5 @@ func Example() {
 func ExampleOpenRecovery() {
 	_, err := voters.OpenRecovery("/nowhere", "1@127.0.0.1")
 	fmt.Println(err)
-	// Output: data directory /nowhere: no voter has used it; pass --data-dir
+	// Output: data directory /nowhere: no voter has used it; pass the --data-dir that the node had
 }

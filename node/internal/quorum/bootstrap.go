@@ -85,7 +85,7 @@ func (v *voter) tryBootstrap() (why string) {
 		if name != v.q.Self.Name {
 			var err error
 			if in, err = v.q.Host.Introduce(ctx, name, own); err != nil {
-				return fmt.Sprintf("%s does not answer: %v", name, err)
+				return name + " " + silence(name, err)
 			}
 		}
 		theirs := slices.Clone(in.Voters)
@@ -98,8 +98,8 @@ func (v *voter) tryBootstrap() (why string) {
 		case slices.Contains(in.Log, own.Server) || slices.Contains(in.Joining, own.Server):
 			return "" // what that one knows is on its way
 		case !in.Empty:
-			return fmt.Sprintf("%s has a log, and this node's data directory is empty: it is a new voter, and "+
-				"becomes one by distproc voters add %s", name, v.q.Self.Name)
+			return fmt.Sprintf("%s has a log, and this node's data directory is empty: this node is a new voter, and "+
+				"becomes one by %s", name, adding(v.q.Self.Name, in))
 		case !slices.Equal(theirs, given):
 			return fmt.Sprintf("%s was given the voters %s, and this node %s", name, strings.Join(theirs, ","), strings.Join(given, ","))
 		}
@@ -113,4 +113,14 @@ func (v *voter) tryBootstrap() (why string) {
 	}
 	v.q.Log.Info("the voters begin", "voters", strings.Join(given, ","))
 	return ""
+}
+
+// adding returns what makes a new voter of a name one, by the log of another. The log may have
+// the voter whose data directory is lost.
+func adding(name string, in *Introduction) string {
+	add := "distproc voters add " + name
+	if slices.Contains(namesOf(in.Log), name) {
+		return "distproc voters remove " + name + ", and then " + add
+	}
+	return add
 }

@@ -64,7 +64,11 @@ func (q *Quorum) Change(ctx context.Context, c *Change) *Changed {
 		select {
 		case <-time.After(q.Timing.Interval / 4):
 		case <-ctx.Done():
-			return refused("no voter leads: %s", report.Majority())
+			hint := report.Hint()
+			if hint != "" {
+				hint = "; " + hint
+			}
+			return refused("no voter leads: %s%s", report.Majority(), hint)
 		}
 	}
 }
@@ -114,9 +118,9 @@ func (v *voter) add(ctx context.Context, name string) *Changed {
 	voter := slices.Contains(namesOf(own.Log), name)
 	switch {
 	case err != nil && voter:
-		return refused("%s is a voter already, and does not answer: %v", name, err)
+		return refused("%s is a voter already, and %s", name, silence(name, err))
 	case err != nil:
-		return refused("%s does not answer: %v. Start it with its own name among its --voters", name, err)
+		return refused("%s %s. Start it with --join, and with its own name among its --voters", name, silence(name, err))
 	case in.Server == "":
 		return refused("%s was not started as a voter: start it with its own name among its --voters", name)
 	case nameOf(raft.ServerID(in.Server)) != name:
@@ -146,7 +150,7 @@ func (v *voter) add(ctx context.Context, name string) *Changed {
 	if !slices.Contains(own.Joining, in.Server) {
 		own.Joining = append(own.Joining, in.Server)
 		if _, err := v.introduce(ctx, name, own); err != nil { // it takes streams from now on
-			return refused("%s does not answer: %v", name, err)
+			return refused("%s %s", name, silence(name, err))
 		}
 		if err := v.raft.AddNonvoter(id, raft.ServerAddress(id), 0, v.q.Timing.Lease).Error(); err != nil {
 			return unknown(err)
@@ -197,7 +201,8 @@ func (v *voter) remove(ctx context.Context, name string) *Changed {
 		}
 		answer, best := v.answering(ctx, rest)
 		if answer <= len(rest)/2 {
-			return refused("without %s there are %d voters, of which %d answer, and %d are needed: bring the others back first", name, len(rest), answer, len(rest)/2+1)
+			left := Report{Count: len(rest), Answer: answer, Needed: len(rest)/2 + 1}
+			return refused("without %s %s: bring the others back first", name, left.Majority())
 		}
 		if name == v.q.Self.Name {
 			if err := v.raft.LeadershipTransferToServer(best, raft.ServerAddress(best)).Error(); err != nil {

@@ -61,7 +61,7 @@ func openDisk(dir, name string, log hclog.Logger) (d *disk, err error) {
 		}
 	}()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, pathless(err)
+		return nil, unusable(err)
 	}
 	if logLost(dir) {
 		return nil, damaged(logFile, fs.ErrNotExist)
@@ -113,12 +113,17 @@ func openLog(path string) (store *raftboltdb.BoltStore, err error) {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, errInUse
 	case isSystem(err):
-		return nil, pathless(err)
+		return nil, unusable(err)
 	}
 	return nil, damaged(logFile, err)
 }
 
 var errInUse = errors.New("another process uses it; give each node a directory of its own with --data-dir")
+
+// unusable is the error of a directory that the system does not let the voter use.
+func unusable(err error) error {
+	return fmt.Errorf("%w; it must be a folder that the node can write, with room: see --data-dir", pathless(err))
+}
 
 // isSystem reports whether the system has refused something, which is not for what a file has.
 func isSystem(err error) bool {

@@ -75,8 +75,8 @@ func (v *voter) introduction() *Introduction {
 	switch {
 	case v.obsolete:
 		i.Problem = "its data directory is of before the voters were recovered"
-	case v.diskErr != nil:
-		i.Problem = fmt.Sprintf("its data directory cannot be written: %v", pathless(v.diskErr))
+	case v.diskErrLocked() != nil:
+		i.Problem = fmt.Sprintf("its data directory cannot be written: %v", pathless(v.diskErrLocked()))
 	}
 	return i
 }
@@ -202,7 +202,14 @@ func (q *Quorum) learnLocked(servers []string) {
 	case before != nil:
 		q.Log.Info("the voters have changed", "voters", strings.Join(q.asked, ","))
 	}
+	if len(servers) == 1 {
+		q.Log.Warn(alone, "voter", q.asked[0])
+	}
 }
+
+// alone says what one voter does not protect from.
+const alone = "one voter alone: while its node is down no call of a strict kind runs, and if its disk is lost " +
+	"tokens may begin anew; make it 3 or 5 by distproc voters add"
 
 // union returns what is in either list, once.
 func union(a, b []string) []string {

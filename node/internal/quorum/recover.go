@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/raft"
 )
@@ -34,7 +35,7 @@ const recoveryStep = 1 << 32
 // recovery is closed. An error says what is wrong with it.
 func OpenRecovery(dir, name string) (*Recovery, error) {
 	if _, err := os.Stat(filepath.Join(dir, identityFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("data directory %s: no voter has used it; pass --data-dir", dir)
+		return nil, fmt.Errorf("data directory %s: no voter has used it; pass the --data-dir that the node had", dir)
 	}
 	d, err := openDisk(dir, name, newRaftLog(slog.New(slog.DiscardHandler)))
 	if errors.Is(err, errInUse) {
@@ -75,7 +76,7 @@ func newRecovery(d *disk) (*Recovery, error) {
 	case len(c.Servers) == 0:
 		return nil, errors.New("its log has no voters: this voter has never taken part, so it has nothing to recover from")
 	case !listed:
-		return nil, fmt.Errorf("it is that of no voter any more; recover one of %v", r.Voters)
+		return nil, fmt.Errorf("it is that of no voter any more; recover one of %s", strings.Join(r.Voters, ", "))
 	case len(r.Voters) == 1:
 		return nil, errors.New("this is the only voter already: start it, there is nothing to recover")
 	}

@@ -93,7 +93,7 @@ func TestRecoveryRemoved(t *testing.T) {
 	if err := d.logs.StoreLog(l); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newRecovery(d); err == nil || !strings.Contains(err.Error(), "no voter any more; recover one of [2@h]") {
+	if _, err := newRecovery(d); err == nil || !strings.Contains(err.Error(), "no voter any more; recover one of 2@h") {
 		t.Errorf("%v", err)
 	}
 }

@@ -3,12 +3,15 @@ package quorum
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/wire"
 )
 
 // A Report says who the voters are by their log, and how they are.
@@ -37,6 +40,14 @@ func (r *Report) Majority() string {
 		are = "is"
 	}
 	return fmt.Sprintf("%d of %d %s, and %d %s needed", r.Answer, r.Count, answer, r.Needed, are)
+}
+
+// Hint returns what to do if the voters have begun and no majority of them answers, or "".
+func (r *Report) Hint() string {
+	if r.Count == 0 || r.Answer >= r.Needed {
+		return ""
+	}
+	return "bring the others back; if their disks are lost: distproc voters recover --help"
 }
 
 // A Standing is how a voter is.
@@ -80,6 +91,11 @@ func (q *Quorum) Report(ctx context.Context) *Report {
 			r.Answer++
 		}
 		r.Voters = append(r.Voters, s)
+	}
+	if r.Answer < r.Needed { // no voter can be removed or added then
+		for i := range r.Voters {
+			r.Voters[i].Problem = strings.TrimSuffix(r.Voters[i].Problem, again)
+		}
 	}
 	slices.SortFunc(r.Voters, func(a, b Standing) int {
 		x, _ := placement.ParseName(a.Name) // valid, because all come from --voters or the log
@@ -137,7 +153,7 @@ func standing(name string, in *Introduction, err error, by *Introduction) Standi
 		}
 	}
 	if err != nil {
-		s.Problem = "does not answer: " + blame(name, err)
+		s.Problem = silence(name, err)
 		return s
 	}
 	s.Term = in.Term
@@ -149,6 +165,17 @@ func standing(name string, in *Introduction, err error, by *Introduction) Standi
 	}
 	return s
 }
+
+// silence returns why a node has not introduced itself.
+func silence(name string, err error) string {
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Code == wire.NoQuorum {
+		return "was started without --voters"
+	}
+	return "does not answer: " + blame(name, err)
+}
+
+// again is what to do with a voter that has another data directory.
+const again = "; remove it and add it again"
 
 // unlike returns why the node is not the voter that the log has under its name.
 func unlike(in *Introduction, id string, by *Introduction) string {
@@ -166,9 +193,9 @@ func unlike(in *Introduction, id string, by *Introduction) string {
 	case id == "":
 		return "is no voter; add it to make it one"
 	case in.Server != id && in.Empty:
-		return "its data directory is new; remove it and add it again"
+		return "its data directory is new" + again
 	case in.Server != id:
-		return "it has another data directory; remove it and add it again"
+		return "it has another data directory" + again
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,7 +37,8 @@ type voter struct {
 	term      uint64   // of leader
 	elections uint64   // terms in which it has begun to lead
 	next      *round   // that answers wait for, and that has not yet begun; nil if none
-	diskErr   error    // what the disk failed with last
+	voteErr   error    // what the disk failed with when it was to keep a vote; nil if it works
+	logErr    error    // the same of entries of the log
 	said      string   // what the log says of the clusters of others
 	invited   []string // the identities of the voters that want this one to join
 	obsolete  bool     // the voters were recovered without this one
@@ -75,8 +77,9 @@ func newVoter(q *Quorum, d *disk) (*voter, error) {
 		// handed to it, and entries are too few to need one.
 		MaxRPCsInFlight: 1,
 	})
-	stable := votes{StableStore: d.stable, closed: v.closed, failed: v.noteDisk}
-	r, err := raft.NewRaft(c, v.machine, d.logs, stable, d.snaps, trans)
+	stable := votes{StableStore: d.stable, closed: v.closed, failed: func(err error) { v.noteDisk(&v.voteErr, err) }}
+	logs := entries{LogStore: d.logs, noted: func(err error) { v.noteDisk(&v.logErr, err) }}
+	r, err := raft.NewRaft(c, v.machine, logs, stable, d.snaps, trans)
 	if err != nil {
 		trans.Close()
 		d.close()
@@ -106,19 +109,22 @@ func (v *voter) close() {
 	v.disk.close()
 }
 
-// noteDisk notes whether the disk works. It says so when that changes.
-func (v *voter) noteDisk(err error) {
+// noteDisk notes whether the disk takes votes, or entries. It says so when that changes.
+func (v *voter) noteDisk(of *error, err error) {
 	v.mu.Lock()
-	old := v.diskErr
-	v.diskErr = err
+	old := v.diskErrLocked()
+	*of = err
+	now := v.diskErrLocked()
 	v.mu.Unlock()
 	switch {
-	case err != nil && old == nil:
-		v.q.Log.Error("the data directory cannot be written; this voter does not vote until it can", "dir", v.q.Dir, "why", pathless(err))
-	case err == nil && old != nil:
+	case now != nil && old == nil:
+		v.q.Log.Error("the data directory cannot be written; this voter does not vote until it can", "dir", v.q.Dir, "why", pathless(now))
+	case now == nil && old != nil:
 		v.q.Log.Info("the data directory can be written again", "dir", v.q.Dir)
 	}
 }
+
+func (v *voter) diskErrLocked() error { return cmp.Or(v.voteErr, v.logErr) }
 
 // lead keeps v.leader as raft has it, and does what the leader has to do.
 func (v *voter) lead() {

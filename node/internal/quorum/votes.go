@@ -38,3 +38,23 @@ func (v votes) save(do func() error) error {
 		}
 	}
 }
+
+// Entries are where raft keeps its log. Raft can bear that it cannot be written: it tells the
+// leader, or leads no more.
+type entries struct {
+	raft.LogStore
+	noted func(error) // called with the result of each write
+}
+
+func (e entries) StoreLog(l *raft.Log) error { return e.note(e.LogStore.StoreLog(l)) }
+
+func (e entries) StoreLogs(list []*raft.Log) error { return e.note(e.LogStore.StoreLogs(list)) }
+
+func (e entries) DeleteRange(first, last uint64) error {
+	return e.note(e.LogStore.DeleteRange(first, last))
+}
+
+func (e entries) note(err error) error {
+	e.noted(err)
+	return err
+}

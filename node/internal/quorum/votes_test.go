@@ -3,7 +3,10 @@ package quorum
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -152,4 +155,94 @@ func TestStartFull(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A fullLog is a log that takes no more entries while it is full.
+type fullLog struct {
+	raft.LogStore
+	full atomic.Bool
+}
+
+func (s *fullLog) StoreLogs(list []*raft.Log) error {
+	if s.full.Load() {
+		return syscall.ENOSPC
+	}
+	return s.LogStore.StoreLogs(list)
+}
+
+// TestLogFull has a disk that takes votes and no entries: that needs more room. The voter says
+// so to those who look, and in its log.
+func TestLogFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, "1@h", "2@h", "3@h")
+		w.calm.Store(true)
+		said := w.listen()
+		d := newSimDisk("2@h", 0)
+		s := &fullLog{LogStore: d.logs}
+		d.logs, w.disks["2@h"] = s, d
+		w.bootAll("1@h", "2@h", "3@h", "4@h")
+		time.Sleep(15 * time.Second)
+		s.full.Store(true)
+		w.nodes["4@h"].kill() // that is an entry
+		time.Sleep(15 * time.Second)
+		check := func(answer int, problem, line string) {
+			t.Helper()
+			if r := w.nodes["1@h"].q.Report(t.Context()); r.Answer != answer || r.Voters[1].Problem != problem {
+				t.Errorf("%+v; want that %d answer", r, answer)
+			}
+			if n := strings.Count(said(), line); n != 1 {
+				t.Errorf("the log has %d lines %q; want one", n, line)
+			}
+		}
+		check(2, "its data directory cannot be written: no space left on device", "the data directory cannot be written; this voter")
+		s.full.Store(false)
+		time.Sleep(15 * time.Second)
+		check(3, "", "the data directory can be written again")
+		w.killAll()
+	})
+}
+
+// listen returns what returns the log of all nodes that start from now on.
+func (w *world) listen() func() string {
+	var b safeBuffer
+	w.log = slog.New(slog.NewTextHandler(&b, nil))
+	return b.String
+}
+
+// A safeBuffer is a buffer that many goroutines write to.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder // guarded by mu
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// TestAlone has the log say what one voter does not protect from, and nothing of that while
+// there are three.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{1: 1, 3: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1, []string{"1@h", "2@h", "3@h"}[:size]...)
+			w.calm.Store(true)
+			said := w.listen()
+			w.bootAll(w.voters...)
+			time.Sleep(15 * time.Second)
+			w.killAll()
+			if n := strings.Count(said(), "one voter alone: "); n != want {
+				t.Errorf("%d voters: %d lines; want %d\n%s", size, n, want, said())
+			}
+		})
+	}
 }

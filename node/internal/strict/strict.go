@@ -138,7 +138,7 @@ type Host struct {
 func (h Host) do(ctx context.Context, name string, op wire.Op, args, result any) error {
 	p, err := h.Cluster.Member(name)
 	if err != nil {
-		return err
+		return errNoMember
 	}
 	s, err := h.Cluster.Pool().Get(ctx, p)
 	if err != nil {
@@ -146,6 +146,9 @@ func (h Host) do(ctx context.Context, name string, op wire.Op, args, result any)
 	}
 	return s.Do(ctx, op, args, result)
 }
+
+// errNoMember does not name the node, as those who say that it does not answer do.
+var errNoMember = wire.Errorf(wire.Unreachable, wire.NotRun, "no member of the cluster")
 
 // Renew implements [quorum.Host].
 func (h Host) Renew(ctx context.Context, voter string, r *quorum.Renewal) (*quorum.Answer, error) {
@@ -198,7 +201,7 @@ func (h Host) RightsChanged() { h.Changed() }
 func (h Host) Dial(ctx context.Context, voter string) (net.Conn, error) {
 	p, err := h.Cluster.Member(voter)
 	if err != nil {
-		return nil, err
+		return nil, errNoMember
 	}
 	hello := h.Cluster.Hello()
 	hello.Role = wire.RoleVoter
@@ -248,7 +251,7 @@ func ServeLink(ctx context.Context, q *quorum.Quorum, in *wire.Incoming, hello w
 	}
 }
 
-var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters")
+var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters; ask one that was started with --voters")
 
 // Serve answers an operation of the quorum of the node that has a name.
 func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args func(any) error) (any, error) {

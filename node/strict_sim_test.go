@@ -28,8 +28,9 @@ var (
 type archive struct {
 	mu    sync.Mutex
 	start time.Time
-	rand  *rand.Rand // guarded by mu, as all below
-	runs  []*archiveRun
+	rand  *rand.Rand    // guarded by mu, as all below
+	runs  []*archiveRun // of calls
+	loads []*archiveRun // of caches
 	cells map[worker.ID]*archiveCell
 }
 
@@ -41,7 +42,7 @@ type archiveCell struct {
 	counted map[int64]int // how often each call was accepted
 }
 
-// A archiveRun is one run of a call.
+// A archiveRun is one run of a call, or a load.
 type archiveRun struct {
 	id         worker.ID
 	call       int64
@@ -110,11 +111,16 @@ func (l *archive) load(ctx context.Context, id worker.ID) (worker.Value, error) 
 	if worker.TokenOf(ctx).IsZero() {
 		return worker.Value{}, errors.New("no token")
 	}
+	r := &archiveRun{id: id, token: worker.TokenOf(ctx), start: time.Since(l.start)}
 	clock.Sleep(ctx, l.pause())
 	l.mu.Lock()
 	n := l.cell(id).written
 	l.mu.Unlock()
 	clock.Sleep(ctx, l.pause()+l.pause())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.end = time.Since(l.start)
+	l.loads = append(l.loads, r)
 	return worker.IntValue(n), nil
 }
 
@@ -302,6 +308,9 @@ func (w *strictWorld) read(ctx context.Context, n *Node, id worker.ID) {
 		w.fail("%s read version %d of %s from %s (cached %t, age %v), and %d was the oldest that may be answered", n.Self(), got, id, reply.Node, reply.Cached, reply.Age, floor)
 	}
 	l.mu.Lock()
+	for _, r := range l.loads {
+		r.answered = r.answered || !reply.Cached && r.id == id && r.token == reply.Token
+	}
 	c.floor = max(c.floor, got) // nobody reads an older one after this
 	l.mu.Unlock()
 }
@@ -359,8 +368,20 @@ func (w *strictWorld) hold(from, to []string, both bool) {
 
 // check looks at all runs when they have ended.
 func (w *strictWorld) check() {
+	w.checkOrder(w.l.runs)
+	w.checkOrder(w.l.loads)
+	for id, c := range w.l.cells {
+		for call, n := range c.counted {
+			if n > 1 {
+				w.fail("call %d of %s was accepted %d times", call, id, n)
+			}
+		}
+	}
+}
+
+func (w *strictWorld) checkOrder(all []*archiveRun) {
 	byID := map[worker.ID][]*archiveRun{}
-	for _, r := range w.l.runs {
+	for _, r := range all {
 		byID[r.id] = append(byID[r.id], r)
 	}
 	for id, runs := range byID {
@@ -377,13 +398,6 @@ func (w *strictWorld) check() {
 			}
 			if r.answered && (last == nil || r.end > last.end) {
 				last = r
-			}
-		}
-	}
-	for id, c := range w.l.cells {
-		for call, n := range c.counted {
-			if n > 1 {
-				w.fail("call %d of %s was accepted %d times", call, id, n)
 			}
 		}
 	}

@@ -38,8 +38,12 @@ func (v *voter) knows(id raft.ServerID) bool {
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
 }
 
-// invite has raft talk to the voters that are about to make this one a voter.
+// invite has raft talk to the voters that are about to make this one a voter. Voters of another
+// cluster than that of its log would replace the log.
 func (v *voter) invite(by *Introduction) {
+	if own := v.origin(); len(v.servers()) > 0 && (own.Cluster == "" || own.Cluster != by.Origin.Cluster) {
+		return
+	}
 	if slices.Contains(by.Joining, string(v.disk.server())) && len(by.Log) <= MaxVoters {
 		v.mu.Lock()
 		v.invited = by.Log

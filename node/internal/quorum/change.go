@@ -156,7 +156,7 @@ func (v *voter) add(ctx context.Context, name string) *Changed {
 			return unknown(err)
 		}
 	}
-	for target := v.raft.LastIndex(); in == nil || in.Last < target; {
+	for target := v.raft.LastIndex(); in == nil || in.Last < target || in.Origin.Cluster != v.origin().Cluster; {
 		select {
 		case <-time.After(v.q.Timing.Interval / 4):
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -338,6 +339,41 @@ func TestInvited(t *testing.T) {
 		if !v.knows("1@h/x") || v.knows("1@h/y") {
 			d.t.Error("it does not know the voter that has invited it, or another one")
 		}
+	})
+}
+
+// TestInvitedElsewhere has voters of another cluster invite a voter. It stays with its own.
+func TestInvitedElsewhere(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		v := d.node("1@h").q.voter
+		for _, cluster := range []string{"other", "", v.origin().Cluster} {
+			by := &Introduction{Log: []string{"8@h/x"}, Joining: []string{string(v.disk.server())}, Origin: Origin{Cluster: cluster}}
+			if _, err := v.q.ServeIntroduction(by); err != nil {
+				d.t.Error(err)
+			}
+			if own := cluster == v.origin().Cluster; v.knows("8@h/x") != own {
+				d.t.Errorf("it knows a voter of cluster %q: %t", cluster, !own)
+			}
+		}
+	})
+}
+
+// TestIntroductionLarge has a peer list thousands of voters. Nobody asks these.
+func TestIntroductionLarge(t *testing.T) {
+	calmly(t, nil, func(d *director) {
+		n := d.node("1@h")
+		d.intro = func(voter string) (*Introduction, error) {
+			in := d.node(voter).q.voter.introduction()
+			in.Leads, in.Term = true, 1<<40
+			for i := range 5000 {
+				in.Log = append(in.Log, fmt.Sprint(i+10, "@h/x"))
+			}
+			return in, nil
+		}
+		if r := n.q.Report(n.ctx); len(r.Voters) != 3 || r.Leader != "1@h" {
+			d.t.Errorf("%d voters, %s leads", len(r.Voters), r.Leader)
+		}
+		d.intro = nil
 	})
 }
 

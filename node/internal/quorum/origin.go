@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,14 @@ func (q *Quorum) ServeIntroduction(own *Introduction) (*Introduction, error) {
 	return q.voter.introduction(), nil
 }
 
+// maxListed is more voters than any introduction lists. Each may have to be asked.
+const maxListed = 64
+
+// large reports whether the introduction cannot be one of a voter.
+func (i *Introduction) large() bool { return len(i.Voters)+len(i.Log)+len(i.Joining) > maxListed }
+
+var errLarge = errors.New("it lists too many voters")
+
 func (v *voter) introduction() *Introduction {
 	i := &Introduction{
 		Server: string(v.disk.server()), Voters: v.q.Config.Voters, Origin: v.origin(),
@@ -97,7 +106,11 @@ func (q *Quorum) introductions(ctx context.Context, names []string) ([]*Introduc
 			list[i] = own
 			continue
 		}
-		wg.Go(func() { list[i], errs[i] = q.Host.Introduce(ctx, name, own) })
+		wg.Go(func() {
+			if list[i], errs[i] = q.Host.Introduce(ctx, name, own); errs[i] == nil && list[i].large() {
+				list[i], errs[i] = nil, errLarge
+			}
+		})
 	}
 	wg.Wait()
 	return list, errs

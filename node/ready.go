@@ -33,18 +33,27 @@ func (n *Node) Ready(ctx context.Context) error {
 	if err := strict.Ready(n.quorum, n.kinds); err != nil {
 		return err
 	}
+	return n.ready(ctx, func() (int64, bool) { return n.members.View().OwnInt() })
+}
+
+// ready makes a request for an id of this node, as ownInt returns it.
+func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
-	id, ok := v.OwnInt()
-	if !ok {
-		return errors.New("the others take this node for failed")
-	}
 	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
 	s, err := wire.Dial(ctx, n.addr.HostPort(), n.creds, hello, protocol.Refuser{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	err = s.Call(ctx, &wire.Request{Kind: kinds.Ready, Num: id}, clock.Left(ctx), new(wire.Reply))
-	return err
+	for {
+		id, ok := ownInt()
+		if !ok {
+			return errors.New("the others take this node for failed")
+		}
+		err := s.Call(ctx, &wire.Request{Kind: kinds.Ready, Num: id}, clock.Left(ctx), new(wire.Reply))
+		if !errors.Is(err, wire.NotOwner) { // else a node has come or gone meanwhile, and the id is another node's
+			return err
+		}
+	}
 }

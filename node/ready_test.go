@@ -51,6 +51,22 @@ func TestReady(t *testing.T) {
 	})
 }
 
+// TestReadyWhileIDsMove has the id that a node asks itself for become another node's before it
+// answers, as when nodes come and go: it is ready all the same.
+func TestReadyWhileIDsMove(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		nodes := startCluster(t, 2, worker.Cache{})
+		ids := []int64{1, 1, 0} // of which the first node has 0
+		err := nodes[0].ready(t.Context(), func() (id int64, ok bool) {
+			id, ids = ids[0], ids[1:]
+			return id, true
+		})
+		if err != nil || len(ids) > 0 {
+			t.Errorf("%v, before it asked for %v", err, ids)
+		}
+	})
+}
+
 // TestReadyNeedsWorkers has a node that cannot start a worker: it is not ready.
 func TestReadyNeedsWorkers(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -12,7 +12,10 @@ import (
 func (d *director) founded() {
 	d.longCalls(3 * time.Second)
 	d.rest(0, 1)
-	first := d.node("4@h").q.origin.Cluster
+	q := d.node("4@h").q
+	q.mu.Lock()
+	first := q.origin.Cluster
+	q.mu.Unlock()
 	if d.float() < 0.5 { // it meets the only member that is no voter
 		d.mu.Lock()
 		for _, name := range []string{"1@h", "2@h", "3@h"} {

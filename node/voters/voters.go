@@ -31,8 +31,9 @@ type Change = quorum.Change
 type Changed = quorum.Changed
 
 // A Recovery makes one voter the only one when a majority of the voters is gone for good.
-// What its log lacks is lost. All other voters must have stopped, and their data directories
-// must never be used again: two halves of a cluster would act for the same ids.
+// The cluster loses what the log of that voter lacks. The user must have stopped all other
+// voters, and must never start a node on their data directories again: two halves of a
+// cluster would act for the same ids.
 type Recovery = quorum.Recovery
 
 // OpenRecovery opens the data directory of the voter of a name, NAME@HOST, whose node does not

@@ -28,7 +28,7 @@
 // report has how long each fault kept calls from running (takeover.go). For an hour of
 // that:
 //
-//	go test ./cmd/distproc/faults -run TestFaultsStrict$ -v -faults.strict 60m -timeout 2h -artifacts -outputdir DIR
+//	go test ./cmd/distproc/faults -run TestFaultsStrict$ -v -faults.strict 60m -timeout 2h
 //
 // Mutants (mutants_test.go) are distproc with one thing broken. They show that the rules
 // find what they are for.

@@ -70,8 +70,9 @@ func (l *leader) learn(m Member, f Fact) (news bool) {
 	return news
 }
 
-// newsSince returns all views that are not retired, and facts about their members. It leaves out what
-// came with an answer of this version or before: of a view only the epoch is left.
+// newsSince returns all views that are not retired, and facts about their members. It
+// leaves out what came with an answer of this version or before: of a view only the epoch
+// is left.
 func (l *leader) newsSince(had Version) (views []*View, facts Facts) {
 	for _, v := range l.log.views {
 		if had.Count > 0 && l.came[v.Epoch] <= had.Count {

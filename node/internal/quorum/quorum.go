@@ -1,10 +1,10 @@
 // Package quorum gives each id of a strict kind one place in the cluster, or none: also when
 // the network is split, a node is paused, or a disk is lost.
 //
-// A few nodes, the voters, keep a log by raft (voter.go, bootstrap.go, log.go, disk.go,
-// votes.go, streams.go). They can be changed (change.go, report.go), recovered
-// (recover.go), and told from those of another cluster (origin.go). The log has views of
-// the cluster and nothing for a call or an id. The voter that leads gives leases
+// A few nodes, the voters, keep a log by raft (voter.go, handover.go, bootstrap.go,
+// log.go, disk.go, votes.go, streams.go). They can be changed (change.go, report.go),
+// recovered (recover.go), and told from those of another cluster (origin.go). The log has
+// views of the cluster and nothing for a call or an id. The voter that leads gives leases
 // (leader.go, verify.go), by the last view that all who had rights before have given them
 // up for. A node acts for the ids that the view gives it while its lease is valid
 // (rights.go, quorum.go). It decides on each call by itself, without asking anybody

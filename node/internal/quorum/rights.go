@@ -119,9 +119,9 @@ type Answer struct {
 // of one rises with each change.
 type Version struct{ Leader, Count uint64 }
 
-// complete puts the member's own views into an answer that has only the epochs of them. It returns
-// an error if the member has not had one of them. A view that it knows to be retired stays as it is,
-// because the member does not take it.
+// complete puts the member's own views into an answer that has only the epochs of them. It
+// returns an error if the member has not had one of them. A view that it knows to be
+// retired stays as it is, because the member does not take it.
 func (r *Rights) complete(a *Answer) error {
 	for i, v := range a.Views {
 		if len(v.Seats) > 0 || len(r.views) > 0 && v.Epoch < r.views[0].Epoch {

@@ -195,8 +195,8 @@ func (c *renewing) encode(b *testing.B, a *Answer, i int) {
 	c.has[i], c.acks[i] = a.Version, a.Views[len(a.Views)-1].Epoch
 }
 
-// BenchmarkRenewals is what one renewal of each member costs the leader: with D = 5 s, a second. The
-// views and facts are steady. The members of "whole" do not say what they have.
+// BenchmarkRenewals is what one renewal of each member costs the leader: with D = 5 s, a
+// second. The views and facts are steady. The members of "whole" do not say what they have.
 func BenchmarkRenewals(b *testing.B) {
 	for _, members := range []int{10, 100, 1000} {
 		for _, whole := range []bool{false, true} {

@@ -72,7 +72,8 @@ func (r *Registry) AppendRunning(keys []worker.Key, under any, own func(worker.I
 	before := len(keys)
 	for i := range r.shards {
 		r.shards[i].scan(func(w *entry) {
-			// What a busy server has to do at its end only its goroutine can tell.
+			// Only the goroutine of a busy server can tell whether that has something to do at
+			// its end.
 			if m := w.mail; !own(w.id) && (m.busy && m.stood != 0 || !m.busy && terminators(m) > 0) {
 				add(w.id)
 			}

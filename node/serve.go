@@ -79,7 +79,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 		c.Reply(&w)
 		return
 	}
-	now := r.Now()
+	now := r.Look()
 	if err := chain.Check(c.Request.Chain, r.Name(), id); err != nil {
 		c.Fail(err)
 		return
@@ -88,7 +88,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	if r.Serial() {
 		message = protocol.MessageOf(&c.Request)
 	}
-	deadline := now + protocol.ClampTimeout(c.Timeout)
+	deadline := now.Now + protocol.ClampTimeout(c.Timeout)
 	if reply, err, ran := r.RunInline(id, message, c.Request.Trace, c.Request.Chain, deadline, now); ran {
 		if c.Request.Forward {
 			n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
@@ -102,7 +102,7 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	}
 	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w, Async: true}
 	c.OnCancel(func() { r.Withdraw(&w.Waiter, context.Canceled) })
-	r.Enqueue(&w.Waiter, now)
+	r.Enqueue(&w.Waiter, now.Now)
 }
 
 // A remoteCall is a call of a peer that waits for a worker of this node.

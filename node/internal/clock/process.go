@@ -65,17 +65,28 @@ func (p *Process) Now() time.Duration { return p.quick() + time.Duration(p.slept
 // The clock that does that takes a system call. A suspension moves the wall clock against
 // the monotonic one, and both are read without a call. So Boot makes the call only if their
 // difference has changed since the last one, which the wall clock may also do by itself.
-func (p *Process) Boot() time.Duration {
-	wall, mono := p.look()
+func (p *Process) Boot() time.Duration { return p.bootAt(p.clocks()) }
+
+// Look returns what Now and Boot say at the same moment, and takes as long as Boot.
+func (p *Process) Look() Moment {
+	wall, mono := p.clocks()
+	return Moment{Now: mono + time.Duration(p.slept.Load()), Boot: p.bootAt(wall, mono)}
+}
+
+// A Moment is a time on both clocks of a Process.
+type Moment struct{ Now, Boot time.Duration }
+
+// bootAt returns what Boot says when the two clocks say this.
+func (p *Process) bootAt(wall, mono time.Duration) time.Duration {
 	if r := p.booted.Load(); r != nil {
 		if moved := wall - r.wall - (mono - r.mono); moved < wallError && moved > -wallError {
 			return r.boot + mono - r.mono
 		}
 	}
 	for range 3 {
-		wall, mono := p.look()
+		wall, mono := p.clocks()
 		boot := p.boot()
-		if _, after := p.look(); after-mono < callTime {
+		if _, after := p.clocks(); after-mono < callTime {
 			p.booted.Store(&bootReading{wall, mono, boot})
 			return boot
 		}
@@ -83,8 +94,8 @@ func (p *Process) Boot() time.Duration {
 	return p.boot() // the machine is too busy to tell at which moment it was
 }
 
-// look returns the time on the wall clock and on the monotonic one.
-func (p *Process) look() (wall, mono time.Duration) {
+// clocks returns the time on the wall clock and on the monotonic one.
+func (p *Process) clocks() (wall, mono time.Duration) {
 	t := time.Now()
 	return time.Duration(t.UnixNano()), t.Sub(p.start)
 }

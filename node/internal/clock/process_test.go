@@ -119,6 +119,13 @@ func TestBoot(t *testing.T) {
 		if got < before-BootError || got > after+BootError {
 			t.Errorf("%v, from %v to %v", got, before, after)
 		}
+		before, look, after := time.Since(start), p.Look(), time.Since(start)
+		if at := look.Boot - suspended; at < before-BootError || at > after+BootError {
+			t.Errorf("a look at %v, from %v to %v", at, before, after)
+		}
+		if look.Now < before || look.Now > after {
+			t.Errorf("a look at %v, from %v to %v", look.Now, before, after)
+		}
 		if calls < least || least == 0 && calls > 0 {
 			t.Errorf("%d calls", calls)
 		}

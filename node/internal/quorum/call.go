@@ -18,9 +18,17 @@ import (
 // Since is what the last Begin for the id has returned as now, and 0 if the caller keeps
 // nothing of earlier calls. If this node has not been the place of the id all the time since,
 // Begin reports that as ended: then the caller must forget what it keeps, and ask again with 0.
-func (q *Quorum) Begin(k worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool) {
+//
+// At is when the caller has looked at the clock, which saves another look, after the last call
+// of the id has ended. If the rights are still those of that time, then it is as if the node
+// had been paused just after the call began. Else Begin looks itself, because new rights may
+// have come without a lease.
+func (q *Quorum) Begin(k worker.Key, since uint64, at time.Duration) (token worker.Token, now uint64, permitted, ended bool) {
 	r := q.rights.Load()
-	if !r.leased(q.Clock()) {
+	if at < r.at {
+		at = q.Clock()
+	}
+	if !r.leased(at) {
 		return worker.Token{}, 0, false, false
 	}
 	if since != r.version {
@@ -34,12 +42,13 @@ func (q *Quorum) Begin(k worker.Key, since uint64) (token worker.Token, now uint
 	return worker.Token{Epoch: r.Newest().Epoch, Count: q.count.Add(1)}, r.version, true, false
 }
 
-// Valid reports whether a call may be answered for which Begin has returned now: there has
-// been a lease all the time since. If not, the outcome of the call is unknown, because another
-// node may act for the id already (rule 10).
-func (q *Quorum) Valid(now uint64) bool {
+// Valid reports whether a call may be answered for which Begin has returned now, and which had
+// ended when the caller looked at the clock: there has been a lease from the one to the other.
+// If not, the outcome of the call is unknown, because another node may act for the id already
+// (rule 10).
+func (q *Quorum) Valid(now uint64, at time.Duration) bool {
 	r := q.rights.Load()
-	return now >= r.held && r.leased(q.Clock())
+	return now >= r.held && r.leased(at)
 }
 
 // Await waits until a call of the id may start on this node. It returns an error if another
@@ -153,7 +162,7 @@ func (q *Quorum) Leave(ctx context.Context) error {
 	rights := *q.rights.Load()
 	rights.leaving = true
 	rights.version++
-	q.publishLocked(&rights)
+	q.publishLocked(rights)
 	q.mu.Unlock()
 	poke(q.news)
 	q.RenewNow()

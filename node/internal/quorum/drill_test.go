@@ -132,9 +132,13 @@ func (d *director) eager(ctx context.Context, name string) {
 		if d.long > 0 && d.rand.IntN(4) == 0 {
 			length = d.long
 		}
+		late := time.Duration(0)
+		if d.rand.IntN(10) == 0 {
+			late = time.Duration(d.rand.Float64() * float64(8*time.Second))
+		}
 		d.mu.Unlock()
 		if n != nil && n.awake(n.ctx) {
-			wg.Go(func() { n.run(id, length) })
+			wg.Go(func() { n.run(id, late, length) })
 		}
 	}
 }

@@ -29,16 +29,25 @@ type history struct {
 	refused int // calls that could not start
 }
 
+// A simLook is a look at the clock of a node. A call that begins by it begins then, even if the
+// node comes to that a while later.
+type simLook struct{ at, world time.Duration } // on the clock of the node, and in truth
+
+func (n *simNode) lookAtClock() simLook { return simLook{n.q.Clock(), n.w.now()} }
+
 // begin starts a call of an id on a node, if that may.
-func (n *simNode) begin(id worker.ID) *simRun {
+func (n *simNode) begin(id worker.ID, look simLook) *simRun {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running[id] != nil {
 		return nil
 	}
-	token, since, ok, ended := n.q.Begin(worker.Key{ID: id}, n.since[id])
+	if look.world < n.ended[id] {
+		look = n.lookAtClock()
+	}
+	token, since, ok, ended := n.q.Begin(worker.Key{ID: id}, n.since[id], look.at)
 	if ended {
-		token, since, ok, _ = n.q.Begin(worker.Key{ID: id}, 0)
+		token, since, ok, _ = n.q.Begin(worker.Key{ID: id}, 0, look.at)
 	}
 	if ok {
 		n.since[id] = since
@@ -50,8 +59,10 @@ func (n *simNode) begin(id worker.ID) *simRun {
 		h.refused++
 		return nil
 	}
-	now := n.w.now()
-	r := &simRun{n: n, id: id, token: token, since: since, began: now, until: now}
+	if look.at < n.q.rights.Load().at { // it does not count
+		look = n.lookAtClock()
+	}
+	r := &simRun{n: n, id: id, token: token, since: since, began: look.world, until: look.world}
 	n.running[id] = r
 	if h.runs == nil {
 		h.runs, h.highest = map[worker.ID][]*simRun{}, map[worker.ID]worker.Token{}
@@ -62,7 +73,7 @@ func (n *simNode) begin(id worker.ID) *simRun {
 
 // look notes that the lease is valid, if it is.
 func (r *simRun) look() bool {
-	ok := r.n.q.Valid(r.since)
+	ok := r.n.q.Valid(r.since, r.n.q.Clock())
 	if ok {
 		r.until = r.n.w.now()
 	}
@@ -87,9 +98,14 @@ func (r *simRun) end(answer bool) {
 	r.ended = r.n.w.now()
 }
 
-// run is a call from its start to its end.
-func (n *simNode) run(id worker.ID, d time.Duration) {
-	r := n.begin(id)
+// run is a call from its start to its end. It comes to begin some time after it has looked at
+// the clock.
+func (n *simNode) run(id worker.ID, late, d time.Duration) {
+	look := n.lookAtClock()
+	if n.sleep(late); !n.awake(n.ctx) {
+		return
+	}
+	r := n.begin(id, look)
 	if r == nil {
 		return
 	}
@@ -108,6 +124,7 @@ func (n *simNode) run(id worker.ID, d time.Duration) {
 		return
 	}
 	r.end(true)
+	n.ended[id] = r.ended
 	delete(n.running, id)
 	n.mu.Unlock()
 	n.q.Ended(id, r.since)

@@ -34,7 +34,8 @@ var mutants = []mutant{
 	{rule: "8", name: "the lease counts from receipt", edits: in("Rights.take", "sent + lease", "now + lease")},
 	{rule: "8", name: "a gap between leases is not noticed", edits: in("Rights.take", "if !r.leased(now) {", "if false {")},
 
-	{rule: "9", name: "no lease is needed to start", edits: in("Quorum.Begin", "if !r.leased(q.Clock()) {", "if r.Newest() == nil {")},
+	{rule: "9", name: "no lease is needed to start", edits: in("Quorum.Begin", "if !r.leased(at) {", "if r.Newest() == nil {")},
+	{rule: "9", name: "a look at the clock counts for later rights", edits: in("Quorum.Begin", "at < r.at", "false")},
 	{rule: "9", name: "others' ids may start", edits: in("Rights.verdict", "!ok || acting != r.me", "!ok")},
 	{rule: "9", name: "older views are not looked at", edits: in("Rights.verdict", "r.facts[m].Past <= older.Epoch", "false")},
 	{rule: "9", name: "past an older view is one too early", edits: in("Rights.verdict", "r.facts[m].Past <= older.Epoch", "r.facts[m].Past < older.Epoch")},
@@ -42,7 +43,7 @@ var mutants = []mutant{
 	{rule: "9", name: "busy ids may start", edits: in("Rights.verdict", "m != r.me && f.busy(k)", "m != r.me && f.busy(k) && false")},
 	{rule: "9", name: "a verdict counts for ever", edits: in("Quorum.Begin", "since != r.version", "since == 0")},
 
-	{rule: "10", name: "no check before the answer", edits: in("Quorum.Valid", "return now >= r.held && r.leased(q.Clock())", "return now >= 0*r.held")},
+	{rule: "10", name: "no check before the answer", edits: in("Quorum.Valid", "return now >= r.held && r.leased(at)", "return now >= 0*r.held")},
 	{rule: "10", name: "the answer needs a lease of now only", edits: in("Quorum.Valid", "now >= r.held &&", "now >= 0*r.held &&")},
 	{rule: "10", name: "state is kept over a gap", edits: in("Rights.covers", "since < r.held ||", "")},
 	{rule: "10", name: "state is kept when others had the id", edits: in("Rights.covers", "r.taken[i] > since", "r.taken[i] > since+1<<40")},

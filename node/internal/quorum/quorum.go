@@ -359,15 +359,16 @@ func (q *Quorum) takeLocked(a *Answer, sent time.Duration) (again bool) {
 		q.Log.Warn("the clock has been set back since this node's last start; it goes on as if it had started later", "member", me.String())
 		next, q.has = &Rights{me: me, version: next.version}, Version{}
 	}
-	q.publishLocked(next)
+	q.publishLocked(*next)
 	if news {
 		poke(q.news)
 	}
 	return next.Newest() != old.Newest() || deaf && !a.Lease
 }
 
-func (q *Quorum) publishLocked(r *Rights) {
-	q.rights.Store(r)
+func (q *Quorum) publishLocked(r Rights) {
+	r.at = q.Clock()
+	q.rights.Store(&r)
 	close(q.changed)
 	q.changed = make(chan struct{})
 }

@@ -97,9 +97,13 @@ func (w *world) load(ctx context.Context, name string) {
 		case x > 33:
 			d = time.Duration(w.rand.Float64() * float64(3*time.Second))
 		}
+		late := time.Duration(0)
+		if w.rand.IntN(10) == 0 {
+			late = time.Duration(w.rand.Float64() * float64(8*time.Second))
+		}
 		w.mu.Unlock()
 		if n != nil && n.awake(n.ctx) {
-			wg.Go(func() { n.run(id, d) })
+			wg.Go(func() { n.run(id, late, d) })
 		}
 	}
 }

@@ -16,7 +16,8 @@ type Rights struct {
 	gone  uint64   // the version with which the newest view came that is retired
 	facts Facts
 
-	end     time.Duration // of the lease, on the member's clock
+	at      time.Duration // when they came, on the member's clock
+	end     time.Duration // of the lease, on that clock
 	held    uint64        // the version since which there was a lease all the time
 	version uint64        // rises when anything but the end changes
 	leaving bool          // the member starts no call any more

@@ -59,6 +59,7 @@ type simNode struct {
 	mu      sync.Mutex
 	running map[worker.ID]*simRun
 	since   map[worker.ID]uint64
+	ended   map[worker.ID]time.Duration // the last call
 }
 
 func newWorld(t *testing.T, seed uint64, voters ...string) *world {
@@ -92,7 +93,7 @@ func (w *world) boot(name string) *simNode {
 	w.lives++
 	n := &simNode{
 		w: w, name: name, rate: 1 + drift*(w.rand.Float64()*2-1),
-		running: map[worker.ID]*simRun{}, since: map[worker.ID]uint64{},
+		running: map[worker.ID]*simRun{}, since: map[worker.ID]uint64{}, ended: map[worker.ID]time.Duration{},
 	}
 	if rate, ok := w.rate[name]; ok {
 		n.rate = rate

@@ -134,7 +134,7 @@ func (n *simNode) places(id worker.ID) bool {
 	r := n.running[id]
 	n.mu.Unlock()
 	if r != nil {
-		return n.q.Valid(r.since)
+		return n.q.Valid(r.since, n.q.Clock())
 	}
 	rights := n.q.Rights()
 	v, _, _ := rights.verdict(worker.Key{ID: id})
@@ -235,13 +235,15 @@ func TestTakeover(t *testing.T) {
 		wg.Go(func() {
 			var sum takeoverTimes
 			for seed := range uint64(max(1, *simTakeover)) {
-				slots <- struct{}{}
-				synctest.Test(t, func(t *testing.T) {
-					times := e.run(t, *simSeed+seed)
-					sum.own, sum.others = append(sum.own, times.own...), append(sum.others, times.others...)
-					sum.leaves = append(sum.leaves, times.leaves...)
-				})
-				<-slots
+				func() {
+					slots <- struct{}{}
+					defer func() { <-slots }() // also if the run ends the goroutine
+					synctest.Test(t, func(t *testing.T) {
+						times := e.run(t, *simSeed+seed)
+						sum.own, sum.others = append(sum.own, times.own...), append(sum.others, times.others...)
+						sum.leaves = append(sum.leaves, times.leaves...)
+					})
+				}()
 			}
 			rows[i] = fmt.Sprintf("| %s | %s | %s | %s |", e.name, p50max(sum.own), p50max(sum.others), p50max(sum.leaves))
 			for _, of := range []struct {

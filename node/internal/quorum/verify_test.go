@@ -210,7 +210,7 @@ func TestRenewalOrder(t *testing.T) {
 func TestLeaveWaits(t *testing.T) {
 	calmly(t, nil, func(d *director) {
 		n := d.node("1@h")
-		go n.run(worker.IntID(0), 3*time.Second)
+		go n.run(worker.IntID(0), 0, 3*time.Second)
 		time.Sleep(100 * time.Millisecond)
 		start := d.now()
 		if err := n.q.Leave(n.ctx); err != nil {
@@ -219,7 +219,7 @@ func TestLeaveWaits(t *testing.T) {
 		if took := d.now() - start; took < 2900*time.Millisecond || took > 3*time.Second {
 			d.t.Errorf("a member left after %v that ran a call", took)
 		}
-		if n.begin(worker.IntID(0)) != nil {
+		if n.begin(worker.IntID(0), n.lookAtClock()) != nil {
 			d.t.Error("a call has begun on a member that leaves")
 		}
 		if l := d.leader(); l == nil || l == n {
@@ -233,7 +233,7 @@ func TestMoves(t *testing.T) {
 	calmly(t, nil, func(d *director) {
 		id := worker.IntID(2) // of 3@h, and of nobody else until the third has left
 		n := d.node("3@h")
-		go n.run(id, 5*time.Second)
+		go n.run(id, 0, 5*time.Second)
 		time.Sleep(100 * time.Millisecond)
 		end := d.now() + 4900*time.Millisecond
 		go func() { _ = n.q.Leave(n.ctx) }()

@@ -44,7 +44,7 @@ func TestSerialCensus(t *testing.T) {
 		tell(t, r, "8", "a", "a.")
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.BytesValue("sleep 2s"), r.Now()) })
+			wg.Go(func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.BytesValue("sleep 2s"), r.Look()) })
 		}
 		time.Sleep(time.Second)
 		list := r.Workers(10)

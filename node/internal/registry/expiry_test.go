@@ -112,7 +112,7 @@ func TestForeverDeadline(t *testing.T) {
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(math.MaxInt64))
 		defer cancel()
-		if _, err := r.await(ctx, worker.IntID(7), worker.BytesValue("x"), r.Now()); err != nil {
+		if _, err := r.await(ctx, worker.IntID(7), worker.BytesValue("x"), r.Look()); err != nil {
 			t.Error(err)
 		}
 	})

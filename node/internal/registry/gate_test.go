@@ -116,7 +116,7 @@ func limited(m *meter) map[string]limitedKind {
 		"servers": {
 			worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return m, nil }, TTL: time.Minute, Timeout: 2 * time.Second, Concurrency: 3},
 			func(r *Registry, ctx context.Context, id worker.ID) (worker.Reply, error) {
-				return r.await(ctx, id, worker.Value{}, r.Now())
+				return r.await(ctx, id, worker.Value{}, r.Look())
 			},
 		},
 	}

@@ -65,7 +65,7 @@ func TestGiveUp(t *testing.T) {
 			seven := worker.IntID(7)
 			call := func(message, want string) {
 				t.Helper()
-				reply, err := r.await(t.Context(), seven, worker.BytesValue(message), r.Now())
+				reply, err := r.await(t.Context(), seven, worker.BytesValue(message), r.Look())
 				if err != nil || reply.Value.String() != want {
 					t.Errorf("%v, %v; want %s", reply.Value, err, want)
 				}
@@ -73,7 +73,7 @@ func TestGiveUp(t *testing.T) {
 			call("", "1")
 			stuck, waiting := make(chan error, 1), make(chan error, 1)
 			go func() {
-				_, err := r.await(t.Context(), seven, worker.BytesValue("stuck"), r.Now())
+				_, err := r.await(t.Context(), seven, worker.BytesValue("stuck"), r.Look())
 				stuck <- err
 			}()
 			synctest.Wait()
@@ -82,7 +82,7 @@ func TestGiveUp(t *testing.T) {
 			}
 			time.Sleep(2500 * time.Millisecond)
 			go func() {
-				reply, err := r.await(t.Context(), seven, worker.Value{}, r.Now())
+				reply, err := r.await(t.Context(), seven, worker.Value{}, r.Look())
 				if err == nil && reply.Value.String() != "1" {
 					err = errors.New("the answer of the old server: " + reply.Value.String())
 				}
@@ -166,7 +166,7 @@ func TestGiveUpEnd(t *testing.T) {
 		}}, "1@h", 100)
 		r.guard = g
 		seven := worker.IntID(7)
-		if _, err := r.await(t.Context(), seven, worker.Value{}, r.Now()); err != nil {
+		if _, err := r.await(t.Context(), seven, worker.Value{}, r.Look()); err != nil {
 			t.Error(err)
 		}
 		r.Retain(nothing)
@@ -185,7 +185,7 @@ func TestGiveUpEnd(t *testing.T) {
 			t.Error("the server is back")
 		}
 		r.Resume()
-		if reply, err := r.await(t.Context(), seven, worker.Value{}, r.Now()); err != nil || reply.Value.String() != "1" {
+		if reply, err := r.await(t.Context(), seven, worker.Value{}, r.Look()); err != nil || reply.Value.String() != "1" {
 			t.Errorf("%v, %v; want the answer of a new server", reply.Value, err)
 		}
 		close(released)
@@ -216,7 +216,7 @@ func TestGiveUpEarly(t *testing.T) {
 		r.guard = g
 		seven, fenced := worker.IntID(7), make(chan error, 1)
 		go func() {
-			_, err := r.await(t.Context(), seven, worker.IntValue(1), r.Now())
+			_, err := r.await(t.Context(), seven, worker.IntValue(1), r.Look())
 			fenced <- err
 		}()
 		synctest.Wait()
@@ -231,7 +231,7 @@ func TestGiveUpEarly(t *testing.T) {
 			t.Error("the server is back")
 		}
 		r.Resume()
-		if reply, err := r.await(t.Context(), seven, worker.IntValue(2), r.Now()); err != nil || reply.Value.String() != "2" {
+		if reply, err := r.await(t.Context(), seven, worker.IntValue(2), r.Look()); err != nil || reply.Value.String() != "2" {
 			t.Errorf("%v, %v", reply.Value, err)
 		}
 		synctest.Wait()
@@ -276,7 +276,7 @@ func TestGiveUpEndLeavesTheGate(t *testing.T) {
 		}, "1@h", 100)
 		r.guard = g
 		call := func(id int64) error {
-			_, err := r.await(t.Context(), worker.IntID(id), worker.Value{}, r.Now())
+			_, err := r.await(t.Context(), worker.IntID(id), worker.Value{}, r.Look())
 			return err
 		}
 		if err := call(7); err != nil {
@@ -309,7 +309,7 @@ func TestGiveUpEndLeavesTheGate(t *testing.T) {
 func TestEndIsNotStuck(t *testing.T) {
 	t.Parallel()
 	inGuarded(t, false, func(t *testing.T, r *Registry, _ *fakeGuard, _ *[]worker.EndReason) {
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)

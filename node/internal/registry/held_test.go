@@ -17,7 +17,7 @@ func TestHeld(t *testing.T) {
 	inSerialBubble(t, worker.Serial{TTL: time.Hour}, func(t *testing.T, r *Registry, _ *diary) {
 		const servers = 200
 		for i := range servers {
-			if _, err := r.await(t.Context(), worker.IntID(int64(i)), worker.BytesValue("x"), r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(int64(i)), worker.BytesValue("x"), r.Look()); err != nil {
 				t.Fatal(err)
 			}
 		}

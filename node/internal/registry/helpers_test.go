@@ -162,9 +162,9 @@ func counter() worker.Source {
 
 // request answers from the worker of id, which it starts if there is none.
 func (r *Registry) request(ctx context.Context, id worker.ID) (worker.Reply, error) {
-	now := r.Now()
+	now := r.Look()
 	var reply worker.Reply
-	if r.Lookup(id, now, false, &reply) {
+	if r.Lookup(id, now.Now, false, &reply) {
 		return reply, nil
 	}
 	return r.await(ctx, id, worker.Value{}, now)

@@ -3,6 +3,7 @@ package registry
 import (
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -10,21 +11,21 @@ import (
 // runInline gives a message to the server of id on the caller's goroutine, if there is a
 // server that has nothing else to do, and the kind says that it never blocks.
 func (a *actor) runInline(
-	id worker.ID, message worker.Value, trace, links string, deadline, now time.Duration,
+	id worker.ID, message worker.Value, trace, links string, deadline time.Duration, now clock.Moment,
 ) (reply worker.Reply, err error, ran bool) {
 	if !a.policy.Load().inline {
 		return worker.Reply{}, nil, false
 	}
-	s, stood := a.shard(id), a.clock.Standstills(now)
+	s, stood := a.shard(id), a.clock.Standstills(now.Now)
 	s.mu.Lock()
 	w := s.workers.get(id)
-	if w == nil || !a.mayRunLocked(s, w, deadline, now, stood) {
+	if w == nil || !a.mayRunLocked(s, w, deadline, now.Now, stood) {
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
 	}
 	a.occupyLocked(s, w)
-	w.mail.began, w.mail.inTurn = now, true
-	if a.guard != nil && !a.permitInlineLocked(w) {
+	w.mail.began, w.mail.leased, w.mail.inTurn = now.Now, now.Boot, true
+	if a.guard != nil && !a.permitInlineLocked(s, w) {
 		a.startServing(s, w, false) // which finds out why, or rests
 		s.mu.Unlock()
 		return worker.Reply{}, nil, false
@@ -64,13 +65,13 @@ func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, st
 func (a *actor) answerInline(
 	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
 ) (reply worker.Reply, failure *wire.Error, rests bool) {
-	m, now := w.mail, a.Now()
+	m, now := w.mail, a.Look()
 	s.mu.Lock()
-	err = a.fencedLocked(m, err)
-	took := now - m.began
-	reply, _ = a.answeredLocked(s, w, t, v, err, first, now)
-	m.began = now
-	if _, ends := a.endsLocked(s, w, now); !ends && m.queue.len == 0 {
+	err = a.fencedLocked(s, m, err, now.Boot)
+	took := now.Now - m.began
+	reply, _ = a.answeredLocked(s, w, t, v, err, first, now.Now)
+	m.began = now.Now
+	if _, ends := a.endsLocked(s, w, now.Now); !ends && m.queue.len == 0 {
 		a.restLocked(s, w)
 		rests = true
 	}

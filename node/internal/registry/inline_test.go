@@ -50,7 +50,7 @@ func TestSerialInlineOnce(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			for i := range calls {
-				if _, err := r.await(t.Context(), worker.IntID(int64(i%ids)), worker.IntValue(1), r.Now()); err != nil {
+				if _, err := r.await(t.Context(), worker.IntID(int64(i%ids)), worker.IntValue(1), r.Look()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -59,7 +59,7 @@ func TestSerialInlineOnce(t *testing.T) {
 	wg.Wait()
 	got := int64(0)
 	for i := range int64(ids) {
-		reply, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(0), r.Now())
+		reply, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(0), r.Look())
 		n, _ := worker.As[int64](reply.Value)
 		if got += n; err != nil {
 			t.Error(err)
@@ -117,7 +117,7 @@ func TestSerialInlineBusy(t *testing.T) {
 	busy("a caller that gives up", func(t *testing.T, r *Registry, _ *diary) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if _, err := r.await(ctx, worker.IntID(7), worker.BytesValue("c"), r.Now()); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.await(ctx, worker.IntID(7), worker.BytesValue("c"), r.Look()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	}, "start 7")
@@ -150,7 +150,7 @@ func TestSerialInlineFails(t *testing.T) {
 	inSerialBubble(t, worker.Serial{Inline: true, TTL: time.Hour}, func(t *testing.T, r *Registry, d *diary) {
 		tell(t, r, "7", "a", "a.")
 		for message, want := range map[string]wire.Code{"fail": wire.SourceFailed, "panic x": wire.Panicked} {
-			if _, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue(message), r.Now()); !errors.Is(err, want) {
+			if _, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue(message), r.Look()); !errors.Is(err, want) {
 				t.Errorf("%s: %v", message, err)
 			}
 		}
@@ -158,7 +158,7 @@ func TestSerialInlineFails(t *testing.T) {
 		tell(t, r, "7", "b", "b.")
 		over, cancel := context.WithTimeout(t.Context(), -1)
 		defer cancel()
-		if _, err := r.await(over, worker.IntID(7), worker.BytesValue("c"), r.Now()); !errors.Is(err, wire.DeadlineExceeded) {
+		if _, err := r.await(over, worker.IntID(7), worker.BytesValue("c"), r.Look()); !errors.Is(err, wire.DeadlineExceeded) {
 			t.Errorf("after its deadline: %v", err)
 		}
 		tell(t, r, "7", "d", "b.d.")

@@ -39,7 +39,7 @@ func TestCallersHaveDeadlines(t *testing.T) {
 					{worker.WithTimeLimit(later, time.Second), 8 * time.Second},
 					{worker.WithTimeLimit(sooner, 2*time.Second), 9 * time.Second},
 				} {
-					_, err := r.await(c.ctx, worker.IntID(1), worker.Value{}, r.Now())
+					_, err := r.await(c.ctx, worker.IntID(1), worker.Value{}, r.Look())
 					if now := r.Now(); !errors.Is(err, context.DeadlineExceeded) || now != c.want {
 						t.Errorf("%v at %v, want a timeout at %v", err, now, c.want)
 					}

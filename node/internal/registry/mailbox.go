@@ -28,13 +28,14 @@ type mailbox struct {
 }
 
 // A work is the part of a mailbox that an idle server does without. It is used again for
-// other ones, so at its end all of it is zero but began and shared.
+// other ones, so at its end all of it is zero but began, leased and shared.
 type work struct {
 	queue   queue              // of the messages that wait
 	current *Waiter            // whose message the server has; nil if there is none, or nobody waits for it any more
 	ctx     interface{ end() } // of the current step; nil if it has none
 	shared  *sharedContext     // for the next message; nil if it needs a new one
 	began   time.Duration      // when its current step began, on the table's clock
+	leased  time.Duration      // the same on the clock by which leases end, if the kind is strict, or later
 	turn    *turn              // that it waits for; nil if it does not
 	entered chan struct{}      // closed when it waits no more
 	token   worker.Token       // of the message that the server has, if the kind is strict

@@ -27,7 +27,7 @@ func TestSerialRefusedCallersGiveUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		var wg sync.WaitGroup
 		for range 500 {
-			wg.Go(func() { _, _ = r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()) })
+			wg.Go(func() { _, _ = r.await(ctx, worker.IntID(7), worker.Value{}, r.Look()) })
 		}
 		wg.Wait()
 		cancel()
@@ -76,7 +76,7 @@ func TestSerialCallerUsedAgain(t *testing.T) {
 	done := make(chan error, 2)
 	call := func(ctx context.Context, id int64, message string) {
 		go func() {
-			_, err := r.await(ctx, worker.IntID(id), worker.BytesValue(message), r.Now())
+			_, err := r.await(ctx, worker.IntID(id), worker.BytesValue(message), r.Look())
 			done <- err
 		}()
 		<-making
@@ -164,7 +164,7 @@ func TestSerialGiveUp(t *testing.T) {
 			time.AfterFunc(after, cancel)
 			done := make(chan error, 1)
 			go func() {
-				_, err := r.await(ctx, worker.IntID(7), worker.BytesValue(message), r.Now())
+				_, err := r.await(ctx, worker.IntID(7), worker.BytesValue(message), r.Look())
 				done <- err
 			}()
 			synctest.Wait()
@@ -271,7 +271,7 @@ func TestSerialOpenEndsGoroutine(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 {
 			wg.Go(func() {
-				_, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Now())
+				_, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Look())
 				if errors.Is(err, wire.Panicked) != (i == 0) || (err != nil) != (i == 0) {
 					t.Errorf("message %d: %v", i, err)
 				}
@@ -314,7 +314,7 @@ func TestIdleServers(t *testing.T) {
 			wg.Go(func() { tell(t, r, "8", "b", "a.b.") }) // which waits for its turn
 			ctx, cancel := context.WithTimeout(worker.WithTrace(t.Context(), traceparent), time.Second)
 			defer cancel()
-			if _, err := r.await(ctx, worker.IntID(9), worker.BytesValue("too late"), r.Now()); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := r.await(ctx, worker.IntID(9), worker.BytesValue("too late"), r.Look()); !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
 			wg.Wait()

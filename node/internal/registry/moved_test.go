@@ -15,7 +15,7 @@ func manyServers(t *testing.T, r *Registry) (served func() bool) {
 	t.Helper()
 	const servers = 10 * shardCount
 	for i := range int64(servers) {
-		if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+		if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Look()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestHaltSome(t *testing.T) {
 		tell(t, r, "1", "x", "x.")
 		r.SetKind(adding)
 		for i := range int64(10 * shardCount) {
-			if _, err := r.await(t.Context(), worker.IntID(2+i), worker.IntValue(1), r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(2+i), worker.IntValue(1), r.Look()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -110,7 +110,7 @@ func TestYield(t *testing.T) {
 		if r.Yield(id, nothing) {
 			t.Error("a server that never was is held")
 		}
-		if _, err := r.await(t.Context(), id, worker.BytesValue("x"), r.Now()); err != nil {
+		if _, err := r.await(t.Context(), id, worker.BytesValue("x"), r.Look()); err != nil {
 			t.Fatal(err)
 		}
 		if !r.Yield(id, everything) {
@@ -151,7 +151,7 @@ func TestRetainRests(t *testing.T) {
 		inBubble(t, kind, func(t *testing.T, r *Registry) {
 			const workers = 4 * shardCount * atOnce
 			for i := range int64(workers) {
-				if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+				if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Look()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -175,7 +175,7 @@ func TestRetainHurries(t *testing.T) {
 	inBubble(t, adding, func(t *testing.T, r *Registry) {
 		hostOf(r).hurries = true
 		for i := range int64(1000) {
-			if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(i), worker.IntValue(1), r.Look()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -267,7 +267,7 @@ func TestHaltAgain(t *testing.T) {
 		}
 		r.SetKind(adding)
 		for i := range int64(10 * shardCount) {
-			if _, err := r.await(t.Context(), worker.IntID(100+i), worker.IntValue(1), r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(100+i), worker.IntValue(1), r.Look()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -64,7 +64,7 @@ func TestHaltWithdrawn(t *testing.T) {
 		r.Halt()
 		for i := range int64(10) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			if _, err := r.await(ctx, worker.IntID(i), worker.BytesValue("a"), r.Now()); err == nil {
+			if _, err := r.await(ctx, worker.IntID(i), worker.BytesValue("a"), r.Look()); err == nil {
 				t.Error("a message ran while the servers were halted")
 			}
 			cancel()

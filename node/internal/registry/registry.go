@@ -97,15 +97,15 @@ func (r *Registry) Done() <-chan struct{} { return r.done }
 // ends. Without a deadline in ctx it waits for [worker.DefaultTimeout]. It reports how long
 // it took.
 func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value) (reply worker.Reply, took time.Duration, err error) {
-	began := r.Now()
+	began := r.Look()
 	reply, err = r.await(ctx, id, message, began)
-	return reply, r.Now() - began, err
+	return reply, r.Now() - began.Now, err
 }
 
 func (r *Registry) await(
-	ctx context.Context, id worker.ID, message worker.Value, now time.Duration,
+	ctx context.Context, id worker.ID, message worker.Value, now clock.Moment,
 ) (worker.Reply, error) {
-	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now+clock.Left(ctx)
+	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now.Now+clock.Left(ctx)
 	if err := chain.Check(links, r.name, id); err != nil {
 		return worker.Reply{}, err
 	}
@@ -114,7 +114,7 @@ func (r *Registry) await(
 	}
 	c := r.callers.Get().(*caller)
 	c.Waiter.ID, c.Message, c.Trace, c.Chain, c.Deadline, c.canceled = id, message, trace, links, deadline, false
-	r.Enqueue(&c.Waiter, now)
+	r.Enqueue(&c.Waiter, now.Now)
 	c.wait(ctx)
 	reply, err := c.reply, c.err
 	c.Message, c.reply, c.err = worker.Value{}, worker.Reply{}, nil // they may be large
@@ -130,12 +130,13 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 
 // RunInline answers a call on the caller's goroutine, if the kind says that it never
 // blocks: it loads the value of an id that has no worker, or gives the message to a server
-// that does nothing else. Ran is false if it did neither. Other callers wait meanwhile.
+// that does nothing else. Ran is false if it did neither. Other callers wait meanwhile. Now
+// is what Look has just returned.
 func (r *Registry) RunInline(
-	id worker.ID, message worker.Value, trace, links string, deadline, now time.Duration,
+	id worker.ID, message worker.Value, trace, links string, deadline time.Duration, now clock.Moment,
 ) (reply worker.Reply, err error, ran bool) {
 	if r.cache != nil {
-		return r.cache.runInline(id, trace, links, deadline, now)
+		return r.cache.runInline(id, trace, links, deadline, now.Now)
 	}
 	return r.actor.runInline(id, message, trace, links, deadline, now)
 }

@@ -30,7 +30,7 @@ func (c *cache) runInline(
 	}
 	by := origin{trace: trace}
 	if c.guard != nil {
-		token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: id}, 0)
+		token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: id}, 0, c.clock.Boot())
 		if !permitted {
 			s.mu.Unlock()
 			return worker.Reply{}, nil, false

@@ -92,7 +92,7 @@ func inSerialBubble(t *testing.T, kind worker.Serial, test func(t *testing.T, r 
 // tell sends a message and checks the answer.
 func tell(t *testing.T, r *Registry, id, message, want string) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.Now())
+	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.Look())
 	if err != nil || reply.Value.String() != want || reply.Node != "1@h" || reply.Cached {
 		t.Errorf("call(%s, %q) = %+v, %v; want %q", id, message, reply, err, want)
 	}
@@ -101,7 +101,7 @@ func tell(t *testing.T, r *Registry, id, message, want string) {
 // tellFails sends a message that fails.
 func tellFails(t *testing.T, r *Registry, id, message string, want error, outcome wire.Outcome) {
 	t.Helper()
-	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.Now())
+	reply, err := r.await(t.Context(), mustID(id), worker.BytesValue(message), r.Look())
 	if !errors.Is(err, want) || outcomeOf(err) != worker.Outcome(outcome) {
 		t.Errorf("call(%s, %q) = %+v, %v (%v); want %v (%v)", id, message, reply, err, outcomeOf(err), want, outcome)
 	}

@@ -58,13 +58,13 @@ func (a *actor) run(r run) {
 
 // decide returns what to do next for w, and refuses the messages that must not run.
 func (a *actor) decide(s *shard, w *entry, t *task) step {
-	now := a.Now()
-	stood := a.clock.Standstills(now)
+	now := a.Look()
+	stood := a.clock.Standstills(now.Now)
 	s.mu.Lock()
 	if a.guard == nil { // which knows by itself
 		w.mail.suspect(stood)
 	}
-	w.mail.began = now
+	w.mail.began, w.mail.leased = now.Now, now.Boot
 	refused, why := a.refusedLocked(s, w)
 	next := a.stepLocked(s, w, t)
 	s.mu.Unlock()
@@ -135,7 +135,7 @@ func (a *actor) stepLocked(s *shard, w *entry, t *task) step {
 		return enter
 	}
 	if a.guard != nil {
-		if next, ok := a.permitLocked(w, t); !ok {
+		if next, ok := a.permitLocked(s, w, t); !ok {
 			return next
 		}
 	}
@@ -327,16 +327,16 @@ func notOpened(err *wire.Error) *wire.Error {
 // for the next call while the answer is on its way. What waits is looked at when the answer
 // is sent, because time passes meanwhile, and the process may stand still.
 func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
-	was, now := *t, a.Now()
+	was, now := *t, a.Look()
 	*t = task{} // what it has may be large
 	s.mu.Lock()
-	err = a.fencedLocked(w.mail, err)
-	took := now - w.mail.began
+	err = a.fencedLocked(s, w.mail, err, now.Boot)
+	took := now.Now - w.mail.began
 	s.noteQuickLocked(took)
-	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now)
+	reply, waits := a.answeredLocked(s, w, &was, v, err, first, now.Now)
 	next = decide
 	if w.mail.queue.len == 0 && !crashed(err) { // else this goroutine may be about to end
-		w.mail.began = now
+		w.mail.began, w.mail.leased = now.Now, now.Boot
 		next = a.stepLocked(s, w, t)
 	}
 	s.mu.Unlock()

@@ -26,7 +26,7 @@ func TestSerialCloseWhileClaiming(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() {
-			_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
+			_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look())
 			done <- err
 		}()
 		synctest.Wait()
@@ -217,7 +217,7 @@ func TestSerialClaim(t *testing.T) {
 		d.expect(t, "claim 8")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		if _, err := r.await(ctx, worker.IntID(9), worker.Value{}, r.Now()); !errors.Is(err, context.DeadlineExceeded) || outcomeOf(err) != worker.OutcomeNotRun {
+		if _, err := r.await(ctx, worker.IntID(9), worker.Value{}, r.Look()); !errors.Is(err, context.DeadlineExceeded) || outcomeOf(err) != worker.OutcomeNotRun {
 			t.Error(err)
 		}
 		d.expect(t, "claim 9; context canceled")
@@ -362,7 +362,7 @@ func TestSerialTurns(t *testing.T) {
 			message string
 		}{{7, "a"}, {7, "b"}, {7, "c"}, {8, "d"}} {
 			wg.Go(func() {
-				if _, err := r.await(t.Context(), worker.IntID(m.id), worker.BytesValue(m.message), r.Now()); err != nil {
+				if _, err := r.await(t.Context(), worker.IntID(m.id), worker.BytesValue(m.message), r.Look()); err != nil {
 					t.Error(err)
 				}
 			})

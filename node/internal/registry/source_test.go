@@ -35,7 +35,7 @@ func TestPanicIsLogged(t *testing.T) {
 		"server": worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return panickingServer{}, nil }},
 	} {
 		r := New(Config{Name: name, Kind: kind, Node: "1@a", Host: &fakeHost{}, Clock: clock.NewProcess(&fakeHost{}), Admission: &Admission{size: 10}, Values: new(Values), Logger: log})
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); !errors.Is(err, wire.Panicked) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); !errors.Is(err, wire.Panicked) {
 			t.Errorf("%s: %v", name, err)
 		}
 		r.Close(t.Context())

@@ -14,11 +14,13 @@ type Guard interface {
 	// Begin permits a call to start, and gives it its token. It is called with the lock of
 	// the id's shard, which Running takes. Since is what Begin returned as now for the last
 	// call, or 0 without one. Ended says that this node was not the place of the id all the
-	// time since: then its server must end before Begin is called again, with 0.
-	Begin(k worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool)
+	// time since: then its server must end before Begin is called again, with 0. At is when
+	// the caller has looked at the clock by which leases end, after the id's last call.
+	Begin(k worker.Key, since uint64, at time.Duration) (token worker.Token, now uint64, permitted, ended bool)
 
-	// Valid reports whether a call for which Begin has returned now may be answered.
-	Valid(now uint64) bool
+	// Valid reports whether a call for which Begin has returned now, and which has ended
+	// before a time on that clock, may be answered.
+	Valid(now uint64, at time.Duration) bool
 
 	// Await waits until a call may start.
 	Await(ctx context.Context, k worker.Key) *wire.Error
@@ -100,9 +102,9 @@ func (t *table) warnStuck(list []overdue) {
 
 // permitLocked asks the guard for the next message of w. If it may not run, permitLocked
 // returns what to do before.
-func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
-	m, k := w.mail, worker.Key{Kind: a.name, ID: w.id}
-	token, now, permitted, ended := a.guard.Begin(k, m.stood)
+func (a *actor) permitLocked(s *shard, w *entry, t *task) (next step, permitted bool) {
+	m := w.mail
+	permitted, ended := a.askGuardLocked(s, w)
 	if ended {
 		m.stood = 0
 		if m.server != nil { // what it knows may be old
@@ -110,10 +112,9 @@ func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
 			*t = task{why: m.why, own: a.ownContextLocked(m)}
 			return terminate, false
 		}
-		token, now, permitted, _ = a.guard.Begin(k, 0)
+		permitted, _ = a.askGuardLocked(s, w)
 	}
 	if permitted {
-		m.stood, m.token, m.runs = now, token, true
 		return deliver, true
 	}
 	m.claimed, m.claiming = false, true
@@ -126,23 +127,38 @@ func (a *actor) permitLocked(w *entry, t *task) (next step, permitted bool) {
 
 // permitInlineLocked is permitLocked for a message that runs on its caller's goroutine, and
 // may as well wait.
-func (a *actor) permitInlineLocked(w *entry) bool {
-	token, now, permitted, _ := a.guard.Begin(worker.Key{Kind: a.name, ID: w.id}, w.mail.stood)
-	if permitted {
-		w.mail.stood, w.mail.token, w.mail.runs = now, token, true
-	}
+func (a *actor) permitInlineLocked(s *shard, w *entry) bool {
+	permitted, _ := a.askGuardLocked(s, w)
 	return permitted
 }
 
-// fencedLocked returns the error of a call that ended after the right to run it, or err. A
-// server that has crashed ends for that, whenever that was.
-func (a *actor) fencedLocked(m *mailbox, err *wire.Error) *wire.Error {
+// askGuardLocked asks the guard whether the next message of w may run, which does if so.
+func (a *actor) askGuardLocked(s *shard, w *entry) (permitted, ended bool) {
+	m := w.mail
+	if m.leased < s.ended { // a call has ended since the caller has looked, perhaps of this id
+		m.leased = a.clock.Boot()
+	}
+	token, now, permitted, ended := a.guard.Begin(worker.Key{Kind: a.name, ID: w.id}, m.stood, m.leased)
+	if permitted {
+		m.stood, m.token, m.runs = now, token, true
+	}
+	return permitted, ended
+}
+
+// fencedLocked returns the error of a call that ended after the right to run it, or err. At is
+// when it had ended, on the clock by which leases end. A server that has crashed ends for that,
+// whenever that was.
+func (a *actor) fencedLocked(s *shard, m *mailbox, err *wire.Error, at time.Duration) *wire.Error {
+	if a.guard == nil {
+		return err
+	}
+	s.ended = max(s.ended, at)
 	switch {
-	case a.guard == nil || crashed(err):
+	case crashed(err):
 		return err
 	case m.givenUp:
 		return errGivenUp
-	case a.guard.Valid(m.stood):
+	case a.guard.Valid(m.stood, at):
 		return err
 	}
 	return errFenced

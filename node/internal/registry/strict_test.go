@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -23,12 +24,14 @@ type fakeGuard struct {
 	failure *wire.Error // of Await
 	count   uint64
 	ended   int
+	at      time.Duration // as Begin has had it last
 	changed chan struct{}
 }
 
-func (g *fakeGuard) Begin(_ worker.Key, since uint64) (token worker.Token, now uint64, permitted, ended bool) {
+func (g *fakeGuard) Begin(_ worker.Key, since uint64, at time.Duration) (token worker.Token, now uint64, permitted, ended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.at = at
 	switch {
 	case g.refused:
 		return token, 0, false, false
@@ -39,7 +42,7 @@ func (g *fakeGuard) Begin(_ worker.Key, since uint64) (token worker.Token, now u
 	return worker.Token{Epoch: 1, Count: g.count}, g.now, true, false
 }
 
-func (g *fakeGuard) Valid(now uint64) bool {
+func (g *fakeGuard) Valid(now uint64, _ time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return now >= g.held
@@ -134,7 +137,7 @@ func TestGuard(t *testing.T) {
 		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, ends *[]worker.EndReason) {
 			call := func(want string) {
 				t.Helper()
-				reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
+				reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look())
 				if err != nil || reply.Value.String() != want {
 					t.Errorf("%v, %v; want %s", reply.Value, err, want)
 				}
@@ -154,22 +157,51 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestGuardKnowsWhen has a call begin that has looked at the clock before the call before it
+// had ended: the guard hears of no time before that end.
+func TestGuardKnowsWhen(t *testing.T) {
+	t.Parallel()
+	for _, inline := range []bool{false, true} {
+		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, _ *[]worker.EndReason) {
+			call := func(message string, look clock.Moment) {
+				t.Helper()
+				if _, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue(message), look); err != nil {
+					t.Error(err)
+				}
+			}
+			call("first", r.Look())
+			before := r.Look()
+			if call("slow", before); g.at != before.Boot {
+				t.Errorf("the guard hears of %v, want %v, when the caller has looked", g.at, before.Boot)
+			}
+			end := r.Look()
+			if call("last", before); g.at < end.Boot {
+				t.Errorf("the guard hears of %v, want %v, when the call before had ended", g.at, end.Boot)
+			}
+			time.Sleep(time.Second)
+			if now := r.Look(); now.Boot-end.Boot != time.Second || now.Now-end.Now != time.Second {
+				t.Errorf("it was %v, and is %v a second later", end, now)
+			}
+		})
+	}
+}
+
 // TestGuardRefuses has calls wait while the guard permits none.
 func TestGuardRefuses(t *testing.T) {
 	t.Parallel()
 	for _, inline := range []bool{false, true} {
 		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, _ *[]worker.EndReason) {
-			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil {
 				t.Error(err)
 			}
 			g.refuse(true)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); outcomeOf(err) != worker.OutcomeNotRun {
+			if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Look()); outcomeOf(err) != worker.OutcomeNotRun {
 				t.Errorf("%v; want that it has not run", err)
 			}
 			time.AfterFunc(time.Second, func() { g.refuse(false) })
-			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil || reply.Value.String() != "2" {
+			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil || reply.Value.String() != "2" {
 				t.Errorf("%v, %v; want the answer of the same server", reply.Value, err)
 			}
 		})
@@ -181,7 +213,7 @@ func TestFenced(t *testing.T) {
 	t.Parallel()
 	for _, inline := range []bool{false, true} {
 		inGuarded(t, inline, func(t *testing.T, r *Registry, g *fakeGuard, _ *[]worker.EndReason) {
-			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil {
 				t.Error(err)
 			}
 			time.AfterFunc(500*time.Millisecond, func() {
@@ -190,11 +222,11 @@ func TestFenced(t *testing.T) {
 				}
 				g.lose()
 			})
-			_, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue("slow"), r.Now())
+			_, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue("slow"), r.Look())
 			if !errors.Is(err, wire.Fenced) || outcomeOf(err) != worker.OutcomeUnknown {
 				t.Errorf("%v; want that it was fenced", err)
 			}
-			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil || reply.Value.String() != "1" {
+			if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil || reply.Value.String() != "1" {
 				t.Errorf("%v, %v; want the answer of a new server", reply.Value, err)
 			}
 			synctest.Wait()
@@ -229,10 +261,10 @@ func TestFencedCrash(t *testing.T) {
 			}), nil
 		}}, "1@h", 100)
 		r.guard = g
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Now()); !errors.Is(err, wire.Panicked) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(1), r.Look()); !errors.Is(err, wire.Panicked) {
 			t.Errorf("%v; want that it has crashed", err)
 		}
-		if reply, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(2), r.Now()); err != nil || reply.Value.String() != "2" {
+		if reply, err := r.await(t.Context(), worker.IntID(7), worker.IntValue(2), r.Look()); err != nil || reply.Value.String() != "2" {
 			t.Errorf("%v, %v", reply.Value, err)
 		}
 		r.Close(t.Context())
@@ -247,14 +279,14 @@ func TestRunningUntilEnded(t *testing.T) {
 		running := func(id int64) bool {
 			return slices.Contains(r.AppendRunning(nil, "moved", nothing), worker.Key{Kind: r.name, ID: worker.IntID(id)})
 		}
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); err != nil {
 			t.Error(err)
 		}
 		r.gate.resize(1)
 		done := make(chan error, 2)
 		call := func(id int64, message string) {
 			go func() {
-				_, err := r.await(t.Context(), worker.IntID(id), worker.BytesValue(message), r.Now())
+				_, err := r.await(t.Context(), worker.IntID(id), worker.BytesValue(message), r.Look())
 				done <- err
 			}()
 			synctest.Wait()
@@ -305,7 +337,7 @@ func TestAwaitLongerThanTimeout(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if reply, err := r.await(ctx, worker.IntID(7), worker.IntValue(1), r.Now()); err != nil || reply.Value.String() != "1" {
+		if reply, err := r.await(ctx, worker.IntID(7), worker.IntValue(1), r.Look()); err != nil || reply.Value.String() != "1" {
 			t.Errorf("%v, %v", reply.Value, err)
 		}
 		r.Close(t.Context())

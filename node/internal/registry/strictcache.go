@@ -38,7 +38,7 @@ func (c *cache) permit(s *shard, w *entry, ctx *runContext) *wire.Error {
 			s.mu.Unlock()
 			return errAbandoned
 		}
-		token, stood, permitted, _ := c.guard.Begin(k, 0)
+		token, stood, permitted, _ := c.guard.Begin(k, 0, c.clock.Boot())
 		if permitted {
 			w.policy = c.since(w.policy, stood)
 			ctx.permit(token)
@@ -105,7 +105,7 @@ func (c *cache) permittedLocked(s *shard, w *entry) (*entry, worker.Token) {
 
 // standsLocked reports whether this node has been the place of the id since w was loaded.
 func (c *cache) standsLocked(w *entry) (worker.Token, bool) {
-	token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: w.id}, w.policy.stood)
+	token, stood, permitted, _ := c.guard.Begin(worker.Key{Kind: c.name, ID: w.id}, w.policy.stood, c.clock.Boot())
 	if permitted {
 		w.policy = c.since(w.policy, stood)
 	}
@@ -122,7 +122,7 @@ func (c *cache) checkLocked(w *entry, value worker.Value, err *wire.Error) (work
 	case crashed(err):
 	case w.load.givenUp:
 		return worker.Value{}, errGivenUp
-	case !c.guard.Valid(w.policy.stood):
+	case !c.guard.Valid(w.policy.stood, c.clock.Boot()):
 		return worker.Value{}, errFenced
 	}
 	return value, err
@@ -212,7 +212,7 @@ func (r *Registry) InvalidateStrictly(ctx context.Context, id worker.ID) (had bo
 	for k := (worker.Key{Kind: r.name, ID: id}); ; {
 		s := r.shard(id)
 		s.mu.Lock()
-		_, _, permitted, _ := r.guard.Begin(k, 0)
+		_, _, permitted, _ := r.guard.Begin(k, 0, r.clock.Boot())
 		if permitted {
 			had = r.cache.stopLocked(s, id)
 		}

@@ -46,7 +46,7 @@ func request(t *testing.T, r *Registry, last *worker.Token, want string, cached 
 	t.Helper()
 	var err error
 	if !r.Lookup(worker.IntID(7), r.Now(), true, &reply) {
-		reply, err = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
+		reply, err = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look())
 	}
 	if err != nil || reply.Value.String() != want || reply.Cached != cached || reply.Token.Compare(*last) <= 0 {
 		t.Errorf("%v, cached %t, token %v, %v; want %s, cached %t, and a token above %v", reply.Value, reply.Cached, reply.Token, err, want, cached, *last)
@@ -101,7 +101,7 @@ func TestGuardedCacheWaits(t *testing.T) {
 			if r.Lookup(worker.IntID(7), r.Now(), true, new(worker.Reply)) {
 				t.Error("a value was given without a lease")
 			}
-			if reply, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); outcomeOf(err) != worker.OutcomeNotRun {
+			if reply, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Look()); outcomeOf(err) != worker.OutcomeNotRun {
 				t.Errorf("%v, %v; want that it has not run", reply.Value, err)
 			}
 			if keys := r.AppendRunning(nil, 1, everything); len(keys) > 0 {
@@ -125,7 +125,7 @@ func TestGuardedErrors(t *testing.T) {
 	inGuardedCache(t, worker.Cache{ErrorTTL: time.Hour}, func(t *testing.T, r *Registry, g *fakeGuard) {
 		g.refuse(true)
 		g.failure = &wire.Error{Code: wire.NotOwner, Outcome: wire.NotRun}
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); !errors.Is(err, wire.NotOwner) {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); !errors.Is(err, wire.NotOwner) {
 			t.Errorf("%v; want what the guard says", err)
 		}
 		g.failure = nil
@@ -144,7 +144,7 @@ func TestFencedLoad(t *testing.T) {
 			}
 			g.lose()
 		})
-		_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now())
+		_, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look())
 		if !errors.Is(err, wire.Fenced) || outcomeOf(err) != worker.OutcomeUnknown {
 			t.Errorf("%v; want that it was fenced", err)
 		}
@@ -172,7 +172,7 @@ func TestGuardedStale(t *testing.T) {
 				t.Errorf("%v run", keys)
 			}
 		})
-		if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()); !errors.Is(err, wire.Fenced) {
+		if reply, err := r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()); !errors.Is(err, wire.Fenced) {
 			t.Errorf("%v, %v; want that the load is fenced, for which the request has waited", reply.Value, err)
 		}
 		request(t, r, &last, "3", false)
@@ -242,7 +242,7 @@ func TestGiveUpLoad(t *testing.T) {
 			call := func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				_, err := r.await(ctx, id, worker.Value{}, r.Now())
+				_, err := r.await(ctx, id, worker.Value{}, r.Look())
 				errs <- err
 			}
 			go call()
@@ -305,7 +305,7 @@ func TestGuardedLoadHasItsTime(t *testing.T) {
 		time.AfterFunc(9*time.Second, func() { g.refuse(false) })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Now()); err != nil {
+		if _, err := r.await(ctx, worker.IntID(7), worker.Value{}, r.Look()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -351,7 +351,7 @@ func TestGiveUpLoadLeavesTheGate(t *testing.T) {
 			}
 			return worker.IntValue(n), nil
 		}})
-		go func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Now()) }()
+		go func() { _, _ = r.await(t.Context(), worker.IntID(7), worker.Value{}, r.Look()) }()
 		synctest.Wait()
 		if _, had := r.GiveUp(worker.IntID(7)); !had {
 			t.Error("no load runs")
@@ -379,8 +379,8 @@ func (g occupiedGuard) of(k worker.Key) *fakeGuard {
 	return g.free
 }
 
-func (g occupiedGuard) Begin(k worker.Key, since uint64) (worker.Token, uint64, bool, bool) {
-	return g.of(k).Begin(k, since)
+func (g occupiedGuard) Begin(k worker.Key, since uint64, at time.Duration) (worker.Token, uint64, bool, bool) {
+	return g.of(k).Begin(k, since, at)
 }
 
 func (g occupiedGuard) Await(ctx context.Context, k worker.Key) *wire.Error {
@@ -405,7 +405,7 @@ func TestGuardedLoadWaitsWithoutTurn(t *testing.T) {
 			load := func(id int64) error {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				_, err := r.await(ctx, worker.IntID(id), worker.Value{}, r.Now())
+				_, err := r.await(ctx, worker.IntID(id), worker.Value{}, r.Look())
 				return err
 			}
 			seven := make(chan error, 1)

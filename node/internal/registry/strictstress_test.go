@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -140,7 +141,7 @@ func TestStrictStress(t *testing.T) {
 						var err error
 						if r.Lookup(id, now, true, &reply) {
 							// it is the answer
-						} else if reply1, err1, inlined := r.RunInline(id, message, "", "", now+time.Second, now); inlined {
+						} else if reply1, err1, inlined := r.RunInline(id, message, "", "", now+time.Second, clock.Moment{Now: now}); inlined {
 							reply, err = reply1, err1
 						} else {
 							c := &stressed{done: make(chan struct{})}

@@ -107,6 +107,8 @@ type shard struct {
 	quiesced bool     // of an actor: no message runs; guarded by mu
 	streak   uint8    // of an actor: messages that were quick, one after the other, as far as it counts; guarded by mu
 
+	ended time.Duration // of a strict actor: when its last message had ended, on the clock by which leases end; guarded by mu
+
 	_ [64]byte // keeps shards apart in the processor's cache
 }
 
@@ -143,6 +145,15 @@ func newTable(c Config) *table {
 
 // Now returns the time on the clock of the node.
 func (t *table) Now() time.Duration { return t.clock.Now() }
+
+// Look returns the time on the clock of the node, and for a strict kind also that on the one
+// by which leases end. That takes longer.
+func (t *table) Look() clock.Moment {
+	if t.guard == nil {
+		return clock.Moment{Now: t.clock.Now()}
+	}
+	return t.clock.Look()
+}
 
 // Sweep drops what has expired while the machine was suspended.
 func (t *table) Sweep() { t.sweep() }

@@ -96,7 +96,7 @@ func TestMaxMemory(t *testing.T) {
 		}, TTL: time.Hour, Timeout: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if _, err := serial.await(ctx, worker.IntID(1), worker.Value{}, serial.Now()); err != nil {
+		if _, err := serial.await(ctx, worker.IntID(1), worker.Value{}, serial.Look()); err != nil {
 			t.Fatal(err)
 		}
 		loaded := make(chan error)

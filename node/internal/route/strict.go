@@ -41,12 +41,16 @@ type want struct {
 // id, and that node checks by itself whether it may answer. Until one has begun to, it is asked
 // again. No other node answers.
 func (rt *Router) strictly(ctx context.Context, r *registry.Registry, w *want) (worker.Reply, error) {
-	reply, took, err := rt.strictlyAt(ctx, rt.strictPlace(w.ID), w)
+	reply, took, err := rt.strictlyAt(ctx, rt.strictPlace(w.ID), r, w)
 	if err != nil {
 		began := rt.Clock.Now() - took
 		ctx, cancel := clock.WithRest(ctx, took)
 		err = rt.strictlyAgain(ctx, w.ID, err, w.call || r.Exclusive(), func(p *peers.Peer) (err error) {
-			reply, _, err = rt.strictlyAt(ctx, p, w)
+			r, e := rt.Kinds.For(w.Kind, w.call) // the kinds may have changed
+			if e != nil {
+				return e
+			}
+			reply, _, err = rt.strictlyAt(ctx, p, r, w)
 			return err
 		})
 		cancel()
@@ -56,13 +60,15 @@ func (rt *Router) strictly(ctx context.Context, r *registry.Registry, w *want) (
 	return reply, err
 }
 
-// strictlyAt asks one node, and reports how long that took.
-func (rt *Router) strictlyAt(ctx context.Context, p *peers.Peer, w *want) (reply worker.Reply, took time.Duration, err error) {
+// strictlyAt asks one node, whose kind r is if it is this one, and reports how long that took.
+func (rt *Router) strictlyAt(ctx context.Context, p *peers.Peer, r *registry.Registry, w *want) (reply worker.Reply, took time.Duration, err error) {
 	switch {
+	case w.call && p.Self && r.Serial():
+		return r.Await(ctx, w.ID, w.message)
 	case w.call:
 		return rt.callAt(ctx, p, w.Key, w.message)
 	case p.Self:
-		if r := rt.Kinds.Of(w.Kind); r != nil && !w.fresh && r.Lookup(w.ID, r.Now(), false, &reply) {
+		if !w.fresh && r.Lookup(w.ID, r.Now(), false, &reply) {
 			return reply, 0, nil
 		}
 		took, err = rt.here(ctx, w.Kind, w.ID, w.fresh, &reply)

@@ -65,7 +65,7 @@ func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, st
 func (a *actor) answerInline(
 	s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool,
 ) (reply worker.Reply, failure *wire.Error, rests bool) {
-	m, now := w.mail, a.Look()
+	m, now := w.mail, a.look()
 	s.mu.Lock()
 	err = a.fencedLocked(s, m, err, now.Boot)
 	took := now.Now - m.began

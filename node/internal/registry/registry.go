@@ -128,6 +128,14 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 	return r.cache != nil && r.cache.lookup(id, now, own, reply)
 }
 
+// Look returns the time for RunInline.
+func (r *Registry) Look() clock.Moment {
+	if r.actor != nil && r.actor.policy.Load().inline {
+		return r.look()
+	}
+	return clock.Moment{Now: r.Now()}
+}
+
 // RunInline answers a call on the caller's goroutine, if the kind says that it never
 // blocks: it loads the value of an id that has no worker, or gives the message to a server
 // that does nothing else. Ran is false if it did neither. Other callers wait meanwhile. Now

@@ -58,7 +58,7 @@ func (a *actor) run(r run) {
 
 // decide returns what to do next for w, and refuses the messages that must not run.
 func (a *actor) decide(s *shard, w *entry, t *task) step {
-	now := a.Look()
+	now := a.look()
 	stood := a.clock.Standstills(now.Now)
 	s.mu.Lock()
 	if a.guard == nil { // which knows by itself
@@ -327,7 +327,7 @@ func notOpened(err *wire.Error) *wire.Error {
 // for the next call while the answer is on its way. What waits is looked at when the answer
 // is sent, because time passes meanwhile, and the process may stand still.
 func (a *actor) answer(s *shard, w *entry, t *task, v worker.Value, err *wire.Error, first bool) (next step) {
-	was, now := *t, a.Look()
+	was, now := *t, a.look()
 	*t = task{} // what it has may be large
 	s.mu.Lock()
 	err = a.fencedLocked(s, w.mail, err, now.Boot)

@@ -146,9 +146,9 @@ func newTable(c Config) *table {
 // Now returns the time on the clock of the node.
 func (t *table) Now() time.Duration { return t.clock.Now() }
 
-// Look returns the time on the clock of the node, and for a strict kind also that on the one
+// look returns the time on the clock of the node, and for a strict kind also that on the one
 // by which leases end. That takes longer.
-func (t *table) Look() clock.Moment {
+func (t *table) look() clock.Moment {
 	if t.guard == nil {
 		return clock.Moment{Now: t.clock.Now()}
 	}

@@ -110,6 +110,10 @@ func CheckAddr(text string) error {
 	return err
 }
 
+// CheckVoters returns an error unless Config.Voters may be these names: none, or those of 1, 3
+// or 5 different nodes, each NAME@HOST.
+func CheckVoters(names []string) error { return strict.CheckVoters(names) }
+
 // check returns an error that names the field if one has a value that makes no sense.
 func (c *Config) check() error {
 	switch {

@@ -441,3 +441,11 @@ func ExampleNode_Stats() {
 	fmt.Println(k.Kind, k.Local, k.Workers, n.Stats().Members[node.StateAlive])
 	// Output: default 3 1 1
 }
+
+func ExampleCheckVoters() {
+	fmt.Println(node.CheckVoters([]string{"1@10.0.0.1", "2@10.0.0.2", "3@10.0.0.3"}))
+	fmt.Println(node.CheckVoters([]string{"1@10.0.0.1", "2@10.0.0.2"}))
+	// Output:
+	// <nil>
+	// 2 of them: there may be 1, 3 or 5, so that a majority is left when one or two are lost
+}

@@ -54,7 +54,7 @@ func explain(e node.Explanation) *account {
 		a.say("id", fmt.Sprintf("%s, of the strict kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	}
 	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
-	a.say("why", fmt.Sprintf("%s: index %d in the sorted list of %d members (view %s)", e.Rule, e.Index, e.Members, strconv.FormatUint(e.Epoch, 16)))
+	a.say("why", fmt.Sprintf("%s: index %d in the sorted list of %s (view %s)", e.Rule, e.Index, members(e.Members), strconv.FormatUint(e.Epoch, 16)))
 	if e.Via != "" {
 		a.say("via", "requests go through "+e.Via+", because this node cannot reach "+e.Owner)
 	}
@@ -224,4 +224,12 @@ func shortly(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Millisecond).String()
+}
+
+// members returns a number of members in words.
+func members(n int) string {
+	if n == 1 {
+		return "1 member"
+	}
+	return strconv.Itoa(n) + " members"
 }

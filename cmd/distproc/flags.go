@@ -195,6 +195,9 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 			return c, "", usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
+	if err := node.CheckVoters(m.voters); err != nil {
+		return c, "", usageError{fmt.Errorf("--voters: %w", err)}
+	}
 	if err := m.check(); err != nil {
 		return c, "", err
 	}

@@ -28,26 +28,34 @@ import (
 
 // Check returns an error unless a node of a name can have these voters.
 func Check(name string, voters []string, dir string) error {
+	if err := CheckVoters(voters); err != nil {
+		return fmt.Errorf("voters: %w", err)
+	}
+	if addr, err := placement.ParseAddr(name); err == nil && dir == "" && slices.Contains(voters, addr.Name.String()) {
+		return errors.New("a voter needs a data directory: pass --data-dir")
+	}
+	return nil
+}
+
+// CheckVoters returns an error unless these can be the voters of a cluster, which may have none.
+func CheckVoters(voters []string) error {
 	if len(voters) == 0 {
 		return nil
 	}
 	if n := len(voters); n > 5 || n%2 == 0 {
-		return fmt.Errorf("%d voters: there are 1, 3 or 5 of them, so that a majority is left when one or two are lost", n)
+		return fmt.Errorf("%d of them: there may be 1, 3 or 5, so that a majority is left when one or two are lost", n)
 	}
 	for i, v := range voters {
 		n, err := placement.ParseName(v)
 		if err != nil {
-			return fmt.Errorf("voters: %w", err)
+			return err
 		}
 		if n.String() != v {
-			return fmt.Errorf("voters: write %s instead of %s", n, v)
+			return fmt.Errorf("write %s instead of %s", n, v)
 		}
 		if slices.Contains(voters[:i], v) {
-			return fmt.Errorf("voters: %s is named twice", v)
+			return fmt.Errorf("%s is named twice", v)
 		}
-	}
-	if addr, err := placement.ParseAddr(name); err == nil && dir == "" && slices.Contains(voters, addr.Name.String()) {
-		return errors.New("a voter needs a data directory: pass --data-dir")
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func TestStrictConfig(t *testing.T) {
 	}{
 		{"", "", "is strict, and the node has no voters: pass --voters"},
 		{"1@a,2@b", "x", "2 of them: there may be 1, 3 or 5"},
-		{"1@a,2@b,3@c,4@d,5@e,6@f,7@g", "x", "7 voters"},
+		{"1@a,2@b,3@c,4@d,5@e,6@f,7@g", "x", "voters: 7 of them"},
 		{"1@a,2@b,1@a", "x", "1@a is named twice"},
 		{"1@a,2@b,3", "x", "no @"},
 		{"1@A,2@b,3@c", "x", "write 1@a instead of 1@A"},

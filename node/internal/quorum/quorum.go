@@ -93,7 +93,6 @@ type Quorum struct {
 	Host   Host
 	voter  *voter // nil if the node is none
 	rights atomic.Pointer[Rights]
-	count  atomic.Uint64 // of tokens
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -112,6 +111,12 @@ type Quorum struct {
 	failing   map[string]error // voters that did not answer when they were asked last
 	changed   chan struct{}    // closed when the rights change
 	viewsSeen uint64           // views that were the newest one
+
+	// Every call changes the count. Padding keeps that from the lines of the processor's
+	// cache that have the rights, which every call reads.
+	_     [64]byte
+	count atomic.Uint64 // of tokens
+	_     [64]byte
 }
 
 // maxSending is how many renewals wait for an answer at once.

@@ -175,7 +175,9 @@ func (r *Report) checkStrictCall(c *strictCall, runs []*placedStrict) {
 // checkPlaces checks that an id has one place at a time. A run that was acknowledged had
 // a lease all the time, and nobody else may have begun one meanwhile.
 func (r *Report) checkPlaces(key strictKey, runs []*placedStrict) {
-	slices.SortFunc(runs, func(a, b *placedStrict) int { return cmp.Compare(a.Begin, b.Begin) })
+	slices.SortFunc(runs, func(a, b *placedStrict) int {
+		return cmp.Or(cmp.Compare(a.Begin, b.Begin), a.Token.Compare(b.Token))
+	})
 	var last *placedStrict // of those acknowledged, the one that ended last
 	for _, run := range runs {
 		if last != nil && run.Begin < last.end {

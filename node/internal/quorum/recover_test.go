@@ -119,14 +119,10 @@ func TestFormer(t *testing.T) {
 func TestOtherCluster(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
+		d := newCalm(t, 1)
 		var log testlog.Buffer
-		w.log = slog.New(slog.NewTextHandler(&log, nil))
-		d := &director{world: w, names: w.voters}
-		w.bootAll(w.voters...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		d.settle()
 		term := d.node("1@h").q.voter.raft.CurrentTerm()
 		d.node("3@h").kill()
 		other := newSimDisk("3@h", 99)
@@ -153,7 +149,7 @@ func TestOtherCluster(t *testing.T) {
 				t.Errorf("%s says %+v", n.name, r)
 			}
 		}
-		w.killAll()
+		d.killAll()
 	})
 }
 
@@ -161,13 +157,11 @@ func TestOtherCluster(t *testing.T) {
 func TestLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
+		d := newCalm(t, 1, "4@h", "5@h")
 		var log testlog.Buffer
-		w.log = slog.New(slog.NewTextHandler(&log, nil))
-		d := &director{world: w, names: append(slices.Clone(w.voters), "4@h", "5@h")}
-		w.given["5@h"] = []string{"1@h", "2@h", "5@h"}
-		w.bootAll(d.names...)
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		d.given["5@h"] = []string{"1@h", "2@h", "5@h"}
+		d.bootAll(d.names...)
 		time.Sleep(20 * time.Second)
 		count := func(want int, words ...string) {
 			t.Helper()
@@ -193,7 +187,7 @@ func TestLists(t *testing.T) {
 		d.boot("3@h")
 		time.Sleep(20 * time.Second)
 		count(3, "this node is no voter any more", "node=3@h")
-		w.killAll()
+		d.killAll()
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -16,7 +17,7 @@ import (
 func TestAudit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		host := testHost()
-		logs := make([]safeBuffer, 2)
+		logs := make([]testlog.Buffer, 2)
 		var nodes []*Node
 		for i := range 2 {
 			n, err := Start(Config{Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&logs[i], nil))})

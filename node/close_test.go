@@ -13,6 +13,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -127,7 +128,7 @@ func TestClosedNode(t *testing.T) {
 func TestFlushTellsOfLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, lost := range []bool{false, true} {
-			var log safeBuffer
+			var log testlog.Buffer
 			text := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
 			n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(text)})
 			if err != nil {

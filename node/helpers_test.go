@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/strict"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -253,26 +253,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// A safeBuffer is a buffer that many goroutines write to.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // said waits until the log has a line for each pattern.
-func said(t *testing.T, log *safeBuffer, patterns ...string) {
+func said(t *testing.T, log *testlog.Buffer, patterns ...string) {
 	t.Helper()
 	for _, p := range patterns {
 		await(t, func() error {

@@ -14,6 +14,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -249,7 +250,7 @@ func TestHostileGossip(t *testing.T) {
 // it once.
 func TestSilentConnections(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var log safeBuffer
+		var log testlog.Buffer
 		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)

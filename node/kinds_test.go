@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -158,7 +159,7 @@ func TestKindsMove(t *testing.T) {
 func TestKindsDiffer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		host := testHost()
-		var log safeBuffer
+		var log testlog.Buffer
 		start := func(name string, kinds map[string]worker.Kind) *Node {
 			n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Kinds: kinds, Logger: slog.New(slog.NewTextHandler(&log, nil)).With("at", name)})
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/distproc/distproc/node/internal/kinds"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -86,7 +87,7 @@ func TestReadyNeedsWorkers(t *testing.T) {
 // TestReadyIsNoClient asks a node whether it is ready: the log does not tell of that.
 func TestReadyIsNoClient(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var log safeBuffer
+		var log testlog.Buffer
 		n, err := Start(Config{Name: "1@" + testHost(), Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)

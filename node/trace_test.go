@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -29,7 +30,7 @@ func TestTrace(t *testing.T) {
 				return echoServer{}, nil
 			}},
 		}
-		logs := make([]safeBuffer, 2)
+		logs := make([]testlog.Buffer, 2)
 		var nodes []*Node
 		for i := range 2 {
 			n, err := Start(Config{

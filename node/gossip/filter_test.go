@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
 
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -118,7 +118,7 @@ func TestStateConn(t *testing.T) {
 func TestWantedIsSent(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t, Local)
-	var log syncBuffer
+	var log testlog.Buffer
 	n.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	nodes := n.many(6)
 	n.see(within, nodes, nodes, nil)
@@ -137,23 +137,6 @@ func TestWantedIsSent(t *testing.T) {
 			t.Error(line)
 		}
 	}
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // A packet holds at most 255 messages, and memberlist counts them in a byte.

@@ -1,14 +1,12 @@
 package members
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
 )
@@ -36,7 +35,7 @@ func testHost() string {
 // A testNode has members and a port, and no workers.
 type testNode struct {
 	*Members
-	log      lockedBuffer
+	log      testlog.Buffer
 	listener *wire.Listener
 	wg       sync.WaitGroup
 	close    func()
@@ -199,22 +198,4 @@ func await(t *testing.T, check func() error) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-}
-
-// A lockedBuffer is a buffer that several goroutines write to.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Clone(b.b.String())
 }

@@ -72,6 +72,33 @@ type director struct {
 	left  []time.Duration // how long each leave took; guarded by mu
 }
 
+// newCalm returns a cluster without trouble of three voters and others. No node runs yet.
+func newCalm(t *testing.T, seed uint64, others ...string) *director {
+	w := newWorld(t, seed, "1@h", "2@h", "3@h")
+	w.calm.Store(true)
+	return &director{world: w, names: append(slices.Clone(w.voters), others...)}
+}
+
+// settle boots all nodes, and has the first one lead.
+func (d *director) settle() {
+	d.bootAll(d.names...)
+	time.Sleep(12 * time.Second)
+	d.lead("1@h")
+	time.Sleep(3 * time.Second)
+}
+
+// calmly runs a test with a cluster of three voters, and others, that has settled.
+func calmly(t *testing.T, others []string, test func(d *director)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newCalm(t, 1, others...)
+		d.settle()
+		test(d)
+		d.killAll()
+	})
+}
+
 func (d drill) run(t *testing.T, seed uint64) {
 	var names []string
 	for i := range d.voters + d.others {

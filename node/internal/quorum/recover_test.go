@@ -1,17 +1,17 @@
 package quorum
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/distproc/distproc/node/internal/testlog"
 )
 
 // takePart makes a disk that of a voter with a log: it has these voters, and the views of a
@@ -114,43 +114,15 @@ func TestFormer(t *testing.T) {
 	}
 }
 
-// A lockedBuffer is a log.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// lines returns the lines that have some words.
-func (b *lockedBuffer) lines(words ...string) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for line := range strings.Lines(b.text.String()) {
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
-			n++
-		}
-	}
-	return n
-}
-
 // TestOtherCluster starts a voter with the directory of another cluster. It says so once, and
 // disturbs nobody.
 func TestOtherCluster(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		var log lockedBuffer
-		w.log = slog.New(slog.NewTextHandler(&log, nil))
-		d := &director{world: w, names: w.voters}
-		w.bootAll(w.voters...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
+		d := newCalm(t, 1)
+		var log testlog.Buffer
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		d.settle()
 		term := d.node("1@h").q.voter.raft.CurrentTerm()
 		d.node("3@h").kill()
 		other := newSimDisk("3@h", 99)
@@ -164,11 +136,11 @@ func TestOtherCluster(t *testing.T) {
 		if l := d.leader(); l == nil || l.name != "1@h" || l.q.voter.raft.CurrentTerm() != term {
 			t.Errorf("%v leads", l)
 		}
-		if n := log.lines("level=ERROR", "node=3@h", "the data directory belongs to another cluster than that of 1@h and 2@h"); n != 1 {
+		if n := log.Lines("level=ERROR", "node=3@h", "the data directory belongs to another cluster than that of 1@h and 2@h"); n != 1 {
 			t.Errorf("it says so %d times", n)
 		}
-		if n := log.lines("level=ERROR"); n != 1 {
-			t.Errorf("%d errors: %s", n, &log.text)
+		if n := log.Lines("level=ERROR"); n != 1 {
+			t.Errorf("%d errors: %s", n, &log)
 		}
 		for _, n := range d.living() {
 			r := n.q.Report(n.ctx)
@@ -177,7 +149,7 @@ func TestOtherCluster(t *testing.T) {
 				t.Errorf("%s says %+v", n.name, r)
 			}
 		}
-		w.killAll()
+		d.killAll()
 	})
 }
 
@@ -185,17 +157,15 @@ func TestOtherCluster(t *testing.T) {
 func TestLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		var log lockedBuffer
-		w.log = slog.New(slog.NewTextHandler(&log, nil))
-		d := &director{world: w, names: append(slices.Clone(w.voters), "4@h", "5@h")}
-		w.given["5@h"] = []string{"1@h", "2@h", "5@h"}
-		w.bootAll(d.names...)
+		d := newCalm(t, 1, "4@h", "5@h")
+		var log testlog.Buffer
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		d.given["5@h"] = []string{"1@h", "2@h", "5@h"}
+		d.bootAll(d.names...)
 		time.Sleep(20 * time.Second)
 		count := func(want int, words ...string) {
 			t.Helper()
-			if n := log.lines(words...); n != want {
+			if n := log.Lines(words...); n != want {
 				t.Errorf("%d lines with %q, want %d", n, words, want)
 			}
 		}
@@ -217,7 +187,7 @@ func TestLists(t *testing.T) {
 		d.boot("3@h")
 		time.Sleep(20 * time.Second)
 		count(3, "this node is no voter any more", "node=3@h")
-		w.killAll()
+		d.killAll()
 	})
 }
 

@@ -182,18 +182,15 @@ type takeoverTimes struct{ own, others, leaves []time.Duration }
 
 // run has the event happen once.
 func (e takeover) run(t *testing.T, seed uint64) (times takeoverTimes) {
-	names := []string{"1@h", "2@h", "3@h", "4@h", "5@h"}
-	w := newWorld(t, seed, names[:3]...)
+	d := newCalm(t, seed, "4@h", "5@h")
 	if *simLog {
-		w.showLog()
+		d.showLog()
 	}
-	w.calm.Store(true)
-	d := &director{world: w, names: names}
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for _, name := range append(names, "6@h", "7@h", "8@h") {
+	for _, name := range append(slices.Clone(d.names), "6@h", "7@h", "8@h") {
 		if !strings.ContainsAny(name, "678") {
-			w.boot(name)
+			d.boot(name)
 		}
 		wg.Go(func() { d.eager(ctx, name) })
 	}
@@ -212,8 +209,8 @@ func (e takeover) run(t *testing.T, seed uint64) (times takeoverTimes) {
 	times.leaves = d.left
 	stop()
 	wg.Wait()
-	w.killAll()
-	if found := w.history.check(); found.bad() || found.Answered < 100 {
+	d.killAll()
+	if found := d.history.check(); found.bad() || found.Answered < 100 {
 		t.Errorf("%+v", found)
 	}
 	return times
@@ -278,15 +275,7 @@ func p50max(times []time.Duration) string {
 // TestMinority checks that the side of a split without a majority refuses calls, at the latest
 // when the time of a lease is over.
 func TestMinority(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		d := &director{world: w, names: []string{"1@h", "2@h", "3@h", "4@h", "5@h"}}
-		w.bootAll(d.names...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
-		time.Sleep(3 * time.Second)
+	calmly(t, []string{"4@h", "5@h"}, func(d *director) {
 		d.split("1@h", "4@h")
 		began := d.now()
 		for _, name := range []string{"1@h", "4@h"} {
@@ -297,15 +286,14 @@ func TestMinority(t *testing.T) {
 			for n.places(id) {
 				time.Sleep(takeoverEvery)
 			}
-			err := n.q.Await(t.Context(), worker.Key{ID: id})
+			err := n.q.Await(d.t.Context(), worker.Key{ID: id})
 			if err == nil || err.Code != wire.NoQuorum || err.Outcome != wire.NotRun {
-				t.Errorf("%s refuses a call with %v", name, err)
+				d.t.Errorf("%s refuses a call with %v", name, err)
 			}
-			if took := d.now() - began; took > w.timing.outlived() {
-				t.Errorf("%s refuses calls after %v", name, took)
+			if took := d.now() - began; took > d.timing.outlived() {
+				d.t.Errorf("%s refuses calls after %v", name, took)
 			}
 		}
-		w.killAll()
 	})
 }
 
@@ -313,57 +301,46 @@ func TestMinority(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		d := &director{world: w, names: []string{"1@h", "2@h", "3@h", "4@h", "5@h"}}
-		w.mu.Lock()
-		w.lives = 100
-		w.mu.Unlock()
-		w.bootAll(d.names...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
+		d := newCalm(t, 1, "4@h", "5@h")
+		d.mu.Lock()
+		d.lives = 100
+		d.mu.Unlock()
+		d.settle()
 		for i, name := range []string{"1@h", "4@h"} {
 			d.node(name).kill()
-			w.mu.Lock()
-			w.lives = uint64(i)
-			w.mu.Unlock()
-			n := w.boot(name)
+			d.mu.Lock()
+			d.lives = uint64(i)
+			d.mu.Unlock()
+			n := d.boot(name)
 			time.Sleep(20 * time.Second)
 			if r := n.q.Rights(); r.Left(n.q.Clock()) == 0 || r.Newest().seat(r.me) < 0 {
 				t.Errorf("%v has no place: %+v", r.me, r.Newest())
 			}
 		}
-		w.killAll()
+		d.killAll()
 	})
 }
 
 // TestOtherTiming has nodes with other leases than the leader's: they get none, and are told why.
 // Then all nodes have those, one after the other, and get places again.
 func TestOtherTiming(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		d := &director{world: w, names: []string{"1@h", "2@h", "3@h", "4@h", "5@h"}}
-		w.bootAll(d.names...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
+	calmly(t, []string{"4@h", "5@h"}, func(d *director) {
 		leased := func(name string) bool {
 			q := d.node(name).q
 			return q.Rights().Left(q.Clock()) > 0
 		}
 		again := func(name string) {
 			d.node(name).kill()
-			w.timings[name] = NewTiming(2 * time.Second)
-			w.boot(name)
+			d.timings[name] = NewTiming(2 * time.Second)
+			d.boot(name)
 		}
 		again("4@h")
 		time.Sleep(20 * time.Second)
 		if leased("4@h") {
-			t.Error("a node whose leases are of 2 s has one, and those of the leader are of 5 s")
+			d.t.Error("a node whose leases are of 2 s has one, and those of the leader are of 5 s")
 		}
-		if err := d.node("4@h").q.Await(t.Context(), worker.Key{ID: worker.IntID(7)}); err == nil || !strings.Contains(err.Error(), "same --timing") {
-			t.Errorf("%v; want what to do", err)
+		if err := d.node("4@h").q.Await(d.t.Context(), worker.Key{ID: worker.IntID(7)}); err == nil || !strings.Contains(err.Error(), "same --timing") {
+			d.t.Errorf("%v; want what to do", err)
 		}
 		for _, name := range []string{"5@h", "3@h", "2@h", "1@h"} {
 			again(name)
@@ -372,9 +349,8 @@ func TestOtherTiming(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		for _, name := range d.names {
 			if !leased(name) {
-				t.Errorf("%s has no lease, and all nodes have the same timing", name)
+				d.t.Errorf("%s has no lease, and all nodes have the same timing", name)
 			}
 		}
-		w.killAll()
 	})
 }

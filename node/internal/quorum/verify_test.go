@@ -5,30 +5,12 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/distproc/distproc/node/worker"
 )
-
-// calmly runs a test with a cluster of three voters that agree, the first of which leads.
-func calmly(t *testing.T, others []string, test func(d *director)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 1, "1@h", "2@h", "3@h")
-		w.calm.Store(true)
-		d := &director{world: w, names: append([]string{"1@h", "2@h", "3@h"}, others...)}
-		w.bootAll(d.names...)
-		time.Sleep(12 * time.Second)
-		d.lead("1@h")
-		time.Sleep(3 * time.Second)
-		test(d)
-		w.killAll()
-	})
-}
 
 // asks has the leader answer a renewal, with one second to verify.
 func (n *simNode) asks(m Member) (*Answer, error) {

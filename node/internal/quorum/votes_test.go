@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/distproc/distproc/node/internal/testlog"
 )
 
 // A sickStore is a store that fails while it is sick.
@@ -205,27 +207,9 @@ func TestLogFull(t *testing.T) {
 
 // listen returns what returns the log of all nodes that start from now on.
 func (w *world) listen() func() string {
-	var b safeBuffer
+	var b testlog.Buffer
 	w.log = slog.New(slog.NewTextHandler(&b, nil))
 	return b.String
-}
-
-// A safeBuffer is a buffer that many goroutines write to.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder // guarded by mu
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // TestAlone has the log say what one voter does not protect from, and nothing of that while

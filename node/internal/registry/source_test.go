@@ -12,6 +12,7 @@ import (
 
 	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/testlog"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -20,7 +21,7 @@ import (
 // line with its stack.
 func TestPanicIsLogged(t *testing.T) {
 	t.Parallel()
-	var text safeBuffer
+	var text testlog.Buffer
 	log, flush := boundedlog.New(slog.New(slog.NewTextHandler(&text, nil)))
 	divide := func(context.Context, worker.ID) (worker.Value, error) { panic("division by tenant") }
 	leave := func(context.Context, worker.ID) (worker.Value, error) { runtime.Goexit(); return worker.Value{}, nil }

@@ -43,7 +43,7 @@ type Config struct {
 	Voters  []string
 	DataDir string
 
-	NoBusyPoll bool         // sleep until an answer comes, even when many come, as with less than a core; see wire/poll.go
+	NoBusyPoll bool         // sleep until an answer comes, even when many come, as with less than a core or a single processor; see wire/poll.go
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 

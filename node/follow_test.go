@@ -112,6 +112,59 @@ func TestAskedServerEnds(t *testing.T) {
 	})
 }
 
+// TestServerDoesNotComeBack has an id move to a node that joins, and back when that leaves,
+// before the first node has gone over its servers: the server of before has ended all the
+// same.
+func TestServerDoesNotComeBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		host := testHost()
+		n := startNode(t, "1@"+host, worker.Cache{})
+		release := make(chan struct{})
+		var armed atomic.Bool
+		n.kinds.Host = slowHost{n.kinds.Host, func() {
+			if armed.Load() {
+				<-release
+			}
+		}}
+		t.Cleanup(sync.OnceFunc(func() { close(release) }))
+		var l ledger
+		kinds := map[string]worker.Kind{
+			worker.DefaultKind: orRandom(worker.Cache{}), "plain": worker.Serial{TTL: time.Hour, Open: worker.Serve(l.startPlain)},
+		}
+		other := startNode(t, "2@"+host, worker.Cache{})
+		for _, n := range []*Node{n, other} {
+			if err := n.SetKinds(kinds); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		id := worker.IntID(3) // of the second of two
+		call := func(n *Node) {
+			t.Helper()
+			if _, err := Call[int](t.Context(), n.Family("plain"), id, 1); err != nil {
+				t.Error(err)
+			}
+		}
+		call(n)
+		armed.Store(true)
+		if err := other.Join(t.Context(), n.Self()); err != nil {
+			t.Fatal(err)
+		}
+		awaitView(t, n, other)
+		call(n)
+		if !n.kinds.Of("plain").Has(id) || !other.kinds.Of("plain").Has(id) {
+			t.Error("the first node has gone over its servers, or the other one has no server")
+		}
+		if err := other.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		call(n)
+		if l.overlap.Load() > 0 {
+			t.Error("a server came back")
+		}
+	})
+}
+
 // A slowHost is asked by what goes over workers whether the node hurries.
 type slowHost struct {
 	registry.Host

@@ -198,11 +198,13 @@ func TestAnswersComeBack(t *testing.T) {
 }
 
 // TestViewChangesDuringRetain has the view change while a node goes over its servers: one
-// that it has passed may be another node's now, and is named to those that ask.
+// that it has passed may be another node's now, and has something to do at its end. It is
+// named to those that ask.
 func TestViewChangesDuringRetain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		echo := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return echoServer{}, nil }, TTL: time.Hour}
-		n := startNode(t, "1@"+testHost(), echo)
+		why := make(chan worker.EndReason, 10)
+		kind := worker.Serial{Open: func(context.Context, worker.ID) (worker.Server, error) { return ending{why}, nil }, TTL: time.Hour}
+		n := startNode(t, "1@"+testHost(), kind)
 		if _, err := n.Family("").Call(t.Context(), worker.IntID(1), worker.IntValue(1)); err != nil {
 			t.Fatal(err)
 		}

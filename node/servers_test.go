@@ -46,6 +46,25 @@ func (c *teller) Call(_ context.Context, add int) (int, error) {
 
 func (c *teller) Terminate(context.Context, worker.EndReason) { c.servers[c.id].Add(-1) }
 
+// A plainTeller has nothing to do at its end. It remembers the sum, and tells if another
+// server has changed that: then it has come back though it has ended.
+type plainTeller struct {
+	teller *teller
+	sum    int // -1 before the first call
+}
+
+func (l *ledger) startPlain(_ context.Context, id worker.ID) (*plainTeller, error) {
+	return &plainTeller{&teller{l, num(id)}, -1}, nil
+}
+
+func (c *plainTeller) Call(ctx context.Context, add int) (sum int, err error) {
+	if t := c.teller; c.sum >= 0 && c.sum != t.sum[t.id] {
+		t.overlap.Add(1)
+	}
+	c.sum, err = c.teller.Call(ctx, add)
+	return c.sum, err
+}
+
 // callAll has many callers, each at one of the nodes, add to random ids until stop, and
 // checks the sums.
 func (l *ledger) callAll(t *testing.T, callers int, nodes func() []*Node, during func()) (calls int) {

@@ -14,7 +14,8 @@ import (
 // two connections want to be polled, none is for a while, because the process has enough
 // to do. A poll takes at most pollTime. If nothing arrives, the reader polls again only
 // after some more short waits. A connection whose messages are 250 µs or more apart is
-// not polled. A process with less than a core does not poll. Only Linux has this.
+// not polled. A process with less than a core, or with a single processor, does not poll.
+// Only Linux has this.
 const (
 	pollTime    = 100 * time.Microsecond
 	shortWait   = 250 * time.Microsecond // longer than pollTime, because it includes the time that polling saves

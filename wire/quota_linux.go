@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,12 +13,13 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// hasCore reports whether the process may use a whole core, as it could when it was first
-// asked. With less, polling takes the time that the process needs for its work (Speed in
+// hasCore reports whether the process has a core to poll on, as it was when it was first
+// asked. With a quota of less than one, polling takes the time that the process needs for
+// its work, and with a single processor that which its peers on the same one need (Speed in
 // node/README.md).
 var hasCore = sync.OnceValue(func() bool {
 	self, err := procfs.Self()
-	return err != nil || quota(self) >= 1
+	return runtime.NumCPU() > 1 && (err != nil || quota(self) >= 1)
 })
 
 // quota returns how many cores the control group of a process may use. It is infinite if

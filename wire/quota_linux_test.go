@@ -1,13 +1,17 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // TestNoCoreNoPoll has a process with less than a core: its readers do not poll.
@@ -18,6 +22,43 @@ func TestNoCoreNoPoll(t *testing.T) {
 		hasCore = func() bool { return has }
 		if _, polls := polled(near).(*polledConn); polls != has {
 			t.Errorf("with a core: %v; polls: %v", has, polls)
+		}
+	}
+}
+
+// TestOneProcessorNoPoll runs this test again in processes that may use one processor, and
+// all of them.
+func TestOneProcessorNoPoll(t *testing.T) {
+	const variable = "DISTPROC_HAS_CORE"
+	if os.Getenv(variable) != "" {
+		fmt.Println("has core:", hasCore())
+		return
+	}
+	runtime.LockOSThread() // whose processors the new process gets
+	defer runtime.UnlockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.SchedSetaffinity(0, &all)
+	for cpu := range runtime.NumCPU() * 64 {
+		if all.IsSet(cpu) && one.Count() == 0 {
+			one.Set(cpu)
+		}
+	}
+	for _, set := range []unix.CPUSet{all, one} {
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessorNoPoll$")
+		cmd.Env = append(os.Environ(), variable+"=1")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintln("has core:", set.Count() > 1 && hasCore())
+		if !strings.HasPrefix(string(out), want) {
+			t.Errorf("with %d processors it said %q, want %q", set.Count(), out, want)
 		}
 	}
 }

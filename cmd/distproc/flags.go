@@ -37,7 +37,7 @@ func (c *connection) register(f *pflag.FlagSet) {
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
 	f.BoolVar(&c.tls.VerifyName, "tls-verify-name", false, "with mutual TLS, demand that a node's certificate has its HOST, or NAME@HOST as an e-mail address, among its alternative names")
-	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core; a process with less than a core never does")
+	f.BoolVar(&c.busyPoll, "busy-poll", true, "while many messages come from one peer, look for the next one again and again before sleeping, on at most one core; a process with less than a core, or with a single processor, never does")
 }
 
 // check refuses flags that make no sense together.

@@ -3,8 +3,9 @@
 //
 // A node that is to start its first server after the owners of ids have changed raises a
 // barrier: it asks every member which servers it has that are not its own any more.
-// Thereby each of them knows of the change, and starts no such server from then on. For
-// an id that another one still has, the node waits. A member that is out of reach is not
+// Thereby each of them knows of the change, and starts no such server from then on. Its
+// servers that rest have ended then; those that run a call, or have something to do at
+// their end, are named, and the node waits for these. A member that is out of reach is not
 // waited for: what it runs, if it lives, runs besides, until it has heard of the change.
 // To exclude that takes the consent of a majority, and with it calls that fail while two
 // of three are away.
@@ -14,6 +15,7 @@
 //   - While all members reach each other, no two have a server of one id: TestSerialCluster,
 //     TestSerialMembersChange, TestSerialLostSession, TestFailedIsDialled.
 //   - A server that another node asks for ends ahead of all others: TestAskedServerEnds.
+//   - A server that nobody waits for does not come back: TestServerDoesNotComeBack.
 //   - A member that had more servers than it could tell of is not asked for each id for
 //     ever: TestBarrierAgain.
 //   - A claim does not outlive its term: TestStandstillRaisesBarrier.

@@ -60,7 +60,7 @@ func (a *actor) enqueueLocked(s *shard, call *Waiter, now time.Duration) *wire.E
 		return err
 	}
 	if w == nil {
-		w = newServed(entry{id: call.ID, started: now}, mailbox{policy: p})
+		w = newServed(entry{id: call.ID, started: now}, mailbox{policy: p, era: s.era})
 		s.workers.put(w)
 	}
 	a.beginWorkLocked(w.mail)
@@ -75,6 +75,7 @@ func (a *actor) wakeLocked(s *shard, w *entry, async bool) {
 	if w.mail.busy || s.quiesced {
 		return
 	}
+	a.waivedLocked(s, w)
 	a.occupyLocked(s, w)
 	a.startServing(s, w, async && s.streak >= quickStreak && w.mail.server != nil)
 }

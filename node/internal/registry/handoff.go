@@ -113,11 +113,19 @@ func (c *cache) appendAnswerLocked(answers []Answer, w *entry, now time.Duration
 // retain ends the servers of s whose ids keep refuses. A message that has begun runs to
 // its end. Those that wait are refused.
 func (a *actor) retain(s *shard, keep func(worker.ID) bool, p *pace) {
+	s.mu.Lock()
+	era := s.era
+	s.mu.Unlock()
 	s.scan(func(w *entry) {
 		if w.moved = !keep(w.id); w.moved {
 			a.endMovedLocked(s, w)
+		} else {
+			a.dropWaivedLocked(s, w)
 		}
 	}, p.rest)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetWaiversLocked(era)
 }
 
 // endMovedLocked ends the server of w, whose id is another node's, and reports whether it
@@ -164,7 +172,10 @@ func (r *Registry) Yield(id worker.ID, keep func(worker.ID) bool) (held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers.get(id)
-	return w != nil && (keep(id) || !r.actor.endMovedLocked(s, w))
+	if w == nil || r.actor.dropWaivedLocked(s, w) {
+		return false
+	}
+	return keep(id) || !r.actor.endMovedLocked(s, w)
 }
 
 // A pace has what goes over many workers rest three times as long as it works, unless the

@@ -8,10 +8,12 @@ import (
 )
 
 // After a change of the view, every member asks this node which servers it still has of
-// ids that it does not own any more. One scan of the servers answers them all.
+// ids that it does not own any more. One answer serves them all. It names what runs. Of
+// the servers that rest this node waives those that are another node's, in one step for a
+// million of them: see waive.go.
 
-// heldServers are the servers that an actor had when it was scanned under a view, and
-// whose ids belong to another node under that view.
+// heldServers are the servers that an actor had to name under a view, because their ids
+// belong to another node under that view.
 type heldServers struct {
 	mu      sync.Mutex
 	view    any         // guarded by mu
@@ -23,9 +25,9 @@ type heldServers struct {
 // and reports whether there are more. A cache has none.
 //
 // Keep must depend on view alone, which is compared by ==: later calls with the same view
-// answer from the same scan. That is right because a server that starts after the scan
-// needs a claim, which the node refuses for an id that it does not own. Once the servers
-// are [Registry.Settled] under the view there is no scan.
+// have the same answer, but for servers that have ended. That is right because a server
+// that starts after the first call needs a claim, which the node refuses for an id that it
+// does not own.
 func (r *Registry) Held(view any, keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
 	if r.actor == nil {
 		return nil, false
@@ -37,7 +39,7 @@ func (r *Registry) Held(view any, keep func(worker.ID) bool, limit int) (ids []w
 		return r.actor.runningNotKept(keep, limit)
 	}
 	if h.view != view {
-		if ids, more = r.actor.notKept(keep, limit); more {
+		if ids, more = r.actor.waive(keep, limit); more {
 			return ids, true
 		}
 		h.view, h.ids = view, ids
@@ -58,43 +60,39 @@ func (r *Registry) Settled(view any) {
 	}
 }
 
-// runningNotKept is notKept of the workers for which something runs.
-func (a *actor) runningNotKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
+// runningNotKept returns at most limit ids of servers that keep refuses and for which
+// something runs, and reports whether there are more.
+func (a *actor) runningNotKept(keep func(worker.ID) bool, limit int) ([]worker.ID, bool) {
+	l := idList{keep: keep, limit: limit}
 	for i := range a.shards {
 		s := &a.shards[i]
 		s.mu.Lock()
-		for _, w := range s.running {
-			switch {
-			case keep(w.id):
-			case len(ids) == limit:
-				more = true
-			default:
-				ids = append(ids, w.id)
-			}
-		}
+		l.addRunningLocked(s)
 		s.mu.Unlock()
 	}
-	return ids, more
+	return l.ids, l.more
 }
 
-// notKept returns at most limit ids of servers that keep refuses, and reports whether
-// there are more.
-func (a *actor) notKept(keep func(worker.ID) bool, limit int) (ids []worker.ID, more bool) {
-	seen := map[worker.ID]bool{} // a scan may visit a server twice
-	for i := range a.shards {
-		a.shards[i].scan(func(w *entry) {
-			switch {
-			case more || keep(w.id) || seen[w.id]:
-			case len(ids) == limit:
-				more = true
-			default:
-				seen[w.id] = true
-				ids = append(ids, w.id)
-			}
-		}, nil)
-		if more {
-			break
-		}
+// An idList collects ids that keep refuses, as many as limit.
+type idList struct {
+	keep  func(worker.ID) bool
+	limit int
+	ids   []worker.ID
+	more  bool // there were others
+}
+
+func (l *idList) add(w *entry) {
+	switch {
+	case l.more || l.keep(w.id):
+	case len(l.ids) == l.limit:
+		l.more = true
+	default:
+		l.ids = append(l.ids, w.id)
 	}
-	return ids, more
+}
+
+func (l *idList) addRunningLocked(s *shard) {
+	for _, w := range s.running {
+		l.add(w)
+	}
 }

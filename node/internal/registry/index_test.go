@@ -108,6 +108,45 @@ func TestIndexInSteps(t *testing.T) {
 	}
 }
 
+// TestIndexInStepsCleared has an index be cleared between the steps of a visit, and those
+// put back that stay, as forgetIdleLocked does: none that was dropped is visited then, and
+// all that stay are.
+func TestIndexInStepsCleared(t *testing.T) {
+	t.Parallel()
+	const size = 1000
+	var x index
+	var stay []*entry
+	for i := range int64(size) {
+		w := &entry{id: worker.IntID(i)}
+		x.put(w)
+		if i%100 == 0 {
+			stay = append(stay, w)
+		}
+	}
+	cleared := false
+	pause := func() {
+		if !cleared {
+			x.clear()
+			for _, w := range stay {
+				x.put(w)
+			}
+		}
+		cleared = true
+	}
+	visited := map[*entry]bool{}
+	for w := range x.inSteps(32, pause) {
+		if cleared && !slices.Contains(stay, w) {
+			t.Fatalf("%v was dropped, and is visited", w.id)
+		}
+		visited[w] = true
+	}
+	for _, w := range stay {
+		if !visited[w] {
+			t.Errorf("%v is left out", w.id)
+		}
+	}
+}
+
 // TestIndexShrinks compares an index that gives back memory with one that does not.
 func TestIndexShrinks(t *testing.T) {
 	t.Parallel()

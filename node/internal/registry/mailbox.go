@@ -25,6 +25,7 @@ type mailbox struct {
 	ending   bool // the server must end, for the reason why
 	givenUp  bool // the entry is not that of its id any more, although the server has yet to end
 	why      worker.EndReason
+	era      uint8 // the last one of the shard in which something ran, or waivedLocked looked; none older than its waivers
 }
 
 // A work is the part of a mailbox that an idle server does without. It is used again for

@@ -14,8 +14,8 @@
 // (mailbox.go), and one goroutine at a time gives them to the server; it may be that of a
 // caller (inline.go). Before the first one it claims the id, so that no other node has a
 // server of it. A message has a context (messagecontext.go). quiesce.go halts the
-// servers of a node that leaves, and held.go tells other nodes of servers that have yet
-// to end.
+// servers of a node that leaves. When ids have moved, held.go names the servers that have
+// yet to end to other nodes, and waive.go has the others count as ended.
 //
 // If the kind is strict, a [Guard] permits each message before it runs, and each answer
 // (strict.go).
@@ -36,6 +36,8 @@
 //   - Workers that move leave most of the processor to calls, and servers that have nothing
 //     to do at their end need no goroutine for it: TestRetainRests, TestMovedServers,
 //     TestHaltServers.
+//   - A server that another node need not wait for does not come back: TestWaive,
+//     TestWaiveNamesRunning, TestWaiveWhileRetaining.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
 //   - What a server of a strict kind knows ends with the right to the id, and so does its
 //     answer: TestGuard, TestFenced.

@@ -106,6 +106,10 @@ type shard struct {
 	evicted  uint64   // of a cache: workers that went before their time to free memory; guarded by mu
 	quiesced bool     // of an actor: no message runs; guarded by mu
 	streak   uint8    // of an actor: messages that were quick, one after the other, as far as it counts; guarded by mu
+	era      uint8    // of an actor: how often servers have been waived, modulo 256; guarded by mu
+
+	// Of an actor: what was waived at the beginning of each of the last eras. Guarded by mu.
+	waivers []func(worker.ID) bool
 
 	ended time.Duration // of a strict actor: when its last message had ended, on the clock by which leases end; guarded by mu
 

@@ -259,7 +259,7 @@ func TestHaltAgain(t *testing.T) {
 			t.Error(err)
 		}
 		// The message may have run between two halts, which has its server end after it.
-		if _, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue("b"), r.Now()); err != nil {
+		if _, err := r.await(t.Context(), worker.IntID(7), worker.BytesValue("b"), r.Look()); err != nil {
 			t.Error(err)
 		}
 		if n := mustEnd(); n != 1 {

@@ -25,7 +25,7 @@ func waiving(t *testing.T, kind worker.Serial, test func(t *testing.T, r *Regist
 		}
 		add := func(id int64) string {
 			t.Helper()
-			reply, err := r.await(t.Context(), worker.IntID(id), worker.IntValue(1), r.Now())
+			reply, err := r.await(t.Context(), worker.IntID(id), worker.IntValue(1), r.Look())
 			if err != nil {
 				t.Error(err)
 			}
@@ -110,7 +110,7 @@ func TestWaiveNamesRunning(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if _, err := r.await(t.Context(), worker.IntID(1), worker.IntValue(0), r.Now()); err != nil {
+			if _, err := r.await(t.Context(), worker.IntID(1), worker.IntValue(0), r.Look()); err != nil {
 				t.Error(err)
 			}
 		}()

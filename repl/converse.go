@@ -4,32 +4,74 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/distproc/distproc/repl/editor"
 )
 
+// openTerminal returns an editor and what completes its words, or nil if the shell's
+// input and output are not the process's terminal.
+func (sh *Shell) openTerminal() (*editor.Editor, *completion, error) {
+	in, ok := sh.cfg.In.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil, nil, nil
+	}
+	out, ok := sh.cfg.Out.(*os.File)
+	if !ok || out.Fd() != os.Stdout.Fd() || !term.IsTerminal(int(out.Fd())) {
+		return nil, nil, nil // go-prompt writes to the standard output only
+	}
+	c := &completion{shell: sh}
+	e, err := editor.Open(editor.Config{
+		In: in, Out: out,
+		History:   sh.cfg.History,
+		Colored:   colored(sh.cfg.Color),
+		Highlight: style{colored: true}.highlight,
+		Complete:  c.candidates,
+	})
+	return e, c, err
+}
+
+// typed reads the lines of a terminal.
+type typed struct {
+	editor     *editor.Editor
+	completion *completion
+}
+
+func (t *typed) readLine(ctx context.Context, prompt string) (string, error) {
+	t.completion.more = strings.HasPrefix(prompt, ".")
+	line, err := t.editor.ReadLine(ctx, prompt)
+	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
+		err = interruptError{idle: stop.Idle}
+	}
+	return line, err
+}
+
 // runTerminal is Run at a terminal.
-func (sh *Shell) runTerminal(ctx context.Context, term *terminal) error {
+func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completion *completion) error {
 	sh.setTerminal(term)
 	defer sh.setTerminal(nil)
-	defer term.close()
+	defer term.Close()
 	looking, stop := context.WithCancel(ctx)
 	sh.peers = &peers{cluster: sh.cluster, ctx: looking}
 	defer sh.peers.wg.Wait()
 	defer stop()
 	sh.settings.limit = terminalLimit
 	sh.applyColor()
-	defer term.listen(sh.interrupt)()
+	defer term.Listen(sh.interrupt)()
 	err := sh.runInit(ctx, func(err error, c *chunk) { sh.print(sh.describe(err, c)) })
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status.asError()
 	} else if err != nil {
 		return err
 	}
-	return sh.converse(ctx, term)
+	return sh.converse(ctx, &typed{term, completion})
 }
 
 // converse runs the statements typed at a terminal until the user leaves.
-func (sh *Shell) converse(ctx context.Context, term *terminal) error {
+func (sh *Shell) converse(ctx context.Context, term *typed) error {
 	chunks := &chunker{in: term, name: "<stdin>"}
 	interrupts := 0 // in a row, each on an empty line
 	for {
@@ -55,7 +97,7 @@ func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 			return err
 		}
 		interrupts = 0
-		term.remember(strings.Join(c.lines, "\n"))
+		term.editor.Remember(strings.Join(c.lines, "\n"))
 		if err := c.err; err == nil && len(c.file.Stmts) == 0 {
 			continue
 		} else if err == nil {
@@ -82,11 +124,11 @@ func (sh *Shell) interrupt() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term != nil {
-		sh.term.keys.forget()
+		sh.term.Forget()
 	}
 	if sh.cancel != nil {
 		sh.cancel(errInterrupted)
 	} else if sh.term != nil {
-		sh.term.interrupt()
+		sh.term.Interrupt()
 	}
 }

@@ -12,6 +12,12 @@ import (
 	"github.com/creack/pty"
 )
 
+// Terminals mark pastes by these.
+const (
+	pasteBegin = "\x1b[200~"
+	pasteEnd   = "\x1b[201~"
+)
+
 func TestPaste(t *testing.T) {
 	t.Parallel()
 	const n = 1000

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -101,15 +102,18 @@ func (s settings) with(color, timeout, limit, history starlark.Value) (_ setting
 	return s, err
 }
 
+// colored reports whether a terminal should have colors.
+func colored(c Color) bool {
+	return c == ColorAlways || c == ColorAuto && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
 // applyColor makes the style follow the settings.
 func (sh *Shell) applyColor() {
-	sh.mu.Lock()
-	term := sh.term
-	sh.mu.Unlock()
+	term := sh.terminal()
 	sh.style.colored = sh.settings.color == ColorAlways
 	if term != nil {
 		sh.style.colored = colored(sh.settings.color)
-		term.setColored(sh.style.colored)
+		term.SetColored(sh.style.colored)
 	}
 }
 

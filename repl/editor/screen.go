@@ -1,4 +1,4 @@
-package repl
+package editor
 
 import (
 	"strings"
@@ -11,8 +11,9 @@ import (
 // alone, and inserts notices above the prompt. It implements [prompt.ConsoleWriter].
 type screen struct {
 	prompt.ConsoleWriter
-	colored bool
-	input   bool // the line being typed is drawn
+	colored   bool
+	highlight func(string) string
+	input     bool // the line being typed is drawn
 
 	mu      sync.Mutex
 	notices []string // guarded by mu
@@ -39,7 +40,11 @@ func (s *screen) WriteStr(text string) {
 		s.ConsoleWriter.WriteStr(text)
 		return
 	}
-	s.WriteRawStr(style{colored: s.colored}.highlight(strings.ReplaceAll(text, "\x1b", "?")))
+	text = strings.ReplaceAll(text, "\x1b", "?")
+	if s.colored {
+		text = s.highlight(text)
+	}
+	s.WriteRawStr(text)
 }
 
 // SetTitle and ClearTitle do nothing. Go-prompt would clear the user's title after every
@@ -77,6 +82,9 @@ func (s *screen) takeNotices() []string {
 func (s *screen) mute() { s.ConsoleWriter = new(nowhere) }
 
 func (s *screen) unmute(w prompt.ConsoleWriter) { s.ConsoleWriter = w }
+
+// inputColor is not a color. It tells the screen that the line being typed is drawn next.
+const inputColor prompt.Color = 1000
 
 type nowhere struct{ prompt.VT100Writer }
 

@@ -1,6 +1,6 @@
 //go:build darwin || freebsd || netbsd || openbsd || dragonfly
 
-package repl
+package editor
 
 import "golang.org/x/sys/unix"
 

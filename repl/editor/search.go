@@ -1,11 +1,12 @@
-package repl
+package editor
 
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
-	prompt "github.com/c-bata/go-prompt"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A search searches the history from the newest entry back, like Ctrl-R of readline: each
@@ -70,72 +71,62 @@ func (s *search) String() string {
 // search lets the user search the history on the line of the prompt. The entry found
 // becomes the line. Ctrl-C and Ctrl-G restore the line. Any other key ends the search and
 // is then obeyed.
-func (t *terminal) search() {
-	t.setFull(true)
-	defer t.setFull(false)
-	if t.tty.set(editing) != nil {
+func (e *Editor) search() {
+	e.setFull(true)
+	defer e.setFull(false)
+	if e.tty.set(editing) != nil {
 		return
 	}
-	s := &search{entries: t.history.lines()}
+	s := &search{entries: e.history.lines()}
 	s.at = len(s.entries)
 	for shown := ""; ; {
-		_, cols := t.tty.size()
-		notices := t.screen.takeNotices()
-		if text := fit(s.String(), cols-1); text != shown || len(notices) > 0 {
-			shown = text
+		_, cols := e.tty.size()
+		notices := e.screen.takeNotices()
+		if line := text.Fit(s.String(), cols-1); line != shown || len(notices) > 0 {
+			shown = line
 			var above strings.Builder
 			for _, n := range notices {
 				above.WriteString(n + "\n")
 			}
-			t.screen.WriteRawStr("\r\x1b[J" + above.String() + printable(text))
-			t.screen.Flush()
+			e.screen.WriteRawStr("\r\x1b[J" + above.String() + printable(line))
+			e.screen.Flush()
 		}
-		key, stop := t.keys.next()
+		key, stop := e.keys.next()
 		if key == "" && !stop || key != "" && s.key(key) {
 			continue
 		}
 		if text, ok := s.found(); ok && !stop && key != "\x03" && key != "\x07" {
-			t.text, t.back = text, 0
+			e.text, e.back = text, 0
 		}
 		if key != "" && key != "\x03" && key != "\x07" && key != "\x1b" {
-			t.keys.unread(key)
+			e.keys.unread(key)
 		}
 		break
 	}
-	t.screen.WriteRawStr("\r\x1b[J")
-	t.screen.Flush()
+	e.screen.WriteRawStr("\r\x1b[J")
+	e.screen.Flush()
 }
 
-func (t *terminal) setFull(full bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.full = full
+func (e *Editor) setFull(full bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.full = full
 }
 
 // endFull shows the notices that arrived meanwhile.
-func (t *terminal) endFull() {
-	t.setFull(false)
-	for _, notice := range t.screen.takeNotices() {
-		fmt.Fprintln(t.tty.out, notice)
+func (e *Editor) endFull() {
+	e.setFull(false)
+	for _, notice := range e.screen.takeNotices() {
+		fmt.Fprintln(e.tty.out, notice)
 	}
 }
 
-// fit cuts the end of s that does not fit in cols columns.
-func fit(s string, cols int) string {
-	if width(s) <= cols {
-		return s
-	}
-	r := []rune(s)
-	r = r[:min(len(r), max(cols, 0))]
-	for len(r) > 0 && width(string(r)) > cols-1 {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "…"
-}
-
-// width returns how many columns s takes.
-func width(s string) int {
-	b := prompt.NewBuffer()
-	b.InsertText(s, false, true)
-	return b.DisplayCursorPosition()
+// printable returns s without characters that control a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }

@@ -1,4 +1,4 @@
-package repl
+package editor
 
 import "golang.org/x/sys/unix"
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -38,12 +39,14 @@ func (sh *Shell) openTerminal() (*editor.Editor, *completion, error) {
 type typed struct {
 	editor     *editor.Editor
 	completion *completion
+	pressed    bool // a key, before the last Ctrl-C
 }
 
 func (t *typed) readLine(ctx context.Context, prompt string) (string, error) {
 	t.completion.more = strings.HasPrefix(prompt, ".")
 	line, err := t.editor.ReadLine(ctx, prompt)
 	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
+		t.pressed = stop.Typed
 		err = interruptError{idle: stop.Idle}
 	}
 	return line, err
@@ -67,13 +70,13 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	} else if err != nil {
 		return err
 	}
-	return sh.converse(ctx, &typed{term, completion})
+	return sh.converse(ctx, &typed{editor: term, completion: completion})
 }
 
 // converse runs the statements typed at a terminal until the user leaves.
 func (sh *Shell) converse(ctx context.Context, term *typed) error {
 	chunks := &chunker{in: term, name: "<stdin>"}
-	interrupts := 0 // in a row, each on an empty line
+	var again leaving
 	for {
 		sh.peers.refresh()
 		c, err := chunks.next(ctx, sh.prompt)
@@ -82,12 +85,10 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &stop):
-			if interrupts++; !stop.idle {
-				interrupts = 0
-			}
-			if interrupts == 2 {
+			switch again.interrupted(stop.idle, term.pressed, time.Now()) {
+			case leaves:
 				return nil
-			} else if interrupts == 1 {
+			case warns:
 				sh.println("(Ctrl-C again, Ctrl-D or exit() leaves)")
 			}
 			continue
@@ -96,7 +97,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 		case err != nil:
 			return err
 		}
-		interrupts = 0
+		again = leaving{}
 		term.editor.Remember(strings.Join(c.lines, "\n"))
 		if err := c.err; err == nil && len(c.file.Stmts) == 0 {
 			continue
@@ -106,7 +107,9 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 				sh.count++
 				continue
 			}
-			c.err = err
+			if c.err = err; errors.Is(err, errInterrupted) {
+				chunks.ahead = nil // read to find the end of a block
+			}
 		}
 		if status, ok := errors.AsType[ExitStatus](c.err); ok {
 			return status.asError()
@@ -131,4 +134,32 @@ func (sh *Shell) interrupt() {
 	} else if sh.term != nil {
 		sh.term.Interrupt()
 	}
+}
+
+// leaving decides whether Ctrl-C leaves the shell: the second one in a row does, each on an
+// empty line without another key, if it follows within secondChance.
+type leaving struct{ warned time.Time }
+
+type answer uint8
+
+const (
+	goesOn answer = iota
+	warns
+	leaves
+)
+
+const secondChance = 2 * time.Second
+
+// interrupted handles a Ctrl-C. It is idle if the line is empty. Pressed says that keys came
+// before it at this prompt.
+func (l *leaving) interrupted(idle, pressed bool, now time.Time) answer {
+	switch {
+	case !idle:
+		*l = leaving{}
+		return goesOn
+	case !pressed && !l.warned.IsZero() && now.Sub(l.warned) < secondChance:
+		return leaves
+	}
+	l.warned = now
+	return warns
 }

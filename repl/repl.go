@@ -297,8 +297,13 @@ func (sh *Shell) cols() int {
 	return cols
 }
 
+// setCancel sets what stops the running input. A Ctrl-C that came since it was typed stops it
+// at once.
 func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.cancel = cancel
+	if cancel != nil && sh.term != nil && sh.term.TakeInterrupt() {
+		cancel(errInterrupted)
+	}
 }

@@ -132,7 +132,7 @@ func (sh *Shell) clear(r *request) (starlark.Value, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term != nil {
-		sh.print("\x1b[H\x1b[2J\x1b[3J")
+		sh.term.Clear()
 	}
 	return starlark.None, nil
 }

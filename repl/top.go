@@ -31,7 +31,7 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 	}
 	term := sh.terminal()
 	var seen rates
-	if term == nil {
+	if term == nil || term.Dumb() {
 		f := sh.look(r.ctx, &seen)
 		if f.err != nil {
 			return nil, &requestError{what: "top()", err: f.err}

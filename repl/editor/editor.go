@@ -8,7 +8,6 @@ package editor
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -41,7 +40,8 @@ const WordSeparators = " \t()[]{}.,:;=+-*/%<>!&|^~\\\"'"
 
 // Interrupted is the error of [Editor.ReadLine] after Ctrl-C.
 type Interrupted struct {
-	Idle bool // there was no text to drop
+	Idle  bool // there was no text to drop
+	Typed bool // a key was pressed before, such as a letter that was erased
 }
 
 func (Interrupted) Error() string { return "interrupted" }
@@ -50,104 +50,79 @@ func (Interrupted) Error() string { return "interrupted" }
 // and exit the process, so the editor calls Input in a loop, with its own keyboard and
 // screen. One goroutine may use it, except for the methods that say otherwise.
 type Editor struct {
-	cfg     Config
 	tty     *tty
 	keys    *keyboard
 	screen  *screen
-	stdout  prompt.ConsoleWriter
 	menu    *menu
 	history *history
 	prompt  *prompt.Prompt
-	ahead   []string // further lines of a block from the history
-
-	mu   sync.Mutex
-	busy bool // guarded by mu; true while no line is being typed
-	full bool // guarded by mu; true while somebody else draws and shows notices itself
-
-	text string // the line when it was paused; used by Input's goroutine
-	back int    // characters after the cursor, then
 }
 
 // Open returns an editor, or nil if the process has no controlling terminal. The caller
 // must close it.
 func Open(cfg Config) (e *Editor, err error) {
-	tty, err := newTTY(cfg.In, cfg.Out)
+	dumb := os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb"
+	tty, err := newTTY(cfg.In, cfg.Out, dumb)
 	if err != nil {
 		return nil, err
 	}
-	e = &Editor{cfg: cfg, tty: tty, busy: true, stdout: prompt.NewStdoutWriter(), history: openHistory(cfg.History)}
-	e.keys = &keyboard{tty: tty}
-	e.screen = &screen{ConsoleWriter: e.stdout, colored: cfg.Colored, highlight: cfg.Highlight}
-	e.menu = &menu{complete: cfg.Complete}
+	e = &Editor{tty: tty, history: openHistory(cfg.History), menu: &menu{complete: cfg.Complete}}
+	e.screen = &screen{out: cfg.Out, size: tty.size, menu: e.menu, canvas: canvas{colored: cfg.Colored, dumb: dumb, highlight: cfg.Highlight}}
+	if dumb {
+		e.menu.tell = e.screen.notify
+	}
+	bindings := e.bindings()
+	e.keys = &keyboard{tty: tty, screen: e.screen, bindings: bindings}
 	defer func() {
 		if recover() != nil { // New panics without a controlling terminal
 			e = nil
 		}
 	}()
-	e.prompt = prompt.New(func(string) {}, e.menu.suggest, e.options()...)
-	return e, tty.set(running)
+	e.prompt = prompt.New(func(string) {}, e.menu.suggest, e.options(bindings)...)
+	if err = tty.set(running); err == nil && e.history.problem != "" {
+		e.Notify(e.history.problem)
+	}
+	return e, err
 }
 
 // SetColored must be called between lines only.
-func (e *Editor) SetColored(colored bool) { e.cfg.Colored, e.screen.colored = colored, colored }
+func (e *Editor) SetColored(colored bool) { e.screen.setColored(colored) }
 
-// paint returns a prompt and a line as they are shown.
-func (e *Editor) paint(text, line string) string {
-	if !e.cfg.Colored {
-		return text + line
-	}
-	return "\x1b[32m" + text + "\x1b[0m" + e.cfg.Highlight(line)
-}
+// Dumb reports whether the terminal knows no sequences, as TERM says.
+func (e *Editor) Dumb() bool { return e.tty.dumb }
 
 // Size returns the rows and columns of the terminal. Any goroutine may call it.
 func (e *Editor) Size() (rows, cols int) { return e.tty.size() }
 
-func (e *Editor) options() []prompt.Option {
-	keys := append([]prompt.ASCIICodeBind{
-		{ASCIICode: keyInterrupt, Fn: func(b *prompt.Buffer) {
-			prompt.GoLineEnd(b)
-			b.InsertText("^C", false, true)
-		}},
-		{ASCIICode: keyPause, Fn: func(b *prompt.Buffer) {
-			e.text, e.back = b.Text(), len([]rune(b.Document().TextAfterCursor()))
-			e.screen.mute()
-		}},
-		{ASCIICode: keyDelete, Fn: func(b *prompt.Buffer) {
-			if b.Text() == "" {
-				e.keys.ask(leaving)
-			} else {
-				b.Delete(1)
-			}
-		}},
-		{ASCIICode: keyRestore, Fn: func(b *prompt.Buffer) { b.CursorLeft(e.back) }},
-	}, append(new(killer).keys(), altKeys...)...)
+func (e *Editor) options(bindings map[string]prompt.KeyBindFunc) []prompt.Option {
+	var keys []prompt.ASCIICodeBind
+	for key, f := range bindings {
+		keys = append(keys, prompt.ASCIICodeBind{ASCIICode: ownKey(key), Fn: f})
+	}
 	return []prompt.Option{
 		prompt.OptionParser(e.keys),
 		prompt.OptionWriter(e.screen),
-		prompt.OptionPrefixTextColor(prompt.DarkGreen),
-		prompt.OptionInputTextColor(inputColor),
-		prompt.OptionSuggestionTextColor(prompt.Black),
-		prompt.OptionSuggestionBGColor(prompt.LightGray),
-		prompt.OptionDescriptionTextColor(prompt.Black),
-		prompt.OptionDescriptionBGColor(prompt.LightGray),
-		prompt.OptionSelectedSuggestionTextColor(prompt.White),
-		prompt.OptionSelectedSuggestionBGColor(prompt.DarkBlue),
-		prompt.OptionSelectedDescriptionTextColor(prompt.White),
-		prompt.OptionSelectedDescriptionBGColor(prompt.DarkBlue),
-		prompt.OptionScrollbarBGColor(prompt.LightGray),
+		prompt.OptionPrefix(""),
+		prompt.OptionInputTextColor(partInput),
+		prompt.OptionSuggestionTextColor(prompt.DefaultColor),
+		prompt.OptionSelectedSuggestionTextColor(prompt.DefaultColor),
+		prompt.OptionDescriptionTextColor(partItem),
+		prompt.OptionSelectedDescriptionTextColor(partSelected),
 		prompt.OptionPreviewSuggestionTextColor(prompt.DefaultColor),
+		prompt.OptionShowCompletionAtStart(),
 		prompt.OptionCompletionWordSeparator(WordSeparators),
 		prompt.OptionAddKeyBind(prompt.KeyBind{Key: prompt.Tab, Fn: e.menu.tab}),
 		prompt.OptionAddASCIICodeBind(keys...),
 	}
 }
 
-// Listen handles the signals of keys while a statement runs. Ctrl-C calls interrupt.
-// Ctrl-Z restores the terminal and stops the process.
+// Listen watches the terminal while a statement runs. Ctrl-C calls interrupt, and so does
+// a terminal that has gone. Ctrl-Z restores the terminal and stops the process.
 func (e *Editor) Listen(interrupt func()) (stop func()) {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(e.tty.stops, syscall.SIGTSTP)
+	tick := time.NewTicker(lookAhead)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -157,6 +132,14 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 				interrupt()
 			case <-e.tty.stops:
 				e.tty.suspend()
+			case <-tick.C:
+				stop, notice := e.keys.readAhead()
+				if notice != "" {
+					e.Notify(notice)
+				}
+				if stop {
+					interrupt()
+				}
 			case <-done:
 				return
 			}
@@ -165,144 +148,103 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 	return func() {
 		close(done)
 		wg.Wait()
+		tick.Stop()
 		signal.Stop(interrupts)
 		signal.Stop(e.tty.stops)
 	}
 }
 
-// ReadLine lets the user edit a line.
+// lookAhead is how often the editor looks for text that is typed ahead.
+const lookAhead = 20 * time.Millisecond
+
+// ReadLine lets the user edit a line. It returns [Interrupted] after Ctrl-C, io.EOF after
+// Ctrl-D on an empty line or when the terminal has gone, and the cause of ctx when ctx
+// ends.
 func (e *Editor) ReadLine(ctx context.Context, text string) (string, error) {
-	if len(e.ahead) > 0 {
-		line := e.ahead[0]
-		e.ahead = e.ahead[1:]
+	if line, ok := e.keys.begin(); ok {
 		return line, nil
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
 	if line, ok := e.keys.wholeLine(); ok {
-		fmt.Fprintf(e.tty.out, "%s\n", e.paint(text, line))
+		e.screen.finish(text, line)
 		return line, nil
 	}
 	defer context.AfterFunc(ctx, func() { e.keys.ask(cancelled) })()
-	rows, cols := e.tty.size()
-	e.menu.room = cols - len(text)
-	e.apply(prompt.OptionPrefix(text), prompt.OptionHistory(e.history.lines()),
-		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))))
-	line := e.input()
-	for end := e.keys.ended(); end == resized || end == searching; end = e.keys.ended() {
-		e.erase(len([]rune(text)))
-		if end == searching {
-			e.search()
-		}
-		line = e.inputAgain(len([]rune(text)))
+	rows, _ := e.tty.size()
+	e.screen.drawing.prompt = text
+	for _, o := range []prompt.Option{
+		prompt.OptionHistory(e.history.lines()),
+		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))),
+	} {
+		_ = o(e.prompt) // these do not fail
 	}
-	switch e.keys.ended() {
+	line := e.prompt.Input()
+	end, touched := e.keys.ended()
+	switch end {
 	case interrupted:
-		e.ahead = nil
-		return "", Interrupted{Idle: line == "^C"}
+		return "", Interrupted{Idle: line == "^C", Typed: touched}
 	case leaving:
 		return "", io.EOF
 	case cancelled:
 		return "", context.Cause(ctx)
 	}
 	if lines := strings.Split(line, blockMark); len(lines) > 1 {
-		line, e.ahead = lines[0], append(lines[1:], "") // the empty line ends the block
+		line = lines[0]
+		e.keys.continues(append(lines[1:], "")) // the empty line ends the block
 	}
 	return line, nil
 }
 
-// input runs go-prompt for a line.
-func (e *Editor) input() string {
-	e.setBusy(false)
-	line := e.prompt.Input()
-	e.setBusy(true)
-	for _, notice := range e.screen.takeNotices() {
-		fmt.Fprintln(e.tty.out, notice)
-	}
-	return line
-}
-
-// erase clears the line on the screen after Input was paused. Go-prompt has drawn nothing
-// since, so the position of the cursor follows from the current width.
-func (e *Editor) erase(prefix int) {
-	e.screen.unmute(e.stdout)
-	_, cols := e.tty.size()
-	before := prefix + len([]rune(e.text)) - e.back
-	e.screen.CursorUp(before / cols)
-	e.screen.WriteRawStr("\r")
-	e.screen.EraseDown()
-	e.screen.Flush()
-}
-
-// inputAgain resumes the paused line.
-func (e *Editor) inputAgain(prefix int) string {
-	_, cols := e.tty.size()
-	e.menu.room = cols - prefix
-	e.apply(prompt.OptionInitialBufferText(e.text))
-	e.keys.mu.Lock()
-	e.keys.queue = append([][]byte{keyRestore}, e.keys.queue...)
-	e.keys.mu.Unlock()
-	return e.input()
-}
-
-func (e *Editor) apply(options ...prompt.Option) {
-	for _, o := range options {
-		_ = o(e.prompt) // the options of the shell do not fail
-	}
-}
-
-func (e *Editor) setBusy(busy bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.busy = busy
-}
-
-// Interrupt handles a Ctrl-C that arrived as a signal while a line is being typed.
+// Interrupt ends the line that is typed, or the next one, with [Interrupted]. Any goroutine
+// may call it.
 func (e *Editor) Interrupt() { e.keys.ask(interrupted) }
 
-// Notify shows a line above the one being typed.
-func (e *Editor) Notify(line string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.busy && !e.full {
-		fmt.Fprintln(e.tty.out, line)
-		return
-	}
-	e.screen.addNotice(line)
-	if !e.menu.isOpen() { // a redraw would insert the selection
-		e.keys.mu.Lock()
-		e.keys.redraw = true
-		e.keys.mu.Unlock()
-	}
-}
+// TakeInterrupt reports whether a Ctrl-C waits for the next line, and forgets it: what runs
+// before that line is to be stopped instead. Any goroutine may call it.
+func (e *Editor) TakeInterrupt() bool { return e.keys.takeInterrupt() }
+
+// Forget drops the text that was typed ahead. Any goroutine may call it.
+func (e *Editor) Forget() { e.keys.forget() }
+
+// Notify shows a line above the one being typed. Any goroutine may call it.
+func (e *Editor) Notify(line string) { e.screen.notify(line) }
 
 // Remember adds a line or block to the history.
 func (e *Editor) Remember(entry string) { e.history.add(entry) }
 
-// Close restores the terminal. It may be called again.
-func (e *Editor) Close() { e.tty.close() }
+// SaveHistory makes the editor keep what is remembered from now on in the file, too, or in
+// memory only. At first it does.
+func (e *Editor) SaveHistory(save bool) { e.history.private = !save }
+
+// Clear clears the terminal, and what has scrolled off it.
+func (e *Editor) Clear() {
+	if !e.tty.dumb {
+		io.WriteString(e.tty.out, "\x1b[H\x1b[2J\x1b[3J")
+	}
+}
 
 // FullScreen gives the whole terminal to draw, which shows what it likes. It returns what
 // draw returned, with the terminal as it was before. Notices wait meanwhile. The key that
 // draw gets waits for at most a time, and reports whether a key was pressed or the
-// terminal has gone.
+// terminal has gone. A [Editor.Dumb] terminal has no such screen.
 func (e *Editor) FullScreen(draw func(key func(wait time.Duration) bool) error) error {
 	if err := e.tty.set(editing); err != nil {
 		return err
 	}
-	e.setFull(true)
-	io.WriteString(e.tty.out, "\x1b[?1049h\x1b[?25l")
+	e.screen.hold()
+	io.WriteString(e.tty.out, "\x1b[?1049h"+hide)
 	defer func() {
-		io.WriteString(e.tty.out, "\x1b[?25h\x1b[?1049l")
-		e.endFull()
+		io.WriteString(e.tty.out, show+"\x1b[?1049l")
+		e.screen.release()
 		_ = e.tty.set(running) // the next line sets it again, and reports
 	}()
-	return draw(func(wait time.Duration) bool {
-		typed, eof := e.tty.read(nil, wait)
-		return len(typed) > 0 || eof
-	})
+	return draw(e.keys.pressed)
 }
 
-// Forget drops the text that was typed ahead. Any goroutine may call it.
-func (e *Editor) Forget() { e.keys.forget() }
+// Close restores the terminal. It may be called again.
+func (e *Editor) Close() {
+	e.tty.close()
+	e.history.save(lockTries)
+}

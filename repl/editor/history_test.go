@@ -22,7 +22,7 @@ func TestHistoryKeepsBlocks(t *testing.T) {
 	if got := openHistory(path).entries; !slices.Equal(got, entries) {
 		t.Errorf("%q, want %q", got, entries)
 	}
-	if got, want := openHistory(path).lines()[1], "def f():⏎  return '\\n'"; got != want {
+	if got, want := openHistory(path).lines()[1], "def f():\x1e  return '\\n'"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -39,6 +39,7 @@ func TestHistoryIsShared(t *testing.T) {
 			for i := range 2*maxHistory/4 + 1 {
 				h.add(fmt.Sprintf("%d %d", shell, i))
 			}
+			h.save(1 << 20)
 		})
 	}
 	wg.Wait()
@@ -83,6 +84,7 @@ func TestHistoryTrimLosesNothing(t *testing.T) {
 			for _, e := range entries {
 				h.add(e)
 			}
+			h.save(1 << 20)
 		})
 	}
 	adding.Wait()

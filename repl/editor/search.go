@@ -1,12 +1,10 @@
 package editor
 
 import (
-	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"github.com/distproc/distproc/wire/text"
+	prompt "github.com/c-bata/go-prompt"
 )
 
 // A search searches the history from the newest entry back, like Ctrl-R of readline: each
@@ -50,7 +48,7 @@ func (s *search) key(key string) bool {
 		s.at = len(s.entries)
 		s.find(s.at-1, -1)
 	default:
-		if key == "" || key[0] < ' ' || key[0] == 0xff {
+		if key == "" || key[0] < ' ' {
 			return false
 		}
 		s.query += key
@@ -59,74 +57,40 @@ func (s *search) key(key string) bool {
 	return true
 }
 
-func (s *search) String() string {
-	text, _ := s.found()
+// picture shows the entry found, with the cursor at the query in it.
+func (s *search) picture() picture {
 	word := "(reverse-i-search)"
 	if s.failed && s.query != "" {
 		word = "(failed reverse-i-search)"
 	}
-	return word + "`" + s.query + "': " + text
+	text, _ := s.found()
+	return picture{prompt: word + "`" + s.query + "': ", text: text, cursor: max(strings.Index(text, s.query), 0)}
 }
 
 // search lets the user search the history on the line of the prompt. The entry found
 // becomes the line. Ctrl-C and Ctrl-G restore the line. Any other key ends the search and
 // is then obeyed.
-func (e *Editor) search() {
-	e.setFull(true)
-	defer e.setFull(false)
-	if e.tty.set(editing) != nil {
-		return
-	}
+func (e *Editor) search(b *prompt.Buffer) {
+	defer e.keys.release()
 	s := &search{entries: e.history.lines()}
 	s.at = len(s.entries)
-	for shown := ""; ; {
-		_, cols := e.tty.size()
-		notices := e.screen.takeNotices()
-		if line := text.Fit(s.String(), cols-1); line != shown || len(notices) > 0 {
-			shown = line
-			var above strings.Builder
-			for _, n := range notices {
-				above.WriteString(n + "\n")
-			}
-			e.screen.WriteRawStr("\r\x1b[J" + above.String() + printable(line))
-			e.screen.Flush()
-		}
+	e.screen.show(s.picture())
+	for {
+		e.screen.resized()
 		key, stop := e.keys.next()
-		if key == "" && !stop || key != "" && s.key(key) {
+		if key == "" && !stop {
+			continue
+		}
+		if key != "" && s.key(key) {
+			e.screen.show(s.picture())
 			continue
 		}
 		if text, ok := s.found(); ok && !stop && key != "\x03" && key != "\x07" {
-			e.text, e.back = text, 0
+			setText(b, text)
 		}
 		if key != "" && key != "\x03" && key != "\x07" && key != "\x1b" {
 			e.keys.unread(key)
 		}
-		break
+		return
 	}
-	e.screen.WriteRawStr("\r\x1b[J")
-	e.screen.Flush()
-}
-
-func (e *Editor) setFull(full bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.full = full
-}
-
-// endFull shows the notices that arrived meanwhile.
-func (e *Editor) endFull() {
-	e.setFull(false)
-	for _, notice := range e.screen.takeNotices() {
-		fmt.Fprintln(e.tty.out, notice)
-	}
-}
-
-// printable returns s without characters that control a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -57,6 +60,8 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	sh.setTerminal(term)
 	defer sh.setTerminal(nil)
 	defer term.Close()
+	ctx, release := quits(ctx)
+	defer release()
 	looking, stop := context.WithCancel(ctx)
 	sh.peers = &peers{cluster: sh.cluster, ctx: looking}
 	defer sh.peers.wg.Wait()
@@ -71,6 +76,27 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 		return err
 	}
 	return sh.converse(ctx, &typed{editor: term, completion: completion})
+}
+
+// quits returns a context that ends at SIGQUIT, with the exit status of that signal. Go would
+// end the process with the stacks of all goroutines, and leave the terminal as it is.
+func quits(parent context.Context) (ctx context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGQUIT)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-signals:
+			cancel(ExitStatus(128 + int(syscall.SIGQUIT)))
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		wg.Wait()
+	}
 }
 
 // converse runs the statements typed at a terminal until the user leaves.

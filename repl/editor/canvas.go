@@ -25,6 +25,7 @@ type canvas struct {
 	rows, cols int    // of the terminal at the last picture
 	top        int    // first row of the line that is visible
 	above      string // what is visible before the cursor, with its breaks
+	follows    bool   // something stands at the cursor
 	drawn      int    // columns that are used; dumb only
 }
 
@@ -165,7 +166,9 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	var b strings.Builder
 	b.WriteString(hide + c.erase(cols) + above)
 	c.rows, c.cols = rows, cols
-	p.menu = p.menu[:min(len(p.menu), rows-1)]
+	if p.menu = p.menu[:min(len(p.menu), rows-1)]; cols < minMenu {
+		p.menu = nil
+	}
 	d := c.lay(p, cols)
 	height := max(rows-len(p.menu), 1)
 	c.top = max(min(c.top, d.cursor.row, len(d.rows)-height), d.cursor.row-height+1, 0)
@@ -190,6 +193,7 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 			c.above += d.plain[r.start:next] + strings.Trim(wraps, " \r")
 		} else if c.top+i == d.cursor.row {
 			c.above += d.plain[r.start:d.cursor.at]
+			c.follows = d.cursor.at < len(d.plain) || r.width == 0 && i > 0
 		}
 	}
 	if c.colored {
@@ -207,13 +211,16 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	return b.String()
 }
 
+// minMenu is how many columns a terminal needs for a menu.
+const minMenu = 10
+
 // drawMenu draws the menu below the line, with its left edge at a column if it fits.
 func (c *canvas) drawMenu(b *strings.Builder, p picture, col int) {
 	left, right := 0, 0
 	for _, s := range p.all {
 		left, right = max(left, text.Width(visible(s.Text))), max(right, text.Width(visible(s.Help)))
 	}
-	left = min(left, max(c.cols-4, 1))
+	left = min(left, c.cols-4)
 	right = min(right, c.cols-left-6)
 	width := left + 3
 	if right > 0 {
@@ -299,8 +306,12 @@ func (c *canvas) erase(cols int) string {
 	up := 0
 	for i, line := range lines {
 		end := lay(line, cols, func(glyph) {})
-		if up += end.row; i+1 < len(lines) && (end.col > 0 || end.row == 0) {
+		up += end.row
+		switch last := i+1 == len(lines); {
+		case !last && (end.col > 0 || end.row == 0):
 			up++
+		case last && !c.follows && end.col == 0 && end.row > 0:
+			up-- // the cursor waits behind the last column
 		}
 	}
 	if up == 0 {

@@ -202,11 +202,18 @@ func (k *keyboard) dropPasteLocked() {
 		return
 	}
 	k.decoder.leavePaste()
-	if _, after, ok := bytes.Cut(k.buf, []byte(pasteEnd)); ok {
-		k.buf = after
-	} else {
-		k.buf, k.skip = nil, true
+	after, ok := afterPaste(k.buf)
+	k.buf, k.skip = after, !ok
+}
+
+// afterPaste returns what follows the mark of a paste's end, or the next Ctrl-C. It reports
+// whether there is one.
+func afterPaste(buf []byte) (after []byte, ok bool) {
+	if i := bytes.IndexByte(buf, 0x03); i >= 0 && !bytes.Contains(buf[:i], []byte(pasteEnd)) {
+		return buf[i:], true
 	}
+	_, after, ok = bytes.Cut(buf, []byte(pasteEnd))
+	return after, ok
 }
 
 // release lets Input get keys again after a search.
@@ -268,8 +275,8 @@ func (k *keyboard) ended() (e ending, touched bool) {
 func (k *keyboard) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.buf, k.lines, k.skip = nil, nil, false
 	k.dropPasteLocked()
-	k.buf, k.lines = nil, nil
 }
 
 // fill waits for typed bytes and reads them. It reports whether some came.
@@ -306,10 +313,8 @@ func (k *keyboard) takeLocked() int {
 	}
 	now := time.Now()
 	if k.skip && now.Sub(k.arrived) < quiet {
-		buf = buf[:had]
-		if _, after, ok := bytes.Cut(buf[had:had+n], []byte(pasteEnd)); ok {
-			buf, k.skip = append(buf, after...), false
-		}
+		after, ok := afterPaste(buf[had:])
+		buf, k.skip = append(buf[:had], after...), !ok
 	} else {
 		k.skip = false
 	}
@@ -325,7 +330,13 @@ func (k *keyboard) readAhead() (stop bool, notice string) {
 		return false, ""
 	}
 	gone := k.tty.gone()
-	for gone || k.tty.waiting() >= fewAhead {
+	for rests := 0; gone || k.tty.waiting() >= fewAhead || rests > 0; {
+		if !gone && k.tty.waiting() < fewAhead { // a terminal passes a long text on in parts
+			time.Sleep(time.Millisecond)
+			rests--
+			continue
+		}
+		rests = 5
 		k.mu.Lock()
 		if len(k.buf) >= maxAhead {
 			notice = tooFar
@@ -338,7 +349,6 @@ func (k *keyboard) readAhead() (stop bool, notice string) {
 		if n == 0 || stop {
 			break
 		}
-		k.tty.wait(time.Millisecond)
 	}
 	return stop || gone, notice
 }
@@ -359,7 +369,7 @@ func (k *keyboard) dropToInterruptLocked() bool {
 // cutLinesLocked keeps the whole lines of buf, and drops what comes until nothing more
 // does.
 func (k *keyboard) cutLinesLocked() {
-	end := bytes.LastIndexAny(k.buf, "\r\n") + 1
+	end := bytes.LastIndexAny(k.buf[:maxAhead-len(pasteEnd)-1], "\r\n") + 1
 	pasting := k.pastingLocked(end)
 	k.buf, k.skip = k.buf[:end], true
 	if pasting {

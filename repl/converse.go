@@ -129,13 +129,14 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 			continue
 		} else if err == nil {
 			err = sh.exec(ctx, c)
+			if sh.wasInterrupted() {
+				chunks.ahead = nil // read to find the end of a block
+			}
 			if err == nil {
 				sh.count++
 				continue
 			}
-			if c.err = err; errors.Is(err, errInterrupted) {
-				chunks.ahead = nil // read to find the end of a block
-			}
+			c.err = err
 		}
 		if status, ok := errors.AsType[ExitStatus](c.err); ok {
 			return status.asError()
@@ -155,11 +156,21 @@ func (sh *Shell) interrupt() {
 	if sh.term != nil {
 		sh.term.Forget()
 	}
+	sh.interrupted = true
 	if sh.cancel != nil {
 		sh.cancel(errInterrupted)
 	} else if sh.term != nil {
 		sh.term.Interrupt()
 	}
+}
+
+// wasInterrupted reports whether Ctrl-C was pressed since the last call.
+func (sh *Shell) wasInterrupted() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	was := sh.interrupted
+	sh.interrupted = false
+	return was
 }
 
 // leaving decides whether Ctrl-C leaves the shell: the second one in a row does, each on an

@@ -118,9 +118,10 @@ type Shell struct {
 
 	topInterval time.Duration // between two frames of top; tests shorten it
 
-	mu     sync.Mutex
-	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
-	term   *editor.Editor          // guarded by mu; nil unless Run reads from a terminal
+	mu          sync.Mutex
+	cancel      context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
+	interrupted bool                    // guarded by mu; see wasInterrupted
+	term        *editor.Editor          // guarded by mu; nil unless Run reads from a terminal
 }
 
 // New returns a shell. It reads and writes nothing before [Shell.Run] or
@@ -304,6 +305,7 @@ func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
 	defer sh.mu.Unlock()
 	sh.cancel = cancel
 	if cancel != nil && sh.term != nil && sh.term.TakeInterrupt() {
+		sh.interrupted = true
 		cancel(errInterrupted)
 	}
 }

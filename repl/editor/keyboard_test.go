@@ -2,7 +2,9 @@ package editor
 
 import (
 	"io"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -111,4 +113,130 @@ func TestTooMuchAhead(t *testing.T) {
 	s.send("\x03")
 	s.wait(`stopped\n`)
 	s.leave()
+}
+
+// TestSearchOverWide searches on a line whose wide characters do not fit the rows, and gives
+// up. The line is there as before.
+func TestSearchOverWide(t *testing.T) {
+	t.Parallel()
+	s := start(t, 24, 20)
+	s.wait(`1>$`)
+	line := strings.Repeat("日本語", 8)
+	s.send(line)
+	want := s.wait(`日本語$`).text()
+	for range 3 {
+		s.send("\x12zzz")
+		s.wait("^\\(failed reverse-i-se\narch\\)`zzz':$")
+		s.send("\x07")
+		if got := s.wait(`日本語$`); got.text() != want || got.before() == "" {
+			t.Fatalf("the search leaves\n%s\nof\n%s", got.text(), want)
+		}
+	}
+	s.send("\x01!\r")
+	s.wait(`got "!日本`)
+	s.leave()
+}
+
+// TestMoveByCharacters moves the cursor and removes text by what a user sees as characters
+// and words.
+func TestMoveByCharacters(t *testing.T) {
+	t.Parallel()
+	const family, flag, heart = "👨‍👩‍👧", "🇩🇪", "❤️"
+	for keys, want := range map[string]string{
+		family + flag + heart + "|\x1b[D\x1b[D\x1b[D\x1b[D!": "!" + family + flag + heart + "|",
+		family + flag + heart + "\x7f\x7f!":                  family + "!",
+		family + flag + "\x01\x1b[C!":                        family + "!" + flag,
+		family + flag + "\x01\x04!":                          "!" + flag,
+		"e\u0301a\x01\x1b[3~!":                               "!a",
+		"日本 한국\x1b[1;5D!":                                    "日本 !한국",
+		"日本 한국\x01\x1b[1;5C!":                                "日本! 한국",
+		"日本 한국\x01\x1b[5C\x1b[1;3C\x1bOD!":                   "日本 한!국",
+		"a.b→c\x1b\x7f\x1bb!":                                "a.!b→",
+		"日本 語\x01\x0b\x19\x19":                               "日本 語日本 語",
+		"日本 語\x01\x1bd\x05\x19":                              " 語日本",
+		"request(\x1bb\x1bd!":                                "!(",
+		"x\x1bOH!\x1b[F?\x1b[1~1\x1b[4~2":                    "1!x?2",
+	} {
+		s := start(t, 24, 80)
+		s.wait(`1>$`)
+		s.send(keys + "\r")
+		s.wait(`got ".*"`)
+		if _, got, _ := strings.Cut(s.screen().text(), "got "); !strings.HasPrefix(got, strconv.Quote(want)) {
+			t.Errorf("%q gives %s, want %q", keys, got, want)
+		}
+		s.leave()
+	}
+}
+
+// TestWideInMenu completes names that share a part of a character.
+func TestWideInMenu(t *testing.T) {
+	t.Parallel()
+	s := start(t, 24, 30)
+	s.wait(`1>$`)
+	s.send("\t")
+	s.wait(`1> 日\n +日本 +one\n +日曜 +two$`)
+	s.send("\t\t\r")
+	s.wait(`1> 日曜\ngot "日曜"\n2>$`)
+	s.leave()
+}
+
+// TestLongLine recalls a line that is longer than the terminal.
+func TestLongLine(t *testing.T) {
+	t.Parallel()
+	s := start(t, 5, 20)
+	line := "begin " + strings.Repeat("0123456789", 20) + " end"
+	s.send(line + "\r")
+	s.wait(`got `)
+	s.send("\x1b[A")
+	s.at(` end$`)
+	s.send("\x1b[H") // Home
+	s.at(`^2> $`)
+	s.send("\x1b[F") // End
+	s.at(` end$`)
+	s.send("\x1b[H\x0b")
+	s.wait(`2>$`)
+	s.leave()
+}
+
+// TestNotices shows many notices while text is typed. None shares a row with the prompt.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	s := start(t, 200, 40)
+	s.wait(`1>$`)
+	for i := range 50 {
+		s.cmd.Process.Signal(syscall.SIGUSR1)
+		s.send("日")
+		if i%10 == 9 {
+			s.send("\r")
+		}
+	}
+	s.wait(`6>$`)
+	for line := range strings.Lines(s.screen().text()) {
+		if strings.Contains(line, "notice") && line != "a notice\n" {
+			t.Errorf("a notice shares the row %q", line)
+		}
+	}
+	s.leave()
+}
+
+// TestDumbTerminal gets no sequences.
+func TestDumbTerminal(t *testing.T) {
+	t.Parallel()
+	for _, term := range []string{"dumb", ""} {
+		s := start(t, 24, 30, "TERM="+term)
+		s.wait(`1>$`)
+		s.send("abd\x1b[Dc\x05" + strings.Repeat("x", 40) + "\x01!\r")
+		s.wait(`got "!abcdx{40}"|got "!abcdx+\nx+"`)
+		s.send("\t")
+		s.wait(`日本  日曜\n2> 日$`)
+		s.send("\x12abc\x07")
+		s.cmd.Process.Signal(syscall.SIGUSR1)
+		s.wait(`a notice\n2> 日$`)
+		s.send("\x03")
+		s.wait(`interrupted.*\n3>$`)
+		s.leave()
+		if strings.ContainsRune(s.written(), 0x1b) {
+			t.Errorf("TERM=%s: %q", term, s.written())
+		}
+	}
 }

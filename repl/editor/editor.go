@@ -2,8 +2,10 @@
 // go-prompt.
 //
 // The path of a key: the tty reads bytes (tty.go) → the keyboard cuts them into keys
-// (keyboard.go, key.go) → go-prompt changes the line → the screen shows it (screen.go).
-// Ctrl-R searches the history (search.go, history.go), and Tab completes (menu.go).
+// (keyboard.go, decoder.go) → go-prompt changes the line, with more keys than its own
+// (edit.go) → the screen takes what go-prompt draws (screen.go) → the canvas makes of it what
+// the terminal is sent (canvas.go). Ctrl-R searches the history (search.go, history.go), and
+// Tab completes (menu.go).
 package editor
 
 import (

@@ -13,6 +13,7 @@ import (
 func TestPasteInPieces(t *testing.T) {
 	t.Parallel()
 	s := start(t, 24, 80)
+	s.wait(`1>$`)
 	s.inPieces("\x1b[20", "0~one\x1b[20", "1~")
 	s.at(`^1> one$`)
 	s.send("\x1b[D!\r") // Left: not pasted
@@ -28,6 +29,7 @@ func TestPasteInPieces(t *testing.T) {
 func TestCharactersInPieces(t *testing.T) {
 	t.Parallel()
 	s := start(t, 24, 80)
+	s.wait(`1>$`)
 	s.inPieces("\xe6", "\x97", "\xa5\xe6\x9c", "\xac\x1b[", "1;", "5D!", "\r")
 	s.wait(`1> !日本\ngot "!日本"`)
 	s.send("a\xe6\rb\r") // the rest never comes
@@ -40,6 +42,7 @@ func TestCharactersInPieces(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	s := start(t, 24, 80)
+	s.wait(`1>$`)
 	s.inPieces("a", "\x1b]11;rgb:ffff/", "ffff/ffff\x1b", "\\b", "\x1bP1+r54", "4e\x1b\\c", "\x1b[?62;", "22cd", "\x1b[M", " 1", "2e", "\x1b_Gi=1;OK", "\x1b\\f", "\x1b[24;80Rg", "\x1b[<0;1;", "1Mh\x1b[Ii\x1b]0;ti", "tle\aj")
 	s.at(`^1> abcdefghij$`)
 	s.send("\r")

@@ -59,10 +59,11 @@ func (t *tty) set(mode ttyMode) error {
 
 func (t *tty) setLocked(mode ttyMode) error {
 	var marks string
-	if t.dumb {
-	} else if mode == editing && t.mode != editing {
+	switch {
+	case t.dumb:
+	case mode == editing && t.mode != editing:
 		marks = markPastes
-	} else if mode != editing && t.mode == editing {
+	case mode != editing && t.mode == editing:
 		marks = unmarkPastes
 	}
 	_, err := t.out.WriteString(marks)

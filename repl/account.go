@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // An account is a value with attributes that is shown as lines of text, each with a
@@ -65,10 +67,10 @@ func styledLines(lines []line, s style) string {
 // folded breaks a text between words where it is wider than a terminal of so many columns, and
 // indents what goes on below. The text begins at a column. With cols 0 it does not break. Paint
 // colors a word.
-func folded(text string, cols, at, indent int, paint func(string) string) string {
+func folded(s string, cols, at, indent int, paint func(string) string) string {
 	var b strings.Builder
-	for i, word := range strings.Split(text, " ") {
-		switch w := width(word); {
+	for i, word := range strings.Split(s, " ") {
+		switch w := text.Width(word); {
 		case i == 0:
 			at += w
 		case cols > 0 && at > indent && at+1+w > cols:

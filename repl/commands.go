@@ -152,8 +152,8 @@ func commands() []command {
 			run:     (*Shell).load,
 		},
 		{
-			usage:   "configure(color, timeout, limit, history)",
-			help:    "set colours, seconds for a request, elements shown, values kept for v()",
+			usage:   "configure(color, timeout, limit, history, save_history)",
+			help:    "set colours, seconds for a request, elements shown, values kept for v(), whether lines go to the history file",
 			example: `configure(timeout=0.5, limit=20); configure(color="never")   # or auto, always`,
 			bare:    true,
 			run:     (*Shell).configure,

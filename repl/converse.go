@@ -4,34 +4,105 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/distproc/distproc/repl/editor"
 )
 
+// openTerminal returns an editor and what completes its words, or nil if the shell's
+// input and output are not the process's terminal.
+func (sh *Shell) openTerminal() (*editor.Editor, *completion, error) {
+	in, ok := sh.cfg.In.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil, nil, nil
+	}
+	out, ok := sh.cfg.Out.(*os.File)
+	if !ok || out.Fd() != os.Stdout.Fd() || !term.IsTerminal(int(out.Fd())) {
+		return nil, nil, nil // go-prompt writes to the standard output only
+	}
+	c := &completion{shell: sh}
+	e, err := editor.Open(editor.Config{
+		In: in, Out: out,
+		History:   sh.cfg.History,
+		Colored:   colored(sh.cfg.Color),
+		Highlight: style{colored: true}.highlight,
+		Complete:  c.candidates,
+	})
+	return e, c, err
+}
+
+// typed reads the lines of a terminal.
+type typed struct {
+	editor     *editor.Editor
+	completion *completion
+	pressed    bool // a key, before the last Ctrl-C
+}
+
+func (t *typed) readLine(ctx context.Context, prompt string) (string, error) {
+	t.completion.more = strings.HasPrefix(prompt, ".")
+	line, err := t.editor.ReadLine(ctx, prompt)
+	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
+		t.pressed = stop.Typed
+		err = interruptError{idle: stop.Idle}
+	}
+	return line, err
+}
+
 // runTerminal is Run at a terminal.
-func (sh *Shell) runTerminal(ctx context.Context, term *terminal) error {
+func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completion *completion) error {
 	sh.setTerminal(term)
 	defer sh.setTerminal(nil)
-	defer term.close()
+	defer term.Close()
+	ctx, release := quits(ctx)
+	defer release()
 	looking, stop := context.WithCancel(ctx)
 	sh.peers = &peers{cluster: sh.cluster, ctx: looking}
 	defer sh.peers.wg.Wait()
 	defer stop()
 	sh.settings.limit = terminalLimit
 	sh.applyColor()
-	defer term.listen(sh.interrupt)()
+	defer term.Listen(sh.interrupt)()
 	err := sh.runInit(ctx, func(err error, c *chunk) { sh.print(sh.describe(err, c)) })
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status.asError()
 	} else if err != nil {
 		return err
 	}
-	return sh.converse(ctx, term)
+	return sh.converse(ctx, &typed{editor: term, completion: completion})
+}
+
+// quits returns a context that ends at SIGQUIT, with the exit status of that signal. Go would
+// end the process with the stacks of all goroutines, and leave the terminal as it is.
+func quits(parent context.Context) (ctx context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGQUIT)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-signals:
+			cancel(ExitStatus(128 + int(syscall.SIGQUIT)))
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		wg.Wait()
+	}
 }
 
 // converse runs the statements typed at a terminal until the user leaves.
-func (sh *Shell) converse(ctx context.Context, term *terminal) error {
+func (sh *Shell) converse(ctx context.Context, term *typed) error {
 	chunks := &chunker{in: term, name: "<stdin>"}
-	interrupts := 0 // in a row, each on an empty line
+	var again leaving
 	for {
 		sh.peers.refresh()
 		c, err := chunks.next(ctx, sh.prompt)
@@ -40,12 +111,10 @@ func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &stop):
-			if interrupts++; !stop.idle {
-				interrupts = 0
-			}
-			if interrupts == 2 {
+			switch again.interrupted(stop.idle, term.pressed, time.Now()) {
+			case leaves:
 				return nil
-			} else if interrupts == 1 {
+			case warns:
 				sh.println("(Ctrl-C again, Ctrl-D or exit() leaves)")
 			}
 			continue
@@ -54,12 +123,15 @@ func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 		case err != nil:
 			return err
 		}
-		interrupts = 0
-		term.remember(strings.Join(c.lines, "\n"))
+		again = leaving{}
+		term.editor.Remember(strings.Join(c.lines, "\n"))
 		if err := c.err; err == nil && len(c.file.Stmts) == 0 {
 			continue
 		} else if err == nil {
 			err = sh.exec(ctx, c)
+			if sh.wasInterrupted() {
+				chunks.ahead = nil // read to find the end of a block
+			}
 			if err == nil {
 				sh.count++
 				continue
@@ -82,11 +154,49 @@ func (sh *Shell) interrupt() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term != nil {
-		sh.term.keys.forget()
+		sh.term.Forget()
 	}
+	sh.interrupted = true
 	if sh.cancel != nil {
 		sh.cancel(errInterrupted)
 	} else if sh.term != nil {
-		sh.term.interrupt()
+		sh.term.Interrupt()
 	}
+}
+
+// wasInterrupted reports whether Ctrl-C was pressed since the last call.
+func (sh *Shell) wasInterrupted() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	was := sh.interrupted
+	sh.interrupted = false
+	return was
+}
+
+// leaving decides whether Ctrl-C leaves the shell: the second one in a row does, each on an
+// empty line without another key, if it follows within secondChance.
+type leaving struct{ warned time.Time }
+
+type answer uint8
+
+const (
+	goesOn answer = iota
+	warns
+	leaves
+)
+
+const secondChance = 2 * time.Second
+
+// interrupted handles a Ctrl-C. It is idle if the line is empty. Pressed says that keys came
+// before it at this prompt.
+func (l *leaving) interrupted(idle, pressed bool, now time.Time) answer {
+	switch {
+	case !idle:
+		*l = leaving{}
+		return goesOn
+	case !pressed && !l.warned.IsZero() && now.Sub(l.warned) < secondChance:
+		return leaves
+	}
+	l.warned = now
+	return warns
 }

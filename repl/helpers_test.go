@@ -176,7 +176,7 @@ func (s *session) left(status int) {
 		s.wait(`left: `) // the last line that it wrote
 	}
 	w := s.written()
-	if strings.LastIndex(w, markPastes) > strings.LastIndex(w, unmarkPastes) {
+	if strings.LastIndex(w, "\x1b[?2004h") > strings.LastIndex(w, "\x1b[?2004l") {
 		s.t.Error("pastes are still marked")
 	}
 	if !s.screen.CursorVisible() {

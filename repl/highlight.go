@@ -1,13 +1,6 @@
 package repl
 
-import (
-	"strings"
-
-	prompt "github.com/c-bata/go-prompt"
-)
-
-// inputColor is not a color. It tells the screen that the line being typed is drawn next.
-const inputColor prompt.Color = 1000
+import "strings"
 
 // keywords lists the keywords of Starlark and of the shell's dialect.
 var keywords = map[string]bool{

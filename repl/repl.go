@@ -1,7 +1,7 @@
 // Package repl is distproc's shell. It turns lines into calls of a [Cluster] and shows
 // the results.
 //
-// The path of a line: a lineReader (terminal.go, or lines.go for a pipe) → the chunker,
+// The path of a line: a lineReader (package editor, or lines.go for a pipe) → the chunker,
 // which reads lines until they make a whole statement (chunk.go) → the evaluator, which
 // runs the statement as Starlark (eval.go) → the command table (command.go), whose
 // entries call the Cluster → a value, which the printer shows (show.go). A file takes the
@@ -26,6 +26,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/repl/editor"
 )
 
 // A Cluster answers the shell's commands: a node of this process, or a client of a
@@ -117,9 +118,10 @@ type Shell struct {
 
 	topInterval time.Duration // between two frames of top; tests shorten it
 
-	mu     sync.Mutex
-	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
-	term   *terminal               // guarded by mu; nil unless Run reads from a terminal
+	mu          sync.Mutex
+	cancel      context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
+	interrupted bool                    // guarded by mu; see wasInterrupted
+	term        *editor.Editor          // guarded by mu; nil unless Run reads from a terminal
 }
 
 // New returns a shell. It reads and writes nothing before [Shell.Run] or
@@ -151,7 +153,7 @@ func New(cfg Config) *Shell {
 // the interrupt signal: it stops the running statement, and without a terminal it also
 // ends Run with ExitStatus 130.
 func (sh *Shell) Run(ctx context.Context) error {
-	term, err := openTerminal(sh)
+	term, completion, err := sh.openTerminal()
 	if err != nil {
 		return fmt.Errorf("open the terminal: %w", err)
 	}
@@ -160,7 +162,7 @@ func (sh *Shell) Run(ctx context.Context) error {
 			return sh.runLines(ctx, newPlainReader(sh.cfg.In, "<stdin>"))
 		})
 	}
-	return sh.runTerminal(ctx, term)
+	return sh.runTerminal(ctx, term, completion)
 }
 
 // RunProgram runs a whole program, whose errors contain name. Its result is that of Run
@@ -190,7 +192,7 @@ func (sh *Shell) Notify(line string) bool {
 	if sh.term == nil {
 		return false
 	}
-	sh.term.notify(printable(line))
+	sh.term.Notify(printable(line))
 	return true
 }
 
@@ -273,7 +275,14 @@ func (sh *Shell) println(s string) { sh.print(s + "\n") }
 // print writes s in one call, so that it is not mixed with other lines.
 func (sh *Shell) print(s string) { io.WriteString(sh.cfg.Out, s) }
 
-func (sh *Shell) setTerminal(t *terminal) {
+// terminal returns the editor of the terminal, or nil if there is none.
+func (sh *Shell) terminal() *editor.Editor {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.term
+}
+
+func (sh *Shell) setTerminal(t *editor.Editor) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.term = t
@@ -281,17 +290,22 @@ func (sh *Shell) setTerminal(t *terminal) {
 
 // cols returns the width of the terminal, or 0 if there is none.
 func (sh *Shell) cols() int {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.term == nil {
+	term := sh.terminal()
+	if term == nil {
 		return 0
 	}
-	_, cols := sh.term.tty.size()
+	_, cols := term.Size()
 	return cols
 }
 
+// setCancel sets what stops the running input. A Ctrl-C that came since it was typed stops it
+// at once.
 func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.cancel = cancel
+	if cancel != nil && sh.term != nil && sh.term.TakeInterrupt() {
+		sh.interrupted = true
+		cancel(errInterrupted)
+	}
 }

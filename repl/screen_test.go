@@ -12,6 +12,12 @@ import (
 	"github.com/creack/pty"
 )
 
+// Terminals mark pastes by these.
+const (
+	pasteBegin = "\x1b[200~"
+	pasteEnd   = "\x1b[201~"
+)
+
 func TestPaste(t *testing.T) {
 	t.Parallel()
 	const n = 1000
@@ -112,9 +118,7 @@ func TestResize(t *testing.T) {
 		s.mu.Unlock()
 		pty.Setsize(s.tty, size)
 		s.cmd.Process.Signal(syscall.SIGWINCH)
-		// The width has changed, so Input begins again. What the last Input still draws is
-		// no sign of that.
-		s.waitFor(`\x1b\[\?2004h`, func() string { return s.written()[before:] })
+		s.waitFor(`\x1b\[\?25h`, func() string { return s.written()[before:] })
 	}
 	s.wait(`x = 1000000000000000000001$`)
 	s.send("2\r") // before the last digit, where the cursor was

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -16,9 +17,10 @@ type settings struct {
 	timeout time.Duration // of a request; 0: the node's own, 5 s
 	limit   int           // elements of a list and rows of a table that are shown; 0: all
 	history int           // prompts whose values are kept
+	save    bool          // lines that are typed go to the history file
 }
 
-var defaults = settings{history: 100}
+var defaults = settings{history: 100, save: true}
 
 // terminalLimit is the default limit at a terminal. Programs have no limit, because other
 // programs read their output.
@@ -39,32 +41,36 @@ func ParseColor(name string) (Color, error) {
 }
 
 func (sh *Shell) configure(r *request) (starlark.Value, error) {
-	var color, timeout, limit, history starlark.Value
-	if err := r.unpack("color?", &color, "timeout?", &timeout, "limit?", &limit, "history?", &history); err != nil {
+	var color, timeout, limit, history, save starlark.Value
+	if err := r.unpack("color?", &color, "timeout?", &timeout, "limit?", &limit, "history?", &history, "save_history?", &save); err != nil {
 		return nil, err
 	}
-	s, err := sh.settings.with(color, timeout, limit, history)
+	s, err := sh.settings.with(color, timeout, limit, history, save)
 	if err != nil {
 		return nil, err
 	}
 	sh.settings = s
 	sh.applyColor()
+	if term := sh.terminal(); term != nil {
+		term.SaveHistory(s.save)
+	}
 	if len(r.args)+len(r.kw) > 0 {
 		return starlark.None, nil
 	}
-	return &account{kind: "settings", names: []string{"color", "timeout", "limit", "history"},
-		values: starlark.Tuple{starlark.String(s.color.String()), seconds(s.timeout), starlark.MakeInt(s.limit), starlark.MakeInt(s.history)},
+	return &account{kind: "settings", names: []string{"color", "timeout", "limit", "history", "save_history"},
+		values: starlark.Tuple{starlark.String(s.color.String()), seconds(s.timeout), starlark.MakeInt(s.limit), starlark.MakeInt(s.history), starlark.Bool(s.save)},
 		lines: []line{
 			{"color", s.color.String()},
 			{"timeout", orWord(s.timeout.String(), s.timeout == 0, "that of the node, 5s")},
 			{"limit", orWord(fmt.Sprint(s.limit, " elements of a list, rows of a table"), s.limit == 0, "none")},
 			{"history", fmt.Sprint("v() knows the last ", s.history)},
+			{"save_history", orWord("lines that are typed are kept in a file", !s.save, "lines that are typed are kept in memory only")},
 		},
 	}, nil
 }
 
 // with returns the settings with those changed that are neither nil nor None.
-func (s settings) with(color, timeout, limit, history starlark.Value) (_ settings, err error) {
+func (s settings) with(color, timeout, limit, history, save starlark.Value) (_ settings, err error) {
 	given := func(v starlark.Value) bool { return v != nil && v != starlark.None && err == nil }
 	if given(color) {
 		switch c := color.(type) {
@@ -95,21 +101,31 @@ func (s settings) with(color, timeout, limit, history starlark.Value) (_ setting
 			err = fmt.Errorf("history: %s; it is a number of prompts from 1 up", history)
 		}
 	}
+	if given(save) {
+		b, ok := save.(starlark.Bool)
+		if !ok {
+			err = errors.New("save_history: say True or False")
+		}
+		s.save = bool(b)
+	}
 	if err != nil {
 		err = fmt.Errorf("configure: %w", err)
 	}
 	return s, err
 }
 
+// colored reports whether a terminal should have colors.
+func colored(c Color) bool {
+	return c == ColorAlways || c == ColorAuto && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
 // applyColor makes the style follow the settings.
 func (sh *Shell) applyColor() {
-	sh.mu.Lock()
-	term := sh.term
-	sh.mu.Unlock()
+	term := sh.terminal()
 	sh.style.colored = sh.settings.color == ColorAlways
 	if term != nil {
 		sh.style.colored = colored(sh.settings.color)
-		term.setColored(sh.style.colored)
+		term.SetColored(sh.style.colored)
 	}
 }
 
@@ -128,7 +144,7 @@ func (sh *Shell) clear(r *request) (starlark.Value, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term != nil {
-		sh.print("\x1b[H\x1b[2J\x1b[3J")
+		sh.term.Clear()
 	}
 	return starlark.None, nil
 }

@@ -62,6 +62,8 @@ func TestTerminalRestored(t *testing.T) {
 		"Ctrl-C at once":     {leave: keys("\x03\x03")},
 		"SIGTERM":            {leave: signal(syscall.SIGTERM)},
 		"SIGHUP":             {leave: signal(syscall.SIGHUP)},
+		"SIGQUIT":            {leave: signal(syscall.SIGQUIT), status: 131},
+		"SIGQUIT at sleep":   {running: "sleep(600)", leave: signal(syscall.SIGQUIT), status: 131},
 		"SIGTERM at sleep":   {running: "sleep(600)", leave: signal(syscall.SIGTERM)},
 		"SIGTERM at loop":    {running: "while True: pass\r", leave: signal(syscall.SIGTERM)},
 		"SIGTERM half typed": {leave: func(s *session) { s.send("x = "); s.prompt("1", "x ="); s.cmd.Process.Signal(syscall.SIGTERM) }},
@@ -76,6 +78,9 @@ func TestTerminalRestored(t *testing.T) {
 			}
 			test.leave(s)
 			s.left(test.status)
+			if n := len(s.written()); n > 4<<10 {
+				t.Errorf("the shell wrote %d bytes", n)
+			}
 		})
 	}
 	t.Run("panic", func(t *testing.T) {
@@ -87,16 +92,25 @@ func TestTerminalRestored(t *testing.T) {
 func TestTerminalHangsUp(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"1", "nohup"} {
-		s := startSession(t, normal, "DISTPROC_TEST_SHELL="+mode)
-		s.prompt("1", "")
-		s.send("x = ")
-		s.prompt("1", "x =")
-		s.tty.Close()
-		s.master.Close()
-		select {
-		case <-s.done:
-		case <-time.After(patience):
-			t.Fatalf("%s: the shell outlives its terminal", mode)
+		for _, typed := range []string{"x =", "sleep(600)\r", "while True: pass\r\r", "top()\r", "\x12sl", pasteBegin} {
+			s := startSession(t, normal, "DISTPROC_TEST_SHELL="+mode)
+			s.prompt("1", "")
+			s.send(typed)
+			switch {
+			case strings.HasPrefix(typed, "top"):
+				s.wait(`any key leaves`)
+			case strings.HasSuffix(typed, "\r"):
+				s.waitRunning()
+			case typed == "x =":
+				s.prompt("1", typed)
+			}
+			s.tty.Close()
+			s.master.Close()
+			select {
+			case <-s.done:
+			case <-time.After(patience):
+				t.Fatalf("%s: the shell outlives its terminal after %q", mode, typed)
+			}
 		}
 	}
 }
@@ -121,14 +135,65 @@ func TestInterruptRunning(t *testing.T) {
 		s.send("\x0c") // Ctrl-L clears the screen
 		s.wait(`^distproc\S+1>$`)
 	}
-	s.send(begins + "; sleep(600)\rprint('drop' + 'ped')\r") // what was typed ahead goes with it
-	s.wait(`\nbegins$`)
-	s.send("\x03")
-	s.wait(`interrupted\n(.*\n)*.*1>$`)
-	s.send("print('ke' + 'pt')\r")
-	s.wait(`\nkept\n`)
-	if strings.Contains(s.text(), "dropped") {
-		t.Errorf("a line ran that was typed before Ctrl-C:\n%s", s.text())
+	// What was typed ahead goes with it: the next statement, what has ended a block, and
+	// more than the terminal holds. The Ctrl-C may be read with it.
+	const dropped = "print('drop' + 'ped')\r"
+	for _, code := range []string{
+		begins + "; sleep(600)\r" + dropped,
+		"if True:\r\t" + begins + "\r\tsleep(600)\r" + dropped + dropped,
+		begins + "; sleep(600)\r" + strings.Repeat(dropped, 10_000),
+	} {
+		for _, apart := range []bool{true, false} {
+			s := startSession(t, normal)
+			s.prompt("1", "")
+			if !apart {
+				code += "\x03"
+			}
+			s.master.WriteString(code)
+			if apart {
+				s.wait(`\nbegins$`)
+				s.send("\x03")
+			}
+			s.wait(`(interrupted|\^C)\n(.*\n)*.*1>$`) // nothing has run yet, or it has begun
+			s.send("print('ke' + 'pt')\r")
+			s.wait(`\nkept\n`)
+			if strings.Contains(s.written(), "\ndropped") {
+				t.Errorf("a line ran that was typed before Ctrl-C:\n%s", s.text())
+			}
+		}
+	}
+}
+
+// TestLeavingByCtrlC leaves at the second Ctrl-C, if it comes soon and no other key before
+// it.
+func TestLeavingByCtrlC(t *testing.T) {
+	t.Parallel()
+	type press struct {
+		idle, pressed bool
+		after         time.Duration
+	}
+	for _, test := range []struct {
+		presses []press
+		want    answer
+	}{
+		{[]press{{idle: true}}, warns},
+		{[]press{{idle: true}, {idle: true, after: secondChance - 1}}, leaves},
+		{[]press{{idle: true}, {idle: true, after: secondChance}}, warns},
+		{[]press{{idle: true}, {idle: true, after: secondChance}, {idle: true}}, leaves},
+		{[]press{{idle: true}, {idle: true, pressed: true}}, warns},
+		{[]press{{idle: true}, {}, {idle: true}}, warns},
+		{[]press{{}}, goesOn},
+	} {
+		var l leaving
+		var got answer
+		now := time.Now()
+		for _, p := range test.presses {
+			now = now.Add(p.after)
+			got = l.interrupted(p.idle, p.pressed, now)
+		}
+		if got != test.want {
+			t.Errorf("%v: %v, want %v", test.presses, got, test.want)
+		}
 	}
 }
 
@@ -150,6 +215,10 @@ func TestInterruptTyping(t *testing.T) {
 	s.wait(`\^C\n\(Ctrl-C again, Ctrl-D or exit\(\) leaves\)\ndistproc\S+1>$`)
 	s.send("1\r")
 	s.prompt("2", "")
+	s.send("\x03")
+	s.wait(`leaves\)\ndistproc\S+2>$`)
+	s.send("a\x7f\x03") // a key between
+	s.wait(`leaves\)\ndistproc\S+2> \^C\n\(Ctrl-C again.*\ndistproc\S+2>$`)
 	s.send("a\x04\r") // Ctrl-D leaves on an empty line only
 	s.wait(`undefined: a`)
 	s.prompt("2", "")
@@ -194,31 +263,4 @@ func TestSuspend(t *testing.T) {
 	s.prompt("3", "")
 	s.send("exit()\r")
 	s.left(0)
-}
-
-// TestListenWaits ends the handling of signals while an interrupt is handled: it waits,
-// so nothing is interrupted that begins afterwards.
-func TestListenWaits(t *testing.T) {
-	term := &terminal{tty: &tty{stops: make(chan os.Signal, 1)}}
-	began, end := make(chan struct{}), make(chan struct{})
-	stop := term.listen(func() {
-		close(began)
-		<-end
-	})
-	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	<-began
-	stopped := make(chan struct{})
-	go func() {
-		stop()
-		close(stopped)
-	}()
-	select {
-	case <-stopped:
-		t.Error("an interrupt may still come")
-	case <-time.After(50 * time.Millisecond):
-	}
-	close(end)
-	<-stopped
 }

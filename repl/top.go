@@ -12,6 +12,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/repl/editor"
 	"github.com/distproc/distproc/wire/text"
 )
 
@@ -28,11 +29,9 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 	if err := r.unpack(); err != nil {
 		return nil, err
 	}
-	sh.mu.Lock()
-	term := sh.term
-	sh.mu.Unlock()
+	term := sh.terminal()
 	var seen rates
-	if term == nil {
+	if term == nil || term.Dumb() {
 		f := sh.look(r.ctx, &seen)
 		if f.err != nil {
 			return nil, &requestError{what: "top()", err: f.err}
@@ -40,17 +39,13 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
 		return starlark.None, nil
 	}
-	return starlark.None, sh.watch(r.ctx, term, &seen)
+	return starlark.None, term.FullScreen(func(key func(time.Duration) bool) error {
+		return sh.watch(r.ctx, term, key, &seen)
+	})
 }
 
-// watch draws frames until a key is pressed. It uses the terminal's alternate screen, so
-// that the previous content comes back.
-func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
-	if err := term.tty.set(editing); err != nil {
-		return err
-	}
-	term.setFull(true)
-	sh.print("\x1b[?1049h\x1b[?25l")
+// watch draws frames until a key is pressed.
+func (sh *Shell) watch(ctx context.Context, term *editor.Editor, key func(time.Duration) bool, seen *rates) error {
 	ctx, cancel := context.WithCancel(ctx)
 	frames := make(chan frame)
 	done := make(chan struct{})
@@ -61,9 +56,6 @@ func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
 	defer func() {
 		cancel()
 		<-done
-		sh.print("\x1b[?25h\x1b[?1049l")
-		term.endFull()
-		_ = term.tty.set(running) // the next line sets it again, and reports
 	}()
 	var f frame
 	var rows, cols int
@@ -76,11 +68,11 @@ func (sh *Shell) watch(ctx context.Context, term *terminal, seen *rates) error {
 			return ctx.Err()
 		default:
 		}
-		if r, c := term.tty.size(); fresh || r != rows || c != cols {
+		if r, c := term.Size(); fresh || r != rows || c != cols {
 			rows, cols = r, c // the last column stays free: a terminal may wrap after it
 			sh.print("\x1b[H" + strings.Join(f.lines(max(cols-1, 1), rows, sh.style), "\x1b[K\r\n") + "\x1b[K\x1b[J")
 		}
-		if typed, eof := term.tty.read(nil, 50*time.Millisecond); len(typed) > 0 || eof {
+		if key(50 * time.Millisecond) {
 			return nil
 		}
 	}
@@ -120,7 +112,7 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 // lines returns the frame as at most so many lines, each of at most so many columns.
 func (f frame) lines(cols, rows int, s style) []string {
 	if f.at.IsZero() {
-		return []string{fit("distproc top: looking…", cols)}
+		return []string{text.Fit("distproc top: looking…", cols)}
 	}
 	total := 0.0
 	for _, r := range f.rates {
@@ -130,10 +122,10 @@ func (f frame) lines(cols, rows int, s style) []string {
 	if n := f.unlisted(); n > 0 { // the ids with the most hits may be among them
 		ids = fmt.Sprintf("%d of %d live ids", len(f.workers), len(f.workers)+n)
 	}
-	lines := []string{fit(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
+	lines := []string{text.Fit(fmt.Sprintf("distproc top  %s  %s  %.1f requests/s  %s; any key leaves",
 		counted(len(f.nodes), "node", "nodes"), ids, total, f.at.Format(time.TimeOnly)), cols)}
 	if f.err != nil {
-		lines = append(lines, s.bad(fit("** "+printable(f.err.Error()), cols)))
+		lines = append(lines, s.bad(text.Fit("** "+printable(f.err.Error()), cols)))
 	}
 	lines = append(lines, "")
 	lines = append(lines, f.nodeLines(cols, s)...)
@@ -158,18 +150,18 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(byte
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
 	for i, n := range f.nodes {
-		name, most = max(name, width(n.Name)), max(most, f.rates[i])
+		name, most = max(name, text.Width(n.Name)), max(most, f.rates[i])
 	}
 	evicted := func(any) string { return "" }
 	if slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
 		evicted = func(n any) string { return fmt.Sprintf("  %7v", n) }
 	}
-	lines := []string{fit(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
+	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
 		name, "node", "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
 	for i, n := range f.nodes {
 		line := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
 		if n.Problem != "" {
-			lines = append(lines, s.bad(fit(line+printable(n.Problem), cols)))
+			lines = append(lines, s.bad(text.Fit(line+printable(n.Problem), cols)))
 			continue
 		}
 		line += fmt.Sprintf("%9s  %7d  %9s%s  %10.1f  ", duration(n.RTT).String(), n.Workers, mebibytes(n.Values),
@@ -182,20 +174,20 @@ func (f frame) nodeLines(cols int, s style) []string {
 // workerLines returns lines for the ids with the most hits.
 func (f frame) workerLines(cols, rows int, s style) []string {
 	if len(f.workers) == 0 {
-		return []string{fit("no live workers", cols)}
+		return []string{text.Fit("no live workers", cols)}
 	}
 	shown := f.workers[:min(len(f.workers), rows)]
 	id, name, most := 2, 4, f.workers[0].Hits
 	for _, w := range shown {
-		id, name = max(id, min(width(w.ID.String()), 24)), max(name, width(w.Node))
+		id, name = max(id, min(text.Width(w.ID.String()), 24)), max(name, text.Width(w.Node))
 	}
-	lines := []string{fit(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
+	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
 	for _, w := range shown {
 		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
 		if w.TTL > worker.Forever/2 {
 			ttl = "forever"
 		}
-		line := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, fit(printable(w.ID.String()), id), name, w.Node,
+		line := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, text.Fit(printable(w.ID.String()), id), name, w.Node,
 			w.Age.Seconds(), ttl, w.Queue, w.Hits)
 		lines = append(lines, withBar(line, float64(w.Hits), float64(most), cols, s))
 	}
@@ -206,9 +198,9 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 const maxBar = 30
 
 func withBar(line string, value, most float64, cols int, s style) string {
-	room := min(cols-width(line), maxBar)
+	room := min(cols-text.Width(line), maxBar)
 	if room < 1 {
-		return fit(line, cols)
+		return text.Fit(line, cols)
 	}
 	return line + s.good(text.Bar(value, most, room))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire/text"
 )
 
 func TestTop(t *testing.T) {
@@ -98,8 +99,8 @@ func TestFrameFits(t *testing.T) {
 				t.Errorf("%d lines, of %d", len(lines), rows)
 			}
 			for _, line := range lines {
-				if width(line) > cols {
-					t.Errorf("%q has %d columns, of %d", line, width(line), cols)
+				if text.Width(line) > cols {
+					t.Errorf("%q has %d columns, of %d", line, text.Width(line), cols)
 				}
 			}
 		}

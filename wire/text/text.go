@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 const (
@@ -88,4 +90,25 @@ func Bar(value, most float64, cols int) string {
 	eighths = min(max(eighths, 1), 8*cols)
 	part := []string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
 	return strings.Repeat("█", eighths/8) + part[eighths%8]
+}
+
+// Width returns how many columns of a terminal s takes. Characters that control a
+// terminal take none.
+func Width(s string) int { return uniseg.StringWidth(s) }
+
+// Fit returns s if it takes at most cols columns. Otherwise it returns the beginning of s
+// that fits, with an ellipsis at its end. It does not cut a character in two.
+func Fit(s string, cols int) string {
+	if len(s) <= cols || Width(s) <= cols {
+		return s
+	}
+	n, used, state := 0, 0, -1
+	for rest := s; ; {
+		cluster, next, width, after := uniseg.FirstGraphemeClusterInString(rest, state)
+		if used+width+1 > cols {
+			break
+		}
+		n, used, rest, state = n+len(cluster), used+width, next, after
+	}
+	return s[:n] + more
 }

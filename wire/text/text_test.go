@@ -95,3 +95,31 @@ func TestBar(t *testing.T) {
 		}
 	}
 }
+
+// TestFit cuts texts at columns, of which some characters take two.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		s     string
+		cols  int
+		want  string
+		width int
+	}{
+		{"abc", 3, "abc", 3},
+		{"abcd", 3, "ab…", 4},
+		{"日本", 4, "日本", 4},
+		{"日本語", 5, "日本…", 6},
+		{"日本語", 4, "日…", 6},
+		{"❤️🇩🇪👨‍👩‍👧e\u0301", 7, "❤️🇩🇪👨‍👩‍👧e\u0301", 7},
+		{"👨‍👩‍👧👨‍👩‍👧", 3, "👨‍👩‍👧…", 4},
+		{"ab", 0, "…", 2},
+		{"", 0, "", 0},
+	} {
+		if got := Fit(test.s, test.cols); got != test.want {
+			t.Errorf("%q in %d columns: %q, want %q", test.s, test.cols, got, test.want)
+		}
+		if got := Width(test.s); got != test.width {
+			t.Errorf("%q is %d columns wide, want %d", test.s, got, test.width)
+		}
+	}
+}

@@ -1,7 +1,6 @@
-package repl
+package editor
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -49,7 +48,7 @@ func (s *search) key(key string) bool {
 		s.at = len(s.entries)
 		s.find(s.at-1, -1)
 	default:
-		if key == "" || key[0] < ' ' || key[0] == 0xff {
+		if key == "" || key[0] < ' ' {
 			return false
 		}
 		s.query += key
@@ -58,84 +57,40 @@ func (s *search) key(key string) bool {
 	return true
 }
 
-func (s *search) String() string {
-	text, _ := s.found()
+// picture shows the entry found, with the cursor at the query in it.
+func (s *search) picture() picture {
 	word := "(reverse-i-search)"
 	if s.failed && s.query != "" {
 		word = "(failed reverse-i-search)"
 	}
-	return word + "`" + s.query + "': " + text
+	text, _ := s.found()
+	return picture{prompt: word + "`" + s.query + "': ", text: text, cursor: max(strings.Index(text, s.query), 0)}
 }
 
 // search lets the user search the history on the line of the prompt. The entry found
 // becomes the line. Ctrl-C and Ctrl-G restore the line. Any other key ends the search and
 // is then obeyed.
-func (t *terminal) search() {
-	t.setFull(true)
-	defer t.setFull(false)
-	if t.tty.set(editing) != nil {
-		return
-	}
-	s := &search{entries: t.history.lines()}
+func (e *Editor) search(b *prompt.Buffer) {
+	defer e.keys.release()
+	s := &search{entries: e.history.lines()}
 	s.at = len(s.entries)
-	for shown := ""; ; {
-		_, cols := t.tty.size()
-		notices := t.screen.takeNotices()
-		if text := fit(s.String(), cols-1); text != shown || len(notices) > 0 {
-			shown = text
-			var above strings.Builder
-			for _, n := range notices {
-				above.WriteString(n + "\n")
-			}
-			t.screen.WriteRawStr("\r\x1b[J" + above.String() + printable(text))
-			t.screen.Flush()
+	e.screen.show(s.picture())
+	for {
+		e.screen.resized()
+		key, stop := e.keys.next()
+		if key == "" && !stop {
+			continue
 		}
-		key, stop := t.keys.next()
-		if key == "" && !stop || key != "" && s.key(key) {
+		if key != "" && s.key(key) {
+			e.screen.show(s.picture())
 			continue
 		}
 		if text, ok := s.found(); ok && !stop && key != "\x03" && key != "\x07" {
-			t.text, t.back = text, 0
+			setText(b, text)
 		}
 		if key != "" && key != "\x03" && key != "\x07" && key != "\x1b" {
-			t.keys.unread(key)
+			e.keys.unread(key)
 		}
-		break
+		return
 	}
-	t.screen.WriteRawStr("\r\x1b[J")
-	t.screen.Flush()
-}
-
-func (t *terminal) setFull(full bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.full = full
-}
-
-// endFull shows the notices that arrived meanwhile.
-func (t *terminal) endFull() {
-	t.setFull(false)
-	for _, notice := range t.screen.takeNotices() {
-		fmt.Fprintln(t.tty.out, notice)
-	}
-}
-
-// fit cuts the end of s that does not fit in cols columns.
-func fit(s string, cols int) string {
-	if width(s) <= cols {
-		return s
-	}
-	r := []rune(s)
-	r = r[:min(len(r), max(cols, 0))]
-	for len(r) > 0 && width(string(r)) > cols-1 {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "…"
-}
-
-// width returns how many columns s takes.
-func width(s string) int {
-	b := prompt.NewBuffer()
-	b.InsertText(s, false, true)
-	return b.DisplayCursorPosition()
 }

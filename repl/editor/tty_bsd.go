@@ -1,11 +1,12 @@
 //go:build darwin || freebsd || netbsd || openbsd || dragonfly
 
-package repl
+package editor
 
 import "golang.org/x/sys/unix"
 
 const (
 	getTermios = unix.TIOCGETA
 	setTermios = unix.TIOCSETA
-	disabled   = 0xff // a control character that no key has
+	queued     = 0x4004667f // FIONREAD
+	disabled   = 0xff       // a control character that no key has
 )

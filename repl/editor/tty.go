@@ -1,4 +1,4 @@
-package repl
+package editor
 
 import (
 	"errors"
@@ -16,6 +16,7 @@ import (
 type tty struct {
 	fd     int
 	out    *os.File
+	dumb   bool // it knows no sequences
 	found  unix.Termios
 	stops  chan os.Signal // gets SIGTSTP, as stopping needs a sane terminal
 	mu     sync.Mutex
@@ -36,8 +37,8 @@ const (
 	unmarkPastes = "\x1b[?2004l"
 )
 
-func newTTY(in, out *os.File) (*tty, error) {
-	t := &tty{fd: int(in.Fd()), out: out, stops: make(chan os.Signal, 1)}
+func newTTY(in, out *os.File, dumb bool) (*tty, error) {
+	t := &tty{fd: int(in.Fd()), out: out, dumb: dumb, stops: make(chan os.Signal, 1)}
 	state, err := unix.IoctlGetTermios(t.fd, getTermios)
 	if err != nil {
 		return nil, err
@@ -58,9 +59,11 @@ func (t *tty) set(mode ttyMode) error {
 
 func (t *tty) setLocked(mode ttyMode) error {
 	var marks string
-	if mode == editing && t.mode != editing {
+	switch {
+	case t.dumb:
+	case mode == editing && t.mode != editing:
 		marks = markPastes
-	} else if mode != editing && t.mode == editing {
+	case mode != editing && t.mode == editing:
 		marks = unmarkPastes
 	}
 	_, err := t.out.WriteString(marks)
@@ -125,11 +128,39 @@ func (t *tty) size() (rows, cols int) {
 	return int(ws.Row), int(ws.Col)
 }
 
-// read appends typed bytes to buf. It waits for the first one for at most wait. eof means
-// that no more will arrive.
-func (t *tty) read(buf []byte, wait time.Duration) (_ []byte, eof bool) {
+// wait returns when there are typed bytes to read, the terminal has gone, or after d.
+func (t *tty) wait(d time.Duration) {
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}}, int(d.Milliseconds()))
+}
+
+// waiting returns how many typed bytes there are to read.
+func (t *tty) waiting() int {
+	n, err := unix.IoctlGetInt(t.fd, queued)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// gone reports whether the terminal has hung up.
+func (t *tty) gone() bool {
+	fds := []unix.PollFd{{Fd: int32(t.fd)}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+}
+
+// is reports whether the terminal is in a mode.
+func (t *tty) is(mode ttyMode) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mode == mode && !t.closed
+}
+
+// read appends the typed bytes that wait to buf. eof means that no more will arrive. Only
+// one goroutine may call it at a time, as it would block if another one took the bytes.
+func (t *tty) read(buf []byte) (_ []byte, eof bool) {
 	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, int(wait.Milliseconds())); n <= 0 {
+	if n, err := unix.Poll(fds, 0); n <= 0 {
 		return buf, err != nil && err != unix.EINTR
 	}
 	var part [64 << 10]byte

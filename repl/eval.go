@@ -24,14 +24,14 @@ var errInterrupted = errors.New("interrupted")
 // exec runs a chunk and keeps its variables. Its error is a *failure or an [ExitStatus].
 //
 // Ctrl-C and ctx stop Starlark code between two of its steps, and commands at once.
-// Growth of the heap stops a program, too (memory.go). A single step that computes for
-// long cannot be stopped: sorting ten million elements, multiplying huge integers, or
-// printing a value nested millions deep, which can overflow the stack.
+// Growth of the heap stops a program, too. A single step that computes for long, such as
+// to sort ten million elements, cannot be stopped; then Config.Quit ends the process
+// (memory.go).
 func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sh.setCancel(cancel)
-	defer sh.setCancel(nil)
+	sh.setRunning(ctx, cancel)
+	defer sh.setRunning(nil, nil)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
@@ -48,7 +48,7 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread.SetMaxExecutionSteps(sh.maxSteps)
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
-	defer watchMemory(sh.maxGrowth, cancel)()
+	defer sh.guard(ctx, c, cancel)()
 	return sh.runChunk(thread, c)
 }
 

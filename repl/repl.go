@@ -7,6 +7,15 @@
 // entries call the Cluster → a value, which the printer shows (show.go). A file takes the
 // same path, but is parsed as a whole first.
 //
+// A single step of Starlark, such as [None] * n, a sort or a comparison of deep lists, can
+// take any time and any memory, and only the end of its process stops it. There are too
+// many such steps to bound each. So a shell belongs into a process that can be spared.
+// The command distproc repl runs it in a child of the member, which is attached to the
+// member as any client is: the member shares neither heap nor collector with what is
+// typed, and no peer takes it for dead. The shell stops a program between two steps if it
+// can, and the variables stay. If it cannot, it calls Config.Quit within a second
+// (memory.go), and the user gets a new shell without the variables.
+//
 // A shell is used by one goroutine at a time; [Shell.Notify] may be called from any.
 package repl
 
@@ -72,6 +81,13 @@ type Config struct {
 	// do not end the shell.
 	Init       []string
 	InitAlways bool
+
+	// Quit ends the process. The shell calls it, from any goroutine, if a program does
+	// not stop within a second although it should: a single step of Starlark can take as
+	// long and as much memory as it likes, and nothing else ends it. The error is what
+	// Run would have returned, or at a terminal, which has been restored, the reason. If
+	// Quit is nil or returns, the shell waits for the program.
+	Quit func(error)
 }
 
 // Color says when output is colored.
@@ -117,9 +133,10 @@ type Shell struct {
 
 	topInterval time.Duration // between two frames of top; tests shorten it
 
-	mu     sync.Mutex
-	cancel context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
-	term   *terminal               // guarded by mu; nil unless Run reads from a terminal
+	mu      sync.Mutex
+	running context.Context         // guarded by mu; ends when the running input is to stop; nil if there is none
+	cancel  context.CancelCauseFunc // guarded by mu; ends running
+	term    *terminal               // guarded by mu; nil unless Run reads from a terminal
 }
 
 // New returns a shell. It reads and writes nothing before [Shell.Run] or
@@ -270,8 +287,27 @@ func (sh *Shell) echo(lines []string) {
 
 func (sh *Shell) println(s string) { sh.print(s + "\n") }
 
-// print writes s in one call, so that it is not mixed with other lines.
-func (sh *Shell) print(s string) { io.WriteString(sh.cfg.Out, s) }
+// printAtOnce is how many bytes print writes in one call, so that they are not mixed with
+// other lines.
+const printAtOnce = 64 << 10
+
+// print writes s, until the running input is to stop.
+func (sh *Shell) print(s string) {
+	for len(s) > printAtOnce && !sh.stopped() {
+		io.WriteString(sh.cfg.Out, s[:printAtOnce])
+		s = s[printAtOnce:]
+	}
+	if len(s) <= printAtOnce {
+		io.WriteString(sh.cfg.Out, s)
+	}
+}
+
+// stopped reports whether an input runs that is to stop.
+func (sh *Shell) stopped() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.running != nil && sh.running.Err() != nil
+}
 
 func (sh *Shell) setTerminal(t *terminal) {
 	sh.mu.Lock()
@@ -290,8 +326,8 @@ func (sh *Shell) cols() int {
 	return cols
 }
 
-func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
+func (sh *Shell) setRunning(ctx context.Context, cancel context.CancelCauseFunc) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.cancel = cancel
+	sh.running, sh.cancel = ctx, cancel
 }

@@ -28,6 +28,7 @@ type chunk struct {
 	lines []string
 	file  *syntax.File
 	whole bool  // a file
+	input bool  // typed at a terminal
 	quiet bool  // values of its expression statements are not shown
 	err   error // why the source is no program; file is nil
 }
@@ -50,6 +51,7 @@ func (interruptError) Error() string { return "interrupted" }
 type chunker struct {
 	in    lineReader
 	name  string
+	input bool     // it reads from a terminal
 	line  int      // lines given out in chunks
 	ahead []string // lines read, not yet given out
 }
@@ -72,7 +74,7 @@ func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chu
 		}
 		err = syntax.Error{Pos: position(c.name, len(g.fed), 1), Msg: "the input ends within a bracket, string or block"}
 	}
-	out := &chunk{name: c.name, first: c.line + 1, lines: g.lines}
+	out := &chunk{name: c.name, first: c.line + 1, lines: g.lines, input: c.input}
 	if err == nil {
 		out.lines = g.lines[:g.endOf(file)]
 	} else if last := len(g.lines) - 1; last > 0 && !indented(g.lines[last]) && parses(g.lines[:last]) {
@@ -181,7 +183,8 @@ func (g *gathering) locate(err error, c *chunk) error {
 	return failureOf(e, nil)
 }
 
-// parseProgram parses a file as a whole. Here a block ends where its indentation does.
+// parseProgram parses a file as a whole. Here a block ends where its indentation does. If
+// the file is no program, its lines are returned with the error.
 func parseProgram(name string, src io.Reader) (*chunk, error) {
 	data, err := io.ReadAll(io.LimitReader(src, maxSource+1))
 	if err != nil {
@@ -199,7 +202,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 	}
 	c.file, err = dialect.Parse(name, renameLoad(c.lines), 0)
 	if err != nil {
-		return nil, failureOf(err, nil)
+		return c, failureOf(err, nil)
 	}
 	return c, nil
 }
@@ -207,7 +210,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 // checkLine refuses lines that the parser would misread.
 func checkLine(line, name string, n int) error {
 	bad := func(i int, what string) error {
-		return &failure{kind: "SyntaxError", name: name, line: n, col: utf8.RuneCountInString(line[:i]) + 1, msg: what}
+		return &failure{kind: "SyntaxError", spot: spot{name, n, utf8.RuneCountInString(line[:i]) + 1}, msg: what}
 	}
 	if len(line) > maxSource {
 		return bad(0, fmt.Sprintf("a line of more than %d MiB", maxSource>>20))

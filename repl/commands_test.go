@@ -312,11 +312,11 @@ func TestLoad(t *testing.T) {
 		"[load(s) for s in ['a.star', 'a.star']][0] == None":     "loaded\nloaded\nTrue\n",
 		"'load' + \"load\" # load\n'''\nload('x')\n'''\nh(load)": "\"loadload\"\n\"\\nload('x')\\n\"\nload(file)\n  run a file in this shell; its variables stay\n  for example: load(\"tools.star\")\n",
 		"x = 'é' + str(load) + lod":                              "!<stdin>:1:23: undefined: lod (did you mean load?)\n",
-		"\nload('bad.star')":                                     "!bad.star:2:1: undefined: reqest (did you mean request?)\n",
-		"load('fails.star')":                                     "!fails.star:2:12: floored division by zero\n",
-		"load('self.star')":                                      "!self.star:1:5: load: self.star loads itself\n",
+		"\nload('bad.star')":                                     "!bad.star:2:1: undefined: reqest (did you mean request?)\n  called at <stdin>:2:5\n",
+		"load('fails.star')":                                     "!fails.star:2:12: floored division by zero\n  called at <stdin>:1:5\n  called at fails.star:4:2\n",
+		"load('self.star')":                                      "!self.star:1:5: load: self.star loads itself\n  called at <stdin>:1:5\n",
 		"load('a.star', 'x')":                                    "!<stdin>:1:5: load: takes a file only, such as \"tools.star\"; all its variables stay\n",
-		"load('a.star')\nload('bad.star')":                       "loaded\n!bad.star:2:1: undefined: reqest (did you mean request?)\n",
+		"load('a.star')\nload('bad.star')":                       "loaded\n!bad.star:2:1: undefined: reqest (did you mean request?)\n  called at <stdin>:2:5\n",
 		"configure(load=1)":                                      "!<stdin>:1:10: configure: unexpected keyword argument \"load\"\n",
 	} {
 		out, errs, _ := run(t, Config{}, in)

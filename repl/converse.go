@@ -30,10 +30,11 @@ func (sh *Shell) runTerminal(ctx context.Context, term *terminal) error {
 
 // converse runs the statements typed at a terminal until the user leaves.
 func (sh *Shell) converse(ctx context.Context, term *terminal) error {
-	chunks := &chunker{in: term, name: "<stdin>"}
+	chunks := &chunker{in: term, input: true}
 	interrupts := 0 // in a row, each on an empty line
 	for {
 		sh.peers.refresh()
+		chunks.name, chunks.line = inputName(sh.count), 0
 		c, err := chunks.next(ctx, sh.prompt)
 		var stop interruptError
 		switch {

@@ -49,6 +49,9 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
 	defer sh.guard(ctx, c, cancel)()
+	if c.input {
+		sh.sources.keep(c)
+	}
 	return sh.runChunk(thread, c)
 }
 
@@ -97,7 +100,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 	}
 	for i, stmt := range c.file.Stmts {
 		if steps {
-			stmts = append(stmts, &syntax.ExprStmt{X: call(stepName, stmt, &syntax.Literal{
+			stmts = append(stmts, &syntax.ExprStmt{X: callOf(stepName, stmt, &syntax.Literal{
 				Token: syntax.INT, TokenPos: syntax.Start(stmt), Value: int64(syntax.End(stmt).Line),
 			})})
 		}
@@ -108,7 +111,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
 				break // what a file says of itself
 			}
-			s.X = call(showName, s, s.X)
+			s.X = callOf(showName, s, s.X)
 		}
 		stmts = append(stmts, stmt)
 	}
@@ -211,7 +214,7 @@ func ident(name string, pos syntax.Position) *syntax.Ident {
 	return &syntax.Ident{Name: name, NamePos: pos}
 }
 
-func call(name string, at syntax.Node, arg syntax.Expr) *syntax.CallExpr {
+func callOf(name string, at syntax.Node, arg syntax.Expr) *syntax.CallExpr {
 	start, end := at.Span()
 	return &syntax.CallExpr{Fn: ident(name, start), Lparen: start, Args: []syntax.Expr{arg}, Rparen: end}
 }

@@ -70,13 +70,14 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// Every error is one line, names the place, stops the program and makes the status 1.
+// Every error is one line that names the place, and one for each call that led there. It
+// stops the program and makes the status 1.
 func TestErrors(t *testing.T) {
 	const idError = "an id is an integer or a string of at most 256 bytes"
 	for _, test := range []struct{ in, want string }{
 		{"\n\nreqest(1)", "<stdin>:3:1: undefined: reqest (did you mean request?)"},
 		{"total = 1\nprint(totl)", "<stdin>:2:7: undefined: totl (did you mean total?)"},
-		{"def f():\n  return reqest(1)\n\nf()", "<stdin>:2:10: undefined: reqest (did you mean request?)"},
+		{"def f():\n  return reqest(1)\n\nf()", "<stdin>:2:10: undefined: reqest (did you mean request?)\n  called at <stdin>:4:2"},
 		{"Node.lst()", "<stdin>:1:5: module has no .lst field or method (did you mean .list?)"},
 		{"request(1).valeu", "<stdin>:1:11: reply has no .valeu field or method (did you mean .value?)"},
 		{"request(1.5)", "<stdin>:1:8: request: a float: " + idError},
@@ -101,7 +102,8 @@ func TestErrors(t *testing.T) {
 		{"range(1 << 40)", "<stdin>:1:6: range: 1099511627776 numbers, of at most 10000000; use while"},
 		{"'a' * (1 << 31)", "<stdin>:1:5: repeat count 2147483648 too large"},
 		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements)"},
-		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow"},
+		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow\n  called at <stdin>:2:2" + strings.Repeat("\n  called at <stdin>:1:18 in f", 4) +
+			"\n  … 99990 more calls" + strings.Repeat("\n  called at <stdin>:1:18 in f", 5)},
 		{"load('x', 'y')", `<stdin>:1:5: load: takes a file only, such as "tools.star"; all its variables stay`},
 		{"h('conect')", `<stdin>:1:2: h: "conect" is no command (did you mean connect?)`},
 	} {

@@ -78,7 +78,7 @@ func (sh *Shell) quit(c *chunk, cause error) {
 		sh.cfg.Quit(fmt.Errorf("%w within one step of the program", why))
 		return
 	}
-	fmt.Fprintln(sh.cfg.Err, &failure{name: c.name, line: c.first, col: 1, msg: why.Error()})
+	fmt.Fprintln(sh.cfg.Err, &failure{spot: spot{c.name, c.first, 1}, msg: why.Error()})
 	if why == errInterrupted {
 		sh.cfg.Quit(ExitStatus(130))
 	}

@@ -126,7 +126,7 @@ type Shell struct {
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
 	rates     rates                  // of the nodes, for nodes(detail=True)
 	loading   []string               // files that load has begun, outermost first
-	files     map[string]*chunk      // loaded, by name, to show where they fail
+	sources   sources                // to show where they fail
 	peers     *peers                 // members for completion; only at a terminal
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes

@@ -152,6 +152,18 @@ func commands() []command {
 			run:     (*Shell).load,
 		},
 		{
+			usage:   "del(*names)",
+			help:    "forget variables; a command or module that had the name is back",
+			example: `del("v")   # v() works again after v = 1; del(x, y)`,
+			run:     (*Shell).del,
+		},
+		{
+			usage:   "reset()",
+			help:    "forget all variables and values",
+			example: `reset()`,
+			run:     (*Shell).reset,
+		},
+		{
 			usage:   "configure(color, timeout, limit, history)",
 			help:    "set colours, seconds for a request, elements shown, values kept for v()",
 			example: `configure(timeout=0.5, limit=20); configure(color="never")   # or auto, always`,
@@ -167,7 +179,7 @@ func commands() []command {
 		},
 		{
 			usage:   "h(command)",
-			help:    "show all commands, or how to use one",
+			help:    "show all commands, or how to use one, or what a function of yours says of itself",
 			example: `h(request)`,
 			bare:    true,
 			run:     (*Shell).help,

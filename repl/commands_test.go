@@ -251,7 +251,7 @@ attributes  .capitalize`,
 		"i":                  "value  None\ntype   NoneType\n",
 		"i(list(range(30)))": "value       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, … 10 more]\n",
 		"i(request([1]))":    "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
-		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda of 1 parameter, at <stdin>:1:3\n",
+		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda(x)\ndefined   at <stdin>:1\n",
 	} {
 		if out, errs, _ := run(t, Config{Cluster: lasting}, in); !strings.HasPrefix(out, want) {
 			t.Errorf("%s:\n%s%s\nwant\n%s", in, out, errs, want)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 )
 
@@ -69,9 +70,32 @@ func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
 		return err
 	}
 	defer sh.forgetOld()
+	outer := sh.forgotten
+	sh.forgotten = nil
 	vars, err := program.Init(thread, sh.globals)
+	for _, name := range sh.forgotten {
+		delete(vars, name)
+	}
+	sh.forgotten = append(outer, sh.forgotten...)
+	sh.warn(vars)
 	maps.Copy(sh.globals, vars)
 	return err
+}
+
+// warn tells a user at a terminal of variables that hide a command or module from now on.
+func (sh *Shell) warn(vars starlark.StringDict) {
+	if sh.cols() == 0 {
+		return
+	}
+	for _, name := range vars.Keys() {
+		if built := sh.built[name]; built != nil && sh.globals[name] == built && vars[name] != built {
+			what := "command"
+			if _, ok := built.(*starlarkstruct.Module); ok {
+				what = "module"
+			}
+			sh.println(sh.style.odd(fmt.Sprintf("(%s is your variable now; del(%q) brings the %s back)", name, name, what)))
+		}
+	}
 }
 
 // prepare rewrites a chunk so that it shows the values of its expression statements, and
@@ -104,6 +128,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 				Token: syntax.INT, TokenPos: syntax.Start(stmt), Value: int64(syntax.End(stmt).Line),
 			})})
 		}
+		nameDeleted(stmt)
 		switch s := stmt.(type) {
 		case *syntax.DefStmt:
 			forward = forward || !c.whole

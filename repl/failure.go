@@ -130,7 +130,7 @@ func failureOf(err error, names []string) *failure {
 			f.msg = "undefined: " + strings.TrimSuffix(s, " is uninitialized")
 		}
 	}
-	f.msg = strings.ReplaceAll(f.msg, loadAs, loadName)
+	f.msg = shownName(f.msg)
 	if name, ok := strings.CutPrefix(f.msg, "undefined: "); ok {
 		f.kind = "NameError"
 		name, _, hinted := strings.Cut(name, " ")

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"strconv"
@@ -119,7 +120,9 @@ type Shell struct {
 	cluster   Cluster
 	cfg       Config
 	commands  []command
-	globals   starlark.StringDict // commands, modules and the user's variables
+	built     starlark.StringDict // commands and modules
+	globals   starlark.StringDict // those, and the user's variables
+	forgotten []string            // variables that del has dropped during the running chunk
 	count     int                 // the number in the prompt: statements that succeeded, plus one
 	style     style
 	settings  settings
@@ -154,7 +157,8 @@ func New(cfg Config) *Shell {
 	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth, topInterval: time.Second}
 	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
-	sh.globals = sh.predeclared()
+	sh.built = sh.predeclared()
+	sh.globals = maps.Clone(sh.built)
 	return sh
 }
 

@@ -30,7 +30,10 @@ func (sh *Shell) runTerminal(ctx context.Context, term *terminal) error {
 
 // converse runs the statements typed at a terminal until the user leaves.
 func (sh *Shell) converse(ctx context.Context, term *terminal) error {
-	chunks := &chunker{in: term, input: true}
+	chunks := &chunker{in: term, wrong: func(err error, c *chunk) {
+		sh.print(sh.describe(err, c))
+		sh.println("   (type that line again; Ctrl-C drops the block)")
+	}}
 	interrupts := 0 // in a row, each on an empty line
 	for {
 		sh.peers.refresh()
@@ -74,6 +77,10 @@ func (sh *Shell) converse(ctx context.Context, term *terminal) error {
 			return context.Cause(ctx)
 		}
 		sh.print(sh.describe(c.err, c))
+		rest := len(chunks.ahead) > 0
+		if chunks.ahead = nil; term.dropPaste() || rest {
+			sh.println("   (what follows it is dropped)")
+		}
 	}
 }
 

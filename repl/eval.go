@@ -129,6 +129,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 			})})
 		}
 		nameDeleted(stmt)
+		boundProducts(stmt)
 		switch s := stmt.(type) {
 		case *syntax.DefStmt:
 			forward = forward || !c.whole

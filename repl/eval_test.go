@@ -105,8 +105,8 @@ func TestErrors(t *testing.T) {
 		{"ä\xffb", "<stdin>:1:2: not UTF-8"},
 		{strings.Repeat("x", maxSource+1), "<stdin>:1:1: a line of more than 1 MiB"},
 		{"range(1 << 40)", "<stdin>:1:6: range: 1099511627776 numbers, of at most 10000000; use while"},
-		{"'a' * (1 << 31)", "<stdin>:1:5: repeat count 2147483648 too large"},
-		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements)"},
+		{"'a' * (1 << 31)", "<stdin>:1:5: excessive repeat (1 * 2147483648 elements, of at most 268435456)"},
+		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements, of at most 268435456)"},
 		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow\n  called at <stdin>:2:2" + strings.Repeat("\n  called at <stdin>:1:18 in f", 4) +
 			"\n  … 99990 more calls" + strings.Repeat("\n  called at <stdin>:1:18 in f", 5)},
 		{"load('x', 'y')", `<stdin>:1:5: load: takes a file only, such as "tools.star"; all its variables stay`},
@@ -271,8 +271,9 @@ func TestShowIsBounded(t *testing.T) {
 		what            string
 		v               starlark.Value
 		atLeast, atMost int
-	}{{"deep", deep, 1, 1 << 10}, {"wide", wide, 1 << 20, 1<<20 + 1<<10}} {
-		if s := sh.display(c.v); len(s) < c.atLeast || len(s) > c.atMost || !strings.Contains(s, "…") {
+		mark            string
+	}{{"deep", deep, 1, 1 << 10, "[...]"}, {"wide", wide, 1 << 20, 1<<20 + 1<<10, "…"}} {
+		if s := sh.display(c.v); len(s) < c.atLeast || len(s) > c.atMost || !strings.Contains(s, c.mark) {
 			t.Errorf("%s: %d bytes, want %d to %d with a mark of a cut", c.what, len(s), c.atLeast, c.atMost)
 		}
 	}

@@ -69,14 +69,21 @@ func (sh *Shell) display(v starlark.Value) string {
 // A printer writes values as Starlark does, within bounds and in colour.
 type printer struct {
 	style style
+	path  []starlark.Value // lists and dicts around what is written
 	b     strings.Builder
 }
 
 func (p *printer) value(v starlark.Value, depth int) {
-	if p.b.Len() > maxShown || depth > maxDepth {
+	if p.b.Len() > maxShown {
 		p.b.WriteString("…")
 		return
 	}
+	if _, many := v.(starlark.Iterable); many && (depth > maxDepth || within(p.path, v)) {
+		p.b.WriteString("[...]") // it contains itself, or is too deep
+		return
+	}
+	p.path = append(p.path, v)
+	defer func() { p.path = p.path[:len(p.path)-1] }()
 	if depth > 0 && p.inline(v, depth) {
 		return
 	}

@@ -246,7 +246,7 @@ type        string
 length      11
 node        alive at , incarnation 0
 attributes  .capitalize`,
-		"i(request)":         "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind): ask",
+		"i(request)":         "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind, timeout): ask",
 		"[1, 2]\ni":          "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
 		"i":                  "value  None\ntype   NoneType\n",
 		"i(list(range(30)))": "value       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, … 10 more]\n",

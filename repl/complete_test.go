@@ -39,7 +39,7 @@ func TestCandidates(t *testing.T) {
 		"r.":                        "age cached degraded json node stale token ttl value via",
 		"answer.json.ke":            "keys",
 		"row.":                      "age cached degraded error id json node stale token ttl value via",
-		"call(":                     "id= message= kind=",
+		"call(":                     "id= message= kind= timeout=",
 		"GenServer.c":               "call",
 		"GenServer.call(7, m":       "message= math max min",
 		"r.no":                      "node",

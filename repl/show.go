@@ -25,12 +25,11 @@ func (s style) faint(text string) string   { return s.paint(text, color.Faint) }
 func (s style) literal(text string) string { return s.paint(text, color.FgMagenta) }
 func (s style) node(text string) string    { return s.paint(text, color.FgCyan) }
 
-// word colors a cell of a table, or a word of a text, by its meaning.
+// word colors a cell of a table, or a word of a text, if it names a node or needs
+// attention.
 func (s style) word(text string) string {
 	switch text {
-	case "true", "alive":
-		return s.good(text)
-	case "false", "failed", "unreachable", "lost":
+	case "failed", "unreachable", "lost":
 		return s.bad(text)
 	case "degraded", "expired":
 		return s.odd(text)

@@ -32,7 +32,7 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	sh.setRunning(ctx, cancel)
-	defer sh.setRunning(nil, nil)
+	defer sh.clearRunning()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)

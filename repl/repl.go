@@ -335,3 +335,9 @@ func (sh *Shell) setRunning(ctx context.Context, cancel context.CancelCauseFunc)
 	defer sh.mu.Unlock()
 	sh.running, sh.cancel = ctx, cancel
 }
+
+func (sh *Shell) clearRunning() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.running, sh.cancel = nil, nil
+}

@@ -153,8 +153,7 @@ func size(n starlark.Int) int {
 
 // boundProducts has each a * b of a statement call times.
 func boundProducts(stmt syntax.Stmt) {
-	var fix func(x *syntax.Expr)
-	fix = func(x *syntax.Expr) {
+	fix := func(x *syntax.Expr) {
 		if b, ok := (*x).(*syntax.BinaryExpr); ok && b.Op == syntax.STAR {
 			_, end := b.Span()
 			*x = &syntax.CallExpr{Fn: ident(timesName, b.OpPos), Lparen: b.OpPos, Args: []syntax.Expr{b.X, b.Y}, Rparen: end}

@@ -21,6 +21,7 @@ type ClientConfig struct {
 	Cookie     []byte
 	TLS        TLSFiles
 	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
+	Stay       bool         // ask this node and no other: while it is lost or leaves, calls fail
 	NoBusyPoll bool         // as in [Config]
 	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
 
@@ -66,7 +67,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	}
 	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	log, flush := boundedlog.New(c.Logger)
-	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Steady: c.steady, Logger: log})
+	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Stay: c.Stay, Steady: c.steady, Logger: log})
 	if err != nil {
 		flush()
 		return nil, err

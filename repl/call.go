@@ -7,24 +7,50 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 )
 
 // call sends a message to the worker of an id, or to those of many.
 func (sh *Shell) call(r *request) (starlark.Value, error) {
-	var ids, message starlark.Value
+	var ids, message, timeout starlark.Value
 	var kind string
-	if err := r.unpack("id", &ids, "message?", &message, "kind?", &kind); err != nil {
+	if err := r.unpack("id", &ids, "message?", &message, "kind?", &kind, "timeout?", &timeout); err != nil {
 		return nil, err
 	}
+	restore, err := sh.within(r, timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
 	m, err := toMessage(message)
 	if err != nil {
 		return nil, fmt.Errorf("call: %w", err)
 	}
 	family := sh.cluster.Family(kind)
-	return sh.ask(r, ids, func(ctx context.Context, id worker.ID) (worker.Reply, error) {
+	v, err := sh.ask(r, ids, func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		return family.Call(ctx, id, m)
 	})
+	if errors.Is(err, node.ErrUnknownKind) && len(r.args) > 1 {
+		err = fmt.Errorf("%w; the order is call(id, message, kind)", err)
+	}
+	return v, err
+}
+
+// within has the requests of a command take at most so many seconds each, if they are
+// given, until restore is called.
+func (sh *Shell) within(r *request, timeout starlark.Value) (restore func(), err error) {
+	before := sh.settings
+	if sh.settings, err = before.with(nil, timeout, nil, nil, nil); err != nil {
+		sh.settings = before
+		return nil, fmt.Errorf("%s: %w", r.name, errors.Unwrap(err))
+	}
+	changed := sh.settings
+	return func() {
+		if sh.settings == changed {
+			sh.settings = before
+		}
+	}, nil
 }
 
 const jsonType = "application/json"

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestCall(t *testing.T) {
@@ -21,7 +23,7 @@ func TestCall(t *testing.T) {
 			"id value node cached degraded error\n 1 0 2@127.0.0.1 false false\n 2 source failed: only 0 (ran)"},
 		{`[(r.value, r.json, r.ttl, r.stale) for r in call([2], -5, kind="account")]`, "[(None, None, None, None)]"},
 		{"[(r.json, r.ttl, r.stale) for r in request([1])]", "[(200, 4.0, False)]"},
-		{`h(GenServer.call)`, "call(id, message, kind)\n send a message to the worker of an id, or of many ids at once, and show its answer\n" +
+		{`h(GenServer.call)`, "call(id, message, kind, timeout)\n send a message to the worker of an id, or of many ids at once, and show its answer\n" +
 			" for example: call(7, \"deposit 5\", kind=\"account\"); call(7, {\"amount\": 5}, kind=\"account\").json[\"balance\"]\n also: GenServer.call"},
 		{`call(7, {}, kind="echo")` + "\ni", `{"{}", 2@127.0.0.1}
 value       {"{}", 2@127.0.0.1}
@@ -39,6 +41,33 @@ attributes  .age .cached .degraded .json .node .stale .token .ttl .value .via`},
 		if got != spaces(test.want) {
 			t.Errorf("%s:\n%s\nwant\n%s", test.in, got, spaces(test.want))
 		}
+	}
+}
+
+// TestTimeoutOfCall has one request or call take at most the time that it is given.
+func TestTimeoutOfCall(t *testing.T) {
+	t.Parallel()
+	c := &fakeCluster{request: func(ctx context.Context, _ worker.ID) (worker.Reply, error) {
+		<-ctx.Done()
+		return worker.Reply{}, ctx.Err()
+	}}
+	for _, in := range []string{"request(1, timeout=0.01)", "refresh(1, timeout=0.01)", "configure(timeout=0.01)\nrequest(1)"} {
+		if _, errs, _ := run(t, Config{Cluster: c}, in); !strings.Contains(errs, "deadline exceeded") {
+			t.Errorf("%s: %s", in, errs)
+		}
+	}
+	out, errs, _ := run(t, Config{}, "configure(timeout=3)\nx = call(1, 5, kind='account', timeout=1)\nconfigure().timeout\ncall(1, 5, timeout=-1)")
+	if want := "<stdin>:4:5: call: timeout: -1; seconds are a number such as 0.5, and 0 leaves it to the node\n"; out != "3.0\n" || errs != want {
+		t.Errorf("%s%s", out, errs)
+	}
+}
+
+// TestOrderOfArguments has the arguments of call in an order in which others have them.
+func TestOrderOfArguments(t *testing.T) {
+	t.Parallel()
+	_, errs, _ := run(t, Config{}, `call("account", 7, "deposit 5")`)
+	if want := "; the order is call(id, message, kind)\n"; !strings.HasSuffix(errs, want) {
+		t.Errorf("%q, want %q at its end", errs, want)
 	}
 }
 

@@ -28,6 +28,7 @@ type chunk struct {
 	lines []string
 	file  *syntax.File
 	whole bool  // a file
+	input bool  // typed at a terminal
 	quiet bool  // values of its expression statements are not shown
 	err   error // why the source is no program; file is nil
 }
@@ -45,19 +46,60 @@ type interruptError struct{ idle bool }
 
 func (interruptError) Error() string { return "interrupted" }
 
-// A chunker reads lines until they make a statement. A block ends at an empty line, or at
-// a line that is not indented, which then begins the next statement.
+// A paster is a lineReader that knows of blocks that come as one: pastes, and entries of
+// the history.
+type paster interface {
+	// pasted reports whether more lines of the block of the last line follow.
+	pasted() bool
+	// dropPaste drops these, and reports whether there were any.
+	dropPaste() bool
+}
+
+// A chunker reads lines until they make a statement. A block ends at a line that is not
+// indented, which then begins the next statement. If it is typed it also ends at an empty
+// line, wherever it can end.
 type chunker struct {
 	in    lineReader
 	name  string
-	line  int      // lines given out in chunks
-	ahead []string // lines read, not yet given out
+	wrong func(error, *chunk) // shows what is wrong with a typed line that is to be typed again; nil: not at a terminal
+	line  int                 // lines given out in chunks
+	ahead []string            // lines read, not yet given out
+	over  bool                // the input ended within the last chunk
 }
 
 // next returns the next statement. A chunk of comments or an empty line has no
 // statements.
 func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chunk, error) {
+	for {
+		out, err := c.gather(ctx, prompt)
+		if err != nil || !c.again(out) {
+			return out, err
+		}
+	}
+}
+
+// again reports whether the last line of a typed block is wrong, so that the block goes on
+// without it.
+func (c *chunker) again(out *chunk) bool {
+	last := len(out.lines) - 1
+	if out.err == nil || out.file != nil || c.wrong == nil || c.over || last < 1 || c.isPaste() || !begins(out.lines[:last]) {
+		return false
+	}
+	c.wrong(out.err, out)
+	c.ahead = append(out.lines[:last:last], c.ahead...)
+	c.line -= len(out.lines)
+	return true
+}
+
+func (c *chunker) isPaste() bool {
+	p, ok := c.in.(paster)
+	return ok && p.pasted()
+}
+
+// gather reads the next statement.
+func (c *chunker) gather(ctx context.Context, prompt func(more bool) string) (*chunk, error) {
 	g := gathering{chunker: c, ctx: ctx, prompt: prompt}
+	c.over = false
 	file, err := dialect.ParseCompoundStmt(c.name, g.readLine)
 	if g.broken != nil {
 		panic(g.broken)
@@ -72,7 +114,7 @@ func (c *chunker) next(ctx context.Context, prompt func(more bool) string) (*chu
 		}
 		err = syntax.Error{Pos: position(c.name, len(g.fed), 1), Msg: "the input ends within a bracket, string or block"}
 	}
-	out := &chunk{name: c.name, first: c.line + 1, lines: g.lines}
+	out := &chunk{name: c.name, first: c.line + 1, lines: g.lines, input: c.wrong != nil}
 	if err == nil {
 		out.lines = g.lines[:g.endOf(file)]
 	} else if last := len(g.lines) - 1; last > 0 && !indented(g.lines[last]) && parses(g.lines[:last]) {
@@ -103,13 +145,14 @@ type gathering struct {
 	fed    []int // for each line that the parser got, its index in lines
 	size   int
 	rename renamer
+	kept   bool  // the last line was ahead
 	ended  bool  // the parser got an empty line for the end of the input
 	stop   error // why there are no more lines
 	broken any   // a panic of readLine, which the parser takes for a syntax error
 }
 
-// readLine feeds the parser. It holds back comments within a block, because the parser
-// treats a line with only a comment as an empty line, which ends the block.
+// readLine feeds the parser. It holds back comments within a block, and empty lines that
+// do not end it, because for the parser each of them would.
 func (g *gathering) readLine() ([]byte, error) {
 	defer func() {
 		if g.broken = recover(); g.broken != nil {
@@ -119,7 +162,7 @@ func (g *gathering) readLine() ([]byte, error) {
 	for {
 		line, err := g.read()
 		if errors.Is(err, io.EOF) && len(g.lines) > 0 && !g.ended {
-			g.ended = true
+			g.ended, g.over = true, true
 			g.fed = append(g.fed, len(g.lines))
 			return []byte("\n"), nil // the end of input ends a block, too
 		}
@@ -134,7 +177,7 @@ func (g *gathering) readLine() ([]byte, error) {
 			return nil, err
 		}
 		g.lines = append(g.lines, line)
-		if len(g.lines) > 1 && comment(line) {
+		if len(g.lines) > 1 && (comment(line) || strings.TrimSpace(line) == "" && !g.mayEnd()) {
 			continue
 		}
 		g.fed = append(g.fed, len(g.lines)-1)
@@ -142,13 +185,22 @@ func (g *gathering) readLine() ([]byte, error) {
 	}
 }
 
-func (g *gathering) read() (string, error) {
-	if len(g.ahead) > 0 {
-		line := g.ahead[0]
-		g.ahead = g.ahead[1:]
-		return line, nil
+func (g *gathering) read() (line string, err error) {
+	if g.kept = len(g.ahead) > 0; g.kept {
+		line, g.ahead = g.ahead[0], g.ahead[1:]
+	} else {
+		line, err = g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0))
 	}
-	return g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0))
+	if len(g.lines) == 0 {
+		line = strings.TrimPrefix(line, byteOrderMark)
+	}
+	return line, err
+}
+
+// mayEnd reports whether the empty line that was read last ends the block: whether it was
+// typed, and all is there.
+func (g *gathering) mayEnd() bool {
+	return g.wrong != nil && !g.kept && !g.isPaste() && parses(g.lines)
 }
 
 // endOf returns how many of the lines belong to the chunk: the statement's, and empty
@@ -181,7 +233,8 @@ func (g *gathering) locate(err error, c *chunk) error {
 	return failureOf(e, nil)
 }
 
-// parseProgram parses a file as a whole. Here a block ends where its indentation does.
+// parseProgram parses a file as a whole. Here a block ends where its indentation does. If
+// the file is no program, its lines are returned with the error.
 func parseProgram(name string, src io.Reader) (*chunk, error) {
 	data, err := io.ReadAll(io.LimitReader(src, maxSource+1))
 	if err != nil {
@@ -190,7 +243,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 	if len(data) > maxSource {
 		return nil, fmt.Errorf("%s: more than %d MiB", name, maxSource>>20)
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	c := &chunk{name: name, first: 1, whole: true, lines: strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")}
 	for i, line := range c.lines {
 		if err := checkLine(line, name, i+1); err != nil {
@@ -199,7 +252,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 	}
 	c.file, err = dialect.Parse(name, renameLoad(c.lines), 0)
 	if err != nil {
-		return nil, failureOf(err, nil)
+		return c, failureOf(err, nil)
 	}
 	return c, nil
 }
@@ -207,7 +260,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 // checkLine refuses lines that the parser would misread.
 func checkLine(line, name string, n int) error {
 	bad := func(i int, what string) error {
-		return &failure{kind: "SyntaxError", name: name, line: n, col: utf8.RuneCountInString(line[:i]) + 1, msg: what}
+		return &failure{kind: "SyntaxError", spot: spot{name, n, utf8.RuneCountInString(line[:i]) + 1}, msg: what}
 	}
 	if len(line) > maxSource {
 		return bad(0, fmt.Sprintf("a line of more than %d MiB", maxSource>>20))
@@ -221,6 +274,24 @@ func checkLine(line, name string, n int) error {
 		}
 	}
 	return nil
+}
+
+// byteOrderMark is what some editors put in front of a text.
+const byteOrderMark = "\ufeff"
+
+// begins reports whether lines are the beginning of a program, of which more may follow.
+func begins(lines []string) bool {
+	lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.TrimSpace(line) == "" || comment(line) })
+	rest, read := renameLoad(lines), false
+	_, err := dialect.ParseCompoundStmt("", func() ([]byte, error) {
+		line, after, found := strings.Cut(rest, "\n")
+		if rest = after; !found {
+			read = true
+			return nil, io.EOF
+		}
+		return []byte(line + "\n"), nil
+	})
+	return err == nil || read
 }
 
 func indented(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }

@@ -1,6 +1,7 @@
 package repl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,7 +26,11 @@ func (e *requestError) Unwrap() error { return e.err }
 
 func withOutcome(err error) string {
 	outcome := " (" + node.OutcomeOf(err).String() + ")"
-	return strings.TrimSuffix(err.Error(), outcome) + outcome
+	text := strings.TrimSuffix(err.Error(), outcome)
+	if errors.Is(err, context.DeadlineExceeded) { // what follows that says it in other words
+		text = strings.Replace(text, context.DeadlineExceeded.Error()[len("context "):]+": ", "", 1)
+	}
+	return text + outcome
 }
 
 var connectionFields = []string{"name", "ok", "why"}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"unicode"
 
-	starjson "go.starlark.net/lib/json"
 	starmath "go.starlark.net/lib/math"
 	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
@@ -75,12 +74,12 @@ func (sh *Shell) builtin(c *command) *starlark.Builtin {
 // predeclared returns the names that a program can use besides Starlark's own.
 func (sh *Shell) predeclared() starlark.StringDict {
 	names := starlark.StringDict{
-		"json":   starjson.Module,
 		"math":   starmath.Module,
 		"time":   startime.Module,
 		"range":  starlark.NewBuiltin("range", boundedRange),
 		showName: starlark.NewBuiltin(showName, sh.show),
 	}
+	sh.boundSteps(names)
 	for i := range sh.commands {
 		c := &sh.commands[i]
 		c.value = sh.builtin(c)

@@ -26,20 +26,20 @@ func commands() []command {
 			run:     (*Shell).alone,
 		},
 		{
-			usage:   "request(id, via, kind)",
-			help:    "ask the worker of an id, or of many ids at once; via asks as another node would",
+			usage:   "request(id, via, kind, timeout)",
+			help:    "ask the worker of an id, or of many ids at once; via asks as another node would; timeout is in seconds",
 			example: `r = request(1)   # {454, 2@127.0.0.1}; r.value r.node r.cached r.stale r.degraded r.age r.ttl r.token r.json; request(range(1, 100)); request(1, via="2@127.0.0.1"); request(1, kind="price")`,
 			aliases: []string{"DistributedProcess.request"},
 			run:     (*Shell).request,
 		},
 		{
-			usage:   "refresh(id, kind)",
+			usage:   "refresh(id, kind, timeout)",
 			help:    "load the value of an id, or of many ids, again",
 			example: `refresh(1).cached   # False`,
 			run:     (*Shell).refresh,
 		},
 		{
-			usage:   "call(id, message, kind)",
+			usage:   "call(id, message, kind, timeout)",
 			help:    "send a message to the worker of an id, or of many ids at once, and show its answer",
 			example: `call(7, "deposit 5", kind="account"); call(7, {"amount": 5}, kind="account").json["balance"]`,
 			aliases: []string{"GenServer.call"},
@@ -152,6 +152,18 @@ func commands() []command {
 			run:     (*Shell).load,
 		},
 		{
+			usage:   "del(*names)",
+			help:    "forget variables; a command or module that had the name is back",
+			example: `del("v")   # v() works again after v = 1; del(x, y)`,
+			run:     (*Shell).del,
+		},
+		{
+			usage:   "reset()",
+			help:    "forget all variables and values",
+			example: `reset()`,
+			run:     (*Shell).reset,
+		},
+		{
 			usage:   "configure(color, timeout, limit, history, save_history)",
 			help:    "set colours, seconds for a request, elements shown, values kept for v(), whether lines go to the history file",
 			example: `configure(timeout=0.5, limit=20); configure(color="never")   # or auto, always`,
@@ -167,7 +179,7 @@ func commands() []command {
 		},
 		{
 			usage:   "h(command)",
-			help:    "show all commands, or how to use one",
+			help:    "show all commands, or how to use one, or what a function of yours says of itself",
 			example: `h(request)`,
 			bare:    true,
 			run:     (*Shell).help,

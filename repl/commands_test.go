@@ -247,12 +247,12 @@ type        string
 length      11
 node        alive at , incarnation 0
 attributes  .capitalize`,
-		"i(request)":         "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind): ask",
+		"i(request)":         "value    <built-in function request>\ntype     builtin_function_or_method\ncommand  request(id, via, kind, timeout): ask",
 		"[1, 2]\ni":          "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
 		"i":                  "value  None\ntype   NoneType\n",
 		"i(list(range(30)))": "value       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, … 10 more]\n",
 		"i(request([1]))":    "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
-		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda of 1 parameter, at <stdin>:1:3\n",
+		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda(x)\ndefined   at <stdin>:1\n",
 	} {
 		if out, errs, _ := run(t, Config{Cluster: lasting}, in); !strings.HasPrefix(out, want) {
 			t.Errorf("%s:\n%s%s\nwant\n%s", in, out, errs, want)
@@ -313,11 +313,11 @@ func TestLoad(t *testing.T) {
 		"[load(s) for s in ['a.star', 'a.star']][0] == None":     "loaded\nloaded\nTrue\n",
 		"'load' + \"load\" # load\n'''\nload('x')\n'''\nh(load)": "\"loadload\"\n\"\\nload('x')\\n\"\nload(file)\n  run a file in this shell; its variables stay\n  for example: load(\"tools.star\")\n",
 		"x = 'é' + str(load) + lod":                              "!<stdin>:1:23: undefined: lod (did you mean load?)\n",
-		"\nload('bad.star')":                                     "!bad.star:2:1: undefined: reqest (did you mean request?)\n",
-		"load('fails.star')":                                     "!fails.star:2:12: floored division by zero\n",
-		"load('self.star')":                                      "!self.star:1:5: load: self.star loads itself\n",
+		"\nload('bad.star')":                                     "!bad.star:2:1: undefined: reqest (did you mean request?)\n  called at <stdin>:2:5\n",
+		"load('fails.star')":                                     "!fails.star:2:12: floored division by zero\n  called at <stdin>:1:5\n  called at fails.star:4:2\n",
+		"load('self.star')":                                      "!self.star:1:5: load: self.star loads itself\n  called at <stdin>:1:5\n",
 		"load('a.star', 'x')":                                    "!<stdin>:1:5: load: takes a file only, such as \"tools.star\"; all its variables stay\n",
-		"load('a.star')\nload('bad.star')":                       "loaded\n!bad.star:2:1: undefined: reqest (did you mean request?)\n",
+		"load('a.star')\nload('bad.star')":                       "loaded\n!bad.star:2:1: undefined: reqest (did you mean request?)\n  called at <stdin>:2:5\n",
 		"configure(load=1)":                                      "!<stdin>:1:10: configure: unexpected keyword argument \"load\"\n",
 	} {
 		out, errs, _ := run(t, Config{}, in)

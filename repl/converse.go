@@ -55,6 +55,14 @@ func (t *typed) readLine(ctx context.Context, prompt string) (string, error) {
 	return line, err
 }
 
+func (t *typed) pasted() bool { return t.editor.Pasted() }
+
+func (t *typed) dropPaste() (had bool) {
+	had = t.pasted()
+	t.editor.DropPaste()
+	return had
+}
+
 // runTerminal is Run at a terminal.
 func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completion *completion) error {
 	sh.setTerminal(term)
@@ -101,10 +109,14 @@ func quits(parent context.Context) (ctx context.Context, release func()) {
 
 // converse runs the statements typed at a terminal until the user leaves.
 func (sh *Shell) converse(ctx context.Context, term *typed) error {
-	chunks := &chunker{in: term, name: "<stdin>"}
+	chunks := &chunker{in: term, wrong: func(err error, c *chunk) {
+		sh.print(sh.describe(err, c))
+		sh.println("   (type that line again; Ctrl-C drops the block)")
+	}}
 	var again leaving
 	for {
 		sh.peers.refresh()
+		chunks.name, chunks.line = inputName(sh.count), 0
 		c, err := chunks.next(ctx, sh.prompt)
 		var stop interruptError
 		switch {
@@ -145,6 +157,10 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 			return context.Cause(ctx)
 		}
 		sh.print(sh.describe(c.err, c))
+		rest := len(chunks.ahead) > 0
+		if chunks.ahead = nil; term.dropPaste() || rest {
+			sh.println("   (what follows it is dropped)")
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 )
 
@@ -24,14 +25,14 @@ var errInterrupted = errors.New("interrupted")
 // exec runs a chunk and keeps its variables. Its error is a *failure or an [ExitStatus].
 //
 // Ctrl-C and ctx stop Starlark code between two of its steps, and commands at once.
-// Growth of the heap stops a program, too (memory.go). A single step that computes for
-// long cannot be stopped: sorting ten million elements, multiplying huge integers, or
-// printing a value nested millions deep, which can overflow the stack.
+// Growth of the heap stops a program, too. A single step that computes for long, such as
+// to sort ten million elements, cannot be stopped; then Config.Quit ends the process
+// (memory.go).
 func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sh.setCancel(cancel)
-	defer sh.setCancel(nil)
+	sh.setRunning(ctx, cancel)
+	defer sh.clearRunning()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
@@ -48,7 +49,10 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	thread.SetMaxExecutionSteps(sh.maxSteps)
 	thread.SetLocal(contextKey, ctx)
 	defer context.AfterFunc(ctx, func() { thread.Cancel("stopped") })()
-	defer watchMemory(sh.maxGrowth, cancel)()
+	defer sh.guard(ctx, c, cancel)()
+	if c.input {
+		sh.sources.keep(c)
+	}
 	return sh.runChunk(thread, c)
 }
 
@@ -66,9 +70,32 @@ func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
 		return err
 	}
 	defer sh.forgetOld()
+	outer := sh.forgotten
+	sh.forgotten = nil
 	vars, err := program.Init(thread, sh.globals)
+	for _, name := range sh.forgotten {
+		delete(vars, name)
+	}
+	sh.forgotten = append(outer, sh.forgotten...)
+	sh.warn(vars)
 	maps.Copy(sh.globals, vars)
 	return err
+}
+
+// warn tells a user at a terminal of variables that hide a command or module from now on.
+func (sh *Shell) warn(vars starlark.StringDict) {
+	if sh.cols() == 0 {
+		return
+	}
+	for _, name := range vars.Keys() {
+		if built := sh.built[name]; built != nil && sh.globals[name] == built && vars[name] != built {
+			what := "command"
+			if _, ok := built.(*starlarkstruct.Module); ok {
+				what = "module"
+			}
+			sh.println(sh.style.odd(fmt.Sprintf("(%s is your variable now; del(%q) brings the %s back)", name, name, what)))
+		}
+	}
 }
 
 // prepare rewrites a chunk so that it shows the values of its expression statements, and
@@ -97,10 +124,12 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 	}
 	for i, stmt := range c.file.Stmts {
 		if steps {
-			stmts = append(stmts, &syntax.ExprStmt{X: call(stepName, stmt, &syntax.Literal{
+			stmts = append(stmts, &syntax.ExprStmt{X: callOf(stepName, stmt, &syntax.Literal{
 				Token: syntax.INT, TokenPos: syntax.Start(stmt), Value: int64(syntax.End(stmt).Line),
 			})})
 		}
+		nameDeleted(stmt)
+		boundProducts(stmt)
 		switch s := stmt.(type) {
 		case *syntax.DefStmt:
 			forward = forward || !c.whole
@@ -108,7 +137,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
 				break // what a file says of itself
 			}
-			s.X = call(showName, s, s.X)
+			s.X = callOf(showName, s, s.X)
 		}
 		stmts = append(stmts, stmt)
 	}
@@ -211,7 +240,7 @@ func ident(name string, pos syntax.Position) *syntax.Ident {
 	return &syntax.Ident{Name: name, NamePos: pos}
 }
 
-func call(name string, at syntax.Node, arg syntax.Expr) *syntax.CallExpr {
+func callOf(name string, at syntax.Node, arg syntax.Expr) *syntax.CallExpr {
 	start, end := at.Span()
 	return &syntax.CallExpr{Fn: ident(name, start), Lparen: start, Args: []syntax.Expr{arg}, Rparen: end}
 }

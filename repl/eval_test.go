@@ -52,6 +52,11 @@ func TestStatements(t *testing.T) {
 		{"i = 0\nwhile i < 2:\n  i += 1\n\nprint(i)", "2"},
 		{"if True:\n  print(1)\nelse:\n  print(2)\n# end", "1"},
 		{"x = '''a\n# b\n\nc'''\nx", `"a\n# b\n\nc"`},
+		{"def f():\n  x = 1\n\n  # more\n\n  return x\n\n\nf()", "1"},
+		{"def f():\n\n  return 1\nf()", "1"},
+		{"if 0:\n  print(1)\n\nelse:\n\n  print(2)\n3", "2\n3"},
+		{"x = '''a\n\n\nb'''\nx", `"a\n\n\nb"`},
+		{"\ufeff1\n\n\ufeff2", "1\n2"},
 		{"f(\n  1,\n)", "!<stdin>:1:1: undefined: f"},
 		{"x = [\n  1, # one\n\n  2]\nx", "[1, 2]"},
 		{"set([1])", "set([1])"},
@@ -70,13 +75,14 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// Every error is one line, names the place, stops the program and makes the status 1.
+// Every error is one line that names the place, and one for each call that led there. It
+// stops the program and makes the status 1.
 func TestErrors(t *testing.T) {
 	const idError = "an id is an integer or a string of at most 256 bytes"
 	for _, test := range []struct{ in, want string }{
 		{"\n\nreqest(1)", "<stdin>:3:1: undefined: reqest (did you mean request?)"},
 		{"total = 1\nprint(totl)", "<stdin>:2:7: undefined: totl (did you mean total?)"},
-		{"def f():\n  return reqest(1)\n\nf()", "<stdin>:2:10: undefined: reqest (did you mean request?)"},
+		{"def f():\n  return reqest(1)\n\nf()", "<stdin>:2:10: undefined: reqest (did you mean request?)\n  called at <stdin>:4:2"},
 		{"Node.lst()", "<stdin>:1:5: module has no .lst field or method (did you mean .list?)"},
 		{"request(1).valeu", "<stdin>:1:11: reply has no .valeu field or method (did you mean .value?)"},
 		{"request(1.5)", "<stdin>:1:8: request: a float: " + idError},
@@ -93,15 +99,16 @@ func TestErrors(t *testing.T) {
 		{"print((1)\nprint(2)", "<stdin>:2:6: got identifier, want ','"},
 		{"f(", "<stdin>:2:1: the input ends within a bracket, string or block"},
 		{"x = $", "<stdin>:1:5: unexpected input character '$'"},
-		{"x = 1\ndef f():\n\n  return 1", "<stdin>:3:1: got newline, want indent"},
+		{"x = 1\ndef f():\n\nreturn 1", "<stdin>:4:7: got return, want indent"},
 		{"  x = 1", "<stdin>:1:3: unexpected indentation (an empty line ends a block)"},
 		{"a\x00b", "<stdin>:1:2: a NUL byte"},
 		{"ä\xffb", "<stdin>:1:2: not UTF-8"},
 		{strings.Repeat("x", maxSource+1), "<stdin>:1:1: a line of more than 1 MiB"},
 		{"range(1 << 40)", "<stdin>:1:6: range: 1099511627776 numbers, of at most 10000000; use while"},
-		{"'a' * (1 << 31)", "<stdin>:1:5: repeat count 2147483648 too large"},
-		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements)"},
-		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow"},
+		{"'a' * (1 << 31)", "<stdin>:1:5: excessive repeat (1 * 2147483648 elements, of at most 268435456)"},
+		{"'ab' * (1 << 30)", "<stdin>:1:6: excessive repeat (2 * 1073741824 elements, of at most 268435456)"},
+		{"def f(): return f()\nf()", "<stdin>:1:17: Starlark stack overflow\n  called at <stdin>:2:2" + strings.Repeat("\n  called at <stdin>:1:18 in f", 4) +
+			"\n  … 99990 more calls" + strings.Repeat("\n  called at <stdin>:1:18 in f", 5)},
 		{"load('x', 'y')", `<stdin>:1:5: load: takes a file only, such as "tools.star"; all its variables stay`},
 		{"h('conect')", `<stdin>:1:2: h: "conect" is no command (did you mean connect?)`},
 	} {
@@ -264,8 +271,9 @@ func TestShowIsBounded(t *testing.T) {
 		what            string
 		v               starlark.Value
 		atLeast, atMost int
-	}{{"deep", deep, 1, 1 << 10}, {"wide", wide, 1 << 20, 1<<20 + 1<<10}} {
-		if s := sh.display(c.v); len(s) < c.atLeast || len(s) > c.atMost || !strings.Contains(s, "…") {
+		mark            string
+	}{{"deep", deep, 1, 1 << 10, "[...]"}, {"wide", wide, 1 << 20, 1<<20 + 1<<10, "…"}} {
+		if s := sh.display(c.v); len(s) < c.atLeast || len(s) > c.atMost || !strings.Contains(s, c.mark) {
 			t.Errorf("%s: %d bytes, want %d to %d with a mark of a cut", c.what, len(s), c.atLeast, c.atMost)
 		}
 	}

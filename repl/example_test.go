@@ -36,7 +36,7 @@ func (alone) Workers(context.Context) ([]worker.Info, error) { return nil, nil }
 func ExampleShell_Run() {
 	sh := repl.New(repl.Config{
 		Cluster: alone{},
-		In:      strings.NewReader("connect()\nv, n = request(1)  # v is the value\nv + 1\n"),
+		In:      strings.NewReader("connect()\nvalue, name = request(1)  # a reply unpacks\nvalue + 1\n"),
 		Out:     os.Stdout,
 		Err:     os.Stdout,
 		Echo:    true,
@@ -47,8 +47,8 @@ func ExampleShell_Run() {
 	// Output:
 	// distproc(1@127.0.0.1)1> connect()
 	// 1@127.0.0.1  true
-	// distproc(1@127.0.0.1)2> v, n = request(1)  # v is the value
-	// distproc(1@127.0.0.1)3> v + 1
+	// distproc(1@127.0.0.1)2> value, name = request(1)  # a reply unpacks
+	// distproc(1@127.0.0.1)3> value + 1
 	// 455
 }
 

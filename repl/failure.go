@@ -15,20 +15,67 @@ import (
 
 // A failure says why a program stopped, and where.
 type failure struct {
-	kind      string // such as SyntaxError; stands in a terminal
-	name      string // of the file
-	line, col int    // from 1; 0 is unknown
-	msg       string // one line
-	err       error
+	kind     string // such as SyntaxError; stands in a terminal
+	msg      string // one line
+	spot            // where the program stopped
+	function string // there; empty outside of functions
+	calls    []call // that led there, outermost first
+	err      error
 }
 
-// Error returns NAME:LINE:COL: message.
-func (f *failure) Error() string {
-	if f.line == 0 {
-		return fmt.Sprintf("%s: %s", f.name, f.msg)
-	}
-	return fmt.Sprintf("%s:%d:%d: %s", f.name, f.line, f.col, f.msg)
+// A spot is in a file, or in an input that has its number for a name: [3].
+type spot struct {
+	name      string
+	line, col int // from 1; 0 is unknown
 }
+
+func (p spot) String() string {
+	if p.line == 0 {
+		return p.name
+	}
+	return fmt.Sprintf("%s:%d:%d", p.name, p.line, p.col)
+}
+
+// A call is a place at which a function calls another one.
+type call struct {
+	spot
+	function string // there; empty outside of functions
+}
+
+// Error returns NAME:LINE:COL: message, and a line for each call that led there, innermost
+// last.
+func (f *failure) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", f.spot, f.msg)
+	left := skipped(len(f.calls))
+	for i, c := range f.calls {
+		switch {
+		case i == left.first:
+			b.WriteString("\n  " + left.String())
+		case i < left.first || i >= left.end:
+			b.WriteString("\n  called at " + c.String())
+			if c.function != "" {
+				b.WriteString(" in " + c.function)
+			}
+		}
+	}
+	return b.String()
+}
+
+// A gap are the calls that are not shown.
+type gap struct{ first, end int }
+
+// maxCalls is how many calls are shown at the beginning, and at the end.
+const maxCalls = 5
+
+func skipped(calls int) gap {
+	if calls <= 2*maxCalls+1 {
+		return gap{calls, calls}
+	}
+	return gap{maxCalls, calls - maxCalls}
+}
+
+func (g gap) String() string { return fmt.Sprintf("… %d more calls", g.end-g.first) }
 
 func (f *failure) Unwrap() error { return f.err }
 
@@ -39,7 +86,7 @@ func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 	}
 	f := failureOf(err, sh.names())
 	if f.line == 0 {
-		f.name, f.line, f.col = c.name, c.first, 1
+		f.spot = spot{c.name, c.first, 1}
 	}
 	var req *requestError
 	switch cause := context.Cause(ctx); {
@@ -56,14 +103,17 @@ func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 // failureOf converts errors of the parser, the resolver and the interpreter. It suggests
 // one of names for an unknown name.
 func failureOf(err error, names []string) *failure {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f // of a file that did not parse
+	var eval *starlark.EvalError
+	if f, ok := errors.AsType[*failure](err); ok { // of a file that did not parse
+		if errors.As(err, &eval) {
+			f.calls = callsOf(eval.CallStack)
+		}
+		return f
 	}
 	f := &failure{kind: "Error", msg: err.Error(), err: err}
 	var pos syntax.Position
 	var parse syntax.Error
 	var resolved resolve.ErrorList
-	var eval *starlark.EvalError
 	switch {
 	case errors.As(err, &parse):
 		f.kind, f.msg, pos = "SyntaxError", parse.Msg, parse.Pos
@@ -71,18 +121,16 @@ func failureOf(err error, names []string) *failure {
 		f.kind, f.msg, pos = "SyntaxError", resolved[0].Msg, resolved[0].Pos
 	case errors.As(err, &eval):
 		f.msg = eval.Msg
-		for _, frame := range slices.Backward(eval.CallStack) {
-			if frame.Pos.Line > 0 {
-				pos = frame.Pos
-				break
-			}
+		if calls := callsOf(eval.CallStack); len(calls) > 0 {
+			last := len(calls) - 1
+			f.calls, f.spot, f.function = calls[:last], calls[last].spot, calls[last].function
 		}
 		// A function read a variable before it had a value.
 		if s, ok := strings.CutPrefix(f.msg, "internal error: predeclared variable "); ok {
 			f.msg = "undefined: " + strings.TrimSuffix(s, " is uninitialized")
 		}
 	}
-	f.msg = strings.ReplaceAll(f.msg, loadAs, loadName)
+	f.msg = shownName(f.msg)
 	if name, ok := strings.CutPrefix(f.msg, "undefined: "); ok {
 		f.kind = "NameError"
 		name, _, hinted := strings.Cut(name, " ")
@@ -90,38 +138,86 @@ func failureOf(err error, names []string) *failure {
 			f.msg += fmt.Sprintf(" (did you mean %s?)", near)
 		}
 	}
-	f.name, f.line, f.col = pos.Filename(), int(pos.Line), int(pos.Col)
+	if pos.Line > 0 {
+		f.spot = spotOf(pos)
+		if errors.As(err, &eval) { // that loaded the file
+			f.calls = callsOf(eval.CallStack)
+		}
+	}
 	f.msg = printable(f.msg)
 	return f
 }
 
-// describe shows an error in a terminal: its kind and message, and the place in the
-// chunk.
+func spotOf(pos syntax.Position) spot {
+	return spot{pos.Filename(), int(pos.Line), int(pos.Col)}
+}
+
+// callsOf returns the calls of Starlark's stack that are in source.
+func callsOf(stack starlark.CallStack) (calls []call) {
+	for _, frame := range stack {
+		if frame.Pos.Line == 0 {
+			continue
+		}
+		c := call{spot: spotOf(frame.Pos), function: frame.Name}
+		if c.function == "<toplevel>" {
+			c.function = ""
+		}
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+// describe shows an error in a terminal: its kind and message, and the calls that led to
+// its place, each with its line. Of one line that was just typed the line is enough.
 func (sh *Shell) describe(err error, c *chunk) string {
 	var f *failure
 	if !errors.As(err, &f) {
 		return sh.style.bad(folded("** (Error) "+printable(err.Error()), sh.cols(), 0, 3, plain)) + "\n"
 	}
-	out := sh.style.bad(folded(fmt.Sprintf("** (%s) %s", f.kind, f.msg), sh.cols(), 0, 3, plain)) + "\n"
+	var b strings.Builder
+	b.WriteString(sh.style.bad(folded(fmt.Sprintf("** (%s) %s", f.kind, f.msg), sh.cols(), 0, 3, plain)) + "\n")
 	if f.kind == "Interrupted" {
-		return out
+		return b.String()
 	}
-	if c == nil || f.name != c.name || c.quiet {
-		out += fmt.Sprintf("   %s:%d:%d\n", printable(f.name), f.line, f.col)
-		c = sh.files[f.name]
+	typed := c != nil && !c.quiet && c.name == f.name
+	if typed && len(f.calls) == 0 && len(c.lines) == 1 {
+		b.WriteString(sh.quote(f.spot, c, "   "))
+		return b.String()
 	}
-	if c == nil || f.line < c.first || f.line-c.first >= len(c.lines) || len(c.lines[f.line-c.first]) > 200 || f.col < 1 {
-		return out
+	left := skipped(len(f.calls))
+	for i, at := range append(slices.Clone(f.calls), call{f.spot, f.function}) {
+		if i == left.first && left.end > i {
+			b.WriteString("   " + left.String() + "\n")
+		}
+		if i >= left.first && i < left.end {
+			continue
+		}
+		fmt.Fprintf(&b, "   %s:%d", printable(at.name), at.line)
+		if at.function != "" {
+			b.WriteString(" in " + at.function)
+		}
+		b.WriteString("\n" + sh.quote(at.spot, c, "     "))
 	}
-	i := f.line - c.first
-	line := []rune(c.lines[i])
+	return b.String()
+}
+
+// quote returns the line of a place, with a mark below it, if the shell has that line. C is
+// the input that runs.
+func (sh *Shell) quote(p spot, c *chunk, indent string) string {
+	if c == nil || c.name != p.name {
+		c = sh.sources.get(p.name)
+	}
+	if c == nil || p.line < c.first || p.line-c.first >= len(c.lines) || len(c.lines[p.line-c.first]) > 200 || p.col < 1 {
+		return ""
+	}
+	line := []rune(c.lines[p.line-c.first])
 	pad := strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return r
 		}
 		return ' '
-	}, string(line[:min(f.col-1, len(line))]))
-	return out + "   " + printable(string(line)) + "\n   " + pad + sh.style.bad("^") + "\n"
+	}, string(line[:min(p.col-1, len(line))]))
+	return indent + printable(string(line)) + "\n" + indent + pad + sh.style.bad("^") + "\n"
 }
 
 // printable returns s as one line without characters that control a terminal.

@@ -58,6 +58,8 @@ func (f fakeFamily) Call(ctx context.Context, id worker.ID, message worker.Value
 		return worker.Reply{}, ctx.Err()
 	case "panic":
 		panic("lost")
+	case "deposit 5":
+		return worker.Reply{}, &wire.Error{Code: wire.UnknownKind, Outcome: wire.NotRun}
 	default:
 		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "workers of kind %q take no calls", cmp.Or(f.kind, worker.DefaultKind))
 	}

@@ -30,6 +30,10 @@ func (sh *Shell) help(r *request) (starlark.Value, error) {
 		}
 		return nil, fmt.Errorf("h: %q is no command; h() shows them all", s)
 	}
+	if f, ok := of.(*starlark.Function); ok {
+		sh.print(sh.manualOf(f))
+		return starlark.None, nil
+	}
 	out := article(of)
 	if b, ok := of.(*starlark.Builtin); ok {
 		out = b.Name() + ", a function of Starlark"
@@ -61,6 +65,80 @@ func (c *command) manual(cols int) string {
 		fmt.Fprintf(&b, "  also: %s\n", strings.Join(c.aliases, ", "))
 	}
 	return b.String()
+}
+
+// manualOf describes a function of a program: its parameters, and its documentation, which
+// is a string at its beginning.
+func (sh *Shell) manualOf(f *starlark.Function) string {
+	var b strings.Builder
+	b.WriteString(signature(f) + "\n")
+	lines := strings.Split(strings.TrimSpace(f.Doc()), "\n")
+	indent := -1 // of the lines after the first
+	for _, line := range lines[1:] {
+		if text := strings.TrimLeft(line, " \t"); text != "" && (indent < 0 || len(line)-len(text) < indent) {
+			indent = len(line) - len(text)
+		}
+	}
+	for i, line := range lines {
+		if i > 0 {
+			line = strings.TrimSpace(line[:min(len(line), max(indent, 0))]) + line[min(len(line), max(indent, 0)):]
+		}
+		if line = printable(strings.TrimRight(line, " \t")); line != "" || i > 0 {
+			b.WriteString(strings.TrimRight("  "+line, " ") + "\n")
+		}
+	}
+	if f.Doc() == "" {
+		b.WriteString("  it says nothing of itself; a string at its beginning would\n")
+	}
+	b.WriteString("  defined at " + whereOf(f) + "\n")
+	return b.String()
+}
+
+// signature returns a function's name and parameters, with their defaults.
+func signature(f *starlark.Function) string {
+	count := f.NumParams()
+	named := count
+	if f.HasKwargs() {
+		named--
+	}
+	if f.HasVarargs() {
+		named--
+	}
+	var params []string
+	star := f.NumKwonlyParams() > 0 && !f.HasVarargs()
+	for i := range named {
+		if i == named-f.NumKwonlyParams() {
+			switch {
+			case star:
+				params = append(params, "*")
+			case f.HasVarargs():
+				name, _ := f.Param(named)
+				params = append(params, "*"+name)
+			}
+		}
+		name, _ := f.Param(i)
+		if v := f.ParamDefault(i); v != nil {
+			p := printer{style: style{limit: 5}}
+			p.value(v, 1)
+			name += "=" + p.b.String()
+		}
+		params = append(params, name)
+	}
+	if f.HasVarargs() && f.NumKwonlyParams() == 0 {
+		name, _ := f.Param(named)
+		params = append(params, "*"+name)
+	}
+	if f.HasKwargs() {
+		name, _ := f.Param(count - 1)
+		params = append(params, "**"+name)
+	}
+	return f.Name() + "(" + strings.Join(params, ", ") + ")"
+}
+
+// whereOf returns the input or file, and the line, of a function.
+func whereOf(f *starlark.Function) string {
+	pos := f.Position()
+	return fmt.Sprintf("%s:%d", printable(pos.Filename()), pos.Line)
 }
 
 func (sh *Shell) exit(r *request) (starlark.Value, error) {

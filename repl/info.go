@@ -31,7 +31,12 @@ func (sh *Shell) info(r *request) (starlark.Value, error) {
 			a.say("command", c.usage+": "+c.help)
 		}
 	} else if f, ok := v.(*starlark.Function); ok {
-		a.say("function", fmt.Sprintf("%s of %s, at %s", f.Name(), counted(f.NumParams(), "parameter", "parameters"), f.Position()))
+		a.say("function", signature(f))
+		a.say("defined", "at "+whereOf(f))
+		doc, _, _ := strings.Cut(strings.TrimSpace(f.Doc()), "\n")
+		if doc != "" {
+			a.say("says", doc)
+		}
 	}
 	if answer, ok := v.(reply); ok {
 		sayReply(a, answer, time.Now())

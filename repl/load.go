@@ -56,13 +56,10 @@ func (sh *Shell) openChunk(path string) (*chunk, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if sh.files == nil {
-		sh.files = make(map[string]*chunk)
-	}
 	c, err := parseProgram(path, f)
-	if err == nil {
+	if c != nil {
 		c.quiet = true
-		sh.files[path] = c
+		sh.sources.keep(c)
 	}
 	return c, err
 }

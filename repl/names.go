@@ -5,36 +5,38 @@ import (
 	"unicode"
 )
 
-// In Starlark, load is a keyword of a statement that the shell does not use. The parser
-// sees the command load under another name of the same length, so that columns stay
-// right, which no user types.
+// In Starlark, load is a keyword of a statement that the shell does not use, and del is
+// reserved. The parser sees the commands of these names under others of the same length,
+// so that columns stay right, which no user types.
 const (
 	loadName = "load"
 	loadAs   = "ｌoad"
+	delName  = "del"
+	delAs    = "ｄel"
+)
+
+var (
+	toSource = map[string]string{loadName: loadAs, delName: delAs}
+	toShown  = strings.NewReplacer(loadAs, loadName, delAs, delName)
 )
 
 func sourceName(name string) string {
-	if name == loadName {
-		return loadAs
+	if as, ok := toSource[name]; ok {
+		return as
 	}
 	return name
 }
 
-func shownName(name string) string {
-	if name == loadAs {
-		return loadName
-	}
-	return name
-}
+func shownName(name string) string { return toShown.Replace(name) }
 
-// A renamer replaces load by its name for the parser, line by line, outside of strings
-// and comments.
+// A renamer replaces load and del by their names for the parser, line by line, outside of
+// strings and comments.
 type renamer struct {
 	quote string // that ends the string in which the next line begins; usually empty
 }
 
 func (r *renamer) line(s string) string {
-	if r.quote == "" && !strings.Contains(s, loadName) && !strings.ContainsAny(s, `"'`) {
+	if r.quote == "" && !strings.Contains(s, loadName) && !strings.Contains(s, delName) && !strings.ContainsAny(s, `"'`) {
 		return s
 	}
 	var b strings.Builder
@@ -57,8 +59,9 @@ func (r *renamer) line(s string) string {
 			n = len(r.quote)
 		default:
 			word := identifier(s[i:])
-			if n = max(n, len(word)); word == loadName {
-				b.WriteString(loadAs)
+			n = max(n, len(word))
+			if as, ok := toSource[word]; ok {
+				b.WriteString(as)
 				i += n
 				continue
 			}

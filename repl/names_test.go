@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRenameLoad has the command load in programs, in which the word also stands where it
-// is no name.
+// TestRenameLoad has the commands load and del in programs, in which the words also stand
+// where they are no names.
 func TestRenameLoad(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -21,6 +21,8 @@ func TestRenameLoad(t *testing.T) {
 		"'a\nload":             "'a\nｌoad", // a string that does not end on its line is an error
 		"'a\\\nload' + load":   "'a\\\nload' + ｌoad",
 		`'\`:                   `'\`,
+		`del(x) # del`:         `ｄel(x) # del`,
+		`"del" + model`:        `"del" + model`,
 	} {
 		if got := renameLoad(strings.Split(in, "\n")); got != want+"\n" {
 			t.Errorf("%q: %q, want %q", in, got, want)

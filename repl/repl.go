@@ -7,6 +7,15 @@
 // entries call the Cluster → a value, which the printer shows (show.go). A file takes the
 // same path, but is parsed as a whole first.
 //
+// A single step of Starlark, such as [None] * n, a sort or a comparison of deep lists, can
+// take any time and any memory, and only the end of its process stops it. There are too
+// many such steps to bound each. So a shell belongs into a process that can be spared.
+// The command distproc repl runs it in a child of the member, which is attached to the
+// member as any client is: the member shares neither heap nor collector with what is
+// typed, and no peer takes it for dead. The shell stops a program between two steps if it
+// can, and the variables stay. If it cannot, it calls Config.Quit within a second
+// (memory.go), and the user gets a new shell without the variables.
+//
 // A shell is used by one goroutine at a time; [Shell.Notify] may be called from any.
 package repl
 
@@ -15,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"strconv"
@@ -73,6 +83,13 @@ type Config struct {
 	// do not end the shell.
 	Init       []string
 	InitAlways bool
+
+	// Quit ends the process. The shell calls it, from any goroutine, if a program does
+	// not stop within a second although it should: a single step of Starlark can take as
+	// long and as much memory as it likes, and nothing else ends it. The error is what
+	// Run would have returned, or at a terminal, which has been restored, the reason. If
+	// Quit is nil or returns, the shell waits for the program.
+	Quit func(error)
 }
 
 // Color says when output is colored.
@@ -104,14 +121,16 @@ type Shell struct {
 	cluster   Cluster
 	cfg       Config
 	commands  []command
-	globals   starlark.StringDict // commands, modules and the user's variables
+	built     starlark.StringDict // commands and modules
+	globals   starlark.StringDict // those, and the user's variables
+	forgotten []string            // variables that del has dropped during the running chunk
 	count     int                 // the number in the prompt: statements that succeeded, plus one
 	style     style
 	settings  settings
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
 	rates     rates                  // of the nodes, for nodes(detail=True)
 	loading   []string               // files that load has begun, outermost first
-	files     map[string]*chunk      // loaded, by name, to show where they fail
+	sources   sources                // to show where they fail
 	peers     *peers                 // members for completion; only at a terminal
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes
@@ -119,7 +138,8 @@ type Shell struct {
 	topInterval time.Duration // between two frames of top; tests shorten it
 
 	mu          sync.Mutex
-	cancel      context.CancelCauseFunc // guarded by mu; stops the running input; nil if there is none
+	running     context.Context         // guarded by mu; ends when the running input is to stop; nil if there is none
+	cancel      context.CancelCauseFunc // guarded by mu; ends running
 	interrupted bool                    // guarded by mu; see wasInterrupted
 	term        *editor.Editor          // guarded by mu; nil unless Run reads from a terminal
 }
@@ -139,7 +159,8 @@ func New(cfg Config) *Shell {
 	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth, topInterval: time.Second}
 	sh.settings.color = cfg.Color
 	sh.style = style{colored: cfg.Color == ColorAlways}
-	sh.globals = sh.predeclared()
+	sh.built = sh.predeclared()
+	sh.globals = maps.Clone(sh.built)
 	return sh
 }
 
@@ -272,8 +293,27 @@ func (sh *Shell) echo(lines []string) {
 
 func (sh *Shell) println(s string) { sh.print(s + "\n") }
 
-// print writes s in one call, so that it is not mixed with other lines.
-func (sh *Shell) print(s string) { io.WriteString(sh.cfg.Out, s) }
+// printAtOnce is how many bytes print writes in one call, so that they are not mixed with
+// other lines.
+const printAtOnce = 64 << 10
+
+// print writes s, until the running input is to stop.
+func (sh *Shell) print(s string) {
+	for len(s) > printAtOnce && !sh.stopped() {
+		io.WriteString(sh.cfg.Out, s[:printAtOnce])
+		s = s[printAtOnce:]
+	}
+	if len(s) <= printAtOnce {
+		io.WriteString(sh.cfg.Out, s)
+	}
+}
+
+// stopped reports whether an input runs that is to stop.
+func (sh *Shell) stopped() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.running != nil && sh.running.Err() != nil
+}
 
 // terminal returns the editor of the terminal, or nil if there is none.
 func (sh *Shell) terminal() *editor.Editor {
@@ -298,14 +338,20 @@ func (sh *Shell) cols() int {
 	return cols
 }
 
-// setCancel sets what stops the running input. A Ctrl-C that came since it was typed stops it
+// setRunning sets what stops the running input. A Ctrl-C that came since it was typed stops it
 // at once.
-func (sh *Shell) setCancel(cancel context.CancelCauseFunc) {
+func (sh *Shell) setRunning(ctx context.Context, cancel context.CancelCauseFunc) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.cancel = cancel
-	if cancel != nil && sh.term != nil && sh.term.TakeInterrupt() {
+	sh.running, sh.cancel = ctx, cancel
+	if sh.term != nil && sh.term.TakeInterrupt() {
 		sh.interrupted = true
 		cancel(errInterrupted)
 	}
+}
+
+func (sh *Shell) clearRunning() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.running, sh.cancel = nil, nil
 }

@@ -21,11 +21,16 @@ const (
 type asker func(context.Context, worker.ID) (worker.Reply, error)
 
 func (sh *Shell) request(r *request) (starlark.Value, error) {
-	var ids, via starlark.Value
+	var ids, via, timeout starlark.Value
 	var kind string
-	if err := r.unpack("id", &ids, "via?", &via, "kind?", &kind); err != nil {
+	if err := r.unpack("id", &ids, "via?", &via, "kind?", &kind, "timeout?", &timeout); err != nil {
 		return nil, err
 	}
+	restore, err := sh.within(r, timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
 	family := sh.cluster.Family(kind)
 	if via == nil || via == starlark.None {
 		return sh.ask(r, ids, family.Request)
@@ -40,11 +45,16 @@ func (sh *Shell) request(r *request) (starlark.Value, error) {
 }
 
 func (sh *Shell) refresh(r *request) (starlark.Value, error) {
-	var ids starlark.Value
+	var ids, timeout starlark.Value
 	var kind string
-	if err := r.unpack("id", &ids, "kind?", &kind); err != nil {
+	if err := r.unpack("id", &ids, "kind?", &kind, "timeout?", &timeout); err != nil {
 		return nil, err
 	}
+	restore, err := sh.within(r, timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
 	return sh.ask(r, ids, sh.cluster.Family(kind).Refresh)
 }
 

@@ -25,12 +25,11 @@ func (s style) faint(text string) string   { return s.paint(text, color.Faint) }
 func (s style) literal(text string) string { return s.paint(text, color.FgMagenta) }
 func (s style) node(text string) string    { return s.paint(text, color.FgCyan) }
 
-// word colors a cell of a table, or a word of a text, by its meaning.
+// word colors a cell of a table, or a word of a text, if it names a node or needs
+// attention.
 func (s style) word(text string) string {
 	switch text {
-	case "true", "alive":
-		return s.good(text)
-	case "false", "failed", "unreachable", "lost":
+	case "failed", "unreachable", "lost":
 		return s.bad(text)
 	case "degraded", "expired":
 		return s.odd(text)
@@ -69,14 +68,21 @@ func (sh *Shell) display(v starlark.Value) string {
 // A printer writes values as Starlark does, within bounds and in colour.
 type printer struct {
 	style style
+	path  []starlark.Value // lists and dicts around what is written
 	b     strings.Builder
 }
 
 func (p *printer) value(v starlark.Value, depth int) {
-	if p.b.Len() > maxShown || depth > maxDepth {
+	if p.b.Len() > maxShown {
 		p.b.WriteString("…")
 		return
 	}
+	if _, many := v.(starlark.Iterable); many && (depth > maxDepth || within(p.path, v)) {
+		p.b.WriteString("[...]") // it contains itself, or is too deep
+		return
+	}
+	p.path = append(p.path, v)
+	defer func() { p.path = p.path[:len(p.path)-1] }()
 	if depth > 0 && p.inline(v, depth) {
 		return
 	}

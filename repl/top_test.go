@@ -130,7 +130,7 @@ func TestInitAtATerminal(t *testing.T) {
 	}
 	os.Chmod(open, 0o666)
 	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 200}, "DISTPROC_TEST_INIT="+strings.Join([]string{bad, dir + "/none", good, open}, ":"))
-	s.wait(`^\*\* \(NameError\) undefined: nosuch\n   \S+bad.star:3:6\n   z \+= nosuch\n        \^\n\*\* \(Error\) \S+open.star is not run, as anybody can write to it; --init \S+ runs it\ndistproc\S+1>$`)
+	s.wait(`^\*\* \(NameError\) undefined: nosuch\n   \S+bad.star:3\n     z \+= nosuch\n          \^\n\*\* \(Error\) \S+open.star is not run, as anybody can write to it; --init \S+ runs it\ndistproc\S+1>$`)
 	s.send("list(range(z))\r")
 	s.wait(`\n\[0, 1, 2, … 2 more\]\n`)
 	s.prompt("2", "")

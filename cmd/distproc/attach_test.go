@@ -30,7 +30,12 @@ var escapes = regexp.MustCompile(`\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>78])
 // startAtTerminal runs distproc at a terminal of 100 columns, and ends it with the test.
 func startAtTerminal(t *testing.T, args ...string) *screen {
 	t.Helper()
-	cmd := exec.Command("distproc", args...)
+	return startScreen(t, exec.Command("distproc", args...))
+}
+
+// startScreen runs a command at a terminal of 100 columns, and ends it with the test.
+func startScreen(t *testing.T, cmd *exec.Cmd) *screen {
+	t.Helper()
 	cmd.Env = append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir(), "TERM=xterm")
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 30, Cols: 100})
 	if err != nil {

@@ -115,6 +115,10 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.dataDir, "data-dir", "", "where a voter keeps what it has voted: a `FOLDER` of its own on a disk that lasts (default distproc/NAME@HOST in the user's folder for state)")
 	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")
 	m.web.register(f)
+	m.registerLog(f, level)
+}
+
+func (m *member) registerLog(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.logLevel, "log-level", level, "debug, info, warn or error; the log goes to stderr")
 	f.StringVar(&m.logFormat, "log-format", "text", "text or json")
 }
@@ -125,6 +129,8 @@ type running struct {
 	web *webServer // or nil
 	log *slog.Logger
 
+	cookie []byte
+
 	drain time.Duration // that calls have when the node leaves
 }
 
@@ -134,7 +140,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log, drain: m.drain}
+	r := &running{log: log, cookie: c.Cookie, drain: m.drain}
 	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Command distproc gives every id one place in a cluster.
 //
 // distproc node runs a headless node; distproc repl runs a node with a shell, or a shell
-// on a running node; distproc bench asks running nodes as fast as they answer. The work
+// on a running node, and the shell in a process of its own (evaluator.go); distproc bench asks running nodes as fast as they answer. The work
 // is done by packages node, its gateway for --http, repl and bench; here are flags,
 // signals and exit codes: 0 success, 1 failure, 2 a command line that makes no sense.
 package main
@@ -29,7 +29,8 @@ func run(args []string) int {
 	defer stop()
 	root := rootCommand()
 	root.SetArgs(args)
-	return exitStatus(root.ExecuteContext(ctx), os.Stderr)
+	err := root.ExecuteContext(ctx)
+	return exitStatus(err, os.Stderr) // which an evaluator has changed
 }
 
 // exitStatus returns the exit status for what a command returned, and prints an error.
@@ -41,6 +42,9 @@ func exitStatus(err error, stderr io.Writer) int {
 		return 0
 	case errors.As(err, &status):
 		return int(status)
+	case errors.Is(err, errBrokenPipe):
+		fmt.Fprintln(os.Stdout) // this process ends as the evaluator did, without a word
+		return 128 + int(syscall.SIGPIPE)
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, "distproc:", err)
 		return 2

@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
@@ -54,12 +55,17 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 	}
 	f := cmd.Flags()
 	s.register(f, "warn")
+	s.registerShell(f)
+	return cmd
+}
+
+// registerShell registers the flags of the shell itself.
+func (s *shellFlags) registerShell(f *pflag.FlagSet) {
 	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST` or HOST:PORT, whose shell this is")
 	f.StringVarP(&s.code, "execute", "e", "", "run this `CODE` instead of a file")
 	f.StringVar(&s.color, "color", "auto", "auto, always or never; auto is at a terminal, unless NO_COLOR is set")
 	f.StringVar(&s.init, "init", "", "run this `FILE` first, before a program too; empty for none (default distproc/init.star in the user's config folder, then ./.distproc.star, at a terminal only)")
 	f.BoolVar(&s.echo, "echo", false, "without a terminal, show the prompt and each line before it runs")
-	return cmd
 }
 
 func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) error {
@@ -73,24 +79,20 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 	case len(args) == 1 && execute:
 		return usagef("distproc repl: pass -e CODE or a FILE, not both")
 	}
-	program := func(ctx context.Context, sh *repl.Shell) error { return sh.Run(ctx) }
-	switch {
-	case execute:
-		program = func(ctx context.Context, sh *repl.Shell) error {
-			return sh.RunProgram(ctx, "-e", strings.NewReader(s.code))
-		}
-	case len(args) == 1:
+	e := &evaluator{interactive: !execute && len(args) == 0 && atTerminal()}
+	if len(args) == 1 {
 		file, err := openProgram(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		program = func(ctx context.Context, sh *repl.Shell) error { return sh.RunProgram(ctx, args[0], file) }
+		e.program = file
 	}
 	if s.attach != "" {
-		return s.runAttached(ctx, program)
+		e.args = s.arguments(s.attach, false, args, execute)
+		return s.runAttached(ctx, e)
 	}
-	return s.runMember(ctx, program)
+	return s.runMember(ctx, e, args, execute)
 }
 
 // openProgram opens a file, or a pipe, which takes until some program writes to it, or
@@ -111,10 +113,8 @@ func openProgram(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-type programFunc func(context.Context, *repl.Shell) error
-
-// runMember runs the program on a node of this process.
-func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
+// runMember runs a node in this process, and the shell in an evaluator.
+func (s *shellFlags) runMember(ctx context.Context, e *evaluator, args []string, execute bool) error {
 	ctx, hangups, release := watchHangups(ctx)
 	defer release()
 	w, err := newShellLog()
@@ -126,12 +126,15 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 		return err
 	}
 	defer flush()
+	if s.clients > 0 {
+		s.clients++ // the evaluator is one that takes the place of no other
+	}
 	n, err := s.start(log)
 	if err != nil {
 		return err
 	}
-	sh := s.shell(n.Node)
-	w.redirect(sh)
+	e.stderr, e.cookie, e.args = w.stderr, n.cookie, s.arguments(n.Addr(), true, args, execute)
+	w.redirect(e.notify)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	joined := make(chan error, 1)
@@ -142,8 +145,8 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 	}
-	if err == nil || ctx.Err() != nil {
-		err = program(ctx, sh)
+	if err == nil && ctx.Err() == nil {
+		err = e.run(ctx)
 	}
 	cancel()
 	wg.Wait()
@@ -154,8 +157,8 @@ func (s *shellFlags) runMember(ctx context.Context, program programFunc) error {
 	return err
 }
 
-// runAttached runs the program as a client of a running node.
-func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error {
+// runAttached runs the shell in an evaluator that is a client of a running node.
+func (s *shellFlags) runAttached(ctx context.Context, e *evaluator) (err error) {
 	ctx, release := withHangup(ctx)
 	defer release()
 	if err := node.CheckAddr(s.attach); err != nil {
@@ -164,28 +167,21 @@ func (s *shellFlags) runAttached(ctx context.Context, program programFunc) error
 	if err := s.check(); err != nil {
 		return err
 	}
-	cookie, _, err := s.cookie(node.ReadCookie)
-	if err != nil {
+	if e.cookie, _, err = s.cookie(node.ReadCookie); err != nil {
 		return err
 	}
 	w, err := newShellLog()
 	if err != nil {
 		return err
 	}
-	log, flush, err := s.logger(w)
-	if err != nil {
+	if _, _, err := s.logger(io.Discard); err != nil {
 		return err
 	}
-	defer flush()
-	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, NoBusyPoll: !s.busyPoll, Logger: log})
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	defer c.Close()
-	sh := s.shell(c)
-	w.redirect(sh)
-	defer w.redirect(nil)
-	return program(ctx, sh)
+	e.stderr = w.stderr
+	return e.run(ctx)
 }
 
 // configure reads the flags that tell how the shell looks and starts.
@@ -245,35 +241,35 @@ func stateDir() string {
 type shellLog struct {
 	stderr *os.File
 	mu     sync.Mutex
-	sh     *repl.Shell // guarded by mu
+	notify func(line string) bool // guarded by mu; shows a line above the prompt, or nil
 }
 
 // newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe
 // ends the process if it is stderr itself; on the duplicate it fails.
 func newShellLog() (*shellLog, error) {
-	fd, err := unix.FcntlInt(uintptr(syscall.Stderr), unix.F_DUPFD_CLOEXEC, 0)
+	fd, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("stderr, where the log goes: %w; pass 2>/dev/null to do without", err)
 	}
 	return &shellLog{stderr: os.NewFile(uintptr(fd), "stderr")}, nil
 }
 
-func (w *shellLog) redirect(sh *repl.Shell) {
+func (w *shellLog) redirect(notify func(line string) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sh = sh
+	w.notify = notify
 }
 
 func (w *shellLog) Write(p []byte) (int, error) {
 	w.mu.Lock()
-	sh := w.sh
+	notify := w.notify
 	w.mu.Unlock()
-	line := brief(strings.TrimSuffix(string(p), "\n"))
-	if sh != nil && sh.Notify(line) {
+	line := strings.TrimSuffix(string(p), "\n")
+	if notify != nil && notify(line) {
 		return len(p), nil
 	}
 	if atTerminal() && term.IsTerminal(int(os.Stderr.Fd())) { // before the first prompt, and after the last
-		if _, err := fmt.Fprintln(w.stderr, line); err != nil {
+		if _, err := fmt.Fprintln(w.stderr, brief(line)); err != nil {
 			return 0, err
 		}
 		return len(p), nil

@@ -11,6 +11,10 @@ import (
 // for.
 var children childSet
 
+// Run runs a program that is none of a source, calls started once it has started, and
+// waits for it. A process that uses [Reap] must run all its programs so.
+func Run(cmd *exec.Cmd, started func()) error { return children.run(cmd, started) }
+
 // A childSet runs programs and records their process ids.
 type childSet struct {
 	starting sync.RWMutex // read-locked from before a program starts until it is in pids

@@ -15,7 +15,7 @@ const reapDelay = 50 * time.Millisecond
 // Reap collects orphans that become children of this process, so that they do not stay as
 // zombies, until stop is called. The first process of a container needs it, because
 // processes that programs leave behind become its children. It needs /proc. Until stop
-// returns, the process must not start children other than programs of sources.
+// returns, the process must not start children other than programs of sources, and by Run.
 func Reap() (stop func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGCHLD)

@@ -210,6 +210,13 @@ func (e *Editor) TakeInterrupt() bool { return e.keys.takeInterrupt() }
 // Forget drops the text that was typed ahead. Any goroutine may call it.
 func (e *Editor) Forget() { e.keys.forget() }
 
+// Pasted reports whether more lines follow of the marked paste, or of the block from the
+// history, that the last line is of.
+func (e *Editor) Pasted() bool { return e.keys.pasted() }
+
+// DropPaste drops the lines of which Pasted tells.
+func (e *Editor) DropPaste() { e.keys.dropPaste() }
+
 // Notify shows a line above the one being typed. Any goroutine may call it.
 func (e *Editor) Notify(line string) { e.screen.notify(line) }
 

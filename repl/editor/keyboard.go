@@ -396,6 +396,22 @@ func (k *keyboard) begin() (line string, ok bool) {
 	return line, true
 }
 
+// pasted reports whether more lines follow of the marked paste, or of the block from the
+// history, that the last line is of.
+func (k *keyboard) pasted() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.lines) > 0 || k.decoder.pasting && !bytes.HasPrefix(k.buf, []byte(pasteEnd))
+}
+
+// dropPaste drops these lines.
+func (k *keyboard) dropPaste() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lines = nil
+	k.dropPasteLocked()
+}
+
 // continues keeps the further lines of a block for later lines.
 func (k *keyboard) continues(lines []string) {
 	k.mu.Lock()

@@ -134,8 +134,8 @@ func late(ctx context.Context, until time.Time, e *wire.Error) *wire.Error {
 }
 
 // another returns a session to a node that was not asked: to home, or to any other one. If
-// there is none, another dials. It returns nil once every node has refused, or at the time
-// until.
+// there is none, another dials, unless the client stays. It returns nil once every node
+// has refused, or at the time until.
 func (c *Client) another(ctx context.Context, asked []*wire.Session, until time.Time) *wire.Session {
 	for _, s := range c.sessions() {
 		if !slices.Contains(asked, s) {
@@ -144,7 +144,7 @@ func (c *Client) another(ctx context.Context, asked []*wire.Session, until time.
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	for slow := true; slow && ctx.Err() == nil; {
+	for slow := !c.Stay; slow && ctx.Err() == nil; {
 		slow = false
 		v := c.view.Load()
 		for _, i := range rand.Perm(len(v.Peers)) {

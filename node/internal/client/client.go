@@ -41,6 +41,7 @@ type Config struct {
 	Addr   placement.Addr // without a Node: whichever node is there
 	Creds  *wire.Credentials
 	Direct bool          // ask the place of an id itself, otherwise home asks it
+	Stay   bool          // never move: while home is lost or leaves, calls fail
 	Steady time.Duration // between two fetches of the view for which there is no reason; 0 is 5 s
 	Logger *slog.Logger
 }

@@ -187,3 +187,39 @@ func TestAnotherIsFirstHome(t *testing.T) {
 		t.Errorf("the next node is that of %v", next)
 	}
 }
+
+// TestStay has the home of a client that stays leave: the client asks no other node.
+func TestStay(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 2)
+	config := configFor(t, nodes[1].Self())
+	config.Stay = true
+	c, err := client.Attach(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	home := c.Home()
+	if err := nodes[1].Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-home.Done()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	var owner string
+	if err := c.Do(ctx, protocol.OpOwner, worker.IntID(1), &owner); err == nil {
+		t.Errorf("it asks another node, which says that %s owns 1", owner)
+	}
+	<-ctx.Done() // a client that moves has moved by now
+	again, err := node.Start(node.Config{Name: nodes[1].Self(), Cookie: testCookie, Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Close(context.Background()) })
+	for c.Home() == home {
+		time.Sleep(time.Millisecond)
+	}
+	if got := c.Home().Peer().Name; got != again.Self() {
+		t.Errorf("it has moved to %s", got)
+	}
+}

@@ -38,6 +38,10 @@ func (c *Client) stayAttached(first string) {
 	for {
 		s := c.home.Load()
 		var back <-chan time.Time
+		leaving := s.Leaving()
+		if c.Stay {
+			leaving = nil // until the session ends
+		}
 		if s.Peer().Name != c.Addr.Name.String() {
 			back = time.After(homeEvery/2 + rand.N(homeEvery))
 		}
@@ -45,7 +49,7 @@ func (c *Client) stayAttached(first string) {
 		case <-s.Done():
 			c.Logger.Warn("node down; the client moves to another one", "node", s.Peer().Name, "why", s.Err())
 			c.move(s, first)
-		case <-s.Leaving():
+		case <-leaving:
 			c.Logger.Info("node leaves; the client moves to another one", "node", s.Peer().Name)
 			c.move(s, first)
 		case <-back:
@@ -84,8 +88,12 @@ func (c *Client) move(old *wire.Session, first string) {
 	}
 }
 
-// others returns the members but for the first home, in any order.
+// others returns the members to which the client may move, in any order: all but the
+// first home.
 func (c *Client) others() (list []placement.Addr) {
+	if c.Stay {
+		return nil
+	}
 	for _, p := range c.view.Load().Peers {
 		w := c.pool.Slot(p)
 		if a, err := placement.AddrOf(p.Name, w.Addr); err == nil && p.Name != c.Addr.Name {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -72,9 +73,19 @@ func failureOf(ctx context.Context, err error) *wire.Error {
 		code, outcome = wire.Closed, wire.Unknown
 		text = "interrupted before the source had ended; ask again if it may run twice: "
 	case ctx.Err() == context.DeadlineExceeded && outcome == wire.NotRun:
-		code, text = wire.DeadlineExceeded, "the source did not begin in time: "
+		return late(outcome, "the source did not begin in time", err)
 	case ctx.Err() == context.DeadlineExceeded:
-		code, text = wire.DeadlineExceeded, "the source took too long: "
+		return late(outcome, "the source took too long", err)
 	}
 	return &wire.Error{Code: code, Outcome: outcome, Text: text + err.Error()}
+}
+
+// late returns the failure of a source whose time is over. Of an error that says no more
+// than that in other words, what follows these remains.
+func late(outcome wire.Outcome, text string, err error) *wire.Error {
+	more := ": " + err.Error()
+	if _, after, found := strings.Cut(more, context.DeadlineExceeded.Error()); found {
+		more = after
+	}
+	return &wire.Error{Code: wire.DeadlineExceeded, Outcome: outcome, Text: text + more}
 }

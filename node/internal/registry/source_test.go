@@ -109,6 +109,7 @@ func TestFailureOutcome(t *testing.T) {
 		"too long":               {over, cause, wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: refused"}},
 		"too long, may have run": {over, worker.MayHaveRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Unknown, Text: "the source took too long: refused"}},
 		"too long, not begun":    {over, worker.NotRun(cause), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.NotRun, Text: "the source did not begin in time: refused"}},
+		"killed":                 {over, fmt.Errorf("sh: killed: %w: oh no", context.DeadlineExceeded), wire.Error{Code: wire.DeadlineExceeded, Outcome: wire.Ran, Text: "the source took too long: oh no"}},
 		"message":                {over, fmt.Errorf("%w: %w", worker.ErrMessage, cause), wire.Error{Code: wire.BadRequest, Outcome: wire.NotRun, Text: "the message: refused"}},
 	} {
 		if got := failureOf(c.ctx, c.err); !reflect.DeepEqual(*got, c.want) {

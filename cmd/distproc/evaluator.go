@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/distproc/distproc/node/source"
+	"github.com/distproc/distproc/repl"
+)
+
+// An evaluator runs what is typed in a process of its own, the command distproc evaluator.
+//
+// One step of Starlark, such as [None] * n, takes as much time and memory as it likes, and
+// nothing but the end of its process stops it. So it must not have the process, the heap
+// and the collector of a member of the cluster. The member, or with --attach nothing but
+// this supervisor, is the process that the user has started; the evaluator is its child and
+// a client of the node. It reads from the terminal itself. When it is lost, the supervisor
+// restores the terminal, says why in a line and starts another one, without the variables.
+//
+// Both are in the process group that the user's shell made. So both get the signals of
+// keys, and the evaluator stops both for Ctrl-Z. The supervisor passes on the signals that
+// only it got: see messages. The evaluator ends when the supervisor has, however that
+// ended.
+type evaluator struct {
+	args        []string // of the command
+	cookie      []byte
+	program     *os.File // or nil
+	interactive bool     // reads from a terminal
+	stderr      *os.File
+
+	mu      sync.Mutex
+	control *os.File // guarded by mu; to the running evaluator, or nil
+	name    string   // guarded by mu; by which the node's log knows what it does
+}
+
+// The files of the evaluator beside the usual ones. Its standard error is a pipe to the
+// supervisor, for what the Go runtime says when it gives up.
+const (
+	fdStderr  = 3 + iota // the user's
+	fdControl            // messages of the supervisor; at the end of the file it has ended
+	fdProgram            // if there is one
+)
+
+// Messages to the evaluator are lines that begin with one of these bytes.
+const (
+	msgCookie    = 'c' // in hexadecimal
+	msgLog       = 'l' // a line of the log, to be shown above the prompt
+	msgInterrupt = 'i' // the supervisor got SIGINT
+	msgSuspend   = 'z' // the supervisor got SIGTSTP
+)
+
+// lastWords begins the line in which an evaluator that gives up says why.
+const lastWords = "evaluator: "
+
+const (
+	evaluatorTime = 3 * time.Second // to end after SIGTERM
+	quickEnd      = time.Second     // an evaluator that is lost before that is lost for the same reason again
+	maxLastWords  = 64 << 10        // bytes
+)
+
+// run runs the evaluator until the user leaves or ctx ends. Its error is that of
+// [repl.Shell.Run].
+func (e *evaluator) run(ctx context.Context) error {
+	restore := func() {}
+	if e.interactive {
+		if state, err := term.GetState(int(os.Stdin.Fd())); err == nil {
+			restore = func() {
+				_ = term.Restore(int(os.Stdin.Fd()), state) // it fails if the terminal has gone
+				fmt.Fprint(os.Stdout, "\x1b[?2004l\x1b[?25h\r")
+			}
+		}
+	}
+	had := e.interactive && hasTerminal()
+	for quick := 0; ; {
+		began := time.Now()
+		lost, err := e.once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			err, lost = context.Cause(ctx), ""
+		case had && !hasTerminal():
+			err, lost = errStopped, "" // it has hung up, as ctx is about to say
+		}
+		if lost == "" {
+			return err
+		}
+		restore()
+		if quick++; time.Since(began) > quickEnd {
+			quick = 0
+		}
+		if !e.interactive || quick > 2 {
+			return fmt.Errorf("the evaluator has ended: %s", lost)
+		}
+		fmt.Fprintf(e.stderr, "** (EvaluatorError) %s: the variables are gone\n", lost)
+	}
+}
+
+// once runs one evaluator. If that is lost, once returns why.
+func (e *evaluator) once(ctx context.Context) (lost string, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	orders, control, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer control.Close()
+	defer orders.Close()
+	said, last, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer last.Close()
+	cmd := exec.Command(path, e.args...)
+	cmd.Args[0] = "distproc"
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, last
+	cmd.ExtraFiles = []*os.File{e.stderr, orders}
+	if e.program != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, e.program)
+	}
+	var words []byte
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer said.Close()
+		words, _ = io.ReadAll(io.LimitReader(said, maxLastWords))
+		_, _ = io.Copy(io.Discard, said)
+	})
+	done := make(chan struct{})
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	if e.interactive {
+		signal.Notify(signals, syscall.SIGTSTP)
+	}
+	defer signal.Stop(signals)
+	err = source.Run(cmd, func() {
+		orders.Close()
+		last.Close()
+		if e.program != nil {
+			e.program.Close()
+		}
+		fmt.Fprintf(control, "%c%s\n", msgCookie, hex.EncodeToString(e.cookie)) // a pipe has room for it
+		e.connect(control, fmt.Sprint(" by=client-", cmd.Process.Pid, " "))
+		wg.Go(func() { e.tend(ctx, cmd.Process, signals, done) })
+	})
+	e.connect(nil, e.name) // the node notices later that its client has gone
+	close(done)
+	last.Close()
+	wg.Wait()
+	if cmd.ProcessState == nil {
+		return "", err // it did not start
+	}
+	return e.ended(cmd.ProcessState, string(words))
+}
+
+// connect has the log go to an evaluator whose operations it calls by that name.
+func (e *evaluator) connect(control *os.File, name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.control, e.name = control, name
+}
+
+// tell sends a message to the evaluator, and reports whether there is one. It waits while
+// the evaluator is stopped and has much to read.
+func (e *evaluator) tell(kind byte, text string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.control == nil {
+		return false
+	}
+	_, err := fmt.Fprintf(e.control, "%c%s\n", kind, text)
+	return err == nil
+}
+
+// notify shows a line of the log above the prompt, unless it is about what the user has
+// just done there.
+func (e *evaluator) notify(line string) bool {
+	e.mu.Lock()
+	own := e.name != "" && strings.Contains(line+" ", e.name)
+	e.mu.Unlock()
+	return e.interactive && (own || e.tell(msgLog, line))
+}
+
+// tend passes signals on, and ends the evaluator with ctx, until it is done.
+func (e *evaluator) tend(ctx context.Context, p *os.Process, signals <-chan os.Signal, done <-chan struct{}) {
+	end := ctx.Done()
+	var kill <-chan time.Time
+	for {
+		select {
+		case s := <-signals:
+			switch {
+			case !e.interactive:
+				_ = p.Signal(s)
+			case s == os.Interrupt:
+				e.tell(msgInterrupt, "")
+			default:
+				e.tell(msgSuspend, "")
+			}
+		case <-end:
+			_ = p.Signal(syscall.SIGTERM) // it fails if the evaluator has just ended
+			end, kill = nil, time.After(evaluatorTime)
+		case <-kill:
+			_ = p.Kill()
+		case <-done:
+			return
+		}
+	}
+}
+
+// ended returns the result of an evaluator, or why it is lost, from what it wrote last.
+func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, err error) {
+	status := state.Sys().(syscall.WaitStatus)
+	first, _, _ := strings.Cut(words, "\n")
+	switch reason, own := strings.CutPrefix(first, lastWords); {
+	case own:
+		return reason, nil
+	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
+		return "the program took all the memory that an evaluator may have", nil
+	case strings.Contains(words, "stack overflow"):
+		return "the program took too much stack: a value or an expression is nested too deep", nil
+	}
+	for line := range strings.Lines(words) {
+		if strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") {
+			return "internal error: " + strings.TrimSpace(line), nil
+		}
+	}
+	fmt.Fprint(e.stderr, words)
+	if !status.Signaled() {
+		if code := status.ExitStatus(); code != 0 {
+			return "", repl.ExitStatus(code)
+		}
+		return "", nil
+	}
+	switch s := status.Signal(); s {
+	case syscall.SIGKILL:
+		return "something killed it, perhaps for lack of memory", nil
+	case syscall.SIGPIPE:
+		return "", errBrokenPipe
+	case syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM:
+		return "", repl.ExitStatus(128 + int(s))
+	default:
+		return s.String(), nil
+	}
+}
+
+// errBrokenPipe says that nobody reads what the evaluator printed.
+var errBrokenPipe = errors.New("stdout: broken pipe")
+
+// errEvaluator is returned to a user who starts an evaluator.
+var errEvaluator = usageError{errors.New("distproc evaluator: only distproc repl starts it")}

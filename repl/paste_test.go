@@ -1,0 +1,65 @@
+package repl
+
+import "testing"
+
+// TestPastedBlocks pastes blocks with empty lines, which are parts of them.
+func TestPastedBlocks(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send(pasteBegin + "def f():\r  x = 1\r\r  return x + 41\rf()\r" + pasteEnd)
+	s.wait(`\n42\ndistproc\S+3>$`)
+	// The history has the block as it is, and it runs again.
+	s.send("\x1b[A\x1b[A\r")
+	s.wait(`3> def f\(\):⏎  x = 1⏎⏎  return x \+ 41\ndistproc\S+4>$`)
+	s.send("\x0cf()\r")
+	s.wait(`\n42\ndistproc\S+5>$`)
+	// What follows an error in a paste does not run.
+	s.send(pasteBegin + "def g():\r    x = 1\r\r  return x\rprint('went on')\r\r" + pasteEnd)
+	s.wait(`\n\*\* \(SyntaxError\) .*\n(.*\n)*   \(what follows it is dropped\)\ndistproc\S+5>$`)
+	s.send("\x0c'went ' + 'by'\r")
+	s.wait(`5> 'went ' \+ 'by'\n"went by"\ndistproc\S+6>$`)
+}
+
+// TestTypedBlocks types blocks: an empty line ends one only where it can end, and a wrong
+// line is typed again.
+func TestTypedBlocks(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send("def f():\r\r")
+	s.wait(`\n\.+\S+1>\n\.+\S+1>$`)
+	s.send("return 1\r")
+	s.wait(`\n\*\* \(SyntaxError\) got return, want indent\n   \[1\]:3\n     return 1\n.*\^\n   \(type that line again; Ctrl-C drops the block\)\n\.+\S+1>$`)
+	s.send("  if True:\r  return 42\r")
+	s.wait(`again; Ctrl-C drops the block\)\n\.+\S+1>   if True:\n(.*\n)*.*again; Ctrl-C drops the block\)\n\.+\S+1>$`)
+	s.send("    return 42\r\r")
+	s.prompt("2", "")
+	s.send("\x0cf()\r")
+	s.wait(`\n42\ndistproc\S+3>$`)
+	s.send("if True:\r\x03")
+	s.prompt("3", "")
+	s.send("if True:\r\x04")
+	s.wait(`\n\*\* \(SyntaxError\) got newline, want indent\n(.*\n)*distproc\S+3>$`)
+}
+
+func TestIndentAfter(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		lines []string
+		want  string
+	}{
+		{[]string{"x = 1"}, ""},
+		{[]string{"def f():  # yes"}, "  "},
+		{[]string{"def f():", "    if x:"}, "        "},
+		{[]string{"def f():", "    if x:", "        return 1", ""}, "    "},
+		{[]string{"def f():", "  x = {1:", "  2}"}, "  "},
+		{[]string{"for i in x:", "  pass", "  # why"}, ""},
+		{[]string{"def f():", "\tx = 1"}, "\t"},
+		{[]string{""}, ""},
+	} {
+		if got := indentAfter(c.lines); got != c.want {
+			t.Errorf("%q: %q, want %q", c.lines, got, c.want)
+		}
+	}
+}

@@ -33,11 +33,11 @@ type chunk struct {
 	err   error // why the source is no program; file is nil
 }
 
-// A lineReader returns lines without their ends. It returns io.EOF after the last line,
-// an interruptError when the user drops the typed text, and the cause of ctx when ctx
-// ends.
+// A lineReader returns lines without their ends. A line that is typed begins with indent. It
+// returns io.EOF after the last line, an interruptError when the user drops the typed text,
+// and the cause of ctx when ctx ends.
 type lineReader interface {
-	readLine(ctx context.Context, prompt string) (string, error)
+	readLine(ctx context.Context, prompt, indent string) (string, error)
 }
 
 // An interruptError reports a Ctrl-C at the prompt. It is idle if there was no text to
@@ -189,12 +189,24 @@ func (g *gathering) read() (line string, err error) {
 	if g.kept = len(g.ahead) > 0; g.kept {
 		line, g.ahead = g.ahead[0], g.ahead[1:]
 	} else {
-		line, err = g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0))
+		line, err = g.in.readLine(g.ctx, g.prompt(len(g.lines) > 0), g.indent())
 	}
 	if len(g.lines) == 0 {
 		line = strings.TrimPrefix(line, byteOrderMark)
 	}
 	return line, err
+}
+
+// indent returns the spaces with which the next line begins if it is typed in a block.
+func (g *gathering) indent() string {
+	if len(g.lines) == 0 || g.wrong == nil || g.isPaste() {
+		return ""
+	}
+	indent := indentAfter(g.lines)
+	if indent == "" || !parses(append(slices.Clone(g.lines), indent+"pass")) { // within a bracket or a string
+		return ""
+	}
+	return indent
 }
 
 // mayEnd reports whether the empty line that was read last ends the block: whether it was

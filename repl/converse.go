@@ -45,9 +45,9 @@ type typed struct {
 	pressed    bool // a key, before the last Ctrl-C
 }
 
-func (t *typed) readLine(ctx context.Context, prompt string) (string, error) {
+func (t *typed) readLine(ctx context.Context, prompt, indent string) (string, error) {
 	t.completion.more = strings.HasPrefix(prompt, ".")
-	line, err := t.editor.ReadLine(ctx, prompt)
+	line, err := t.editor.ReadLine(ctx, prompt, indent)
 	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
 		t.pressed = stop.Typed
 		err = interruptError{idle: stop.Idle}

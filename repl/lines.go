@@ -30,7 +30,7 @@ func newPlainReader(in io.Reader, name string) *plainReader {
 	return &plainReader{in: in, name: name, lines: make(chan plainLine)}
 }
 
-func (r *plainReader) readLine(ctx context.Context, _ string) (string, error) {
+func (r *plainReader) readLine(ctx context.Context, _, _ string) (string, error) {
 	r.start.Do(func() { go r.read(ctx, bufio.NewReaderSize(r.in, 64<<10)) })
 	select {
 	case line, ok := <-r.lines:

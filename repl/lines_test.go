@@ -96,7 +96,7 @@ func TestCancelIsNoEOF(t *testing.T) {
 	r.start.Do(func() {})
 	r.read(ctx, bufio.NewReader(strings.NewReader("1\n"))) // nobody takes the line
 	for range 100 {
-		if _, err := r.readLine(ctx, ""); err != context.Canceled {
+		if _, err := r.readLine(ctx, "", ""); err != context.Canceled {
 			t.Fatal(err)
 		}
 	}

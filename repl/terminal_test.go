@@ -25,7 +25,7 @@ func TestTerminalSession(t *testing.T) {
 	s.wait(`2>\n.*2>$`)
 	s.send("for i in range(2):\r")
 	s.wait(`\n\.{8}\(1@127.0.0.1\)2>$`)
-	s.send("\tprint(i)\r")
+	s.send("\x15\tprint(i)\r")
 	s.wait(`\n\.{8}\(1@127.0.0.1\)2>     print\(i\)\n\.{8}\(1@127.0.0.1\)2>$`)
 	s.send("\r")
 	s.wait(`\n0\n1\n`)

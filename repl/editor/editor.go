@@ -159,10 +159,10 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 // lookAhead is how often the editor looks for text that is typed ahead.
 const lookAhead = 20 * time.Millisecond
 
-// ReadLine lets the user edit a line. It returns [Interrupted] after Ctrl-C, io.EOF after
-// Ctrl-D on an empty line or when the terminal has gone, and the cause of ctx when ctx
-// ends.
-func (e *Editor) ReadLine(ctx context.Context, text string) (string, error) {
+// ReadLine lets the user edit a line that begins with indent, unless it is pasted or was
+// typed ahead. It returns [Interrupted] after Ctrl-C, io.EOF after Ctrl-D on an empty line
+// or when the terminal has gone, and the cause of ctx when ctx ends.
+func (e *Editor) ReadLine(ctx context.Context, text, indent string) (string, error) {
 	if line, ok := e.keys.begin(); ok {
 		return line, nil
 	}
@@ -178,6 +178,7 @@ func (e *Editor) ReadLine(ctx context.Context, text string) (string, error) {
 	e.screen.drawing.prompt = text
 	for _, o := range []prompt.Option{
 		prompt.OptionHistory(e.history.lines()),
+		prompt.OptionInitialBufferText(e.keys.indents(indent)),
 		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))),
 	} {
 		_ = o(e.prompt) // these do not fail

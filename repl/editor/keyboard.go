@@ -30,6 +30,7 @@ type keyboard struct {
 	lastCR  bool      // the last key was a carriage return
 	lines   []string  // further lines of a block from the history
 	touched bool      // a key other than Ctrl-C was pressed since begin
+	indent  bool      // the line has begun with spaces that nobody typed
 	hold    bool      // Input gets no keys until the next Setup, or the end of a search
 	ending  ending    // what ends, or ended, this Input
 	asked   ending    // what somebody else wants to end it with
@@ -59,6 +60,7 @@ func ownKey(key string) []byte { return append([]byte{0xff}, key...) }
 var (
 	keyInterrupt = ownKey("\x03")
 	keyEnter     = []byte{'\r'}
+	keyErase     = []byte{0x15} // Ctrl-U, which drops what is before the cursor
 )
 
 var errNoKey = errors.New("no key")
@@ -122,9 +124,13 @@ func (k *keyboard) nextForInput() (key []byte, wait time.Duration) {
 			k.hold = bytes.Equal(key, keyEnter)
 			return key, 0
 		}
+		had := k.decoder.pasting
 		raw, wait := k.cutLocked()
 		if wait > 0 {
 			return nil, wait
+		}
+		if k.decoder.pasting && !had && k.indent && !k.touched {
+			return keyErase, 0 // a paste has spaces of its own
 		}
 		if key = k.obeyLocked(raw); key != nil {
 			return key, 0
@@ -388,7 +394,7 @@ func (k *keyboard) pastingLocked(i int) bool {
 func (k *keyboard) begin() (line string, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.touched = false
+	k.touched, k.indent = false, false
 	if len(k.lines) == 0 {
 		return "", false
 	}
@@ -410,6 +416,18 @@ func (k *keyboard) dropPaste() {
 	defer k.mu.Unlock()
 	k.lines = nil
 	k.dropPasteLocked()
+}
+
+// indents returns the spaces with which the line begins: none if it comes from a paste, or
+// its first keys have been typed.
+func (k *keyboard) indents(indent string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.decoder.pasting || len(k.buf) > 0 {
+		return ""
+	}
+	k.indent = indent != ""
+	return indent
 }
 
 // continues keeps the further lines of a block for later lines.

@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 		}
 	})()
 	for n := 1; ; n++ {
-		line, err := e.ReadLine(context.Background(), fmt.Sprintf("%d> ", n))
+		line, err := e.ReadLine(context.Background(), fmt.Sprintf("%d> ", n), "")
 		switch stop, ok := errors.AsType[Interrupted](err); {
 		case ok:
 			fmt.Printf("interrupted %v\n", stop)

@@ -131,10 +131,11 @@ func (a *actor) stop(id worker.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers.get(id)
-	if w != nil {
-		a.endLocked(s, w, worker.EndStopped)
+	if w == nil || a.dropWaivedLocked(s, w) {
+		return false
 	}
-	return w != nil
+	a.endLocked(s, w, worker.EndStopped)
+	return true
 }
 
 func (a *actor) endOf(w *entry) time.Duration { return w.expires }
@@ -148,7 +149,7 @@ func (a *actor) describeLocked(w *entry, info *worker.Info, now time.Duration) (
 		return true, true
 	}
 	info.TTL = max(0, w.expires-now)
-	return w.expires > now, false
+	return w.expires > now && !a.shard(w.id).waivesLocked(w), false
 }
 
 func (a *actor) waitingLocked(w *entry) int { return w.mail.waiting() }

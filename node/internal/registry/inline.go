@@ -50,7 +50,7 @@ func (a *actor) runInline(
 // mayRunLocked reports whether a message may run at once, and begins its turn if so.
 func (a *actor) mayRunLocked(s *shard, w *entry, deadline, now time.Duration, stood uint64) bool {
 	m := w.mail
-	if m.busy || m.server == nil || s.closed || a.waivedLocked(s, w) {
+	if m.busy || m.server == nil || s.closed || a.dropWaivedLocked(s, w) {
 		return false
 	}
 	if a.guard == nil {

@@ -37,7 +37,8 @@
 //     to do at their end need no goroutine for it: TestRetainRests, TestMovedServers,
 //     TestHaltServers.
 //   - A server that another node need not wait for does not come back: TestWaive,
-//     TestWaiveNamesRunning, TestWaiveWhileRetaining.
+//     TestWaiveNamesRunning, TestWaiveWhileRetaining, TestWaiveStress. Nobody sees it either:
+//     TestWaivedIsNoServer.
 //   - No lock is held while a source, a server or a method of the [Host] runs.
 //   - What a server of a strict kind knows ends with the right to the id, and so does its
 //     answer: TestGuard, TestFenced.

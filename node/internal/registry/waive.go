@@ -60,18 +60,24 @@ func (s *shard) waiveLocked(keep func(worker.ID) bool) bool {
 	return true
 }
 
-// waivedLocked reports whether the server of w, which rests, has been waived. Then w has no
-// server any more, and the next one needs another claim.
-func (a *actor) waivedLocked(s *shard, w *entry) bool {
+// waivesLocked reports whether w has a server that rests and has been waived.
+func (s *shard) waivesLocked(w *entry) bool {
 	m := w.mail
 	since := s.waivers[len(s.waivers)-int(s.era-m.era):] // w was last looked at
+	return !m.busy && m.server != nil && slices.ContainsFunc(since, func(keep func(worker.ID) bool) bool { return !keep(w.id) })
+}
+
+// waivedLocked reports whether the server of w, which rests, has been waived. Then w has no
+// server any more, and the next one needs another claim. The caller must give w something
+// to do or remove it.
+func (a *actor) waivedLocked(s *shard, w *entry) bool {
+	m, waived := w.mail, s.waivesLocked(w)
 	m.era = s.era
-	if m.server == nil || !slices.ContainsFunc(since, func(keep func(worker.ID) bool) bool { return !keep(w.id) }) {
-		return false
+	if waived {
+		m.server, m.claimed, w.hits = nil, false, 0
+		m.policy = a.policy.Load()
 	}
-	m.server, m.claimed, w.hits = nil, false, 0
-	m.policy = a.policy.Load()
-	return true
+	return waived
 }
 
 // dropWaivedLocked removes w if it rests and has been waived, and reports whether it has.

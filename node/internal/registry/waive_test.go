@@ -220,6 +220,39 @@ func TestWaiveWhileRetaining(t *testing.T) {
 	})
 }
 
+// TestWaivedIsNoServer has somebody ask for servers that were waived, in each way: there is
+// none, and nothing is left of it after that.
+func TestWaivedIsNoServer(t *testing.T) {
+	t.Parallel()
+	kind := adding
+	kind.Inline = true
+	waiving(t, kind, func(t *testing.T, r *Registry, add func(int64) string, _ func() []int64) {
+		for i := range int64(4) {
+			add(i)
+		}
+		r.Held(1, below(1), 10)
+		if list := r.Workers(10); len(list) != 1 || list[0].ID != worker.IntID(0) {
+			t.Errorf("%+v are listed, want 0", list)
+		}
+		if r.Inspect(worker.IntID(1)).Live || !r.Inspect(worker.IntID(0)).Live {
+			t.Error("1 lives, or 0 does not")
+		}
+		if r.Stop(worker.IntID(1)) || r.Has(worker.IntID(1)) {
+			t.Error("1 was stopped, or is left")
+		}
+		now := r.Look()
+		if _, _, ran := r.RunInline(worker.IntID(2), worker.IntValue(1), "", "", now.Now, now); ran || r.Has(worker.IntID(2)) {
+			t.Errorf("2 ran inline: %v, or is left without a server", ran)
+		}
+		if sum := add(3); sum != "1" {
+			t.Errorf("3 was told %s times, want 1", sum)
+		}
+		if list := r.Workers(10); len(list) != 2 || !r.Inspect(worker.IntID(3)).Live || !r.Stop(worker.IntID(3)) {
+			t.Errorf("%+v are listed, want 0 and 3", list)
+		}
+	})
+}
+
 // TestServedSize checks that a server takes one object of 128 bytes.
 func TestServedSize(t *testing.T) {
 	t.Parallel()

@@ -278,18 +278,20 @@ func (e *evaluator) tend(ctx context.Context, p *os.Process, line *orders, signa
 func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, err error) {
 	status := state.Sys().(syscall.WaitStatus)
 	first, _, _ := strings.Cut(words, "\n")
-	switch reason, own := strings.CutPrefix(first, lastWords); {
-	case own:
+	if reason, own := strings.CutPrefix(first, lastWords); own {
 		return reason, nil
-	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
-		return "the program took all the memory that an evaluator may have", nil
-	case strings.Contains(words, "stack overflow"):
-		return "the program took too much stack: a value or an expression is nested too deep", nil
 	}
-	for line := range strings.Lines(words) {
-		if strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") {
-			return "internal error: " + strings.TrimSpace(line), nil
+	// The runtime gives up with status 2, and with a line that begins so.
+	if crash := crashOf(words); crash != "" && !state.Success() {
+		switch {
+		case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
+			return "the program took all the memory that an evaluator may have", nil
+		case strings.Contains(words, "stack overflow"):
+			return "the program took too much stack: a value or an expression is nested too deep", nil
+		case strings.HasPrefix(crash, "SIG"):
+			return crash, nil
 		}
+		return "internal error: " + crash, nil
 	}
 	fmt.Fprint(e.stderr, words)
 	if !status.Signaled() {
@@ -308,6 +310,18 @@ func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, er
 	default:
 		return s.String(), nil
 	}
+}
+
+// crashOf returns the line in which the runtime says why it gives up, or nothing.
+func crashOf(words string) string {
+	for line := range strings.Lines(words) {
+		for _, start := range []string{"fatal error: ", "panic: ", "SIGQUIT: ", "SIGABRT: "} {
+			if strings.HasPrefix(line, start) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
 }
 
 // errBrokenPipe says that nobody reads what the evaluator printed.

@@ -172,9 +172,27 @@ func (e *evaluator) run(ctx context.Context) error {
 	}
 }
 
+// executable returns the path of this program, also if its file is gone or another one is
+// in its place, as after an upgrade.
+func executable() (string, error) {
+	const running = "/proc/self/exe" // on Linux
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	own, err := os.Stat(running)
+	if err != nil {
+		return path, nil
+	}
+	if there, err := os.Stat(path); err == nil && os.SameFile(own, there) {
+		return path, nil // ps and top show its name
+	}
+	return running, nil
+}
+
 // once runs one evaluator. If that is lost, once returns why.
 func (e *evaluator) once(ctx context.Context) (lost string, err error) {
-	path, err := os.Executable()
+	path, err := executable()
 	if err != nil {
 		return "", err
 	}

@@ -267,3 +267,31 @@ func TestLastWords(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgradedProgram has another program in the place of a member's, and the evaluator
+// lost. The next one is of the same program as the member.
+func TestUpgradedProgram(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("distproc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "distproc")
+	// A file that this process had open for writing cannot be run while a fork has it, too.
+	if err := exec.Command("cp", path, program).Run(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "repl", "--name", "1@"+testHost())
+	s := startScreen(t, cmd)
+	s.await(")1> ")
+	if err := os.Remove(program); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 9\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(childOf(t, cmd.Process.Pid), syscall.SIGKILL)
+	s.await("** (EvaluatorError) something killed it", ")1> ")
+	s.enter("6 * 7")
+	s.await("42", ")2> ")
+}

@@ -30,6 +30,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -135,7 +136,8 @@ type Shell struct {
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes
 
-	topInterval time.Duration // between two frames of top; tests shorten it
+	lost        atomic.Pointer[error] // the first of print, or nil
+	topInterval time.Duration         // between two frames of top; tests shorten it
 
 	mu          sync.Mutex
 	running     context.Context         // guarded by mu; ends when the running input is to stop; nil if there is none
@@ -229,6 +231,9 @@ func (sh *Shell) runProgram(parent context.Context, f func(context.Context) erro
 	if err == nil {
 		err = f(ctx)
 	}
+	if lost := sh.lostOutput(); lost != nil && (err == nil || errors.Is(err, ExitStatus(0))) {
+		err = lost
+	}
 	var status ExitStatus
 	switch {
 	case err == nil:
@@ -267,6 +272,9 @@ func (sh *Shell) runLines(ctx context.Context, in lineReader) error {
 		if err := sh.exec(ctx, c); err != nil {
 			return err
 		}
+		if err := sh.lostOutput(); err != nil {
+			return err
+		}
 		sh.count++
 	}
 }
@@ -300,12 +308,28 @@ const printAtOnce = 64 << 10
 // print writes s, until the running input is to stop.
 func (sh *Shell) print(s string) {
 	for len(s) > printAtOnce && !sh.stopped() {
-		io.WriteString(sh.cfg.Out, s[:printAtOnce])
+		sh.write(s[:printAtOnce])
 		s = s[printAtOnce:]
 	}
 	if len(s) <= printAtOnce {
-		io.WriteString(sh.cfg.Out, s)
+		sh.write(s)
 	}
+}
+
+// write writes s. After an error, as of a full disk, a program ends with its statement.
+func (sh *Shell) write(s string) {
+	if _, err := io.WriteString(sh.cfg.Out, s); err != nil {
+		err = fmt.Errorf("some of the output is lost: %w", err)
+		sh.lost.CompareAndSwap(nil, &err)
+	}
+}
+
+// lostOutput returns the first error of print, or nil.
+func (sh *Shell) lostOutput() error {
+	if err := sh.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // stopped reports whether an input runs that is to stop.

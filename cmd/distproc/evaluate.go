@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -16,8 +17,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/boundedlog"
 	"github.com/distproc/distproc/repl"
 )
 
@@ -105,9 +108,13 @@ func (v *evaluation) run(ctx context.Context) error {
 	}
 	defer v.interrupts.count(os.Interrupt)()
 	defer v.suspends.count(syscall.SIGTSTP)()
+	restore := modes()
 	go func() {
 		v.obey(orders, w)
 		cancel(errStopped)
+		time.Sleep(evaluatorTime)
+		restore()
+		os.Exit(1) //nolint:forbidigo // the terminal is stopped, or a step is at work, and nobody is left to end this
 	}()
 	s := v.shell
 	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, Stay: v.stay, NoBusyPoll: !s.busyPoll, Logger: log})
@@ -141,8 +148,20 @@ func (v *evaluation) quit(err error) {
 	os.Exit(1) //nolint:forbidigo // as above
 }
 
-// obey does what the supervisor says, until that has ended.
+// modes returns a function that restores the modes that the terminal has now.
+func modes() (restore func()) {
+	in := int(os.Stdin.Fd())
+	state, err := term.GetState(in)
+	if err != nil {
+		return func() {}
+	}
+	return func() { _ = term.Restore(in, state) } // it fails if the terminal has gone
+}
+
+// obey does what the supervisor says, until that has ended. It does not wait for the
+// terminal, which may be stopped: lines of the log wait in a queue.
 func (v *evaluation) obey(orders *bufio.Reader, log io.Writer) {
+	lines, _ := boundedlog.New(slog.New(plain{slog.DiscardHandler, log}))
 	for {
 		line, err := orders.ReadString('\n')
 		if err != nil {
@@ -150,13 +169,31 @@ func (v *evaluation) obey(orders *bufio.Reader, log io.Writer) {
 		}
 		switch line[0] {
 		case msgLog:
-			_, _ = io.WriteString(log, line[1:]) // nobody can be told
+			lines.Info(line[1 : len(line)-1])
 		case msgInterrupt:
 			v.interrupts.repeat(syscall.SIGINT)
 		case msgSuspend:
 			v.suspends.repeat(syscall.SIGTSTP)
 		}
 	}
+}
+
+// plain writes lines that were formatted where they came from, without level and time.
+type plain struct {
+	slog.Handler
+	to io.Writer
+}
+
+func (plain) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p plain) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	_, err := io.WriteString(p.to, text+"\n")
+	return err
 }
 
 // A credit counts the signals that this process got by itself, so that one that the

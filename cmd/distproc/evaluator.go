@@ -40,9 +40,9 @@ type evaluator struct {
 	interactive bool     // reads from a terminal
 	stderr      *os.File
 
-	mu      sync.Mutex
-	control *os.File // guarded by mu; to the running evaluator, or nil
-	name    string   // guarded by mu; by which the node's log knows what it does
+	mu   sync.Mutex
+	line *orders // guarded by mu; to the running evaluator, or nil
+	name string  // guarded by mu; by which the node's log knows what it does
 }
 
 // The files of the evaluator beside the usual ones. Its standard error is a pipe to the
@@ -61,6 +61,56 @@ const (
 	msgSuspend   = 'z' // the supervisor got SIGTSTP
 )
 
+// Orders are the messages on their way to one evaluator. Its process may be stopped, and
+// then only write waits for it, and the log, which loses lines meanwhile and counts them.
+type orders struct {
+	signals chan byte     // a few; the others change nothing
+	log     chan string   // without room, so that lines wait where they are counted
+	done    chan struct{} // closed when nobody reads the messages
+}
+
+func newOrders() *orders {
+	return &orders{make(chan byte, 4), make(chan string), make(chan struct{})}
+}
+
+// write sends the messages until the evaluator has ended.
+func (o *orders) write(w io.Writer, ended <-chan struct{}) {
+	defer close(o.done)
+	for {
+		var err error
+		select {
+		case kind := <-o.signals:
+			_, err = fmt.Fprintf(w, "%c\n", kind)
+		case line := <-o.log:
+			_, err = fmt.Fprintf(w, "%c%s\n", msgLog, line)
+		case <-ended:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// signal sends a message that has no text. It does not wait.
+func (o *orders) signal(kind byte) {
+	select {
+	case o.signals <- kind:
+	default:
+	}
+}
+
+// show sends a line of the log, and reports whether it could. It waits while the
+// evaluator is stopped, so only the goroutine that writes the log may call it.
+func (o *orders) show(line string) bool {
+	select {
+	case o.log <- line:
+		return true
+	case <-o.done:
+		return false
+	}
+}
+
 // lastWords begins the line in which an evaluator that gives up says why.
 const lastWords = "evaluator: "
 
@@ -68,7 +118,21 @@ const (
 	evaluatorTime = 3 * time.Second // to end after SIGTERM
 	quickEnd      = time.Second     // an evaluator that is lost before that is lost for the same reason again
 	maxLastWords  = 64 << 10        // bytes
+	screenTime    = time.Second     // for the terminal to take a line, if it is not stopped
 )
+
+// say writes to the terminal, and does not wait for one that is stopped, as by Ctrl-S.
+func say(w io.Writer, text string) {
+	done := make(chan struct{})
+	go func() {
+		_, _ = io.WriteString(w, text) // nobody can be told
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(screenTime):
+	}
+}
 
 // run runs the evaluator until the user leaves or ctx ends. Its error is that of
 // [repl.Shell.Run].
@@ -78,7 +142,7 @@ func (e *evaluator) run(ctx context.Context) error {
 		if state, err := term.GetState(int(os.Stdin.Fd())); err == nil {
 			restore = func() {
 				_ = term.Restore(int(os.Stdin.Fd()), state) // it fails if the terminal has gone
-				fmt.Fprint(os.Stdout, "\x1b[?2004l\x1b[?25h\r")
+				say(os.Stdout, "\x1b[?2004l\x1b[?25h\r")
 			}
 		}
 	}
@@ -86,6 +150,9 @@ func (e *evaluator) run(ctx context.Context) error {
 	for quick := 0; ; {
 		began := time.Now()
 		lost, err := e.once(ctx)
+		if lost != "" {
+			restore()
+		}
 		switch {
 		case ctx.Err() != nil:
 			err, lost = context.Cause(ctx), ""
@@ -95,29 +162,46 @@ func (e *evaluator) run(ctx context.Context) error {
 		if lost == "" {
 			return err
 		}
-		restore()
 		if quick++; time.Since(began) > quickEnd {
 			quick = 0
 		}
 		if !e.interactive || quick > 2 {
 			return fmt.Errorf("the evaluator has ended: %s", lost)
 		}
-		fmt.Fprintf(e.stderr, "** (EvaluatorError) %s: the variables are gone\n", lost)
+		say(e.stderr, fmt.Sprintf("** (EvaluatorError) %s: the variables are gone\n", lost))
 	}
 }
 
-// once runs one evaluator. If that is lost, once returns why.
-func (e *evaluator) once(ctx context.Context) (lost string, err error) {
+// executable returns the path of this program, also if its file is gone or another one is
+// in its place, as after an upgrade.
+func executable() (string, error) {
+	const running = "/proc/self/exe" // on Linux
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
-	orders, control, err := os.Pipe()
+	own, err := os.Stat(running)
+	if err != nil {
+		return path, nil
+	}
+	if there, err := os.Stat(path); err == nil && os.SameFile(own, there) {
+		return path, nil // ps and top show its name
+	}
+	return running, nil
+}
+
+// once runs one evaluator. If that is lost, once returns why.
+func (e *evaluator) once(ctx context.Context) (lost string, err error) {
+	path, err := executable()
+	if err != nil {
+		return "", err
+	}
+	read, control, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
 	defer control.Close()
-	defer orders.Close()
+	defer read.Close()
 	said, last, err := os.Pipe()
 	if err != nil {
 		return "", err
@@ -126,7 +210,7 @@ func (e *evaluator) once(ctx context.Context) (lost string, err error) {
 	cmd := exec.Command(path, e.args...)
 	cmd.Args[0] = "distproc"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, last
-	cmd.ExtraFiles = []*os.File{e.stderr, orders}
+	cmd.ExtraFiles = []*os.File{e.stderr, read}
 	if e.program != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, e.program)
 	}
@@ -144,15 +228,17 @@ func (e *evaluator) once(ctx context.Context) (lost string, err error) {
 		signal.Notify(signals, syscall.SIGTSTP)
 	}
 	defer signal.Stop(signals)
+	line := newOrders()
 	err = source.Run(cmd, func() {
-		orders.Close()
+		read.Close()
 		last.Close()
 		if e.program != nil {
 			e.program.Close()
 		}
 		fmt.Fprintf(control, "%c%s\n", msgCookie, hex.EncodeToString(e.cookie)) // a pipe has room for it
-		e.connect(control, fmt.Sprint(" by=client-", cmd.Process.Pid, " "))
-		wg.Go(func() { e.tend(ctx, cmd.Process, signals, done) })
+		e.connect(line, fmt.Sprint(" by=client-", cmd.Process.Pid, " "))
+		wg.Go(func() { line.write(control, done) })
+		wg.Go(func() { e.tend(ctx, cmd.Process, line, signals, done) })
 	})
 	e.connect(nil, e.name) // the node notices later that its client has gone
 	close(done)
@@ -165,35 +251,23 @@ func (e *evaluator) once(ctx context.Context) (lost string, err error) {
 }
 
 // connect has the log go to an evaluator whose operations it calls by that name.
-func (e *evaluator) connect(control *os.File, name string) {
+func (e *evaluator) connect(line *orders, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.control, e.name = control, name
-}
-
-// tell sends a message to the evaluator, and reports whether there is one. It waits while
-// the evaluator is stopped and has much to read.
-func (e *evaluator) tell(kind byte, text string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.control == nil {
-		return false
-	}
-	_, err := fmt.Fprintf(e.control, "%c%s\n", kind, text)
-	return err == nil
+	e.line, e.name = line, name
 }
 
 // notify shows a line of the log above the prompt, unless it is about what the user has
 // just done there.
-func (e *evaluator) notify(line string) bool {
+func (e *evaluator) notify(text string) bool {
 	e.mu.Lock()
-	own := e.name != "" && strings.Contains(line+" ", e.name)
+	line, own := e.line, e.name != "" && strings.Contains(text+" ", e.name)
 	e.mu.Unlock()
-	return e.interactive && (own || e.tell(msgLog, line))
+	return e.interactive && (own || line != nil && line.show(text))
 }
 
 // tend passes signals on, and ends the evaluator with ctx, until it is done.
-func (e *evaluator) tend(ctx context.Context, p *os.Process, signals <-chan os.Signal, done <-chan struct{}) {
+func (e *evaluator) tend(ctx context.Context, p *os.Process, line *orders, signals <-chan os.Signal, done <-chan struct{}) {
 	end := ctx.Done()
 	var kill <-chan time.Time
 	for {
@@ -203,9 +277,9 @@ func (e *evaluator) tend(ctx context.Context, p *os.Process, signals <-chan os.S
 			case !e.interactive:
 				_ = p.Signal(s)
 			case s == os.Interrupt:
-				e.tell(msgInterrupt, "")
+				line.signal(msgInterrupt)
 			default:
-				e.tell(msgSuspend, "")
+				line.signal(msgSuspend)
 			}
 		case <-end:
 			_ = p.Signal(syscall.SIGTERM) // it fails if the evaluator has just ended
@@ -222,18 +296,20 @@ func (e *evaluator) tend(ctx context.Context, p *os.Process, signals <-chan os.S
 func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, err error) {
 	status := state.Sys().(syscall.WaitStatus)
 	first, _, _ := strings.Cut(words, "\n")
-	switch reason, own := strings.CutPrefix(first, lastWords); {
-	case own:
+	if reason, own := strings.CutPrefix(first, lastWords); own {
 		return reason, nil
-	case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
-		return "the program took all the memory that an evaluator may have", nil
-	case strings.Contains(words, "stack overflow"):
-		return "the program took too much stack: a value or an expression is nested too deep", nil
 	}
-	for line := range strings.Lines(words) {
-		if strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") {
-			return "internal error: " + strings.TrimSpace(line), nil
+	// The runtime gives up with status 2, and with a line that begins so.
+	if crash := crashOf(words); crash != "" && !state.Success() {
+		switch {
+		case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
+			return "the program took all the memory that an evaluator may have", nil
+		case strings.Contains(words, "stack overflow"):
+			return "the program took too much stack: a value or an expression is nested too deep", nil
+		case strings.HasPrefix(crash, "SIG"):
+			return crash, nil
 		}
+		return "internal error: " + crash, nil
 	}
 	fmt.Fprint(e.stderr, words)
 	if !status.Signaled() {
@@ -252,6 +328,18 @@ func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, er
 	default:
 		return s.String(), nil
 	}
+}
+
+// crashOf returns the line in which the runtime says why it gives up, or nothing.
+func crashOf(words string) string {
+	for line := range strings.Lines(words) {
+		for _, start := range []string{"fatal error: ", "panic: ", "SIGQUIT: ", "SIGABRT: "} {
+			if strings.HasPrefix(line, start) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
 }
 
 // errBrokenPipe says that nobody reads what the evaluator printed.

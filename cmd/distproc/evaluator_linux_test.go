@@ -230,3 +230,68 @@ func TestSuspend(t *testing.T) {
 	s.enter("echo status $?")
 	s.await("status 3")
 }
+
+// TestLastWords has a process end in several ways. What it wrote to stderr matters only if
+// its runtime has given up.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	e := &evaluator{stderr: stderr}
+	for _, c := range []struct {
+		words, end string
+		lost, err  string
+	}{
+		{"", "exit 0", "", "<nil>"},
+		{"", "exit 3", "", "exit status 3"},
+		{"Starlark failed to allocate 4GB address space: cannot allocate memory.", "exit 0", "", "<nil>"},
+		{"Starlark failed to allocate 4GB address space: cannot allocate memory.", "exit 1", "", "exit status 1"},
+		{"runtime: cannot allocate memory\nfatal error: out of memory", "exit 2", "all the memory", "<nil>"},
+		{"runtime: goroutine stack exceeds 1000000000-byte limit\nfatal error: stack overflow", "exit 2", "too much stack", "<nil>"},
+		{"runtime: failed to create new OS thread\nfatal error: newosproc", "exit 2", "internal error: fatal error: newosproc", "<nil>"},
+		{"panic: a defect\n\ngoroutine 1", "exit 2", "internal error: panic: a defect", "<nil>"},
+		{"SIGQUIT: quit\nPC=0", "exit 2", "SIGQUIT: quit", "<nil>"},
+		{lastWords + "too slow", "exit 1", "too slow", "<nil>"},
+		{"", "kill -9 $$", "something killed it", "<nil>"},
+		{"", "kill -13 $$", "", errBrokenPipe.Error()},
+		{"", "kill -15 $$", "", "exit status 143"},
+	} {
+		cmd := exec.Command("sh", "-c", c.end)
+		_ = cmd.Run() // how it ended is what counts
+		lost, err := e.ended(cmd.ProcessState, c.words)
+		if !strings.Contains(lost, c.lost) || (lost == "") != (c.lost == "") || fmt.Sprint(err) != c.err {
+			t.Errorf("%q, %s: lost %q, %v; want %q, %s", c.words, c.end, lost, err, c.lost, c.err)
+		}
+	}
+}
+
+// TestUpgradedProgram has another program in the place of a member's, and the evaluator
+// lost. The next one is of the same program as the member.
+func TestUpgradedProgram(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("distproc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "distproc")
+	// A file that this process had open for writing cannot be run while a fork has it, too.
+	if err := exec.Command("cp", path, program).Run(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "repl", "--name", "1@"+testHost())
+	s := startScreen(t, cmd)
+	s.await(")1> ")
+	if err := os.Remove(program); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 9\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(childOf(t, cmd.Process.Pid), syscall.SIGKILL)
+	s.await("** (EvaluatorError) something killed it", ")1> ")
+	s.enter("6 * 7")
+	s.await("42", ")2> ")
+}

@@ -176,3 +176,22 @@ func TestShellStdoutGone(t *testing.T) {
 		t.Errorf("%v, %q", err, &log)
 	}
 }
+
+// TestShellStdoutFull has a shell print to a full disk: it stops after that statement, and
+// fails.
+func TestShellStdoutFull(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, code := range []string{"print(1)", "print(1)\nexit()"} {
+		var log strings.Builder
+		err = runShell(t, full, &log, code)
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || exit.ExitCode() != 1 || !strings.Contains(log.String(), "output is lost: write /dev/stdout: no space left on device\n") {
+			t.Errorf("%q: %v, %q", code, err, &log)
+		}
+	}
+}

@@ -161,6 +161,7 @@ const (
 // draw replaces the last picture by lines that stay and a picture.
 func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	if c.dumb {
+		c.rows = rows
 		return c.drawRow(above, p, cols)
 	}
 	var b strings.Builder

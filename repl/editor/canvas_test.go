@@ -212,3 +212,23 @@ func TestCommonPrefix(t *testing.T) {
 		}
 	}
 }
+
+// TestIdle draws a line once while the terminal keeps its size, and again when it has
+// another one.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	for _, dumb := range []bool{false, true} {
+		var out strings.Builder
+		cols := 40
+		s := &screen{out: &out, size: func() (int, int) { return 10, cols }, canvas: canvas{dumb: dumb, highlight: func(s string) string { return s }}}
+		s.show(picture{prompt: "p> "})
+		drawn := out.Len()
+		if s.resized(); out.Len() != drawn {
+			t.Errorf("dumb %v: drawn again without a reason: %q", dumb, out.String()[drawn:])
+		}
+		cols = 30
+		if s.resized(); out.Len() == drawn {
+			t.Errorf("dumb %v: not drawn for another size", dumb)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A failure says why a program stopped, and where.
@@ -211,12 +213,7 @@ func (sh *Shell) quote(p spot, c *chunk, indent string) string {
 		return ""
 	}
 	line := []rune(c.lines[p.line-c.first])
-	pad := strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return r
-		}
-		return ' '
-	}, string(line[:min(p.col-1, len(line))]))
+	pad := strings.Repeat(" ", text.Width(printable(string(line[:min(p.col-1, len(line))]))))
 	return indent + printable(string(line)) + "\n" + indent + pad + sh.style.bad("^") + "\n"
 }
 

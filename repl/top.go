@@ -156,10 +156,10 @@ func (f frame) nodeLines(cols int, s style) []string {
 	if slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
 		evicted = func(n any) string { return fmt.Sprintf("  %7v", n) }
 	}
-	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
-		name, "node", "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
+	lines := []string{text.Fit(fmt.Sprintf("%s  %-6s  %9s  %7s  %9s%s  %10s  load",
+		text.Pad("node", name), "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
 	for i, n := range f.nodes {
-		line := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
+		line := fmt.Sprintf("%s  %-6s  ", text.Pad(n.Name, name), n.State)
 		if n.Problem != "" {
 			lines = append(lines, s.bad(text.Fit(line+printable(n.Problem), cols)))
 			continue
@@ -181,13 +181,13 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 	for _, w := range shown {
 		id, name = max(id, min(text.Width(w.ID.String()), 24)), max(name, text.Width(w.Node))
 	}
-	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
+	lines := []string{text.Fit(fmt.Sprintf("%s  %s  %7s  %7s  %6s  %9s  hottest", text.Pad("id", id), text.Pad("node", name), "age", "ttl", "queue", "hits"), cols)}
 	for _, w := range shown {
 		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
 		if w.TTL > worker.Forever/2 {
 			ttl = "forever"
 		}
-		line := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, text.Fit(printable(w.ID.String()), id), name, w.Node,
+		line := fmt.Sprintf("%s  %s  %6.1fs  %7s  %6d  %9d  ", text.Pad(text.Fit(printable(w.ID.String()), id), id), text.Pad(w.Node, name),
 			w.Age.Seconds(), ttl, w.Queue, w.Hits)
 		lines = append(lines, withBar(line, float64(w.Hits), float64(most), cols, s))
 	}

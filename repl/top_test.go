@@ -107,6 +107,24 @@ func TestFrameFits(t *testing.T) {
 	}
 }
 
+// TestWideFrame has a node and an id of wide characters: the columns after them stay aligned.
+func TestWideFrame(t *testing.T) {
+	t.Parallel()
+	f := frame{at: time.Unix(0, 0), rates: []float64{0, 0}, nodes: []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}}}}
+	wide, err := worker.ParseID("日本語")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.workers = []worker.Info{{ID: wide, Node: "日本@h", Hits: 2}, {ID: worker.IntID(1), Node: "2@h", Hits: 1}}
+	for _, lines := range [][]string{f.nodeLines(200, style{}), f.workerLines(200, 10, style{})} {
+		for _, line := range lines[1:] {
+			if head, _, _ := strings.Cut(line, ".0"); text.Width(head) != text.Width(strings.SplitN(lines[1], ".0", 2)[0]) {
+				t.Errorf("%q is not aligned with %q", line, lines[1])
+			}
+		}
+	}
+}
+
 // TestEvictedColumn has a column for what was evicted once a node has evicted something.
 func TestEvictedColumn(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func TestTop(t *testing.T) {
 		s.screen.Resize(40, 6)
 		s.mu.Unlock()
 		pty.Setsize(s.tty, &pty.Winsize{Rows: 6, Cols: 40})
-		s.waitFor(`^distproc top  4 nodes  1 live id  .*…\n\nnode .*…\n1@.*\n2@.*\n3@.*$`, s.text)
+		s.waitFor(`^distproc top  4 nodes  1 live id  .*…\n\nnode .* requests/s  load\n1@.*\n2@.*\n3@.*$`, s.text)
 		s.mu.Lock()
 		s.screen.Resize(80, 24)
 		s.mu.Unlock()
@@ -121,6 +121,24 @@ func TestWideFrame(t *testing.T) {
 			if head, _, _ := strings.Cut(line, ".0"); text.Width(head) != text.Width(strings.SplitN(lines[1], ".0", 2)[0]) {
 				t.Errorf("%q is not aligned with %q", line, lines[1])
 			}
+		}
+	}
+}
+
+// TestNarrowFrame leaves out what matters least, and keeps what the rows are compared by.
+func TestNarrowFrame(t *testing.T) {
+	t.Parallel()
+	f := frame{rates: []float64{3}, nodes: []node.NodeInfo{{Member: node.Member{Name: "1@127.0.0.1"}, Evicted: 1}}, workers: []worker.Info{{Node: "1@127.0.0.1", Hits: 1}}}
+	for cols, want := range map[int]string{
+		100: "node state rtt ids values evicted requests/s load|id node age ttl queue hits hottest",
+		66:  "node state rtt ids evicted requests/s load|id node age ttl queue hits hottest",
+		50:  "node state ids requests/s load|id node ttl queue hits",
+		40:  "node state ids requests/s|id node ttl hits",
+		31:  "node state requests/s|id node hits",
+	} {
+		head := f.nodeLines(cols, style{})[0] + "|" + f.workerLines(cols, 10, style{})[0]
+		if got := strings.Join(strings.Fields(head), " "); got != want {
+			t.Errorf("in %d columns %q, want %q", cols, got, want)
 		}
 	}
 }

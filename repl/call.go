@@ -31,7 +31,7 @@ func (sh *Shell) call(r *request) (starlark.Value, error) {
 	v, err := sh.ask(r, ids, func(ctx context.Context, id worker.ID) (worker.Reply, error) {
 		return family.Call(ctx, id, m)
 	})
-	if errors.Is(err, node.ErrUnknownKind) && len(r.args) > 1 {
+	if len(r.args) > 1 && (errors.Is(err, node.ErrUnknownKind) || errors.Is(err, node.ErrBadRequest) && kind == "") {
 		err = fmt.Errorf("%w; the order is call(id, message, kind)", err)
 	}
 	return v, err

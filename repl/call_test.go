@@ -65,9 +65,11 @@ func TestTimeoutOfCall(t *testing.T) {
 // TestOrderOfArguments has the arguments of call in an order in which others have them.
 func TestOrderOfArguments(t *testing.T) {
 	t.Parallel()
-	_, errs, _ := run(t, Config{}, `call("account", 7, "deposit 5")`)
-	if want := "; the order is call(id, message, kind)\n"; !strings.HasSuffix(errs, want) {
-		t.Errorf("%q, want %q at its end", errs, want)
+	for _, in := range []string{`call("account", 7, "deposit 5")`, `call("account", 7)`} {
+		_, errs, _ := run(t, Config{}, in)
+		if want := "; the order is call(id, message, kind)\n"; !strings.HasSuffix(errs, want) {
+			t.Errorf("%s: %q, want %q at its end", in, errs, want)
+		}
 	}
 }
 

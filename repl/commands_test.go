@@ -47,11 +47,11 @@ why          3 mod 3 = 0: index 0 in the sorted list of 3 members (view abc)
 worker       running on 1@127.0.0.1 for 1s, expires in 4s; 12 calls answered from its value, 1 call waits
 if it fails  2@127.0.0.1 takes over when all members know it; until then each node answers its own requests, marked degraded`},
 		{"x = request(1)\nw = why(1)\n[getattr(w, a) for a in dir(w)]", `[None, 1.0, False, "2@127.0.0.1", 2748, "1@127.0.0.1", 12, None, 1, 1, "default", None, True, False, 3, None, "2@127.0.0.1", 1, None, "1 mod 3 = 1", None, False, "alive", None, None, 4.0, None, None, None, None]`},
-		{"nodes(detail=True)", `name         state   incarnation  rtt    ids  rate    uptime  why
-1@127.0.0.1  alive   a0            0s     0   0.0/s  1m41s
-2@127.0.0.1  alive   a1           100µs  10  10.0/s  1m41s
-3@127.0.0.1  alive   a2           200µs  20  20.0/s  1m41s
-4@127.0.0.1  failed  a3                                      out of reach`},
+		{"nodes(detail=True)", `name         state    rtt   ids   rate   uptime  incarnation  why
+1@127.0.0.1  alive    0s     0   0.0/s  1m41s   a0
+2@127.0.0.1  alive   100µs  10  10.0/s  1m41s   a1
+3@127.0.0.1  alive   200µs  20  20.0/s  1m41s   a2
+4@127.0.0.1  failed                             a3           out of reach`},
 		{"[n.name for n in nodes(detail=True) if n.why]", `["4@127.0.0.1"]`},
 		{`ping("2@127.0.0.1")` + "\nping('2@127.0.0.1').seconds < 1", "184µs\nTrue"},
 		{`disconnect("2@127.0.0.1")`, "True"},
@@ -90,11 +90,11 @@ cluster  4 members, 3 of them alive`},
 func TestTablesAlign(t *testing.T) {
 	t.Parallel()
 	out, _, _ := run(t, Config{}, "nodes(detail=True)\nx = [request(1), request(100)]\nrequest([1, 100])")
-	const want = `name         state   incarnation    rtt  ids    rate  uptime  why
-1@127.0.0.1  alive   a0              0s    0   0.0/s   1m41s
-2@127.0.0.1  alive   a1           100µs   10  10.0/s   1m41s
-3@127.0.0.1  alive   a2           200µs   20  20.0/s   1m41s
-4@127.0.0.1  failed  a3                                       out of reach
+	const want = `name         state     rtt  ids    rate  uptime  incarnation  why
+1@127.0.0.1  alive      0s    0   0.0/s   1m41s  a0
+2@127.0.0.1  alive   100µs   10  10.0/s   1m41s  a1
+3@127.0.0.1  alive   200µs   20  20.0/s   1m41s  a2
+4@127.0.0.1  failed                              a3           out of reach
  id  value  node         cached  degraded
   1    200  2@127.0.0.1  true    false
 100    201  2@127.0.0.1  true    false
@@ -412,7 +412,7 @@ func TestNodesWithVoters(t *testing.T) {
 	t.Parallel()
 	c := &fakeCluster{quorum: &worker.Quorum{Lease: 1500 * time.Millisecond, Epoch: 5, Voter: true, Leads: true, Why: "no answer of 2@h"}}
 	out, _, err := run(t, Config{Cluster: c}, "n = nodes(detail=True)\nprint(n)\nprint(n[0].lease, n[0].view_epoch, n[0].voter, n[0].leads, n[0].quorum, n[1].lease)\n")
-	for _, want := range []string{"uptime  lease  view_epoch  voter  leads  quorum  why\n", "1.5s           5  true   true   false   no quorum: no answer of 2@h\n", "1.5 5 True True False None\n"} {
+	for _, want := range []string{"uptime  lease  view_epoch  voter  leads  quorum  incarnation  why\n", "1.5s           5  true   true   false   a0           no quorum: no answer of 2@h\n", "1.5 5 True True False None\n"} {
 		if !strings.Contains(out, want) || err != nil {
 			t.Errorf("%v, no %q in\n%s", err, want, out)
 		}
@@ -428,7 +428,7 @@ func TestNarrow(t *testing.T) {
 			starlark.String(name), starlark.String("alive"), starlark.MakeInt(4294967304), starlark.String(why),
 		}}
 	}
-	nodes := &table{parts: true, header: []string{"name", "state", "epoch", "why"}, rows: []*record{row("1@h", "no quorum: no answer of 2@h and of 3@h"), row("2@h", "")}}
+	nodes := &table{header: []string{"name", "state", "epoch", "why"}, rows: []*record{row("1@h", "no quorum: no answer of 2@h and of 3@h"), row("2@h", "")}}
 	for cols, want := range map[int]string{
 		0:  "name  state       epoch  why\n1@h   alive  4294967304  no quorum: no answer of 2@h and of 3@h\n2@h   alive  4294967304",
 		30: "name  state       epoch\n1@h   alive  4294967304\n2@h   alive  4294967304\nname  why\n1@h   no quorum: no answer of\n      2@h and of 3@h\n2@h",
@@ -439,14 +439,43 @@ func TestNarrow(t *testing.T) {
 			t.Errorf("in %d columns\n%s\nwant\n%s", cols, got, want)
 		}
 	}
+	connections := &table{rows: []*record{{fields: connectionFields, values: starlark.Tuple{
+		starlark.String("1@h"), starlark.False, starlark.String("unreachable: 127.0.0.1:4371: connection refused"),
+	}}}}
+	if got, want := connections.styled(style{cols: 40}), "1@h  false  unreachable: 127.0.0.1:4371:\n            connection refused"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
 	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 40})
 	s.prompt("1", "")
+	s.send("h()\r")
+	s.wait(`\nconfigure\(color, timeout, limit,\n  history, save_history\)  set colours,\n`)
+	s.wait(`\nThe language is Starlark, which looks\nlike Python; json, math and time are\nthere\.\n`)
 	s.send("h(stop)\r")
 	s.wait(`\n  stop the worker of an id, or of many\n  ids; true`)
 	s.send("fail('the quick brown fox jumps over the dog')\r")
 	s.wait(`\n\*\* \(Error\) fail: the quick brown fox\n   jumps over the dog\n`)
 	s.send("exit()\r")
 	s.left(0)
+}
+
+// TestWideCells has tables of texts that take more columns than code points, or fewer, and
+// that take more than half of the terminal.
+func TestWideCells(t *testing.T) {
+	t.Parallel()
+	row := func(id, value string) *record {
+		return &record{fields: []string{"id", "value", "hits"}, values: starlark.Tuple{starlark.String(id), starlark.String(value), starlark.MakeInt(7)}}
+	}
+	ids := &table{header: []string{"id", "value", "hits"}, rows: []*record{row("日本語", "e\u0301"), row("👨‍👩‍👧🇩🇪", strings.Repeat("語", 12)), row("a", "b")}}
+	for cols, want := range map[int]string{
+		0: "id      value                     hits\n日本語  e\u0301                            7\n" +
+			"👨‍👩‍👧🇩🇪    語語語語語語語語語語語語     7\na       b                            7",
+		44: "id      value                  hits\n日本語  e\u0301                         7\n" +
+			"👨‍👩‍👧🇩🇪    語語語語語語語語語語…     7\na       b                         7",
+	} {
+		if got := ids.styled(style{cols: cols}); got != want {
+			t.Errorf("in %d columns\n%s\nwant\n%s", cols, got, want)
+		}
+	}
 }
 
 // TestAlone has the own node apart: nodes(detail=True) says so until alone() ends it.

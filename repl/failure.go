@@ -11,6 +11,8 @@ import (
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A failure says why a program stopped, and where.
@@ -116,7 +118,7 @@ func failureOf(err error, names []string) *failure {
 	var resolved resolve.ErrorList
 	switch {
 	case errors.As(err, &parse):
-		f.kind, f.msg, pos = "SyntaxError", parse.Msg, parse.Pos
+		f.kind, f.msg, pos = "SyntaxError", ofPython(parse.Msg), parse.Pos
 	case errors.As(err, &resolved):
 		f.kind, f.msg, pos = "SyntaxError", resolved[0].Msg, resolved[0].Pos
 	case errors.As(err, &eval):
@@ -146,6 +148,35 @@ func failureOf(err error, names []string) *failure {
 	}
 	f.msg = printable(f.msg)
 	return f
+}
+
+// instead has the words of Python that Starlark reserves, and what does in it what they do.
+var instead = map[string]string{
+	"as": "", "async": "", "await": "", "from": "", "nonlocal": "", "yield": "",
+	"assert":  `fail("why") ends a program`,
+	"class":   "a dict or a function keeps state",
+	"except":  "an error ends the program",
+	"finally": "an error ends the program",
+	"global":  "a function can change a list or a dict outside it",
+	"import":  `load("file") runs a file, and json, math and time are there`,
+	"is":      "== compares",
+	"raise":   `fail("why") ends a program`,
+	"try":     "an error ends the program",
+	"with":    "",
+}
+
+// ofPython says so if the parser met a word of Python that Starlark does not have.
+func ofPython(msg string) string {
+	word, _, _ := strings.Cut(strings.TrimPrefix(msg, "got "), ",")
+	use, reserved := instead[word]
+	if !reserved {
+		return msg
+	}
+	msg = "Starlark has no " + word
+	if use != "" {
+		msg += "; " + use
+	}
+	return msg
 }
 
 func spotOf(pos syntax.Position) spot {
@@ -211,12 +242,7 @@ func (sh *Shell) quote(p spot, c *chunk, indent string) string {
 		return ""
 	}
 	line := []rune(c.lines[p.line-c.first])
-	pad := strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return r
-		}
-		return ' '
-	}, string(line[:min(p.col-1, len(line))]))
+	pad := strings.Repeat(" ", text.Width(printable(string(line[:min(p.col-1, len(line))]))))
 	return indent + printable(string(line)) + "\n" + indent + pad + sh.style.bad("^") + "\n"
 }
 

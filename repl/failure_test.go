@@ -39,6 +39,8 @@ func TestCalls(t *testing.T) {
 	s.prompt("4", "")
 	s.send("k()\r")
 	s.wait(`\n   \[4\]:1\n     k\(\)\n      \^\n   \S+/fails.star:3 in k\n       return 1 // 0\n +\^\ndistproc`)
+	s.send("y = ('日本語', 'e\u0301', 1 // 0)\r")
+	s.wait(`\n   y = \('日本語', 'e\x{301}', 1 // 0\)\n {25}\^\ndistproc`)
 	s.send("def r(n): return r(n - 1) if n else 1 // 0\r\r")
 	s.prompt("5", "")
 	s.send("\x0cr(40)\r")

@@ -50,10 +50,11 @@ func (sh *Shell) overview() string {
 	var b strings.Builder
 	const width = 20 // of most usages
 	for _, c := range sh.commands {
-		usage := fmt.Sprintf("%-*s  ", width, c.usage)
-		b.WriteString(usage + folded(c.help, sh.cols(), len(usage), width+2, plain) + "\n")
+		usage := folded(fmt.Sprintf("%-*s", width, c.usage), sh.cols(), 0, 2, plain)
+		last := usage[strings.LastIndexByte(usage, '\n')+1:]
+		b.WriteString(usage + folded("  "+c.help, sh.cols(), len(last), width+2, plain) + "\n")
 	}
-	b.WriteString("\nThe language is Starlark, which looks like Python; json, math and time are there.\n")
+	b.WriteString(folded("\nThe language is Starlark, which looks like Python; json, math and time are there.", sh.cols(), 0, 0, plain) + "\n")
 	return b.String()
 }
 

@@ -34,12 +34,12 @@ func (sh *Shell) nodes(r *request) (starlark.Value, error) {
 }
 
 var nodeFields = []string{
-	"name", "state", "incarnation", "rtt", "ids", "rate", "uptime",
-	"lease", "view_epoch", "voter", "leads", "quorum", "why",
+	"name", "state", "rtt", "ids", "rate", "uptime",
+	"lease", "view_epoch", "voter", "leads", "quorum", "incarnation", "why",
 }
 
 // quorumFields are those of strict kinds. They are not shown if no node has voters.
-var quorumFields = nodeFields[7:12]
+var quorumFields = nodeFields[6:11]
 
 func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	infos, err := sh.cluster.Nodes(r.ctx)
@@ -47,22 +47,23 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "nodes(detail=True)", err: err}
 	}
 	rates := sh.rates.update(infos, time.Now())
-	t := &table{kind: "nodes", header: nodeFields, none: "no nodes", parts: true}
+	t := &table{kind: "nodes", header: nodeFields, none: "no nodes"}
 	for i, n := range infos {
 		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
-			starlark.String(n.Name), starlark.String(n.State.String()), starlark.String(strconv.FormatUint(n.Incarnation, 16)),
+			starlark.String(n.Name), starlark.String(n.State.String()),
 			starlark.None, starlark.None, starlark.None, starlark.None,
-			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
+			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
+			starlark.String(strconv.FormatUint(n.Incarnation, 16)), starlark.None,
 		}}
 		if n.Problem != "" {
 			row.values[12] = starlark.String(printable(n.Problem))
 		} else {
-			row.values[3] = duration(n.RTT)
-			row.values[4], row.values[5] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
-			row.values[6] = duration(n.Uptime.Round(time.Second))
+			row.values[2] = duration(n.RTT)
+			row.values[3], row.values[4] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
+			row.values[5] = duration(n.Uptime.Round(time.Second))
 			var why []string
 			if q := n.Quorum; q != nil {
-				copy(row.values[7:], starlark.Tuple{
+				copy(row.values[6:], starlark.Tuple{
 					seconds(q.Lease), starlark.MakeUint64(q.Epoch), starlark.Bool(q.Voter), starlark.Bool(q.Leads), starlark.Bool(q.Quorum),
 				})
 				if !q.Quorum {

@@ -5,11 +5,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A table is a list of records, which is shown with one line per record.
@@ -19,7 +20,6 @@ type table struct {
 	none   string   // shown if there are no rows
 	rows   []*record
 	hidden []string // fields that are not shown
-	parts  bool     // columns for which a terminal is too narrow are shown below the others
 
 	unlisted int // rows that were left out
 }
@@ -43,7 +43,8 @@ func (t *table) tuple() starlark.Tuple {
 	return rows
 }
 
-// styled aligns the columns: numbers to the right, the rest to the left.
+// styled aligns the columns: numbers to the right, the rest to the left. Columns for which a
+// terminal is too narrow are shown below the others.
 func (t *table) styled(s style) string {
 	if len(t.rows) == 0 {
 		return t.none
@@ -59,6 +60,7 @@ func (t *table) styled(s style) string {
 	for _, r := range rows {
 		cells = append(cells, r.cells())
 	}
+	t.shorten(cells, s.cols)
 	var lines []string
 	for _, columns := range t.split(cells, s.cols) {
 		lines = append(lines, t.lines(cells, columns, s)...)
@@ -72,45 +74,78 @@ func (t *table) styled(s style) string {
 	return strings.Join(lines, "\n")
 }
 
-// split returns the columns that are shown: all at once or, if t.parts, as many at a time as the
-// terminal has room for. Each time the first one comes first, as it names the row.
+// shown returns the indexes of the columns that are shown.
+func (t *table) shown() (columns []int) {
+	for i, field := range t.rows[0].fields {
+		if !slices.Contains(t.hidden, field) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}
+
+// shorten cuts cells that take more than half of a terminal of so many columns; 0: there is
+// none. A text in the last column stays whole, because it can go on in the next lines.
+func (t *table) shorten(cells [][]string, cols int) {
+	if cols == 0 {
+		return
+	}
+	shown := t.shown()
+	for k, i := range shown {
+		if k > 0 && k == len(shown)-1 && !t.numbers(i) {
+			break
+		}
+		for _, row := range cells {
+			row[i] = text.Fit(row[i], max(cols/2, minCell))
+		}
+	}
+}
+
+// minCell is how many columns a cell may take at any terminal. A text at the end of a row goes
+// on below itself if it has that many.
+const minCell = 20
+
+// split returns the columns that are shown: all at once or, at a terminal, as many at a time as
+// it has room for. Each time the first one comes first, as it names the row.
 func (t *table) split(cells [][]string, cols int) (parts [][]int) {
+	shown := t.shown()
 	var part []int
 	at := 0
-	for i, field := range t.rows[0].fields {
-		if slices.Contains(t.hidden, field) {
-			continue
+	for k, i := range shown {
+		width := columnWidth(cells, i)
+		need := width
+		if k == len(shown)-1 && !t.numbers(i) {
+			need = min(width, minCell)
 		}
-		need := columnWidth(cells, i) + 2
-		if t.parts && cols > 0 && len(part) > 1 && at+need-2 > cols {
-			parts, part, at = append(parts, part), []int{0}, columnWidth(cells, 0)+2
+		if cols > 0 && len(part) > 1 && at+need > cols {
+			parts, part, at = append(parts, part), []int{shown[0]}, columnWidth(cells, shown[0])+2
 		}
-		part, at = append(part, i), at+need
+		part, at = append(part, i), at+width+2
 	}
 	return append(parts, part)
 }
 
-// columnWidth returns how wide a column is.
+// columnWidth returns how many columns of a terminal a column of the table takes.
 func columnWidth(cells [][]string, i int) (width int) {
 	for _, row := range cells {
-		width = max(width, utf8.RuneCountInString(row[i]))
+		width = max(width, text.Width(row[i]))
 	}
 	return width
 }
 
-// lines returns some columns of the rows. If t.parts, a text at the end that is too wide goes on
-// in the next lines.
+// lines returns some columns of the rows. A text at the end that is too wide for the terminal
+// goes on in the next lines.
 func (t *table) lines(cells [][]string, columns []int, s style) []string {
 	lines := make([]string, len(cells))
 	at := 0
 	for k, i := range columns {
 		width, right := columnWidth(cells, i), t.numbers(i)
 		for n, row := range cells {
-			cell, pad := s.word(row[i]), strings.Repeat(" ", width-utf8.RuneCountInString(row[i]))
+			cell, pad := s.word(row[i]), strings.Repeat(" ", width-text.Width(row[i]))
 			if right {
 				cell, pad = pad+cell, ""
 			}
-			if t.parts && !right && k > 0 && k == len(columns)-1 && at+width > s.cols {
+			if s.cols > 0 && !right && k > 0 && k == len(columns)-1 && at+width > s.cols {
 				cell, pad = folded(row[i], s.cols, at, at, s.word), ""
 			}
 			lines[n] += cell + pad + "  "

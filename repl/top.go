@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -146,29 +147,78 @@ func (f frame) unlisted() (n int) {
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
 // nodeLines returns a line for each node. Its bar compares the node's request rate with
-// that of the busiest node. The column of evictions appears after the first one.
+// that of the busiest node. The column of evictions appears after the first one. Columns for
+// which there is no room are left out.
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
 	for i, n := range f.nodes {
 		name, most = max(name, text.Width(n.Name)), max(most, f.rates[i])
 	}
-	evicted := func(any) string { return "" }
-	if slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
-		evicted = func(n any) string { return fmt.Sprintf("  %7v", n) }
+	columns := []gauge{
+		{"rtt", 9, 2, func(i int) string { return duration(f.nodes[i].RTT).String() }},
+		{"ids", 7, 1, func(i int) string { return strconv.Itoa(f.nodes[i].Workers) }},
+		{"values", 9, 4, func(i int) string { return mebibytes(f.nodes[i].Values) }},
+		{"evicted", 7, 3, func(i int) string { return strconv.FormatUint(f.nodes[i].Evicted, 10) }},
+		{"requests/s", 10, 0, func(i int) string { return fmt.Sprintf("%.1f", f.rates[i]) }},
 	}
-	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-6s  %9s  %7s  %9s%s  %10s  load",
-		name, "node", "state", "rtt", "ids", "values", evicted("evicted"), "requests/s"), cols)}
+	if !slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
+		columns = slices.Delete(columns, 3, 4)
+	}
+	columns = fitting(columns, cols-name-len("  failed"))
+	lines := []string{headed(fmt.Sprintf("%s  %-6s", text.Pad("node", name), "state"), columns, "load", cols)}
 	for i, n := range f.nodes {
-		line := fmt.Sprintf("%-*s  %-6s  ", name, n.Name, n.State)
+		line := fmt.Sprintf("%s  %-6s", text.Pad(n.Name, name), n.State)
 		if n.Problem != "" {
-			lines = append(lines, s.bad(text.Fit(line+printable(n.Problem), cols)))
+			lines = append(lines, s.bad(text.Fit(line+"  "+printable(n.Problem), cols)))
 			continue
 		}
-		line += fmt.Sprintf("%9s  %7d  %9s%s  %10.1f  ", duration(n.RTT).String(), n.Workers, mebibytes(n.Values),
-			evicted(n.Evicted), f.rates[i])
-		lines = append(lines, withBar(line, f.rates[i], most, cols, s))
+		lines = append(lines, withBar(line+cellsOf(columns, i)+"  ", f.rates[i], most, cols, s))
 	}
 	return lines
+}
+
+// A gauge is a column of numbers.
+type gauge struct {
+	head  string
+	width int // columns of the terminal
+	spare int // gauges with more are left out earlier; 0: never
+	cell  func(i int) string
+}
+
+// fitting returns the gauges for which there are so many columns of the terminal.
+func fitting(all []gauge, room int) []gauge {
+	for {
+		need, spare := 0, 0
+		for i, g := range all {
+			need += 2 + g.width
+			if g.spare > all[spare].spare {
+				spare = i
+			}
+		}
+		if need <= room || all[spare].spare == 0 {
+			return all
+		}
+		all = slices.Delete(all, spare, spare+1)
+	}
+}
+
+// headed adds the heads of gauges to a line, and that of the bars if it fits.
+func headed(line string, gauges []gauge, bars string, cols int) string {
+	for _, g := range gauges {
+		line += fmt.Sprintf("  %*s", g.width, g.head)
+	}
+	if text.Width(line)+2+len(bars) <= cols {
+		line += "  " + bars
+	}
+	return text.Fit(line, cols)
+}
+
+// cellsOf returns what the gauges show in row i.
+func cellsOf(gauges []gauge, i int) (line string) {
+	for _, g := range gauges {
+		line += fmt.Sprintf("  %*s", g.width, g.cell(i))
+	}
+	return line
 }
 
 // workerLines returns lines for the ids with the most hits.
@@ -181,14 +231,20 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 	for _, w := range shown {
 		id, name = max(id, min(text.Width(w.ID.String()), 24)), max(name, text.Width(w.Node))
 	}
-	lines := []string{text.Fit(fmt.Sprintf("%-*s  %-*s  %7s  %7s  %6s  %9s  hottest", id, "id", name, "node", "age", "ttl", "queue", "hits"), cols)}
-	for _, w := range shown {
-		ttl := fmt.Sprintf("%.1fs", w.TTL.Seconds())
-		if w.TTL > worker.Forever/2 {
-			ttl = "forever"
-		}
-		line := fmt.Sprintf("%-*s  %-*s  %6.1fs  %7s  %6d  %9d  ", id, text.Fit(printable(w.ID.String()), id), name, w.Node,
-			w.Age.Seconds(), ttl, w.Queue, w.Hits)
+	columns := fitting([]gauge{
+		{"age", 7, 3, func(i int) string { return fmt.Sprintf("%.1fs", shown[i].Age.Seconds()) }},
+		{"ttl", 7, 1, func(i int) string {
+			if shown[i].TTL > worker.Forever/2 {
+				return "forever"
+			}
+			return fmt.Sprintf("%.1fs", shown[i].TTL.Seconds())
+		}},
+		{"queue", 6, 2, func(i int) string { return strconv.Itoa(shown[i].Queue) }},
+		{"hits", 9, 0, func(i int) string { return strconv.FormatUint(shown[i].Hits, 10) }},
+	}, cols-id-2-name)
+	lines := []string{headed(text.Pad("id", id)+"  "+text.Pad("node", name), columns, "hottest", cols)}
+	for i, w := range shown {
+		line := fmt.Sprintf("%s  %s%s  ", text.Pad(text.Fit(printable(w.ID.String()), id), id), text.Pad(w.Node, name), cellsOf(columns, i))
 		lines = append(lines, withBar(line, float64(w.Hits), float64(most), cols, s))
 	}
 	return lines

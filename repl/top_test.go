@@ -37,7 +37,7 @@ func TestTop(t *testing.T) {
 		s.screen.Resize(40, 6)
 		s.mu.Unlock()
 		pty.Setsize(s.tty, &pty.Winsize{Rows: 6, Cols: 40})
-		s.waitFor(`^distproc top  4 nodes  1 live id  .*…\n\nnode .*…\n1@.*\n2@.*\n3@.*$`, s.text)
+		s.waitFor(`^distproc top  4 nodes  1 live id  .*…\n\nnode .* requests/s  load\n1@.*\n2@.*\n3@.*$`, s.text)
 		s.mu.Lock()
 		s.screen.Resize(80, 24)
 		s.mu.Unlock()
@@ -103,6 +103,42 @@ func TestFrameFits(t *testing.T) {
 					t.Errorf("%q has %d columns, of %d", line, text.Width(line), cols)
 				}
 			}
+		}
+	}
+}
+
+// TestWideFrame has a node and an id of wide characters: the columns after them stay aligned.
+func TestWideFrame(t *testing.T) {
+	t.Parallel()
+	f := frame{at: time.Unix(0, 0), rates: []float64{0, 0}, nodes: []node.NodeInfo{{Member: node.Member{Name: "日本@h"}}, {Member: node.Member{Name: "2@h"}}}}
+	wide, err := worker.ParseID("日本語")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.workers = []worker.Info{{ID: wide, Node: "日本@h", Hits: 2}, {ID: worker.IntID(1), Node: "2@h", Hits: 1}}
+	for _, lines := range [][]string{f.nodeLines(200, style{}), f.workerLines(200, 10, style{})} {
+		for _, line := range lines[1:] {
+			if head, _, _ := strings.Cut(line, ".0"); text.Width(head) != text.Width(strings.SplitN(lines[1], ".0", 2)[0]) {
+				t.Errorf("%q is not aligned with %q", line, lines[1])
+			}
+		}
+	}
+}
+
+// TestNarrowFrame leaves out what matters least, and keeps what the rows are compared by.
+func TestNarrowFrame(t *testing.T) {
+	t.Parallel()
+	f := frame{rates: []float64{3}, nodes: []node.NodeInfo{{Member: node.Member{Name: "1@127.0.0.1"}, Evicted: 1}}, workers: []worker.Info{{Node: "1@127.0.0.1", Hits: 1}}}
+	for cols, want := range map[int]string{
+		100: "node state rtt ids values evicted requests/s load|id node age ttl queue hits hottest",
+		66:  "node state rtt ids evicted requests/s load|id node age ttl queue hits hottest",
+		50:  "node state ids requests/s load|id node ttl queue hits",
+		40:  "node state ids requests/s|id node ttl hits",
+		31:  "node state requests/s|id node hits",
+	} {
+		head := f.nodeLines(cols, style{})[0] + "|" + f.workerLines(cols, 10, style{})[0]
+		if got := strings.Join(strings.Fields(head), " "); got != want {
+			t.Errorf("in %d columns %q, want %q", cols, got, want)
 		}
 	}
 }

@@ -99,16 +99,23 @@ func Width(s string) int { return uniseg.StringWidth(s) }
 // Fit returns s if it takes at most cols columns. Otherwise it returns the beginning of s
 // that fits, with an ellipsis at its end. It does not cut a character in two.
 func Fit(s string, cols int) string {
-	if len(s) <= cols || Width(s) <= cols {
+	if len(s) <= cols {
 		return s
 	}
-	n, used, state := 0, 0, -1
-	for rest := s; ; {
-		cluster, next, width, after := uniseg.FirstGraphemeClusterInString(rest, state)
-		if used+width+1 > cols {
-			break
+	end, used, state := 0, 0, -1 // end is where the ellipsis fits
+	for rest := s; rest != ""; {
+		var width int
+		_, rest, width, state = uniseg.FirstGraphemeClusterInString(rest, state)
+		if used += width; used > cols {
+			return s[:end] + more
 		}
-		n, used, rest, state = n+len(cluster), used+width, next, after
+		if used < cols {
+			end = len(s) - len(rest)
+		}
 	}
-	return s[:n] + more
+	return s
 }
+
+// Pad returns s with spaces at its end, so that it takes at least cols columns of a
+// terminal.
+func Pad(s string, cols int) string { return s + strings.Repeat(" ", max(0, cols-Width(s))) }

@@ -96,7 +96,7 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// TestFit cuts texts at columns, of which some characters take two.
+// TestFit cuts and pads texts at columns, of which some characters take two.
 func TestFit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -120,6 +120,9 @@ func TestFit(t *testing.T) {
 		}
 		if got := Width(test.s); got != test.width {
 			t.Errorf("%q is %d columns wide, want %d", test.s, got, test.width)
+		}
+		if got := Pad(test.s, 9); Width(got) != 9 || strings.TrimRight(got, " ") != test.s {
+			t.Errorf("%q padded to 9 columns: %q", test.s, got)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (sh *Shell) quit(c *chunk, cause error) {
 		return
 	}
 	fmt.Fprintln(sh.cfg.Err, &failure{spot: spot{c.name, c.first, 1}, msg: why.Error()})
-	if why == errInterrupted {
+	if errors.Is(why, errInterrupted) {
 		sh.cfg.Quit(ExitStatus(130))
 	}
 	sh.cfg.Quit(ExitStatus(1))

@@ -2,6 +2,7 @@ package repl
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 
 	starjson "go.starlark.net/lib/json"
@@ -29,10 +30,7 @@ func (sh *Shell) boundSteps(names starlark.StringDict) {
 		names[name] = measured(name, starlark.Universe[name].(*starlark.Builtin))
 	}
 	module := *starjson.Module
-	module.Members = starlark.StringDict{}
-	for name, member := range starjson.Module.Members {
-		module.Members[name] = member
-	}
+	module.Members = maps.Clone(starjson.Module.Members)
 	for _, name := range []string{"encode", "indent"} {
 		module.Members[name] = measured("json."+name, module.Members[name].(*starlark.Builtin))
 	}

@@ -114,7 +114,7 @@ func (v *evaluation) run(ctx context.Context) error {
 		cancel(errStopped)
 		time.Sleep(evaluatorTime)
 		restore()
-		os.Exit(1) //nolint:forbidigo // the terminal is stopped, or a step is at work, and nobody is left to end this
+		os.Exit(1) // the terminal is stopped, or a step is at work, and nobody is left to end this
 	}()
 	s := v.shell
 	c, err := node.Attach(ctx, node.ClientConfig{Node: s.attach, Cookie: cookie, TLS: s.tls, Stay: v.stay, NoBusyPoll: !s.busyPoll, Logger: log})
@@ -142,10 +142,10 @@ func (v *evaluation) run(ctx context.Context) error {
 // quit ends the process, whatever it is at.
 func (v *evaluation) quit(err error) {
 	if status, ok := errors.AsType[repl.ExitStatus](err); ok {
-		os.Exit(int(status)) //nolint:forbidigo // a step of a program is at work, which does not return
+		os.Exit(int(status)) // a step of a program is at work, which does not return
 	}
 	fmt.Fprintf(v.said, "%s%v\n", lastWords, err)
-	os.Exit(1) //nolint:forbidigo // as above
+	os.Exit(1)
 }
 
 // modes returns a function that restores the modes that the terminal has now.
@@ -169,7 +169,7 @@ func (v *evaluation) obey(orders *bufio.Reader, log io.Writer) {
 		}
 		switch line[0] {
 		case msgLog:
-			lines.Info(line[1 : len(line)-1])
+			lines.Info(line[1 : len(line)-1]) //nolint:sloglint // it is a whole line
 		case msgInterrupt:
 			v.interrupts.repeat(syscall.SIGINT)
 		case msgSuspend:

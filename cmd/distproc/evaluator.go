@@ -180,14 +180,12 @@ func executable() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	own, err := os.Stat(running)
-	if err != nil {
-		return path, nil
+	if own, err := os.Stat(running); err == nil {
+		if there, err := os.Stat(path); err != nil || !os.SameFile(own, there) {
+			return running, nil
+		}
 	}
-	if there, err := os.Stat(path); err == nil && os.SameFile(own, there) {
-		return path, nil // ps and top show its name
-	}
-	return running, nil
+	return path, nil // ps and top show its name
 }
 
 // once runs one evaluator. If that is lost, once returns why.

@@ -12,9 +12,9 @@ import (
 // characters have one to several code points and are one or two columns wide.
 var characters = []string{"a", "b", " ", "(", `"`, "é", "e\u0301", "日", "本", "👨‍👩‍👧", "🇩🇪", "❤️", "👍🏽", blockMark, "→", "한"}
 
-func drawText(max int) *rapid.Generator[string] {
+func drawText(most int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(characters), 0, max).Draw(t, "characters"), "")
+		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(characters), 0, most).Draw(t, "characters"), "")
 	})
 }
 

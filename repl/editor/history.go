@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -141,8 +142,8 @@ func (h *history) add(entry string) {
 	h.entries = append(h.entries, entry)
 	h.entries = h.entries[max(0, n+1-maxHistory):]
 	bytes := 0
-	for i := len(h.entries) - 1; i >= 0; i-- {
-		if bytes += len(h.entries[i]); bytes > maxHistoryBytes {
+	for i, entry := range slices.Backward(h.entries) {
+		if bytes += len(entry); bytes > maxHistoryBytes {
 			h.entries = h.entries[i+1:]
 			break
 		}

@@ -177,15 +177,20 @@ func (e *evaluator) run(ctx context.Context) error {
 func executable() (string, error) {
 	const running = "/proc/self/exe" // on Linux
 	path, err := os.Executable()
+	if err == nil && sameFile(running, running) && !sameFile(path, running) {
+		path = running // else ps and top show its name
+	}
+	return path, err
+}
+
+// sameFile reports whether two paths lead to the same file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
 	if err != nil {
-		return "", err
+		return false
 	}
-	if own, err := os.Stat(running); err == nil {
-		if there, err := os.Stat(path); err != nil || !os.SameFile(own, there) {
-			return running, nil
-		}
-	}
-	return path, nil // ps and top show its name
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // once runs one evaluator. If that is lost, once returns why.

@@ -183,8 +183,8 @@ func TestExecOutcome(t *testing.T) {
 		{"exec:echo {id}", "a\x00b", time.Minute, worker.OutcomeNotRun, "NUL"},
 		{"exec:false", "7", time.Minute, worker.OutcomeRan, "exit status 1"},
 		{"exec:yes", "7", time.Minute, worker.OutcomeRan, "printed more"},
-		{"exec:sleep 60", "7", 2 * time.Second, worker.OutcomeRan, "killed: context deadline exceeded"},
-		{"exec:sleep 60", "7", time.Nanosecond, worker.OutcomeNotRun, "not started"}, // its time is over before
+		{"exec:sleep 60", "7", 2 * time.Second, worker.OutcomeRan, "the source took too long"},
+		{"exec:sleep 60", "7", time.Nanosecond, worker.OutcomeNotRun, "the source did not begin in time"}, // its time is over before
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			t.Parallel()

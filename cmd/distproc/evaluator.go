@@ -305,7 +305,8 @@ func (e *evaluator) ended(state *os.ProcessState, words string) (lost string, er
 	// The runtime gives up with status 2, and with a line that begins so.
 	if crash := crashOf(words); crash != "" && !state.Success() {
 		switch {
-		case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"):
+		case strings.Contains(words, "out of memory"), strings.Contains(words, "cannot allocate memory"),
+			strings.Contains(words, "too many address space collisions"): // with the race detector
 			return "the program took all the memory that an evaluator may have", nil
 		case strings.Contains(words, "stack overflow"):
 			return "the program took too much stack: a value or an expression is nested too deep", nil

@@ -12,7 +12,8 @@ import (
 var children childSet
 
 // Run runs a program that is none of a source, calls started once it has started, and
-// waits for it. A process that uses [Reap] must run all its programs so.
+// waits for it. Its error is that of [exec.Cmd.Run]. A process that uses [Reap] must run all
+// its programs so. Run may be called from any number of goroutines.
 func Run(cmd *exec.Cmd, started func()) error { return children.run(cmd, started) }
 
 // A childSet runs programs and records their process ids.

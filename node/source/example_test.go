@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 
 	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/node/worker"
@@ -66,4 +67,14 @@ func ExampleParse_error() {
 	_, err := source.Parse("foo:bar", source.Env{Kind: "price", Node: "1@127.0.0.1"})
 	fmt.Println(err)
 	// Output: source "foo:bar": say random, exec:PROGRAM ARGS… or an http(s):// address
+}
+
+// A process that uses Reap runs its own programs by Run, so that Reap leaves them alone.
+func ExampleRun() {
+	cmd := exec.Command("true")
+	err := source.Run(cmd, func() { fmt.Println("started") })
+	fmt.Println(cmd.ProcessState, err)
+	// Output:
+	// started
+	// exit status 0 <nil>
 }

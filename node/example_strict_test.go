@@ -33,7 +33,7 @@ func ExampleFamily_ForceStop() {
 	p := patient{begun: make(chan struct{}), end: make(chan struct{})}
 	n, err := node.Start(node.Config{
 		Name: "1@127.0.77.15", Cookie: []byte("a long secret that all nodes share"),
-		Voters: []string{"1@127.0.77.15"}, DataDir: dir, Timing: node.Local,
+		Voters: []string{"1@127.0.77.15"}, DataDir: dir,
 		Default: worker.Serial{Strict: true, Open: func(context.Context, worker.ID) (worker.Server, error) { return p, nil }},
 	})
 	if err != nil {
@@ -48,7 +48,11 @@ func ExampleFamily_ForceStop() {
 		_, err := n.Family("").Call(ctx, worker.IntID(7), worker.BytesValue("wait"))
 		stuck <- err
 	}()
-	<-p.begun
+	select {
+	case <-p.begun:
+	case err := <-stuck:
+		log.Fatal(err)
+	}
 	stopped, err := n.Family("").ForceStop(ctx, worker.IntID(7))
 	if err != nil {
 		log.Fatal(err)

@@ -220,6 +220,9 @@ func TestSuspend(t *testing.T) {
 		s.await(strconv.Itoa(i+700), "ready> ")
 		s.enter("fg")
 		s.await("distproc repl")
+		if line == "" {
+			s.await(")1> ") // else what is typed next comes before the shell
+		}
 	}
 	fmt.Fprint(s.tty, "\x03")
 	s.await("nterrupted", ")1> ")

@@ -14,7 +14,7 @@ func TestPastedBlocks(t *testing.T) {
 	s.wait(`3> def f\(\):⏎  x = 1⏎⏎  return x \+ 41\ndistproc\S+4>$`)
 	s.send("\x0cf()\r")
 	s.wait(`\n42\ndistproc\S+5>$`)
-	// What follows an error in a paste does not run.
+	// The shell drops the lines of a paste after one that fails.
 	s.send(pasteBegin + "def g():\r    x = 1\r\r  return x\rprint('went on')\r\r" + pasteEnd)
 	s.wait(`\n\*\* \(SyntaxError\) .*\n(.*\n)*   \(what follows it is dropped\)\ndistproc\S+5>$`)
 	s.send("\x0c'went ' + 'by'\r")

@@ -135,8 +135,8 @@ func TestInterruptRunning(t *testing.T) {
 		s.send("\x0c") // Ctrl-L clears the screen
 		s.wait(`^distproc\S+1>$`)
 	}
-	// What was typed ahead goes with it: the next statement, what has ended a block, and
-	// more than the terminal holds. The Ctrl-C may be read with it.
+	// Ctrl-C also drops the lines typed ahead: the next statement, the line that has ended a
+	// block, and more lines than the terminal holds. The editor may read it with them.
 	const dropped = "print('drop' + 'ped')\r"
 	for _, code := range []string{
 		begins + "; sleep(600)\r" + dropped,

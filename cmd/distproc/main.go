@@ -1,9 +1,10 @@
 // Command distproc gives every id one place in a cluster.
 //
-// distproc node runs a headless node; distproc repl runs a node with a shell, or a shell
-// on a running node, and the shell in a process of its own (evaluator.go); distproc bench asks running nodes as fast as they answer. The work
-// is done by packages node, its gateway for --http, repl and bench; here are flags,
-// signals and exit codes: 0 success, 1 failure, 2 a command line that makes no sense.
+// distproc node runs a headless node. distproc repl runs a node with a shell, or a shell on
+// a running node; the shell has a process of its own (evaluator.go). distproc bench asks
+// running nodes as fast as they answer. Packages node, its gateway for --http, repl and bench
+// do the work. Here are flags, signals and exit codes: 0 success, 1 failure, 2 a command
+// line that makes no sense.
 package main
 
 import (

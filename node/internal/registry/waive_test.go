@@ -13,8 +13,8 @@ import (
 	"github.com/distproc/distproc/wire"
 )
 
-// waiving runs a test with a registry that has servers that add up what they are told, and notes which ids it
-// claims.
+// waiving runs a test with a registry whose servers add up what they are told. It notes which
+// ids the registry claims.
 func waiving(t *testing.T, kind worker.Serial, test func(t *testing.T, r *Registry, add func(id int64) (sum string), claims func() []int64)) {
 	t.Helper()
 	inBubble(t, kind, func(t *testing.T, r *Registry) {

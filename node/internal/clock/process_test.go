@@ -2,6 +2,7 @@ package clock
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -150,4 +151,46 @@ func TestBoot(t *testing.T) {
 	expect(1)
 	moved(-wallError - time.Microsecond)
 	expect(1)
+}
+
+// TestGlance suspends the machine. A glance says what Boot was before, and all of it once
+// somebody has looked, or the clock has ticked.
+func TestGlance(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		quick := func() time.Duration { return time.Since(start) }
+		var suspended time.Duration
+		p := newProcess(func() time.Duration { return quick() + suspended }, quick, &sleeper{})
+		p.start = start
+		expect := func(lacks time.Duration) {
+			t.Helper()
+			if m, want := p.Glance(), (Moment{p.Now(), quick() + suspended - lacks}); m != want {
+				t.Errorf("%v, want %v", m, want)
+			}
+		}
+		suspend := func(d time.Duration) {
+			suspended += d
+			r := *p.booted.Load()
+			r.wall -= d // the wall clock goes on meanwhile
+			p.booted.Store(&r)
+		}
+		expect(0) // the first one looks
+		time.Sleep(time.Minute)
+		expect(0)
+		suspend(time.Hour)
+		expect(time.Hour)
+		p.Look()
+		expect(0)
+		suspend(2 * time.Hour)
+		done := make(chan struct{})
+		go p.Run(done)
+		time.Sleep(tickEvery - 1)
+		expect(2 * time.Hour)
+		time.Sleep(1)
+		synctest.Wait()
+		expect(0)
+		close(done)
+		synctest.Wait()
+	})
 }

@@ -134,7 +134,7 @@ func (r *Registry) Lookup(id worker.ID, now time.Duration, own bool, reply *work
 // Look returns the time for RunInline.
 func (r *Registry) Look() clock.Moment {
 	if r.actor != nil && r.actor.policy.Load().inline {
-		return r.look()
+		return r.glance()
 	}
 	return clock.Moment{Now: r.Now()}
 }

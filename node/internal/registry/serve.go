@@ -58,7 +58,7 @@ func (a *actor) run(r run) {
 
 // decide returns what to do next for w, and refuses the messages that must not run.
 func (a *actor) decide(s *shard, w *entry, t *task) step {
-	now := a.look()
+	now := a.glance()
 	stood := a.clock.Standstills(now.Now)
 	s.mu.Lock()
 	if a.guard == nil { // which knows by itself

@@ -14,8 +14,8 @@ type Guard interface {
 	// Begin permits a call to start, and gives it its token. It is called with the lock of
 	// the id's shard, which Running takes. Since is what Begin returned as now for the last
 	// call, or 0 without one. Ended says that this node was not the place of the id all the
-	// time since: then its server must end before Begin is called again, with 0. At is when
-	// the caller has looked at the clock by which leases end, after the id's last call.
+	// time since: then its server must end before Begin is called again, with 0. At is a
+	// time since the id's last call, now or before, on the clock by which leases end.
 	Begin(k worker.Key, since uint64, at time.Duration) (token worker.Token, now uint64, permitted, ended bool)
 
 	// Valid reports whether a call for which Begin has returned now, and which has ended

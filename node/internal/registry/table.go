@@ -159,6 +159,15 @@ func (t *table) look() clock.Moment {
 	return t.clock.Look()
 }
 
+// glance returns the time at which a message begins. A time that the guard takes for a moment
+// before is as good, as the process might have stood still after it had begun.
+func (t *table) glance() clock.Moment {
+	if t.guard == nil {
+		return clock.Moment{Now: t.clock.Now()}
+	}
+	return t.clock.Glance()
+}
+
 // Sweep drops what has expired while the machine was suspended.
 func (t *table) Sweep() { t.sweep() }
 

@@ -31,6 +31,7 @@ type View struct {
 	// since then.
 	Shed uint64
 
+	byName map[placement.Name]*peers.Peer
 	rest   func() *View
 	digest uint64         // of gossip, at the latest when the view was made
 	gossip *gossip.Gossip // tells of these members, and no other one does: a node that leaves its cluster starts another one; nil for a client
@@ -40,10 +41,12 @@ type View struct {
 func NewView(list []*peers.Peer, failed map[*peers.Peer]bool, r placement.Routing) *View {
 	slices.SortFunc(list, func(a, b *peers.Peer) int { return a.Name.Compare(b.Name) })
 	slots := make([]placement.Slot, len(list))
+	byName := make(map[placement.Name]*peers.Peer, len(list))
 	for i, p := range list {
 		slots[i] = placement.Slot{Name: p.Name, Failed: failed[p]}
+		byName[p.Name] = p
 	}
-	v := &View{Peers: list, Ring: placement.NewRing(r, slots)}
+	v := &View{Peers: list, Ring: placement.NewRing(r, slots), byName: byName}
 	v.rest = sync.OnceValue(func() *View {
 		return NewView(slices.DeleteFunc(slices.Clone(list), func(p *peers.Peer) bool { return p.Self }), failed, r)
 	})
@@ -61,13 +64,7 @@ func (v *View) Owner(id worker.ID) *peers.Peer { return v.Peers[v.Ring.Owner(id)
 func (v *View) Acting(id worker.ID) *peers.Peer { return v.Peers[v.Ring.Acting(id)] }
 
 // Peer returns the member of that name, or nil.
-func (v *View) Peer(name placement.Name) *peers.Peer {
-	i, ok := slices.BinarySearchFunc(v.Peers, name, func(p *peers.Peer, name placement.Name) int { return p.Name.Compare(name) })
-	if !ok {
-		return nil
-	}
-	return v.Peers[i]
-}
+func (v *View) Peer(name placement.Name) *peers.Peer { return v.byName[name] }
 
 // Self returns this node.
 func (v *View) Self() *peers.Peer {

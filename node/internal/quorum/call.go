@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -19,10 +20,10 @@ import (
 // nothing of earlier calls. If this node has not been the place of the id all the time since,
 // Begin reports that as ended: then the caller must forget what it keeps, and ask again with 0.
 //
-// At is when the caller has looked at the clock, which saves another look, after the last call
-// of the id has ended. If the rights are still those of that time, then it is as if the node
-// had been paused just after the call began. Else Begin looks itself, because new rights may
-// have come without a lease.
+// At is a time on the node's clock, now or before, since the last call of the id has ended. That
+// saves a look. If the rights are still those of that time, then it is as if the node had been
+// paused just after the call began. Else Begin looks itself, because new rights may have come
+// without a lease.
 func (q *Quorum) Begin(k worker.Key, since uint64, at time.Duration) (token worker.Token, now uint64, permitted, ended bool) {
 	r := q.rights.Load()
 	if at < r.at {
@@ -203,12 +204,20 @@ func (q *Quorum) NotOwner(id worker.ID) *wire.Error {
 	return notOwner(m, v)
 }
 
-// Place returns the node that acts for an id, as far as this node knows. It is false if it
-// knows of none.
-func (q *Quorum) Place(id worker.ID) (name string, ok bool) {
-	if v := q.rights.Load().Newest(); v != nil {
-		m, ok := v.Acting(id)
-		return m.Name, ok
+// Place returns the name of the node that acts for an id, as far as this node knows, unless it
+// is this one. Known is false if it knows of none.
+func (q *Quorum) Place(id worker.ID) (name placement.Name, here, known bool) {
+	r := q.rights.Load()
+	v := r.Newest()
+	if v == nil || v.ring == nil {
+		return placement.Name{}, false, false
 	}
-	return "", false
+	i := v.ring.Acting(id)
+	switch s := &v.Seats[i]; {
+	case s.Failed:
+		return placement.Name{}, false, false
+	case s.Member == r.me && !r.leaving:
+		return placement.Name{}, true, true
+	}
+	return v.ring.Slot(i).Name, false, true
 }

@@ -10,17 +10,16 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
 // A Places knows the places of ids of strict kinds. [quorum.Quorum] is one.
 type Places interface {
-	// Owns reports whether this node acts for an id.
-	Owns(id worker.ID) bool
-
-	// Place returns the name of the node that acts for an id, if this one knows.
-	Place(id worker.ID) (name string, ok bool)
+	// Place returns the name of the node that acts for an id, or says that it is this one.
+	// Known is false if this node knows of none.
+	Place(id worker.ID) (name placement.Name, here, known bool)
 
 	// Quorum returns an error if no leader of the voters has answered for the time of a lease.
 	Quorum() *wire.Error
@@ -112,11 +111,8 @@ func (rt *Router) strictlyAgain(ctx context.Context, id worker.ID, err error, on
 // strictPlace returns the node to ask for an id: this one, if it knows of none, as that waits
 // until it does.
 func (rt *Router) strictPlace(id worker.ID) *peers.Peer {
-	if rt.Places.Owns(id) {
-		return rt.self
-	}
-	if name, ok := rt.Places.Place(id); ok {
-		if p, err := rt.Members.Member(name); err == nil {
+	if name, here, known := rt.Places.Place(id); known && !here {
+		if p := rt.Members.View().Peer(name); p != nil {
 			return p
 		}
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,8 +52,7 @@ type replyBatch struct {
 	Flags   []uint8
 	Age     []uint64 // milliseconds
 	TTL     []uint64 // milliseconds
-	Epoch   []uint64 // of tokens
-	Count   []uint64 // of tokens
+	Tokens  []byte   // epoch and count, as [binary.AppendUvarint] has them, of each reply with one
 	Len     []uint32 // of each value in Data
 	Data    []byte
 	Type    []string // media types
@@ -75,6 +75,7 @@ const (
 	replyCached
 	replyDegraded
 	replyStale
+	replyToken // it has one in Tokens
 )
 
 // weightOf is the largest encoded size of the numbers of one call or reply, in bytes.
@@ -306,7 +307,7 @@ func (b *replyBatch) reset() {
 	clear(b.Via)
 	clear(b.Text)
 	*b = replyBatch{Seq: b.Seq[:0], Code: b.Code[:0], Outcome: b.Outcome[:0], Flags: b.Flags[:0],
-		Age: b.Age[:0], TTL: b.TTL[:0], Epoch: b.Epoch[:0], Count: b.Count[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
+		Age: b.Age[:0], TTL: b.TTL[:0], Tokens: b.Tokens[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Node: b.Node[:0], Via: b.Via[:0], Text: b.Text[:0], values: b.values}
 }
 
 // add adds a reply whose value the caller has reserved in held.
@@ -325,12 +326,14 @@ func (b *replyBatch) add(seq uint64, r *Reply) {
 	if r.Stale {
 		flags |= replyStale
 	}
+	if r.Epoch != 0 {
+		flags |= replyToken
+		b.Tokens = binary.AppendUvarint(binary.AppendUvarint(b.Tokens, r.Epoch), r.Count)
+	}
 	b.Seq = append(b.Seq, seq)
 	b.Flags = put(b.Flags, i, flags)
 	b.Age = put(b.Age, i, millis(r.Age))
 	b.TTL = put(b.TTL, i, millis(r.TTL))
-	b.Epoch = put(b.Epoch, i, r.Epoch)
-	b.Count = put(b.Count, i, r.Count)
 	b.Len = put(b.Len, i, uint32(len(r.Data)))
 	b.values = append(b.values, r.Data)
 	b.Type = put(b.Type, i, r.Type)
@@ -357,25 +360,49 @@ func (b *replyBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if n > maxBatch || max(len(b.Code), len(b.Outcome), len(b.Flags), len(b.Age), len(b.TTL), len(b.Len),
-		len(b.Epoch), len(b.Count), len(b.Type), len(b.Node), len(b.Via), len(b.Text)) > n {
+		len(b.Type), len(b.Node), len(b.Via), len(b.Text)) > n {
 		return fmt.Errorf("batch of %d replies with columns that do not fit", n)
 	}
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
 		return fmt.Errorf("batch of %d replies with %d bytes of values, not %d", n, len(b.Data), sum)
 	}
+	rest, ok := b.Tokens, true
+	for _, flags := range b.Flags {
+		if flags&replyToken != 0 && ok {
+			_, _, rest, ok = cutToken(rest)
+		}
+	}
+	if !ok || len(rest) > 0 {
+		return fmt.Errorf("batch of %d replies with %d bytes of tokens that do not fit", n, len(b.Tokens))
+	}
 	return nil
+}
+
+// cutToken returns the first token of a batch, and the bytes of the others. Ok is false if it
+// is incomplete.
+func cutToken(tokens []byte) (epoch, count uint64, rest []byte, ok bool) {
+	epoch, n := binary.Uvarint(tokens)
+	if n <= 0 {
+		return 0, 0, nil, false
+	}
+	count, m := binary.Uvarint(tokens[n:])
+	if m <= 0 {
+		return 0, 0, nil, false
+	}
+	return epoch, count, tokens[n+m:], true
 }
 
 // A replyReader iterates over the replies of a batch.
 type replyReader struct {
-	b    *replyBatch
-	peer string
-	data string // of the replies to come
-	i    int
+	b      *replyBatch
+	peer   string
+	data   string // of the replies to come
+	tokens []byte // of the replies to come
+	i      int
 }
 
 func (b *replyBatch) replies(peer string) replyReader {
-	return replyReader{b: b, peer: peer, data: string(b.Data)}
+	return replyReader{b: b, peer: peer, data: string(b.Data), tokens: b.Tokens}
 }
 
 // next stores the next reply in r, or returns its error. It may be called once for each
@@ -389,6 +416,10 @@ func (it *replyReader) next(r *Reply) *Error {
 	} else {
 		node = text.Line(node, maxText)
 	}
+	flags := at(b.Flags, i)
+	if r.Epoch, r.Count = 0, 0; flags&replyToken != 0 {
+		r.Epoch, r.Count, it.tokens, _ = cutToken(it.tokens)
+	}
 	if code := Code(at(b.Code, i)); code != codeOK {
 		e := &Error{Code: code, Outcome: Outcome(min(at(b.Outcome, i), uint8(Ran))), Node: node, Text: text.Line(at(b.Text, i), maxText)}
 		if code == NotOwner {
@@ -396,7 +427,7 @@ func (it *replyReader) next(r *Reply) *Error {
 		}
 		return e
 	}
-	flags, n := at(b.Flags, i), at(b.Len, i)
+	n := at(b.Len, i)
 	data := it.data[:n]
 	it.data = it.data[n:]
 	if len(b.Data) > maxText && len(data) < len(b.Data) {
@@ -409,6 +440,5 @@ func (it *replyReader) next(r *Reply) *Error {
 		r.Via = text.Line(via, maxText)
 	}
 	r.Node, r.Age, r.TTL = node, fromMillis(at(b.Age, i)), fromMillis(at(b.TTL, i))
-	r.Epoch, r.Count = at(b.Epoch, i), at(b.Count, i)
 	return nil
 }

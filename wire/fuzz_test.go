@@ -60,6 +60,7 @@ func FuzzReplies(f *testing.F) {
 	b := new(replyBatch)
 	b.add(1, &Reply{Data: "42", IsInt: true, TTL: time.Second})
 	b.addError(2, &Error{Code: NotOwner, Members: []Member{{Name: "1@h"}}})
+	b.add(3, &Reply{Epoch: 5, Count: 1 << 40})
 	seedFrames(f, b)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := newFrameReader(discard{Reader: bytes.NewReader(data)}, smallBuffer)

@@ -124,7 +124,9 @@ func (v *voterFlags) client(ctx context.Context) (context.Context, *node.Client,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	c, err := node.Attach(ctx, node.ClientConfig{Node: v.attach, Cookie: cookie, TLS: v.tls, NoBusyPoll: !v.busyPoll})
+	attaching, stop := context.WithTimeout(ctx, v.timeout)
+	defer stop()
+	c, err := node.Attach(attaching, node.ClientConfig{Node: v.attach, Cookie: cookie, TLS: v.tls, NoBusyPoll: !v.busyPoll})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,5 +171,28 @@ func TestVotersUsage(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), "ShellCompDirectiveNoFileComp") {
 			t.Errorf("completion of voters %s: %s, %v", args, out, err)
 		}
+	}
+}
+
+// TestVotersGiveUp asks a node that accepts a connection and says nothing: --timeout bounds
+// that, too.
+func TestVotersGiveUp(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	v := voterFlags{attach: l.Addr().String(), timeout: time.Millisecond}
+	v.cookieFile = filepath.Join(t.TempDir(), "cookie")
+	if err := os.WriteFile(v.cookieFile, []byte(strings.Repeat("c", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, _, _, err := v.client(t.Context()); err == nil {
+		t.Error("attached to a node that says nothing")
+	}
+	if took := time.Since(began); took > 2500*time.Millisecond { // an attempt may take 3 s
+		t.Errorf("it gave up after %v", took)
 	}
 }

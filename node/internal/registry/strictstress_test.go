@@ -29,6 +29,34 @@ func (c *stressed) Answer(reply worker.Reply, err error) {
 	}
 }
 
+// enqueue makes a call, which may be withdrawn soon, and waits for its answer. Once checks
+// that it had no other one; it is to be called when all is over. Answered is false if there
+// was none within 20 s.
+func (c *stressed) enqueue(t *testing.T, r *Registry, now time.Duration) (answered bool, once func()) {
+	c.done, c.To, c.Async = make(chan struct{}), c, rand.IntN(2) == 0
+	if rand.IntN(2) == 0 {
+		withdrawn := make(chan struct{})
+		go func() {
+			defer close(withdrawn)
+			time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
+			r.Withdraw(&c.Waiter, context.Canceled)
+		}()
+		defer func() { <-withdrawn }()
+	}
+	r.Enqueue(&c.Waiter, now)
+	select {
+	case <-c.done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("call %s for %s was not answered", c.Message, c.ID)
+		return false, nil
+	}
+	return true, func() {
+		if n := c.answers.Load(); n != 1 {
+			t.Errorf("call %s was answered %d times", c.Message, n)
+		}
+	}
+}
+
 // TestStrictStress has calls of strict kinds begin, withdraw and be given up while the lease ends
 // and begins, the kind changes and ids move: each call is answered once, what was not run did not
 // run, no value is older than an invalidation or a lease, and nothing is left of a turn.
@@ -144,27 +172,13 @@ func TestStrictStress(t *testing.T) {
 						} else if reply1, err1, inlined := r.RunInline(id, message, "", "", now+time.Second, clock.Moment{Now: now}); inlined {
 							reply, err = reply1, err1
 						} else {
-							c := &stressed{done: make(chan struct{})}
-							c.Waiter = Waiter{ID: id, Message: message, Deadline: now + time.Second, To: c, Async: rand.IntN(2) == 0}
-							if rand.IntN(2) == 0 {
-								go func() {
-									time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
-									r.Withdraw(&c.Waiter, context.Canceled)
-								}()
-							}
-							r.Enqueue(&c.Waiter, now)
-							select {
-							case <-c.done:
-							case <-time.After(20 * time.Second):
-								t.Errorf("call %d for %s was not answered", call, id)
+							c := &stressed{Waiter: Waiter{ID: id, Message: message, Deadline: now + time.Second}}
+							answered, once := c.enqueue(t, r, now)
+							if !answered {
 								return
 							}
+							defer once()
 							reply, err = c.reply, c.err
-							defer func() {
-								if n := c.answers.Load(); n != 1 {
-									t.Errorf("call %d was answered %d times", call, n)
-								}
-							}()
 						}
 						got, _ := reply.Value.Int()
 						switch {

@@ -233,27 +233,13 @@ func TestWaiveStress(t *testing.T) {
 					message := worker.IntValue(int64(call))
 					reply, err, inlined := r.RunInline(id, message, "", "", deadline, clock.Moment{Now: now})
 					if !inlined {
-						c := &stressed{done: make(chan struct{})}
-						c.Waiter = Waiter{ID: id, Message: message, Deadline: deadline, To: c, Async: rand.IntN(2) == 0}
-						if rand.IntN(2) == 0 {
-							calling.Go(func() {
-								time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
-								r.Withdraw(&c.Waiter, context.Canceled)
-							})
-						}
-						r.Enqueue(&c.Waiter, now)
-						select {
-						case <-c.done:
-						case <-time.After(20 * time.Second):
-							t.Errorf("call %d for %s was not answered", call, id)
+						c := &stressed{Waiter: Waiter{ID: id, Message: message, Deadline: deadline}}
+						answered, once := c.enqueue(t, r, now)
+						if !answered {
 							return
 						}
+						defer once()
 						reply, err = c.reply, c.err
-						defer func() {
-							if n := c.answers.Load(); n != 1 {
-								t.Errorf("call %d was answered %d times", call, n)
-							}
-						}()
 					}
 					got, _ := reply.Value.Int()
 					switch times := ran[call].Load(); {

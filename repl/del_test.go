@@ -22,6 +22,8 @@ func TestNamesOfCommands(t *testing.T) {
 		{"del()", "!<stdin>:1:4: del: takes names of variables, such as del(x) or del(\"x\")"},
 		{"print(del(1))", "!<stdin>:1:10: del: an int is no name; in an expression say del(\"x\")"},
 		{"1\nx = 1\nh = 2\nreset()\nv(1)\nh('nodes')\nx", "!<stdin>:7:1: undefined: x"},
+		{"1\nreset()\nprint(v(1))", "1\nNone"},
+		{"x = 1\nx = 2; del(x)\nx", "!<stdin>:3:1: undefined: x"},
 		{"def f(): return 1\n\ng = f\ndel(f)\ng()", "1"},
 	} {
 		out, errs, _ := run(t, Config{}, test.in)

@@ -97,6 +97,9 @@ func (sh *Shell) runBench(ctx context.Context, load bench.Config, ask bench.Ask)
 			}
 		}
 		result = bench.Run(run, load)
+		if took := result.Elapsed - last.Elapsed; took >= time.Second/2 {
+			perSecond = append(perSecond, float64(result.Requests-last.Requests)/took.Seconds())
+		}
 		return nil
 	})
 	return result, perSecond, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/distproc/distproc/wire/text"
 )
 
-var eventFields = []string{"time", "event", "node", "kind", "why", "more"}
+var eventFields = []string{"time", "event", "about"}
 
 func (sh *Shell) events(r *request) (starlark.Value, error) {
 	var of, since starlark.Value
@@ -45,19 +46,20 @@ func (sh *Shell) events(r *request) (starlark.Value, error) {
 	t := &table{kind: "events", header: eventFields, none: "no events", latest: true}
 	now := time.Now()
 	for _, e := range list {
-		if e.Time.Before(from) || !strings.Contains(strings.Join([]string{e.What, e.Node, e.Kind, e.Why, e.More}, "\n"), has) {
+		about := about(e)
+		if e.Time.Before(from) || !strings.Contains(e.What+"  "+about, has) {
 			continue
 		}
 		t.rows = append(t.rows, &record{kind: "event", fields: eventFields, values: starlark.Tuple{
-			starlark.String(clockTime(e.Time, now)), starlark.String(e.What), orNone(e.Node), orNone(e.Kind), orNone(e.Why), orNone(e.More),
+			starlark.String(clockTime(e.Time, now)), starlark.String(e.What), orNone(about),
 		}, more: eventRest(e)})
 	}
-	for _, field := range eventFields[2:] {
-		if len(t.rows) > 0 && !t.has(field) {
-			t.drop(field)
-		}
-	}
 	return t, nil
+}
+
+// about returns what an event says besides what it is, such as 2@127.0.0.1, EOF.
+func about(e observe.Event) string {
+	return strings.Join(slices.DeleteFunc([]string{e.Node, e.Kind, e.Why, e.More}, func(s string) bool { return s == "" }), ", ")
 }
 
 // allEvents returns all events that a node keeps, the oldest first.
@@ -76,9 +78,13 @@ func (sh *Shell) allEvents(ctx context.Context, name string) (list []observe.Eve
 	return list, nil
 }
 
-// eventRest has the attributes of an event that are not shown.
+// eventRest has the attributes of an event that are not columns.
 func eventRest(e observe.Event) starlark.HasAttrs {
 	a := &account{kind: "event"}
+	a.set("node", orNone(e.Node))
+	a.set("kind", orNone(e.Kind))
+	a.set("why", orNone(e.Why))
+	a.set("more", orNone(e.More))
 	a.set("seq", starlark.MakeUint64(e.Seq))
 	a.set("level", starlark.String(e.Level))
 	a.set("unix", starlark.Float(float64(e.Time.UnixMicro())/1e6))
@@ -235,7 +241,7 @@ func (t *tracer) missing() string {
 	return s
 }
 
-// stepLine returns 14:02:03.456  call 2@127.0.0.1  12ms  deposit 5 → 5.
+// stepLine returns 14:02:03.456  call     2@127.0.0.1      12ms  deposit 5 → 5.
 func stepLine(s observe.Step) string {
 	took := duration(s.Took).String()
 	switch {
@@ -244,7 +250,7 @@ func stepLine(s observe.Step) string {
 	case s.Cached:
 		took = "cached"
 	}
-	line := fmt.Sprintf("%s  %-7s  %s  %s  ", s.Time.Local().Format("15:04:05.000"), s.What, s.From, took)
+	line := fmt.Sprintf("%s  %-7s  %s  %8s  ", s.Time.Local().Format("15:04:05.000"), s.What, s.From, took)
 	if s.Message != "" {
 		line += s.Message + " "
 	}

@@ -21,13 +21,13 @@ import (
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
-		{"events", `^time            event      node         why  more\n01-02 \S+  node up    2@127.0.0.1       addr=127.0.0.1:4372\n01-02 \S+  node down  4@127.0.0.1  EOF\n$`},
-		{"events()[-1].why, events()[0].seq, events()[1].level", `^\("EOF", 1, "warn"\)\n$`},
+		{"events", `^time            event      about\n01-02 \S+  node up    2@127.0.0.1, addr=127.0.0.1:4372\n01-02 \S+  node down  4@127.0.0.1, EOF\n$`},
+		{"events()[-1].why, events()[-1].node, events()[0].seq, events()[1].level", `^\("EOF", "4@127.0.0.1", 1, "warn"\)\n$`},
 		{"len(events(node='2@127.0.0.1')), events(node='2@127.0.0.1')[149].event", `^\(150, "event 147"\)\n$`},
 		{"len(events(node='2@127.0.0.1', since=60))", `^148\n$`},
 		{"[e.event for e in events(text='EOF')]", `^\["node down"\]\n$`},
 		{"events(text='nothing')", `^no events\n$`},
-		{"configure(limit=2)\nevents('2@127.0.0.1', text='event ')", `^… 146 earlier rows; print shows all\ntime      event\n\S+  event 146\n\S+  event 147\n$`},
+		{"configure(limit=2)\nevents('2@127.0.0.1', text='event ')", `^… 146 earlier rows; print shows all\ntime      event      about\n\S+  event 146\n\S+  event 147\n$`},
 	} {
 		out, errs, err := run(t, Config{}, c[0])
 		if err != nil || !regexp.MustCompile(c[1]).MatchString(out) {
@@ -71,14 +71,14 @@ func TestTraceEnds(t *testing.T) {
 	}
 	want := []string{
 		`(2@127.0.0.1 acts for 7; a key or Ctrl-C ends it)`,
-		`03:04:05.006  request  3@127.0.0.1  1.5ms  → 454`,
-		`03:04:05.006  request  client  cached  → 454`,
-		`03:04:05.006  call     client  0s  deposit 5 ** overloaded`,
-		`03:04:05.006  refresh  2@127.0.0.1  0s  → 7 (degraded, by 1@127.0.0.1)`,
+		`03:04:05.006  request  3@127.0.0.1     1.5ms  → 454`,
+		`03:04:05.006  request  client    cached  → 454`,
+		`03:04:05.006  call     client        0s  deposit 5 ** overloaded`,
+		`03:04:05.006  refresh  2@127.0.0.1        0s  → 7 (degraded, by 1@127.0.0.1)`,
 		`(it cannot be asked, and is asked again: unreachable)`,
 		`(1@127.0.0.1 acts for 7 now)`,
 		`(12 are left out: they came faster than they are asked for)`,
-		`03:04:05.006  request  client  0s  → 1`,
+		`03:04:05.006  request  client        0s  → 1`,
 	}
 	if got := strings.Join(lines[:len(want)], "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("it shows\n%s\nwant\n%s", got, strings.Join(want, "\n"))

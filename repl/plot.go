@@ -44,14 +44,7 @@ func (d *drawing) styled(s style) string {
 		cols = max(s.cols-1, 1)
 	}
 	squeezed := text.Squeeze(d.values, cols)
-	bottom := min(low, 0) // so that the lengths of the bars compare
-	if high-low < (high-bottom)/100 || low < 0 {
-		bottom = low
-	}
-	if bottom == high && high != 0 {
-		bottom = min(high, 0)
-	}
-	out := s.good(text.Spark(squeezed, bottom, high, asciiOnly())) + "\n"
+	out := s.good(text.Spark(squeezed, min(low, 0), high, asciiOnly())) + "\n" // from 0, so that bars compare
 	about := fmt.Sprintf("%s, min %s, max %s, last %s", counted(n, "value", "values"), d.units.label(low), d.units.label(high), d.units.label(last))
 	if len(squeezed) < len(d.values) {
 		about += fmt.Sprintf("; a column is the mean of %.3g", float64(len(d.values))/float64(len(squeezed)))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/tap"
 	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
@@ -41,7 +42,9 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		lost := ownedBy(t, nodes[2])
 		crash(nodes[2])
+		n.handoffs.Add([]registry.Answer{{ID: lost, Left: time.Hour}})
 		awaitState(t, n, nodes[2].Self(), StateFailed)
 		time.Sleep(30 * time.Second) // until all have failed it
 		find := func(list []observe.Event, what, about string) bool {
@@ -61,6 +64,7 @@ func TestEvents(t *testing.T) {
 			for _, want := range [][2]string{
 				{"node up", other.Self()}, {"view changed", "members=3 failed=0"}, {"view changed", "members=3 failed=1"}, {"connection refused", "cookie"},
 				{"kinds changed", "kinds=price"}, {"workers evicted", "default their values"}, {"node down", nodes[2].Self()},
+				{"answers lost", "count=1"},
 				{"kinds differ; all nodes should have the same --config", "price"},
 			} {
 				if !find(list, want[0], want[1]) {
@@ -243,6 +247,37 @@ func TestTraces(t *testing.T) {
 		do(asks.Request(t.Context(), id))
 		if page, err := asks.Trace(t.Context(), value); err != nil || len(page.List) != 1 {
 			t.Errorf("at the next owner %+v, %v", page, err)
+		}
+	})
+}
+
+// TestStrictTrace traces an id of a strict kind on the node that acts for it.
+func TestStrictTrace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bank := &bank{running: map[worker.ID]bool{}, highest: map[worker.ID]worker.Token{}}
+		nodes := startStrict(t, 3, bank.kind())
+		id := int64(1)
+		call := func(n *Node, message string) {
+			t.Helper()
+			if _, err := callStrict(t, n, id, message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		call(nodes[0], "before")
+		q := observe.TraceQuery{Key: worker.Key{ID: worker.IntID(id)}}
+		page, err := nodes[0].Trace(t.Context(), q)
+		if err != nil || page.Node != nodes[1].Self() {
+			t.Fatal(page, err)
+		}
+		q.After = page.Next()
+		call(nodes[0], "one")
+		call(nodes[1], "two")
+		if page, err = nodes[0].Trace(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"call " + nodes[0].Self() + " one -> 2", "call " + nodes[1].Self() + " two -> 3"}
+		if got := brief(page.List); !slices.Equal(got, want) {
+			t.Errorf("it has\n%q\nwant\n%q", got, want)
 		}
 	})
 }

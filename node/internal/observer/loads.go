@@ -115,11 +115,12 @@ func (o *Observer) loadsHere() (list []observe.Load) {
 	o.loads.mu.Lock()
 	defer o.loads.mu.Unlock()
 	past := min(max(o.loads.ticks-1, 0), observe.Seconds)
-	for name, h := range o.loads.kinds {
-		l := observe.Load{Kind: name, PerSecond: make([]uint32, past), Latency: worker.Histogram{Bounds: registry.DurationBounds()}}
-		l.Latency.Counts = make([]uint64, len(h.last.Latency))
+	for _, r := range o.Kinds.All() {
+		l := observe.Load{Kind: r.Name(), PerSecond: make([]uint32, past), Latency: worker.Histogram{Bounds: registry.DurationBounds()}}
+		l.Latency.Counts = make([]uint64, len(registry.Reading{}.Latency))
+		h := o.loads.kinds[r.Name()]
 		for i := range past {
-			if h.seconds == nil {
+			if h == nil || h.seconds == nil { // it is new, or idle
 				break
 			}
 			s := &h.seconds[(o.loads.ticks-past+i)%observe.Seconds]

@@ -15,7 +15,6 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
-	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -100,13 +99,13 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	lists := make([][]worker.Info, len(slots))
 	n.askAll(ctx, slots, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
-			lists[i] = n.workersHere()
+			lists[i] = n.kinds.Workers(protocol.MaxWorkers)
 		} else if err := s.Do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&lists[i])); err != nil {
 			n.log.Debug("cannot list workers", "node", slots[i].Name.String(), "err", err)
 		}
 	})
 	all := slices.Concat(lists...)
-	sortWorkers(all)
+	protocol.SortWorkers(all)
 	return all, nil
 }
 
@@ -126,14 +125,6 @@ func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx con
 		})
 	}
 	wg.Wait()
-}
-
-func sortWorkers(list []worker.Info) {
-	slices.SortFunc(list, func(a, b worker.Info) int {
-		x, _ := placement.ParseName(a.Node) // valid, because it comes from the node
-		y, _ := placement.ParseName(b.Node)
-		return cmp.Or(x.Compare(y), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind))
-	})
 }
 
 // Nodes returns the reports of all members that answer within 1 s. Of others it returns
@@ -202,32 +193,6 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 		return 0, err
 	}
 	return s.Ping(ctx)
-}
-
-// workersHere lists live workers of this node, and the number that is left out.
-func (n *Node) workersHere() (list []worker.Info) {
-	live := 0
-	for _, r := range n.kinds.All() {
-		list = append(list, r.Workers(protocol.MaxWorkers-len(list))...)
-		count, _, _ := r.Count()
-		live += count
-	}
-	if len(list) == protocol.MaxWorkers {
-		list[len(list)-1].LeftOut = max(0, live-len(list))
-	}
-	return list
-}
-
-// cutWorkers returns the first limit workers of a list. The last one of them counts the
-// others.
-func cutWorkers(list []worker.Info, limit int) []worker.Info {
-	if len(list) <= limit {
-		return list
-	}
-	for _, w := range list[limit:] {
-		list[limit-1].LeftOut += 1 + w.LeftOut
-	}
-	return list[:limit]
 }
 
 func (n *Node) inspectHere(k worker.Key) registry.Status {

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/distproc/distproc/node/internal/events"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
@@ -20,6 +23,7 @@ import (
 func (n *Node) SetKinds(kinds map[string]worker.Kind) error {
 	err := n.kinds.Change(kinds)
 	if err == nil {
+		n.log.Log(n.ctx, events.Level, "kinds changed", "kinds", strings.Join(slices.Sorted(maps.Keys(kinds)), ","))
 		n.pool.Each(func(ctx context.Context, p *peers.Peer, ws *wire.Session) {
 			n.compareKinds(ctx, p, ws)
 			ctx, cancel := context.WithTimeout(ctx, n.members.OpTimeout())

@@ -17,14 +17,17 @@ import (
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/claim"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/events"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
+	"github.com/distproc/distproc/node/internal/observer"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/quorum"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/internal/strict"
+	"github.com/distproc/distproc/node/internal/tap"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -44,7 +47,7 @@ type Node struct {
 	addr      placement.Addr
 	name      string // addr.Name as a string
 	version   string
-	log       *slog.Logger // bounded
+	log       *slog.Logger // bounded; its lines are events
 	flushLog  func()
 	creds     *wire.Credentials
 	members   *members.Members
@@ -58,6 +61,8 @@ type Node struct {
 	listener  *wire.Listener
 	refusals  *audit.Refusals
 	audit     *audit.Log
+	observer  *observer.Observer
+	taps      tap.Board
 
 	clock     *clock.Process
 	viewed    chan struct{} // of capacity 1: the view has changed since follow last began
@@ -107,6 +112,8 @@ func Start(c Config) (*Node, error) {
 		maxClients: cmp.Or(c.MaxClients, 1024),
 	}
 	n.log, n.flushLog = boundedlog.New(c.Logger)
+	ring := events.New()
+	n.log = slog.New(ring.Tee(n.log.Handler()))
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = clock.NewProcess(host{n})
 	if c.network != nil {
@@ -144,7 +151,10 @@ func Start(c Config) (*Node, error) {
 	n.claims = claim.New(n.members, n.kinds)
 	n.router = route.New(route.Config{
 		Node: n.name, Members: n.members, Kinds: n.kinds, Places: strict.Places(n.quorum), Clock: n.clock, Closing: &n.closing, Audit: n.audit,
-		Logger: n.log,
+		Taps: &n.taps, Logger: n.log,
+	})
+	n.observer = observer.New(observer.Config{
+		Node: n.name, Ring: ring, Taps: &n.taps, Members: n.members, Kinds: n.kinds, Router: n.router, Handoffs: n.handoffs, Audit: n.audit,
 	})
 	if err := strict.Open(n.quorum, strict.Host{Cluster: n.members, Kinds: n.kinds, Changed: n.viewChanged}); err != nil {
 		n.listener.Close()
@@ -156,6 +166,7 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.clock.Run(n.ctx.Done()) })
+	n.wg.Go(func() { n.observer.Run(n.ctx.Done()) })
 	return n, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -46,8 +47,8 @@ func TestRights(t *testing.T) {
 					t.Errorf("%s: what it tells of others counts", c.what)
 				}
 			}
-			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpAnswers: []byte{}, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}, protocol.OpForceStop: worker.Key{ID: worker.IntID(8)}} {
-				if (op == protocol.OpStop || op == protocol.OpForceStop) && client {
+			for op, args := range map[wire.Op]any{protocol.OpHandOff: value, protocol.OpAnswers: []byte{}, protocol.OpDetach: nil, protocol.OpStop: worker.Key{ID: worker.IntID(8)}, protocol.OpForceStop: worker.Key{ID: worker.IntID(8)}, protocol.OpTrace: observe.TraceQuery{Key: worker.Key{ID: worker.IntID(8)}}} {
+				if (op == protocol.OpStop || op == protocol.OpForceStop || op == protocol.OpTrace) && client {
 					continue // clients have it as well
 				}
 				err := s.Do(t.Context(), op, args, nil)

@@ -75,6 +75,9 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 	}
 	var reply worker.Reply
 	if r.Lookup(id, n.clock.At(c.Came), c.Request.Forward, &reply) {
+		if t := n.taps.Of(r.Name(), id); t != nil {
+			t.Requested(c.Peer().Name, false, 0, &reply, nil)
+		}
 		w := protocol.NewReply(&reply, n.name)
 		c.Reply(&w)
 		return
@@ -93,13 +96,13 @@ func (n *Node) serveHere(c wire.Call, r *registry.Registry, id worker.ID) {
 		if c.Request.Forward {
 			n.router.Note(worker.WithTrace(n.ctx, c.Request.Trace), r.Name(), id, time.Since(c.Came), &reply, err)
 		}
+		if t := n.taps.Of(r.Name(), id); t != nil {
+			t.Served(r.Serial(), c.Peer().Name, c.Request.Fresh, message, time.Since(c.Came), &reply, err)
+		}
 		n.answer(&c.Responder, &reply, err)
 		return
 	}
-	w := &remoteCall{node: n, registry: r, to: c.Responder}
-	if c.Request.Forward {
-		w.came = c.Came
-	}
+	w := &remoteCall{node: n, registry: r, to: c.Responder, came: n.clock.At(c.Came), forward: c.Request.Forward, fresh: c.Request.Fresh}
 	w.Waiter = registry.Waiter{ID: id, Message: message, Trace: c.Request.Trace, Chain: c.Request.Chain, Deadline: deadline, To: w, Async: true}
 	c.OnCancel(func() { r.Withdraw(&w.Waiter, context.Canceled) })
 	r.Enqueue(&w.Waiter, now.Now)
@@ -111,12 +114,21 @@ type remoteCall struct {
 	node     *Node
 	registry *registry.Registry
 	to       wire.Responder
-	came     time.Time // when a client's call came, which this node makes for it; else zero
+	came     time.Duration // when it came, on the node's clock
+	forward  bool          // it is a client's, and this node makes it
+	fresh    bool
 }
 
 func (w *remoteCall) Answer(reply worker.Reply, err error) {
-	if !w.came.IsZero() {
-		w.node.router.Note(worker.WithTrace(w.node.ctx, w.Trace), w.registry.Name(), w.ID, time.Since(w.came), &reply, err)
+	t := w.node.taps.Of(w.registry.Name(), w.ID)
+	if w.forward || t != nil {
+		took := w.node.clock.Now() - w.came
+		if w.forward {
+			w.node.router.Note(worker.WithTrace(w.node.ctx, w.Trace), w.registry.Name(), w.ID, took, &reply, err)
+		}
+		if t != nil {
+			t.Served(w.registry.Serial(), w.to.Peer().Name, w.fresh, w.Message, took, &reply, err)
+		}
 	}
 	w.node.answer(&w.to, &reply, err)
 }
@@ -175,7 +187,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		n.audit.Note("removed from the cluster", audit.ActorOf(s))
 		return nil, n.serveDetach(ctx)
 	case protocol.OpWorkers:
-		return n.workersHere(), nil
+		return n.kinds.Workers(protocol.MaxWorkers), nil
 	case protocol.OpInfo:
 		return n.info(), nil
 	case protocol.OpInspect:
@@ -186,6 +198,8 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.ForceStopHere(k, audit.ActorOf(s)) })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.InvalidateHere(ctx, k) })
+	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads:
+		return n.observer.ServeMember(s, op, args)
 	}
 	return strict.Serve(ctx, n.quorum, s.Peer().Name, op, args)
 }
@@ -223,7 +237,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return n.Nodes(ctx)
 	case protocol.OpWorkers:
 		list, err := n.Workers(ctx)
-		return cutWorkers(list, protocol.MaxWorkers), err
+		return protocol.CutWorkers(list, protocol.MaxWorkers), err
 	case protocol.OpStop:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.Stop(ctx, k, audit.ActorOf(s)) })
 	case protocol.OpForceStop:
@@ -237,7 +251,9 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpVia:
 		return protocol.With(args, func(m protocol.Via) (any, error) { return n.serveVia(ctx, m) })
 	case protocol.OpView:
-		return n.serveView(), nil
+		return n.router.View(), nil
+	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads:
+		return n.observer.ServeClient(ctx, s, op, args)
 	}
 	return strict.ServeClient(ctx, n.quorum, n.audit, s, op, args)
 }
@@ -250,22 +266,6 @@ func (n *Node) serveVia(ctx context.Context, m protocol.Via) (any, error) {
 		return nil, err
 	}
 	return protocol.NewReply(&reply, ""), nil
-}
-
-func (n *Node) serveView() protocol.View {
-	v := n.members.View()
-	m := protocol.View{Epoch: v.Ring.Epoch(), Routing: v.Ring.Routing().String(), Kinds: map[string]bool{}}
-	for i, p := range v.Peers {
-		w := n.pool.Slot(p)
-		if v.Ring.Slot(i).Failed {
-			w.State = wire.Failed
-		}
-		m.Members = append(m.Members, w)
-	}
-	for _, r := range n.kinds.All() {
-		m.Kinds[r.Name()] = r.Exclusive()
-	}
-	return m
 }
 
 func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {

@@ -78,6 +78,7 @@ func (sh *Shell) predeclared() starlark.StringDict {
 		"time":   startime.Module,
 		"range":  starlark.NewBuiltin("range", boundedRange),
 		showName: starlark.NewBuiltin(showName, sh.show),
+		keepName: starlark.NewBuiltin(keepName, sh.show),
 	}
 	sh.boundSteps(names)
 	for i := range sh.commands {

@@ -101,10 +101,47 @@ func commands() []command {
 		},
 		{
 			usage:   "top()",
-			help:    "watch the nodes and the ids with the most hits until a key is pressed",
+			help:    "watch the nodes, the kinds and the ids with the most hits until a key is pressed",
 			example: `top()`,
 			bare:    true,
 			run:     (*Shell).top,
+		},
+		{
+			usage:   "watch(f, seconds)",
+			help:    "call a function, or evaluate a text, at intervals and show the value in place until a key is pressed",
+			example: `watch(lambda: nodes(detail=True)); watch("workers()", seconds=0.5)`,
+			run:     (*Shell).watch,
+		},
+		{
+			usage:   "events(node, since, text)",
+			help:    "what happened on this node, or on another one; since is in seconds, text must be in an event",
+			example: `events(); events(since=60); events(node="2@127.0.0.1", text="node down")[-1].why`,
+			bare:    true,
+			run:     (*Shell).events,
+		},
+		{
+			usage:   "trace(id, kind, seconds)",
+			help:    "show the requests and calls of an id as its owner answers them, for a minute at most or until a key is pressed",
+			example: `trace(7); trace("a", kind="account", seconds=10)`,
+			run:     (*Shell).trace,
+		},
+		{
+			usage:   "rate(kind, node)",
+			help:    "requests per second over the last 5 s, of a kind or of all, in the cluster or at a node",
+			example: `rate(); rate("price", node="2@127.0.0.1")`,
+			run:     (*Shell).rate,
+		},
+		{
+			usage:   "plot(values, unit)",
+			help:    "draw a list of numbers or durations as a row of bars, with the least and the most",
+			example: `plot(every(1, rate, 60)); plot([w.hits for w in workers()], unit="hits")`,
+			run:     (*Shell).plot,
+		},
+		{
+			usage:   "bench(kind, callers, seconds, ids, message)",
+			help:    "make requests as fast as they are answered, through this node; a message is for serial kinds",
+			example: `bench(); bench(kind="price", callers=64, seconds=5, ids=1000).p99   # at most 1024 callers and 60 s`,
+			run:     (*Shell).bench,
 		},
 		{
 			usage:   "runtime_info()",
@@ -135,8 +172,8 @@ func commands() []command {
 		},
 		{
 			usage:   "every(seconds, f, n)",
-			help:    "call a function at intervals and show its values, n times or until Ctrl-C",
-			example: `every(1, workers, 3); every(0.5, lambda: request(1))`,
+			help:    "call a function at intervals, n times or until Ctrl-C, show its values and return them as a list",
+			example: `every(1, workers, 3); every(0.5, lambda: request(1)); plot(every(1, rate, 10))`,
 			run:     (*Shell).every,
 		},
 		{

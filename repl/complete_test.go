@@ -23,7 +23,7 @@ func TestCandidates(t *testing.T) {
 		"tot":                       "total",
 		"squ":                       "square",
 		"square(":                   "side= times=",
-		"square(t":                  "times= time top total tuple type",
+		"square(t":                  "times= time top total trace tuple type",
 		"square(1, ti":              "times= time",
 		"square(1, total, si":       "side=",
 		"square(1 + ti":             "time",

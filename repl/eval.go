@@ -16,6 +16,7 @@ import (
 // Names that no program can write, for the statements that the shell adds to a program.
 const (
 	showName = "(show)" // shows the value of an expression statement
+	keepName = "(keep)" // likewise of a call of every, unless every has shown it
 	stepName = "(step)" // runs before each statement of a file
 	oldName  = "(old) " // prefix: the value of a variable before the chunk
 )
@@ -137,7 +138,13 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
 				break // what a file says of itself
 			}
-			s.X = callOf(showName, s, s.X)
+			show := showName
+			if call, ok := s.X.(*syntax.CallExpr); ok {
+				if fn, ok := call.Fn.(*syntax.Ident); ok && fn.Name == "every" {
+					show = keepName
+				}
+			}
+			s.X = callOf(show, s, s.X)
 		}
 		stmts = append(stmts, stmt)
 	}
@@ -171,7 +178,7 @@ func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
 
 // show prints the value of an expression statement, and keeps it as _. A command that
 // needs no arguments runs when it is only named.
-func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+func (sh *Shell) show(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	v := args[0]
 	if sh.isBare(v) {
 		var err error
@@ -182,7 +189,9 @@ func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlar
 	if v != starlark.None && thread.Local(quietKey) == nil {
 		sh.globals["_"] = v
 		sh.keep(v)
-		sh.println(sh.display(v))
+		if b.Name() != keepName || v != sh.shown {
+			sh.println(sh.display(v))
+		}
 	}
 	return starlark.None, nil
 }

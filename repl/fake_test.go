@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -25,6 +27,8 @@ type fakeCluster struct {
 	load    time.Duration  // how long Nodes takes
 	apart   bool           // what the own node tells of itself
 	quorum  *worker.Quorum // so
+
+	traceFailed atomic.Bool // Trace has failed once
 }
 
 var crowdedID = worker.IntID(1000) // behind whose worker are many that are not listed
@@ -258,6 +262,74 @@ func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 		out = append(out, info)
 	}
 	return out, nil
+}
+
+// Events are two in one page; node 2 has 150, in pages of 50.
+func (f *fakeCluster) Events(_ context.Context, q observe.EventQuery) (page observe.Events, err error) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	all := []observe.Event{
+		{Time: at, Level: "info", What: "node up", Node: "2@127.0.0.1", More: "addr=127.0.0.1:4372"},
+		{Time: at.Add(time.Second), Level: "warn", What: "node down", Node: "4@127.0.0.1", Why: "EOF"},
+	}
+	switch q.Node {
+	case "", f.Self():
+	case "2@127.0.0.1":
+		for i := range 148 {
+			all = append(all, observe.Event{Time: time.Now(), What: fmt.Sprint("event ", i)})
+		}
+	default:
+		return page, node.ErrUnreachable
+	}
+	page.Run, page.Last = 7, uint64(len(all))
+	first := uint64(0)
+	if q.After.Run == page.Run {
+		first = q.After.Seq
+	}
+	for seq := first + 1; seq <= page.Last && len(page.List) < 50; seq++ {
+		all[seq-1].Seq = seq
+		page.List = append(page.List, all[seq-1])
+	}
+	return page, nil
+}
+
+// Trace has a step of each kind at first, then another node, an error, and so many steps
+// that some are missing; of the kind "none" it fails, and of the kind "quiet" it has none.
+func (f *fakeCluster) Trace(_ context.Context, q observe.TraceQuery) (observe.Steps, error) {
+	page := observe.Steps{Node: "2@127.0.0.1", Run: 1, Last: q.After.Seq + 1}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.Local)
+	switch {
+	case q.Kind == "none":
+		return page, &wire.Error{Code: wire.UnknownKind, Outcome: wire.NotRun}
+	case q.After.Seq == 0 || q.Kind == "quiet":
+	case q.After.Seq == 1:
+		page.List = []observe.Step{
+			{Seq: 2, Time: at, What: "request", From: "3@127.0.0.1", Took: 1500 * time.Microsecond, By: "2@127.0.0.1", Value: "454"},
+			{Seq: 2, Time: at, What: "request", From: "client", By: "2@127.0.0.1", Cached: true, Value: "454"},
+			{Seq: 2, Time: at, What: "call", From: "client", By: "2@127.0.0.1", Message: "deposit 5", Err: "overloaded"},
+			{Seq: 2, Time: at, What: "refresh", From: "2@127.0.0.1", By: "1@127.0.0.1", Degraded: true, Value: "7"},
+		}
+	case q.After.Seq == 2 && f.traceFailed.CompareAndSwap(false, true):
+		return page, node.ErrUnreachable
+	default:
+		page.Node, page.Run, page.Missed = "1@127.0.0.1", 2, 12
+		for range 2 * maxLines {
+			page.List = append(page.List, observe.Step{Seq: 3, Time: at, What: "request", From: "client", Value: "1"})
+		}
+	}
+	return page, nil
+}
+
+// Loads has two kinds.
+func (f *fakeCluster) Loads(_ context.Context, name string) ([]observe.Load, error) {
+	if strings.HasPrefix(name, "9") {
+		return nil, node.ErrUnreachable
+	}
+	bounds := []time.Duration{time.Millisecond, 10 * time.Millisecond}
+	return []observe.Load{
+		{Kind: worker.DefaultKind, PerSecond: []uint32{0, 10, 20, 30, 30, 40, 50, 60}, Failed: 2, Latency: worker.Histogram{Bounds: bounds, Counts: []uint64{10, 100, 0}}},
+		{Kind: "idle", PerSecond: []uint32{0, 0}},
+		{Kind: "price", PerSecond: []uint32{1, 2}, Latency: worker.Histogram{Bounds: bounds, Counts: []uint64{3, 0, 0}}},
+	}, nil
 }
 
 func (f *fakeCluster) Ping(_ context.Context, name string) (time.Duration, error) {

@@ -36,6 +36,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/repl/editor"
 )
@@ -66,6 +67,12 @@ type Cluster interface {
 	Ping(ctx context.Context, name string) (time.Duration, error)
 	// Workers returns the live workers of the cluster.
 	Workers(ctx context.Context) ([]worker.Info, error)
+	// Events returns a page of what happened on a node.
+	Events(ctx context.Context, q observe.EventQuery) (observe.Events, error)
+	// Trace returns a page of what happened to an id, on the node that acts for it.
+	Trace(ctx context.Context, q observe.TraceQuery) (observe.Steps, error)
+	// Loads returns the requests of each kind in the last minute, on a node or on all.
+	Loads(ctx context.Context, name string) ([]observe.Load, error)
 }
 
 // Config configures a shell. Only Cluster is required.
@@ -130,6 +137,9 @@ type Shell struct {
 	settings  settings
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
 	rates     rates                  // of the nodes, for nodes(detail=True)
+	shown     starlark.Value         // a value that every has shown already
+	onScreen  atomic.Bool            // a command draws on the whole terminal
+	capture   atomic.Pointer[pane]   // takes what commands write meanwhile, unless nil
 	loading   []string               // files that load has begun, outermost first
 	sources   sources                // to show where they fail
 	peers     *peers                 // members for completion; only at a terminal
@@ -318,6 +328,15 @@ func (sh *Shell) print(s string) {
 
 // write writes s. After an error, as of a full disk, a program ends with its statement.
 func (sh *Shell) write(s string) {
+	if p := sh.capture.Load(); p != nil {
+		p.add(s)
+		return
+	}
+	sh.writeOut(s)
+}
+
+// writeOut writes s, whoever takes what commands write.
+func (sh *Shell) writeOut(s string) {
 	if _, err := io.WriteString(sh.cfg.Out, s); err != nil {
 		err = fmt.Errorf("some of the output is lost: %w", err)
 		sh.lost.CompareAndSwap(nil, &err)
@@ -339,8 +358,12 @@ func (sh *Shell) stopped() bool {
 	return sh.running != nil && sh.running.Err() != nil
 }
 
-// terminal returns the editor of the terminal, or nil if there is none.
+// terminal returns the editor of the terminal, or nil if there is none, or another command
+// draws on it.
 func (sh *Shell) terminal() *editor.Editor {
+	if sh.onScreen.Load() {
+		return nil
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.term

@@ -21,7 +21,8 @@ type table struct {
 	rows   []*record
 	hidden []string // fields that are not shown
 
-	unlisted int // rows that were left out
+	unlisted int  // rows that were left out
+	latest   bool // the last rows are shown if there are too many
 }
 
 var _ starlark.Sequence = (*table)(nil)
@@ -52,6 +53,9 @@ func (t *table) styled(s style) string {
 	rows := t.rows
 	if s.limit > 0 {
 		rows = rows[:min(len(rows), s.limit)]
+		if t.latest {
+			rows = t.rows[len(t.rows)-len(rows):]
+		}
 	}
 	var cells [][]string
 	if t.header != nil {
@@ -65,7 +69,9 @@ func (t *table) styled(s style) string {
 	for _, columns := range t.split(cells, s.cols) {
 		lines = append(lines, t.lines(cells, columns, s)...)
 	}
-	if cut := len(t.rows) - len(rows); cut > 0 {
+	if cut := len(t.rows) - len(rows); cut > 0 && t.latest {
+		lines = append([]string{s.odd("… " + counted(cut, "earlier row", "earlier rows") + "; print shows all")}, lines...)
+	} else if cut > 0 {
 		lines = append(lines, s.odd("… "+counted(cut, "more row", "more rows")+"; print shows all"))
 	}
 	if t.unlisted > 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	startime "go.starlark.net/lib/time"
@@ -45,6 +46,7 @@ func (sh *Shell) every(r *request) (starlark.Value, error) {
 	}
 	tick := time.NewTicker(max(d, 1))
 	defer tick.Stop()
+	var values []starlark.Value
 	for i := 0; i != n; i++ {
 		if i > 0 {
 			select {
@@ -60,9 +62,16 @@ func (sh *Shell) every(r *request) (starlark.Value, error) {
 		if v != starlark.None {
 			sh.println(sh.display(v))
 		}
+		if values = append(values, v); len(values) > 2*maxKept {
+			values = slices.Clone(values[maxKept:])
+		}
 	}
-	return starlark.None, nil
+	sh.shown = starlark.NewList(values[max(0, len(values)-maxKept):])
+	return sh.shown, nil
 }
+
+// maxKept is how many values every returns at most, the last ones.
+const maxKept = 10_000
 
 func (sh *Shell) sleep(r *request) (starlark.Value, error) {
 	var v starlark.Value

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
-	"github.com/distproc/distproc/repl/editor"
 	"github.com/distproc/distproc/wire/text"
 )
 
@@ -22,6 +23,7 @@ type frame struct {
 	at      time.Time
 	nodes   []node.NodeInfo
 	rates   []float64
+	loads   []observe.Load
 	workers []worker.Info
 	err     error
 }
@@ -40,61 +42,7 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
 		return starlark.None, nil
 	}
-	return starlark.None, term.FullScreen(func(key func(time.Duration) bool) error {
-		return sh.watch(r.ctx, term, key, &seen)
-	})
-}
-
-// watch draws frames until a key is pressed.
-func (sh *Shell) watch(ctx context.Context, term *editor.Editor, key func(time.Duration) bool, seen *rates) error {
-	ctx, cancel := context.WithCancel(ctx)
-	frames := make(chan frame)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		sh.lookAgain(ctx, seen, frames)
-	}()
-	defer func() {
-		cancel()
-		<-done
-	}()
-	var f frame
-	var rows, cols int
-	for {
-		fresh := false
-		select {
-		case f = <-frames:
-			fresh = true
-		case <-ctx.Done():
-			return ctx.Err()
-		default:
-		}
-		if r, c := term.Size(); fresh || r != rows || c != cols {
-			rows, cols = r, c // the last column stays free: a terminal may wrap after it
-			sh.print("\x1b[H" + strings.Join(f.lines(max(cols-1, 1), rows, sh.style), "\x1b[K\r\n") + "\x1b[K\x1b[J")
-		}
-		if key(50 * time.Millisecond) {
-			return nil
-		}
-	}
-}
-
-// lookAgain sends a frame each interval.
-func (sh *Shell) lookAgain(ctx context.Context, seen *rates, frames chan<- frame) {
-	tick := time.NewTicker(sh.topInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case frames <- sh.look(ctx, seen):
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	return starlark.None, sh.fullScreen(r.ctx, term, sh.topInterval, func(ctx context.Context) view { return sh.look(ctx, &seen) })
 }
 
 func (sh *Shell) look(ctx context.Context, seen *rates) frame {
@@ -105,6 +53,7 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 		return f
 	}
 	f.rates = seen.update(f.nodes, time.Now())
+	f.loads, _ = sh.cluster.Loads(ctx, "") // a node of an older version has none
 	f.workers, f.err = sh.cluster.Workers(ctx)
 	slices.SortStableFunc(f.workers, func(a, b worker.Info) int { return cmp.Compare(b.Hits, a.Hits) })
 	return f
@@ -112,9 +61,6 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 
 // lines returns the frame as at most so many lines, each of at most so many columns.
 func (f frame) lines(cols, rows int, s style) []string {
-	if f.at.IsZero() {
-		return []string{text.Fit("distproc top: looking…", cols)}
-	}
 	total := 0.0
 	for _, r := range f.rates {
 		total += r
@@ -131,6 +77,9 @@ func (f frame) lines(cols, rows int, s style) []string {
 	lines = append(lines, "")
 	lines = append(lines, f.nodeLines(cols, s)...)
 	lines = append(lines, "")
+	if kinds := f.kindLines(cols, s); kinds != nil {
+		lines = append(append(lines, kinds...), "")
+	}
 	lines = append(lines, f.workerLines(cols, max(rows-len(lines)-1, 0), s)...)
 	return lines[:min(len(lines), max(rows, 1))]
 }
@@ -175,6 +124,63 @@ func (f frame) nodeLines(cols int, s style) []string {
 		lines = append(lines, withBar(line+cellsOf(columns, i)+"  ", f.rates[i], most, cols, s))
 	}
 	return lines
+}
+
+// maxKinds is how many kinds a frame lists, those with the most requests.
+const maxKinds = 5
+
+// kindLines returns a line for each kind with requests in the last minute.
+func (f frame) kindLines(cols int, s style) []string {
+	count := func(l observe.Load) (n uint64) {
+		for _, per := range l.PerSecond {
+			n += uint64(per)
+		}
+		return n
+	}
+	loads := slices.DeleteFunc(slices.Clone(f.loads), func(l observe.Load) bool { return count(l) == 0 })
+	if len(loads) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(loads, func(a, b observe.Load) int { return cmp.Compare(count(b), count(a)) })
+	shown := loads[:min(len(loads), maxKinds)]
+	name := len("kind")
+	for _, l := range shown {
+		name = max(name, min(text.Width(l.Kind), 24))
+	}
+	columns := fitting([]gauge{
+		{"p99", 9, 2, func(i int) string { return "≤" + shown[i].Quantile(0.99).String() }},
+		{"errors", 7, 1, func(i int) string { return strconv.FormatUint(shown[i].Failed, 10) }},
+		{"requests/s", 10, 0, func(i int) string { return fmt.Sprintf("%.1f", shown[i].Rate()) }},
+	}, cols-name)
+	head := text.Pad("kind", name)
+	if len(loads) > maxKinds {
+		head = text.Pad(fmt.Sprintf("%d of %d", maxKinds, len(loads)), name)
+	}
+	lines := []string{headed(head, columns, "last minute", cols)}
+	for i, l := range shown {
+		line := text.Pad(text.Fit(l.Kind, name), name) + cellsOf(columns, i)
+		if room := min(cols-text.Width(line)-2, maxBar); room > 0 {
+			line += "  " + s.good(sparkOf(l.PerSecond, room))
+		} else {
+			line = text.Fit(line, cols)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// sparkOf draws the requests of each second of the last minute.
+func sparkOf(perSecond []uint32, cols int) string {
+	values := make([]float64, observe.Seconds)
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	most := 0.0
+	for i, n := range perSecond {
+		values[len(values)-len(perSecond)+i] = float64(n)
+		most = max(most, float64(n))
+	}
+	return text.Spark(text.Squeeze(values, cols), 0, most, asciiOnly())
 }
 
 // A gauge is a column of numbers.

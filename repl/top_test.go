@@ -24,7 +24,7 @@ func TestTop(t *testing.T) {
 		s.send("request(1)\r")
 		s.prompt("2", "")
 		s.send("top\r")
-		s.wait(`^distproc top  4 nodes  1 live id  .*any key leaves\n\nnode         state .*load\n1@127.0.0.1  alive(.*\n)+2@127.0.0.1  alive .*█\n(.*\n)+4@127.0.0.1  failed  out of reach\n\nid .*\n1   2@127.0.0.1 .* 12  █+$`)
+		s.wait(`^distproc top  4 nodes  1 live id  .*any key leaves\n\nnode         state .*load\n1@127.0.0.1  alive(.*\n)+2@127.0.0.1  alive .*█\n(.*\n)+4@127.0.0.1  failed  out of reach\n\nkind           p99   errors  requests/s  last minute\ndefault      ≤10ms        2        42.0 .*[▃▄▅]+[▆▇█]\n(.*\n)+\nid .*\n1   2@127.0.0.1 .* 12  █+$`)
 		first := s.text()
 		s.cmd.Process.Signal(syscall.SIGUSR1)
 		s.waitFor(`^distproc top`, func() string {

@@ -19,9 +19,9 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"github.com/distproc/distproc/cmd/distproc/bench"
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/repl/bench"
 )
 
 const (

@@ -159,6 +159,7 @@ var differs = []struct {
 	sign    string
 }{
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms|s|m))+\b`), "TIME"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	{regexp.MustCompile(`_ms":\d+`), `_ms":N`},
 	{regexp.MustCompile(`\{\d+, `), "{N, "},       // values of the source random
 	{regexp.MustCompile(`"value":\d+`), "N"},      //

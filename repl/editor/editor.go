@@ -253,6 +253,16 @@ func (e *Editor) FullScreen(draw func(key func(wait time.Duration) bool) error) 
 	return draw(e.keys.pressed)
 }
 
+// Follow has f write lines, as any command does, and tells it of keys, as FullScreen tells
+// draw. What is typed meanwhile is no line.
+func (e *Editor) Follow(f func(key func(wait time.Duration) bool) error) error {
+	if err := e.tty.set(editing); err != nil {
+		return err
+	}
+	defer func() { _ = e.tty.set(running) }() // the next line sets it again, and reports
+	return f(e.keys.pressed)
+}
+
 // Close restores the terminal. It may be called again.
 func (e *Editor) Close() {
 	e.tty.close()

@@ -4,6 +4,7 @@ package text
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,3 +120,45 @@ func Fit(s string, cols int) string {
 // Pad returns s with spaces at its end, so that it takes at least cols columns of a
 // terminal.
 func Pad(s string, cols int) string { return s + strings.Repeat(" ", max(0, cols-Width(s))) }
+
+// Spark draws values as a row of blocks, one column for each, of which the lowest stands
+// for low and the highest for high; values beyond are drawn as these. NaN leaves a column
+// empty. In ascii it takes other characters, for terminals that know no blocks.
+func Spark(values []float64, low, high float64, ascii bool) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	if ascii {
+		levels = []rune("_.:-=+*#")
+	}
+	var b strings.Builder
+	for _, v := range values {
+		if math.IsNaN(v) {
+			b.WriteByte(' ')
+			continue
+		}
+		part := 0.0
+		if high > low {
+			part = (min(max(v, low), high)/2 - low/2) / (high/2 - low/2) // halves do not overflow
+		}
+		b.WriteRune(levels[int(part*float64(len(levels)-1)+0.5)])
+	}
+	return b.String()
+}
+
+// Squeeze returns at most cols values: the means of as many neighbours as it takes. NaN is
+// no value.
+func Squeeze(values []float64, cols int) []float64 {
+	if cols < 1 || len(values) <= cols {
+		return values[:min(len(values), max(cols, 0))]
+	}
+	out := make([]float64, cols)
+	for i := range out {
+		sum, n := 0.0, 0.0
+		for _, v := range values[i*len(values)/cols : (i+1)*len(values)/cols] {
+			if !math.IsNaN(v) {
+				sum, n = sum+v, n+1
+			}
+		}
+		out[i] = sum / n // NaN if there is none
+	}
+	return out
+}

@@ -241,6 +241,20 @@ func (s *Set) All() []*registry.Registry {
 	return slices.SortedFunc(maps.Values(*s.byName.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
+// Workers lists at most so many live workers of this node. The last one counts the others.
+func (s *Set) Workers(limit int) (list []worker.Info) {
+	live := 0
+	for _, r := range s.All() {
+		list = append(list, r.Workers(limit-len(list))...)
+		count, _, _ := r.Count()
+		live += count
+	}
+	if len(list) == limit {
+		list[len(list)-1].LeftOut = max(0, live-len(list))
+	}
+	return list
+}
+
 // Removed returns the registries of kinds that are no more, but whose workers may run.
 func (s *Set) Removed() []*registry.Registry {
 	s.mu.Lock()

@@ -1,8 +1,11 @@
 package members
 
 import (
+	"context"
 	"slices"
+	"strconv"
 
+	"github.com/distproc/distproc/node/internal/events"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
@@ -75,7 +78,21 @@ func (m *Members) refresh() {
 	if old != nil && !m.Detaching() {
 		m.logGone(old, holds)
 	}
+	if old != nil && old.Ring.Epoch() != v.Ring.Epoch() {
+		m.Logger.Log(context.Background(), events.Level, "view changed", "epoch", strconv.FormatUint(v.Ring.Epoch(), 16), "members", v.Ring.Len(),
+			"failed", countTrue(failed))
+	}
 	m.changed()
+}
+
+// countTrue returns the number of members in a set.
+func countTrue(set map[*peers.Peer]bool) (n int) {
+	for _, in := range set {
+		if in {
+			n++
+		}
+	}
+	return n
 }
 
 // keepsAll reports whether all ids of this node under an older view are its own under v. By

@@ -46,6 +46,9 @@ const (
 	OpVoters     wire.Op = 28 // → quorum.Report
 	OpChange     wire.Op = 29 // quorum.Change, of the voters → quorum.Changed
 	OpForceStop  wire.Op = 30 // worker.Key → []worker.Stopped
+	OpEvents     wire.Op = 31 // observe.EventQuery → observe.Events
+	OpTrace      wire.Op = 32 // observe.TraceQuery → observe.Steps
+	OpLoads      wire.Op = 33 // string, a node or empty for all, which only a client says → []observe.Load
 )
 
 const (

@@ -25,10 +25,14 @@ import "github.com/distproc/distproc/wire"
 //	OpIntroduce  yes: so
 //	OpHint       yes: it carries no rights
 //	OpChange     no
+//	OpEvents     yes: this node reads
+//	OpTrace      no: it would see the messages and values of others
+//	OpLoads      yes: this node reads
 //
-// A client has other operations (serveClient), and none of these but OpChange.
+// A client has other operations (serveClient), and none of these but OpChange, OpEvents,
+// OpTrace and OpLoads.
 
 // OnlyMembers reports whether an operation is for members alone.
 func OnlyMembers(op wire.Op) bool {
-	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpForceStop || op == OpInvalidate || op == OpChange
+	return op == OpHandOff || op == OpAnswers || op == OpDetach || op == OpStop || op == OpForceStop || op == OpInvalidate || op == OpChange || op == OpTrace
 }

@@ -143,3 +143,30 @@ func (r *Registry) Stats() worker.Stats {
 	k.Latency, k.Loads = n.latency.histogram(quick, quickSum), n.runs.histogram(runs, runsSum)
 	return k
 }
+
+// A Reading is what has been counted of a kind since the start, as far as its rates need it.
+type Reading struct {
+	Latency         [len(durationBounds) + 1]uint64 // requests made at this node, as in worker.Stats
+	Failed, Evicted uint64
+}
+
+// DurationBounds returns the upper bounds of the buckets of a Reading.
+func DurationBounds() []time.Duration { return slices.Clone(durationBounds[:]) }
+
+// Read returns a Reading. It takes less time than Stats.
+func (r *Registry) Read() (n Reading) {
+	for i := range n.Latency {
+		n.Latency[i] = r.counters.latency.counts[i].Load()
+	}
+	for code := range r.counters.failed {
+		n.Failed += r.counters.failed[code].Load()
+	}
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		n.Latency[0] += s.hits + s.requests.count.Load()
+		n.Evicted += s.evicted
+		s.mu.Unlock()
+	}
+	return n
+}

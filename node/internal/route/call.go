@@ -36,6 +36,9 @@ func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) 
 		took = rt.Clock.Now() - began
 	}
 	rt.Note(ctx, k.Kind, k.ID, took, &reply, err)
+	if t := rt.Taps.Of(k.Kind, k.ID); t != nil {
+		t.Called(rt.Node, message, took, &reply, err)
+	}
 	return reply, err
 }
 

@@ -34,6 +34,9 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 	p := rt.Members.View().Acting(id)
 	if p.Self && !fresh {
 		if r := rt.Kinds.Of(kind); r != nil && r.Lookup(id, r.Now(), true, reply) {
+			if t := rt.Taps.Of(kind, id); t != nil {
+				t.Requested(rt.Node, fresh, 0, reply, nil)
+			}
 			return nil
 		}
 	}
@@ -44,6 +47,9 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 		took, err = rt.requestFrom(ctx, p, kind, id, fresh, reply)
 	}
 	rt.Note(ctx, kind, id, took, reply, err)
+	if t := rt.Taps.Of(kind, id); t != nil {
+		t.Requested(rt.Node, fresh, took, reply, err)
+	}
 	return err
 }
 

@@ -36,6 +36,7 @@ import (
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/tap"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -57,6 +58,7 @@ type Config struct {
 	Clock   *clock.Process
 	Closing *atomic.Bool // the node takes no more calls
 	Audit   *audit.Log
+	Taps    *tap.Board
 	Logger  *slog.Logger
 }
 
@@ -141,4 +143,21 @@ func (rt *Router) log(ctx context.Context, kind string, id worker.ID, took time.
 		fields = append(fields, "trace", trace)
 	}
 	rt.Logger.DebugContext(ctx, "request", fields...)
+}
+
+// View returns what a client has to know to find the place of an id as this node does.
+func (rt *Router) View() protocol.View {
+	v := rt.Members.View()
+	m := protocol.View{Epoch: v.Ring.Epoch(), Routing: v.Ring.Routing().String(), Kinds: map[string]bool{}}
+	for i, p := range v.Peers {
+		w := rt.pool.Slot(p)
+		if v.Ring.Slot(i).Failed {
+			w.State = wire.Failed
+		}
+		m.Members = append(m.Members, w)
+	}
+	for _, r := range rt.Kinds.All() {
+		m.Kinds[r.Name()] = r.Exclusive()
+	}
+	return m
 }

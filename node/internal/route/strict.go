@@ -56,6 +56,11 @@ func (rt *Router) strictly(ctx context.Context, r *registry.Registry, w *want) (
 		took = rt.Clock.Now() - began
 	}
 	rt.Note(ctx, r.Name(), w.ID, took, &reply, err)
+	if t := rt.Taps.Of(w.Kind, w.ID); t != nil && w.call {
+		t.Called(rt.Node, w.message, took, &reply, err)
+	} else if t != nil {
+		t.Requested(rt.Node, w.fresh, took, &reply, err)
+	}
 	return reply, err
 }
 

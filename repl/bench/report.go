@@ -43,8 +43,8 @@ func (r *Result) WriteText(w io.Writer, c Config, about About, width int) error 
 	if r.Unsent > 0 {
 		fmt.Fprintf(t, "unsent\t%d that were due: %d in flight are too few for this rate, or it is too high\n", r.Unsent, c.Concurrency*c.Batch)
 	}
-	fmt.Fprintf(t, "latency\tp50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", brief(r.quantile(50)), brief(r.quantile(90)),
-		brief(r.quantile(99)), brief(r.quantile(99.9)), brief(r.quantile(100)))
+	fmt.Fprintf(t, "latency\tp50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", brief(r.Quantile(50)), brief(r.Quantile(90)),
+		brief(r.Quantile(99)), brief(r.Quantile(99.9)), brief(r.Quantile(100)))
 	if err := t.Flush(); err != nil || r.Requests == 0 {
 		return err
 	}
@@ -104,8 +104,8 @@ func brief(d time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// quantile returns the latency that so many percent of all requests do not exceed.
-func (r *Result) quantile(percent float64) time.Duration {
+// Quantile returns the latency that so many percent of all requests do not exceed.
+func (r *Result) Quantile(percent float64) time.Duration {
 	return time.Duration(r.Latency.ValueAtPercentile(percent))
 }
 
@@ -154,7 +154,7 @@ func (r *Result) WriteJSON(w io.Writer, c Config, about About) error {
 		TimeoutSeconds  float64          `json:"timeout_seconds"`
 	}{
 		Requests: r.Requests, Seconds: r.Elapsed.Seconds(), PerSecond: tenths(r.PerSecond()), MeanUS: micros(r.Latency.Mean()),
-		P50US: micros(r.quantile(50)), P90US: micros(r.quantile(90)), P99US: micros(r.quantile(99)), P999US: micros(r.quantile(99.9)), MaxUS: micros(r.quantile(100)),
+		P50US: micros(r.Quantile(50)), P90US: micros(r.Quantile(90)), P99US: micros(r.Quantile(99)), P999US: micros(r.Quantile(99.9)), MaxUS: micros(r.Quantile(100)),
 		Cached: r.Cached, Degraded: r.Degraded, Errors: r.Errors(), ErrorsByCode: map[string]int64{},
 		ErrorsByOutcome: map[string]int64{worker.OutcomeNotRun.String(): 0, worker.OutcomeRan.String(): 0, worker.OutcomeUnknown.String(): 0},
 		Unanswered:      r.Unanswered, Unsent: r.Unsent, Interrupted: r.Interrupted, Nodes: about.Nodes, Kind: about.Kind, Call: about.Call,

@@ -66,7 +66,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 			if late := r.slower(5 * time.Millisecond); r.Requests != 5000 || r.Unsent != 0 || late < 990 || late > 1200 {
 				t.Errorf("%d callers: %d of %d requests late, %d unsent", callers, late, r.Requests, r.Unsent)
 			}
-			if p99, most := r.quantile(99), r.quantile(100); p99 < 940*time.Millisecond || p99 > 965*time.Millisecond || !near(most, time.Second) {
+			if p99, most := r.Quantile(99), r.Quantile(100); p99 < 940*time.Millisecond || p99 > 965*time.Millisecond || !near(most, time.Second) {
 				t.Errorf("%d callers: p99 %v, max %v", callers, p99, most)
 			}
 		})
@@ -82,7 +82,7 @@ func TestClosedLoopHidesAStall(t *testing.T) {
 		if late := r.slower(5 * time.Millisecond); late != 1 || r.Requests < 39_000 {
 			t.Errorf("%d of %d requests late, want 1", late, r.Requests)
 		}
-		if p99, most := r.quantile(99), r.quantile(100); !near(p99, 100*time.Microsecond) || !near(most, time.Second) {
+		if p99, most := r.Quantile(99), r.Quantile(100); !near(p99, 100*time.Microsecond) || !near(most, time.Second) {
 			t.Errorf("p99 %v, max %v", p99, most)
 		}
 	})
@@ -98,7 +98,7 @@ func TestOpenLoopWaitsForRoom(t *testing.T) {
 		if r.Requests < 290 || r.Requests > 310 || r.Requests+r.Unsent != 2000 || r.Elapsed < 3*time.Second || r.Elapsed > 3200*time.Millisecond {
 			t.Errorf("%d requests, %d unsent, in %v", r.Requests, r.Unsent, r.Elapsed)
 		}
-		if most := r.quantile(100); most < 2600*time.Millisecond || most > 3*time.Second {
+		if most := r.Quantile(100); most < 2600*time.Millisecond || most > 3*time.Second {
 			t.Errorf("the last request was late by %v", most)
 		}
 	})
@@ -120,8 +120,8 @@ func TestOpenLoopIsDueInTime(t *testing.T) {
 		r := Run(t.Context(), c)
 		want := []time.Duration{0, 0, 200e6, 200e6, 400e6, 400e6, 600e6}
 		slices.Sort(made)
-		if !slices.Equal(made, want) || r.quantile(100) != 0 {
-			t.Errorf("made at %v, want %v; the latest by %v", made, want, r.quantile(100))
+		if !slices.Equal(made, want) || r.Quantile(100) != 0 {
+			t.Errorf("made at %v, want %v; the latest by %v", made, want, r.Quantile(100))
 		}
 	})
 }
@@ -177,8 +177,8 @@ func TestBatchEndsWithItsLastAnswer(t *testing.T) {
 		})
 		c.Batch, c.Requests = 2, 60
 		r := Run(t.Context(), c)
-		if r.Elapsed != 120*time.Second || !near(r.quantile(50), time.Second) || !near(r.quantile(55), 4*time.Second) {
-			t.Errorf("it took %v; half of the requests took up to %v, the others up to %v", r.Elapsed, r.quantile(50), r.quantile(100))
+		if r.Elapsed != 120*time.Second || !near(r.Quantile(50), time.Second) || !near(r.Quantile(55), 4*time.Second) {
+			t.Errorf("it took %v; half of the requests took up to %v, the others up to %v", r.Elapsed, r.Quantile(50), r.Quantile(100))
 		}
 	})
 }
@@ -289,7 +289,7 @@ func TestOpenLoopIsPunctual(t *testing.T) {
 		if r.Requests != 25 || r.Elapsed < 96*time.Millisecond {
 			t.Errorf("%d requests in %v", r.Requests, r.Elapsed)
 		}
-		if best = min(best, r.quantile(50)); best < 250*time.Microsecond {
+		if best = min(best, r.Quantile(50)); best < 250*time.Microsecond {
 			return
 		}
 	}

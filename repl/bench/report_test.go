@@ -50,7 +50,7 @@ func TestSummary(t *testing.T) {
 		t.Errorf("%d requests, %d errors, %d cached, %d degraded, %g per second", r.Requests, r.Errors(), r.Cached, r.Degraded, r.PerSecond())
 	}
 	for percent, want := range map[float64]time.Duration{50: 500e6, 90: 900e6, 99: 990e6, 99.9: 999e6, 100: 1000e6} {
-		if got := r.quantile(percent); got < want || got > want+want/1000 {
+		if got := r.Quantile(percent); got < want || got > want+want/1000 {
 			t.Errorf("p%g %v, want %v and 0.1 %% at most", percent, got, want)
 		}
 	}
@@ -59,8 +59,8 @@ func TestSummary(t *testing.T) {
 	}
 	var huge tally
 	huge.note(&answer{took: 5 * time.Hour})
-	if r.add(&huge); r.Requests != 1001 || r.Latency.TotalCount() != 1001 || r.quantile(100) < time.Hour {
-		t.Errorf("a latency of 5 h is lost: %v", r.quantile(100))
+	if r.add(&huge); r.Requests != 1001 || r.Latency.TotalCount() != 1001 || r.Quantile(100) < time.Hour {
+		t.Errorf("a latency of 5 h is lost: %v", r.Quantile(100))
 	}
 }
 

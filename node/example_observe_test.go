@@ -1,0 +1,87 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/observe"
+	"github.com/distproc/distproc/node/worker"
+)
+
+// Events are read in pages, each after the last one.
+func ExampleNode_Events() {
+	n, err := node.Start(node.Config{Name: "1@127.0.55.1", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	if err := n.SetKinds(map[string]worker.Kind{"price": worker.Cache{Load: worker.RandomSource}}); err != nil {
+		log.Fatal(err)
+	}
+	mark := observe.Mark{Run: 1} // of another run: from the first event
+	for {
+		page, err := n.Events(context.Background(), observe.EventQuery{After: mark})
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, e := range page.List {
+			fmt.Println(e.Seq, e.Level, e.What, e.More)
+		}
+		if len(page.List) == 0 {
+			break
+		}
+		mark = page.Next()
+	}
+	// Output: 1 info kinds changed kinds=price
+}
+
+// A trace shows what comes for an id after it has begun.
+func ExampleNode_Trace() {
+	ctx := context.Background()
+	n, err := node.Start(node.Config{Name: "1@127.0.55.2", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{
+		Load: func(context.Context, worker.ID) (worker.Value, error) { return worker.IntValue(454), nil },
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	q := observe.TraceQuery{Key: worker.Key{ID: worker.IntID(7)}}
+	page, err := n.Trace(ctx, q)
+	if err != nil {
+		log.Fatal(err)
+	}
+	q.After = page.Next()
+	for range 2 {
+		if _, err := n.Request(ctx, worker.IntID(7)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if page, err = n.Trace(ctx, q); err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range page.List {
+		fmt.Println(s.What, s.From, s.Value, s.Cached)
+	}
+	// Output:
+	// request 1@127.0.55.2 454 false
+	// request 1@127.0.55.2 454 true
+}
+
+// Loads has an entry for each kind.
+func ExampleNode_Loads() {
+	n, err := node.Start(node.Config{Name: "1@127.0.55.3", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	loads, err := n.Loads(context.Background(), "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, l := range loads {
+		fmt.Printf("%s %.1f/s, %d failed\n", l.Kind, l.Rate(), l.Failed)
+	}
+	// Output: default 0.0/s, 0 failed
+}

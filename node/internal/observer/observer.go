@@ -1,0 +1,164 @@
+// Package observer answers what a node knows of what happens: on itself, on another member,
+// or on all of them.
+//
+// Events are kept by package events and steps of traces by package tap. Loads are counted
+// by the registries; once a second [Observer.Run] reads them (loads.go).
+package observer
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/distproc/distproc/node/internal/audit"
+	"github.com/distproc/distproc/node/internal/events"
+	"github.com/distproc/distproc/node/internal/handoff"
+	"github.com/distproc/distproc/node/internal/kinds"
+	"github.com/distproc/distproc/node/internal/members"
+	"github.com/distproc/distproc/node/internal/peers"
+	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/route"
+	"github.com/distproc/distproc/node/internal/tap"
+	"github.com/distproc/distproc/node/observe"
+	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
+)
+
+// Config says whose observer it is. No field may be left out.
+type Config struct {
+	Node     string // NAME@HOST
+	Ring     *events.Ring
+	Taps     *tap.Board
+	Members  *members.Members
+	Kinds    *kinds.Set
+	Router   *route.Router
+	Handoffs *handoff.Queue
+	Audit    *audit.Log
+}
+
+// An Observer answers for one node. All methods may be called from any number of
+// goroutines.
+type Observer struct {
+	Config
+	loads loads
+}
+
+// New returns an observer. [Observer.Run] has it know loads.
+func New(c Config) *Observer { return &Observer{Config: c, loads: loads{kinds: map[string]*history{}}} }
+
+// askTimeout is how long Loads waits for other nodes.
+const askTimeout = time.Second
+
+// Events returns events of this node or of another member.
+func (o *Observer) Events(ctx context.Context, q observe.EventQuery) (page observe.Events, err error) {
+	p := o.Members.View().Self()
+	if q.Node != "" {
+		if p, err = o.Members.Member(q.Node); err != nil {
+			return page, err
+		}
+	}
+	if p.Self {
+		page = o.Ring.Since(q.After, q.Max)
+		page.Node = o.Node
+		return page, nil
+	}
+	q.Node = ""
+	err = o.ask(ctx, p, protocol.OpEvents, q, protocol.BoundedEvents(&page))
+	page.Node = p.Text
+	return page, err
+}
+
+func (o *Observer) ask(ctx context.Context, p *peers.Peer, op wire.Op, args any, result wire.Result) error {
+	s, err := o.Members.Pool().Get(ctx, p)
+	if err != nil {
+		return err
+	}
+	return s.Do(ctx, op, args, result)
+}
+
+// Trace returns steps of an id, of the node that acts for it, for an actor.
+func (o *Observer) Trace(ctx context.Context, q observe.TraceQuery, by audit.Actor) (page observe.Steps, err error) {
+	p := o.Router.Place(q.Key)
+	if p.Self {
+		return o.traceHere(q, by)
+	}
+	err = o.ask(ctx, p, protocol.OpTrace, q, protocol.BoundedSteps(&page))
+	page.Node = p.Text
+	return page, err
+}
+
+// traceHere is Trace on this node, whether it acts for the id or not.
+func (o *Observer) traceHere(q observe.TraceQuery, by audit.Actor) (page observe.Steps, err error) {
+	if o.Kinds.Of(q.Kind) == nil {
+		return page, wire.Errorf(wire.UnknownKind, wire.NotRun, "%q, asked of %s", cmp.Or(q.Kind, worker.DefaultKind), o.Node)
+	}
+	page, begins, err := o.Taps.Poll(q)
+	if begins {
+		o.Audit.Note("trace begun", by, "kind", cmp.Or(q.Kind, worker.DefaultKind), "id", q.ID.String())
+	}
+	page.Node = o.Node
+	return page, err
+}
+
+// Loads returns the loads of a member, or of all members together if name is empty, by kind:
+// those with the most requests if there are too many. Members that do not answer within 1 s
+// are left out.
+func (o *Observer) Loads(ctx context.Context, name string) ([]observe.Load, error) {
+	if name != "" {
+		p, err := o.Members.Member(name)
+		if err != nil {
+			return nil, err
+		}
+		if p.Self {
+			return o.loadsHere(), nil
+		}
+		var list []observe.Load
+		err = o.ask(ctx, p, protocol.OpLoads, "", protocol.BoundedLoads(&list))
+		return list, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	all := o.Members.View().Peers
+	lists := make([][]observe.Load, len(all))
+	var wg sync.WaitGroup
+	for i, p := range all {
+		if p.Self {
+			lists[i] = o.loadsHere()
+			continue
+		}
+		wg.Go(func() {
+			var list []observe.Load
+			if o.ask(ctx, p, protocol.OpLoads, "", protocol.BoundedLoads(&list)) == nil {
+				lists[i] = list
+			}
+		})
+	}
+	wg.Wait()
+	return most(sum(slices.Concat(lists...))), nil
+}
+
+// ServeMember answers what another member asks about this node.
+func (o *Observer) ServeMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	switch op {
+	case protocol.OpEvents:
+		return protocol.With(args, func(q observe.EventQuery) (any, error) { return o.Ring.Since(q.After, q.Max), nil })
+	case protocol.OpTrace:
+		return protocol.With(args, func(q observe.TraceQuery) (any, error) { return o.traceHere(q, audit.ActorOf(s)) })
+	default: // OpLoads
+		return o.loadsHere(), nil
+	}
+}
+
+// ServeClient answers what a client asks about the cluster.
+func (o *Observer) ServeClient(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
+	switch op {
+	case protocol.OpEvents:
+		return protocol.With(args, func(q observe.EventQuery) (any, error) { return o.Events(ctx, q) })
+	case protocol.OpTrace:
+		return protocol.With(args, func(q observe.TraceQuery) (any, error) { return o.Trace(ctx, q, audit.ActorOf(s)) })
+	default: // OpLoads
+		return protocol.With(args, func(name string) (any, error) { return o.Loads(ctx, name) })
+	}
+}

@@ -156,6 +156,7 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(n.accept)
 	n.wg.Go(n.follow)
 	n.wg.Go(func() { n.clock.Run(n.ctx.Done()) })
+	n.wg.Go(func() { n.kinds.Measure(n.ctx.Done()) })
 	return n, nil
 }
 

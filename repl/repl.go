@@ -129,7 +129,6 @@ type Shell struct {
 	style     style
 	settings  settings
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
-	rates     rates                  // of the nodes, for nodes(detail=True)
 	loading   []string               // files that load has begun, outermost first
 	sources   sources                // to show where they fail
 	peers     *peers                 // members for completion; only at a terminal

@@ -107,4 +107,11 @@ type lostReply struct{ reply }
 
 func (lostReply) Attr(string) (starlark.Value, error) { return starlark.None, nil }
 
-func seconds(d time.Duration) starlark.Float { return starlark.Float(d.Seconds()) }
+// seconds returns a time as programs have it. More than microseconds of a longer time would
+// only be noise.
+func seconds(d time.Duration) starlark.Float {
+	if d >= time.Millisecond {
+		d = d.Round(time.Microsecond)
+	}
+	return starlark.Float(d.Seconds())
+}

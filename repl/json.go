@@ -71,11 +71,13 @@ func (e *encoder) value(v starlark.Value, depth int) error {
 	if depth > e.depth {
 		return wholeError(fmt.Sprintf("it is nested more than %d deep", e.depth))
 	}
-	if within(e.path, v) {
-		return wholeError("it contains itself")
+	if _, many := v.(starlark.Iterable); many {
+		if within(e.path, v) {
+			return wholeError("it contains itself")
+		}
+		e.path = append(e.path, v)
+		defer func() { e.path = e.path[:len(e.path)-1] }()
 	}
-	e.path = append(e.path, v)
-	defer func() { e.path = e.path[:len(e.path)-1] }()
 	switch v := v.(type) {
 	case starlark.NoneType:
 		return e.raw("null")

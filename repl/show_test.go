@@ -45,6 +45,7 @@ func TestListsOfRecords(t *testing.T) {
 		"list(reversed(w))":                     heading + three + two + one,
 		"[r for r in workers() if r.id == 2]":   heading + two,
 		"list([r for r in w if r.id > 1])":      heading + two + three,
+		"x = dir(w[0])\nw":                      heading + one + two + three, // dir sorts a list of its own
 		"w[1:]":                                 heading + two + three,
 		"w[:1] + w[2:]":                         heading + one + three,
 		"w[2], w[0]":                            heading + three + one,

@@ -23,9 +23,10 @@ import (
 // it.
 type NodeInfo struct {
 	Member
-	RTT        time.Duration     // of one round trip; 0 for the node itself
+	RTT        time.Duration     // of an operation that does nothing, there and back; 0 for the node itself
 	Workers    int               // live
 	Requests   uint64            // answered by its workers since it started
+	Rate       float64           // requests per second that its workers have answered in the last 5 s; 0 if the node is of a version that does not count that
 	Stuck      int               // runs of a source that go on after their timeout
 	Kinds      map[string]string // digest of the definition of each kind; empty if the kind has none
 	Differs    []string          // kinds that only one of it and the asking node has, or that they define differently
@@ -144,7 +145,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 			infos[i] = n.info()
 			return
 		}
-		rtt, err := s.Ping(ctx)
+		rtt, err := protocol.RoundTrip(ctx, s)
 		if err == nil {
 			err = s.Do(ctx, protocol.OpInfo, nil, &infos[i])
 		}
@@ -168,21 +169,19 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 func (n *Node) info() NodeInfo {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
-	live, answers, stuck, evicted := 0, uint64(0), 0, uint64(0)
-	for _, r := range n.kinds.All() {
-		l, a, e := r.Count()
-		live, answers, stuck, evicted = live+l, answers+a, stuck+r.Stuck(), evicted+e
-	}
+	c := n.kinds.Count()
 	used, limit := n.kinds.Used()
 	return NodeInfo{
-		Values: used, MaxValues: limit, Evicted: evicted,
-		Workers: live, Requests: answers, Stuck: stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
+		Values: used, MaxValues: limit, Evicted: c.Evicted,
+		Workers: c.Workers, Requests: c.Answers, Rate: c.Rate, Stuck: c.Stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
 		Apart: n.members.View().Apart, Quorum: n.quorum.Status(),
 	}
 }
 
-// Ping measures a round trip to a member.
+// Ping measures how long a member takes to answer an operation that does nothing: the way
+// that a request takes, but for its worker. It fails with [ErrUnreachable] after 2 s. For the
+// node itself it returns 0.
 func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	p, err := n.members.Member(name)
 	if err != nil || p.Self {
@@ -192,7 +191,7 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.Ping(ctx)
+	return protocol.RoundTrip(ctx, s)
 }
 
 func (n *Node) inspectHere(k worker.Key) registry.Status {

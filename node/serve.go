@@ -210,7 +210,7 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) error {
 	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
 	defer cancel()
-	if _, err := s.Ping(ctx); err != nil {
+	if err := s.Ping(ctx); err != nil {
 		return err
 	}
 	take := n.kinds.Adopt

@@ -16,6 +16,7 @@ type account struct {
 	names  []string // of the attributes
 	values starlark.Tuple
 	lines  []line
+	warned []int // indexes of lines that need attention
 }
 
 type line struct{ heading, text string }
@@ -46,19 +47,27 @@ func (a *account) say(heading, text string) {
 	a.lines = append(a.lines, line{heading, text})
 }
 
-func (a *account) styled(s style) string { return styledLines(a.lines, s) }
+// warn adds a line that needs attention.
+func (a *account) warn(heading, text string) {
+	a.warned = append(a.warned, len(a.lines))
+	a.say(heading, text)
+}
 
-// styledLines aligns the texts, and colors names of nodes and words for trouble. Texts that
+// styled aligns the texts, and colors names of nodes and what needs attention. Texts that
 // are too long for the terminal go on below, after the heading.
-func styledLines(lines []line, s style) string {
+func (a *account) styled(s style) string {
 	indent := 0
-	for _, l := range lines {
+	for _, l := range a.lines {
 		indent = max(indent, len(l.heading)+2)
 	}
 	var b strings.Builder
-	for _, l := range lines {
+	for i, l := range a.lines {
+		paint := s.word
+		if slices.Contains(a.warned, i) {
+			paint = s.odd
+		}
 		b.WriteString(l.heading + strings.Repeat(" ", indent-len(l.heading)))
-		b.WriteString(folded(printable(l.text), s.cols, indent, indent, s.word))
+		b.WriteString(folded(printable(l.text), s.cols, indent, indent, paint))
 		b.WriteByte('\n')
 	}
 	return strings.TrimRight(b.String(), " \n")

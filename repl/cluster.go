@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/placement"
-	"github.com/distproc/distproc/node/worker"
 )
 
 // A requestError is an error of the cluster. Its text ends with the outcome of the call.
@@ -145,16 +143,12 @@ func (sh *Shell) workers(r *request) (starlark.Value, error) {
 		return nil, &requestError{what: "workers()", err: err}
 	}
 	t := &table{kind: "workers", header: workerFields, none: "no live workers"}
-	others := slices.ContainsFunc(workers, func(w worker.Info) bool { return w.Kind != worker.DefaultKind })
 	for _, w := range workers {
 		t.unlisted += w.LeftOut
 		t.rows = append(t.rows, &record{kind: "worker", fields: workerFields, values: starlark.Tuple{
 			idValue(w.ID), starlark.String(w.Kind), starlark.String(w.Node), seconds(w.Age), seconds(w.TTL),
 			starlark.MakeUint64(w.Hits), starlark.MakeInt(w.Queue),
 		}})
-	}
-	if !others {
-		t.drop("kind")
 	}
 	return t, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +29,7 @@ func TestCommands(t *testing.T) {
 		{"request([])", "no ids"},
 		{`request(1, via="2@127.0.0.1")`, "{200, 2@127.0.0.1, degraded}"},
 		{`request([1], via="3@127.0.0.1")[0].degraded`, "True"},
-		{`request([1], via="9@h")`, "id  value  node  cached  degraded  error\n 1                                 unreachable (unknown)"},
+		{`request([1], via="9@h")`, "id  error\n 1  unreachable (unknown)"},
 		{"request(1)\nrefresh(1).cached\n[r.cached for r in refresh([1])]", "{200, 2@127.0.0.1}\nFalse\n[False]"},
 		{"x = request(1)\nstop(1), stop(1)", "(True, False)"},
 		{"x = request(1)\ninvalidate(1), invalidate(1), invalidate(1, kind=\"price\")", "(True, False, False)"},
@@ -70,7 +69,7 @@ cluster  4 members, 3 of them alive`},
 		{"every(0.001, lambda: 7, 3)\nevery(n=1)", "7\n7\n7\n!<stdin>:2:6: every: missing argument for seconds"},
 		{"n = []\nevery(0.001, lambda: n.append(1), n=2)\nlen(n)", "2"},
 		{"clear()\nclear", ""},
-		{"configure(), 1", `({color: "auto", timeout: 0.0, limit: 0, history: 100, save_history: True}, 1)`},
+		{"configure(), 1", `({color: "auto", timeout: 0s, limit: 0, history: 100, save_history: True}, 1)`},
 		{"configure(limit=3, history=7)\nconfigure", "color         auto\ntimeout       that of the node, 5s\nlimit         3 elements of a list, rows of a table\nhistory       v() knows the last 7\nsave_history  lines that are typed are kept in a file"},
 		{"configure(limit=2)\nlist(range(5))\n{1: 2, 3: 4, 5: 6}\n'a' * 5000 == v(0)", "[0, 1, … 3 more]\n{1: 2, 3: 4, … 1 more}\n!<stdin>:4:16: v: there is no prompt 0 before this one, 4"},
 		{"x = [request(1), request(2)]\nconfigure(limit=1)\nrequest([1, 2])\nprint(_)", "id  value  node         cached  degraded\n 1    200  2@127.0.0.1  true    false\n… 1 more row; print shows all\n" +
@@ -251,7 +250,7 @@ attributes  .capitalize`,
 		"[1, 2]\ni":          "[1, 2]\nvalue       [1, 2]\ntype        list\nlength      2\n",
 		"i":                  "value  None\ntype   NoneType\n",
 		"i(list(range(30)))": "value       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, … 10 more]\n",
-		"i(request([1]))":    "value   [{1, 200, 2@127.0.0.1, false, false}]\ntype    replies\nlength  1\n",
+		"i(request([1]))":    "value   [{id: 1, value: 200, node: \"2@127.0.0.1\", cached: False, degraded: False, error: None}]\ntype    replies\nlength  1\n",
 		"i(lambda x: x)":     "value     <function lambda>\ntype      function\nfunction  lambda(x)\ndefined   at <stdin>:1\n",
 	} {
 		if out, errs, _ := run(t, Config{Cluster: lasting}, in); !strings.HasPrefix(out, want) {
@@ -274,21 +273,6 @@ func TestValuesAreForgotten(t *testing.T) {
 	sh := New(Config{Cluster: &fakeCluster{}, Out: new(bytes.Buffer), Err: os.Stderr, In: strings.NewReader(strings.Repeat("1\nx = 1\n", 500))})
 	if err := sh.Run(t.Context()); err != nil || len(sh.values) != defaults.history/2 {
 		t.Errorf("%v; %d values are kept", err, len(sh.values))
-	}
-}
-
-func TestRates(t *testing.T) {
-	t.Parallel()
-	var r rates
-	at := time.Unix(1000, 0)
-	look := func(incarnation, requests uint64, problem string) float64 {
-		at = at.Add(2 * time.Second)
-		return r.update([]node.NodeInfo{{Member: node.Member{Name: "1@h", Incarnation: incarnation},
-			Requests: requests, Uptime: 100 * time.Second, Problem: problem}}, at)[0]
-	}
-	got := fmt.Sprint(look(1, 100, ""), look(1, 110, ""), look(1, 0, "lost"), look(1, 130, ""), look(2, 50, ""), look(2, 50, ""), look(3, 200, ""))
-	if want := "1 5 0 5 0.5 0 2"; got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }
 
@@ -488,21 +472,32 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// TestDurationIsRounded shows no more digits than a reader wants.
+// TestDurationIsRounded shows three significant digits of a time, and from a minute up no
+// fractions.
 func TestDurationIsRounded(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[time.Duration]string{
-		1234567890:     "1.235s",
-		time.Second:    "1s",
-		123456789:      "123.46ms",
-		1234567:        "1.23ms",
-		123456:         "123µs",
-		12345:          "12µs",
-		1234:           "1.234µs",
-		61 * time.Hour: "61h0m0s",
+		0:                               "0s",
+		7:                               "7ns",
+		1234:                            "1.23µs",
+		12345:                           "12.3µs",
+		302_417:                         "302µs",
+		999_600:                         "1ms",
+		1234567:                         "1.23ms",
+		123456789:                       "123ms",
+		1234567890:                      "1.23s",
+		12345678901:                     "12.3s",
+		59_960 * time.Millisecond:       "1m0s",
+		101_400 * time.Millisecond:      "1m41s",
+		time.Hour + 1234*time.Second:    "1h21m0s",
+		61*time.Hour + time.Second:      "61h0m0s",
+		1000*time.Hour + 29*time.Minute: "1000h0m0s",
 	} {
 		if got := duration(in).String(); got != want {
 			t.Errorf("%d ns: %s, want %s", in, got, want)
 		}
+	}
+	if got := shortly(worker.Forever - time.Hour); got != "forever" {
+		t.Errorf("forever is %s", got)
 	}
 }

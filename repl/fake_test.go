@@ -250,7 +250,7 @@ func (f *fakeCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 	for i, m := range members {
 		m.Incarnation, m.Addr = uint64(0xa0+i), fmt.Sprintf("127.0.0.1:%d", 4371+i)
 		info := node.NodeInfo{
-			Member: m, RTT: time.Duration(i) * 100 * time.Microsecond, Workers: 10 * i, Requests: uint64(1014 * i), Uptime: 101*time.Second + 400*time.Millisecond,
+			Member: m, RTT: time.Duration(i) * 100 * time.Microsecond, Workers: 10 * i, Requests: uint64(1014 * i), Rate: float64(10 * i), Uptime: 101*time.Second + 400*time.Millisecond,
 			Version: "test go1.26", Memory: 3 << 20, Values: 3 << 19, MaxValues: 64 << 20, Evicted: 3, Goroutines: 17,
 		}
 		if info.Apart = f.apart && m.Name == f.Self(); m.Name == f.Self() {

@@ -119,9 +119,7 @@ func signature(f *starlark.Function) string {
 		}
 		name, _ := f.Param(i)
 		if v := f.ParamDefault(i); v != nil {
-			p := printer{style: style{limit: 5}}
-			p.value(v, 1)
-			name += "=" + p.b.String()
+			name += "=" + style{limit: 5}.inline(v)
 		}
 		params = append(params, name)
 	}

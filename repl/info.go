@@ -22,9 +22,7 @@ func (sh *Shell) info(r *request) (starlark.Value, error) {
 		}
 	}
 	a := &account{}
-	p := printer{style: style{limit: 20}}
-	p.value(v, 1)
-	a.say("value", p.b.String())
+	a.say("value", style{limit: 20}.inline(v))
 	a.say("type", v.Type())
 	if c := sh.commandOf(v); c != nil {
 		if _, text := v.(starlark.String); !text {
@@ -62,10 +60,10 @@ func sayReply(a *account, r reply, now time.Time) {
 	}
 	a.say("from", from)
 	if r.Stale {
-		a.say("stale", "the value is past its TTL, and was being loaded anew")
+		a.warn("stale", "the value is past its TTL, and was being loaded anew")
 	}
 	if r.Degraded {
-		a.say("degraded", "the owner could not be reached: a worker of another node answered")
+		a.warn("degraded", "the owner could not be reached: a worker of another node answered")
 	}
 	if r.Via != "" {
 		a.say("via", r.Via+" passed the request on: it could not be sent to "+r.Node+" directly")

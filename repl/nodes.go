@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.starlark.net/starlark"
 
@@ -38,17 +37,13 @@ var nodeFields = []string{
 	"lease", "view_epoch", "voter", "leads", "quorum", "incarnation", "why",
 }
 
-// quorumFields are those of strict kinds. They are not shown if no node has voters.
-var quorumFields = nodeFields[6:11]
-
 func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	infos, err := sh.cluster.Nodes(r.ctx)
 	if err != nil {
 		return nil, &requestError{what: "nodes(detail=True)", err: err}
 	}
-	rates := sh.rates.update(infos, time.Now())
 	t := &table{kind: "nodes", header: nodeFields, none: "no nodes"}
-	for i, n := range infos {
+	for _, n := range infos {
 		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
 			starlark.String(n.Name), starlark.String(n.State.String()),
 			starlark.None, starlark.None, starlark.None, starlark.None,
@@ -59,8 +54,8 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 			row.values[12] = starlark.String(printable(n.Problem))
 		} else {
 			row.values[2] = duration(n.RTT)
-			row.values[3], row.values[4] = starlark.MakeInt(n.Workers), starlark.Float(rates[i])
-			row.values[5] = duration(n.Uptime.Round(time.Second))
+			row.values[3], row.values[4] = starlark.MakeInt(n.Workers), starlark.Float(n.Rate)
+			row.values[5] = duration(n.Uptime)
 			var why []string
 			if q := n.Quorum; q != nil {
 				copy(row.values[6:], starlark.Tuple{
@@ -82,44 +77,7 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 		}
 		t.rows = append(t.rows, row)
 	}
-	for _, field := range append([]string{"why"}, quorumFields...) {
-		if !t.has(field) {
-			t.drop(field)
-		}
-	}
 	return t, nil
-}
-
-// rates has the number of requests that each node had answered at the last update.
-type rates map[string]sample
-
-type sample struct {
-	incarnation, requests uint64
-	at                    time.Time
-}
-
-// update returns the requests per second of each node since the last update, or else
-// since the node's start.
-func (r *rates) update(infos []node.NodeInfo, now time.Time) []float64 {
-	out := make([]float64, len(infos))
-	if *r == nil {
-		*r = make(rates)
-	}
-	for i, n := range infos {
-		if n.Problem != "" {
-			continue
-		}
-		last, known := (*r)[n.Name]
-		count, d := n.Requests, n.Uptime
-		if known && last.incarnation == n.Incarnation && last.requests <= n.Requests && now.After(last.at) {
-			count, d = n.Requests-last.requests, now.Sub(last.at)
-		}
-		if d > 0 {
-			out[i] = float64(count) / d.Seconds()
-		}
-		(*r)[n.Name] = sample{n.Incarnation, n.Requests, now}
-	}
-	return out
 }
 
 func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {

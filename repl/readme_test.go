@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 )
 
 // TestReadme compares the README's list of commands with the table, and looks for every
@@ -29,6 +30,13 @@ func TestReadme(t *testing.T) {
 	_, rest, _ := strings.Cut(string(data), "| command |")
 	if got, _, _ := strings.Cut("| command |"+rest, "\n\n"); got+"\n" != want {
 		t.Errorf("README.md has\n%s\nwant\n%s", got, want)
+	}
+	for name, v := range New(Config{}).built {
+		if module, ok := v.(*starlarkstruct.Module); ok {
+			for member := range module.Members {
+				known = append(known, name+"."+member)
+			}
+		}
 	}
 	// Prompts, and what iex has.
 	known = append(known, "", "distproc", "iex", "IEx.configure", "timer.tc", "rpc.call")

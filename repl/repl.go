@@ -136,7 +136,6 @@ type Shell struct {
 	style     style
 	settings  settings
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
-	rates     rates                  // of the nodes, for nodes(detail=True)
 	shown     starlark.Value         // a value that every has shown already
 	onScreen  atomic.Bool            // a command draws on the whole terminal
 	capture   atomic.Pointer[pane]   // takes what commands write meanwhile, unless nil

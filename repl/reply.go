@@ -2,6 +2,7 @@ package repl
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -47,9 +48,7 @@ func (r reply) styled(s style) string {
 	if r.Via != "" {
 		mark += ", " + s.odd("via ") + s.node(printable(r.Via))
 	}
-	p := printer{style: s}
-	p.value(r.value(), 0)
-	return fmt.Sprintf("{%s, %s%s}", p.b.String(), s.node(printable(r.Node)), mark)
+	return fmt.Sprintf("{%s, %s%s}", s.inline(r.value()), s.node(printable(r.Node)), mark)
 }
 
 func (r reply) Type() string               { return "reply" }
@@ -64,9 +63,10 @@ func (r reply) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bo
 	return starlark.CompareDepth(op, r.pair(), y.(reply).pair(), depth)
 }
 
-func (r reply) AttrNames() []string {
-	return []string{"age", "cached", "degraded", "json", "node", "stale", "token", "ttl", "value", "via"}
-}
+// replyNames are the attributes of a reply, but for json, which is the value again.
+var replyNames = []string{"value", "node", "cached", "stale", "degraded", "via", "age", "ttl", "token"}
+
+func (r reply) AttrNames() []string { return slices.Sorted(slices.Values(append(replyNames, "json"))) }
 
 func (r reply) Attr(name string) (starlark.Value, error) {
 	switch name {
@@ -107,4 +107,11 @@ type lostReply struct{ reply }
 
 func (lostReply) Attr(string) (starlark.Value, error) { return starlark.None, nil }
 
-func seconds(d time.Duration) starlark.Float { return starlark.Float(d.Seconds()) }
+// seconds returns a time as programs have it. More than microseconds of a longer time would
+// only be noise.
+func seconds(d time.Duration) starlark.Float {
+	if d >= time.Millisecond {
+		d = d.Round(time.Microsecond)
+	}
+	return starlark.Float(d.Seconds())
+}

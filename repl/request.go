@@ -81,9 +81,9 @@ func forced(list []worker.Stopped) starlark.Value {
 		case s.Runs == 0:
 			a.say("server", "of "+s.Node+" ends")
 		case s.Token == (worker.Token{}):
-			a.say("given up", fmt.Sprintf("the end of a server goes on on %s, since %s", s.Node, shortly(s.Runs)))
+			a.warn("given up", fmt.Sprintf("the end of a server goes on on %s, since %s", s.Node, shortly(s.Runs)))
 		default:
-			a.say("given up", fmt.Sprintf("a call goes on on %s, since %s; only its token %s protects what it changes from now on",
+			a.warn("given up", fmt.Sprintf("a call goes on on %s, since %s; only its token %s protects what it changes from now on",
 				s.Node, shortly(s.Runs), s.Token))
 		}
 	}
@@ -237,9 +237,6 @@ feed:
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	}
-	if !t.has("error") {
-		t.drop("error")
 	}
 	return t, nil
 }

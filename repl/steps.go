@@ -17,7 +17,7 @@ const (
 	maxItems = maxRange  // of a list that is repeated
 	maxBytes = 256 << 20 // of a string that is repeated
 	maxBits  = 1 << 22   // of a product
-	maxWhole = 16 << 20  // bytes, at least, of a text that str, repr, print or json.encode makes
+	maxWhole = 16 << 20  // bytes of a text that str, repr, print or json.encode makes, about
 	maxNest  = 1000      // depth of it
 )
 
@@ -31,9 +31,17 @@ func (sh *Shell) boundSteps(names starlark.StringDict) {
 	}
 	module := *starjson.Module
 	module.Members = maps.Clone(starjson.Module.Members)
-	for _, name := range []string{"encode", "indent"} {
-		module.Members[name] = measured("json."+name, module.Members[name].(*starlark.Builtin))
-	}
+	indent := measured("json.indent", module.Members["indent"].(*starlark.Builtin))
+	module.Members["indent"] = indent
+	module.Members["encode"] = starlark.NewBuiltin("json.encode", jsonEncode)
+	module.Members["decode"] = starlark.NewBuiltin("json.decode", jsonDecode)
+	module.Members["encode_indent"] = starlark.NewBuiltin("json.encode_indent", func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
+		text, err := jsonEncode(t, b, args, nil)
+		if err != nil {
+			return nil, err
+		}
+		return indent.CallInternal(t, starlark.Tuple{text}, kw)
+	})
 	names["json"] = &module
 	names[timesName] = starlark.NewBuiltin(timesName, times)
 }
@@ -43,6 +51,9 @@ func (sh *Shell) boundSteps(names starlark.StringDict) {
 func measured(name string, inner *starlark.Builtin) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
 		left := maxWhole
+		if t := onlyTable(args); t != nil && name == "print" {
+			args = starlark.Tuple{t}
+		}
 		for _, arg := range args {
 			if s, ok := arg.(starlark.String); ok && name != "repr" {
 				left -= len(s) / (maxBytes / maxWhole) // nothing is added to it
@@ -54,6 +65,14 @@ func measured(name string, inner *starlark.Builtin) *starlark.Builtin {
 	})
 }
 
+// onlyTable returns the table that print is to show of a list of records, or nil.
+func onlyTable(args starlark.Tuple) *table {
+	if len(args) != 1 {
+		return nil
+	}
+	return tableOf(args[0])
+}
+
 // measure subtracts from left at most the length of the text of v. It fails if nothing is
 // left, or if v is too deep. What contains itself has no length.
 func measure(v starlark.Value, path []starlark.Value, left *int) error {
@@ -62,6 +81,10 @@ func measure(v starlark.Value, path []starlark.Value, left *int) error {
 		*left -= len(v)
 	case starlark.Bytes:
 		*left -= len(v)
+	case *record:
+		for _, name := range v.fields {
+			*left -= len(name)
+		}
 	default:
 		*left--
 	}

@@ -20,7 +20,7 @@ func TestSteps(t *testing.T) {
 		doubled + "print(l)":                            "print: the text is longer than 16 MiB",
 		doubled + "x = str(l)":                          "str: the text is longer than 16 MiB",
 		doubled + "x = repr((l,))":                      "repr: the text is longer than 16 MiB",
-		doubled + "x = json.encode({'l': l})":           "json.encode: the text is longer than 16 MiB",
+		doubled + "x = json.encode({'l': l})":           "json.encode: it is longer than 16777216 bytes",
 		"l = []\nfor i in range(2000): l = [l]\nstr(l)": "str: it is nested more than 1000 deep",
 	} {
 		if _, errs, err := run(t, Config{}, in); err != ExitStatus(1) || !strings.Contains(errs, ": "+want+"\n") {

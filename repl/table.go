@@ -5,27 +5,33 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire/text"
 )
 
-// A table is a list of records, which is shown with one line per record.
+// A table is a list of records of one kind, which is shown with one line per record. Columns
+// that say nothing are not shown: those that have only None, or only what is usual.
 type table struct {
 	kind   string
 	header []string // shown above the rows, if any
 	none   string   // shown if there are no rows
 	rows   []*record
-	hidden []string // fields that are not shown
 
 	unlisted int  // rows that were left out
 	latest   bool // the last rows are shown if there are too many
 }
 
-var _ starlark.Sequence = (*table)(nil)
+var (
+	_ starlark.Sequence  = (*table)(nil)
+	_ starlark.Sliceable = (*table)(nil)
+	_ starlark.HasBinary = (*table)(nil)
+)
 
 func (t *table) Type() string               { return t.kind }
 func (t *table) Freeze()                    {}
@@ -42,6 +48,76 @@ func (t *table) tuple() starlark.Tuple {
 		rows[i] = r
 	}
 	return rows
+}
+
+// tableOf returns v if it is a table. It returns a table of the elements of a list or tuple
+// if all are records of one kind, and there are any. Otherwise it returns nil.
+func tableOf(v starlark.Value) *table {
+	switch v := v.(type) {
+	case *table:
+		return v
+	case *starlark.List, starlark.Tuple:
+		return tableOfRecords(v.(starlark.Sequence))
+	}
+	return nil
+}
+
+func tableOfRecords(list starlark.Sequence) *table {
+	iter := list.Iterate()
+	defer iter.Done()
+	var rows []*record
+	var v starlark.Value
+	for iter.Next(&v) {
+		r, ok := v.(*record)
+		if !ok || len(rows) > 0 && !r.like(rows[0]) {
+			return nil
+		}
+		rows = append(rows, r)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return &table{kind: rows[0].kind, header: rows[0].fields, rows: rows}
+}
+
+// Slice returns some of the rows, as a table. How many rows were left out of the whole table
+// says nothing of a part of it.
+func (t *table) Slice(start, end, step int) starlark.Value {
+	part := &table{kind: t.kind, header: t.header, none: "[]"}
+	for i := start; step > 0 && i < end || step < 0 && i > end; i += step {
+		part.rows = append(part.rows, t.rows[i])
+	}
+	return part
+}
+
+// Binary adds lists to a table, and finds a record in it.
+func (t *table) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (starlark.Value, error) {
+	switch op {
+	case syntax.IN:
+		if side == starlark.Right {
+			return t.contains(y)
+		}
+	case syntax.PLUS:
+		switch y.(type) {
+		case *table, *starlark.List, starlark.Tuple:
+			all := t.tuple()
+			others := slices.Collect(starlark.Elements(y.(starlark.Iterable)))
+			if side == starlark.Left {
+				return starlark.NewList(append(all, others...)), nil
+			}
+			return starlark.NewList(append(others, all...)), nil
+		}
+	}
+	return nil, nil // which Starlark reports
+}
+
+func (t *table) contains(v starlark.Value) (starlark.Value, error) {
+	for _, r := range t.rows {
+		if same, err := starlark.Equal(r, v); same || err != nil {
+			return starlark.Bool(same), err
+		}
+	}
+	return starlark.False, nil
 }
 
 // styled aligns the columns: numbers to the right, the rest to the left. Columns for which a
@@ -62,7 +138,7 @@ func (t *table) styled(s style) string {
 		cells = append(cells, t.header)
 	}
 	for _, r := range rows {
-		cells = append(cells, r.cells())
+		cells = append(cells, r.cells(s))
 	}
 	t.shorten(cells, s.cols)
 	var lines []string
@@ -82,8 +158,8 @@ func (t *table) styled(s style) string {
 
 // shown returns the indexes of the columns that are shown.
 func (t *table) shown() (columns []int) {
-	for i, field := range t.rows[0].fields {
-		if !slices.Contains(t.hidden, field) {
+	for i := range t.rows[0].fields {
+		if i == 0 || slices.ContainsFunc(t.rows, func(r *record) bool { return r.tells(i) }) {
 			columns = append(columns, i)
 		}
 	}
@@ -147,12 +223,16 @@ func (t *table) lines(cells [][]string, columns []int, s style) []string {
 	for k, i := range columns {
 		width, right := columnWidth(cells, i), t.numbers(i)
 		for n, row := range cells {
-			cell, pad := s.word(row[i]), strings.Repeat(" ", width-text.Width(row[i]))
+			paint := func(text string) string { return s.cell(t.rows[0].fields[i], text) }
+			if n == 0 && t.header != nil {
+				paint = plain
+			}
+			cell, pad := paint(row[i]), strings.Repeat(" ", width-text.Width(row[i]))
 			if right {
 				cell, pad = pad+cell, ""
 			}
 			if s.cols > 0 && !right && k > 0 && k == len(columns)-1 && at+width > s.cols {
-				cell, pad = folded(row[i], s.cols, at, at, s.word), ""
+				cell, pad = folded(row[i], s.cols, at, at, paint), ""
 			}
 			lines[n] += cell + pad + "  "
 		}
@@ -163,17 +243,6 @@ func (t *table) lines(cells [][]string, columns []int, s style) []string {
 	}
 	return lines
 }
-
-// has reports whether a column has anything but None.
-func (t *table) has(field string) bool {
-	return slices.ContainsFunc(t.rows, func(r *record) bool {
-		v, _ := r.Attr(field)
-		return v != starlark.None
-	})
-}
-
-// drop hides a column. The rows keep the attribute.
-func (t *table) drop(field string) { t.hidden = append(t.hidden, field) }
 
 // numbers reports whether a column has only numbers and None.
 func (t *table) numbers(column int) bool {
@@ -213,8 +282,23 @@ func (r *record) Len() int                   { return len(r.values) }
 func (r *record) Index(i int) starlark.Value { return r.values[i] }
 func (r *record) Iterate() starlark.Iterator { return r.values.Iterate() }
 
-func (r *record) String() string {
-	return "{" + strings.TrimRight(strings.Join(r.cells(), ", "), ", ") + "}"
+// String returns {id: 7, node: "2@127.0.0.1"}: names and values, as iex shows a struct.
+func (r *record) String() string { return style{}.inline(r) }
+
+// like reports whether two records are of one kind.
+func (r *record) like(other *record) bool {
+	return r.kind == other.kind && slices.Equal(r.fields, other.fields)
+}
+
+// tells reports whether the value of a field is worth a column.
+func (r *record) tells(i int) bool {
+	switch r.values[i] {
+	case starlark.None, starlark.String(""):
+		return false
+	case starlark.String(worker.DefaultKind):
+		return r.kind != "worker" || r.fields[i] != "kind"
+	}
+	return true
 }
 
 func (r *record) Attr(name string) (starlark.Value, error) {
@@ -229,11 +313,12 @@ func (r *record) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
+// AttrNames returns a new list, because Starlark's dir sorts it.
 func (r *record) AttrNames() []string {
-	if r.more == nil {
-		return r.fields
+	names := slices.Clone(r.fields)
+	if r.more != nil {
+		names = append(names, r.more.AttrNames()...)
 	}
-	names := slices.Concat(r.fields, r.more.AttrNames())
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -242,26 +327,42 @@ func (r *record) CompareSameType(op syntax.Token, y starlark.Value, depth int) (
 	return starlark.CompareDepth(op, r.values, y.(*record).values, depth)
 }
 
-// cells returns the texts of the values, durations with their unit.
-func (r *record) cells() []string {
+// cells returns the texts of the values.
+func (r *record) cells(s style) []string {
 	cells := make([]string, 0, len(r.values))
 	for i, v := range r.values {
+		text, ok := measuredText(r.fields[i], v)
 		switch v := v.(type) {
 		case starlark.Float:
-			unit := "s"
-			if r.fields[i] == "rate" {
-				unit = "/s"
+			if !ok {
+				text = v.String()
 			}
-			cells = append(cells, strconv.FormatFloat(float64(v), 'f', 1, 64)+unit)
 		case starlark.String:
-			cells = append(cells, printable(string(v)))
+			text = printable(string(v))
 		case starlark.Bool:
-			cells = append(cells, strings.ToLower(v.String()))
+			text = strings.ToLower(v.String())
 		case starlark.NoneType:
-			cells = append(cells, "")
 		default:
-			cells = append(cells, v.String())
+			text = style{limit: s.limit}.inline(v)
 		}
+		cells = append(cells, text)
 	}
 	return cells
+}
+
+// secondsFields are the fields whose numbers are times in seconds.
+var secondsFields = []string{"age", "ttl", "lease", "timeout", "runs"}
+
+// measuredText returns the value of a field with its unit, if that is a time in seconds or
+// a rate.
+func measuredText(field string, v starlark.Value) (string, bool) {
+	f, ok := v.(starlark.Float)
+	switch {
+	case !ok:
+	case field == "rate":
+		return strconv.FormatFloat(float64(f), 'f', 1, 64) + "/s", true
+	case slices.Contains(secondsFields, field):
+		return shortly(time.Duration(float64(f) * float64(time.Second))), true
+	}
+	return "", false
 }

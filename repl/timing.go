@@ -9,6 +9,8 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 var timingFields = []string{"took", "value"}
@@ -101,15 +103,31 @@ func toDuration(v starlark.Value) (time.Duration, error) {
 	return time.Duration(s * float64(time.Second)), nil
 }
 
-// duration returns a value that reads 1.25ms.
-func duration(d time.Duration) starlark.Value {
+// duration returns a value that reads 1.23ms.
+func duration(d time.Duration) starlark.Value { return startime.Duration(rounded(d)) }
+
+// rounded rounds a time to three significant digits, or from a minute up to whole seconds,
+// minutes or hours.
+func rounded(d time.Duration) time.Duration {
 	switch {
-	case d > time.Second:
-		d = d.Round(time.Millisecond)
-	case d > time.Millisecond:
-		d = d.Round(10 * time.Microsecond)
-	case d > 10*time.Microsecond:
-		d = d.Round(time.Microsecond)
+	case d >= 100*time.Hour:
+		return d.Round(time.Hour)
+	case d >= time.Hour:
+		return d.Round(time.Minute)
+	case d >= time.Minute:
+		return d.Round(time.Second)
 	}
-	return startime.Duration(d)
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}
+
+// shortly writes a time for people: 302µs, 1.23ms, 12.3s, 1m41s, forever.
+func shortly(d time.Duration) string {
+	if d > worker.Forever/2 { // what is left of it, too
+		return "forever"
+	}
+	return rounded(d).String()
 }

@@ -22,7 +22,6 @@ import (
 type frame struct {
 	at      time.Time
 	nodes   []node.NodeInfo
-	rates   []float64
 	loads   []observe.Load
 	workers []worker.Info
 	err     error
@@ -33,26 +32,24 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		return nil, err
 	}
 	term := sh.terminal()
-	var seen rates
 	if term == nil || term.Dumb() {
-		f := sh.look(r.ctx, &seen)
+		f := sh.look(r.ctx)
 		if f.err != nil {
 			return nil, &requestError{what: "top()", err: f.err}
 		}
 		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
 		return starlark.None, nil
 	}
-	return starlark.None, sh.fullScreen(r.ctx, term, sh.topInterval, func(ctx context.Context) view { return sh.look(ctx, &seen) })
+	return starlark.None, sh.fullScreen(r.ctx, term, sh.topInterval, func(ctx context.Context) view { return sh.look(ctx) })
 }
 
-func (sh *Shell) look(ctx context.Context, seen *rates) frame {
+func (sh *Shell) look(ctx context.Context) frame {
 	ctx, cancel := context.WithTimeout(ctx, 5*sh.topInterval)
 	defer cancel()
 	f := frame{at: time.Now()}
 	if f.nodes, f.err = sh.cluster.Nodes(ctx); f.err != nil {
 		return f
 	}
-	f.rates = seen.update(f.nodes, time.Now())
 	f.loads, _ = sh.cluster.Loads(ctx, "") // a node of an older version has none
 	f.workers, f.err = sh.cluster.Workers(ctx)
 	slices.SortStableFunc(f.workers, func(a, b worker.Info) int { return cmp.Compare(b.Hits, a.Hits) })
@@ -62,8 +59,8 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 // lines returns the frame as at most so many lines, each of at most so many columns.
 func (f frame) lines(cols, rows int, s style) []string {
 	total := 0.0
-	for _, r := range f.rates {
-		total += r
+	for _, n := range f.nodes {
+		total += n.Rate
 	}
 	ids := counted(len(f.workers), "live id", "live ids")
 	if n := f.unlisted(); n > 0 { // the ids with the most hits may be among them
@@ -100,15 +97,15 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(byte
 // which there is no room are left out.
 func (f frame) nodeLines(cols int, s style) []string {
 	name, most := 4, 0.0
-	for i, n := range f.nodes {
-		name, most = max(name, text.Width(n.Name)), max(most, f.rates[i])
+	for _, n := range f.nodes {
+		name, most = max(name, text.Width(n.Name)), max(most, n.Rate)
 	}
 	columns := []gauge{
 		{"rtt", 9, 2, func(i int) string { return duration(f.nodes[i].RTT).String() }},
 		{"ids", 7, 1, func(i int) string { return strconv.Itoa(f.nodes[i].Workers) }},
 		{"values", 9, 4, func(i int) string { return mebibytes(f.nodes[i].Values) }},
 		{"evicted", 7, 3, func(i int) string { return strconv.FormatUint(f.nodes[i].Evicted, 10) }},
-		{"requests/s", 10, 0, func(i int) string { return fmt.Sprintf("%.1f", f.rates[i]) }},
+		{"requests/s", 10, 0, func(i int) string { return fmt.Sprintf("%.1f", f.nodes[i].Rate) }},
 	}
 	if !slices.ContainsFunc(f.nodes, func(n node.NodeInfo) bool { return n.Evicted > 0 }) {
 		columns = slices.Delete(columns, 3, 4)
@@ -121,7 +118,7 @@ func (f frame) nodeLines(cols int, s style) []string {
 			lines = append(lines, s.bad(text.Fit(line+"  "+printable(n.Problem), cols)))
 			continue
 		}
-		lines = append(lines, withBar(line+cellsOf(columns, i)+"  ", f.rates[i], most, cols, s))
+		lines = append(lines, withBar(line+cellsOf(columns, i)+"  ", n.Rate, most, cols, s))
 	}
 	return lines
 }
@@ -238,13 +235,8 @@ func (f frame) workerLines(cols, rows int, s style) []string {
 		id, name = max(id, min(text.Width(w.ID.String()), 24)), max(name, text.Width(w.Node))
 	}
 	columns := fitting([]gauge{
-		{"age", 7, 3, func(i int) string { return fmt.Sprintf("%.1fs", shown[i].Age.Seconds()) }},
-		{"ttl", 7, 1, func(i int) string {
-			if shown[i].TTL > worker.Forever/2 {
-				return "forever"
-			}
-			return fmt.Sprintf("%.1fs", shown[i].TTL.Seconds())
-		}},
+		{"age", 7, 3, func(i int) string { return shortly(shown[i].Age) }},
+		{"ttl", 7, 1, func(i int) string { return shortly(shown[i].TTL) }},
 		{"queue", 6, 2, func(i int) string { return strconv.Itoa(shown[i].Queue) }},
 		{"hits", 9, 0, func(i int) string { return strconv.FormatUint(shown[i].Hits, 10) }},
 	}, cols-id-2-name)

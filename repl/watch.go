@@ -47,9 +47,8 @@ func (p *pane) lines(cols, rows int, s style) []string {
 	body := strings.TrimRight(p.written.String(), "\n")
 	p.mu.Unlock()
 	if p.value != nil && p.value != starlark.None {
-		show := printer{style: style{limit: max(rows, 1), cols: cols}}
-		show.value(p.value, 0)
-		body = strings.TrimLeft(body+"\n"+show.b.String(), "\n")
+		show := style{limit: max(rows, 1), cols: cols}
+		body = strings.TrimLeft(body+"\n"+show.lay(p.value, 0), "\n")
 	}
 	room, all := max(rows-len(lines), 0), strings.Split(body, "\n")
 	for i, line := range all {

@@ -53,7 +53,12 @@ func explain(e node.Explanation) *account {
 	} else {
 		a.say("id", fmt.Sprintf("%s, of the strict kind %s, whose workers live for %s", quoteID(e.ID), e.Kind, shortly(e.TTL)))
 	}
-	a.say("owner", fmt.Sprintf("%s (%s)", e.Owner, e.State))
+	owner := fmt.Sprintf("%s (%s)", e.Owner, e.State)
+	if e.State == node.StateAlive {
+		a.say("owner", owner)
+	} else {
+		a.warn("owner", owner)
+	}
 	a.say("why", fmt.Sprintf("%s: index %d in the sorted list of %s (view %s)", e.Rule, e.Index, members(e.Members), strconv.FormatUint(e.Epoch, 16)))
 	if e.Via != "" {
 		a.say("via", "requests go through "+e.Via+", because this node cannot reach "+e.Owner)
@@ -74,7 +79,7 @@ func explain(e node.Explanation) *account {
 	case e.Fallback == "":
 		a.say("if it fails", "no other node is alive to take over")
 	case e.State == node.StateFailed:
-		a.say("now", "the owner has failed: "+e.Fallback+" takes over when all members know it; until then "+meanwhile)
+		a.warn("now", "the owner has failed: "+e.Fallback+" takes over when all members know it; until then "+meanwhile)
 	default:
 		a.say("if it fails", e.Fallback+" takes over when all members know it; until then "+meanwhile)
 	}
@@ -112,9 +117,9 @@ func setCustody(a *account, c *worker.Custody) {
 func sayCustody(a *account, c *worker.Custody) {
 	switch {
 	case c.Epoch == 0:
-		a.say("acts", "nobody yet, as far as "+c.Node+" knows: it has no view of the voters")
+		a.warn("acts", "nobody yet, as far as "+c.Node+" knows: it has no view of the voters")
 	case c.Acting == "":
-		a.say("acts", fmt.Sprintf("nobody: all members have failed in view %d of the voters", c.Epoch))
+		a.warn("acts", fmt.Sprintf("nobody: all members have failed in view %d of the voters", c.Epoch))
 	case c.Acting != c.Node:
 		a.say("acts", fmt.Sprintf("%s, in view %d of the voters, the newest one that %s has", c.Acting, c.Epoch, c.Node))
 	default:
@@ -123,7 +128,7 @@ func sayCustody(a *account, c *worker.Custody) {
 	if c.Lease > 0 {
 		a.say("lease", fmt.Sprintf("%s has one for another %s, unless it is renewed", c.Node, shortly(c.Lease)))
 	} else {
-		a.say("lease", c.Node+" has none, and starts no call")
+		a.warn("lease", c.Node+" has none, and starts no call")
 	}
 	for _, h := range c.Holders {
 		busy := "until it gives that up, or its lease has ended"
@@ -140,7 +145,7 @@ func sayWaits(a *account, c *worker.Custody) {
 		a.say("token", c.Token.String()+", of the last call")
 	}
 	if c.Waits != "" {
-		a.say("waits for", c.Waits)
+		a.warn("waits for", c.Waits)
 	} else {
 		a.say("if it fails", "calls wait for the end of its lease; then another node acts for the id, if a majority of the voters can be reached")
 	}
@@ -209,21 +214,6 @@ func orNone(s string) starlark.Value {
 		return starlark.None
 	}
 	return starlark.String(s)
-}
-
-// shortly rounds a duration for people.
-func shortly(d time.Duration) string {
-	switch {
-	case d > worker.Forever/2: // what is left of it, too
-		return "forever"
-	case d >= time.Hour:
-		return d.Round(time.Minute).String()
-	case d >= time.Minute:
-		return d.Round(time.Second).String()
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Millisecond).String()
 }
 
 // members returns a number of members in words.

@@ -137,38 +137,13 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// TestPingGivenUp measures nothing when nobody waits for it.
+// TestPingGivenUp ends a ping that nobody waits for.
 func TestPingGivenUp(t *testing.T) {
 	t.Parallel()
 	a, _ := pair(t, echo{}, echo{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if took, err := a.Ping(ctx); took != 0 || !errors.Is(err, Canceled) {
-		t.Errorf("ping = %v, %v; want 0, %v", took, err, Canceled)
+	if err := a.Ping(ctx); !errors.Is(err, Canceled) {
+		t.Errorf("ping = %v, want %v", err, Canceled)
 	}
-}
-
-// TestPingIncludesSending has a connection take its time to send a ping. An answer may come
-// before its sender goes on, and seems to have taken no time then.
-func TestPingIncludesSending(t *testing.T) {
-	t.Parallel()
-	near, far := overTCP(t)
-	slow := &lateConn{Conn: near}
-	a, _ := connect(t, slow, far, maxVersion, nil, nil)
-	slow.delay.Store(int64(50 * time.Millisecond))
-	if took, err := a.Ping(t.Context()); err != nil || took < 50*time.Millisecond {
-		t.Errorf("%v, %v", took, err)
-	}
-}
-
-// A lateConn waits after each write.
-type lateConn struct {
-	net.Conn
-	delay atomic.Int64 // a time.Duration
-}
-
-func (c *lateConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	time.Sleep(time.Duration(c.delay.Load()))
-	return n, err
 }

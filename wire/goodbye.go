@@ -29,7 +29,7 @@ func (s *Session) finish(within time.Duration) {
 	s.answers.await(ctx)
 	s.Flush()
 	if s.Err() == nil {
-		_, _ = s.Ping(ctx) // frames arrive in order, so all frames before have arrived
+		_ = s.Ping(ctx) // frames arrive in order, so all frames before have arrived
 	}
 }
 

@@ -175,27 +175,24 @@ func (s *Session) Call(ctx context.Context, r *Request, timeout time.Duration, r
 	return s.calls.do(ctx, r, timeout, reply)
 }
 
-// Ping measures the time of a round trip. It fails after 2 s, or when ctx ends. The error
-// is an [*Error].
-func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
-	type result struct {
-		time.Duration
-		error
-	}
-	pong := make(chan result, 1)
+// Ping returns nil if the peer gives a sign of life. By then the peer has received all that
+// was written before. It fails after 2 s, or when ctx ends. The error is an [*Error]. The
+// answer comes from the multiplexer, not from the peer's Handler, so its time says little of
+// that of a call.
+func (s *Session) Ping(ctx context.Context) error {
+	pong := make(chan error, 1)
 	go func() { // for 2 s at most
-		began := time.Now() // yamux looks when it has sent the ping: the answer may be there by then
 		_, err := s.mux.Ping()
-		pong <- result{time.Since(began), err}
+		pong <- err
 	}()
 	select {
-	case r := <-pong:
-		if r.error != nil {
-			return 0, &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: "no sign of life"}
+	case err := <-pong:
+		if err != nil {
+			return &Error{Code: Unreachable, Outcome: NotRun, Node: s.peer.Name, Text: "no sign of life"}
 		}
-		return r.Duration, nil
+		return nil
 	case <-ctx.Done():
-		return 0, &Error{Code: asError(ctx.Err()).Code, Outcome: NotRun, Node: s.peer.Name}
+		return &Error{Code: asError(ctx.Err()).Code, Outcome: NotRun, Node: s.peer.Name}
 	}
 }
 

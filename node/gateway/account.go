@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -38,6 +39,7 @@ type jsonReport struct {
 	RTT        float64           `json:"rtt_ms"`
 	Workers    int               `json:"workers"`
 	Requests   uint64            `json:"requests"`
+	Rate       float64           `json:"requests_per_second"`
 	Stuck      int               `json:"stuck"`
 	Kinds      map[string]string `json:"kinds"`
 	Differs    []string          `json:"differs"`
@@ -119,7 +121,7 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 		j := jsonNode{Name: n.Name, Addr: n.Addr, State: n.State.String(), Incarnation: hex(n.Incarnation), Problem: clip(n.Problem)}
 		if n.Problem == "" {
 			j.jsonReport = &jsonReport{
-				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Stuck: n.Stuck,
+				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Rate: math.Round(10*n.Rate) / 10, Stuck: n.Stuck,
 				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
 				jsonQuorum: quorumOf(n.Quorum),
 			}

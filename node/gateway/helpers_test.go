@@ -148,7 +148,7 @@ func newFake() *fake {
 		reply: worker.Reply{Value: worker.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
 		nodes: []node.NodeInfo{
 			{Member: node.Member{Name: "1@127.0.0.1", Addr: "127.0.0.1:4371", Incarnation: 1<<64 - 1}, Uptime: time.Minute, Version: "v1", Memory: 1 << 20, Goroutines: 9},
-			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Stuck: 1},
+			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Rate: 12.34, Stuck: 1},
 			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.StateFailed}, Problem: "out of\nreach"},
 		},
 		workers: []worker.Info{live, other},

@@ -36,8 +36,10 @@ type Set struct {
 	ready     *registry.Registry // what a node asks to find out whether it is ready
 	admission *registry.Admission
 	values    registry.Values
+	meter     meter
 
 	mu      sync.Mutex           // held while kinds change
+	ended   Count                // of removed kinds whose workers have all ended; guarded by mu
 	removed []*registry.Registry // in the order in which their kinds went; guarded by mu
 	halted  bool                 // registries run no messages, new ones included; guarded by mu
 	leaving bool                 // kinds change no more; guarded by mu
@@ -176,6 +178,9 @@ func (s *Set) end(r *registry.Registry) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, answers, evicted := r.Count()
+	s.ended.Answers += answers
+	s.ended.Evicted += evicted
 	s.removed = slices.DeleteFunc(s.removed, func(old *registry.Registry) bool { return old == r })
 }
 

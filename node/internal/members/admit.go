@@ -105,7 +105,7 @@ func (m *Members) otherAnswers(ctx context.Context, p *peers.Peer, h wire.Hello)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.OpTimeout())
 	defer cancel()
-	if _, err := ws.Ping(ctx); err != nil {
+	if err := ws.Ping(ctx); err != nil {
 		return 0
 	}
 	return ws.Peer().Incarnation

@@ -52,6 +52,7 @@ func (o *Observer) Run(done <-chan struct{}) {
 
 // read counts one more second.
 func (o *Observer) read() {
+	o.Kinds.Sample()
 	o.loads.mu.Lock()
 	defer o.loads.mu.Unlock()
 	l := &o.loads

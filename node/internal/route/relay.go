@@ -102,7 +102,7 @@ func (rt *Router) PassOn(ctx context.Context, p *peers.Peer, request wire.Reques
 	defer cancel()
 	s, err := rt.pool.Get(ping, p)
 	if err == nil {
-		_, err = s.Ping(ping)
+		err = s.Ping(ping)
 	}
 	if err == nil {
 		return rt.ask(ctx, p, &request)

@@ -241,6 +241,9 @@ func (s *Set) All() []*registry.Registry {
 	return slices.SortedFunc(maps.Values(*s.byName.Load()), func(a, b *registry.Registry) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
+// Names returns the names of all kinds, sorted.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(*s.byName.Load())) }
+
 // Removed returns the registries of kinds that are no more, but whose workers may run.
 func (s *Set) Removed() []*registry.Registry {
 	s.mu.Lock()

@@ -182,6 +182,7 @@ func (sh *Shell) show(thread *starlark.Thread, _ *starlark.Builtin, args starlar
 	if v != starlark.None && thread.Local(quietKey) == nil {
 		sh.globals["_"] = v
 		sh.keep(v)
+		sh.recent.shown(v)
 		sh.println(sh.display(v))
 	}
 	return starlark.None, nil

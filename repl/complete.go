@@ -230,5 +230,11 @@ func (sh *Shell) briefOf(v starlark.Value) string {
 	if c := sh.commandOf(v); c != nil {
 		return c.help
 	}
+	if b, ok := v.(*starlark.Builtin); ok {
+		if b.Receiver() != nil {
+			return "method"
+		}
+		return "function"
+	}
 	return v.Type()
 }

@@ -3,6 +3,7 @@ package repl
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -256,7 +257,7 @@ func TestMain(m *testing.M) {
 	signal.Notify(notices, syscall.SIGUSR1)
 	go func() {
 		for range notices {
-			sh.Notify("node 2@127.0.0.1 is down")
+			sh.Notify(cmp.Or(os.Getenv("DISTPROC_TEST_NOTICE"), "node 2@127.0.0.1 is down"))
 		}
 	}()
 	if os.Getenv("DISTPROC_TEST_SHELL") == "panic" {

@@ -219,15 +219,17 @@ func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) err
 	})
 }
 
-// Notify shows a line above the prompt, without harm to the line being typed. Without a
-// terminal it does nothing and returns false. It may be called from any goroutine.
+// Notify shows a line above the prompt, without harm to the line being typed. A line that
+// is too long for the terminal is broken between words. Without a terminal it does nothing
+// and returns false. It may be called from any goroutine.
 func (sh *Shell) Notify(line string) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term == nil {
 		return false
 	}
-	sh.term.Notify(printable(line))
+	_, cols := sh.term.Size()
+	sh.term.Notify(folded(printable(line), cols, 0, 2, plain))
 	return true
 }
 

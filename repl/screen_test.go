@@ -106,6 +106,17 @@ func TestNotify(t *testing.T) {
 	s.wait(`"half typed"\n`)
 }
 
+// A notice that is too long for the window is broken between words.
+func TestNotifyLong(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 40}, "DISTPROC_TEST_NOTICE=12:00:00 node down; the client moves to another one")
+	s.prompt("1", "")
+	s.send("x")
+	s.prompt("1", "x")
+	s.cmd.Process.Signal(syscall.SIGUSR1)
+	s.wait(`^12:00:00 node down; the client moves to\n  another one\n` + `distproc\S+1> x$`)
+}
+
 func TestResize(t *testing.T) {
 	t.Parallel()
 	s := startSession(t, normal)

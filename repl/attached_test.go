@@ -1,11 +1,16 @@
 package repl
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // TestPromptOfAttached loses the node of an attached shell while a line is typed, while a
@@ -88,4 +93,36 @@ func TestMenuOfNarrowWindow(t *testing.T) {
 	s.wait(`1>$`)
 	s.send("\t")
 	s.wait(`1>\n\n connect  █\n disconn….*$`)
+}
+
+// agingCluster has members that say since when they are as they are.
+type agingCluster struct{ fakeCluster }
+
+func (c *agingCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
+	list, err := c.fakeCluster.Nodes(ctx)
+	list[0].Since = 90*time.Second + 400*time.Millisecond
+	list[1].Kept = worker.Forever
+	list[3].Since, list[3].Kept = 3*time.Second, 9*time.Minute+57*time.Second
+	return list, err
+}
+
+// TestSinceAndUntil shows since when members are as they are, and until when one that has
+// failed is kept. A node of an older version, as the second one, does not say so.
+func TestSinceAndUntil(t *testing.T) {
+	t.Parallel()
+	out, _, err := run(t, Config{Cluster: &agingCluster{}}, "n = nodes(detail=True)\nprint(n)\nprint(n[0].since + n[3].until, n[2].since, n[1].until)\n")
+	const want = `name         state    since    until
+1@127.0.0.1  alive    1m30s
+2@127.0.0.1  alive           forever
+3@127.0.0.1  alive
+4@127.0.0.1  failed      3s    9m57s
+11m27s None forever
+`
+	var got strings.Builder
+	for line := range strings.Lines(out) {
+		got.WriteString(strings.TrimRight(line[:min(len(line), len("1@127.0.0.1  failed      3s    9m57s"))], " \n") + "\n")
+	}
+	if spaces(got.String()) != spaces(want) || err != nil {
+		t.Errorf("%s\n%v", out, err)
+	}
 }

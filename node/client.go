@@ -86,6 +86,14 @@ func (c *Client) Close() error {
 // Self returns the name of the node that the client is attached to.
 func (c *Client) Self() string { return c.reach.Home().Peer().Name }
 
+// Attached reports whether the session to that node lives. If not, the client is looking
+// for a node to attach to.
+func (c *Client) Attached() bool { return c.reach.Home().Err() == nil }
+
+// Kinds returns the names of the kinds of the node, sorted, as the client learned them
+// last. It does not wait. A node of an older version does not tell them.
+func (c *Client) Kinds() []string { return c.reach.Kinds() }
+
 // Request is [Node.Request] as done by the node, or if the client is Direct by the owner
 // of id: see [Client].
 func (c *Client) Request(ctx context.Context, id worker.ID) (worker.Reply, error) {

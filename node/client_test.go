@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -155,8 +156,14 @@ func TestClientAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		if kinds := c.Kinds(); !c.Attached() || !slices.Equal(kinds, n.Kinds()) || !slices.Equal(kinds, []string{worker.DefaultKind}) {
+			t.Errorf("attached %v, kinds %v", c.Attached(), kinds)
+		}
 		crash(n)
 		<-c.reach.Home().Done()
+		if c.Attached() {
+			t.Error("attached to a node that has gone")
+		}
 		if _, err := c.Request(t.Context(), worker.IntID(1)); !errors.Is(err, ErrUnreachable) || OutcomeOf(err) != worker.OutcomeNotRun {
 			t.Errorf("request without any node = %v, want %v, not run", err, ErrUnreachable)
 		}
@@ -165,6 +172,9 @@ func TestClientAlone(t *testing.T) {
 			_, err := c.Request(t.Context(), worker.IntID(1))
 			return err
 		})
+		if !c.Attached() {
+			t.Error("not attached to a node that answers")
+		}
 	})
 }
 

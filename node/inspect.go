@@ -76,10 +76,15 @@ func (n *Node) Members(context.Context) ([]Member, error) {
 	var list []Member
 	for i, p := range v.Peers {
 		w := n.pool.Slot(p)
-		list = append(list, Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.Ring.Slot(i).Failed)})
+		m := Member{Name: w.Name, Addr: w.Addr, Incarnation: w.Incarnation, State: stateOf(p, v.Ring.Slot(i).Failed)}
+		m.Since, m.Kept = n.members.Standing(v, i)
+		list = append(list, m)
 	}
 	return list, nil
 }
+
+// Kinds returns the names of the kinds of this node, sorted.
+func (n *Node) Kinds() []string { return n.kinds.Names() }
 
 // stateOf returns the state of p as this node sees it. Failed is the state in the view.
 func stateOf(p *peers.Peer, failed bool) State {

@@ -1,6 +1,10 @@
 package node
 
-import "github.com/distproc/distproc/wire/text"
+import (
+	"time"
+
+	"github.com/distproc/distproc/wire/text"
+)
 
 // A Connection is what became of one name of [Node.Connect]. Err is nil if the node is
 // connected, or is this node.
@@ -34,6 +38,13 @@ type Member struct {
 	Addr        string // where it listens, host:port
 	State       State
 	Incarnation uint64 // of the process: a later start has a higher one
+
+	// Since is the time for which it has been in that State, as far as the node knows
+	// that tells: of an older member that may be the time since the node joined. Kept is
+	// the time for which a member that the cluster counts as failed keeps its slot yet:
+	// until then its ids wait for its return. It is [worker.Forever] if that is not
+	// limited. Nodes of older versions leave both 0.
+	Since, Kept time.Duration
 }
 
 // MarshalText returns the name of the state.

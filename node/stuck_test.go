@@ -34,6 +34,12 @@ func TestStuckKind(t *testing.T) {
 		if !p.Stuck("slow") || p.Stuck("") || !p.AnyStuck() {
 			t.Errorf("stuck for slow %v, for the default kind %v, for any %v", p.Stuck("slow"), p.Stuck(""), p.AnyStuck())
 		}
+		const stuck = 10 * time.Second // less than the probe of a stuck node waits
+		time.Sleep(stuck)
+		list, err := nodes[0].Members(t.Context())
+		if err != nil || list[1].State != StateStuck || list[1].Since < stuck || list[1].Since > stuck+time.Second || list[1].Kept != 0 {
+			t.Errorf("%+v, %v", list, err)
+		}
 		for i := range int64(10) {
 			if reply, err := nodes[0].Request(t.Context(), worker.IntID(101+2*i)); err != nil || reply.Degraded {
 				t.Errorf("%+v, %v: its owner is well", reply, err)

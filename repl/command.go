@@ -67,6 +67,9 @@ func (sh *Shell) builtin(c *command) *starlark.Builtin {
 			}
 		}()
 		ctx := t.Local(contextKey).(context.Context)
+		if takesID(c.usage) {
+			sh.recent.typed(args, kw)
+		}
 		return c.run(sh, &request{ctx: ctx, thread: t, name: b.Name(), args: args, kw: kw})
 	})
 }

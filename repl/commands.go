@@ -72,7 +72,7 @@ func commands() []command {
 		{
 			usage:   "nodes(detail)",
 			help:    "the names of the live nodes; with detail=True a table of all nodes",
-			example: `nodes(detail=True)   # with strict kinds also lease, view_epoch, voter, leads, quorum; rate: requests per second since the last look, at first since the start`,
+			example: `nodes(detail=True)   # since: time in its state; until: time that a failed one keeps its slot; with strict kinds also lease, view_epoch, voter, leads, quorum; rate: requests per second since the last look, at first since the start`,
 			aliases: []string{"Node.list"},
 			bare:    true,
 			run:     (*Shell).nodes,

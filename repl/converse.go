@@ -42,12 +42,14 @@ func (sh *Shell) openTerminal() (*editor.Editor, *completion, error) {
 type typed struct {
 	editor     *editor.Editor
 	completion *completion
+	prompt     func(more bool) string
 	pressed    bool // a key, before the last Ctrl-C
 }
 
 func (t *typed) readLine(ctx context.Context, prompt, indent string) (string, error) {
-	t.completion.more = strings.HasPrefix(prompt, ".")
-	line, err := t.editor.ReadLine(ctx, prompt, indent)
+	more := strings.HasPrefix(prompt, ".")
+	t.completion.more = more
+	line, err := t.editor.ReadLine(ctx, func() string { return t.prompt(more) }, indent)
 	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
 		t.pressed = stop.Typed
 		err = interruptError{idle: stop.Idle}
@@ -77,13 +79,14 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	sh.settings.limit = terminalLimit
 	sh.applyColor()
 	defer term.Listen(sh.interrupt)()
+	sh.greet(ctx)
 	err := sh.runInit(ctx, func(err error, c *chunk) { sh.print(sh.describe(err, c)) })
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status.asError()
 	} else if err != nil {
 		return err
 	}
-	return sh.converse(ctx, &typed{editor: term, completion: completion})
+	return sh.converse(ctx, &typed{editor: term, completion: completion, prompt: sh.prompt})
 }
 
 // quits returns a context that ends at SIGQUIT, with the exit status of that signal. Go would

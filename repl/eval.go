@@ -189,6 +189,7 @@ func (sh *Shell) show(thread *starlark.Thread, b *starlark.Builtin, args starlar
 	if v != starlark.None && thread.Local(quietKey) == nil {
 		sh.globals["_"] = v
 		sh.keep(v)
+		sh.recent.shown(v)
 		if b.Name() != keepName || v != sh.shown {
 			sh.println(sh.display(v))
 		}

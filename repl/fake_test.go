@@ -95,6 +95,8 @@ func (f *fakeCluster) deposit(answer worker.Reply, id worker.ID, message worker.
 
 func (f *fakeCluster) Self() string { return "1@127.0.0.1" }
 
+func (f *fakeCluster) Kinds() []string { return []string{"account", "default", "price"} }
+
 func (f *fakeCluster) Connect(_ context.Context, names ...string) []node.Connection {
 	if len(names) == 0 {
 		for i := 1; i <= 5; i++ {

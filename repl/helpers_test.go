@@ -3,6 +3,7 @@ package repl
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -244,13 +245,19 @@ func TestMain(m *testing.M) {
 	if init := os.Getenv("DISTPROC_TEST_INIT"); init != "" {
 		config.Init = strings.Split(init, ":")
 	}
+	config.Version = os.Getenv("DISTPROC_TEST_VERSION")
+	if os.Getenv("DISTPROC_TEST_SHELL") == "attached" {
+		c := &movingCluster{}
+		config.Cluster, config.Attached = c, c.attached
+		c.listen()
+	}
 	sh := New(config)
 	sh.topInterval = 100 * time.Millisecond
 	notices := make(chan os.Signal, 1)
 	signal.Notify(notices, syscall.SIGUSR1)
 	go func() {
 		for range notices {
-			sh.Notify("node 2@127.0.0.1 is down")
+			sh.Notify(cmp.Or(os.Getenv("DISTPROC_TEST_NOTICE"), "node 2@127.0.0.1 is down"))
 		}
 	}()
 	if os.Getenv("DISTPROC_TEST_SHELL") == "panic" {
@@ -277,6 +284,26 @@ func (c *busyCluster) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 		nodes[i].Requests *= n
 	}
 	return nodes, err
+}
+
+// movingCluster is a fakeCluster whose client goes from one node to the next at each two
+// SIGUSR2. In between it has no node.
+type movingCluster struct {
+	fakeCluster
+	steps atomic.Int32
+}
+
+func (c *movingCluster) Self() string   { return fmt.Sprintf("%d@127.0.0.1", c.steps.Load()/2+1) }
+func (c *movingCluster) attached() bool { return c.steps.Load()%2 == 0 }
+
+func (c *movingCluster) listen() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR2)
+	go func() {
+		for range signals {
+			c.steps.Add(1)
+		}
+	}()
 }
 
 // panicCluster breaks outside of any command.

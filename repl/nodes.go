@@ -3,12 +3,14 @@ package repl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 func (sh *Shell) nodes(r *request) (starlark.Value, error) {
@@ -33,7 +35,7 @@ func (sh *Shell) nodes(r *request) (starlark.Value, error) {
 }
 
 var nodeFields = []string{
-	"name", "state", "rtt", "ids", "rate", "uptime",
+	"name", "state", "since", "until", "rtt", "ids", "rate", "uptime",
 	"lease", "view_epoch", "voter", "leads", "quorum", "incarnation", "why",
 }
 
@@ -44,40 +46,58 @@ func (sh *Shell) nodeTable(r *request) (starlark.Value, error) {
 	}
 	t := &table{kind: "nodes", header: nodeFields, none: "no nodes"}
 	for _, n := range infos {
-		row := &record{kind: "node", fields: nodeFields, values: starlark.Tuple{
-			starlark.String(n.Name), starlark.String(n.State.String()),
-			starlark.None, starlark.None, starlark.None, starlark.None,
-			starlark.None, starlark.None, starlark.None, starlark.None, starlark.None,
-			starlark.String(strconv.FormatUint(n.Incarnation, 16)), starlark.None,
-		}}
-		if n.Problem != "" {
-			row.values[12] = starlark.String(printable(n.Problem))
-		} else {
-			row.values[2] = duration(n.RTT)
-			row.values[3], row.values[4] = starlark.MakeInt(n.Workers), starlark.Float(n.Rate)
-			row.values[5] = duration(n.Uptime)
-			var why []string
-			if q := n.Quorum; q != nil {
-				copy(row.values[6:], starlark.Tuple{
-					seconds(q.Lease), starlark.MakeUint64(q.Epoch), starlark.Bool(q.Voter), starlark.Bool(q.Leads), starlark.Bool(q.Quorum),
-				})
-				if !q.Quorum {
-					why = append(why, "no quorum: "+q.Why)
-				}
-			}
-			if n.Apart {
-				why = append(why, "apart: serves no serial kind; see h(alone)")
-			}
-			if len(n.Differs) > 0 {
-				why = append(why, "kinds differ: "+strings.Join(n.Differs, ", "))
-			}
-			if len(why) > 0 {
-				row.values[12] = starlark.String(printable(strings.Join(why, "; ")))
-			}
-		}
-		t.rows = append(t.rows, row)
+		t.rows = append(t.rows, nodeRow(n))
 	}
 	return t, nil
+}
+
+// nodeRow returns the row of a node.
+func nodeRow(n node.NodeInfo) *record {
+	row := &record{kind: "node", fields: nodeFields, values: make(starlark.Tuple, len(nodeFields))}
+	set := func(field string, v starlark.Value) { row.values[slices.Index(nodeFields, field)] = v }
+	for _, field := range nodeFields {
+		set(field, starlark.None)
+	}
+	set("name", starlark.String(n.Name))
+	set("state", starlark.String(n.State.String()))
+	set("incarnation", starlark.String(strconv.FormatUint(n.Incarnation, 16)))
+	if n.Since > 0 {
+		set("since", duration(n.Since))
+	}
+	if n.Kept > worker.Forever/2 {
+		set("until", starlark.String("forever"))
+	} else if n.Kept > 0 {
+		set("until", duration(n.Kept))
+	}
+	if n.Problem != "" {
+		set("why", starlark.String(printable(n.Problem)))
+		return row
+	}
+	set("rtt", duration(n.RTT))
+	set("ids", starlark.MakeInt(n.Workers))
+	set("rate", starlark.Float(n.Rate))
+	set("uptime", duration(n.Uptime))
+	var why []string
+	if q := n.Quorum; q != nil {
+		set("lease", seconds(q.Lease))
+		set("view_epoch", starlark.MakeUint64(q.Epoch))
+		set("voter", starlark.Bool(q.Voter))
+		set("leads", starlark.Bool(q.Leads))
+		set("quorum", starlark.Bool(q.Quorum))
+		if !q.Quorum {
+			why = append(why, "no quorum: "+q.Why)
+		}
+	}
+	if n.Apart {
+		why = append(why, "apart: serves no serial kind; see h(alone)")
+	}
+	if len(n.Differs) > 0 {
+		why = append(why, "kinds differ: "+strings.Join(n.Differs, ", "))
+	}
+	if len(why) > 0 {
+		set("why", starlark.String(printable(strings.Join(why, "; "))))
+	}
+	return row
 }
 
 func (sh *Shell) runtimeInfo(r *request) (starlark.Value, error) {

@@ -73,6 +73,9 @@ type Cluster interface {
 	Trace(ctx context.Context, q observe.TraceQuery) (observe.Steps, error)
 	// Loads returns the requests of each kind in the last minute, on a node or on all.
 	Loads(ctx context.Context, name string) ([]observe.Load, error)
+	// Kinds returns the names of the kinds that the node is known to have. It does not
+	// wait.
+	Kinds() []string
 }
 
 // Config configures a shell. Only Cluster is required.
@@ -91,6 +94,14 @@ type Config struct {
 	// do not end the shell.
 	Init       []string
 	InitAlways bool
+
+	// Attached reports whether the node can be reached at present to which the shell is
+	// attached. The prompt says that it is attached, and whether it can. Any goroutine may
+	// call it. Nil: the shell is the node's own.
+	Attached func() bool
+	// Version is that of the program. At a terminal, Run shows it first, with the node and
+	// its cluster and how to get help and leave; nothing of that if it is empty.
+	Version string
 
 	// Quit ends the process. The shell calls it, from any goroutine, if a program does
 	// not stop within a second although it should: a single step of Starlark can take as
@@ -135,6 +146,7 @@ type Shell struct {
 	count     int                 // the number in the prompt: statements that succeeded, plus one
 	style     style
 	settings  settings
+	recent    recentIDs
 	values    map[int]starlark.Value // shown, by prompt; of the last settings.history prompts
 	shown     starlark.Value         // a value that every has shown already
 	onScreen  atomic.Bool            // a command draws on the whole terminal
@@ -216,15 +228,17 @@ func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) err
 	})
 }
 
-// Notify shows a line above the prompt, without harm to the line being typed. Without a
-// terminal it does nothing and returns false. It may be called from any goroutine.
+// Notify shows a line above the prompt, without harm to the line being typed. A line that
+// is too long for the terminal is broken between words. Without a terminal it does nothing
+// and returns false. It may be called from any goroutine.
 func (sh *Shell) Notify(line string) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.term == nil {
 		return false
 	}
-	sh.term.Notify(printable(line))
+	_, cols := sh.term.Size()
+	sh.term.Notify(folded(printable(line), cols, 0, 2, plain))
 	return true
 }
 
@@ -289,13 +303,19 @@ func (sh *Shell) runLines(ctx context.Context, in lineReader) error {
 }
 
 // prompt returns distproc(NAME@HOST)N> with a space. If a statement goes on, dots replace
-// distproc.
+// distproc. Before the name, "to" marks a shell that is attached to that node, and "lost"
+// one whose node cannot be reached. While a line is read it is called from any goroutine.
 func (sh *Shell) prompt(more bool) string {
-	word := "distproc"
+	word, how := "distproc", ""
 	if more {
 		word = strings.Repeat(".", len(word))
 	}
-	return fmt.Sprintf("%s(%s)%d> ", word, sh.cluster.Self(), sh.count)
+	if attached := sh.cfg.Attached; attached != nil {
+		if how = "to "; !attached() {
+			how = "lost "
+		}
+	}
+	return fmt.Sprintf("%s(%s%s)%d> ", word, how, sh.cluster.Self(), sh.count)
 }
 
 // echo shows lines as a terminal would, without empty lines before a statement.

@@ -69,14 +69,16 @@ func TestComplete(t *testing.T) {
 	s.send("Node.l\t")
 	s.prompt("3", "Node.list")
 	s.send("\x15ping(\"2\t")
-	s.prompt("3", `ping("2@127.0.0.1`)
+	s.prompt("3", `ping("2@127.0.0.1"`)
 	s.send("\x15ping(\"\t")
 	s.wait(`ping\("\n +1@127.0.0.1 +1@127.0.0.1, alive\n(.*\n)* +4@127.0.0.1 +4@127.0.0.1, failed`)
 	s.send("\x15request(1, v\t")
 	s.wait(`request\(1, v\n +via= +argument of request\n +v +the value`)
 	s.send("\t\"3@127.0\t")
-	s.prompt("3", `request(1, via="3@127.0.0.1`)
-	s.send("\x15\t")
+	s.prompt("3", `request(1, via="3@127.0.0.1"`)
+	s.send("\x15ping(\"2\")\x1b[D\x1b[D\t") // Left, Left: the quote is there
+	s.prompt("3", `ping("2@127.0.0.1")`)
+	s.send("\x05\x15\t")
 	s.wait(`3>\n +connect +connect to the named nodes`)
 	s.send(strings.Repeat("\t", 2*len(commands())+3))
 	s.send("\x03")
@@ -102,6 +104,17 @@ func TestNotify(t *testing.T) {
 	s.wait(`sleep\(0.5\)\nnode 2@127.0.0.1 is down\n.*3>$`)
 	s.send("x\r")
 	s.wait(`"half typed"\n`)
+}
+
+// A notice that is too long for the window is broken between words.
+func TestNotifyLong(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 40}, "DISTPROC_TEST_NOTICE=12:00:00 node down; the client moves to another one")
+	s.prompt("1", "")
+	s.send("x")
+	s.prompt("1", "x")
+	s.cmd.Process.Signal(syscall.SIGUSR1)
+	s.wait(`^12:00:00 node down; the client moves to\n  another one\n` + `distproc\S+1> x$`)
 }
 
 func TestResize(t *testing.T) {

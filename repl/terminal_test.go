@@ -197,6 +197,21 @@ func TestLeavingByCtrlC(t *testing.T) {
 	}
 }
 
+// TestLateCtrlC presses Ctrl-C again when 2 s have gone by: it does not leave.
+func TestLateCtrlC(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	const warning = `\^C\n\(Ctrl-C again, Ctrl-D or exit\(\) leaves\)\n`
+	s.send("\x03")
+	s.wait(warning + `.*1>$`)
+	time.Sleep(2 * time.Second) // as the README says
+	s.send("\x03")
+	s.wait(warning + `.*1> ` + warning + `.*1>$`)
+	s.send("\x03")
+	s.left(0)
+}
+
 func TestInterruptTyping(t *testing.T) {
 	t.Parallel()
 	s := startSession(t, normal)

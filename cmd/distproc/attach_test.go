@@ -93,27 +93,83 @@ func (s *screen) await(words ...string) {
 
 func (s *screen) enter(line string) { fmt.Fprintf(s.tty, "%s\r", line) }
 
+// notices returns the lines that were shown above the prompt.
+func (s *screen) notices() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return regexp.MustCompile(`[^\r\n]*node (up|down|leaves)[^\r\n]*\r\n`).FindAllString(s.text.String(), -1)
+}
+
+// checkTimes checks that notices begin with a time of day that is about now.
+func (s *screen) checkTimes() {
+	s.t.Helper()
+	list := s.notices()
+	if len(list) == 0 {
+		s.t.Error("no notices")
+	}
+	for _, line := range list {
+		line = strings.TrimSpace(line)
+		stamp, rest, _ := strings.Cut(line, " ")
+		at, err := time.ParseInLocation(time.DateTime, time.Now().Format(time.DateOnly)+" "+stamp, time.Local)
+		if ago := time.Since(at).Abs(); err != nil || min(ago, 24*time.Hour-ago) > patience || !strings.HasPrefix(rest, "node ") {
+			s.t.Errorf("%q", line)
+		}
+	}
+}
+
 // TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9:
-// the shell says so, goes on, and works again when the node is back.
+// the shell says so, also in the prompt, goes on, and works again when the node is back.
+// What is typed stays.
 func TestAttachedShellOutlivesItsNode(t *testing.T) {
 	t.Parallel()
 	host := testHost()
 	name := "2@" + host
 	n := startNode(t, name)
 	s := startAtTerminal(t, "repl", "--attach", name)
-	prompt := "distproc(" + name + ")"
-	s.await(prompt + "1> ")
+	prompt := "distproc(to " + name + ")"
+	s.await("distproc ", ", attached to "+name+", 1 member", "h() lists the commands", "exit() leaves", prompt+"1> ")
 	s.enter("x = request(7).node")
 	s.await(prompt + "2> ")
+	fmt.Fprint(s.tty, "request(")
+	s.await("request(")
 	n.cmd.Process.Kill()
 	n.cmd.Wait()
-	s.await("node down", name)
-	s.enter("request(7)")
-	s.await("** (", "unreachable", "(not run)")
+	s.await("node down", name, "distproc(lost "+name+")2> request(")
+	s.enter("7)")
+	s.await("** (", "unreachable", "(not run)", "distproc(lost "+name+")2> ")
 	startNode(t, name)
 	s.await("node up", name)
+	s.await(prompt + "2> ")
 	s.enter("request(8).node == x")
 	s.await("True", prompt+"3> ")
+	s.checkTimes()
+}
+
+// TestPromptFollowsMove kills the node under an attached shell, which moves to another one
+// and back. The prompt names the node that it is attached to, while a line is typed, too.
+func TestPromptFollowsMove(t *testing.T) {
+	t.Parallel()
+	host := testHost()
+	one, two := "1@"+host, "2@"+host
+	startNode(t, one)
+	n := startNode(t, two, "--join", one)
+	s := startAtTerminal(t, "repl", "--attach", two)
+	s.await("2 members", "distproc(to "+two+")1> ")
+	fmt.Fprint(s.tty, "node(")
+	s.await("node(")
+	n.cmd.Process.Kill()
+	n.cmd.Wait()
+	s.await("distproc(to " + one + ")1> node(")
+	s.enter(")")
+	s.await(`"`+one+`"`, "distproc(to "+one+")2> ")
+	s.enter("two = [n for n in [[sleep(0.05), nodes(detail=True)[1]][1] for _ in range(100)] if n.until][0]")
+	s.await("distproc(to " + one + ")3> ")
+	s.enter("two.since < time.minute, two.until > time.minute")
+	s.await("(True, True)", "distproc(to "+one+")4> ")
+	startNode(t, two, "--join", one)
+	s.await("distproc(to " + two + ")4> ")
+	s.enter("[n.until for n in nodes(detail=True)]")
+	s.await("[None, None]")
 }
 
 // TestNodesComeAndGoAbovePrompt has a node join and crash while a line is typed at a
@@ -132,4 +188,5 @@ func TestNodesComeAndGoAbovePrompt(t *testing.T) {
 	s.await("node down", "2@"+host, "1 + ")
 	s.enter("41")
 	s.await("42", ")2> ")
+	s.checkTimes()
 }

@@ -45,6 +45,7 @@ func evaluatorCommand() *cobra.Command {
 	s.registerLog(f, "warn")
 	s.registerShell(f)
 	f.BoolVar(&v.stay, "stay", false, "")
+	f.BoolVar(&v.again, "again", false, "")
 	return cmd
 }
 
@@ -68,6 +69,7 @@ func (s *shellFlags) arguments(attach string, stay bool, args []string, execute 
 type evaluation struct {
 	shell   *shellFlags
 	stay    bool // attached to the node of the supervisor
+	again   bool // it takes the place of one that was lost
 	args    []string
 	execute bool
 	said    *os.File // to the supervisor
@@ -123,8 +125,14 @@ func (v *evaluation) run(ctx context.Context) error {
 	}
 	defer c.Close()
 	s.config.Quit = v.quit
+	if !v.stay {
+		s.config.Attached = c.Attached
+	}
+	if v.again {
+		s.config.Version = "" // the user has been greeted
+	}
 	sh := s.shell(c)
-	w.redirect(func(line string) bool { return sh.Notify(brief(line)) })
+	w.redirect(func(line string) bool { return sh.Notify(notice(line)) })
 	defer w.redirect(nil)
 	switch {
 	case v.execute:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -147,9 +148,10 @@ func (e *evaluator) run(ctx context.Context) error {
 		}
 	}
 	had := e.interactive && hasTerminal()
-	for quick := 0; ; {
+	again := false
+	for quick := 0; ; again = true {
 		began := time.Now()
-		lost, err := e.once(ctx)
+		lost, err := e.once(ctx, again)
 		if lost != "" {
 			restore()
 		}
@@ -193,8 +195,9 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// once runs one evaluator. If that is lost, once returns why.
-func (e *evaluator) once(ctx context.Context) (lost string, err error) {
+// once runs one evaluator, which may take the place of one that was lost. If it is lost
+// itself, once returns why.
+func (e *evaluator) once(ctx context.Context, again bool) (lost string, err error) {
 	path, err := executable()
 	if err != nil {
 		return "", err
@@ -210,7 +213,11 @@ func (e *evaluator) once(ctx context.Context) (lost string, err error) {
 		return "", err
 	}
 	defer last.Close()
-	cmd := exec.Command(path, e.args...)
+	args := slices.Clone(e.args)
+	if again {
+		args = slices.Insert(args, 1, "--again") // after the name of the command
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Args[0] = "distproc"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, last
 	cmd.ExtraFiles = []*os.File{e.stderr, read}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -190,7 +189,7 @@ func (s *shellFlags) configure(initGiven bool) error {
 	if err != nil {
 		return usagef("--color: %w", err)
 	}
-	s.config = repl.Config{Echo: s.echo, History: historyFile(), Color: color, InitAlways: initGiven}
+	s.config = repl.Config{Echo: s.echo, History: historyFile(), Color: color, InitAlways: initGiven, Version: version()}
 	switch {
 	case !initGiven:
 		if dir, err := os.UserConfigDir(); err == nil {
@@ -269,27 +268,12 @@ func (w *shellLog) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if atTerminal() && term.IsTerminal(int(os.Stderr.Fd())) { // before the first prompt, and after the last
-		if _, err := fmt.Fprintln(w.stderr, brief(line)); err != nil {
+		if _, err := fmt.Fprintln(w.stderr, notice(line)); err != nil {
 			return 0, err
 		}
 		return len(p), nil
 	}
 	return w.stderr.Write(p)
-}
-
-// brief leaves out of a line of slog's text what a reader at the terminal knows: when it
-// is.
-func brief(line string) string {
-	_, text, found := strings.Cut(line, " msg=")
-	if !found || !strings.HasPrefix(line, "time=") {
-		return line
-	}
-	if quoted, err := strconv.QuotedPrefix(text); err == nil {
-		if msg, err := strconv.Unquote(quoted); err == nil {
-			return msg + text[len(quoted):]
-		}
-	}
-	return text
 }
 
 var (

@@ -46,6 +46,7 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 	})
 	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), versionCommand(), evaluatorCommand())
 	root.AddCommand(hiddenCommands()...)
+	completeFlags(root)
 	return root
 }
 

@@ -187,6 +187,16 @@ func (g *Gossip) Snapshot() []wire.Member {
 	return g.table.snapshot(time.Now())
 }
 
+// Standing returns for how long the member of a name has been alive or failed, as far as
+// this node knows, and the time for which a failed one keeps its slot yet. All nodes agree
+// on these times of a failed member. Both are 0 for this node, and for a name without a
+// slot.
+func (g *Gossip) Standing(name string) (in, kept time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.standing(name, time.Now())
+}
+
 // Digest returns a hash of the names and incarnations of the members that have a slot.
 func (g *Gossip) Digest() uint64 {
 	g.mu.Lock()

@@ -113,6 +113,20 @@ func (e *entry) member(name string, now time.Time) wire.Member {
 	return m
 }
 
+// standing returns the time in its state of a member that has a slot, and the time for
+// which it keeps the slot if it has failed.
+func (t *table) standing(name string, now time.Time) (in, kept time.Duration) {
+	e := t.entries[name]
+	if e == nil || !holdsSlot(e.state) {
+		return 0, 0
+	}
+	in = max(now.Sub(e.since), 0)
+	if e.state == wire.Failed {
+		kept = max(t.reap-in, 0)
+	}
+	return in, kept
+}
+
 // digest returns a hash of the slots.
 func (t *table) digest() uint64 {
 	h := sha256.New()

@@ -170,8 +170,15 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	if p.menu = p.menu[:min(len(p.menu), rows-1)]; cols < minMenu {
 		p.menu = nil
 	}
+	below := len(p.menu)
+	count := p.count()
+	if count != "" && below+minRows <= rows {
+		below++
+	} else {
+		count = ""
+	}
 	d := c.lay(p, cols)
-	height := max(rows-len(p.menu), 1)
+	height := max(rows-below, 1)
 	c.top = max(min(c.top, d.cursor.row, len(d.rows)-height), d.cursor.row-height+1, 0)
 	view := d.rows[c.top:min(c.top+height, len(d.rows))]
 	c.above = ""
@@ -200,8 +207,8 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	if c.colored {
 		b.WriteString(plain)
 	}
-	c.drawMenu(&b, p, d.cursor.col)
-	if n := len(view) + len(p.menu) - 1 - (d.cursor.row - c.top); n > 0 {
+	c.drawMenu(&b, p, count, d.cursor.col)
+	if n := len(view) + below - 1 - (d.cursor.row - c.top); n > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", n)
 	}
 	b.WriteByte('\r')
@@ -212,21 +219,38 @@ func (c *canvas) draw(above string, p picture, rows, cols int) string {
 	return b.String()
 }
 
-// minMenu is how many columns a terminal needs for a menu.
-const minMenu = 10
+const (
+	minMenu = 10 // columns that a terminal needs for a menu
+	minHelp = 6  // columns that a menu needs for help
+	minRows = 4  // rows beside a menu that leave room for its count
+)
 
-// drawMenu draws the menu below the line, with its left edge at a column if it fits.
-func (c *canvas) drawMenu(b *strings.Builder, p picture, col int) {
+// count says which part of the menu is visible, unless all is.
+func (p *picture) count() string {
+	if n := len(p.menu); n > 0 && n < len(p.all) {
+		return fmt.Sprintf("%d-%d of %d", p.first+1, p.first+n, len(p.all))
+	}
+	return ""
+}
+
+// drawMenu draws the menu below the line, with its left edge at a column if it fits, and
+// below it the count of the suggestions unless that is empty.
+func (c *canvas) drawMenu(b *strings.Builder, p picture, count string, col int) {
 	left, right := 0, 0
 	for _, s := range p.all {
 		left, right = max(left, text.Width(visible(s.Text))), max(right, text.Width(visible(s.Help)))
 	}
 	left = min(left, c.cols-4)
-	right = min(right, c.cols-left-6)
+	if room := c.cols - left - 6; room < min(right, minHelp) {
+		right = 0
+	} else {
+		right = min(right, room)
+	}
 	width := left + 3
 	if right > 0 {
 		width += right + 2
 	}
+	width = max(width, len(count)+1)
 	indent := strings.Repeat(" ", max(min(col, c.cols-1-width), 0))
 	for i, item := range p.menu {
 		cell := " " + pad(item.Text, left) + " "
@@ -247,6 +271,9 @@ func (c *canvas) drawMenu(b *strings.Builder, p picture, col int) {
 			color = reverse
 		}
 		b.WriteString("\r\n" + indent + color + cell + bar + plain)
+	}
+	if count != "" {
+		b.WriteString("\r\n" + indent + plain + " " + text.Fit(count, c.cols-2))
 	}
 }
 

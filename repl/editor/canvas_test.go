@@ -64,7 +64,7 @@ func TestCanvas(t *testing.T) {
 				p.cursor = len(p.text)
 			}
 			if rapid.IntRange(0, 3).Draw(rt, "menu") == 0 {
-				p.all = []Suggestion{{"日本語", "a country"}, {"b", ""}}
+				p.all = []Suggestion{{Text: "日本語", Help: "a country"}, {Text: "b"}}
 				p.menu = []item{{p.all[0], true}, {p.all[1], false}}
 			}
 			above := ""
@@ -223,11 +223,11 @@ func TestIdle(t *testing.T) {
 		s := &screen{out: &out, size: func() (int, int) { return 10, cols }, canvas: canvas{dumb: dumb, highlight: func(s string) string { return s }}}
 		s.show(picture{prompt: "p> "})
 		drawn := out.Len()
-		if s.resized(); out.Len() != drawn {
+		if s.update(); out.Len() != drawn {
 			t.Errorf("dumb %v: drawn again without a reason: %q", dumb, out.String()[drawn:])
 		}
 		cols = 30
-		if s.resized(); out.Len() == drawn {
+		if s.update(); out.Len() == drawn {
 			t.Errorf("dumb %v: not drawn for another size", dumb)
 		}
 	}

@@ -34,8 +34,10 @@ type Config struct {
 	Complete func(before string) (word string, list []Suggestion)
 }
 
-// A Suggestion is a text that completes a word, and what it means.
-type Suggestion struct{ Text, Help string }
+// A Suggestion is a text that completes a word, and what it means. Close ends what the
+// text is a part of, such as a quote: it is inserted, too, if there is no other suggestion
+// and it does not stand there yet.
+type Suggestion struct{ Text, Help, Close string }
 
 // WordSeparators end the word that a [Suggestion] replaces.
 const WordSeparators = " \t()[]{}.,:;=+-*/%<>!&|^~\\\"'"
@@ -118,6 +120,15 @@ func (e *Editor) options(bindings map[string]prompt.KeyBindFunc) []prompt.Option
 	}
 }
 
+// lineOptions returns what go-prompt has to know of one line.
+func (e *Editor) lineOptions(indent string, rows int) []prompt.Option {
+	return []prompt.Option{
+		prompt.OptionHistory(e.history.lines()),
+		prompt.OptionInitialBufferText(e.keys.indents(indent)),
+		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))),
+	}
+}
+
 // Listen watches the terminal while a statement runs. Ctrl-C calls interrupt, and so does
 // a terminal that has gone. Ctrl-Z restores the terminal and stops the process.
 func (e *Editor) Listen(interrupt func()) (stop func()) {
@@ -162,25 +173,24 @@ const lookAhead = 20 * time.Millisecond
 // ReadLine lets the user edit a line that begins with indent, unless it is pasted or was
 // typed ahead. It returns [Interrupted] after Ctrl-C, io.EOF after Ctrl-D on an empty line
 // or when the terminal has gone, and the cause of ctx when ctx ends.
-func (e *Editor) ReadLine(ctx context.Context, text, indent string) (string, error) {
+//
+// Prompt returns the text before the line, which may change meanwhile: the editor calls it
+// many times a second, from several goroutines, one at a time.
+func (e *Editor) ReadLine(ctx context.Context, prompt func() string, indent string) (string, error) {
 	if line, ok := e.keys.begin(); ok {
 		return line, nil
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
+	e.screen.setPrompt(prompt)
 	if line, ok := e.keys.wholeLine(); ok {
-		e.screen.finish(text, line)
+		e.screen.finish(line)
 		return line, nil
 	}
 	defer context.AfterFunc(ctx, func() { e.keys.ask(cancelled) })()
 	rows, _ := e.tty.size()
-	e.screen.drawing.prompt = text
-	for _, o := range []prompt.Option{
-		prompt.OptionHistory(e.history.lines()),
-		prompt.OptionInitialBufferText(e.keys.indents(indent)),
-		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))),
-	} {
+	for _, o := range e.lineOptions(indent, rows) {
 		_ = o(e.prompt) // these do not fail
 	}
 	line := e.prompt.Input()

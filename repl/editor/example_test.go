@@ -22,7 +22,7 @@ func ExampleOpen() {
 	}
 	defer e.Close()
 	for {
-		line, err := e.ReadLine(context.Background(), "> ", "")
+		line, err := e.ReadLine(context.Background(), func() string { return "> " }, "")
 		if err != nil {
 			return
 		}

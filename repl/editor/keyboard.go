@@ -92,7 +92,7 @@ func (k *keyboard) GetWinSize() *prompt.WinSize { return &prompt.WinSize{Row: 1 
 
 // Read returns the next key, or an error if none arrives for a moment.
 func (k *keyboard) Read() ([]byte, error) {
-	k.screen.resized()
+	k.screen.update()
 	for {
 		key, wait := k.nextForInput()
 		switch {

@@ -53,11 +53,15 @@ func (m *menu) tab(b *prompt.Buffer) {
 	if m.open {
 		return
 	}
+	after := b.Document().TextAfterCursor()
 	word, list := m.complete(b.Document().TextBeforeCursor())
 	if len(list) == 0 {
 		return
 	}
 	b.InsertText(strings.TrimPrefix(commonPrefix(list), word), false, true)
+	if end := list[0].Close; len(list) == 1 && !strings.HasPrefix(after, end) {
+		b.InsertText(end, false, true)
+	}
 	m.list, m.open = list, len(list) > 1
 	if m.open && m.tell != nil {
 		m.open = false

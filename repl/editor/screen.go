@@ -24,7 +24,9 @@ type screen struct {
 	fresh   bool         // go-prompt has drawn since the last Flush
 
 	mu      sync.Mutex
-	canvas  canvas   // guarded by mu, as all below
+	prompt  func() string // guarded by mu, as all below
+	head    string        // what prompt returned last
+	canvas  canvas
 	showing bool     // the line is on the terminal
 	shown   picture  // what was shown last
 	held    bool     // somebody else draws
@@ -56,10 +58,20 @@ const (
 // SetColor notes what go-prompt writes next.
 func (s *screen) SetColor(fg, _ prompt.Color, _ bool) { s.part = fg }
 
+// setPrompt sets the prompt of the next line.
+func (s *screen) setPrompt(prompt func() string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.prompt, s.head = prompt, prompt()
+}
+
 // HideCursor begins a drawing.
 func (s *screen) HideCursor() {
 	text, cursor := s.menu.line()
-	s.drawing = picture{prompt: s.drawing.prompt, text: text, cursor: cursor, all: s.menu.list}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head = s.prompt()
+	s.drawing = picture{prompt: s.head, text: text, cursor: cursor, all: s.menu.list}
 	s.fresh = true
 }
 
@@ -70,7 +82,7 @@ func (s *screen) WriteStr(text string) {
 	case partInput:
 		if ended {
 			s.fresh = false
-			s.finish(s.drawing.prompt, line)
+			s.finish(line)
 		}
 	case partItem, partSelected:
 		i, err := strconv.Atoi(strings.TrimSpace(text))
@@ -115,11 +127,11 @@ func (s *screen) drawLocked(above string, p picture) {
 }
 
 // finish shows a whole line that has ended, and leaves the cursor below it.
-func (s *screen) finish(prompt, line string) {
+func (s *screen) finish(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, cols := s.size()
-	io.WriteString(s.out, s.canvas.finish(prompt, line, cols))
+	io.WriteString(s.out, s.canvas.finish(s.head, line, cols))
 	s.showing = false
 }
 
@@ -154,11 +166,22 @@ func (s *screen) release() {
 	s.held, s.notices = false, nil
 }
 
-// resized draws again if the size of the terminal has changed.
-func (s *screen) resized() {
+// update draws again if the size of the terminal has changed, or the prompt that is shown.
+// A search shows another one.
+func (s *screen) update() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rows, cols := s.size(); s.showing && (rows != s.canvas.rows || cols != s.canvas.cols) {
+	if !s.showing {
+		return
+	}
+	rows, cols := s.size()
+	old := rows != s.canvas.rows || cols != s.canvas.cols
+	if s.prompt != nil && s.shown.prompt == s.head {
+		s.head = s.prompt()
+		old = old || s.shown.prompt != s.head
+		s.shown.prompt = s.head
+	}
+	if old {
 		s.drawLocked("", s.shown)
 	}
 }

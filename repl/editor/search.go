@@ -76,7 +76,7 @@ func (e *Editor) search(b *prompt.Buffer) {
 	s.at = len(s.entries)
 	e.screen.show(s.picture())
 	for {
-		e.screen.resized()
+		e.screen.update()
 		key, stop := e.keys.next()
 		if key == "" && !stop {
 			continue

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		History:   os.Getenv("DISTPROC_TEST_HISTORY"),
 		Highlight: func(line string) string { return line },
 		Complete: func(before string) (string, []Suggestion) {
-			return before, []Suggestion{{"日本", "one"}, {"日曜", "two"}}
+			return before, []Suggestion{{Text: "日本", Help: "one"}, {Text: "日曜", Help: "two"}}
 		},
 	})
 	if err != nil || e == nil {
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 		}
 	})()
 	for n := 1; ; n++ {
-		line, err := e.ReadLine(context.Background(), fmt.Sprintf("%d> ", n), "")
+		line, err := e.ReadLine(context.Background(), func() string { return fmt.Sprintf("%d> ", n) }, "")
 		switch stop, ok := errors.AsType[Interrupted](err); {
 		case ok:
 			fmt.Printf("interrupted %v\n", stop)

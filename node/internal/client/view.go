@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -93,6 +94,9 @@ func (c *Client) setView(m protocol.View) (news bool) {
 	c.pool.Retain(holds)
 	return v.Ring.Epoch() != old.Ring.Epoch()
 }
+
+// Kinds returns the names of the kinds that home has, sorted.
+func (c *Client) Kinds() []string { return slices.Sorted(maps.Keys(*c.kinds.Load())) }
 
 // exclusive reports whether a request must not be made again if it may have run. That is
 // said of a kind that home does not have, too.

@@ -260,6 +260,9 @@ func (s *Set) Workers(limit int) (list []worker.Info) {
 	return list
 }
 
+// Names returns the names of all kinds, sorted.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(*s.byName.Load())) }
+
 // Removed returns the registries of kinds that are no more, but whose workers may run.
 func (s *Set) Removed() []*registry.Registry {
 	s.mu.Lock()

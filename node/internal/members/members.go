@@ -38,6 +38,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
+	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
 
@@ -160,6 +161,33 @@ func (m *Members) Member(name string) (*peers.Peer, error) {
 		return p, nil
 	}
 	return nil, wire.Errorf(wire.Unreachable, wire.NotRun, "%s is no member; connect to it first", a.Name)
+}
+
+// Standing returns for how long the peer at an index of a view has been as it is, as far
+// as this node knows, and the time for which it keeps its slot yet if it has failed there.
+// Kept is [worker.Forever] if a failed member is never reaped.
+func (m *Members) Standing(v *View, i int) (in, kept time.Duration) {
+	p, failed := v.Peers[i], v.Ring.Slot(i).Failed
+	if p.Self {
+		return m.Clock.Now(), 0
+	}
+	in, kept = v.gossip.Standing(p.Text)
+	if kept > 0 && m.ReapAfter >= worker.Forever {
+		kept = worker.Forever
+	}
+	if turned := p.Turned(); !turned.IsZero() {
+		here := time.Since(turned) // for how long this node has reached it, or has not
+		switch {
+		case failed && p.Lost():
+			in = max(in, here)
+		case failed:
+		case p.Lost(), p.AnyStuck():
+			in = here
+		default:
+			in = min(in, here)
+		}
+	}
+	return max(in, 1), kept
 }
 
 // Pool returns the sessions to the members, and to nodes that are none yet.

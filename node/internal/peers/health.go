@@ -167,6 +167,7 @@ func (pool *Pool) RecordResult(p *Peer, ws *wire.Session, request *wire.Request,
 			return
 		}
 		pool.Logger.Warn("node stuck: it answers pings but no calls", "node", p.Name.String(), "kind", cmp.Or(request.Kind, worker.DefaultKind))
+		p.turn()
 		h.probeNext(request)
 		pool.mu.Lock()
 		if !pool.ended {
@@ -204,6 +205,7 @@ func (pool *Pool) probe(p *Peer, h *health, ws *wire.Session) {
 		}
 	}
 	if pool.ctx.Err() == nil {
+		p.turn()
 		pool.Logger.Info("node answers again", "node", p.Name.String())
 		pool.host.Changed()
 	}

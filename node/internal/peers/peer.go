@@ -21,6 +21,7 @@ type Peer struct {
 	lost    atomic.Bool
 	refused atomic.Bool
 	health  healths
+	turned  atomic.Pointer[time.Time] // when lost or AnyStuck last changed; nil if they never did
 
 	// Guarded by Pool.mu:
 	addr        string
@@ -41,6 +42,21 @@ func (p *Peer) Session() *wire.Session { return p.session.Load() }
 
 // Lost reports whether the last session to p broke, or the last dial failed.
 func (p *Peer) Lost() bool { return p.lost.Load() }
+
+// Turned returns the time at which p was last lost or back, or stuck or no longer so. It
+// is zero if p never was lost or stuck.
+func (p *Peer) Turned() time.Time {
+	if t := p.turned.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
+}
+
+// turn notes that p is lost or back, or stuck or no longer so.
+func (p *Peer) turn() {
+	now := time.Now()
+	p.turned.Store(&now)
+}
 
 // Refused reports whether no session has come since the last dial failed.
 func (p *Peer) Refused() bool { return p.refused.Load() }

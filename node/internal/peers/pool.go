@@ -189,6 +189,9 @@ func (pool *Pool) Register(ws *wire.Session, name placement.Name) (*wire.Session
 		keep, drop = drop, ws
 	}
 	back := p.lost.Swap(false)
+	if back {
+		p.turn()
+	}
 	p.refused.Store(false)
 	p.Relays.Reset()
 	pool.noteLocked(p, "")

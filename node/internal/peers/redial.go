@@ -10,7 +10,9 @@ import (
 
 // loseLocked notes that p cannot be reached, and reports whether that is news.
 func (pool *Pool) loseLocked(p *Peer, why error) (news bool) {
-	news = !p.lost.Swap(true)
+	if news = !p.lost.Swap(true); news {
+		p.turn()
+	}
 	pool.noteLocked(p, why.Error())
 	if p.alive {
 		pool.startRedialingLocked(p)

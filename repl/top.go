@@ -3,6 +3,7 @@ package repl
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -31,15 +32,10 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		return nil, err
 	}
 	term := sh.terminal()
-	var seen rates
-	if term == nil || term.Dumb() {
-		f := sh.look(r.ctx, &seen)
-		if f.err != nil {
-			return nil, &requestError{what: "top()", err: f.err}
-		}
-		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
-		return starlark.None, nil
+	if term == nil {
+		return nil, errors.New("top: there is no terminal to watch at; nodes(detail=True) and workers() show the same once")
 	}
+	var seen rates
 	return starlark.None, term.FullScreen(func(key func(time.Duration) bool) error {
 		return sh.watch(r.ctx, term, key, &seen)
 	})
@@ -71,7 +67,12 @@ func (sh *Shell) watch(ctx context.Context, term *editor.Editor, key func(time.D
 		}
 		if r, c := term.Size(); fresh || r != rows || c != cols {
 			rows, cols = r, c // the last column stays free: a terminal may wrap after it
-			sh.print("\x1b[H" + strings.Join(f.lines(max(cols-1, 1), rows, sh.style), "\x1b[K\r\n") + "\x1b[K\x1b[J")
+			lines := f.lines(max(cols-1, 1), rows, sh.style)
+			if term.Dumb() { // it cannot go back to the first line, so a frame follows the other
+				sh.print(strings.Join(lines, "\r\n") + "\r\n\r\n")
+			} else {
+				sh.print("\x1b[H" + strings.Join(lines, "\x1b[K\r\n") + "\x1b[K\x1b[J")
+			}
 		}
 		if key(50 * time.Millisecond) {
 			return nil
@@ -106,6 +107,12 @@ func (sh *Shell) look(ctx context.Context, seen *rates) frame {
 	}
 	f.rates = seen.update(f.nodes, time.Now())
 	f.workers, f.err = sh.cluster.Workers(ctx)
+	for i := range f.nodes { // names of nodes come from the nodes
+		f.nodes[i].Name = printable(f.nodes[i].Name)
+	}
+	for i := range f.workers {
+		f.workers[i].Node = printable(f.workers[i].Node)
+	}
 	slices.SortStableFunc(f.workers, func(a, b worker.Info) int { return cmp.Compare(b.Hits, a.Hits) })
 	return f
 }

@@ -119,3 +119,18 @@ func Fit(s string, cols int) string {
 // Pad returns s with spaces at its end, so that it takes at least cols columns of a
 // terminal.
 func Pad(s string, cols int) string { return s + strings.Repeat(" ", max(0, cols-Width(s))) }
+
+// Printable returns s as one line of valid UTF-8 that shows itself and nothing else: ends
+// of lines and tabs become spaces. Other characters that control a terminal, or the
+// direction of the text around them, become question marks, and invalid bytes U+FFFD.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029':
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -123,7 +123,11 @@ func (sh *Shell) editText(ctx context.Context, term *editor.Editor, text string)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", command+` "$1"`, "sh", path)
+	args := append(strings.Fields(command), path)
+	if strings.ContainsAny(command, shellSyntax) {
+		args = []string{"sh", "-c", command + ` "$1"`, "sh", path}
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Second
@@ -136,7 +140,7 @@ func (sh *Shell) editText(ctx context.Context, term *editor.Editor, text string)
 	data, err := file.Read(path, maxSource)
 	switch {
 	case failed != nil:
-		err = fmt.Errorf("%s: %w", command, failed)
+		err = fmt.Errorf("the editor %s: %w", command, failed)
 	case err == nil && len(data) > maxDraft:
 		err = fmt.Errorf("a text of %d KiB, of at most %d", len(data)>>10, maxDraft>>10)
 	}
@@ -149,6 +153,9 @@ func (sh *Shell) editText(ctx context.Context, term *editor.Editor, text string)
 	}
 	return string(data), nil
 }
+
+// shellSyntax has the characters by which a command of an editor is more than words.
+const shellSyntax = "|&;<>()$`\\\"'*?[#~=%"
 
 // editorCommand returns the command of the user's editor: that of VISUAL, which is for
 // terminals that are not dumb, or of EDITOR, or else vi.
@@ -164,7 +171,7 @@ func editorCommand(dumb bool) (string, error) {
 		visual, from = "vi", ""
 	}
 	program := strings.Fields(visual)[0]
-	if strings.ContainsAny(program, `'"\$`+"`") { // the shell knows what it means
+	if strings.ContainsAny(visual, shellSyntax) { // the shell knows what it means
 		return visual, nil
 	}
 	if _, err := exec.LookPath(program); err != nil {

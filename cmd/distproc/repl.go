@@ -54,7 +54,7 @@ that makes no sense.`,
   distproc repl --attach 2@127.0.0.1 -e 'request(7)'
   distproc repl --attach 2@127.0.0.1 -e 'ids = [int(a) for a in args]' -e 'request(ids)' -- 7 8
   distproc repl --attach 2@127.0.0.1 report.star --since yesterday`,
-		Args:    cobra.ArbitraryArgs,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.configure(cmd.Flags().Changed("init")); err != nil {
 				return err

@@ -293,7 +293,7 @@ func (c *chunk) explain(f *failure, typed bool) *failure {
 		f.msg = "unexpected indentation (an empty line ends a block)"
 	case strings.HasPrefix(f.msg, "got indent,"):
 		f.msg = "unexpected indentation (a block ends at a line that is not indented)"
-	case strings.HasPrefix(f.msg, "got "):
+	case strings.HasPrefix(f.msg, "got "), f.msg == "invalid syntax":
 		f.msg = ofDel(c.lines[i], f.msg)
 	}
 	return f

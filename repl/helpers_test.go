@@ -244,6 +244,10 @@ func TestMain(m *testing.M) {
 	if init := os.Getenv("DISTPROC_TEST_INIT"); init != "" {
 		config.Init = strings.Split(init, ":")
 	}
+	config.Local, config.Allowed = os.Getenv("DISTPROC_TEST_LOCAL"), os.Getenv("DISTPROC_TEST_ALLOWED")
+	if os.Getenv("DISTPROC_TEST_SHELL") == "hostile" {
+		config.Cluster = &hostileCluster{}
+	}
 	sh := New(config)
 	sh.topInterval = 100 * time.Millisecond
 	notices := make(chan os.Signal, 1)

@@ -229,12 +229,12 @@ type Source struct {
 func (sh *Shell) RunSources(ctx context.Context, parts ...Source) error {
 	return sh.runProgram(ctx, parts[0].Name, func(ctx context.Context) error {
 		var chunks []*chunk
-		for _, part := range parts {
+		for i, part := range parts {
 			c, err := part.parse(ctx)
 			if err != nil {
 				return err
 			}
-			c.forward = len(parts) > 1
+			c.forward = i+1 < len(parts)
 			chunks = append(chunks, c)
 		}
 		for i, c := range chunks {

@@ -143,6 +143,8 @@ func TestEditorHasTheTerminal(t *testing.T) {
 	s.wait(`goes on`)
 	s.send("\r")
 	s.wait(`\nnode 2@127.0.0.1 is down\ndistproc\S+1> two$`)
+	s.send("!")
+	s.wait(`1> two!$`) // which no Ctrl-C has dropped
 	s.send("\x18\x05")
 	s.wait(`\nbegins$`)
 	s.cmd.Process.Signal(syscall.SIGTERM)

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/repl/editor"
 )
 
 // maxSource is the maximum size of a line, a statement and a file in bytes. The
@@ -31,6 +33,40 @@ type chunk struct {
 	input bool  // typed at a terminal
 	quiet bool  // values of its expression statements are not shown
 	err   error // why the source is no program; file is nil
+
+	forward bool // it may use names that later parts of the program define
+	later   bool // it is not the first part of its file
+	shown   *int // lines of a file that have been echoed
+}
+
+// parts returns a file as what runs at a time: up to a del or reset, which forgets
+// variables that the part before has set, and on from there.
+func (c *chunk) parts() (parts []*chunk) {
+	if !c.whole {
+		return []*chunk{c}
+	}
+	c.shown = new(int)
+	begin := 0
+	part := func(end int) {
+		if end > begin || end == len(c.file.Stmts) {
+			p := *c
+			p.file = &syntax.File{Path: c.file.Path, Stmts: c.file.Stmts[begin:end:end], Options: c.file.Options}
+			p.later = begin > 0
+			p.forward = c.forward || begin > 0 || end < len(c.file.Stmts)
+			parts = append(parts, &p)
+		}
+		begin = end
+	}
+	for i, stmt := range c.file.Stmts {
+		if forgets(stmt) {
+			part(i)
+			part(i + 1)
+		}
+	}
+	if begin < len(c.file.Stmts) || begin == 0 {
+		part(len(c.file.Stmts))
+	}
+	return parts
 }
 
 // A lineReader returns lines without their ends. A line that is typed begins with indent. It
@@ -109,6 +145,10 @@ func (c *chunker) gather(ctx context.Context, prompt func(more bool) string) (*c
 			stop.idle = stop.idle && len(g.lines) == 0
 			return nil, stop
 		}
+		if edit, ok := errors.AsType[editor.EditRequest](g.stop); ok {
+			edit.Text = strings.Join(append(g.lines, edit.Text), "\n")
+			return nil, edit
+		}
 		if !errors.Is(g.stop, io.EOF) || len(g.lines) == 0 {
 			return nil, g.stop
 		}
@@ -131,7 +171,7 @@ func (c *chunker) gather(ctx context.Context, prompt func(more bool) string) (*c
 		Content: []byte(renameLoad(out.lines)), FirstLine: int32(out.first), FirstCol: 1,
 	}, 0)
 	if out.err != nil {
-		out.err = failureOf(out.err, nil)
+		out.err = out.explain(failureOf(out.err, nil), g.typed())
 	}
 	return out, nil
 }
@@ -239,10 +279,24 @@ func (g *gathering) locate(err error, c *chunk) error {
 		at = min(at, g.fed[i])
 	}
 	e.Pos.Line = int32(c.first + at)
-	if strings.HasPrefix(e.Msg, "got indent,") {
-		e.Msg = "unexpected indentation (an empty line ends a block)"
+	return c.explain(failureOf(e, nil), g.typed())
+}
+
+// typed reports whether the last line was typed, so that an empty line can end its block.
+func (g *gathering) typed() bool { return g.wrong != nil && !g.isPaste() }
+
+// explain says of an error of the parser what its line tells, and returns the error.
+func (c *chunk) explain(f *failure, typed bool) *failure {
+	switch i := f.line - c.first; {
+	case i < 0 || i >= len(c.lines):
+	case strings.HasPrefix(f.msg, "got indent,") && typed:
+		f.msg = "unexpected indentation (an empty line ends a block)"
+	case strings.HasPrefix(f.msg, "got indent,"):
+		f.msg = "unexpected indentation (a block ends at a line that is not indented)"
+	case strings.HasPrefix(f.msg, "got "), f.msg == "invalid syntax":
+		f.msg = ofDel(c.lines[i], f.msg)
 	}
-	return failureOf(e, nil)
+	return f
 }
 
 // parseProgram parses a file as a whole. Here a block ends where its indentation does. If
@@ -264,7 +318,7 @@ func parseProgram(name string, src io.Reader) (*chunk, error) {
 	}
 	c.file, err = dialect.Parse(name, renameLoad(c.lines), 0)
 	if err != nil {
-		return c, failureOf(err, nil)
+		return c, c.explain(failureOf(err, nil), false)
 	}
 	return c, nil
 }

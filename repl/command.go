@@ -77,6 +77,7 @@ func (sh *Shell) builtin(c *command) *starlark.Builtin {
 // predeclared returns the names that a program can use besides Starlark's own.
 func (sh *Shell) predeclared() starlark.StringDict {
 	names := starlark.StringDict{
+		argsName: sh.args(),
 		"math":   starmath.Module,
 		"time":   startime.Module,
 		"range":  starlark.NewBuiltin("range", boundedRange),

@@ -189,6 +189,37 @@ func commands() []command {
 			run:     (*Shell).load,
 		},
 		{
+			usage:   "save(file, force)",
+			help:    "write what was typed and worked to a new file, which load runs; force replaces one",
+			example: `save("session.star")   # v(n) there is the value of another prompt`,
+			run:     (*Shell).save,
+		},
+		{
+			usage:   "edit(what)",
+			help:    "open $VISUAL or $EDITOR with the last input, that of a prompt, or a function; the text is then at the next prompt",
+			example: `edit(); edit(3); edit(f)   # Ctrl-X Ctrl-E does it with what is being typed`,
+			bare:    true,
+			run:     (*Shell).edit,
+		},
+		{
+			usage:   "read(file)",
+			help:    "the text of a file of this machine, up to 16 MiB; \"-\" is the standard input",
+			example: `ids = read("ids.txt").split(); read("-").splitlines()`,
+			run:     (*Shell).read,
+		},
+		{
+			usage:   "env(name, default)",
+			help:    "an environment variable of the shell, or else the default",
+			example: `env("HOME"); env("KIND", "price")   # None without a default`,
+			run:     (*Shell).env,
+		},
+		{
+			usage:   "allow(yes)",
+			help:    "run .distproc.star of this folder, now and in later shells, until it changes",
+			example: `allow(); allow(False)   # not in later shells`,
+			run:     (*Shell).allow,
+		},
+		{
 			usage:   "del(*names)",
 			help:    "forget variables; a command or module that had the name is back",
 			example: `del("v")   # v() works again after v = 1; del(x, y)`,
@@ -201,8 +232,8 @@ func commands() []command {
 			run:     (*Shell).reset,
 		},
 		{
-			usage:   "configure(color, timeout, limit, history, save_history)",
-			help:    "set colours, seconds for a request, elements shown, values kept for v(), whether lines go to the history file",
+			usage:   "configure(color, timeout, limit, history, save_history, fail)",
+			help:    "set colours, seconds for a request, elements shown, values kept for v(), whether lines go to the history file, whether a failed row makes a program exit with 1",
 			example: `configure(timeout=0.5, limit=20); configure(color="never")   # or auto, always`,
 			bare:    true,
 			run:     (*Shell).configure,

@@ -69,8 +69,8 @@ cluster  4 members, 3 of them alive`},
 		{"every(0.001, lambda: 7, 3)\nevery(n=1)", "7\n7\n7\n!<stdin>:2:6: every: missing argument for seconds"},
 		{"n = []\nevery(0.001, lambda: n.append(1), n=2)\nlen(n)", "2"},
 		{"clear()\nclear", ""},
-		{"configure(), 1", `({color: "auto", timeout: 0s, limit: 0, history: 100, save_history: True}, 1)`},
-		{"configure(limit=3, history=7)\nconfigure", "color         auto\ntimeout       that of the node, 5s\nlimit         3 elements of a list, rows of a table\nhistory       v() knows the last 7\nsave_history  lines that are typed are kept in a file"},
+		{"configure(), 1", `({color: "auto", timeout: 0s, limit: 0, history: 100, save_history: True, fail: True}, 1)`},
+		{"configure(limit=3, history=7)\nconfigure", "color         auto\ntimeout       that of the node, 5s\nlimit         3 elements of a list, rows of a table\nhistory       v() knows the last 7\nsave_history  lines that are typed are kept in a file\nfail          a program exits with 1 if a row of a table has failed"},
 		{"configure(limit=2)\nlist(range(5))\n{1: 2, 3: 4, 5: 6}\n'a' * 5000 == v(0)", "[0, 1, … 3 more]\n{1: 2, 3: 4, … 1 more}\n!<stdin>:4:16: v: there is no prompt 0 before this one, 4"},
 		{"x = [request(1), request(2)]\nconfigure(limit=1)\nrequest([1, 2])\nprint(_)", "id  value  node         cached  degraded\n 1    200  2@127.0.0.1  true    false\n… 1 more row; print shows all\n" +
 			"id  value  node         cached  degraded\n 1    200  2@127.0.0.1  true    false\n 2    301  3@127.0.0.1  true    false"},
@@ -126,6 +126,7 @@ func TestCommandErrors(t *testing.T) {
 		"configure(timeout='x')":    `configure: timeout: "x"; seconds are a number such as 0.5, and 0 leaves it to the node`,
 		"configure(color='red')":    `configure: color: "red": say auto, always or never`,
 		"configure(history=0)":      "configure: history: 0; it is a number of prompts from 1 up",
+		"configure(fail=1)":         "configure: fail: say True or False",
 		"configure(save_history=2)": "configure: save_history: say True or False",
 		"load('nosuch.star')":       "load: nosuch.star: no such file or directory",
 		"load('/')":                 "load: /: no regular file",
@@ -175,7 +176,7 @@ func TestRequestManyAtOnce(t *testing.T) {
 		}
 		return worker.Reply{Value: worker.BytesValue("v" + id.String()), Node: "1@h"}, nil
 	}}
-	out, errs, err := run(t, Config{Cluster: c}, "t = request(range(2000))\nprint([r.value for r in t] == ['v%d' % i if i not in (7, 8) else None for i in range(2000)])\nprint(t[7].error)\nprint(t[8].error)\nprint(t[9].error)")
+	out, errs, err := run(t, Config{Cluster: c}, "configure(fail=False)\nt = request(range(2000))\nprint([r.value for r in t] == ['v%d' % i if i not in (7, 8) else None for i in range(2000)])\nprint(t[7].error)\nprint(t[8].error)\nprint(t[9].error)")
 	want := "True\noverloaded (unknown)\ninternal error: lost (unknown)\nNone\n"
 	if out != want || errs != "" || err != nil {
 		t.Errorf("%v %s%s, want %s", err, out, errs, want)
@@ -350,17 +351,27 @@ func TestInit(t *testing.T) {
 		}
 	}
 	sh := New(Config{})
-	if err := sh.checkInit(good); err != nil {
+	check := func() error {
+		_, err := readSource(good, sh.checkInit)
+		return err
+	}
+	if err := check(); err != nil {
 		t.Error(err)
 	}
-	os.Chmod(good, 0o602)
-	if err := sh.checkInit(good); err == nil {
-		t.Error("a file runs that others can write to")
+	for _, mode := range []os.FileMode{0o602, 0o620} {
+		os.Chmod(good, mode)
+		want := fmt.Sprintf("%s is not run, as others can write to it (mode %#o); run: chmod go-w %[1]s", good, mode)
+		if err := check(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if _, errs, err := run(t, Config{}, fmt.Sprintf("load(%q)", good)); err != ExitStatus(1) || errs != "<stdin>:1:5: load: "+want+"\n" {
+			t.Errorf("load: %v, %s", err, errs)
+		}
 	}
 	if os.Getuid() == 0 {
 		os.Chmod(good, 0o600)
 		os.Chown(good, 1, 1)
-		if err := sh.checkInit(good); err == nil {
+		if err := check(); err == nil {
 			t.Error("a file runs that another user owns")
 		}
 	}
@@ -429,11 +440,11 @@ func TestNarrow(t *testing.T) {
 	if got, want := connections.styled(style{cols: 40}), "1@h  false  unreachable: 127.0.0.1:4371:\n            connection refused"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 40})
+	s := startSession(t, &pty.Winsize{Rows: 40, Cols: 40})
 	s.prompt("1", "")
 	s.send("h()\r")
-	s.wait(`\nconfigure\(color, timeout, limit,\n  history, save_history\)  set colours,\n`)
-	s.wait(`\nThe language is Starlark, which looks\nlike Python; json, math and time are\nthere\.\n`)
+	s.wait(`\nconfigure\(color, timeout, limit,\n  history, save_history, fail\)  set\n +colours, seconds\n`)
+	s.wait(`\nThe language is Starlark, which looks\nlike Python; json, math and time are\nthere\. args has the arguments of the\nprogram\.\n`)
 	s.send("h(stop)\r")
 	s.wait(`\n  stop the worker of an id, or of many\n  ids; true`)
 	s.send("fail('the quick brown fox jumps over the dog')\r")

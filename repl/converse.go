@@ -81,6 +81,9 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	defer term.Listen(sh.interrupt)()
 	sh.greet(ctx)
 	err := sh.runInit(ctx, func(err error, c *chunk) { sh.print(sh.describe(err, c)) })
+	if err == nil {
+		err = sh.runLocal(ctx)
+	}
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status.asError()
 	} else if err != nil {
@@ -122,6 +125,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 		chunks.name, chunks.line = inputName(sh.count), 0
 		c, err := chunks.next(ctx, sh.prompt)
 		var stop interruptError
+		var edit editor.EditRequest
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -131,6 +135,11 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 				return nil
 			case warns:
 				sh.println("(Ctrl-C again, Ctrl-D or exit() leaves)")
+			}
+			continue
+		case errors.As(err, &edit):
+			if err := sh.editTyped(ctx, term.editor, edit.Text); err != nil {
+				sh.print(sh.describe(err, nil))
 			}
 			continue
 		case err != nil && ctx.Err() != nil:
@@ -147,11 +156,17 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 			if sh.wasInterrupted() {
 				chunks.ahead = nil // read to find the end of a block
 			}
-			if err == nil {
+			if !sh.edited {
+				sh.last = strings.Join(c.lines, "\n")
+			}
+			if sh.edited = false; err == nil {
+				sh.typed.add(c)
 				sh.count++
 				continue
 			}
 			c.err = err
+		} else {
+			sh.last = strings.Join(c.lines, "\n")
 		}
 		if status, ok := errors.AsType[ExitStatus](c.err); ok {
 			return status.asError()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,42 @@ func nameDeleted(stmt syntax.Stmt) {
 		}
 		return true
 	})
+}
+
+// forgets reports whether a statement of a file only calls del or reset.
+func forgets(stmt syntax.Stmt) bool {
+	s, ok := stmt.(*syntax.ExprStmt)
+	if !ok {
+		return false
+	}
+	call, ok := s.X.(*syntax.CallExpr)
+	if !ok {
+		return false
+	}
+	fn, ok := call.Fn.(*syntax.Ident)
+	return ok && (fn.Name == delAs || fn.Name == "reset")
+}
+
+// Python's statement del, of variables and of elements.
+var (
+	delNames   = regexp.MustCompile(`(?:^|[;:\s])del\s+([\pL_][\pL\pN_]*(?:\s*,\s*[\pL_][\pL\pN_]*)*)\s*(?:$|[;#])`)
+	delElement = regexp.MustCompile(`(?:^|[;:\s])del\s+([\pL_][\pL\pN_.]*)\[(.+)\]\s*(?:$|[;#])`)
+)
+
+// ofDel returns the message of a syntax error, or what to write instead if the line has
+// Python's del.
+func ofDel(line, msg string) string {
+	if m := delNames.FindStringSubmatch(line); m != nil {
+		names := strings.Split(m[1], ",")
+		for i, name := range names {
+			names[i] = strconv.Quote(strings.TrimSpace(name))
+		}
+		return "Starlark has no statement del; use del(" + strings.Join(names, ", ") + ")"
+	}
+	if m := delElement.FindStringSubmatch(line); m != nil {
+		return fmt.Sprintf("Starlark has no statement del; use %s.pop(%s)", m[1], m[2])
+	}
+	return msg
 }
 
 // del forgets variables. What had their names before they were assigned is back.

@@ -25,6 +25,16 @@ func TestNamesOfCommands(t *testing.T) {
 		{"1\nreset()\nprint(v(1))", "1\nNone"},
 		{"x = 1\nx = 2; del(x)\nx", "!<stdin>:3:1: undefined: x"},
 		{"def f(): return 1\n\ng = f\ndel(f)\ng()", "1"},
+		{"x = 1\ndel x", "!<stdin>:2:6: Starlark has no statement del; use del(\"x\")"},
+		{"x = 1\nif x:\n  del x, y # both\n", "!<stdin>:3:8: Starlark has no statement del; use del(\"x\", \"y\")"},
+		{"x = {1: 2}\ndel x[1]", "!<stdin>:2:6: Starlark has no statement del; use x.pop(1)"},
+		{"model x", "!<stdin>:1:8: invalid syntax"},
+		{"v = 1\nv(1)", "!<stdin>:2:2: invalid call of non-function (int); v is your variable here, and del(\"v\") brings the command back"},
+		{"request = 1; request(1)", "!<stdin>:1:21: invalid call of non-function (int); request is your variable here, and del(\"request\") brings the command back"},
+		{"load = 1\nload('x')", "!<stdin>:2:5: invalid call of non-function (int); load is your variable here, and del(\"load\") brings the command back"},
+		{"json = 1\njson.encode(1)", "!<stdin>:2:5: int has no .encode field or method; json is your variable here, and del(\"json\") brings the module back"},
+		{"x = 1\nx(1)", "!<stdin>:2:2: invalid call of non-function (int)"},
+		{"def f(v): return v(1)\n\nf(1)", "!<stdin>:1:19: invalid call of non-function (int)\n  called at <stdin>:3:2"},
 	} {
 		out, errs, _ := run(t, Config{}, test.in)
 		if want, bad := strings.CutPrefix(test.want, "!"); bad {

@@ -19,6 +19,8 @@ const (
 	keepName = "(keep)" // likewise of a call of every, unless every has shown it
 	stepName = "(step)" // runs before each statement of a file
 	oldName  = "(old) " // prefix: the value of a variable before the chunk
+
+	lastName = "_" // the value of the last expression statement
 )
 
 var errInterrupted = errors.New("interrupted")
@@ -34,6 +36,7 @@ func (sh *Shell) exec(ctx context.Context, c *chunk) (err error) {
 	defer cancel(nil)
 	sh.setRunning(ctx, cancel)
 	defer sh.clearRunning()
+	sh.typed.skip = false
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
@@ -64,7 +67,23 @@ func (sh *Shell) runChunk(thread *starlark.Thread, c *chunk) error {
 	if c.quiet {
 		defer thread.SetLocal(quietKey, thread.Local(quietKey))
 		thread.SetLocal(quietKey, true)
+		last, had := sh.globals[lastName]
+		defer func() { // the file has one of its own
+			if delete(sh.globals, lastName); had {
+				sh.globals[lastName] = last
+			}
+		}()
 	}
+	for _, part := range c.parts() {
+		if err := sh.runPart(thread, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runPart runs a part of a chunk, and keeps its variables.
+func (sh *Shell) runPart(thread *starlark.Thread, c *chunk) error {
 	names := sh.prepare(c)
 	program, err := starlark.FileProgram(c.file, names)
 	if err != nil {
@@ -89,14 +108,29 @@ func (sh *Shell) warn(vars starlark.StringDict) {
 		return
 	}
 	for _, name := range vars.Keys() {
-		if built := sh.built[name]; built != nil && sh.globals[name] == built && vars[name] != built {
-			what := "command"
-			if _, ok := built.(*starlarkstruct.Module); ok {
-				what = "module"
-			}
+		if sh.globals[name] != sh.built[name] {
+			continue
+		}
+		if what := sh.hides(name, vars[name]); what != "" {
 			sh.println(sh.style.odd(fmt.Sprintf("(%s is your variable now; del(%q) brings the %s back)", name, name, what)))
 		}
 	}
+}
+
+// hides returns what a variable with that name and value hides: a command, a module, or ""
+// for nothing.
+func (sh *Shell) hides(name string, v starlark.Value) string {
+	built := sh.built[sourceName(name)]
+	if built == nil || v == nil || v == built {
+		return ""
+	}
+	switch built.(type) {
+	case *starlarkstruct.Module:
+		return "module"
+	case starlark.Callable:
+		return "command"
+	}
+	return ""
 }
 
 // prepare rewrites a chunk so that it shows the values of its expression statements, and
@@ -108,7 +142,7 @@ func (sh *Shell) warn(vars starlark.StringDict) {
 // of that name, which starts as the shell's: x = (old) x is put in front.
 func (sh *Shell) prepare(c *chunk) func(string) bool {
 	var stmts []syntax.Stmt
-	forward := c.loads() // the names of a file, and functions written before what they call
+	forward := c.forward || c.loads() // the names of a file, and functions written before what they call
 	for _, name := range assigned(c.file.Stmts) {
 		if v, ok := sh.globals[name]; ok {
 			sh.globals[oldName+name] = v
@@ -118,10 +152,9 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 			})
 		}
 	}
-	shown := 0 // lines of a file that have been echoed
 	steps := c.whole && !c.quiet
 	if steps {
-		sh.globals[stepName] = sh.stepper(c, &shown)
+		sh.globals[stepName] = sh.stepper(c)
 	}
 	for i, stmt := range c.file.Stmts {
 		if steps {
@@ -135,7 +168,7 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 		case *syntax.DefStmt:
 			forward = forward || !c.whole
 		case *syntax.ExprStmt:
-			if lit, ok := s.X.(*syntax.Literal); c.whole && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
+			if lit, ok := s.X.(*syntax.Literal); c.whole && !c.later && i == 0 && len(c.file.Stmts) > 1 && ok && lit.Token == syntax.STRING {
 				break // what a file says of itself
 			}
 			show := showName
@@ -150,27 +183,27 @@ func (sh *Shell) prepare(c *chunk) func(string) bool {
 	}
 	c.file.Stmts = stmts
 	return func(name string) bool {
-		return sh.globals.Has(name) || forward && !starlark.Universe.Has(name)
+		return sh.globals.Has(name) || name == lastName || forward && !starlark.Universe.Has(name)
 	}
 }
 
 // stepper returns the function that runs before each statement of a file. Its argument is
 // the statement's last line. It counts statements as Run does and echoes the lines up to
 // there.
-func (sh *Shell) stepper(c *chunk, shown *int) *starlark.Builtin {
+func (sh *Shell) stepper(c *chunk) *starlark.Builtin {
 	return starlark.NewBuiltin(stepName, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 		end, err := starlark.AsInt32(args[0])
 		if err != nil {
 			return nil, err
 		}
-		if *shown > 0 {
+		if *c.shown > 0 {
 			sh.count++
 		}
-		if end > *shown {
+		if end > *c.shown {
 			if sh.cfg.Echo {
-				sh.echo(c.lines[*shown:end])
+				sh.echo(c.lines[*c.shown:end])
 			}
-			*shown = end
+			*c.shown = end
 		}
 		return starlark.None, nil
 	})
@@ -186,8 +219,11 @@ func (sh *Shell) show(thread *starlark.Thread, b *starlark.Builtin, args starlar
 			return nil, err
 		}
 	}
-	if v != starlark.None && thread.Local(quietKey) == nil {
-		sh.globals["_"] = v
+	if v == starlark.None {
+		return v, nil
+	}
+	sh.globals[lastName] = v
+	if thread.Local(quietKey) == nil {
 		sh.keep(v)
 		sh.recent.shown(v)
 		if b.Name() != keepName || v != sh.shown {

@@ -103,7 +103,7 @@ func TestErrors(t *testing.T) {
 		{"f(", "<stdin>:2:1: the input ends within a bracket, string or block"},
 		{"x = $", "<stdin>:1:5: unexpected input character '$'"},
 		{"x = 1\ndef f():\n\nreturn 1", "<stdin>:4:7: got return, want indent"},
-		{"  x = 1", "<stdin>:1:3: unexpected indentation (an empty line ends a block)"},
+		{"  x = 1", "<stdin>:1:3: unexpected indentation (a block ends at a line that is not indented)"},
 		{"a\x00b", "<stdin>:1:2: a NUL byte"},
 		{"ä\xffb", "<stdin>:1:2: not UTF-8"},
 		{strings.Repeat("x", maxSource+1), "<stdin>:1:1: a line of more than 1 MiB"},
@@ -180,6 +180,8 @@ func TestProgram(t *testing.T) {
 		{"print(1)\nx = (", "", "p.star:3:1: got end of file, want primary expression\n"},
 		{"", "", ""},
 		{"'text'", "\"text\"\n", ""},
+		{"x = 1\n  x = 2", "", "p.star:2:3: unexpected indentation (a block ends at a line that is not indented)\n"},
+		{"x = 1\ndel x", "", "p.star:2:6: Starlark has no statement del; use del(\"x\")\n"},
 	} {
 		var out, errs bytes.Buffer
 		sh := New(Config{Cluster: &fakeCluster{}, Out: &out, Err: &errs})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -86,10 +85,14 @@ func (sh *Shell) failure(ctx context.Context, c *chunk, err error) error {
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		return status
 	}
+	if cause := context.Cause(ctx); errors.Is(cause, errLost) {
+		return cause
+	}
 	f := failureOf(err, sh.names())
 	if f.line == 0 {
 		f.spot = spot{c.name, c.first, 1}
 	}
+	f.msg += sh.hidden(f, c)
 	var req *requestError
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errInterrupted) || errors.Is(cause, errMemory):
@@ -148,6 +151,29 @@ func failureOf(err error, names []string) *failure {
 	}
 	f.msg = printable(f.msg)
 	return f
+}
+
+// hidden says how to get the command or module back that a variable hides, if a program
+// has failed because it used the variable as one. C is the input that runs.
+func (sh *Shell) hidden(f *failure, c *chunk) string {
+	if !strings.HasPrefix(f.msg, "invalid call of non-function") && !strings.Contains(f.msg, " has no .") {
+		return ""
+	}
+	line, ok := sh.line(f.spot, c)
+	if !ok || f.col < 1 {
+		return ""
+	}
+	before := []rune(line)
+	before = before[:min(f.col-1, len(before))]
+	start := len(before)
+	for start > 0 && identifier(string(before[start-1:start])) != "" {
+		start--
+	}
+	name := string(before[start:])
+	if what := sh.hides(name, sh.globals[sourceName(name)]); what != "" {
+		return fmt.Sprintf("; %s is your variable here, and del(%[1]q) brings the %s back", name, what)
+	}
+	return ""
 }
 
 // instead has the words of Python that Starlark reserves, and what does in it what they do.
@@ -235,29 +261,29 @@ func (sh *Shell) describe(err error, c *chunk) string {
 // quote returns the line of a place, with a mark below it, if the shell has that line. C is
 // the input that runs.
 func (sh *Shell) quote(p spot, c *chunk, indent string) string {
-	if c == nil || c.name != p.name {
-		c = sh.sources.get(p.name)
-	}
-	if c == nil || p.line < c.first || p.line-c.first >= len(c.lines) || len(c.lines[p.line-c.first]) > 200 || p.col < 1 {
+	source, ok := sh.line(p, c)
+	if !ok || len(source) > 200 || p.col < 1 {
 		return ""
 	}
-	line := []rune(c.lines[p.line-c.first])
+	line := []rune(source)
 	pad := strings.Repeat(" ", text.Width(printable(string(line[:min(p.col-1, len(line))]))))
 	return indent + printable(string(line)) + "\n" + indent + pad + sh.style.bad("^") + "\n"
 }
 
-// printable returns s as one line without characters that control a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case unicode.IsControl(r):
-			return '?'
-		}
-		return r
-	}, s)
+// line returns the line of a place, if the shell has it. C is the input that runs.
+func (sh *Shell) line(p spot, c *chunk) (line string, ok bool) {
+	if c == nil || c.name != p.name {
+		c = sh.sources.get(p.name)
+	}
+	if c == nil || p.line < c.first || p.line-c.first >= len(c.lines) {
+		return "", false
+	}
+	return c.lines[p.line-c.first], true
 }
+
+// printable is [text.Printable]. What comes from other nodes passes it before a terminal
+// sees it.
+func printable(s string) string { return text.Printable(s) }
 
 // nearest returns the candidate that is most similar to a misspelled name, or "" if none
 // is.

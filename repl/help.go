@@ -54,7 +54,7 @@ func (sh *Shell) overview() string {
 		last := usage[strings.LastIndexByte(usage, '\n')+1:]
 		b.WriteString(usage + folded("  "+c.help, sh.cols(), len(last), width+2, plain) + "\n")
 	}
-	b.WriteString(folded("\nThe language is Starlark, which looks like Python; json, math and time are there.", sh.cols(), 0, 0, plain) + "\n")
+	b.WriteString(folded("\nThe language is Starlark, which looks like Python; json, math and time are there. args has the arguments of the program.", sh.cols(), 0, 0, plain) + "\n")
 	return b.String()
 }
 

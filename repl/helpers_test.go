@@ -251,6 +251,10 @@ func TestMain(m *testing.M) {
 		config.Cluster, config.Attached = c, c.attached
 		c.listen()
 	}
+	config.Local, config.Allowed = os.Getenv("DISTPROC_TEST_LOCAL"), os.Getenv("DISTPROC_TEST_ALLOWED")
+	if os.Getenv("DISTPROC_TEST_SHELL") == "hostile" {
+		config.Cluster = &hostileCluster{}
+	}
 	sh := New(config)
 	sh.topInterval = 100 * time.Millisecond
 	notices := make(chan os.Signal, 1)

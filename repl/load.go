@@ -1,9 +1,11 @@
 package repl
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -30,7 +32,11 @@ func (sh *Shell) load(r *request) (starlark.Value, error) {
 	case len(sh.loading) == maxLoads:
 		return nil, fmt.Errorf("load: %d files load each other", maxLoads)
 	}
-	c, err := sh.openChunk(path)
+	data, err := readSource(path, checkWritable)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	c, err := sh.parseQuiet(path, data)
 	if err != nil {
 		if _, ok := errors.AsType[*failure](err); ok {
 			return nil, err
@@ -42,21 +48,31 @@ func (sh *Shell) load(r *request) (starlark.Value, error) {
 	return starlark.None, sh.runChunk(r.thread, c)
 }
 
-// openChunk reads a file that runs in the shell and shows no values.
-func (sh *Shell) openChunk(path string) (*chunk, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() { // opening a pipe could block
-		return nil, fmt.Errorf("%s: no regular file", path)
-	}
-	f, err := os.Open(path)
+// readSource reads a regular file that check does not refuse, up to more bytes than a
+// program may have. It checks the very file that it reads.
+func readSource(path string, check func(path string, info fs.FileInfo) error) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
-		if e, ok := errors.AsType[*fs.PathError](err); ok {
-			return nil, fmt.Errorf("%s: %w", path, e.Err)
-		}
-		return nil, err
+		return nil, ofPath(err, path)
 	}
 	defer f.Close()
-	c, err := parseProgram(path, f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, ofPath(err, path)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: no regular file", path)
+	}
+	if err := check(path, info); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	return data, ofPath(err, path)
+}
+
+// parseQuiet parses a file that runs in the shell and shows no values.
+func (sh *Shell) parseQuiet(path string, data []byte) (*chunk, error) {
+	c, err := parseProgram(path, bytes.NewReader(data))
 	if c != nil {
 		c.quiet = true
 		sh.sources.keep(c)
@@ -73,42 +89,63 @@ func (c *chunk) loads() bool {
 // runInit runs the files of Config.Init. It shows their errors and goes on.
 func (sh *Shell) runInit(ctx context.Context, show func(error, *chunk)) error {
 	for _, path := range sh.cfg.Init {
-		if err := sh.checkInit(path); err != nil {
+		data, err := readSource(path, sh.checkInit)
+		switch {
+		case err == nil:
+			if err := sh.runFile(ctx, path, data, show); err != nil {
+				return err
+			}
+		case !errors.Is(err, fs.ErrNotExist) || sh.cfg.InitAlways:
 			show(err, nil)
-			continue
-		}
-		c, err := sh.openChunk(path)
-		if errors.Is(err, fs.ErrNotExist) && !sh.cfg.InitAlways {
-			continue
-		}
-		if err == nil {
-			err = sh.exec(ctx, c)
-		}
-		if status, ok := errors.AsType[ExitStatus](err); ok {
-			return status
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			show(err, c)
 		}
 	}
 	return nil
 }
 
-// checkInit refuses a file that another user may have written, unless the user asked for
-// it.
-func (sh *Shell) checkInit(path string) error {
-	info, err := os.Stat(path)
-	if err != nil || sh.cfg.InitAlways {
-		return nil //nolint:nilerr // opening the file reports the error
+// runFile runs a file before the first prompt. It shows an error and returns nil, unless
+// the file leaves the shell or ctx ends.
+func (sh *Shell) runFile(ctx context.Context, path string, data []byte, show func(error, *chunk)) error {
+	c, err := sh.parseQuiet(path, data)
+	if err == nil {
+		err = sh.exec(ctx, c)
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Getuid() {
-		return fmt.Errorf("%s is not run, as another user owns it; --init %[1]s runs it", path)
+	if status, ok := errors.AsType[ExitStatus](err); ok {
+		return status
 	}
-	if info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("%s is not run, as anybody can write to it; --init %[1]s runs it", path)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		show(err, c)
 	}
 	return nil
+}
+
+// showInit shows at a terminal why a file has failed.
+func (sh *Shell) showInit(err error, c *chunk) { sh.print(sh.describe(err, c)) }
+
+// checkInit refuses a file that another user may have written, unless the user asked for
+// it.
+func (sh *Shell) checkInit(path string, info fs.FileInfo) error {
+	if sh.cfg.InitAlways {
+		return nil
+	}
+	if !isOwn(info) {
+		return fmt.Errorf("%s is not run, as another user owns it; --init %[1]s runs it", path)
+	}
+	return checkWritable(path, info)
+}
+
+// checkWritable refuses a file that others than its owner can write to.
+func checkWritable(path string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s is not run, as others can write to it (mode %#o); run: chmod go-w %[1]s", path, mode)
+	}
+	return nil
+}
+
+// isOwn reports whether a file belongs to the user.
+func isOwn(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(stat.Uid) == os.Getuid()
 }

@@ -67,7 +67,7 @@ func (sh *Shell) quit(c *chunk, cause error) {
 		return
 	}
 	why := errInterrupted
-	if errors.Is(cause, errMemory) {
+	if errors.Is(cause, errMemory) || errors.Is(cause, errLost) {
 		why = cause
 	}
 	sh.mu.Lock()

@@ -21,6 +21,21 @@ func TestPastedBlocks(t *testing.T) {
 	s.wait(`5> 'went ' \+ 'by'\n"went by"\ndistproc\S+6>$`)
 }
 
+// TestPastedTabs pastes tabs, which stay tabs within strings and indent elsewhere.
+func TestPastedTabs(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, normal)
+	s.prompt("1", "")
+	s.send(pasteBegin + "x = 'a\tb'\rdef f():\r\tif x:\r\t\treturn \"\"\"c\r\td\"\"\"\r\rx, f()\r" + pasteEnd)
+	s.wait(`> x = 'a    b'\n(.*\n)*\S+     if x:\n\S+         return """c\n(.*\n)*\("a\\tb", "c\\n\\td"\)\ndistproc\S+4>$`)
+	s.send(pasteBegin + "len('\t" + pasteEnd + "x')\r") // a line that is pasted and then typed
+	s.wait(`4> len\('    x'\)\n2\ndistproc\S+5>$`)
+	s.send("\x1b[A\r")
+	s.wait(`5> len\('    x'\)\n2\ndistproc\S+6>$`)
+	s.send(pasteBegin + "  x = 1\r" + pasteEnd)
+	s.wait(`unexpected indentation \((an empty line ends a block|a block ends at a line that is not indented)\)`)
+}
+
 // TestTypedBlocks types blocks: an empty line ends one only where it can end, and a wrong
 // line is typed again.
 func TestTypedBlocks(t *testing.T) {

@@ -26,6 +26,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -94,6 +95,18 @@ type Config struct {
 	// do not end the shell.
 	Init       []string
 	InitAlways bool
+	// Local is a file of the working folder that runs after those of Init, at a terminal
+	// only. Whoever made the folder may have written it, so it runs only if the user has
+	// allowed its content with the command allow. Empty: there is none.
+	Local string
+	// Allowed is the folder that keeps what the user has allowed. Empty: nothing can be.
+	Allowed string
+
+	Args []string // the arguments of the program, for its variable args
+
+	// Start starts a program of the user's, such as an editor, as cmd.Start does. Nil: it
+	// is cmd.Start.
+	Start func(cmd *exec.Cmd) error
 
 	// Attached reports whether the node can be reached at present to which the shell is
 	// attached. The prompt says that it is attached, and whether it can. Any goroutine may
@@ -122,7 +135,8 @@ const (
 
 // An ExitStatus is an error with which the process should exit: 1 if a program failed,
 // whose error has then been written, 130 if it was interrupted, or the argument of exit.
-// It is never 0.
+// It is never 0. A program whose output is lost, or of which a table has rows that failed,
+// has failed, unless exit or configure(fail=False) says otherwise of the rows.
 type ExitStatus int
 
 func (s ExitStatus) Error() string { return "exit status " + strconv.Itoa(int(s)) }
@@ -151,12 +165,17 @@ type Shell struct {
 	shown     starlark.Value         // a value that every has shown already
 	onScreen  atomic.Bool            // a command draws on the whole terminal
 	capture   atomic.Pointer[pane]   // takes what commands write meanwhile, unless nil
+	failed    failedRows             // of tables, which the exit status of a program tells
+	typed     journal                // what was typed and worked, for save
+	last      string                 // what was typed last, for edit, except for edit itself
+	edited    bool                   // the running input has called edit
 	loading   []string               // files that load has begun, outermost first
 	sources   sources                // to show where they fail
 	peers     *peers                 // members for completion; only at a terminal
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes
 
+	readsInput  bool                  // the program is what Config.In has
 	lost        atomic.Pointer[error] // the first of print, or nil
 	topInterval time.Duration         // between two frames of top; tests shorten it
 
@@ -178,6 +197,9 @@ func New(cfg Config) *Shell {
 	}
 	if cfg.Err == nil {
 		cfg.Err = os.Stderr
+	}
+	if cfg.Start == nil {
+		cfg.Start = (*exec.Cmd).Start
 	}
 	sh := &Shell{cluster: cfg.Cluster, cfg: cfg, commands: commands(), count: 1, settings: defaults, maxGrowth: defaultGrowth, topInterval: time.Second}
 	sh.settings.color = cfg.Color
@@ -202,30 +224,62 @@ func (sh *Shell) Run(ctx context.Context) error {
 		return fmt.Errorf("open the terminal: %w", err)
 	}
 	if term == nil {
-		return sh.runProgram(ctx, func(ctx context.Context) error {
+		sh.readsInput = true
+		return sh.runProgram(ctx, "<stdin>", func(ctx context.Context) error {
 			return sh.runLines(ctx, newPlainReader(sh.cfg.In, "<stdin>"))
 		})
 	}
 	return sh.runTerminal(ctx, term, completion)
 }
 
-// RunProgram runs a whole program, whose errors contain name. Its result is that of Run
-// without a terminal. If src is an [io.Closer], such as a pipe, it is closed when ctx
-// ends or at Ctrl-C.
+// RunProgram is [Shell.RunSources] for a program that has one source.
 func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) error {
-	return sh.runProgram(ctx, func(ctx context.Context) error {
-		if c, ok := src.(io.Closer); ok {
-			defer context.AfterFunc(ctx, func() { c.Close() })()
+	return sh.RunSources(ctx, Source{name, src})
+}
+
+// A Source is a part of a program. Errors contain its name. If Text is an [io.Closer],
+// such as a pipe, it is closed when the program ends early, as at Ctrl-C.
+type Source struct {
+	Name string
+	Text io.Reader
+}
+
+// RunSources runs a program whose parts share their variables, one after the other. It
+// parses all of them before the first one runs. Its result is that of [Shell.Run] without
+// a terminal.
+func (sh *Shell) RunSources(ctx context.Context, parts ...Source) error {
+	return sh.runProgram(ctx, parts[0].Name, func(ctx context.Context) error {
+		var chunks []*chunk
+		for i, part := range parts {
+			c, err := part.parse(ctx)
+			if err != nil {
+				return err
+			}
+			c.forward = i+1 < len(parts)
+			chunks = append(chunks, c)
 		}
-		p, err := parseProgram(name, src)
-		if ctx.Err() != nil {
-			return errInterrupted
+		for i, c := range chunks {
+			if i > 0 && len(chunks[i-1].file.Stmts) > 0 {
+				sh.count++
+			}
+			if err := sh.exec(ctx, c); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return sh.exec(ctx, p)
+		return nil
 	})
+}
+
+// parse reads and parses a source, until ctx ends.
+func (s Source) parse(ctx context.Context) (*chunk, error) {
+	if c, ok := s.Text.(io.Closer); ok {
+		defer context.AfterFunc(ctx, func() { c.Close() })()
+	}
+	c, err := parseProgram(s.Name, s.Text)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
+	return c, err
 }
 
 // Notify shows a line above the prompt, without harm to the line being typed. A line that
@@ -243,8 +297,8 @@ func (sh *Shell) Notify(line string) bool {
 }
 
 // runProgram runs f without a terminal, writes its error, and returns the result of Run
-// or RunProgram.
-func (sh *Shell) runProgram(parent context.Context, f func(context.Context) error) error {
+// or RunSources. It calls the program by name.
+func (sh *Shell) runProgram(parent context.Context, name string, f func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt)
 	defer stop()
 	var err error
@@ -254,10 +308,13 @@ func (sh *Shell) runProgram(parent context.Context, f func(context.Context) erro
 	if err == nil {
 		err = f(ctx)
 	}
-	if lost := sh.lostOutput(); lost != nil && (err == nil || errors.Is(err, ExitStatus(0))) {
-		err = lost
-	}
 	var status ExitStatus
+	if lost := sh.lostOutput(); lost != nil && (err == nil || errors.As(err, &status)) {
+		err = lost // also in place of the argument of exit: nobody has what the program printed
+	}
+	if err == nil {
+		err = sh.failed.err(name)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -295,9 +352,7 @@ func (sh *Shell) runLines(ctx context.Context, in lineReader) error {
 		if err := sh.exec(ctx, c); err != nil {
 			return err
 		}
-		if err := sh.lostOutput(); err != nil {
-			return err
-		}
+		sh.typed.add(c)
 		sh.count++
 	}
 }
@@ -315,7 +370,7 @@ func (sh *Shell) prompt(more bool) string {
 			how = "lost "
 		}
 	}
-	return fmt.Sprintf("%s(%s%s)%d> ", word, how, sh.cluster.Self(), sh.count)
+	return fmt.Sprintf("%s(%s%s)%d> ", word, how, printable(sh.cluster.Self()), sh.count)
 }
 
 // echo shows lines as a terminal would, without empty lines before a statement.
@@ -345,7 +400,7 @@ func (sh *Shell) print(s string) {
 	}
 }
 
-// write writes s. After an error, as of a full disk, a program ends with its statement.
+// write writes s. An error, as of a full disk, stops a program.
 func (sh *Shell) write(s string) {
 	if p := sh.capture.Load(); p != nil {
 		p.add(s)
@@ -357,10 +412,17 @@ func (sh *Shell) write(s string) {
 // writeOut writes s, whoever takes what commands write.
 func (sh *Shell) writeOut(s string) {
 	if _, err := io.WriteString(sh.cfg.Out, s); err != nil {
-		err = fmt.Errorf("some of the output is lost: %w", err)
+		err = fmt.Errorf("%w: %w", errLost, err)
 		sh.lost.CompareAndSwap(nil, &err)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		if sh.term == nil && sh.cancel != nil {
+			sh.cancel(err)
+		}
 	}
 }
+
+var errLost = errors.New("some of the output is lost")
 
 // lostOutput returns the first error of print, or nil.
 func (sh *Shell) lostOutput() error {

@@ -238,7 +238,30 @@ feed:
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if sh.settings.fail {
+		sh.failed.count(t)
+	}
 	return t, nil
+}
+
+// failedRows counts rows of tables of which one at least has failed.
+type failedRows struct{ failed, all int }
+
+func (f *failedRows) count(t *table) {
+	f.all += len(t.rows)
+	for _, row := range t.rows {
+		if v, _ := row.Attr("error"); v != starlark.None {
+			f.failed++
+		}
+	}
+}
+
+// err returns what a program ends with that has come to its end in spite of them.
+func (f *failedRows) err(program string) error {
+	if f.failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %d of %s failed; configure(fail=False) lets the program exit with 0", program, f.failed, counted(f.all, "id", "ids"))
 }
 
 // askOne returns the row of an id. A panic of the Cluster becomes the row's error.

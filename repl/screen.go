@@ -44,7 +44,7 @@ func (sh *Shell) fullScreen(ctx context.Context, term *editor.Editor, interval t
 			}
 			if r, c := term.Size(); fresh || r != rows || c != cols {
 				rows, cols = r, c // the last column stays free: a terminal may wrap after it
-				sh.draw(v.lines(max(cols-1, 1), rows, colors))
+				sh.draw(term, v.lines(max(cols-1, 1), rows, colors))
 			}
 			if key(50 * time.Millisecond) {
 				return nil
@@ -53,8 +53,13 @@ func (sh *Shell) fullScreen(ctx context.Context, term *editor.Editor, interval t
 	})
 }
 
-// draw replaces what is on the screen.
-func (sh *Shell) draw(lines []string) {
+// draw replaces what is on the screen. A terminal that cannot go back to the first line
+// shows one view after the other.
+func (sh *Shell) draw(term *editor.Editor, lines []string) {
+	if term.Dumb() {
+		sh.writeOut(strings.Join(lines, "\r\n") + "\r\n\r\n")
+		return
+	}
 	sh.writeOut("\x1b[H" + strings.Join(lines, "\x1b[K\r\n") + "\x1b[K\x1b[J")
 }
 

@@ -18,9 +18,10 @@ type settings struct {
 	limit   int           // elements of a list and rows of a table that are shown; 0: all
 	history int           // prompts whose values are kept
 	save    bool          // lines that are typed go to the history file
+	fail    bool          // rows of tables that fail make the exit status of a program 1
 }
 
-var defaults = settings{history: 100, save: true}
+var defaults = settings{history: 100, save: true, fail: true}
 
 // terminalLimit is the default limit at a terminal. Programs have no limit, because other
 // programs read their output.
@@ -41,13 +42,20 @@ func ParseColor(name string) (Color, error) {
 }
 
 func (sh *Shell) configure(r *request) (starlark.Value, error) {
-	var color, timeout, limit, history, save starlark.Value
-	if err := r.unpack("color?", &color, "timeout?", &timeout, "limit?", &limit, "history?", &history, "save_history?", &save); err != nil {
+	var color, timeout, limit, history, save, fail starlark.Value
+	if err := r.unpack("color?", &color, "timeout?", &timeout, "limit?", &limit, "history?", &history, "save_history?", &save, "fail?", &fail); err != nil {
 		return nil, err
 	}
 	s, err := sh.settings.with(color, timeout, limit, history, save)
 	if err != nil {
 		return nil, err
+	}
+	switch fail := fail.(type) {
+	case nil, starlark.NoneType:
+	case starlark.Bool:
+		s.fail = bool(fail)
+	default:
+		return nil, errors.New("configure: fail: say True or False")
 	}
 	sh.settings = s
 	sh.applyColor()
@@ -57,14 +65,15 @@ func (sh *Shell) configure(r *request) (starlark.Value, error) {
 	if len(r.args)+len(r.kw) > 0 {
 		return starlark.None, nil
 	}
-	return &account{kind: "settings", names: []string{"color", "timeout", "limit", "history", "save_history"},
-		values: starlark.Tuple{starlark.String(s.color.String()), seconds(s.timeout), starlark.MakeInt(s.limit), starlark.MakeInt(s.history), starlark.Bool(s.save)},
+	return &account{kind: "settings", names: []string{"color", "timeout", "limit", "history", "save_history", "fail"},
+		values: starlark.Tuple{starlark.String(s.color.String()), seconds(s.timeout), starlark.MakeInt(s.limit), starlark.MakeInt(s.history), starlark.Bool(s.save), starlark.Bool(s.fail)},
 		lines: []line{
 			{"color", s.color.String()},
 			{"timeout", orWord(s.timeout.String(), s.timeout == 0, "that of the node, 5s")},
 			{"limit", orWord(fmt.Sprint(s.limit, " elements of a list, rows of a table"), s.limit == 0, "none")},
 			{"history", fmt.Sprint("v() knows the last ", s.history)},
 			{"save_history", orWord("lines that are typed are kept in a file", !s.save, "lines that are typed are kept in memory only")},
+			{"fail", orWord("a program exits with 1 if a row of a table has failed", !s.fail, "rows of tables that fail leave the exit status of a program alone")},
 		},
 	}, nil
 }

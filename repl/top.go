@@ -3,11 +3,11 @@ package repl
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -32,13 +32,8 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		return nil, err
 	}
 	term := sh.terminal()
-	if term == nil || term.Dumb() {
-		f := sh.look(r.ctx)
-		if f.err != nil {
-			return nil, &requestError{what: "top()", err: f.err}
-		}
-		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
-		return starlark.None, nil
+	if term == nil {
+		return nil, errors.New("top: there is no terminal to watch at; nodes(detail=True) and workers() show the same once")
 	}
 	return starlark.None, sh.fullScreen(r.ctx, term, sh.topInterval, func(ctx context.Context) view { return sh.look(ctx) })
 }
@@ -52,6 +47,12 @@ func (sh *Shell) look(ctx context.Context) frame {
 	}
 	f.loads, _ = sh.cluster.Loads(ctx, "") // a node of an older version has none
 	f.workers, f.err = sh.cluster.Workers(ctx)
+	for i := range f.nodes { // names of nodes come from the nodes
+		f.nodes[i].Name = printable(f.nodes[i].Name)
+	}
+	for i := range f.workers {
+		f.workers[i].Node = printable(f.workers[i].Node)
+	}
 	slices.SortStableFunc(f.workers, func(a, b worker.Info) int { return cmp.Compare(b.Hits, a.Hits) })
 	return f
 }

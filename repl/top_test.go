@@ -71,17 +71,35 @@ func TestTopRestores(t *testing.T) {
 
 func TestTopWithoutATerminal(t *testing.T) {
 	t.Parallel()
-	out, errs, err := run(t, Config{}, "x = request(7)\ntop()")
-	if err != nil || errs != "" || strings.Contains(out, "\x1b") || !regexp.MustCompile(`^distproc top  4 nodes  1 live id  30.0 requests/s`).MatchString(out) {
-		t.Errorf("%v %s%s", err, out, errs)
+	out, errs, err := run(t, Config{}, "top")
+	if want := "<stdin>:1:1: top: there is no terminal to watch at; nodes(detail=True) and workers() show the same once\n"; err != ExitStatus(1) || out != "" || errs != want {
+		t.Errorf("%v %s%s, want %s", err, out, errs, want)
 	}
+}
+
+// TestTopAtADumbTerminal shows frames one below the other, without sequences, until a key is
+// pressed.
+func TestTopAtADumbTerminal(t *testing.T) {
+	t.Parallel()
+	s := startSession(t, normal, "TERM=dumb")
+	s.prompt("1", "")
+	s.send("top()\r")
+	s.wait(`\ndistproc top  4 nodes (.*\n)+no live workers\n\ndistproc top  4 nodes`)
+	s.send("q")
+	s.prompt("2", "")
+	if strings.Contains(s.written(), "\x1b") {
+		t.Errorf("sequences: %q", s.written())
+	}
+	s.send("exit()\r")
+	s.left(0)
 }
 
 func TestTopOfMany(t *testing.T) {
 	t.Parallel()
-	out, errs, err := run(t, Config{}, "x = request(1000)\ntop()")
-	if err != nil || !strings.Contains(out, "  1 of 4001 live ids  ") {
-		t.Errorf("%v %s%s", err, out, errs)
+	sh := New(Config{Cluster: &fakeCluster{workers: map[worker.ID]int64{crowdedID: 1}}})
+	f := sh.look(t.Context(), new(rates))
+	if out := strings.Join(f.lines(80, 24, style{}), "\n"); f.err != nil || !strings.Contains(out, "  1 of 4001 live ids  ") {
+		t.Errorf("%v %s", f.err, out)
 	}
 }
 
@@ -166,7 +184,7 @@ func TestInitAtATerminal(t *testing.T) {
 	}
 	os.Chmod(open, 0o666)
 	s := startSession(t, &pty.Winsize{Rows: 24, Cols: 200}, "DISTPROC_TEST_INIT="+strings.Join([]string{bad, dir + "/none", good, open}, ":"))
-	s.wait(`^\*\* \(NameError\) undefined: nosuch\n   \S+bad.star:3\n     z \+= nosuch\n          \^\n\*\* \(Error\) \S+open.star is not run, as anybody can write to it; --init \S+ runs it\ndistproc\S+1>$`)
+	s.wait(`^\*\* \(NameError\) undefined: nosuch\n   \S+bad.star:3\n     z \+= nosuch\n          \^\n\*\* \(Error\) \S+open.star is not run, as others can write to it \(mode 0666\); run: chmod go-w \S+\ndistproc\S+1>$`)
 	s.send("list(range(z))\r")
 	s.wait(`\n\[0, 1, 2, … 2 more\]\n`)
 	s.prompt("2", "")

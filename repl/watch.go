@@ -87,7 +87,7 @@ func (sh *Shell) watch(r *request) (starlark.Value, error) {
 		return nil, errors.New("watch: one screen at a time")
 	}
 	term := sh.terminal()
-	if term == nil || term.Dumb() {
+	if term == nil {
 		return nil, fmt.Errorf("watch: %w", errNoScreen)
 	}
 	return starlark.None, sh.fullScreen(r.ctx, term, d, func(ctx context.Context) view {

@@ -36,7 +36,8 @@ func evaluatorCommand() *cobra.Command {
 			if err := s.configure(cmd.Flags().Changed("init")); err != nil {
 				return err
 			}
-			v.shell, v.execute, v.args = &s, cmd.Flags().Changed("execute"), args
+			v.shell = &s
+			s.program(args)
 			return v.run(cmd.Context())
 		},
 	}
@@ -44,13 +45,14 @@ func evaluatorCommand() *cobra.Command {
 	s.connection.register(f)
 	s.registerLog(f, "warn")
 	s.registerShell(f)
+	f.SetInterspersed(false)
 	f.BoolVar(&v.stay, "stay", false, "")
 	f.BoolVar(&v.again, "again", false, "")
 	return cmd
 }
 
 // arguments returns the command line of the evaluator that attaches to a node.
-func (s *shellFlags) arguments(attach string, stay bool, args []string, execute bool) []string {
+func (s *shellFlags) arguments(attach string, stay bool) []string {
 	line := []string{
 		"evaluator", "--attach=" + attach, fmt.Sprint("--stay=", stay), "--color=" + s.color, fmt.Sprint("--echo=", s.echo),
 		"--tls-cert=" + s.tls.Cert, "--tls-key=" + s.tls.Key, "--tls-ca=" + s.tls.CA, fmt.Sprint("--tls-verify-name=", s.tls.VerifyName),
@@ -59,20 +61,22 @@ func (s *shellFlags) arguments(attach string, stay bool, args []string, execute 
 	if s.config.InitAlways {
 		line = append(line, "--init="+s.init)
 	}
-	if execute {
-		line = append(line, "--execute="+s.code)
+	for _, code := range s.code {
+		line = append(line, "--execute="+code)
 	}
-	return append(append(line, "--"), args...)
+	line = append(line, "--")
+	if s.file != "" {
+		line = append(line, s.file)
+	}
+	return append(line, s.config.Args...)
 }
 
 // An evaluation is an [evaluator] as its own process knows it.
 type evaluation struct {
-	shell   *shellFlags
-	stay    bool // attached to the node of the supervisor
-	again   bool // it takes the place of one that was lost
-	args    []string
-	execute bool
-	said    *os.File // to the supervisor
+	shell *shellFlags
+	stay  bool     // attached to the node of the supervisor
+	again bool     // it takes the place of one that was lost
+	said  *os.File // to the supervisor
 
 	interrupts, suspends credit
 }
@@ -124,7 +128,7 @@ func (v *evaluation) run(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	s.config.Quit = v.quit
+	s.config.Quit, s.config.Start = v.quit, startUnlimited
 	if !v.stay {
 		s.config.Attached = c.Attached
 	}
@@ -135,16 +139,29 @@ func (v *evaluation) run(ctx context.Context) error {
 	w.redirect(func(line string) bool { return sh.Notify(notice(line)) })
 	defer w.redirect(nil)
 	switch {
-	case v.execute:
-		return sh.RunProgram(ctx, "-e", strings.NewReader(s.code))
-	case len(v.args) == 1:
+	case len(s.code) > 0:
+		return sh.RunSources(ctx, s.sources()...)
+	case s.file != "" && s.file != stdin:
 		// A pipe must not block, so that the end of ctx ends the wait for it.
 		_ = syscall.SetNonblock(fdProgram, true)
-		file := os.NewFile(fdProgram, v.args[0])
+		file := os.NewFile(fdProgram, s.file)
 		defer file.Close()
-		return sh.RunProgram(ctx, v.args[0], file)
+		return sh.RunProgram(ctx, s.file, file)
 	}
 	return sh.Run(ctx)
+}
+
+// sources returns the code of the command line. If there is more than one, errors tell by
+// the number in which it is: -e[2].
+func (s *shellFlags) sources() (list []repl.Source) {
+	for i, code := range s.code {
+		name := "-e"
+		if len(s.code) > 1 {
+			name = fmt.Sprintf("-e[%d]", i+1)
+		}
+		list = append(list, repl.Source{Name: name, Text: strings.NewReader(code)})
+	}
+	return list
 }
 
 // quit ends the process, whatever it is at.

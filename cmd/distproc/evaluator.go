@@ -40,6 +40,7 @@ type evaluator struct {
 	program     *os.File // or nil
 	interactive bool     // reads from a terminal
 	stderr      *os.File
+	interrupts  chan os.Signal // gets SIGINT
 
 	mu   sync.Mutex
 	line *orders // guarded by mu; to the running evaluator, or nil
@@ -232,12 +233,11 @@ func (e *evaluator) once(ctx context.Context, again bool) (lost string, err erro
 		_, _ = io.Copy(io.Discard, said)
 	})
 	done := make(chan struct{})
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
+	stops := make(chan os.Signal, 1)
 	if e.interactive {
-		signal.Notify(signals, syscall.SIGTSTP)
+		signal.Notify(stops, syscall.SIGTSTP)
 	}
-	defer signal.Stop(signals)
+	defer signal.Stop(stops)
 	line := newOrders()
 	err = source.Run(cmd, func() {
 		read.Close()
@@ -248,7 +248,7 @@ func (e *evaluator) once(ctx context.Context, again bool) (lost string, err erro
 		fmt.Fprintf(control, "%c%s\n", msgCookie, hex.EncodeToString(e.cookie)) // a pipe has room for it
 		e.connect(line, fmt.Sprint(" by=client-", cmd.Process.Pid, " "))
 		wg.Go(func() { line.write(control, done) })
-		wg.Go(func() { e.tend(ctx, cmd.Process, line, signals, done) })
+		wg.Go(func() { e.tend(ctx, cmd.Process, line, stops, done) })
 	})
 	e.connect(nil, e.name) // the node notices later that its client has gone
 	close(done)
@@ -277,20 +277,19 @@ func (e *evaluator) notify(text string) bool {
 }
 
 // tend passes signals on, and ends the evaluator with ctx, until it is done.
-func (e *evaluator) tend(ctx context.Context, p *os.Process, line *orders, signals <-chan os.Signal, done <-chan struct{}) {
+func (e *evaluator) tend(ctx context.Context, p *os.Process, line *orders, stops <-chan os.Signal, done <-chan struct{}) {
 	end := ctx.Done()
 	var kill <-chan time.Time
 	for {
 		select {
-		case s := <-signals:
-			switch {
-			case !e.interactive:
-				_ = p.Signal(s)
-			case s == os.Interrupt:
+		case s := <-e.interrupts:
+			if e.interactive {
 				line.signal(msgInterrupt)
-			default:
-				line.signal(msgSuspend)
+			} else {
+				_ = p.Signal(s)
 			}
+		case <-stops:
+			line.signal(msgSuspend)
 		case <-end:
 			_ = p.Signal(syscall.SIGTERM) // it fails if the evaluator has just ended
 			end, kill = nil, time.After(evaluatorTime)

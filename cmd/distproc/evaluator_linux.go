@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 
@@ -31,4 +33,20 @@ func limitMemory() {
 	}
 	limit.Cur = min(limit.Cur, pages*uint64(os.Getpagesize())+evaluatorMemory)
 	_ = unix.Setrlimit(unix.RLIMIT_AS, &limit) // lowering it is never refused
+}
+
+// startUnlimited starts a program of the user's, such as an editor, without the limits of
+// the evaluator.
+func startUnlimited(cmd *exec.Cmd) error {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_AS, &limit) == nil {
+		without := unix.Rlimit{Cur: limit.Max, Max: limit.Max}
+		_ = unix.Setrlimit(unix.RLIMIT_AS, &without) // up to Max it is never refused
+		defer func() { _ = unix.Setrlimit(unix.RLIMIT_AS, &limit) }()
+	}
+	err := cmd.Start()
+	if score, e := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", os.Getppid())); err == nil && e == nil {
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), score, 0) // it may have ended
+	}
+	return err
 }

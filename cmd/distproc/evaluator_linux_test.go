@@ -112,6 +112,31 @@ func TestLostEvaluator(t *testing.T) {
 	t.Logf("the member answered within %v", <-slowest)
 }
 
+// TestEditorHasNoLimits opens an editor, which has the limits that the shell was started
+// with, not those of the evaluator.
+func TestEditorHasNoLimits(t *testing.T) {
+	editor := filepath.Join(t.TempDir(), "editor")
+	if err := os.WriteFile(editor, []byte("#!/bin/sh\n{ ulimit -v; cat /proc/$$/oom_score_adj; } >\"$1\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	t.Setenv("VISUAL", editor)
+	var before unix.Rlimit
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	if e := unix.Getrlimit(unix.RLIMIT_AS, &before); e != nil || err != nil || before.Cur != unix.RLIM_INFINITY {
+		t.Skipf("limits are %v, %v, %v", before, e, err)
+	}
+	s := startAtTerminal(t, "repl", "--name", "1@"+testHost())
+	s.await(")1> ")
+	for range 2 { // the evaluator's own are as before
+		fmt.Fprint(s.tty, "\x18\x05")
+		s.await(")1> unlimited⏎" + strings.TrimSpace(string(score)))
+		fmt.Fprint(s.tty, "\x03")
+		s.await(")1> ")
+	}
+	s.enter(`x = ("x" * (1 << 17)).replace("x", "y" * (1 << 18))`)
+	s.await("** (", "all the memory")
+}
+
 // TestKilledEvaluator kills the evaluator of a shell, and then its member, with kill -9.
 func TestKilledEvaluator(t *testing.T) {
 	t.Parallel()

@@ -110,7 +110,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.StringVar(&m.timing, "timing", "", "how soon all see a crash: local (2 s, and leases of strict kinds of 2 s), lan (6 s, leases of 5 s) or wan (20 s, leases of 15 s) (default local if HOST is a loopback address, else lan)")
 	f.Var(&m.reapAfter, "reap-after", "how long a member that has failed keeps its slot; or forever")
 	f.Var(&m.maxMemory, "max-memory", "memory that values may take before the least recently used ones go, such as 512MiB (default a quarter of what the machine or the cgroup has)")
-	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time")
+	f.IntVar(&m.clients, "max-clients", 1024, "shells and other clients that may be attached at a time, besides the shell of repl --name")
 	f.StringSliceVar(&m.voters, "voters", nil, "the `NAMES` of the 1, 3 or 5 nodes that decide where the ids of strict kinds are; the same on all nodes")
 	f.StringVar(&m.dataDir, "data-dir", "", "where a voter keeps what it has voted: a `FOLDER` of its own on a disk that lasts (default distproc/NAME@HOST in the user's folder for state)")
 	f.DurationVar(&m.drain, "drain-timeout", 5*time.Second, "how long running calls have when the node ends, HTTP requests before them; what takes longer is cancelled")

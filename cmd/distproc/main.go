@@ -15,9 +15,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // for machines that have no zoneinfo
 
 	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/repl"
+	"github.com/distproc/distproc/wire/text"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -30,8 +32,28 @@ func run(args []string) int {
 	defer stop()
 	root := rootCommand()
 	root.SetArgs(args)
+	out := &output{to: os.Stdout}
+	root.SetOut(out)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("some of the output is lost: %w", out.err)
+	}
 	return exitStatus(err, os.Stderr) // which an evaluator has changed
+}
+
+// output is the standard output of the commands. It keeps the first error of writing, which
+// not every command looks at.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // exitStatus returns the exit status for what a command returned, and prints an error.
@@ -47,10 +69,10 @@ func exitStatus(err error, stderr io.Writer) int {
 		fmt.Fprintln(os.Stdout) // this process ends as the evaluator did, without a word
 		return 128 + int(syscall.SIGPIPE)
 	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "distproc:", err)
+		fmt.Fprintln(stderr, "distproc:", text.Printable(err.Error()))
 		return 2
 	default:
-		fmt.Fprintln(stderr, "distproc:", err)
+		fmt.Fprintln(stderr, "distproc:", text.Printable(err.Error()))
 		return 1
 	}
 }

@@ -29,6 +29,8 @@ func runNode(ctx context.Context, m *member) error {
 	if m.name == "" {
 		return usagef("distproc node: pass --name NAME@HOST, such as --name 2@127.0.0.1")
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
 	ignoreBrokenPipes()
 	log, flush, err := m.logger(os.Stderr)
 	if err != nil {
@@ -37,8 +39,6 @@ func runNode(ctx context.Context, m *member) error {
 	defer flush()
 	ctx, hangups, release := watchHangups(ctx)
 	defer release()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
 	n, err := m.start(log)
 	if err != nil {
 		return err

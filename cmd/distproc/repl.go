@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,13 +20,15 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/repl"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // shellFlags are the flags of distproc repl besides those of a node.
 type shellFlags struct {
 	member
 	attach string
-	code   string
+	code   []string
+	file   string // or stdin; empty: none was given
 	echo   bool
 	color  string
 	init   string
@@ -33,26 +38,38 @@ type shellFlags struct {
 func replCommand() *cobra.Command {
 	var s shellFlags
 	cmd := &cobra.Command{
-		Use:   "repl (--name NAME@HOST | --attach NAME@HOST) [-e CODE | FILE]",
+		Use:   "repl (--name NAME@HOST | --attach NAME@HOST) [-e CODE… -- ARG… | FILE ARG…]",
 		Short: "Run a node with a shell, or a shell on a running node",
 		Long: `With --name this is a node like any other, which owns ids, and a shell on it. With --attach it is a
 shell on a running node: it is no member of the cluster, and every command runs as seen from there.
 
-The shell reads Starlark from the terminal, from standard input, from FILE, or from -e CODE.`,
-		Example: "  distproc repl --name 1@127.0.0.1\n  distproc repl --attach 2@127.0.0.1 -e 'request(7)'",
-		Args:    cobra.ArbitraryArgs,
+The shell reads Starlark from the terminal, from standard input, from FILE, or from -e CODE. FILE can
+be - for the standard input. What follows FILE, or the -- after the last -e, is the list args of the program.
+
+The exit status is 0 for success, 1 if the program failed, its output was lost, or a row of a table
+failed (configure(fail=False) rules that out), N after exit(N), 130 after Ctrl-C, and 2 for a command line
+that makes no sense.`,
+		Example: `  distproc repl --name 1@127.0.0.1
+  distproc repl --attach 2@127.0.0.1 -e 'request(7)'
+  distproc repl --attach 2@127.0.0.1 -e 'ids = [int(a) for a in args]' -e 'request(ids)' -- 7 8
+  distproc repl --attach 2@127.0.0.1 report.star --since yesterday`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.configure(cmd.Flags().Changed("init")); err != nil {
 				return err
 			}
-			execute := cmd.Flags().Changed("execute")
-			if !execute && len(args) == 0 && atTerminal() && !cmd.Flags().Changed("log-level") {
+			if len(args) > 0 && len(s.code) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return usagef("distproc repl: pass -e CODE or a FILE, not both; arguments of CODE stand after --")
+			}
+			s.program(args)
+			if s.interactive() && !cmd.Flags().Changed("log-level") {
 				s.logLevel = "info" // whoever sits there wants to see nodes come and go
 			}
-			return runRepl(cmd.Context(), &s, args, execute)
+			return runRepl(cmd.Context(), &s)
 		},
 	}
 	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows FILE is for the program
 	s.register(f, "warn")
 	s.registerShell(f)
 	return cmd
@@ -61,26 +78,43 @@ The shell reads Starlark from the terminal, from standard input, from FILE, or f
 // registerShell registers the flags of the shell itself.
 func (s *shellFlags) registerShell(f *pflag.FlagSet) {
 	f.StringVar(&s.attach, "attach", "", "the running node, `NAME@HOST` or HOST:PORT, whose shell this is")
-	f.StringVarP(&s.code, "execute", "e", "", "run this `CODE` instead of a file")
+	f.StringArrayVarP(&s.code, "execute", "e", nil, "run this `CODE` instead of a file; several run in their order, and share their variables")
 	f.StringVar(&s.color, "color", "auto", "auto, always or never; auto is at a terminal, unless NO_COLOR is set")
-	f.StringVar(&s.init, "init", "", "run this `FILE` first, before a program too; empty for none (default distproc/init.star in the user's config folder, then ./.distproc.star, at a terminal only)")
+	f.StringVar(&s.init, "init", "", "run this `FILE` first, before a program too; empty for none (default distproc/init.star in the user's config folder, then ./.distproc.star if allow() has allowed it, at a terminal only)")
 	f.BoolVar(&s.echo, "echo", false, "without a terminal, show the prompt and each line before it runs")
 }
 
-func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) error {
+// program takes the arguments of the command line apart.
+func (s *shellFlags) program(args []string) {
+	if len(s.code) == 0 && len(args) > 0 {
+		s.file, args = args[0], args[1:]
+	}
+	s.config.Args = args
+}
+
+// interactive reports whether what runs is typed at a terminal.
+func (s *shellFlags) interactive() bool {
+	return len(s.code) == 0 && (s.file == "" || s.file == stdin) && atTerminal()
+}
+
+// stdin as the name of a program's file is the standard input.
+const stdin = "-"
+
+func runRepl(ctx context.Context, s *shellFlags) error {
 	switch {
+	case s.name == "" && s.attach == "" && slices.ContainsFunc(s.config.Args, func(arg string) bool { return strings.HasPrefix(arg, "--") }):
+		return usagef("distproc repl: pass --name NAME@HOST or --attach NAME@HOST, in front of FILE: what follows it is for the program")
 	case s.name == "" && s.attach == "":
 		return usagef("distproc repl: pass --name NAME@HOST to be a node with a shell, or --attach NAME@HOST for a shell on a running node")
 	case s.name != "" && s.attach != "":
 		return usagef("distproc repl: pass --name to be a node or --attach for a shell on a running one, not both")
-	case len(args) > 1:
-		return usagef("distproc repl: one FILE at a time, not %d", len(args))
-	case len(args) == 1 && execute:
-		return usagef("distproc repl: pass -e CODE or a FILE, not both")
 	}
-	e := &evaluator{interactive: !execute && len(args) == 0 && atTerminal()}
-	if len(args) == 1 {
-		file, err := openProgram(ctx, args[0])
+	// From here on a SIGINT that comes before the evaluator has started waits for it.
+	e := &evaluator{interactive: s.interactive(), interrupts: make(chan os.Signal, 1)}
+	signal.Notify(e.interrupts, os.Interrupt)
+	defer signal.Stop(e.interrupts)
+	if s.file != "" && s.file != stdin {
+		file, err := e.openProgram(ctx, s.file)
 		if err != nil {
 			return err
 		}
@@ -88,15 +122,18 @@ func runRepl(ctx context.Context, s *shellFlags, args []string, execute bool) er
 		e.program = file
 	}
 	if s.attach != "" {
-		e.args = s.arguments(s.attach, false, args, execute)
+		e.args = s.arguments(s.attach, false)
 		return s.runAttached(ctx, e)
 	}
-	return s.runMember(ctx, e, args, execute)
+	return s.runMember(ctx, e)
 }
+
+// errInterrupt is the result of a shell that SIGINT ended before it began.
+const errInterrupt = repl.ExitStatus(128 + int(syscall.SIGINT))
 
 // openProgram opens a file, or a pipe, which takes until some program writes to it, or
 // until ctx ends.
-func openProgram(ctx context.Context, path string) (*os.File, error) {
+func (e *evaluator) openProgram(ctx context.Context, path string) (*os.File, error) {
 	var file *os.File
 	opened := make(chan error, 1)
 	go func() {
@@ -107,13 +144,15 @@ func openProgram(ctx context.Context, path string) (*os.File, error) {
 	select {
 	case err := <-opened:
 		return file, err
+	case <-e.interrupts:
+		return nil, errInterrupt
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
 // runMember runs a node in this process, and the shell in an evaluator.
-func (s *shellFlags) runMember(ctx context.Context, e *evaluator, args []string, execute bool) error {
+func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 	ctx, hangups, release := watchHangups(ctx)
 	defer release()
 	w, err := newShellLog()
@@ -132,7 +171,7 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator, args []string,
 	if err != nil {
 		return err
 	}
-	e.stderr, e.cookie, e.args = w.stderr, n.cookie, s.arguments(n.Addr(), true, args, execute)
+	e.stderr, e.cookie, e.args = w.stderr, n.cookie, s.arguments(n.Addr(), true)
 	w.redirect(e.notify)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -141,12 +180,15 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator, args []string,
 	wg.Go(func() { s.reload(joining, n.Node, hangups, log) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case err = <-joined:
+	case <-e.interrupts:
+		err = errInterrupt
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 	}
 	if err == nil && ctx.Err() == nil {
 		err = e.run(ctx)
 	}
+	signal.Stop(e.interrupts) // the next one ends the process at once
 	cancel()
 	wg.Wait()
 	w.redirect(nil)
@@ -190,12 +232,15 @@ func (s *shellFlags) configure(initGiven bool) error {
 		return usagef("--color: %w", err)
 	}
 	s.config = repl.Config{Echo: s.echo, History: historyFile(), Color: color, InitAlways: initGiven, Version: version()}
+	if dir := stateDir(); dir != "" {
+		s.config.Allowed = filepath.Join(dir, "allowed")
+	}
 	switch {
 	case !initGiven:
 		if dir, err := os.UserConfigDir(); err == nil {
 			s.config.Init = append(s.config.Init, filepath.Join(dir, "distproc", "init.star"))
 		}
-		s.config.Init = append(s.config.Init, ".distproc.star")
+		s.config.Local = ".distproc.star"
 	case s.init != "":
 		s.config.Init = []string{s.init}
 	}
@@ -268,7 +313,7 @@ func (w *shellLog) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if atTerminal() && term.IsTerminal(int(os.Stderr.Fd())) { // before the first prompt, and after the last
-		if _, err := fmt.Fprintln(w.stderr, notice(line)); err != nil {
+		if _, err := fmt.Fprintln(w.stderr, text.Printable(notice(line))); err != nil {
 			return 0, err
 		}
 		return len(p), nil

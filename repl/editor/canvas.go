@@ -3,7 +3,6 @@ package editor
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/rivo/uniseg"
 
@@ -34,17 +33,9 @@ type canvas struct {
 const blockMark = "\x1e"
 
 // visible returns s with a picture for each character that would control the terminal.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\x1e':
-			return '⏎'
-		case unicode.IsControl(r) || r == '\u2028' || r == '\u2029':
-			return '?'
-		}
-		return r
-	}, s)
-}
+func visible(s string) string { return text.Printable(pictures.Replace(s)) }
+
+var pictures = strings.NewReplacer(blockMark, "⏎", "\t", tabSpaces)
 
 // A glyph is a character, and where it stands on the terminal.
 type glyph struct{ at, n, row, col, width int } // at and n are bytes

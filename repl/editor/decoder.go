@@ -37,7 +37,8 @@ const (
 const (
 	pasteBegin = "\x1b[200~"
 	pasteEnd   = "\x1b[201~"
-	tabSpaces  = "    " // what a tab becomes that is text
+	tabSpaces  = "    "   // how a tab is shown that is text
+	pastedTab  = "\x16\t" // a tab that is text, as a key; no key is decoded so otherwise
 )
 
 // next returns the first key in buf, and the number of bytes that it took: a run of text,
@@ -61,7 +62,7 @@ func (d *decoder) next(buf []byte, idle time.Duration) (key string, n int) {
 	case buf[0] == 0x1b:
 		return d.escape(buf, idle)
 	case buf[0] == '\t' && d.pasting:
-		return tabSpaces, 1
+		return pastedTab, 1
 	case isControl(rune(buf[0])):
 		if d.pasting && !bytes.ContainsRune([]byte("\r\n\x03"), rune(buf[0])) {
 			return "", 1

@@ -88,7 +88,7 @@ func TestDecoderPaste(t *testing.T) {
 		in, want, rest string
 		pasting        bool
 	}{
-		{"a\tb\x1bc\x1b[31m\r" + pasteEnd + "\x1b[A", "a|    |b|c|[31m|\r|\x1b[A", "", false},
+		{"a\tb\x1bc\x1b[31m\r" + pasteEnd + "\x1b[A", "a|" + pastedTab + "|b|c|[31m|\r|\x1b[A", "", false},
 		{"a\x1b[20", "a", "\x1b[20", true}, // without a time-out
 		{"a\x1b[20\x03", "a|[20|\x03", "", true},
 		{"a\x1b", "a", "\x1b", true},

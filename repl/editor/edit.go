@@ -24,12 +24,13 @@ func (e *Editor) bindings() map[string]prompt.KeyBindFunc {
 				remove(b, firstCharacter(b.Document().TextAfterCursor()), 1)
 			}
 		},
-		"\x0b": func(b *prompt.Buffer) { k.after(b, b.Document().TextAfterCursor()) },
-		"\x0c": func(*prompt.Buffer) { e.screen.clear() },
-		"\x12": e.search,
-		"\x15": func(b *prompt.Buffer) { k.before(b, b.Document().TextBeforeCursor()) },
-		"\x17": func(b *prompt.Buffer) { k.before(b, lastField(b.Document().TextBeforeCursor())) },
-		"\x19": func(b *prompt.Buffer) { b.InsertText(k.cut, false, true) },
+		"\x0b":    func(b *prompt.Buffer) { k.after(b, b.Document().TextAfterCursor()) },
+		"\x0c":    func(*prompt.Buffer) { e.screen.clear() },
+		"\x12":    e.search,
+		"\x15":    func(b *prompt.Buffer) { k.before(b, b.Document().TextBeforeCursor()) },
+		"\x17":    func(b *prompt.Buffer) { k.before(b, lastField(b.Document().TextBeforeCursor())) },
+		"\x19":    func(b *prompt.Buffer) { b.InsertText(k.cut, false, true) },
+		pastedTab: func(b *prompt.Buffer) { b.InsertText("\t", false, true) },
 	}
 	bind := func(f prompt.KeyBindFunc, keys ...string) {
 		for _, key := range keys {

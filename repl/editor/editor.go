@@ -10,11 +10,13 @@ package editor
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,6 +52,12 @@ type Interrupted struct {
 
 func (Interrupted) Error() string { return "interrupted" }
 
+// An EditRequest is the error of [Editor.ReadLine] after Ctrl-X Ctrl-E: the user wants to
+// edit the text that was typed with another program.
+type EditRequest struct{ Text string }
+
+func (EditRequest) Error() string { return "to be edited" }
+
 // An Editor edits lines with go-prompt. Go-prompt's Run can hang, leave the terminal raw
 // and exit the process, so the editor calls Input in a loop, with its own keyboard and
 // screen. One goroutine may use it, except for the methods that say otherwise.
@@ -60,6 +68,8 @@ type Editor struct {
 	menu    *menu
 	history *history
 	prompt  *prompt.Prompt
+	draft   string      // with which the next line begins
+	lent    atomic.Bool // another program has the terminal
 }
 
 // Open returns an editor, or nil if the process has no controlling terminal. The caller
@@ -73,7 +83,7 @@ func Open(cfg Config) (e *Editor, err error) {
 	e = &Editor{tty: tty, history: openHistory(cfg.History), menu: &menu{complete: cfg.Complete}}
 	e.screen = &screen{out: cfg.Out, size: tty.size, menu: e.menu, canvas: canvas{colored: cfg.Colored, dumb: dumb, highlight: cfg.Highlight}}
 	if dumb {
-		e.menu.tell = e.screen.notify
+		e.menu.tell = func(line string) { e.screen.notify(visible(line)) }
 	}
 	bindings := e.bindings()
 	e.keys = &keyboard{tty: tty, screen: e.screen, bindings: bindings}
@@ -120,11 +130,11 @@ func (e *Editor) options(bindings map[string]prompt.KeyBindFunc) []prompt.Option
 	}
 }
 
-// lineOptions returns what go-prompt has to know of one line.
-func (e *Editor) lineOptions(indent string, rows int) []prompt.Option {
+// lineOptions returns what go-prompt has to know of one line, which begins with a draft.
+func (e *Editor) lineOptions(draft string, rows int) []prompt.Option {
 	return []prompt.Option{
 		prompt.OptionHistory(e.history.lines()),
-		prompt.OptionInitialBufferText(e.keys.indents(indent)),
+		prompt.OptionInitialBufferText(draft),
 		prompt.OptionMaxSuggestion(uint16(min(max(rows-2, 1), 6))),
 	}
 }
@@ -142,7 +152,9 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 		for {
 			select {
 			case <-interrupts:
-				interrupt()
+				if !e.lent.Load() { // else it is for the other program
+					interrupt()
+				}
 			case <-e.tty.stops:
 				e.tty.suspend()
 			case <-tick.C:
@@ -171,8 +183,9 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 const lookAhead = 20 * time.Millisecond
 
 // ReadLine lets the user edit a line that begins with indent, unless it is pasted or was
-// typed ahead. It returns [Interrupted] after Ctrl-C, io.EOF after Ctrl-D on an empty line
-// or when the terminal has gone, and the cause of ctx when ctx ends.
+// typed ahead. It returns [Interrupted] after Ctrl-C, [EditRequest] after Ctrl-X Ctrl-E,
+// io.EOF after Ctrl-D on an empty line or when the terminal has gone, and the cause of ctx
+// when ctx ends.
 //
 // Prompt returns the text before the line, which may change meanwhile: the editor calls it
 // many times a second, from several goroutines, one at a time.
@@ -184,13 +197,18 @@ func (e *Editor) ReadLine(ctx context.Context, prompt func() string, indent stri
 		return "", context.Cause(ctx)
 	}
 	e.screen.setPrompt(prompt)
-	if line, ok := e.keys.wholeLine(); ok {
-		e.screen.finish(line)
-		return line, nil
+	draft := e.draft
+	if draft == "" {
+		if line, ok := e.keys.wholeLine(); ok {
+			e.screen.finish(line)
+			return line, nil
+		}
+		draft = e.keys.indents(indent)
 	}
+	e.draft = ""
 	defer context.AfterFunc(ctx, func() { e.keys.ask(cancelled) })()
 	rows, _ := e.tty.size()
-	for _, o := range e.lineOptions(indent, rows) {
+	for _, o := range e.lineOptions(draft, rows) {
 		_ = o(e.prompt) // these do not fail
 	}
 	line := e.prompt.Input()
@@ -198,6 +216,8 @@ func (e *Editor) ReadLine(ctx context.Context, prompt func() string, indent stri
 	switch end {
 	case interrupted:
 		return "", Interrupted{Idle: line == "^C", Typed: touched}
+	case edits:
+		return "", EditRequest{Text: strings.ReplaceAll(line, blockMark, "\n")}
 	case leaving:
 		return "", io.EOF
 	case cancelled:
@@ -208,6 +228,27 @@ func (e *Editor) ReadLine(ctx context.Context, prompt func() string, indent stri
 		e.keys.continues(append(lines[1:], "")) // the empty line ends the block
 	}
 	return line, nil
+}
+
+// Draft makes the next line begin with a text, which may be a block. The user can change
+// it before it is run.
+func (e *Editor) Draft(text string) {
+	e.draft = strings.ReplaceAll(clean(strings.TrimRight(text, " \t\r\n")), "\n", blockMark)
+}
+
+// Lend restores the terminal, runs a function that lets another program use it, and takes
+// the terminal back. Notices wait meanwhile, and Ctrl-C is for that program. One goroutine
+// may call it at a time, between lines.
+func (e *Editor) Lend(use func() error) error {
+	e.lent.Store(true)
+	defer e.lent.Store(false)
+	e.screen.hold()
+	defer e.screen.release()
+	if err := e.tty.set(found); err != nil {
+		return err
+	}
+	err := use()
+	return errors.Join(err, e.tty.set(running))
 }
 
 // Interrupt ends the line that is typed, or the next one, with [Interrupted]. Any goroutine
@@ -248,15 +289,19 @@ func (e *Editor) Clear() {
 // FullScreen gives the whole terminal to draw, which shows what it likes. It returns what
 // draw returned, with the terminal as it was before. Notices wait meanwhile. The key that
 // draw gets waits for at most a time, and reports whether a key was pressed or the
-// terminal has gone. A [Editor.Dumb] terminal has no such screen.
+// terminal has gone. On a [Editor.Dumb] terminal draw goes on where the cursor is.
 func (e *Editor) FullScreen(draw func(key func(wait time.Duration) bool) error) error {
 	if err := e.tty.set(editing); err != nil {
 		return err
 	}
 	e.screen.hold()
-	io.WriteString(e.tty.out, "\x1b[?1049h"+hide)
+	enter, leave := "\x1b[?1049h"+hide, show+"\x1b[?1049l"
+	if e.tty.dumb {
+		enter, leave = "", ""
+	}
+	io.WriteString(e.tty.out, enter)
 	defer func() {
-		io.WriteString(e.tty.out, show+"\x1b[?1049l")
+		io.WriteString(e.tty.out, leave)
 		e.screen.release()
 		_ = e.tty.set(running) // the next line sets it again, and reports
 	}()

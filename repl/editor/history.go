@@ -122,9 +122,7 @@ var (
 func clean(entry string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\t':
-			return ' '
-		case r != '\n' && unicode.IsControl(r) || r == utf8.RuneError:
+		case r != '\n' && r != '\t' && unicode.IsControl(r) || r == utf8.RuneError:
 			return -1
 		}
 		return r

@@ -213,7 +213,7 @@ func TestHistoryKeepsLines(t *testing.T) {
 	h.private = false
 	h.add(strings.Repeat("x", maxEntry+1))
 	h.add("five")
-	if want := []string{"one", "]0;titletwo x", "three", "four", "private", "five"}; !slices.Equal(h.entries, want) {
+	if want := []string{"one", "]0;titletwo\tx", "three", "four", "private", "five"}; !slices.Equal(h.entries, want) {
 		t.Errorf("%q, want %q", h.entries, want)
 	}
 	data, err := os.ReadFile(path)

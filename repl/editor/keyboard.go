@@ -28,6 +28,7 @@ type keyboard struct {
 	arrived time.Time // when the newest byte of buf came
 	skip    bool      // what comes is dropped, until nothing has come for quiet
 	lastCR  bool      // the last key was a carriage return
+	prefix  bool      // the last key was Ctrl-X
 	lines   []string  // further lines of a block from the history
 	touched bool      // a key other than Ctrl-C was pressed since begin
 	indent  bool      // the line has begun with spaces that nobody typed
@@ -42,6 +43,7 @@ type ending uint8
 const (
 	entered ending = iota
 	interrupted
+	edits     // Ctrl-X Ctrl-E: an editor is to have the line
 	leaving   // Ctrl-D on an empty line, or the terminal has gone
 	cancelled // the context ended
 )
@@ -158,8 +160,8 @@ func (k *keyboard) obeyLocked(raw string) []byte {
 	if raw == "" {
 		return nil
 	}
-	wasCR := k.lastCR
-	k.lastCR = raw == "\r"
+	wasCR, prefixed := k.lastCR, k.prefix
+	k.lastCR, k.prefix = raw == "\r", raw == "\x18"
 	k.touched = k.touched || raw != "\x03"
 	switch raw {
 	case "\n":
@@ -174,6 +176,11 @@ func (k *keyboard) obeyLocked(raw string) []byte {
 		k.dropPasteLocked()
 		k.endLocked(interrupted)
 		return nil
+	case "\x05":
+		if prefixed {
+			k.endLocked(edits)
+			return nil
+		}
 	case "\x12":
 		k.hold = true // the search reads the keys
 	case "\x1a":
@@ -454,10 +461,13 @@ func (k *keyboard) wholeLine() (string, bool) {
 	}
 	line := k.buf[:end]
 	isKey := func(r rune) bool { return isControl(r) && r != '\t' || r == utf8.RuneError }
-	if bytes.ContainsFunc(line, isKey) || bytes.IndexByte(line, '\t') > 0 && !k.decoder.pasting {
+	if bytes.ContainsFunc(line, isKey) || !k.decoder.pasting && bytes.IndexByte(bytes.TrimLeft(line, " \t"), '\t') >= 0 {
 		return "", false
 	}
 	k.lastCR = k.buf[end] == '\r'
 	k.buf = k.buf[end+1:]
-	return strings.ReplaceAll(string(line), "\t", tabSpaces), true
+	if !k.decoder.pasting { // tabs can only be at its beginning: the key, which indents
+		return strings.ReplaceAll(string(line), "\t", tabSpaces), true
+	}
+	return string(line), true
 }

@@ -102,7 +102,7 @@ func (t *tty) suspend() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mode := t.mode
-	if t.setLocked(found) != nil {
+	if mode != found && t.setLocked(found) != nil {
 		return
 	}
 	resumed := make(chan os.Signal, 1)
@@ -113,7 +113,7 @@ func (t *tty) suspend() {
 	case <-resumed:
 	case <-time.After(time.Second): // SIGSTOP reaches us at once, so this runs after SIGCONT, too
 	}
-	if !t.closed {
+	if !t.closed && mode != found { // else another program has the terminal
 		_ = t.setLocked(mode) // the next line sets it again, and reports
 	}
 }

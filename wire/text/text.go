@@ -162,3 +162,18 @@ func Squeeze(values []float64, cols int) []float64 {
 	}
 	return out
 }
+
+// Printable returns s as one line of valid UTF-8 that shows itself and nothing else: ends
+// of lines and tabs become spaces. Other characters that control a terminal, or the
+// direction of the text around them, become question marks, and invalid bytes U+FFFD.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029':
+			return '?'
+		}
+		return r
+	}, s)
+}

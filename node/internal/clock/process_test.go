@@ -187,7 +187,7 @@ func TestGlance(t *testing.T) {
 		go p.Run(done)
 		time.Sleep(tickEvery - 1)
 		expect(2 * time.Hour)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		expect(0)
 		close(done)

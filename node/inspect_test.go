@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -85,6 +86,8 @@ func TestPingIsAnOperation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(1234 * time.Millisecond) // what nodes do as they meet ends, and nothing else is due now
+		synctest.Wait()
 		before, _ := s.Used()
 		if _, err := a.Ping(t.Context(), b.Self()); err != nil {
 			t.Fatal(err)

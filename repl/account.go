@@ -73,9 +73,9 @@ func (a *account) styled(s style) string {
 	return strings.TrimRight(b.String(), " \n")
 }
 
-// folded breaks a text between words where it is wider than a terminal of so many columns, and
-// indents what goes on below. The text begins at a column. With cols 0 it does not break. Paint
-// colors a word.
+// folded breaks a text between words where it is wider than a terminal of so many
+// columns, and indents what goes on below. The text begins at a column. With cols 0 it
+// does not break. Paint colors a word.
 func folded(s string, cols, at, indent int, paint func(string) string) string {
 	var b strings.Builder
 	for i, word := range strings.Split(s, " ") {

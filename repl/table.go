@@ -15,8 +15,9 @@ import (
 	"github.com/distproc/distproc/wire/text"
 )
 
-// A table is a list of records of one kind, which is shown with one line per record. Columns
-// that say nothing are not shown: those that have only None, or only what is usual.
+// A table is a list of records of one kind, which is shown with one line per record.
+// Columns that say nothing are not shown: those that have only None, or only what is
+// usual.
 type table struct {
 	kind   string
 	header []string // shown above the rows, if any
@@ -50,8 +51,8 @@ func (t *table) tuple() starlark.Tuple {
 	return rows
 }
 
-// tableOf returns v if it is a table. It returns a table of the elements of a list or tuple
-// if all are records of one kind, and there are any. Otherwise it returns nil.
+// tableOf returns v if it is a table. It returns a table of the elements of a list or
+// tuple if all are records of one kind, and there are any. Otherwise it returns nil.
 func tableOf(v starlark.Value) *table {
 	switch v := v.(type) {
 	case *table:
@@ -80,8 +81,8 @@ func tableOfRecords(list starlark.Sequence) *table {
 	return &table{kind: rows[0].kind, header: rows[0].fields, rows: rows}
 }
 
-// Slice returns some of the rows, as a table. How many rows were left out of the whole table
-// says nothing of a part of it.
+// Slice returns some of the rows, as a table. How many rows were left out of the whole
+// table says nothing of a part of it.
 func (t *table) Slice(start, end, step int) starlark.Value {
 	part := &table{kind: t.kind, header: t.header, none: "[]"}
 	for i := start; step > 0 && i < end || step < 0 && i > end; i += step {
@@ -120,8 +121,8 @@ func (t *table) contains(v starlark.Value) (starlark.Value, error) {
 	return starlark.False, nil
 }
 
-// styled aligns the columns: numbers to the right, the rest to the left. Columns for which a
-// terminal is too narrow are shown below the others.
+// styled aligns the columns: numbers to the right, the rest to the left. Columns for
+// which a terminal is too narrow are shown below the others.
 func (t *table) styled(s style) string {
 	if len(t.rows) == 0 {
 		return t.none
@@ -166,8 +167,8 @@ func (t *table) shown() (columns []int) {
 	return columns
 }
 
-// shorten cuts cells that take more than half of a terminal of so many columns; 0: there is
-// none. A text in the last column stays whole, because it can go on in the next lines.
+// shorten cuts cells that take more than half of a terminal of so many columns; 0: there
+// is none. A text in the last column stays whole, because it can go on in the next lines.
 func (t *table) shorten(cells [][]string, cols int) {
 	if cols == 0 {
 		return
@@ -183,12 +184,12 @@ func (t *table) shorten(cells [][]string, cols int) {
 	}
 }
 
-// minCell is how many columns a cell may take at any terminal. A text at the end of a row goes
-// on below itself if it has that many.
+// minCell is how many columns a cell may take at any terminal. A text at the end of a row
+// goes on below itself if it has that many.
 const minCell = 20
 
-// split returns the columns that are shown: all at once or, at a terminal, as many at a time as
-// it has room for. Each time the first one comes first, as it names the row.
+// split returns the columns that are shown: all at once or, at a terminal, as many at a
+// time as it has room for. Each time the first one comes first, as it names the row.
 func (t *table) split(cells [][]string, cols int) (parts [][]int) {
 	shown := t.shown()
 	var part []int
@@ -215,8 +216,8 @@ func columnWidth(cells [][]string, i int) (width int) {
 	return width
 }
 
-// lines returns some columns of the rows. A text at the end that is too wide for the terminal
-// goes on in the next lines.
+// lines returns some columns of the rows. A text at the end that is too wide for the
+// terminal goes on in the next lines.
 func (t *table) lines(cells [][]string, columns []int, s style) []string {
 	lines := make([]string, len(cells))
 	at := 0
@@ -353,8 +354,8 @@ func (r *record) cells(s style) []string {
 // secondsFields are the fields whose numbers are times in seconds.
 var secondsFields = []string{"age", "ttl", "lease", "timeout", "runs"}
 
-// measuredText returns the value of a field with its unit, if that is a time in seconds or
-// a rate.
+// measuredText returns the value of a field with its unit, if that is a time in seconds
+// or a rate.
 func measuredText(field string, v starlark.Value) (string, bool) {
 	f, ok := v.(starlark.Float)
 	switch {

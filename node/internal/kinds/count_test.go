@@ -26,6 +26,8 @@ func TestMeter(t *testing.T) {
 			look(0.002)
 		case second < 10:
 			answers += 20
+		case second >= 27:
+			answers += 10
 		}
 		if second == 2 || second == 9 || second == 12 || second == 20 {
 			look(float64(second) + 0.5)
@@ -35,11 +37,11 @@ func TestMeter(t *testing.T) {
 	if n := len(m.samples); n > 7 {
 		t.Errorf("%d samples are kept", n)
 	}
-	look(1000) // the process was stopped
+	look(1000) // the process was stopped after the last sample
 	answers = 0
 	look(1000)
-	// 48 in 2.5 s; 120 in 5.5 s; 60 in 5.5 s; nothing
-	want := fmt.Sprint([]float64{0, 8, 8, 48 / 2.5, 48 / 2.5, 120 / 5.5, 120 / 5.5, 60 / 5.5, 60 / 5.5, 0, 0, 0, 0})
+	// 48 in 2.5 s; 120 in 5.5 s; 60 in 5.5 s; nothing; 10 in 971 s
+	want := fmt.Sprint([]float64{0, 8, 8, 48 / 2.5, 48 / 2.5, 120 / 5.5, 120 / 5.5, 60 / 5.5, 60 / 5.5, 0, 0, 10.0 / 971, 0})
 	if fmt.Sprint(got) != want {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

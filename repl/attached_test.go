@@ -78,7 +78,7 @@ func TestMenuOfNarrowWindow(t *testing.T) {
 	s.wait(`^distproc\(1@127.0.0.1\)1>$`)
 	s.send("\t")
 	s.wait(`^distproc\(1@127.0.0.1\)1>\n( \w+ +\S.{6,28}[…█ ]\n){6} +1-6 of \d\d$`)
-	for _, line := range strings.Split(s.text(), "\n") {
+	for line := range strings.SplitSeq(s.text(), "\n") {
 		if n := len([]rune(line)); n > 30 {
 			t.Errorf("%d columns: %s", n, line)
 		}

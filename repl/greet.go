@@ -3,6 +3,7 @@ package repl
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/distproc/distproc/node"
@@ -36,7 +37,7 @@ func (sh *Shell) greet(ctx context.Context) {
 
 // countMembers counts the members, and those in trouble.
 func countMembers(list []node.Member) string {
-	text := counted(len(list), "member", "members")
+	parts := []string{counted(len(list), "member", "members")}
 	for _, state := range []node.State{node.StateFailed, node.StateStuck} {
 		n := 0
 		for _, m := range list {
@@ -45,8 +46,8 @@ func countMembers(list []node.Member) string {
 			}
 		}
 		if n > 0 {
-			text += fmt.Sprintf(", %d %s", n, state)
+			parts = append(parts, fmt.Sprint(n, " ", state))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }

@@ -151,6 +151,11 @@ func TestKilledEvaluator(t *testing.T) {
 	s.await("** (EvaluatorError) something killed it", "variables are gone", ")1> ")
 	s.enter("1 + 41")
 	s.await("42", ")2> ")
+	s.mu.Lock()
+	if n := strings.Count(s.text.String(), "h() lists the commands"); n != 1 {
+		t.Errorf("the user is greeted %d times", n)
+	}
+	s.mu.Unlock()
 	child = childOf(t, cmd.Process.Pid)
 	cmd.Process.Kill()
 	for deadline := time.Now().Add(patience); !hasEnded(child); time.Sleep(5 * time.Millisecond) {

@@ -1,6 +1,7 @@
 package editor
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -119,6 +120,26 @@ func trim(rows []string) (out []string) {
 		out = append(out, strings.TrimRight(r, " "))
 	}
 	return out
+}
+
+// TestMenuCount draws a menu of which a part is visible, with short names, at the right edge.
+// Its count takes one row.
+func TestMenuCount(t *testing.T) {
+	t.Parallel()
+	const rows, cols = 10, 14
+	p := picture{prompt: "p> ", text: "f(12345678", cursor: 10, first: 3, all: make([]Suggestion, 100)}
+	for i := range p.all {
+		p.all[i].Text = "x"
+	}
+	p.menu = []item{{Suggestion: p.all[3]}, {Suggestion: p.all[4], selected: true}}
+	for rows, want := range map[int]string{rows: "p> f(12345678\n x\n x\n 4-5 of 100", 5: "p> f(12345678\n x\n x"} {
+		v := newVT(t, rows, cols)
+		v.write(newTestCanvas(true).draw("", p, rows, cols))
+		got := regexp.MustCompile(`\n +`).ReplaceAllString(regexp.MustCompile(` *█?\n`).ReplaceAllString(v.text()+"\n", "\n"), "\n ")
+		if strings.TrimSpace(got) != want || v.row != 0 {
+			t.Errorf("%d rows:\n%s\nthe cursor is in row %d", rows, v.text(), v.row)
+		}
+	}
 }
 
 // TestCanvasLong shows the part of a long line where the cursor is.

@@ -327,6 +327,13 @@ func TestLoads(t *testing.T) {
 		if l := of(nodes[0].Self()); l.Failed != 12 || l.Quantile(0.99) != 10*time.Millisecond || l.Quantile(0.5) != 100*time.Microsecond {
 			t.Errorf("%d failed, p99 %v, p50 %v: %v", l.Failed, l.Quantile(0.99), l.Quantile(0.5), l.Latency)
 		}
+		requests := uint32(0)
+		for _, n := range of(nodes[0].Self()).PerSecond {
+			requests += n
+		}
+		if requests != 12*11 {
+			t.Errorf("%d requests at the first node, want %d: the first ones had to load", requests, 12*11)
+		}
 		time.Sleep(50 * time.Second)
 		if l := of(""); len(l.PerSecond) != observe.Seconds || l.Rate() != 0 || l.Failed < 9 || l.Failed > 11 {
 			t.Errorf("50 s later %v, %d failed", l.PerSecond, l.Failed)

@@ -9,8 +9,8 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"github.com/distproc/distproc/node/bench"
 	"github.com/distproc/distproc/node/worker"
-	"github.com/distproc/distproc/repl/bench"
 	"github.com/distproc/distproc/wire/text"
 )
 

@@ -134,8 +134,7 @@ func parseExpr(source string) (syntax.Expr, error) {
 	lines := strings.Split(source, "\n")
 	expr, err := dialect.ParseExpr("<watch>", strings.TrimSuffix(renameLoad(lines), "\n"), 0)
 	if err != nil {
-		var e syntax.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[syntax.Error](err); ok {
 			return nil, fmt.Errorf("%s is no expression: %s", text.Quote(source), e.Msg)
 		}
 		return nil, err

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/bench"
 	"github.com/distproc/distproc/node/worker"
-	"github.com/distproc/distproc/repl/bench"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distproc/distproc/repl/bench"
+	"github.com/distproc/distproc/node/bench"
 )
 
 // A progressLine is drawn over itself at a terminal. What else goes there is written

@@ -61,7 +61,9 @@ func TestManyTaps(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(Lease - time.Millisecond)
-			b.Poll(key(0))
+			if _, begins, err := b.Poll(key(0)); begins || err != nil {
+				t.Errorf("one that is asked for begins anew: %v, %v", begins, err)
+			}
 		}
 		if b.Of("", worker.IntID(0)) == nil || b.Of("", worker.IntID(1)) != nil {
 			t.Error("not the one is there that was asked for")

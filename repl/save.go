@@ -51,7 +51,8 @@ func (sh *Shell) save(r *request) (starlark.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("save: %w", err)
 	}
-	sh.println(fmt.Sprintf("(%s in %s; load(%q) runs what is in it)", counted(len(sh.typed.inputs), "input", "inputs"), printable(path), path))
+	notice := fmt.Sprintf("(%s in %s; load(%q) runs what is in it)", counted(len(sh.typed.inputs), "input", "inputs"), printable(path), path)
+	sh.println(folded(notice, sh.cols(), 0, 1, plain))
 	return starlark.None, nil
 }
 

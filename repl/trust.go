@@ -31,7 +31,8 @@ func (sh *Shell) runLocal(ctx context.Context) error {
 		return nil
 	case err != nil:
 	case !sh.allows(path, data):
-		sh.println(sh.style.odd(fmt.Sprintf("(%s of this folder is not run: look at it, then allow() runs it, now and until it changes)", path)))
+		notice := fmt.Sprintf("(%s of this folder is not run: look at it, then allow() runs it, now and until it changes)", path)
+		sh.println(sh.style.odd(folded(notice, sh.cols(), 0, 1, plain)))
 		return nil
 	default:
 		return sh.runFile(ctx, path, data, sh.showInit)
@@ -46,6 +47,7 @@ func (sh *Shell) allow(r *request) (starlark.Value, error) {
 	if err := r.unpack("yes?", &yes); err != nil {
 		return nil, err
 	}
+	sh.typed.skip = true // a saved session allows nothing in another folder
 	path := sh.cfg.Local
 	switch {
 	case path == "":

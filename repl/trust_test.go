@@ -87,7 +87,8 @@ func TestAllowInAProgram(t *testing.T) {
 	}
 	cfg := Config{Local: "local", Allowed: filepath.Join(t.TempDir(), "allowed")}
 	for range 2 {
-		if out, errs, err := run(t, cfg, "allow()\n1"); out != "1\n" || errs != "" || err != nil {
+		out, errs, err := run(t, cfg, "allow()\n1\nsave('s', force=True)\nread('s')") // which leaves allow out
+		if want := "1\n(1 input in s; load(\"s\") runs what is in it)\n\"1\\n\"\n"; out != want || errs != "" || err != nil {
 			t.Errorf("%v %s%s", err, out, errs)
 		}
 	}

@@ -99,7 +99,7 @@ func TestHostileTexts(t *testing.T) {
 		}
 	}
 	sh := New(Config{Cluster: &hostileCluster{}})
-	f := sh.look(t.Context(), new(rates))
+	f := sh.look(t.Context())
 	f.err = errors.New(hostile)
 	if lines := f.lines(200, 50, style{}); len(lines) < 6 || harmful(strings.Join(lines, "\n")) {
 		t.Errorf("top: %q", lines)

@@ -97,7 +97,7 @@ func TestTopAtADumbTerminal(t *testing.T) {
 func TestTopOfMany(t *testing.T) {
 	t.Parallel()
 	sh := New(Config{Cluster: &fakeCluster{workers: map[worker.ID]int64{crowdedID: 1}}})
-	f := sh.look(t.Context(), new(rates))
+	f := sh.look(t.Context())
 	if out := strings.Join(f.lines(80, 24, style{}), "\n"); f.err != nil || !strings.Contains(out, "  1 of 4001 live ids  ") {
 		t.Errorf("%v %s", f.err, out)
 	}

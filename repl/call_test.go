@@ -20,8 +20,8 @@ func TestCall(t *testing.T) {
 		{`call([1, 2], 5, kind="account")`, "id value node cached degraded\n 1 5 2@127.0.0.1 false false\n 2 5 3@127.0.0.1 false false"},
 		{`[r.json["balance"] for r in call(range(3), {"amount": 5}, kind="account")]`, "[5, 5, 5]"},
 		{`x = call(1, 5, kind="account")` + "\n" + `call([1, 2], -5, kind="account")`,
-			"id value node cached degraded error\n 1 0 2@127.0.0.1 false false\n 2 source failed: only 0 (ran)"},
-		{`[(r.value, r.json, r.ttl, r.stale) for r in call([2], -5, kind="account")]`, "[(None, None, None, None)]"},
+			"id value node cached degraded error\n 1 0 2@127.0.0.1 false false\n 2 source failed: only 0 (ran)\n<stdin>: 1 of 2 ids failed; configure(fail=False) lets the program exit with 0"},
+		{`[(r.value, r.json, r.ttl, r.stale) for r in call([2], -5, kind="account")]`, "[(None, None, None, None)]\n<stdin>: 1 of 1 id failed; configure(fail=False) lets the program exit with 0"},
 		{"[(r.json, r.ttl, r.stale) for r in request([1])]", "[(200, 4.0, False)]"},
 		{`h(GenServer.call)`, "call(id, message, kind, timeout)\n send a message to the worker of an id, or of many ids at once, and show its answer\n" +
 			" for example: call(7, \"deposit 5\", kind=\"account\"); call(7, {\"amount\": 5}, kind=\"account\").json[\"balance\"]\n also: GenServer.call"},

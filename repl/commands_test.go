@@ -30,12 +30,12 @@ func TestCommands(t *testing.T) {
 		{"request([])", "no ids"},
 		{`request(1, via="2@127.0.0.1")`, "{200, 2@127.0.0.1, degraded}"},
 		{`request([1], via="3@127.0.0.1")[0].degraded`, "True"},
-		{`request([1], via="9@h")`, "id  error\n 1  unreachable (unknown)"},
+		{`request([1], via="9@h")`, "id  error\n 1  unreachable (unknown)\n!<stdin>: 1 of 1 id failed; configure(fail=False) lets the program exit with 0"},
 		{"request(1)\nrefresh(1).cached\n[r.cached for r in refresh([1])]", "{200, 2@127.0.0.1}\nFalse\n[False]"},
 		{"x = request(1)\nstop(1), stop(1)", "(True, False)"},
 		{"x = request(1)\ninvalidate(1), invalidate(1), invalidate(1, kind=\"price\")", "(True, False, False)"},
 		{"x = request([1, 2])\n[(w.id, w.stopped) for w in stop([1, 5])], [w.invalidated for w in invalidate(range(1, 4))]", "([(1, True), (5, False)], [False, True, False])"},
-		{"[(w.id, w.invalidated, w.error) for w in invalidate([1, \"lost\"])]", "[(1, False, None), (\"lost\", None, \"unreachable (unknown)\")]"},
+		{"[(w.id, w.invalidated, w.error) for w in invalidate([1, \"lost\"])]", "[(1, False, None), (\"lost\", None, \"unreachable (unknown)\")]\n!<stdin>: 1 of 2 ids failed; configure(fail=False) lets the program exit with 0"},
 		{"why(1)", `id       1, of kind default, whose workers live for 5s
 owner    2@127.0.0.1 (alive)
 why          1 mod 3 = 1: index 1 in the sorted list of 3 members (view abc)
@@ -219,7 +219,7 @@ func TestTimeout(t *testing.T) {
 	}}
 	for in, want := range map[string]string{
 		"request(1)":            "!<stdin>:2:8: request(1): context deadline exceeded (unknown)\n",
-		"request([1])[0].error": "\"context deadline exceeded (unknown)\"\n",
+		"request([1])[0].error": "\"context deadline exceeded (unknown)\"\n!<stdin>: 1 of 1 id failed; configure(fail=False) lets the program exit with 0\n",
 	} {
 		out, errs, _ := run(t, Config{Cluster: c}, "configure(timeout=0.01)\n"+in)
 		if got := out + strings.Replace(errs, "<", "!<", 1); got != want {

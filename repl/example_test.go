@@ -60,3 +60,14 @@ func ExampleShell_RunProgram() {
 	// -e:2:1: undefined: reqest (did you mean request?)
 	// exit status 1
 }
+
+func ExampleShell_RunSources() {
+	sh := repl.New(repl.Config{Cluster: alone{}, Out: os.Stdout, Err: os.Stdout, Args: []string{"7"}})
+	err := sh.RunSources(context.Background(),
+		repl.Source{Name: "-e[1]", Text: strings.NewReader("id = int(args[0])")},
+		repl.Source{Name: "-e[2]", Text: strings.NewReader("owner(id)\nexit(3)")})
+	fmt.Println(err)
+	// Output:
+	// "1@127.0.0.1"
+	// exit status 3
+}

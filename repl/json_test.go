@@ -17,10 +17,10 @@ func TestJSON(t *testing.T) {
 		"w":                           "[" + first + "]",
 		"list(w), {'w': w[:1]}":       "[[" + first + `],{"w":[` + first + "]}]",
 		"n[1].rtt":                    "0.0001",
-		"{'b': n[3].rtt, 'a': n[3:]}": `{"a":[{"name":"4@127.0.0.1","state":"failed","rtt":null,"ids":null,"rate":null,"uptime":null,"lease":null,"view_epoch":null,"voter":null,"leads":null,"quorum":null,"incarnation":"a3","why":"out of reach"}],"b":null}`,
+		"{'b': n[3].rtt, 'a': n[3:]}": `{"a":[{"name":"4@127.0.0.1","state":"failed","since":null,"until":null,"rtt":null,"ids":null,"rate":null,"uptime":null,"lease":null,"view_epoch":null,"voter":null,"leads":null,"quorum":null,"incarnation":"a3","why":"out of reach"}],"b":null}`,
 		"x":                           `{"value":200,"node":"2@127.0.0.1","cached":false,"stale":false,"degraded":false,"via":null,"age":1.0,"ttl":4.0,"token":null}`,
 		"[time.hour, time.time(year=2026, month=2, day=3, hour=4, minute=5, second=6, location='UTC')]": `[3600.0,"2026-02-03T04:05:06Z"]`,
-		"configure()": `{"color":"auto","timeout":0.0,"limit":0,"history":100,"save_history":true}`,
+		"configure()": `{"color":"auto","timeout":0.0,"limit":0,"history":100,"save_history":true,"fail":true}`,
 		"[1, 1.0, 1e300, None, True, 'a\\n<é\\x7f', (), {}, set([1]), range(2), 1 << 70]": "[1,1.0,1e+300,null,true,\"a\\n<é\\u007f\",[],{},[1],[0,1],1180591620717411303424]",
 	} {
 		want = strings.ReplaceAll(want, `\u007f`, "\x7f")

@@ -248,11 +248,14 @@ feed:
 type failedRows struct{ failed, all int }
 
 func (f *failedRows) count(t *table) {
-	f.all += len(t.rows)
+	failed := 0
 	for _, row := range t.rows {
 		if v, _ := row.Attr("error"); v != starlark.None {
-			f.failed++
+			failed++
 		}
+	}
+	if failed > 0 {
+		f.failed, f.all = f.failed+failed, f.all+len(t.rows)
 	}
 }
 

@@ -202,13 +202,13 @@ func TestColors(t *testing.T) {
 		"[True, False, None, 1, 'failed']":        "",
 		"{'failed': 'lost', 'degraded': False}":   "",
 		"request(['failed', 'degraded', 'lost'])": "",
-		"why(1)":                               "", // it says what would be degraded
-		"x = request(1)\nworkers()":            "",
-		"configure()":                          "",
-		"runtime_info()":                       "",
-		"connect()[:3]":                        "",
-		"connect()":                            "connection refused connection refused",
-		"invalidate(['a', 'lost'])":            "unreachable (unknown)",
+		"why(1)":                    "", // it says what would be degraded
+		"x = request(1)\nworkers()": "",
+		"configure()":               "",
+		"runtime_info()":            "",
+		"connect()[:3]":             "",
+		"connect()":                 "connection refused connection refused",
+		"configure(fail=False)\ninvalidate(['a', 'lost'])": "unreachable (unknown)",
 		"nodes(detail=True)":                   "failed out of reach",
 		"request([1], via='2@127.0.0.1')":      "true",
 		"request(1, via='2@127.0.0.1')":        "degraded",
@@ -234,7 +234,9 @@ func TestColors(t *testing.T) {
 func TestTimesAreShort(t *testing.T) {
 	t.Parallel()
 	c := &timesCluster{}
-	out, errs, _ := run(t, Config{Cluster: c}, "workers()\nworkers()[0]\nworkers()[0].ttl > 1 << 30\ntop()\nr = request(1)\ni(r)")
+	out, errs, _ := run(t, Config{Cluster: c}, "workers()\nworkers()[0]\nworkers()[0].ttl > 1 << 30\nr = request(1)\ni(r)")
+	f := New(Config{Cluster: c}).look(t.Context())
+	out += strings.Join(f.lines(80, 20, style{}), "\n")
 	for _, want := range []string{
 		"4.12ms  forever ", "{id: 1, kind: \"\", node: \"\", age: 4.12ms, ttl: forever, hits: 0, queue: 0}\nTrue\n", "4.12ms  forever       0", "age         1.23s, since",
 	} {

@@ -126,3 +126,15 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a\nb\tc": "a b c", "\x1b[31m\x07\r\u009b": "?[31m???", "\u202e\u2066\u200f\u061c\u2028": "?????",
+		"日本 é 👩‍👧": "日本 é 👩‍👧", "\xff": "\ufffd", "": "",
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

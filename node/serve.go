@@ -171,7 +171,11 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		n.pool.Retired(s)
 		return nil, nil
 	case protocol.OpHandOff, protocol.OpAnswers:
-		return nil, n.adoptAnswers(ctx, s, op, args)
+		take := n.kinds.Adopt
+		if n.leaving.Load() { // a node that has yet to hear of that sends them back
+			take = n.handoffs.Add
+		}
+		return nil, handoff.Receive(ctx, s.Ping, op, args, take)
 	case protocol.OpBarrier:
 		return protocol.With(args, func(epoch uint64) (any, error) { return n.claims.ServeBarrier(ctx, s.Peer(), epoch) })
 	case protocol.OpHolds:
@@ -202,22 +206,6 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return n.observer.ServeMember(s, op, args)
 	}
 	return strict.Serve(ctx, n.quorum, s.Peer().Name, op, args)
-}
-
-// adoptAnswers adopts answers, unless they have waited here while this node was paused:
-// then the sender has given up, and may have handed them off again. The sender may know
-// of a view that this node has yet to hear of, so adoptAnswers adopts answers for any id.
-func (n *Node) adoptAnswers(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) error {
-	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
-	defer cancel()
-	if err := s.Ping(ctx); err != nil {
-		return err
-	}
-	take := n.kinds.Adopt
-	if n.leaving.Load() { // a node that has yet to hear of that sends them back
-		take = n.handoffs.Add
-	}
-	return handoff.Receive(op, args, take)
 }
 
 // serveClient does for a console what it asks, as seen from this node.

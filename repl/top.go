@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -32,6 +33,14 @@ func (sh *Shell) top(r *request) (starlark.Value, error) {
 		return nil, err
 	}
 	term := sh.terminal()
+	if sh.onScreen.Load() { // of watch, which shows it
+		f := sh.look(r.ctx)
+		if f.err != nil {
+			return nil, &requestError{what: "top()", err: f.err}
+		}
+		sh.println(strings.Join(f.lines(80, 1<<10, sh.style), "\n"))
+		return starlark.None, nil
+	}
 	if term == nil {
 		return nil, errors.New("top: there is no terminal to watch at; nodes(detail=True) and workers() show the same once")
 	}

@@ -166,7 +166,16 @@ func Send(ctx context.Context, s session, list []registry.Answer) error {
 // Receive decodes the arguments of [protocol.OpAnswers], or of the older
 // [protocol.OpHandOff]. It calls take with some answers at a time, which takes nothing of
 // the list. Answers before a fault in the message are taken.
-func Receive(op wire.Op, args func(any) error, take func([]registry.Answer)) error {
+//
+// It takes none that have waited here while this node was paused: the sender, which does not
+// answer ping then, has given up, and may have handed them off again. The sender may know of a
+// view that this node has yet to hear of, so take is given answers for any id.
+func Receive(ctx context.Context, ping func(context.Context) error, op wire.Op, args func(any) error, take func([]registry.Answer)) error {
+	ctx, cancel := context.WithTimeout(ctx, registry.AnswerTimeout)
+	defer cancel()
+	if err := ping(ctx); err != nil {
+		return err
+	}
 	if op == protocol.OpHandOff {
 		if err := protocol.AtMost(args, MaxAnswers, func(list []registry.AnswerShape) int { return len(list) }); err != nil {
 			return err

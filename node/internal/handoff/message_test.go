@@ -118,7 +118,7 @@ func (v *version) Do(_ context.Context, op wire.Op, args, _ any) error {
 		return err
 	}
 	decode := func(to any) error { return gob.NewDecoder(bytes.NewReader(b.Bytes())).Decode(to) }
-	return Receive(op, decode, func(list []registry.Answer) { v.taken = append(v.taken, list...) })
+	return Receive(context.Background(), pong, op, decode, func(list []registry.Answer) { v.taken = append(v.taken, list...) })
 }
 
 // TestSend sends answers to a peer of this version, and to an older one.
@@ -132,7 +132,7 @@ func TestSend(t *testing.T) {
 		}
 	}
 	bad := func(to any) error { *to.(*[]byte) = []byte{0}; return nil }
-	err := Receive(protocol.OpAnswers, bad, func([]registry.Answer) {})
+	err := Receive(t.Context(), pong, protocol.OpAnswers, bad, func([]registry.Answer) {})
 	if e, ok := errors.AsType[*wire.Error](err); !ok || e.Code != wire.BadRequest {
 		t.Errorf("a message that is cut short: %v", err)
 	}
@@ -165,3 +165,6 @@ func BenchmarkMessage(b *testing.B) {
 		}
 	})
 }
+
+// pong is the ping of a peer that answers.
+func pong(context.Context) error { return nil }

@@ -18,7 +18,7 @@ import (
 func editWith(t *testing.T, program string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "editor")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+program+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+program+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path

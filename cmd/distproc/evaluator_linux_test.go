@@ -116,7 +116,7 @@ func TestLostEvaluator(t *testing.T) {
 // with, not those of the evaluator.
 func TestEditorHasNoLimits(t *testing.T) {
 	editor := filepath.Join(t.TempDir(), "editor")
-	if err := os.WriteFile(editor, []byte("#!/bin/sh\n{ ulimit -v; cat /proc/$$/oom_score_adj; } >\"$1\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(editor, []byte("#!/bin/sh\n{ ulimit -v; cat /proc/$$/oom_score_adj; } >\"$1\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("VISUAL", editor)

@@ -92,6 +92,18 @@ func TestIndent(t *testing.T) {
 	s.wait(`\n\.+\S+5>$`)
 	s.send("on'''\rx\r")
 	s.wait(`"so:\\non"\ndistproc\S+7>$`)
+	// The empty line of a paste ends no block, also when it is read again because a line that
+	// was typed after it was wrong.
+	s.send("\x0c" + pasteBegin + "def k():\r  x = 1\r\r  y = 2\r" + pasteEnd)
+	s.wait(`\n\.+\S+7>   y = 2\n\.+\S+7>$`)
+	s.send("\x15      return x\r")
+	s.wait(`again; Ctrl-C drops the block\)\n\.+\S+7>$`)
+	s.send("\x15  return y\r")
+	s.wait(`\n\.+\S+7>   return y\n\.+\S+7>$`)
+	s.send("\r")
+	s.prompt("8", "")
+	s.send("\x0ck()\r")
+	s.wait(`\n2\ndistproc\S+9>$`)
 }
 
 func TestIndentAfter(t *testing.T) {

@@ -358,3 +358,15 @@ func TestBenchAtATerminal(t *testing.T) {
 	s.send("exit()\r")
 	s.left(0)
 }
+
+// TestPaneIsBounded writes more than a pane keeps.
+func TestPaneIsBounded(t *testing.T) {
+	t.Parallel()
+	var p pane
+	for range 3 {
+		p.add(strings.Repeat("x", maxPane-1))
+	}
+	if n := p.written.Len(); n != maxPane {
+		t.Errorf("%d bytes are kept, want %d", n, maxPane)
+	}
+}

@@ -98,7 +98,7 @@ func TestLostEvaluator(t *testing.T) {
 	}()
 	for _, c := range []struct{ line, keys, want string }{
 		{`x = ("x" * (1 << 17)).replace("x", "y" * (1 << 18))`, "", "all the memory"},
-		{"[[[[0] * 300] * 300] * 300] * 300 == [[[[0] * 300] * 300] * 300] * 300", "\x03", "nterrupted"},
+		{endless, "\x03", "nterrupted"},
 	} {
 		s.enter(c.line)
 		if c.keys != "" {
@@ -137,7 +137,9 @@ func TestEditorHasNoLimits(t *testing.T) {
 	s.await("** (", "all the memory")
 }
 
-// TestKilledEvaluator kills the evaluator of a shell, and then its member, with kill -9.
+// TestKilledEvaluator kills the evaluator of a shell, and then its member, with kill -9,
+// while the evaluator waits, while a step is at work that nothing can stop, and while the
+// evaluator writes to a terminal that takes nothing.
 func TestKilledEvaluator(t *testing.T) {
 	t.Parallel()
 	name := "1@" + testHost()
@@ -156,8 +158,31 @@ func TestKilledEvaluator(t *testing.T) {
 		t.Errorf("the user is greeted %d times", n)
 	}
 	s.mu.Unlock()
-	child = childOf(t, cmd.Process.Pid)
-	cmd.Process.Kill()
+	endsWith(t, cmd.Process.Pid)
+	// The terminal goes on as long as whoever leads its session, so it does not hang up.
+	for _, c := range []struct{ line, keys string }{
+		{endless, ""},
+		{"[print(i) for i in range(1 << 30)]", "\x13"}, // Ctrl-S stops the terminal
+	} {
+		cmd = exec.Command("sh", "-c", "distproc repl --name "+name+"; sleep 1000")
+		s = startScreen(t, cmd)
+		s.await(")1> ")
+		s.enter(c.line)
+		s.awaitRunning()
+		fmt.Fprint(s.tty, c.keys)
+		endsWith(t, childOf(t, cmd.Process.Pid))
+		syscall.Kill(childOf(t, cmd.Process.Pid), syscall.SIGTERM)
+	}
+}
+
+// endless is a step of Starlark that takes some hours.
+const endless = "[[[[0] * 300] * 300] * 300] * 300 == [[[[0] * 300] * 300] * 300] * 300"
+
+// endsWith kills a member, whose evaluator ends, too.
+func endsWith(t *testing.T, member int) {
+	t.Helper()
+	child := childOf(t, member)
+	syscall.Kill(member, syscall.SIGKILL)
 	for deadline := time.Now().Add(patience); !hasEnded(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the evaluator outlives its member")

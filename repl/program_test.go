@@ -184,6 +184,11 @@ func TestReadAndEnv(t *testing.T) {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
+	var errs bytes.Buffer
+	sh := New(Config{Cluster: &fakeCluster{}, In: strings.NewReader(strings.Repeat("x", maxRead+1)), Out: io.Discard, Err: &errs})
+	if err := sh.RunProgram(t.Context(), "p", strings.NewReader("len(read('-'))")); err != ExitStatus(1) || !strings.Contains(errs.String(), "more than 16 MiB") {
+		t.Errorf("%v, %s", err, errs.String())
+	}
 	if _, errs, _ := run(t, Config{}, "read('-')"); !strings.Contains(errs, "the program itself comes from the standard input") {
 		t.Error(errs)
 	}

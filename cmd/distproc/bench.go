@@ -22,6 +22,7 @@ import (
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/bench"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -143,7 +144,7 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 	about := bench.About{Kind: cmp.Or(b.kind, worker.DefaultKind), Call: b.call}
 	for _, c := range clients {
 		defer c.Close()
-		about.Nodes = append(about.Nodes, c.Self())
+		about.Nodes = append(about.Nodes, text.Printable(c.Self()))
 		b.load.Asks = append(b.load.Asks, b.ask(c))
 	}
 	if b.direct {
@@ -153,7 +154,7 @@ func (b *benchFlags) run(ctx context.Context, out io.Writer) error {
 		}
 		about.Nodes = nil
 		for _, m := range members {
-			about.Nodes = append(about.Nodes, m.Name)
+			about.Nodes = append(about.Nodes, text.Printable(m.Name))
 		}
 	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/voters"
 	"github.com/distproc/distproc/repl"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // voterFlags are the flags of distproc voters.
@@ -176,7 +178,9 @@ func (v *voterFlags) change(ctx context.Context, w io.Writer, change voters.Chan
 	return err
 }
 
-func printVoters(w io.Writer, r *voters.Report) error {
+// printVoters writes a report, whose texts come from other nodes.
+func printVoters(out io.Writer, r *voters.Report) error {
+	w := new(bytes.Buffer)
 	if r.Count > 0 {
 		leads := "no voter leads"
 		if r.Leader != "" {
@@ -213,6 +217,11 @@ func printVoters(w io.Writer, r *voters.Report) error {
 	for _, s := range r.Voters {
 		if len(s.Given) > 0 {
 			fmt.Fprintf(w, "%s was started with --voters %s, which has changed\n", s.Name, strings.Join(s.Given, ","))
+		}
+	}
+	for line := range strings.Lines(w.String()) {
+		if _, err := fmt.Fprintln(out, text.Printable(strings.TrimSuffix(line, "\n"))); err != nil {
+			return err
 		}
 	}
 	return nil

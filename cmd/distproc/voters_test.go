@@ -196,3 +196,14 @@ func TestVotersGiveUp(t *testing.T) {
 		t.Errorf("it gave up after %v", took)
 	}
 }
+
+// TestHostileVoters prints a report with texts that do harm in a terminal.
+func TestHostileVoters(t *testing.T) {
+	t.Parallel()
+	const hostile = "x\x1b]0;title\x07\u202ey"
+	var out strings.Builder
+	err := printVoters(&out, &voters.Report{Leader: hostile, Count: 1, Voters: []voters.Voter{{Name: hostile, Problem: hostile, Given: []string{hostile}}}})
+	if err != nil || strings.ContainsAny(out.String(), "\x1b\x07\u202e") || !strings.Contains(out.String(), "x?]0;title??y leads") {
+		t.Errorf("%v %q", err, out.String())
+	}
+}

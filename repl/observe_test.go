@@ -137,7 +137,7 @@ func TestWatch(t *testing.T) {
 	s.wait(`pop: .*empty list`)
 	s.send("\x03")
 	s.prompt("4", "")
-	// What runs when a key is pressed ends.
+	// A key ends the function that runs.
 	s.send("watch('sleep(1000)')\r")
 	s.wait(`^looking`)
 	s.send(" ")

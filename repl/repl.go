@@ -27,7 +27,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -232,56 +231,6 @@ func (sh *Shell) Run(ctx context.Context) error {
 	return sh.runTerminal(ctx, term, completion)
 }
 
-// RunProgram is [Shell.RunSources] for a program that has one source.
-func (sh *Shell) RunProgram(ctx context.Context, name string, src io.Reader) error {
-	return sh.RunSources(ctx, Source{name, src})
-}
-
-// A Source is a part of a program. Errors contain its name. If Text is an [io.Closer],
-// such as a pipe, it is closed when the program ends early, as at Ctrl-C.
-type Source struct {
-	Name string
-	Text io.Reader
-}
-
-// RunSources runs a program whose parts share their variables, one after the other. It
-// parses all of them before the first one runs. Its result is that of [Shell.Run] without
-// a terminal.
-func (sh *Shell) RunSources(ctx context.Context, parts ...Source) error {
-	return sh.runProgram(ctx, parts[0].Name, func(ctx context.Context) error {
-		var chunks []*chunk
-		for i, part := range parts {
-			c, err := part.parse(ctx)
-			if err != nil {
-				return err
-			}
-			c.forward = i+1 < len(parts)
-			chunks = append(chunks, c)
-		}
-		for i, c := range chunks {
-			if i > 0 && len(chunks[i-1].file.Stmts) > 0 {
-				sh.count++
-			}
-			if err := sh.exec(ctx, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// parse reads and parses a source, until ctx ends.
-func (s Source) parse(ctx context.Context) (*chunk, error) {
-	if c, ok := s.Text.(io.Closer); ok {
-		defer context.AfterFunc(ctx, func() { c.Close() })()
-	}
-	c, err := parseProgram(s.Name, s.Text)
-	if ctx.Err() != nil {
-		return nil, errInterrupted
-	}
-	return c, err
-}
-
 // Notify shows a line above the prompt, without harm to the line being typed. A line that
 // is too long for the terminal is broken between words. Without a terminal it does nothing
 // and returns false. It may be called from any goroutine.
@@ -294,40 +243,6 @@ func (sh *Shell) Notify(line string) bool {
 	_, cols := sh.term.Size()
 	sh.term.Notify(folded(printable(line), cols, 0, 2, plain))
 	return true
-}
-
-// runProgram runs f without a terminal, writes its error, and returns the result of Run
-// or RunSources. It calls the program by name.
-func (sh *Shell) runProgram(parent context.Context, name string, f func(context.Context) error) error {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt)
-	defer stop()
-	var err error
-	if sh.cfg.InitAlways {
-		err = sh.runInit(ctx, func(err error, _ *chunk) { fmt.Fprintln(sh.cfg.Err, err) })
-	}
-	if err == nil {
-		err = f(ctx)
-	}
-	var status ExitStatus
-	if lost := sh.lostOutput(); lost != nil && (err == nil || errors.As(err, &status)) {
-		err = lost // also in place of the argument of exit: nobody has what the program printed
-	}
-	if err == nil {
-		err = sh.failed.err(name)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &status):
-		return status.asError()
-	case parent.Err() != nil:
-		return context.Cause(parent) // the caller ended it: not an error of the program
-	}
-	fmt.Fprintln(sh.cfg.Err, err)
-	if ctx.Err() != nil {
-		return ExitStatus(130)
-	}
-	return ExitStatus(1)
 }
 
 // runLines runs statements as they arrive and stops at the first error.
@@ -371,65 +286,6 @@ func (sh *Shell) prompt(more bool) string {
 		}
 	}
 	return fmt.Sprintf("%s(%s%s)%d> ", word, how, printable(sh.cluster.Self()), sh.count)
-}
-
-// echo shows lines as a terminal would, without empty lines before a statement.
-func (sh *Shell) echo(lines []string) {
-	for len(lines) > 0 && strings.TrimSpace(lines[0]) == "" {
-		lines = lines[1:]
-	}
-	for i, line := range lines {
-		sh.println(sh.prompt(i > 0) + line)
-	}
-}
-
-func (sh *Shell) println(s string) { sh.print(s + "\n") }
-
-// printAtOnce is how many bytes print writes in one call, so that they are not mixed with
-// other lines.
-const printAtOnce = 64 << 10
-
-// print writes s, until the running input is to stop.
-func (sh *Shell) print(s string) {
-	for len(s) > printAtOnce && !sh.stopped() {
-		sh.write(s[:printAtOnce])
-		s = s[printAtOnce:]
-	}
-	if len(s) <= printAtOnce {
-		sh.write(s)
-	}
-}
-
-// write writes s. An error, as of a full disk, stops a program.
-func (sh *Shell) write(s string) {
-	if p := sh.capture.Load(); p != nil {
-		p.add(s)
-		return
-	}
-	sh.writeOut(s)
-}
-
-// writeOut writes s, whoever takes what commands write.
-func (sh *Shell) writeOut(s string) {
-	if _, err := io.WriteString(sh.cfg.Out, s); err != nil {
-		err = fmt.Errorf("%w: %w", errLost, err)
-		sh.lost.CompareAndSwap(nil, &err)
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-		if sh.term == nil && sh.cancel != nil {
-			sh.cancel(err)
-		}
-	}
-}
-
-var errLost = errors.New("some of the output is lost")
-
-// lostOutput returns the first error of print, or nil.
-func (sh *Shell) lostOutput() error {
-	if err := sh.lost.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // stopped reports whether an input runs that is to stop.

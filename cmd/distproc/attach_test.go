@@ -119,7 +119,7 @@ func (s *screen) checkTimes() {
 
 // TestAttachedShellOutlivesItsNode kills the node under an attached shell with kill -9:
 // the shell says so, also in the prompt, goes on, and works again when the node is back.
-// What is typed stays.
+// The shell keeps what the user has typed.
 func TestAttachedShellOutlivesItsNode(t *testing.T) {
 	t.Parallel()
 	host := testHost()

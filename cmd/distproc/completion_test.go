@@ -94,7 +94,7 @@ func TestEveryFlagCompletes(t *testing.T) {
 			t.Errorf("no command has --%s", name)
 		}
 	}
-	// What is offered is what is understood.
+	// Each flag takes the values that the shell offers for it.
 	for _, word := range valuesOf["timing"].words {
 		word, _, _ = strings.Cut(word, "\t")
 		if _, err := (&member{timing: word}).parseTiming(); err != nil {

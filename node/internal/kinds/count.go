@@ -56,7 +56,7 @@ const (
 // counted do nothing for it.
 type meter struct {
 	mu      sync.Mutex
-	samples []sample // oldest first: one that is as old as meterTime, and younger ones; guarded by mu
+	samples []sample // oldest first; note keeps one that is older than meterTime; guarded by mu
 }
 
 // A sample is how many answers there were at a time.

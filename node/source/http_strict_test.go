@@ -16,10 +16,12 @@ import (
 )
 
 // A strictService answers the requests of a strict kind. Those with the message "stuck" have
-// no answer: they end when their connection is closed.
+// no answer: they end when their connection is closed. All others wait for the end of those
+// that began before, which a server learns some moments after its client has closed them.
 type strictService struct {
 	stuck chan struct{} // one for each request without an answer
 	over  chan struct{} // ends them all the same
+	open  sync.WaitGroup
 
 	mu     sync.Mutex
 	events []string // guarded by mu, as all below
@@ -38,8 +40,13 @@ func (s *strictService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.tokens = append(s.tokens, r.Header.Get("X-Distproc-Token"))
 	s.mu.Unlock()
-	s.note(message + " begins")
-	if message == "stuck" {
+	if message != "stuck" {
+		s.open.Wait()
+		s.note(message + " begins")
+	} else {
+		s.open.Add(1)
+		defer s.open.Done()
+		s.note(message + " begins")
 		s.stuck <- struct{}{}
 		select {
 		case <-r.Context().Done():

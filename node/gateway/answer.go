@@ -22,6 +22,7 @@ const (
 	textType    = "text/plain; charset=utf-8"
 	binaryType  = "application/octet-stream"
 
+	shortAnswer = 1 << 10   // bytes, of which net/http finds the length itself
 	smallAnswer = 64 << 10  // bytes; larger answers count against maxAnswers
 	maxAnswers  = 256 << 20 // bytes of larger answers that clients have yet to read
 )
@@ -61,13 +62,26 @@ func (x *exchange) hold(size int) error {
 
 // send writes a whole answer.
 func (x *exchange) send(status int, contentType string, body content) {
-	h := x.Header()
-	h["Content-Type"] = []string{contentType}
-	h["Content-Length"] = []string{strconv.Itoa(body.Len())}
+	head := x.r.Method == http.MethodHead
+	x.set("Content-Type", contentType)
+	if head || body.Len() > shortAnswer {
+		x.set("Content-Length", strconv.Itoa(body.Len()))
+	}
 	x.WriteHeader(status)
-	if x.r.Method != http.MethodHead {
+	if !head {
 		_, _ = body.WriteTo(x) // fails if the caller is gone
 	}
+}
+
+// set sets a header. Its name must be in the canonical form. A usual answer has no more
+// than eight headers, because a map of more is built in an expensive way.
+func (x *exchange) set(name, value string) {
+	if x.headers == nil {
+		x.headers = make([]string, 0, 6)
+	}
+	n := len(x.headers)
+	x.headers = append(x.headers, value)
+	x.Header()[name] = x.headers[n : n+1 : n+1]
 }
 
 func (x *exchange) json(v any) error {
@@ -177,13 +191,16 @@ func contentType(v worker.Value) string {
 
 // bare answers with the value of a reply and nothing else.
 func (x *exchange) bare(reply worker.Reply) error {
-	h := x.Header()
-	h["X-Distproc-Node"] = []string{reply.Node}
-	h["X-Distproc-Cached"] = flags[reply.Cached]
-	h["X-Distproc-Stale"] = flags[reply.Stale]
-	h["X-Distproc-Degraded"] = flags[reply.Degraded]
+	x.set("X-Distproc-Node", reply.Node)
+	x.set("X-Distproc-Cached", strconv.FormatBool(reply.Cached))
+	if reply.Stale {
+		x.set("X-Distproc-Stale", "true")
+	}
+	if reply.Degraded {
+		x.set("X-Distproc-Degraded", "true")
+	}
 	if token := tokenOf(reply); token != "" {
-		h["X-Distproc-Token"] = []string{token}
+		x.set("X-Distproc-Token", token)
 	}
 	value := reply.Value.String()
 	if err := x.hold(len(value)); err != nil {
@@ -192,9 +209,6 @@ func (x *exchange) bare(reply worker.Reply) error {
 	x.send(http.StatusOK, contentType(reply.Value), strings.NewReader(value))
 	return nil
 }
-
-// flags are the values of headers that are true or false.
-var flags = map[bool][]string{true: {"true"}, false: {"false"}}
 
 // tokenOf returns the token of a reply as text, or "" if its kind is not strict.
 func tokenOf(reply worker.Reply) string {

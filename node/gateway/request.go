@@ -57,9 +57,9 @@ func (g *Gateway) value(ctx context.Context, x *exchange) error {
 		return err
 	}
 	age, maxAge := freshness(reply)
-	x.Header()["Age"] = []string{strconv.FormatInt(age, 10)}
+	x.set("Age", strconv.FormatInt(age, 10))
 	if reply.Token.IsZero() { // else the header says no-store, as for all else
-		x.Header()["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(maxAge, 10)}
+		x.set("Cache-Control", "max-age="+strconv.FormatInt(maxAge, 10))
 	}
 	return x.bare(reply)
 }
@@ -86,10 +86,12 @@ func (g *Gateway) call(ctx context.Context, x *exchange) error {
 // message returns the body as a message.
 func (x *exchange) message() (worker.Value, error) {
 	mediaType := x.r.Header.Get("Content-Type")
-	t, _, err := mime.ParseMediaType(mediaType)
-	if mediaType != "" && (err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType) {
-		return worker.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
-			text.Quote(mediaType), maxMediaType)
+	if mediaType != "" {
+		t, _, err := mime.ParseMediaType(mediaType)
+		if err != nil || !strings.Contains(t, "/") || len(mediaType) > maxMediaType {
+			return worker.Value{}, badRequest("content type %s: say a media type of at most %d bytes, or none",
+				text.Quote(mediaType), maxMediaType)
+		}
 	}
 	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return worker.Value{}, badRequest("content encoding %s: send the message as it is", text.Quote(coding))

@@ -50,11 +50,12 @@ type exchange struct {
 	conn    *conn // nil if another server received the request
 	r       *http.Request
 	began   time.Time
-	route   *route // nil if there is none
-	status  int    // 0 until the answer begins
-	unread  bool   // part of the body has not been read
-	place   *place // in gateway.bodies; nil without a large body
-	held    int64  // bytes of gateway.answers
+	route   *route   // nil if there is none
+	status  int      // 0 until the answer begins
+	unread  bool     // part of the body has not been read
+	place   *place   // in gateway.bodies; nil without a large body
+	held    int64    // bytes of gateway.answers
+	headers []string // values of the answer's headers: see set
 
 	query   url.Values
 	id      worker.ID
@@ -64,121 +65,74 @@ type exchange struct {
 	trace   string
 }
 
-// An endpoint lists the routes of one pattern: one for each method, or two.
-type endpoint []*route
-
-// mux finds the endpoint of a path. To it an id is the rest of the path, so that
-// [http.ServeMux] passes on an empty id and one with slashes, which find and take
-// explain.
-var mux = func() *http.ServeMux {
-	endpoints := make(map[string]endpoint)
-	for i := range routes {
-		pattern := strings.Replace(routes[i].pattern, "{id}", "{id...}", 1)
-		endpoints[pattern] = append(endpoints[pattern], &routes[i])
-	}
-	mux := http.NewServeMux()
-	for pattern, e := range endpoints {
-		mux.Handle(pattern, e)
-	}
-	return mux
-}()
-
-// A match is the ResponseWriter that mux answers to. An endpoint leaves itself and the
-// path's values in it. Answers of mux itself are dropped: redirects, of which there are
-// none here, and its 404.
-type match struct {
-	endpoint endpoint
-	r        *http.Request // for its PathValue
-}
-
-func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m := w.(*match)
-	m.endpoint, m.r = e, r
-}
-
-func (*match) Header() http.Header         { return make(http.Header) }
-func (*match) Write(b []byte) (int, error) { return len(b), nil }
-func (*match) WriteHeader(int)             {}
-
 // find finds the route and takes the values from its path.
 func (x *exchange) find() error {
-	u, ok := muxURL(x.r.URL)
-	if !ok {
-		return pathProblem()
-	}
-	var m match
-	mux.ServeHTTP(&m, &http.Request{Method: x.r.Method, URL: u})
-	if m.endpoint == nil {
-		return pathProblem()
-	}
-	x.route = m.endpoint[0]
-	if strings.Count(u.RawPath, "/") > strings.Count(x.route.pattern, "/") {
-		x.route = nil
-		return slashProblem()
-	}
+	path := sentPath(x.r.URL)
 	var allowed []string
-	for _, rt := range m.endpoint {
+	for i := range routes {
+		rt := &routes[i]
+		kind, id, ok := rt.match(path)
+		if !ok {
+			continue
+		}
+		if strings.Contains(id, "/") {
+			return slashProblem()
+		}
+		x.route = rt
 		if slices.Contains(rt.methods(), x.r.Method) {
-			x.route = rt
-			return x.take(m.r)
+			return x.take(kind, id)
 		}
 		allowed = append(allowed, rt.methods()...)
+	}
+	if allowed == nil {
+		return pathProblem()
 	}
 	return methodProblem(x.r.Method, allowed)
 }
 
+// match reports whether a path, as it was sent, fits the pattern. It returns what stands
+// for {kind} and for {id}, still percent-encoded. An id is the rest of the path. So an
+// empty one and one with slashes fit, which find and take explain. [http.ServeMux] would
+// clean such paths, and answer with a redirect.
+func (rt *route) match(path string) (kind, id string, ok bool) {
+	pattern := rt.pattern
+	for more := true; more; {
+		var want, have string
+		var left bool
+		want, pattern, more = strings.Cut(pattern, "/")
+		if want == "{id}" {
+			return kind, path, true
+		}
+		have, path, left = strings.Cut(path, "/")
+		switch {
+		case left != more:
+			return "", "", false
+		case want == "{kind}":
+			kind = have
+		case want != have:
+			if text, err := url.PathUnescape(have); err != nil || text != want {
+				return "", "", false
+			}
+		}
+	}
+	return kind, "", true
+}
+
+var (
+	reads   = []string{http.MethodGet, http.MethodHead}
+	posts   = []string{http.MethodPost}
+	removes = []string{http.MethodDelete}
+)
+
 func (rt *route) methods() []string {
 	switch {
 	case rt.body:
-		return []string{http.MethodPost}
+		return posts
 	case rt.remove:
-		return []string{http.MethodDelete}
+		return removes
 	}
-	return []string{http.MethodGet, http.MethodHead}
+	return reads
 }
-
-// muxURL returns the path of a URL such that [http.ServeMux] does not clean it: an id may
-// be "..", and a kind that is missing must be reported as such. Paths that begin without
-// a slash are no paths of endpoints.
-func muxURL(u *url.URL) (*url.URL, bool) {
-	if plain(u) {
-		return &url.URL{Path: u.Path, RawPath: u.Path}, true
-	}
-	segments := strings.Split(sentPath(u), "/")
-	last := len(segments) - 1
-	for i, s := range segments {
-		text, err := url.PathUnescape(s)
-		switch {
-		case err != nil || i == 0 && s != "" || last == 0:
-			return nil, false
-		case s == "" && 0 < i && i < last:
-			text = emptySegment
-		}
-		// PathEscape leaves dots alone.
-		segments[i] = strings.ReplaceAll(url.PathEscape(text), ".", "%2E")
-	}
-	raw := strings.Join(segments, "/")
-	path, err := url.PathUnescape(raw)
-	return &url.URL{Path: path, RawPath: raw}, err == nil
-}
-
-// plain reports whether there is nothing in a path that could be encoded or cleaned, which
-// is so for most.
-func plain(u *url.URL) bool {
-	for i, c := range []byte(u.Path) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		case c == '/' && (i == 0 || u.Path[i-1] != '/'):
-		default:
-			return false
-		}
-	}
-	return u.RawPath == "" && strings.HasPrefix(u.Path, "/")
-}
-
-// emptySegment stands for a segment of a path in which there is nothing. No kind has this
-// name.
-const emptySegment = "(empty)"
 
 // sentPath returns the path with the caller's encoding. [url.URL.EscapedPath] encodes the
 // path anew if a byte in it should have been encoded, and then slashes within ids are
@@ -190,20 +144,25 @@ func sentPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-// take takes the kind and the id from the path of r.
-func (x *exchange) take(r *http.Request) (err error) {
+// take takes the kind and the id that match has found.
+func (x *exchange) take(kind, id string) (err error) {
 	if strings.Contains(x.route.pattern, "{kind}") {
-		if x.kind, err = kindNamed(r.PathValue("kind")); err != nil {
+		if kind, err = url.PathUnescape(kind); err != nil {
+			return pathProblem()
+		}
+		if x.kind, err = kindNamed(kind); err != nil {
 			return err
 		}
 	}
 	if strings.Contains(x.route.pattern, "{id}") {
-		text := r.PathValue("id")
-		x.idText = clip(text)
-		if text == "" {
+		if id, err = url.PathUnescape(id); err != nil {
+			return pathProblem()
+		}
+		x.idText = clip(id)
+		if id == "" {
 			return badID("the path has no id; the empty id cannot be asked for over HTTP")
 		}
-		x.id, err = worker.ParseID(text)
+		x.id, err = worker.ParseID(id)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -56,6 +57,11 @@ func TestHead(t *testing.T) {
 			g := New(Config{Cluster: f, Metrics: metrics})
 			want := ask(t, g, httptest.NewRequest("GET", target, nil))
 			got := ask(t, g, httptest.NewRequest("HEAD", target, nil))
+			if rt.pattern != "/metrics" && got.header.Get("Content-Length") != strconv.Itoa(len(want.body)) {
+				t.Errorf("HEAD %s: length %s of %d bytes", target, got.header.Get("Content-Length"), len(want.body))
+			}
+			delete(got.header, "Content-Length")
+			delete(want.header, "Content-Length") // of a short answer it is net/http's
 			if got.status != want.status || !maps.EqualFunc(got.header, want.header, slices.Equal[[]string]) {
 				t.Errorf("HEAD %s: %d %v; GET: %d %v", target, got.status, got.header, want.status, want.header)
 			}

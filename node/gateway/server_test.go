@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distproc/distproc/node/worker"
 )
 
 func TestBrokenBody(t *testing.T) {
@@ -155,5 +159,53 @@ func TestServeFails(t *testing.T) {
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Error("the listener is open")
+	}
+}
+
+// TestLengths has answers of all lengths over a connection. Each says its length, so that
+// the connection can be kept; net/http adds that of short ones.
+func TestLengths(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	s := httptest.NewServer(newGateway(f))
+	defer s.Close()
+	for _, size := range []int{0, 1, shortAnswer, shortAnswer + 1, 2048, 2049, 5000, 100_000} {
+		f.reply.Value = worker.BytesValue(strings.Repeat("x", size))
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/v1/value/7", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if want := map[string]int{http.MethodGet: size}[method]; err != nil || len(body) != want || res.ContentLength != int64(size) || len(res.TransferEncoding) > 0 {
+				t.Errorf("%s of %d bytes: %d, length %d, %v, %v", method, size, len(body), res.ContentLength, res.TransferEncoding, err)
+			}
+		}
+	}
+}
+
+// TestMarks has the headers that are there only if they are true.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	for _, stale := range []bool{false, true} {
+		for _, degraded := range []bool{false, true} {
+			f.reply.Stale, f.reply.Degraded = stale, degraded
+			h := get(t, newGateway(f), "/v1/value/7").header
+			if got := h.Get("X-Distproc-Stale"); (got == "true") != stale || got == "false" {
+				t.Errorf("stale %v: %q", stale, got)
+			}
+			if got := h.Get("X-Distproc-Degraded"); (got == "true") != degraded || got == "false" {
+				t.Errorf("degraded %v: %q", degraded, got)
+			}
+			if len(h) > 8 && !stale && !degraded {
+				t.Errorf("%d headers: %v", len(h), h)
+			}
+		}
 	}
 }

@@ -81,12 +81,19 @@ func (sh *Shell) del(r *request) (starlark.Value, error) {
 			return nil, fmt.Errorf(`del: %s is no name; in an expression say del("x")`, article(arg))
 		}
 		name = sourceName(name)
-		if v, known := sh.globals[name]; !known || v == sh.built[name] {
+		if v, known := sh.globals[name]; (!known || v == sh.built[name]) && !assigns(r.thread, name) {
 			return nil, fmt.Errorf("del: there is no variable %s%s", shownName(name), sh.hint(name))
 		}
 		sh.dropName(name)
 	}
 	return starlark.None, nil
+}
+
+// assigns reports whether the input that runs has assigned to a name by now. Its variables
+// become the shell's when it ends.
+func assigns(thread *starlark.Thread, name string) bool {
+	input, ok := thread.DebugFrame(thread.CallStackDepth() - 1).Callable().(*starlark.Function)
+	return ok && input.Globals().Has(name)
 }
 
 // hint suggests a variable for a misspelled name.

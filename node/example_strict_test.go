@@ -43,6 +43,9 @@ func ExampleFamily_ForceStop() {
 	defer cancel()
 	defer n.Close(ctx)
 	defer close(p.end)
+	for n.Ready(ctx) != nil && ctx.Err() == nil { // until the voters have a leader
+		time.Sleep(10 * time.Millisecond)
+	}
 	stuck := make(chan error)
 	go func() {
 		_, err := n.Family("").Call(ctx, worker.IntID(7), worker.BytesValue("wait"))

@@ -66,7 +66,7 @@ func startStrict(t *testing.T, spec string) (nodes [2]*node.Node) {
 		n, err := node.Start(node.Config{
 			Name: fmt.Sprintf("%d@%s", i+1, host), Cookie: []byte("a long secret that all nodes share"),
 			Voters: []string{"1@" + host}, DataDir: t.TempDir(), Timing: node.Local,
-			Default: worker.Serial{Strict: true, Open: mustParseSerial(t, spec), Timeout: 300 * time.Millisecond, TTL: time.Hour},
+			Default: worker.Serial{Strict: true, Open: mustParseSerial(t, spec), Timeout: 2 * time.Second, TTL: time.Hour},
 		})
 		if err != nil {
 			t.Fatal(err)

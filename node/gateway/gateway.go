@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -150,11 +151,15 @@ func (g *Gateway) serve(x *exchange) error {
 		defer cancel()
 	}
 	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
-		ctx = worker.WithTrace(ctx, trace[0])
+		ctx = worker.WithTraceContext(ctx, trace[0], list(x.r.Header["Tracestate"]), list(x.r.Header["Baggage"]))
 		x.trace = worker.TraceOf(ctx)
 	}
 	return x.route.handle(g, ctx, x)
 }
+
+// list returns the value of a header that is a list, which may be given in parts (RFC 9110,
+// section 5.3).
+func list(parts []string) string { return strings.Join(parts, ",") }
 
 // errClosing is the cause with which the server ends the contexts of requests that take
 // too long to drain.

@@ -68,6 +68,7 @@ type Config struct {
 	DrainTimeout time.Duration // 5 s
 
 	Metrics      http.Handler // handler of GET /metrics; nil: 404
+	Profile      bool         // answer GET /v1/profile, if there is a Token
 	Token        string       // required by all but /healthz and /readyz; empty: none; see ReadToken
 	LoopbackOnly bool         // refuse Host headers but loopback and Hosts; always on if Serve is on loopback
 	Hosts        []string     // accepted besides loopback, without ports, for a reverse proxy on this machine

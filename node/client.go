@@ -10,6 +10,7 @@ import (
 	"github.com/distproc/distproc/node/internal/client"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/voters"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -20,9 +21,10 @@ type ClientConfig struct {
 	Node       string // NAME@HOST, NAME@HOST:PORT, or HOST:PORT: whichever node is there
 	Cookie     []byte
 	TLS        TLSFiles
-	Direct     bool         // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
-	Stay       bool         // ask this node and no other: while it is lost or leaves, calls fail
-	NoBusyPoll bool         // as in [Config]
+	Direct     bool // ask the owner of an id itself, over a session of its own; otherwise the node asks it. See Client
+	Stay       bool // ask this node and no other: while it is lost or leaves, calls fail
+	NoBusyPoll bool // as in [Config], like the next one
+	Tracer     observe.Tracer
 	Logger     *slog.Logger // silent; told when the client moves to another node, and of nodes that are lost and back if Direct. As in [Config]
 
 	// For tests. Zero means as in client.Config, and TCP.
@@ -67,7 +69,7 @@ func Attach(ctx context.Context, c ClientConfig) (*Client, error) {
 	}
 	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	log, flush := boundedlog.New(c.Logger)
-	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Stay: c.Stay, Steady: c.steady, Logger: log})
+	reach, err := client.Attach(ctx, client.Config{Addr: addr, Creds: creds, Direct: c.Direct, Stay: c.Stay, Steady: c.steady, Tracer: c.Tracer, Logger: log})
 	if err != nil {
 		flush()
 		return nil, err

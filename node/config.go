@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -43,9 +44,10 @@ type Config struct {
 	Voters  []string
 	DataDir string
 
-	NoBusyPoll bool         // sleep until an answer comes, even when many come, as with less than a core or a single processor; see wire/poll.go
-	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
-	Version    string       // of the program, for [NodeInfo]
+	NoBusyPoll bool           // sleep until an answer comes, even when many come, as with less than a core or a single processor; see wire/poll.go
+	Tracer     observe.Tracer // makes spans of requests and runs: see package otel; none
+	Logger     *slog.Logger   // silent; the node never waits for its handler: see boundedlog.New
+	Version    string         // of the program, for [NodeInfo]
 
 	// For tests. Nil means TCP, and that the node is dialled where it listens.
 	network   wire.Network

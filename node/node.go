@@ -129,7 +129,7 @@ func Start(c Config) (*Node, error) {
 	n.handoffs = handoff.New(host{n})
 	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, c.Timing.String(), n.clock.Boot, n.log)
 	n.kinds, err = kinds.New(kinds.Config{
-		Node: n.name, Host: host{n}, Guard: strict.Guard(n.quorum), Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
+		Node: n.name, Host: host{n}, Guard: strict.Guard(n.quorum), Tracer: c.Tracer, Clock: n.clock, MaxWaiting: cmp.Or(c.MaxWaiting, 1<<16),
 		MaxMemory: cmp.Or(c.MaxMemory, registry.DefaultMaxMemory()), Logger: n.log,
 	}, c.Default, c.Kinds)
 	if err != nil {
@@ -151,7 +151,7 @@ func Start(c Config) (*Node, error) {
 	n.claims = claim.New(n.members, n.kinds)
 	n.router = route.New(route.Config{
 		Node: n.name, Members: n.members, Kinds: n.kinds, Places: strict.Places(n.quorum), Clock: n.clock, Closing: &n.closing, Audit: n.audit,
-		Taps: &n.taps, Logger: n.log,
+		Taps: &n.taps, Tracer: c.Tracer, Logger: n.log,
 	})
 	n.observer = observer.New(observer.Config{
 		Node: n.name, Ring: ring, Taps: &n.taps, Members: n.members, Kinds: n.kinds, Router: n.router, Handoffs: n.handoffs, Audit: n.audit,

@@ -29,6 +29,7 @@ type callBatch struct {
 	Data    []byte
 	Type    []string // media types
 	Chain   []string
+	Baggage []string // what a trace has besides its traceparent; older peers ignore it
 
 	began  time.Duration // when its first call came
 	weight int           // approximate upper bound of the encoded size in bytes
@@ -139,8 +140,9 @@ func (b *callBatch) reset() {
 	clear(b.Trace)
 	clear(b.Type)
 	clear(b.Chain)
+	clear(b.Baggage)
 	*b = callBatch{Seq: b.Seq[:0], Flags: b.Flags[:0], Num: b.Num[:0], Text: b.Text[:0], Kind: b.Kind[:0],
-		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Chain: b.Chain[:0]}
+		Timeout: b.Timeout[:0], Cancel: b.Cancel[:0], Trace: b.Trace[:0], Len: b.Len[:0], Data: emptied(b.Data), Type: b.Type[:0], Chain: b.Chain[:0], Baggage: b.Baggage[:0]}
 }
 
 // emptied returns an empty column of values. It does not keep the memory of large ones.
@@ -187,7 +189,8 @@ func (b *callBatch) add(seq uint64, r *Request, timeout time.Duration) {
 func (b *callBatch) addTexts(i int, r *Request) {
 	b.Text = put(b.Text, i, r.Text)
 	b.Kind = put(b.Kind, i, r.Kind)
-	b.Trace = put(b.Trace, i, r.Trace)
+	parent, baggage, _ := strings.Cut(r.Trace, "\n")
+	b.Trace, b.Baggage = put(b.Trace, i, parent), put(b.Baggage, i, baggage)
 	if len(r.Data) > 0 {
 		b.Len = put(b.Len, i, uint32(len(r.Data)))
 		b.Data = append(b.Data, r.Data...)
@@ -218,7 +221,7 @@ func (b *callBatch) request(i int) Request {
 		Forward: flags&callForward != 0,
 		Relay:   flags&callRelay != 0,
 		Fresh:   flags&callFresh != 0,
-		Trace:   at(b.Trace, i),
+		Trace:   joined(at(b.Trace, i), at(b.Baggage, i)),
 		IsCall:  flags&callMessage != 0,
 		Data:    string(message),
 		IsInt:   flags&callInt != 0,
@@ -227,12 +230,20 @@ func (b *callBatch) request(i int) Request {
 	}
 }
 
+// joined returns a trace as a Request has it.
+func joined(parent, baggage string) string {
+	if parent == "" || baggage == "" {
+		return parent
+	}
+	return parent + "\n" + baggage
+}
+
 // unpack completes the decoding of a batch. It refuses columns that break the protocol.
 func (b *callBatch) unpack() error {
 	unpack(b.Seq)
 	n := len(b.Seq)
 	if b.size() > 2*maxBatch || max(len(b.Flags), len(b.Num), len(b.Text), len(b.Kind), len(b.Timeout),
-		len(b.Trace), len(b.Len), len(b.Type), len(b.Chain)) > n {
+		len(b.Trace), len(b.Len), len(b.Type), len(b.Chain), len(b.Baggage)) > n {
 		return fmt.Errorf("batch of %d calls with columns that do not fit", n)
 	}
 	if sum := total(b.Len); sum != uint64(len(b.Data)) {
@@ -243,7 +254,7 @@ func (b *callBatch) unpack() error {
 			return fmt.Errorf("call of a batch has no message, but %d bytes of one", l)
 		}
 	}
-	if longest(b.Kind) > maxKind || longest(b.Trace) > maxTrace || longest(b.Type) > maxType {
+	if longest(b.Kind) > maxKind || longest(b.Trace) > maxTrace || longest(b.Baggage) > maxBaggage || longest(b.Type) > maxType {
 		return errors.New("call of a batch with a kind, a trace or a media type that is too long")
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 // TestBatchColumns gives each column of a batch more entries than there are calls.
 func TestBatchColumns(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"Flags", "Num", "Text", "Kind", "Timeout", "Trace", "Len", "Type", "Chain"} {
+	for _, name := range []string{"Flags", "Num", "Text", "Kind", "Timeout", "Trace", "Len", "Type", "Chain", "Baggage"} {
 		for extra := range 2 {
 			var b callBatch
 			b.add(1, &Request{}, long)

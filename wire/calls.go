@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -91,6 +92,12 @@ func (c *calls) newLane() *callLane {
 	return l
 }
 
+// tooLong reports whether a trace does not fit a batch.
+func tooLong(trace string) bool {
+	parent, baggage, _ := strings.Cut(trace, "\n")
+	return len(parent) > maxTrace || len(baggage) > maxBaggage
+}
+
 // do makes one call and waits for the answer until timeout or until ctx ends. Then it
 // cancels the call at the peer and waits for its outcome for up to verdictTime.
 func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply *Reply) error {
@@ -103,7 +110,7 @@ func (c *calls) do(ctx context.Context, r *Request, timeout time.Duration, reply
 	if len(r.Data) > MaxValue {
 		return Errorf(BadRequest, NotRun, "message of %d bytes, limit %d", len(r.Data), MaxValue)
 	}
-	if len(r.Kind) > maxKind || len(r.Trace) > maxTrace || len(r.Type) > maxType {
+	if len(r.Kind) > maxKind || len(r.Trace) > maxTrace && tooLong(r.Trace) || len(r.Type) > maxType {
 		return Errorf(BadRequest, NotRun, "the name of a kind has at most %d bytes, a trace %d, and a media type %d",
 			maxKind, maxTrace, maxType)
 	}

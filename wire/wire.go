@@ -49,7 +49,8 @@ const (
 	hostShare  = maxPending / 16   // of these from one host, before it makes room for others
 	maxText    = 4096              // bytes of an error's text
 	maxKind    = 64                // bytes of the name of a kind
-	maxTrace   = 128               // bytes of a trace
+	maxTrace   = 128               // bytes of a traceparent
+	maxBaggage = 3 << 10           // bytes of what a trace has besides
 	maxType    = 256               // bytes of a media type
 	maxLogText = 200               // bytes of an error's text before its peer has authenticated
 
@@ -125,7 +126,7 @@ type Request struct {
 	Forward bool   // the peer forwards the call to the owner; otherwise it must be the owner
 	Relay   bool   // the peer forwards the call to the owner only, which the caller cannot reach
 	Fresh   bool   // load the value anew
-	Trace   string // W3C traceparent; may be empty
+	Trace   string // W3C traceparent, and maybe more after a newline; may be empty
 
 	Chain string // workers that wait for the answer; older peers ignore it
 

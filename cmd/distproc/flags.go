@@ -132,6 +132,8 @@ type running struct {
 	cookie []byte
 
 	drain time.Duration // that calls have when the node leaves
+
+	endTracing func() // sends the last spans
 }
 
 // start starts the node that the flags describe.
@@ -141,6 +143,9 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 		return nil, err
 	}
 	r := &running{log: log, cookie: c.Cookie, drain: m.drain}
+	if c.Tracer, r.endTracing, err = tracing(nameOf(m.name), log); err != nil {
+		return nil, err
+	}
 	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}
@@ -173,6 +178,7 @@ func (r *running) join(ctx context.Context, names []string) error {
 // leave closes the node: HTTP requests have --drain-timeout to end, and then other calls
 // have as long.
 func (r *running) leave() error {
+	defer r.endTracing()
 	if r.web != nil {
 		r.web.close()
 	}

@@ -22,6 +22,7 @@ type web struct {
 	addr      string
 	tokenFile string
 	open      bool
+	profile   bool
 	hosts     []string
 	delay     time.Duration
 }
@@ -30,6 +31,7 @@ func (w *web) register(f *pflag.FlagSet) {
 	f.StringVar(&w.addr, "http", "", "answer HTTP requests on `HOST:PORT`, such as 127.0.0.1:8080: values, calls, metrics (default off)")
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
 	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
+	f.BoolVar(&w.profile, "http-profile", false, "give profiles of the process at /v1/profile to those who have the token")
 	f.DurationVar(&w.delay, "drain-delay", time.Second, "how long a node that ends still answers HTTP while /readyz says 503 and connections close after an answer; more than a balancer needs to notice")
 	f.StringSliceVar(&w.hosts, "http-host", nil, "Host headers, `NAMES`, to accept besides localhost when --http is on loopback; for a reverse proxy on this machine")
 }
@@ -47,15 +49,18 @@ type webServer struct {
 // nil if there is none.
 func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) {
 	if w.addr == "" {
-		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {
-			return nil, usagef("--http-token-file, --http-open and --http-host are of no use without --http HOST:PORT")
+		if w.tokenFile != "" || w.open || w.profile || len(w.hosts) > 0 {
+			return nil, usagef("--http-token-file, --http-open, --http-profile and --http-host are of no use without --http HOST:PORT")
 		}
 		return nil, nil
+	}
+	if w.profile && w.tokenFile == "" {
+		return nil, usagef("--http-profile: pass --http-token-file, too: profiles are for those who have the token")
 	}
 	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
 		return nil, usageError{fmt.Errorf("--http: %w", err)}
 	}
-	s := &webServer{config: gateway.Config{Hosts: w.hosts, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
+	s := &webServer{config: gateway.Config{Hosts: w.hosts, Profile: w.profile, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
 	var err error
 	if w.tokenFile != "" {
 		if s.config.Token, err = gateway.ReadToken(w.tokenFile); err != nil {

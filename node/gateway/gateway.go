@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,7 @@ type Config struct {
 	DrainTimeout time.Duration // 5 s
 
 	Metrics      http.Handler // handler of GET /metrics; nil: 404
+	Profile      bool         // answer GET /v1/profile, if there is a Token
 	Token        string       // required by all but /healthz and /readyz; empty: none; see ReadToken
 	LoopbackOnly bool         // refuse Host headers but loopback and Hosts; always on if Serve is on loopback
 	Hosts        []string     // accepted besides loopback, without ports, for a reverse proxy on this machine
@@ -150,11 +152,15 @@ func (g *Gateway) serve(x *exchange) error {
 		defer cancel()
 	}
 	if trace := x.r.Header["Traceparent"]; len(trace) == 1 {
-		ctx = worker.WithTrace(ctx, trace[0])
+		ctx = worker.WithTraceContext(ctx, trace[0], list(x.r.Header["Tracestate"]), list(x.r.Header["Baggage"]))
 		x.trace = worker.TraceOf(ctx)
 	}
 	return x.route.handle(g, ctx, x)
 }
+
+// list returns the value of a header that is a list, which may be given in parts (RFC 9110,
+// section 5.3).
+func list(parts []string) string { return strings.Join(parts, ",") }
 
 // errClosing is the cause with which the server ends the contexts of requests that take
 // too long to drain.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,16 +204,23 @@ func TestEveryResponse(t *testing.T) {
 				}
 				return f.err
 			}}
+			if rt.pattern == "/v1/profile" {
+				c.Token, c.Profile, target = "a token of some length", true, "/v1/profile?type=heap"
+			}
 			r := httptest.NewRequest(method, target, nil)
+			if c.Token != "" && status != "401" {
+				r.Header.Set("Authorization", "Bearer "+c.Token)
+			}
 			switch status {
 			case "400":
-				r = httptest.NewRequest(method, strings.TrimSuffix(target, "?id=7")+"?nonsense=1", nil)
+				path, _, _ := strings.Cut(target, "?")
+				r.URL, r.RequestURI = &url.URL{Path: path, RawQuery: "nonsense=1"}, ""
 			case "401":
 				c.Token = "a token of some length"
 			case "403":
 				r.Header.Set("Sec-Fetch-Site", "cross-site")
 			case "404":
-				f.err, c.Metrics = wire.Errorf(wire.UnknownKind, wire.NotRun, "%q", "price"), nil
+				f.err, c.Metrics, c.Profile = wire.Errorf(wire.UnknownKind, wire.NotRun, "%q", "price"), nil, false
 			case "421":
 				c.LoopbackOnly, r.Host = true, "evil.example"
 			case "500":
@@ -221,7 +229,7 @@ func TestEveryResponse(t *testing.T) {
 				f.err = wire.Errorf(wire.SourceFailed, wire.Ran, "exit status 3")
 			case "503":
 				f.err = wire.Errorf(wire.Overloaded, wire.NotRun, "4096 calls wait")
-				if rt.pattern == "/metrics" || rt.pattern == "/v1/openapi.json" { // they do not ask the cluster
+				if rt.pattern == "/metrics" || rt.pattern == "/v1/openapi.json" || rt.pattern == "/v1/profile" { // they do not ask the cluster
 					r = r.WithContext(withConn(r.Context(), &conn{of: newConns(nil, 0, nil), spare: true}))
 				}
 			case "504":

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -222,5 +223,12 @@ func TestTrace(t *testing.T) {
 		if ask(t, newGateway(f), r); worker.TraceOf(f.ctx) != c.want {
 			t.Errorf("%q: trace %q", c.headers, worker.TraceOf(f.ctx))
 		}
+	}
+	f := newFake()
+	r := httptest.NewRequest("GET", "/v1/request/7", nil)
+	r.Header = http.Header{"Traceparent": {trace}, "Tracestate": {"a=b", "c=d"}, "Baggage": {"tenant=7", "user=x"}}
+	ask(t, newGateway(f), r)
+	if parent, state, baggage := worker.TraceContextOf(f.ctx); parent != trace || state != "a=b,c=d" || baggage != "tenant=7,user=x" {
+		t.Errorf("trace %s, %s, %s", parent, state, baggage)
 	}
 }

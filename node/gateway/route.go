@@ -40,6 +40,7 @@ var routes = []route{
 	{pattern: "/v1/openapi.json", handle: (*Gateway).openAPI},
 	{pattern: "/healthz", handle: (*Gateway).healthy},
 	{pattern: "/readyz", handle: (*Gateway).ready},
+	{pattern: "/v1/profile", runs: true, query: []string{"seconds", "type"}, handle: (*Gateway).profile},
 	{pattern: "/metrics", handle: (*Gateway).metrics},
 }
 

@@ -130,8 +130,8 @@ func (p *program) command(ctx context.Context, id string) *exec.Cmd {
 
 // withheld lists the variables that a program does not inherit from the node.
 var withheld = []string{
-	"DISTPROC_COOKIE",                                                                    // its owner can act as a node
-	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "DISTPROC_TOKEN", "TRACEPARENT", "TRACESTATE", // they describe another run
+	"DISTPROC_COOKIE",                                                                               // its owner can act as a node
+	"DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "DISTPROC_TOKEN", "TRACEPARENT", "TRACESTATE", "BAGGAGE", // they describe another run
 }
 
 // environ returns the environment of a run.
@@ -148,8 +148,14 @@ func (p *program) environ(ctx context.Context, id string, message *worker.Value)
 	if token := worker.TokenOf(ctx); token != (worker.Token{}) {
 		env = append(env, "DISTPROC_TOKEN="+token.String())
 	}
-	if trace := worker.TraceOf(ctx); trace != "" {
-		env = append(env, "TRACEPARENT="+trace)
+	if parent, state, baggage := worker.TraceContextOf(ctx); parent != "" {
+		env = append(env, "TRACEPARENT="+parent)
+		if state != "" {
+			env = append(env, "TRACESTATE="+state)
+		}
+		if baggage != "" {
+			env = append(env, "BAGGAGE="+baggage)
+		}
 	}
 	return env
 }

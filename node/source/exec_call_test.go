@@ -77,7 +77,7 @@ func TestExecCallsAgain(t *testing.T) {
 
 func TestExecRunEnvironment(t *testing.T) {
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	for _, name := range []string{"DISTPROC_COOKIE", "DISTPROC_ID", "DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE"} {
+	for _, name := range []string{"DISTPROC_COOKIE", "DISTPROC_ID", "DISTPROC_MEDIA_TYPE", "DISTPROC_RUN", "TRACEPARENT", "TRACESTATE", "BAGGAGE"} {
 		t.Setenv(name, "stale-72")
 	}
 	t.Setenv("TRACEPARENTS", "kept")
@@ -93,18 +93,21 @@ func TestExecRunEnvironment(t *testing.T) {
 	}{
 		{"value", "", nil, nil},
 		{"value in a trace", trace, nil, []string{"TRACEPARENT=" + trace}},
+		{"value in a trace with more", trace + " a=b c=d", nil, []string{"TRACEPARENT=" + trace, "TRACESTATE=a=b", "BAGGAGE=c=d"}},
 		{"message", "", &bare, nil},
 		{"number", "", &number, nil},
 		{"message with a type", "", &typed, []string{"DISTPROC_MEDIA_TYPE=application/json; a=b"}},
 		{"message in a trace", trace, &typed, []string{"DISTPROC_MEDIA_TYPE=application/json; a=b", "TRACEPARENT=" + trace}},
 	} {
-		v, err := r.run(worker.WithTrace(t.Context(), c.trace), mustID(t, "a b"), c.message)
+		parent, rest, _ := strings.Cut(c.trace, " ")
+		state, baggage, _ := strings.Cut(rest, " ")
+		v, err := r.run(worker.WithTraceContext(t.Context(), parent, state, baggage), mustID(t, "a b"), c.message)
 		if err != nil {
 			t.Fatal(c.name, err)
 		}
 		var got []string
 		for line := range strings.Lines(v.String() + "\n") {
-			if strings.HasPrefix(line, "DISTPROC_") || strings.HasPrefix(line, "TRACE") {
+			if strings.HasPrefix(line, "DISTPROC_") || strings.HasPrefix(line, "TRACE") || strings.HasPrefix(line, "BAGGAGE") {
 				got = append(got, strings.TrimSuffix(line, "\n"))
 			}
 		}

@@ -133,8 +133,12 @@ func (e *endpoint) request(ctx context.Context, id string, message *worker.Value
 		return nil, worker.NotRun(err)
 	}
 	header := e.header.Clone()
-	if trace := worker.TraceOf(ctx); trace != "" {
-		header.Set("Traceparent", trace)
+	if parent, state, baggage := worker.TraceContextOf(ctx); parent != "" {
+		for name, value := range map[string]string{"Traceparent": parent, "Tracestate": state, "Baggage": baggage} {
+			if value != "" {
+				header.Set(name, value)
+			}
+		}
 	}
 	if token := worker.TokenOf(ctx); token != (worker.Token{}) {
 		header.Set("X-Distproc-Token", token.String())

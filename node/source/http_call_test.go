@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func TestHTTPTrace(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header["Traceparent"]
+		seen = slices.Concat(r.Header["Traceparent"], r.Header["Tracestate"], r.Header["Baggage"])
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
 		}
@@ -92,6 +93,9 @@ func TestHTTPTrace(t *testing.T) {
 			if len(seen) > 1 || (len(seen) == 1) != (want != "") || strings.Join(seen, "") != want {
 				t.Errorf("traceparent %q, want %q", seen, want)
 			}
+		}
+		if _, err := e.run(worker.WithTraceContext(t.Context(), trace, "a=b", "c=d"), mustID(t, "7"), message); err != nil || !slices.Equal(seen, []string{trace, "a=b", "c=d"}) {
+			t.Errorf("%q, %v", seen, err)
 		}
 	}
 }

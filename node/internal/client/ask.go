@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/trace"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -36,7 +39,23 @@ func (c *Client) Do(ctx context.Context, op wire.Op, args, result any) error {
 // what one takes is to fetch its stack from memory, so what is rare has functions of its
 // own.
 func (c *Client) Ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
-	request.Forward, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
+	if c.Tracer != nil {
+		return c.tracedAsk(ctx, id, request)
+	}
+	return c.ask(ctx, id, request)
+}
+
+// tracedAsk is ask with a span.
+func (c *Client) tracedAsk(ctx context.Context, id worker.ID, request *wire.Request) (reply worker.Reply, err error) {
+	ctx, end := c.Tracer.Start(ctx, observe.Span{
+		Op: observe.OpRequest, Kind: cmp.Or(request.Kind, worker.DefaultKind), ID: id, Call: request.IsCall, Node: c.Home().Peer().Name,
+	})
+	defer func() { end(observe.SpanEnd{Reply: reply, Err: err}) }()
+	return c.ask(ctx, id, request)
+}
+
+func (c *Client) ask(ctx context.Context, id worker.ID, request *wire.Request) (worker.Reply, error) {
+	request.Forward, request.Trace, request.Chain = true, trace.Of(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, request.Kind, id); err != nil {
 		return worker.Reply{}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -40,9 +41,10 @@ type Client struct {
 type Config struct {
 	Addr   placement.Addr // without a Node: whichever node is there
 	Creds  *wire.Credentials
-	Direct bool          // ask the place of an id itself, otherwise home asks it
-	Stay   bool          // never move: while home is lost or leaves, calls fail
-	Steady time.Duration // between two fetches of the view for which there is no reason; 0 is 5 s
+	Direct bool           // ask the place of an id itself, otherwise home asks it
+	Stay   bool           // never move: while home is lost or leaves, calls fail
+	Steady time.Duration  // between two fetches of the view for which there is no reason; 0 is 5 s
+	Tracer observe.Tracer // nil if nothing is traced
 	Logger *slog.Logger
 }
 

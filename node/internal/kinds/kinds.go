@@ -19,6 +19,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/text"
@@ -45,14 +46,16 @@ type Set struct {
 	leaving bool                 // kinds change no more; guarded by mu
 }
 
-// Config says whose kinds they are, and how much they may hold. No field may be left out.
+// Config says whose kinds they are, and how much they may hold. No field but
+// Guard and Tracer may be left out.
 type Config struct {
 	Node       string // NAME@HOST
 	Host       registry.Host
 	Guard      registry.Guard // of strict kinds; nil if the node has no voters
 	Clock      *clock.Process
-	MaxWaiting int   // calls that may wait for workers
-	MaxMemory  int64 // bytes of values
+	MaxWaiting int            // calls that may wait for workers
+	MaxMemory  int64          // bytes of values
+	Tracer     observe.Tracer // of their runs; may be nil
 	Logger     *slog.Logger
 }
 
@@ -77,7 +80,7 @@ func New(c Config, first worker.Kind, kinds map[string]worker.Kind) (*Set, error
 	if _, ok := kinds[worker.DefaultKind]; !ok && first != nil {
 		kinds[worker.DefaultKind] = first
 	}
-	s.standard = s.newRegistry(worker.DefaultKind, kinds[worker.DefaultKind], s.admission, nil)
+	s.standard = s.newRegistry(worker.DefaultKind, s.traced(worker.DefaultKind, kinds[worker.DefaultKind]), s.admission, nil)
 	s.ready = s.newRegistry(Ready, worker.Cache{TTL: 1, Load: worker.RandomSource, Inline: true}, registry.NewAdmission(maxProbes), nil)
 	return s, s.Change(kinds)
 }
@@ -121,6 +124,7 @@ func (s *Set) Change(kinds map[string]worker.Kind) error {
 		byName[worker.DefaultKind] = r // it stays
 	}
 	for name, kind := range kinds {
+		kind = s.traced(name, kind)
 		r := old[name]
 		if name == worker.DefaultKind {
 			r = s.standard

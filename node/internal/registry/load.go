@@ -101,6 +101,7 @@ func (c *cache) startLocked(s *shard, id worker.ID, now time.Duration, waiters [
 	}
 	p := c.policy.Load()
 	l := newLoad(trace, chain.Cause{Chain: links, Of: worker.Key{Kind: c.name, ID: id}}, c.clock.When(now+p.timeout))
+	l.ctx.load, l.ctx.shard = l, s
 	w := c.addLoadingLocked(s, id, p, l, now)
 	for _, call := range waiters {
 		w.add(call)

@@ -54,6 +54,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/trace"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -108,7 +109,7 @@ func (r *Registry) Await(ctx context.Context, id worker.ID, message worker.Value
 func (r *Registry) await(
 	ctx context.Context, id worker.ID, message worker.Value, now clock.Moment,
 ) (worker.Reply, error) {
-	trace, links, deadline := worker.TraceOf(ctx), chain.Of(ctx), now.Now+clock.Left(ctx)
+	trace, links, deadline := trace.Of(ctx), chain.Of(ctx), now.Now+clock.Left(ctx)
 	if err := chain.Check(links, r.name, id); err != nil {
 		return worker.Reply{}, err
 	}

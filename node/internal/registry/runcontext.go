@@ -7,6 +7,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/chain"
 	"github.com/distproc/distproc/node/internal/trace"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -18,6 +19,8 @@ type runContext struct {
 	trace    string
 	cause    chain.Cause
 	token    worker.Token // of a message, or a load, of a strict kind; else zero
+	load     *load        // of which it is, and the shard of its worker; nil for a message
+	shard    *shard
 
 	mu     sync.Mutex
 	real   context.Context    // guarded by mu; nil until it is needed
@@ -93,10 +96,24 @@ func (c *runContext) valueLocked(key any) any {
 		return c.cause
 	case key == trace.TokenKey{} && c.token != worker.Token{}:
 		return c.token
+	case key == trace.WaitersKey{} && c.load != nil:
+		return c.waiting
 	case c.real != nil:
 		return c.real.Value(key)
 	}
 	return nil
+}
+
+// waiting returns the traces of the calls that wait for the load.
+func (c *runContext) waiting() (traces []string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	for _, call := range c.load.waiters {
+		if parent, _, _ := trace.Split(call.Trace); parent != "" && len(traces) < observe.MaxWaited {
+			traces = append(traces, parent)
+		}
+	}
+	return traces
 }
 
 // end ends the context, which may be nil, unless its deadline has passed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -283,8 +284,8 @@ func (t *table) logRun(id worker.ID, trace string, took time.Duration, err *wire
 		return
 	}
 	fields := []any{"kind", t.name, "id", id.String(), "took", took}
-	if trace != "" {
-		fields = append(fields, "trace", trace)
+	if parent, _, _ := strings.Cut(trace, "\n"); parent != "" {
+		fields = append(fields, "trace", parent)
 	}
 	if err != nil {
 		fields = append(fields, "err", err.Error())

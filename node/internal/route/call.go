@@ -8,6 +8,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/trace"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -17,6 +18,9 @@ import (
 // Call waits for it to come back, or for the view to name a fallback. Without a deadline
 // in ctx it has 5 s.
 func (rt *Router) Call(ctx context.Context, k worker.Key, message worker.Value) (worker.Reply, error) {
+	if rt.inner != nil {
+		return rt.tracedCall(ctx, k, message)
+	}
 	if message.Len() > wire.MaxValue { // on this node as well as on others
 		return worker.Reply{}, wire.Errorf(wire.BadRequest, wire.NotRun, "message of %d bytes, limit %d", message.Len(), wire.MaxValue)
 	}
@@ -111,7 +115,7 @@ func (rt *Router) callFrom(ctx context.Context, p *peers.Peer, k worker.Key, mes
 
 func (rt *Router) newCall(ctx context.Context, k worker.Key, message worker.Value) wire.Request {
 	request := protocol.NewCall(k, message)
-	request.Trace, request.Chain = worker.TraceOf(ctx), chain.Of(ctx)
+	request.Trace, request.Chain = trace.Of(ctx), chain.Of(ctx)
 	return request
 }
 

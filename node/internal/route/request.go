@@ -9,6 +9,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/trace"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -22,6 +23,9 @@ const maxTries = 3 // members that one request asks before this node answers its
 // twice. So from here to the session's Call frames are small, answers are not copied from
 // one to the next, and what is rare has functions of its own.
 func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh bool, reply *worker.Reply) (err error) {
+	if rt.inner != nil {
+		return rt.tracedRequest(ctx, kind, id, fresh, reply)
+	}
 	if rt.Closing.Load() {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
@@ -59,12 +63,12 @@ func (rt *Router) Request(ctx context.Context, kind string, id worker.ID, fresh 
 func (rt *Router) requestFrom(ctx context.Context, p *peers.Peer, kind string, id worker.ID, fresh bool, reply *worker.Reply) (took time.Duration, err error) {
 	var request wire.Request
 	protocol.SetID(&request, kind, id)
-	request.Fresh, request.Trace, request.Chain = fresh, worker.TraceOf(ctx), chain.Of(ctx)
+	request.Fresh, request.Trace, request.Chain = fresh, trace.Of(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, kind, id); err != nil {
 		return 0, err
 	}
 	s := p.Session()
-	if s == nil || p.Doubtful() {
+	if s == nil || p.Doubtful() || rt.Tracer != nil {
 		return rt.dialFor(ctx, id, p, &request, reply)
 	}
 	var r wire.Reply
@@ -76,8 +80,8 @@ func (rt *Router) requestFrom(ctx context.Context, p *peers.Peer, kind string, i
 	return r.Took, nil
 }
 
-// dialFor is requestFrom for a node without a session, or one that may be stuck. To dial
-// takes from the same 5 s.
+// dialFor is requestFrom for a node without a session, or one that may be stuck, and for
+// traces. To dial takes from the same 5 s.
 func (rt *Router) dialFor(ctx context.Context, id worker.ID, p *peers.Peer, request *wire.Request, reply *worker.Reply) (took time.Duration, err error) {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
@@ -110,7 +114,7 @@ func (rt *Router) here(ctx context.Context, kind string, id worker.ID, fresh boo
 func (rt *Router) Via(ctx context.Context, p *peers.Peer, kind string, id worker.ID) (worker.Reply, error) {
 	began := rt.Clock.Now()
 	request := protocol.NewRequest(kind, id)
-	request.Forward, request.Trace, request.Chain = true, worker.TraceOf(ctx), chain.Of(ctx)
+	request.Forward, request.Trace, request.Chain = true, trace.Of(ctx), chain.Of(ctx)
 	reply, err := rt.ask(ctx, p, &request)
 	rt.Note(ctx, kind, id, rt.Clock.Now()-began, &reply, err)
 	return reply, err

@@ -37,6 +37,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/tap"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 )
@@ -45,11 +46,12 @@ import (
 // number of goroutines.
 type Router struct {
 	Config
-	pool *peers.Pool
-	self *peers.Peer
+	pool  *peers.Pool
+	self  *peers.Peer
+	inner *Router // see tracedRequest; nil without a Tracer
 }
 
-// Config says whose router it is. No field but Places may be left out.
+// Config says whose router it is. No field but Places and Tracer may be left out.
 type Config struct {
 	Node    string // NAME@HOST
 	Members *members.Members
@@ -59,12 +61,18 @@ type Config struct {
 	Closing *atomic.Bool // the node takes no more calls
 	Audit   *audit.Log
 	Taps    *tap.Board
+	Tracer  observe.Tracer // nil if nothing is traced
 	Logger  *slog.Logger
 }
 
 // New returns a router.
 func New(c Config) *Router {
-	return &Router{Config: c, pool: c.Members.Pool(), self: c.Members.View().Self()}
+	rt := &Router{Config: c, pool: c.Members.Pool(), self: c.Members.View().Self()}
+	if c.Tracer != nil {
+		inner := *rt
+		rt.inner = &inner
+	}
+	return rt
 }
 
 // ask asks one other node.
@@ -77,7 +85,14 @@ func (rt *Router) ask(ctx context.Context, p *peers.Peer, request *wire.Request)
 }
 
 // askOn is ask on a session to p.
-func (rt *Router) askOn(ctx context.Context, s *wire.Session, p *peers.Peer, request *wire.Request) (reply worker.Reply, err error) {
+func (rt *Router) askOn(ctx context.Context, s *wire.Session, p *peers.Peer, request *wire.Request) (worker.Reply, error) {
+	if rt.Tracer != nil {
+		return rt.tracedAsk(ctx, p.Text, request, func() (worker.Reply, error) { return rt.askPlainly(ctx, s, p, request) })
+	}
+	return rt.askPlainly(ctx, s, p, request)
+}
+
+func (rt *Router) askPlainly(ctx context.Context, s *wire.Session, p *peers.Peer, request *wire.Request) (reply worker.Reply, err error) {
 	var r wire.Reply
 	if err := s.Call(ctx, request, clock.Left(ctx), &r); err != nil {
 		return worker.Reply{}, rt.recordFailure(p, s, request, err)

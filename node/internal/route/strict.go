@@ -10,6 +10,7 @@ import (
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/internal/trace"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -79,7 +80,7 @@ func (rt *Router) strictlyAt(ctx context.Context, p *peers.Peer, r *registry.Reg
 		return reply, took, err
 	}
 	request := protocol.NewRequest(w.Kind, w.ID)
-	request.Fresh, request.Trace, request.Chain = w.fresh, worker.TraceOf(ctx), chain.Of(ctx)
+	request.Fresh, request.Trace, request.Chain = w.fresh, trace.Of(ctx), chain.Of(ctx)
 	if err := chain.Check(request.Chain, w.Kind, w.ID); err != nil {
 		return reply, 0, err
 	}

@@ -12,6 +12,9 @@ import (
 
 	"go.starlark.net/starlark"
 	"golang.org/x/term"
+
+	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Format says how [Shell.RunCommand] writes the value of a command.
@@ -33,7 +36,8 @@ type Command struct {
 	// each; the text of an id is that of [worker.ParseID].
 	Args map[string]any
 
-	Format Format
+	Timeout time.Duration // of each request; 0: the node's own, 5 s
+	Format  Format
 }
 
 // maxCommandJSON is how many bytes the JSON of a command may have.
@@ -43,7 +47,7 @@ const maxCommandJSON = 1 << 30
 // runs no Starlark. Its error is that of the command, [ErrInterrupted] after SIGINT, or
 // [ExitStatus] 1 if the value is written and says that something needs attention. Of a list
 // of ids of which some have failed, the table is written, and the error counts them; the
-// error of a single id is its own. [node.OutcomeOf] says what became of a call.
+// error of a single id is its own.
 //
 // If Config.Out is a terminal, its width and Config.Color decide how text is laid out.
 // Commands that show something in place need Config.In to be that terminal, too.
@@ -54,7 +58,7 @@ func (sh *Shell) RunCommand(parent context.Context, c Command) error {
 	defer cancel(nil)
 	sh.setRunning(ctx, cancel) // so that output that is lost ends it
 	defer sh.clearRunning()
-	sh.format = c.Format
+	sh.format, sh.settings.timeout = c.Format, c.Timeout
 	sh.decorate()
 	v, err := sh.invoke(ctx, c)
 	if lost := sh.lostOutput(); lost != nil {
@@ -78,6 +82,13 @@ func (sh *Shell) RunCommand(parent context.Context, c Command) error {
 
 // ErrInterrupted is the error of a command that SIGINT ended.
 var ErrInterrupted = errInterrupted
+
+// MayHaveRun reports whether the error of a command is that of a call whose outcome is
+// unknown: it may have run.
+func MayHaveRun(err error) bool {
+	_, asked := errors.AsType[*requestError](err)
+	return asked && node.OutcomeOf(err) == worker.OutcomeUnknown
+}
 
 // decorate has what is written fit a terminal, if it is written to one.
 func (sh *Shell) decorate() {

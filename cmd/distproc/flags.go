@@ -132,6 +132,8 @@ type running struct {
 	cookie []byte
 
 	drain time.Duration // that calls have when the node leaves
+
+	withdraw func() // see announce
 }
 
 // start starts the node that the flags describe.
@@ -140,7 +142,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log, cookie: c.Cookie, drain: m.drain}
+	r := &running{log: log, cookie: c.Cookie, drain: m.drain, withdraw: func() {}}
 	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}
@@ -153,6 +155,11 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", source)
 	if r.web != nil {
 		r.web.serve(r.Node, log)
+	}
+	if withdraw, err := announce(stateDir(), r.Self(), r.Addr()); err != nil {
+		log.Warn("commands without --attach cannot find this node", "err", err)
+	} else {
+		r.withdraw = withdraw
 	}
 	return r, nil
 }
@@ -173,6 +180,7 @@ func (r *running) join(ctx context.Context, names []string) error {
 // leave closes the node: HTTP requests have --drain-timeout to end, and then other calls
 // have as long.
 func (r *running) leave() error {
+	defer r.withdraw()
 	if r.web != nil {
 		r.web.close()
 	}

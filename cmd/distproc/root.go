@@ -45,6 +45,7 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), versionCommand(), evaluatorCommand())
+	root.AddCommand(oneShotCommands()...)
 	root.AddCommand(hiddenCommands()...)
 	completeFlags(root)
 	return root

@@ -2,7 +2,6 @@ package repl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,7 +66,7 @@ func (sh *Shell) events(r *request) (starlark.Value, error) {
 	if !follow {
 		return t, nil
 	}
-	w := &follower{Shell: sh, filter: f, node: page.Node, mark: page.Next()}
+	w := &follower{Shell: sh, filter: f, events: observe.Follower{Ask: sh.cluster.Events, Node: page.Node, After: page.Next()}}
 	for _, row := range t.rows {
 		w.show(row)
 	}
@@ -131,72 +130,44 @@ func clockTime(t, now time.Time) string {
 	return t.Format("01-02 " + time.TimeOnly)
 }
 
-// A follower shows the events of a node as they happen, from a mark on. It goes on while
-// the node cannot be asked, and when it has started anew.
+// A follower shows the events of a node as they happen.
 type follower struct {
 	*Shell
 	filter eventFilter
-	node   string // whose events they are; as it is asked by name, whichever node the shell is attached to
-	mark   observe.Mark
-	wrong  string // why the node could not be asked last time; empty if it was
+	events observe.Follower
 }
 
 // run shows events until ctx ends.
 func (w *follower) run(ctx context.Context) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	for {
-		more, err := w.poll(ctx)
-		if errors.Is(err, errLost) {
-			return err
-		}
-		if more {
-			continue
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		news, err := w.events.Next(ctx)
+		if err != nil {
 			return nil
 		}
-	}
-}
-
-// poll asks for one page and shows it. It reports whether there are more.
-func (w *follower) poll(ctx context.Context) (more bool, err error) {
-	short, cancel := context.WithTimeout(ctx, followTimeout)
-	defer cancel()
-	page, err := w.cluster.Events(short, observe.EventQuery{Node: w.node, After: w.mark})
-	if err != nil {
-		if why := printable(err.Error()); ctx.Err() == nil && why != w.wrong {
-			w.wrong = why
-			w.note("events cannot be asked for, and are asked for again", why, 0)
+		switch {
+		case news.Trouble != nil:
+			w.note("events cannot be asked for, and are asked for again", printable(news.Trouble.Error()), 0)
+		case news.Restarted:
+			w.note("the node has started anew; its last events before that may be missing", "", news.Missed)
+		case news.Missed > 0:
+			w.note("events missed", "they came faster than they were asked for", news.Missed)
+		case news.Recovered:
+			w.note("events can be asked for again", "", 0)
 		}
-		return false, nil
-	}
-	switch {
-	case page.Run != w.mark.Run:
-		w.note("the node has started anew; its last events before that may be missing", "", page.Missed)
-	case page.Missed > 0:
-		w.note("events missed", "they came faster than they were asked for", page.Missed)
-	case w.wrong != "":
-		w.note("events can be asked for again", "", 0)
-	}
-	w.wrong = ""
-	for _, e := range page.List {
-		if row := eventRow(e); w.filter.wants(e, row) {
-			w.show(row)
+		for _, e := range news.List {
+			if row := eventRow(e); w.filter.wants(e, row) {
+				w.show(row)
+			}
+		}
+		if err := w.lostOutput(); err != nil {
+			return err
 		}
 	}
-	w.mark = page.Next()
-	return len(page.List) > 0 && w.mark.Seq < page.Last, w.lostOutput()
 }
-
-// followTimeout is how long a node has to answer before that is said.
-const followTimeout = 2 * time.Second
 
 // note shows what the follower says itself, as an event that has no number.
 func (w *follower) note(what, why string, missed uint64) {
-	e := observe.Event{Time: time.Now(), Level: "warn", What: what, Node: w.node, Why: why}
+	e := observe.Event{Time: time.Now(), Level: "warn", What: what, Node: w.events.Node, Why: why}
 	if missed > 0 {
 		e.More = fmt.Sprintf("missed=%d", missed)
 	}

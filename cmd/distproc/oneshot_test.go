@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,21 +18,30 @@ import (
 
 // An operator runs commands as a user types them, with folders of its own.
 type operator struct {
-	t   *testing.T
-	env []string
+	t     *testing.T
+	env   []string
+	state string // the folder where its nodes can be found
 }
 
 func newOperator(t *testing.T) *operator {
 	t.Helper()
-	return &operator{t, append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME="+t.TempDir(), "DISTPROC_COOKIE=the cookie of the tests", "DISTPROC_ATTACH=")}
+	state := t.TempDir()
+	env := append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME="+state, "DISTPROC_COOKIE=the cookie of the tests", "DISTPROC_ATTACH=")
+	return &operator{t, env, filepath.Join(state, "distproc")}
 }
 
-// node runs a node for the operator until the test ends.
+// node runs a node for the operator until the test ends, and waits until commands find it.
 func (o *operator) node(name string, args ...string) *process {
 	o.t.Helper()
 	p := startWith(o.t, o.env, append([]string{"node", "--name", name}, args...)...)
-	p.awaitPort(name)
-	return p
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if slices.ContainsFunc(localNodes(o.state), func(n localNode) bool { return n.name == name }) {
+			return p
+		}
+		if time.Now().After(deadline) {
+			o.t.Fatalf("nobody finds %s:\n%s", name, p.log)
+		}
+	}
 }
 
 // command returns a command line. Words are separated by spaces.
@@ -256,7 +266,7 @@ func TestFollowedEvents(t *testing.T) {
 	o, host := newOperator(t), testHost()
 	name := "1@" + host
 	p := o.node(name)
-	cmd := o.command("events -f --json")
+	cmd := o.command("events -f --json --attach " + name)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -80,6 +80,7 @@ It is 1 if one of the ids has failed; its row then has the error.`)
 	cmd.Flags().StringVar(&kind, "kind", "", "the kind of workers to ask (default \"default\")")
 	cmd.Flags().BoolVar(&refresh, "refresh", false, "load the values again first")
 	cmd.Args = idsOf("get")
+	o.complete(cmd, idWords)
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		if o.raw && len(ids) > 1 {
 			return usagef("distproc get: --raw is for one id: nothing would tell where a value ends")
@@ -101,6 +102,7 @@ It is 3 if the outcome is unknown: the call may have run, or may still run.`)
 	cmd.Example = "  distproc call account 7 'deposit 5'\n  distproc call account 7 - --raw < order.json"
 	o.registerJSON(cmd, oneObject)
 	o.registerRaw(cmd)
+	o.complete(cmd, kindWords, idWords, nil)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) < 2 || len(args) > 3 {
 			return usagef("distproc call: say KIND ID and a MESSAGE of one word, in quotes if it has spaces; not %d words", len(args))
@@ -159,6 +161,7 @@ func invalidateCommand() *cobra.Command {
 	o.registerJSON(cmd, objects)
 	cmd.Flags().StringVar(&kind, "kind", "", "the kind of workers (default \"default\")")
 	cmd.Args = idsOf("invalidate")
+	o.complete(cmd, idWords)
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		return o.run(cmd, repl.Command{Name: "invalidate", Args: map[string]any{"id": ids, "kind": kind}})
 	}
@@ -174,6 +177,7 @@ and what a call of a strict kind waits for.`+exitStatuses)
 	cmd.Example = "  distproc why 7 --kind price"
 	o.registerJSON(cmd, oneObject)
 	cmd.Flags().StringVar(&kind, "kind", "", "the kind of workers (default \"default\")")
+	o.complete(cmd, idWords, nil)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef("distproc why: say one ID, not %d", len(args))
@@ -200,6 +204,7 @@ command line that makes no sense.`)
 	cmd.Example = "  distproc status\n  distproc status --self --attach 1@127.0.0.1"
 	o.registerJSON(cmd, oneObject)
 	cmd.Flags().BoolVar(&own, "self", false, "ask about the node itself only")
+	o.complete(cmd)
 	cmd.Args = noArguments
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return o.run(cmd, repl.Command{Name: "status", Args: map[string]any{"own": own}})
@@ -224,6 +229,7 @@ goes on until Ctrl-C, also when the node is started again.`+exitStatuses)
 	f.StringVar(&has, "text", "", "only events that have this text in them")
 	f.IntVarP(&last, "last", "n", -1, "how many of the newest events (default all, or 10 with -f)")
 	f.BoolVarP(&follow, "follow", "f", false, "go on")
+	o.complete(cmd)
 	cmd.Args = noArguments
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c := repl.Command{Name: "events", Args: map[string]any{"text": has, "follow": follow}}
@@ -256,6 +262,7 @@ func topCommand() *cobra.Command {
 	var o oneShot
 	cmd := o.command("top", "Watch the nodes, the kinds and the ids with the most hits",
 		`It shows them on the whole terminal, each second anew, until a key is pressed.`+exitStatuses)
+	o.complete(cmd)
 	cmd.Args = noArguments
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd, repl.Command{Name: "top"}) }
 	return cmd

@@ -111,6 +111,7 @@ func TestOneShots(t *testing.T) {
 		{line: "get 7 --kind raw --raw", out: "\x01\xff"},
 		{line: "get --kind named -- -7 -x", out: `id  .*\n-7  is -7 .*\n-x  is -x .*\n`},
 		{line: "get --kind named -x", errs: `distproc: unknown shorthand flag: 'x' in -x; see distproc get --help; an id or a message that begins with - stands after --\n`, status: 2},
+		{line: "get $(id) --kind named --raw", out: `is \$\(id\)`},
 		{line: "get 7 --kind named --refresh", out: `id .*\n 7  is 7   N  false   false\n`},
 		{line: "get 7 --kind broken", errs: `distproc: get\(7\): N: source failed: sh: exit status 1: not here \(ran\)\n`, status: 1},
 		{line: "get 7 8 --kind broken", out: `id  error\n 7  N: source failed.*\n 8  .*\n`, errs: `distproc: get: 2 of 2 ids failed\n`, status: 1},
@@ -146,6 +147,14 @@ func TestOneShots(t *testing.T) {
 		{line: "events --last -1", errs: `distproc: --last -1: say how many events, from 0 up\n`, status: 2},
 		{line: "events --since -1s", errs: `distproc: --since -1s: .*\n`, status: 2},
 		{line: "events --node 9@H", errs: `distproc: events\(\): .*unreachable.*\n`, status: 1},
+		{line: "__complete get 7 --kind ", out: `broken\ndefault\necho\nnamed\nraw\nslow\n:36\n`, errs: `.*\n`},
+		{line: "__complete call e", out: `echo\n:36\n`, errs: `.*\n`},
+		{line: "__complete call echo ", out: `07\n7\n:36\n`, errs: `.*\n`}, // not the ids -7 and $(id), nor "7" with quotes
+		{line: "__complete call echo 7 ", out: `:36\n`, errs: `.*\n`},
+		{line: "__complete why 0", out: `07\n:36\n`, errs: `.*\n`},
+		{line: "__complete events --node ", out: `N\n:36\n`, errs: `.*\n`},
+		{line: "__complete events --attach ", out: `N\n:36\n`, errs: `.*\n`},
+		{line: "__complete get --attach 9@H ", out: `:36\n`, errs: `.*\n`},
 		{line: "top", errs: `distproc: top: there is no terminal to watch at; .*\n`, status: 1},
 	} {
 		inTest := strings.NewReplacer("N", name, "H", host)

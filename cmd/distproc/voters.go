@@ -62,8 +62,6 @@ The exit status of the list is 1 if no majority answers or none leads.`,
 		Short: "Show who the voters are, and how they are",
 		Args:  noArguments,
 		RunE:  cmd.RunE,
-
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	v.register(cmd)
 	v.register(list)
@@ -82,8 +80,6 @@ func (v *voterFlags) register(cmd *cobra.Command) {
 
 func (v *voterFlags) changeCommand(add bool) *cobra.Command {
 	cmd := &cobra.Command{
-		ValidArgsFunction: cobra.NoFileCompletions,
-
 		Use:   "remove NAME@HOST",
 		Short: "Take the vote from a node, which may be lost",
 		Long: `The node is no voter any more, and stays in the cluster. A leader hands leadership over first. It is
@@ -237,8 +233,6 @@ func recoverCommand() *cobra.Command {
 is the only voter, with the log that it has; then add others with distproc voters add.
 
 All other voters must have stopped, and their data directories must never be used again.`,
-		ValidArgsFunction: cobra.NoFileCompletions,
-
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addr, err := placement.ParseAddr(name)

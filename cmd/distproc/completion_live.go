@@ -65,12 +65,13 @@ func (o *oneShot) offer(words completer) cobra.CompletionFunc {
 
 // plainWord matches what means itself on a command line. An id can be anything, such as
 // a command in $(), and the user's shell would run what it has offered.
-var plainWord = regexp.MustCompile(`^[\p{L}\p{N}_.:/@+,=%][\p{L}\p{N}_.:/@+,=%-]*$`)
+const plainWord = `^[\p{L}\p{N}_.:/@+,=%][\p{L}\p{N}_.:/@+,=%-]*$`
 
 // fitting returns the words that begin so and that are plain.
 func fitting(words []string, begin string) ([]string, cobra.ShellCompDirective) {
+	plain := regexp.MustCompile(plainWord) // here, as commands should start at once
 	words = slices.DeleteFunc(words, func(word string) bool {
-		return !strings.HasPrefix(word, begin) || !plainWord.MatchString(word)
+		return !strings.HasPrefix(word, begin) || !plain.MatchString(word)
 	})
 	slices.Sort(words)
 	words = slices.Compact(words)

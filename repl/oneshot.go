@@ -54,6 +54,7 @@ const maxCommandJSON = 1 << 30
 func (sh *Shell) RunCommand(parent context.Context, c Command) error {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second one ends the process, whatever it waits for
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	sh.setRunning(ctx, cancel) // so that output that is lost ends it

@@ -74,7 +74,7 @@ The exit status of the list is 1 if no majority answers or none leads.`,
 
 func (v *voterFlags) register(cmd *cobra.Command) {
 	v.connection.register(cmd.Flags())
-	cmd.Flags().StringVar(&v.attach, "attach", "", "the running node to ask, `NAME@HOST` or HOST:PORT; any one of the cluster")
+	cmd.Flags().StringVar(&v.attach, "attach", "", "the running node to ask, `NAME@HOST` or HOST:PORT; any one of the cluster (default the one node of yours on this machine)")
 	cmd.Flags().DurationVar(&v.timeout, "timeout", 30*time.Second, "how long it may take")
 }
 
@@ -107,7 +107,10 @@ log of the voters first, and has a vote when it has caught up: mostly in less th
 // client attaches to the node that the flags name. The context ends after --timeout.
 func (v *voterFlags) client(ctx context.Context) (context.Context, *node.Client, func(), error) {
 	if v.attach == "" {
-		return nil, nil, nil, usagef("distproc voters: pass --attach NAME@HOST, a running node of the cluster")
+		var err error
+		if v.attach, err = theLocalNode(); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	if err := node.CheckAddr(v.attach); err != nil {
 		return nil, nil, nil, usageError{err}

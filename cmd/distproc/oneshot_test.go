@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -335,5 +336,42 @@ func TestFollowedEvents(t *testing.T) {
 	err = cmd.Wait() // although nothing happens that it could write
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGPIPE {
 		t.Errorf("without a reader: %v", err)
+	}
+}
+
+// TestEventsOfTheProgram has an HTTP request be refused, and a file of kinds be wrong: both
+// are events of the node.
+func TestEventsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	o, host := newOperator(t), testHost()
+	dir := t.TempDir()
+	kinds, token := filepath.Join(dir, "kinds.toml"), filepath.Join(dir, "token")
+	for path, text := range map[string]string{kinds: oneShotKinds, token: "a-token-of-20-bytes.\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := o.node("1@"+host, "--config", kinds, "--http", host+":8080", "--http-token-file", token)
+	res, err := http.Get("http://" + host + ":8080/v1/nodes")
+	if err != nil || res.StatusCode != http.StatusUnauthorized {
+		t.Fatal(res, err)
+	}
+	res.Body.Close()
+	if err := os.WriteFile(kinds, []byte("[kind"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"request refused Unauthorized, from=", "the kinds stay as they are"} {
+		for deadline := time.Now().Add(patience); ; time.Sleep(processPoll) {
+			out, errs, status := o.run("events", "")
+			if strings.Contains(strings.Join(strings.Fields(out), " "), want) && status == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("no event %s: %d\n%s%s", want, status, out, errs)
+			}
+		}
 	}
 }

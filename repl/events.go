@@ -2,6 +2,7 @@ package repl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,8 +72,8 @@ func (sh *Shell) events(r *request) (starlark.Value, error) {
 		w.show(row)
 	}
 	err = sh.untilKey(r.ctx, w.run)
-	if r.ctx.Err() != nil {
-		err = r.ctx.Err()
+	if errors.Is(err, context.Canceled) {
+		err = r.ctx.Err() // nil if a key has ended it
 	}
 	return starlark.None, err
 }
@@ -137,12 +138,12 @@ type follower struct {
 	events observe.Follower
 }
 
-// run shows events until ctx ends.
+// run shows events until ctx ends, and returns its error.
 func (w *follower) run(ctx context.Context) error {
 	for {
 		news, err := w.events.Next(ctx)
 		if err != nil {
-			return nil
+			return err
 		}
 		switch {
 		case news.Trouble != nil:

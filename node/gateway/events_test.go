@@ -153,6 +153,7 @@ func follow(t *testing.T, l *pipeListener, r *http.Request) *streamReader {
 	if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != streamType {
 		t.Fatal(res, err)
 	}
+	t.Cleanup(func() { res.Body.Close() })
 	s.body = bufio.NewReader(res.Body)
 	s.want("retry: 1000")
 	return s
@@ -244,8 +245,13 @@ func TestEventStream(t *testing.T) {
 		r.Method = http.MethodHead
 		c := pl.dial()
 		_ = r.Write(c)
-		if res, err := http.ReadResponse(bufio.NewReader(c), r); err != nil || res.StatusCode != 200 || res.ContentLength > 0 {
-			t.Errorf("HEAD: %v %v", res, err)
+		res, err := http.ReadResponse(bufio.NewReader(c), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 || res.ContentLength > 0 {
+			t.Errorf("HEAD: %v", res)
 		}
 		wantAnswer(t, pl, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "200")
 		c.Close()
@@ -286,8 +292,13 @@ func TestStreamThatNobodyReads(t *testing.T) {
 			r.Header.Set("Connection", "close")
 			_ = r.Write(c)
 			res, err := http.ReadResponse(bufio.NewReader(c), r)
-			if err != nil || !strings.HasPrefix(res.Status, want) {
-				t.Errorf("%v %v, want %s", res, err, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close() // before the body, which goes on
+			res.Body.Close()
+			if !strings.HasPrefix(res.Status, want) {
+				t.Errorf("%v, want %s", res, want)
 			}
 		}
 		wantStatus("503")

@@ -186,17 +186,17 @@ func (w *follower) show(row *record) {
 		return
 	}
 	cells := row.cells(w.style)
-	line := cells[0] + "  " + text.Pad(cells[1], eventColumns)
-	if cells[2] != "" {
-		line += "  " + cells[2]
+	indent := len(cells[0]) + 2
+	line := cells[0] + "  " + text.Pad(cells[1], eventColumns) + "  "
+	if at := text.Width(line); w.cols() == 0 || w.cols()-at >= minCell {
+		line += folded(cells[2], w.cols(), at, at, plain)
+	} else { // there is room below only
+		line = cells[0] + "  " + folded(cells[1]+"  "+cells[2], w.cols(), indent, indent, plain)
 	}
 	line = strings.TrimRight(line, " ")
 	paint := plain
 	if level, _ := row.Attr("level"); level != starlark.String("info") {
 		paint = w.style.odd
-	}
-	if cols := w.cols(); cols > 0 {
-		line = folded(line, cols, 0, len(cells[0])+2, plain)
 	}
 	w.println(paint(line))
 }

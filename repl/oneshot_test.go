@@ -237,3 +237,26 @@ func TestCommandsAtATerminal(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestFollowAtATerminal ends events that are followed by a key and by Ctrl-C. At a narrow
+// terminal all that is said of an event goes on below.
+func TestFollowAtATerminal(t *testing.T) {
+	t.Parallel()
+	for cols, want := range map[uint16]string{
+		40: `\n01-02 \S+  node down  4@127.0.0.1,\n {16}EOF\n*$`,
+		80: `\n01-02 \S+  node down         4@127.0.0.1, EOF\n*$`,
+	} {
+		s := startSession(t, &pty.Winsize{Rows: 24, Cols: cols})
+		s.prompt("1", "")
+		s.send("events(last=1, follow=True)\r")
+		s.wait(want)
+		s.send("q")
+		s.prompt("2", "")
+		s.send("events(last=1, follow=True)\r")
+		s.wait(want)
+		s.send("\x03")
+		s.prompt("3", "") // Ctrl-C is a key, too
+		s.send("exit()\r")
+		s.left(0)
+	}
+}

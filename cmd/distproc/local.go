@@ -16,11 +16,10 @@ import (
 	"github.com/distproc/distproc/node"
 )
 
-// A running node keeps a file locked in the user's folder for state, so that commands find
-// it which were not told to which node to attach. The file says where the node can be
-// dialled from this machine. The system frees the lock when the process ends, however it
-// ends, and the file stays: a file that is never removed cannot be removed from under
-// another process that is about to lock it.
+// A running node keeps a file in the user's folder for state locked. By that file commands
+// without --attach find the node: it says where the node can be dialled from this machine.
+// The system frees the lock when the process ends, however it ends. The file is never
+// removed, because another process may be about to lock it.
 
 // runningFile is the name of that file, in the node's folder NAME@HOST:PORT.
 const runningFile = "running"
@@ -111,8 +110,8 @@ func lockedAddr(path string) (addr string, ok bool) {
 	return addr, true
 }
 
-// theLocalNode returns the only node of this user that runs on this machine, for a command
-// that was not told to which one to attach.
+// theLocalNode returns where the only node of this user on this machine can be dialled, for
+// a command without --attach.
 func theLocalNode() (addr string, err error) {
 	list := localNodes(stateDir())
 	switch len(list) {

@@ -10,8 +10,8 @@ import (
 
 const unreadPoll = 200 * time.Millisecond // between two looks whether anybody reads
 
-// whenUnread calls gone once nobody reads what is written to a pipe any more. A program
-// that waits for something to write would learn it only then. It ends with stop.
+// whenUnread calls gone once when a pipe has lost its last reader. Otherwise a program that
+// has nothing to write at present would not notice. The caller calls stop at the end.
 func whenUnread(out *os.File, gone func()) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

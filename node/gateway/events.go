@@ -146,8 +146,8 @@ func newer(list []observe.Event, from time.Time) []observe.Event {
 
 // stream answers with events as they happen, as Server-Sent Events: first the page that
 // the caller asks for, if any. It ends when the caller goes away or the gateway drains.
-// Nothing is kept for a caller that does not read: a write that takes too long ends the
-// stream, and what the ring has lost when the caller comes back is told.
+// It keeps nothing for a caller that does not read: a write that takes too long ends the
+// stream. The caller that resumes it is told how many events the node has dropped since.
 func (g *Gateway) stream(x *exchange, q eventsQuery) error {
 	if !g.streams.TryAcquire(1) {
 		return overloadedProblem("there are %d streams of events already", maxStreams)

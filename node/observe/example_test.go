@@ -7,7 +7,7 @@ import (
 	"github.com/distproc/distproc/node/observe"
 )
 
-// A mark is text for those who come back later.
+// A program that keeps a mark as text resumes after it.
 func ExampleParseMark() {
 	page := observe.Events{Run: 0x1916d6be4ac39a95, Last: 9, List: []observe.Event{{Seq: 7}}}
 	text := page.Next().String()

@@ -17,11 +17,8 @@ type Follower struct {
 	// of a client.
 	Ask func(context.Context, EventQuery) (Events, error)
 
-	// Node is that whose events they are. It should be set, so that they stay those of one
-	// node although a client moves to another one. After is the mark where they begin; the
-	// zero one is not allowed.
-	Node  string
-	After Mark
+	Node  string // whose events they are; with an empty one they change when a client moves to another node
+	After Mark   // where they begin: the Next of a page
 
 	asked   time.Time // the last time; zero to ask at once
 	trouble string    // why the node could not be asked the last time, or empty

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/distproc/distproc/node"
 )
@@ -26,16 +24,21 @@ const runningFile = "running"
 
 const maxRunning = 1000 // bytes of it that are read
 
-// announce lets commands find a node that can be dialled at addr. The node is found until
-// the process ends, or until withdraw is called. Without a folder for state it cannot be
-// found.
+// announce lets commands find a node that listens on addr. The node is found until the
+// process ends, or until withdraw is called. Without a folder for state it cannot be found.
 func announce(dir, name, addr string) (withdraw func(), err error) {
 	if dir == "" {
 		return func() {}, nil
 	}
-	_, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() { // it listens on all addresses
+		host = "::1"
+		if ip.Is4() {
+			host = "127.0.0.1"
+		}
 	}
 	dir = filepath.Join(dir, name+":"+port)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -46,7 +49,7 @@ func announce(dir, name, addr string) (withdraw func(), err error) {
 		return nil, err
 	}
 	err = lockSoon(f)
-	text := []byte(addr + "\n")
+	text := []byte(net.JoinHostPort(host, port) + "\n")
 	if err == nil {
 		_, err = f.WriteAt(text, 0)
 	}
@@ -62,11 +65,14 @@ func announce(dir, name, addr string) (withdraw func(), err error) {
 
 // lockSoon locks a file. A command that looks whether it is locked lets go of it at once,
 // unless it was stopped just then.
-func lockSoon(f *os.File) (err error) {
+func lockSoon(f *os.File) error {
 	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+		locked, err := tryLock(f, false)
+		switch {
+		case locked || err != nil:
 			return err
+		case time.Now().After(deadline):
+			return fmt.Errorf("another process has locked %s", f.Name())
 		}
 	}
 }
@@ -94,12 +100,12 @@ func escapeGlob(path string) string {
 
 // lockedAddr returns what a file says, if a running node has locked it.
 func lockedAddr(path string) (addr string, ok bool) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be a pipe that somebody put there
+	f, err := os.OpenFile(path, openFlags, 0) // it may be a pipe that somebody put there
 	if err != nil {
 		return "", false
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+	if unlocked, err := tryLock(f, true); unlocked || err != nil {
 		return "", false
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxRunning))

@@ -264,6 +264,17 @@ func TestLocalNodes(t *testing.T) {
 	if list := localNodes(dir); fmt.Sprint(list) != "[{1@[::1] [::1]:1}]" {
 		t.Errorf("after a longer address: %v", list)
 	}
+	all := filepath.Join(dir, "all")
+	for name, addr := range map[string]string{"1@h": "0.0.0.0:4371", "2@h": "[::]:4372", "3@h": "localhost:4373"} {
+		withdraw, err := announce(all, name, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer withdraw()
+	}
+	if list := localNodes(all); fmt.Sprint(list) != "[{1@h 127.0.0.1:4371} {2@h [::1]:4372} {3@h localhost:4373}]" {
+		t.Errorf("%v", list)
+	}
 	if list := localNodes(filepath.Join(dir, "none")); len(list) > 0 {
 		t.Errorf("%v", list)
 	}

@@ -4,8 +4,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const unreadPoll = 200 * time.Millisecond // between two looks whether anybody reads
@@ -31,11 +29,4 @@ func whenUnread(out *os.File, gone func()) (stop func()) {
 		}
 	})
 	return func() { close(done); wg.Wait() }
-}
-
-// unread reports whether a pipe has no reader any more, or a terminal has hung up.
-func unread(out *os.File) bool {
-	fds := []unix.PollFd{{Fd: int32(out.Fd())}}
-	n, err := unix.Poll(fds, 0)
-	return n > 0 && err == nil && fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 }

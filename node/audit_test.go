@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/testlog"
@@ -57,7 +58,21 @@ func TestAudit(t *testing.T) {
 		if err := client.Disconnect(t.Context(), b.Self()); err != nil {
 			t.Fatal(err)
 		}
+		for range 3 { // they only have a question
+			c, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie, network: memory})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		time.Sleep(2 * time.Second)
 		client.Close()
+		other, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie, network: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		other.Close()
 		creds := credentials(t, testCookie)
 		if _, err := wire.Dial(t.Context(), a.Addr(), creds, wire.Hello{Name: "x", Role: 99}, protocol.Refuser{}); err == nil {
 			t.Error("role 99 is let in")
@@ -65,6 +80,7 @@ func TestAudit(t *testing.T) {
 		from := ` from=127\.\d+\.\d+\.\d+:\d+$`
 		said(t, &logs[0],
 			`msg="client attached" by=client-\d+`+from,
+			`msg="client attached" brief_clients=3 by=client-\d+`+from,
 			`msg="client detached" after=\S+ calls=8 by=client-\d+`+from,
 			`msg="worker stopped" kind=default id=1 node=2@\S+ by=client-\d+`+from,
 			`msg="worker stopped" kind=default id=2 node=1@\S+ by=client-\d+`+from,
@@ -74,7 +90,7 @@ func TestAudit(t *testing.T) {
 		said(t, &logs[1],
 			`msg="worker stopped" kind=default id=1 node=2@\S+ by=1@\S+`+from,
 			`msg="removed from the cluster" by=1@\S+`+from)
-		if got := logs[0].String() + logs[1].String(); strings.Count(got, "worker stopped") != 4 {
+		if got := logs[0].String() + logs[1].String(); strings.Count(got, "worker stopped") != 4 || strings.Count(got, "client attached") != 2 {
 			t.Errorf("log:\n%s", got)
 		}
 	})

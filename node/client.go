@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -229,14 +228,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 	}
 	results := make([]Connection, len(list))
 	for i, m := range list {
-		results[i].Name = m.Name
-		switch {
-		case m.OK:
-		case m.Code == wire.BadRequest:
-			results[i].Err = errors.New(m.Text)
-		default:
-			results[i].Err = &wire.Error{Code: m.Code, Outcome: wire.NotRun, Text: m.Text}
-		}
+		results[i] = Connection{Name: m.Name, Err: m.Err()}
 	}
 	return results
 }

@@ -37,6 +37,24 @@ func ExampleNode_Events() {
 	// Output: 1 info kinds changed kinds=price
 }
 
+// What a program logs about its node is among the events of that.
+func ExampleNode_Logger() {
+	n, err := node.Start(node.Config{Name: "1@127.0.55.8", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	n.Logger().Warn("disk nearly full", "why", "3 % left")
+	page, err := n.Events(context.Background(), observe.EventQuery{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range page.List {
+		fmt.Println(e.Level, e.What, e.Why)
+	}
+	// Output: warn disk nearly full 3 % left
+}
+
 // A trace shows what comes for an id after it has begun.
 func ExampleNode_Trace() {
 	ctx := context.Background()

@@ -39,6 +39,7 @@ type NodeInfo struct {
 	Goroutines int
 	Quorum     *worker.Quorum // of strict kinds; nil if the node was started without voters
 	Apart      bool           // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
+	Unready    string         // what the node itself knows to be in the way of requests, which Ready would say; empty if there is nothing
 	Problem    string         // reason for which only Member is set; empty if the node answered
 }
 
@@ -179,7 +180,7 @@ func (n *Node) info() NodeInfo {
 	return NodeInfo{
 		Values: used, MaxValues: limit, Evicted: c.Evicted,
 		Workers: c.Workers, Requests: c.Answers, Rate: c.Rate, Stuck: c.Stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
-		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(), Unready: n.inTheWay(),
 		Apart: n.members.View().Apart, Quorum: n.quorum.Status(),
 	}
 }

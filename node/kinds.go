@@ -43,13 +43,5 @@ func (n *Node) compareKinds(ctx context.Context, p *peers.Peer, ws *wire.Session
 	if ws.Peer().Role != wire.RoleMember || ws.Do(ctx, protocol.OpInfo, nil, &info) != nil {
 		return
 	}
-	names := kinds.Differing(n.kinds.Definitions(), info.Kinds)
-	text := strings.Join(names, ", ")
-	if text == "" {
-		if _, differed := n.differing.LoadAndDelete(p.Name); differed {
-			n.log.Info("kinds agree again", "node", p.Text)
-		}
-	} else if last, _ := n.differing.Swap(p.Name, text); last != text {
-		n.log.Warn("kinds differ; all nodes should have the same --config", "node", p.Text, "kinds", text)
-	}
+	n.differing.Note(n.log, p.Text, kinds.Differing(n.kinds.Definitions(), info.Kinds))
 }

@@ -75,8 +75,8 @@ type Node struct {
 	displace  sync.Once      // guards the closing of displaced
 	displaced chan struct{}  // closed when the node has left the cluster to an older one of its name
 	forwards  route.Forwards // calls of others in progress
-	differing sync.Map       // by name of a peer: the kinds about which it differs, as the log says
-	clients   atomic.Int64   // sessions of clients
+	differing kinds.Differences
+	clients   atomic.Int64 // sessions of clients
 
 	maxClients int
 	closeOnce  sync.Once

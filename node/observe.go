@@ -2,10 +2,15 @@ package node
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/observe"
 )
+
+// Logger returns a logger for what the program has to tell about the node. What is logged at
+// level info or above becomes an event, and goes to Config.Logger as the node's own lines.
+func (n *Node) Logger() *slog.Logger { return n.log }
 
 // Events returns what happened lately on this node or, as the query says, on another
 // member: nodes that came, failed, left or were refused, changes of the view and of kinds,

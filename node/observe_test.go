@@ -31,6 +31,7 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		time.Sleep(2 * time.Second)
 		if _, err := Attach(t.Context(), ClientConfig{Node: n.Self(), Cookie: []byte("the cookie of another cluster"), network: memory}); !errors.Is(err, ErrCookie) {
 			t.Fatal(err)
 		}

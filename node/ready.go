@@ -20,20 +20,31 @@ import (
 // leader of the voters has answered it for the time of a lease: it is cut off from the
 // majority that others still may reach, or has none.
 func (n *Node) Ready(ctx context.Context) error {
-	if n.leaving.Load() {
-		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}
-	}
-	if err := n.members.Outranked(); err != nil {
-		return err
-	}
-	v := n.members.View()
-	if v.Apart {
-		return n.members.ApartError()
-	}
-	if err := strict.Ready(n.quorum, n.kinds); err != nil {
+	if err := n.unready(); err != nil {
 		return err
 	}
 	return n.ready(ctx, func() (int64, bool) { return n.members.View().OwnInt() })
+}
+
+// unready returns what the node knows to be in the way of requests, or nil.
+func (n *Node) unready() error {
+	switch err := n.members.Outranked(); {
+	case n.leaving.Load():
+		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun, Text: "the node is leaving"}
+	case err != nil:
+		return err
+	case n.members.View().Apart:
+		return n.members.ApartError()
+	}
+	return strict.Ready(n.quorum, n.kinds)
+}
+
+// inTheWay returns unready as a text, or that the node has yet to join others.
+func (n *Node) inTheWay() string {
+	if err := n.unready(); err != nil {
+		return err.Error()
+	}
+	return n.members.Unjoined()
 }
 
 // ready makes a request for an id of this node, as ownInt returns it.

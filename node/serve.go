@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/audit"
@@ -262,13 +261,7 @@ func (n *Node) serveConnect(ctx context.Context, names []string) (any, error) {
 	}
 	var list []protocol.Connection
 	for _, c := range n.Connect(ctx, names...) {
-		m := protocol.Connection{Name: c.Name, OK: c.Err == nil}
-		if e, ok := errors.AsType[*wire.Error](c.Err); ok {
-			m.Code, m.Text = e.Code, e.Text
-		} else if c.Err != nil {
-			m.Code, m.Text = wire.BadRequest, c.Err.Error()
-		}
-		list = append(list, m)
+		list = append(list, protocol.NewConnection(c.Name, c.Err))
 	}
 	return list, nil
 }

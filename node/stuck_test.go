@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -47,6 +49,12 @@ func TestStuckKind(t *testing.T) {
 		}
 		if !p.Stuck("slow") {
 			t.Error("the answers of one kind tell of another")
+		}
+		page, err := nodes[0].Events(t.Context(), observe.EventQuery{})
+		if err != nil || !slices.ContainsFunc(page.List, func(e observe.Event) bool {
+			return e.What == "node stuck: it answers pings but no calls" && e.Node == nodes[1].Self() && e.Kind == "slow"
+		}) {
+			t.Errorf("no event says so: %v, %v", page.List, err)
 		}
 		p.RecordSuccess("slow")
 		if p.Doubtful() || p.AnyStuck() {

@@ -16,7 +16,9 @@ type account struct {
 	names  []string // of the attributes
 	values starlark.Tuple
 	lines  []line
-	warned []int // indexes of lines that need attention
+	warned []int  // indexes of lines that need attention
+	below  *table // shown below the lines, if any
+	bad    bool   // RunCommand fails because of it
 }
 
 type line struct{ heading, text string }
@@ -69,6 +71,9 @@ func (a *account) styled(s style) string {
 		b.WriteString(l.heading + strings.Repeat(" ", indent-len(l.heading)))
 		b.WriteString(folded(printable(l.text), s.cols, indent, indent, paint))
 		b.WriteByte('\n')
+	}
+	if a.below != nil {
+		b.WriteString("\n" + a.below.styled(s))
 	}
 	return strings.TrimRight(b.String(), " \n")
 }

@@ -21,6 +21,7 @@ type command struct {
 	example string // an example, and its output
 	aliases []string
 	bare    bool // its name alone runs it
+	screen  bool // it draws on a terminal
 	run     func(*Shell, *request) (starlark.Value, error)
 	value   starlark.Value // the value of the name in a program
 }

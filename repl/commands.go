@@ -78,6 +78,13 @@ func commands() []command {
 			run:     (*Shell).nodes,
 		},
 		{
+			usage:   "status(own)",
+			help:    "whether all is well: what needs attention first, then the nodes, their states and versions, and the leader of strict kinds; own=True asks about this node only",
+			example: `status()   # status().ok; status().attention; distproc status exits with 1 if something needs attention`,
+			bare:    true,
+			run:     (*Shell).status,
+		},
+		{
 			usage:   "node()",
 			help:    "the name of the node that runs the commands",
 			example: `node()   # "1@127.0.0.1"`,
@@ -104,6 +111,7 @@ func commands() []command {
 			help:    "watch the nodes, the kinds and the ids with the most hits until a key is pressed",
 			example: `top()`,
 			bare:    true,
+			screen:  true,
 			run:     (*Shell).top,
 		},
 		{
@@ -113,9 +121,9 @@ func commands() []command {
 			run:     (*Shell).watch,
 		},
 		{
-			usage:   "events(node, since, text)",
-			help:    "what happened on this node, or on another one; since is in seconds, text must be in an event",
-			example: `events(); events(since=60); events(node="2@127.0.0.1", text="node down")[-1].why`,
+			usage:   "events(node, since, text, last, follow)",
+			help:    "what happened on this node, or on another one; since is in seconds, text must be in an event; follow goes on until a key is pressed",
+			example: `events(); events(since=60); events(node="2@127.0.0.1", text="node down")[-1].why; events(last=10, follow=True)`,
 			bare:    true,
 			run:     (*Shell).events,
 		},

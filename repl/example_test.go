@@ -71,3 +71,20 @@ func ExampleShell_RunSources() {
 	// "1@127.0.0.1"
 	// exit status 3
 }
+
+func ExampleShell_RunCommand() {
+	sh := repl.New(repl.Config{Cluster: alone{}, Out: os.Stdout})
+	get := repl.Command{Name: "request", As: "get", Args: map[string]any{"id": []string{"7", "8"}}}
+	if err := sh.RunCommand(context.Background(), get); err != nil {
+		fmt.Println(err)
+	}
+	owner := repl.Command{Name: "owner", Args: map[string]any{"id": "7"}, Format: repl.FormatJSON}
+	if err := sh.RunCommand(context.Background(), owner); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// id  value  node         cached  degraded
+	//  7    454  1@127.0.0.1  false   false
+	//  8    454  1@127.0.0.1  false   false
+	// "1@127.0.0.1"
+}

@@ -268,8 +268,13 @@ func TestMain(m *testing.M) {
 		sh.commands[0].run = nil
 		sh.cluster = panicCluster{sh.cluster}
 	}
-	err := sh.Run(ctx)
-	fmt.Printf("left: %v\n", err)
+	var err error
+	if command := os.Getenv("DISTPROC_TEST_COMMAND"); command != "" {
+		err = sh.RunCommand(ctx, Command{Name: command})
+	} else {
+		err = sh.Run(ctx)
+		fmt.Printf("left: %v\n", err)
+	}
 	if status, ok := errors.AsType[ExitStatus](err); ok {
 		os.Exit(int(status))
 	}

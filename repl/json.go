@@ -102,7 +102,7 @@ func (e *encoder) value(v starlark.Value, depth int) error {
 	case startime.Time:
 		return e.text(time.Time(v).Format(time.RFC3339Nano))
 	case *record:
-		return e.object(v.Type(), v.fields, v.Attr, depth)
+		return e.object(v.Type(), v.allNames(), v.Attr, depth)
 	case *account:
 		return e.object(v.Type(), v.names, v.Attr, depth)
 	case reply:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -13,92 +11,6 @@ import (
 	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/wire/text"
 )
-
-var eventFields = []string{"time", "event", "about"}
-
-func (sh *Shell) events(r *request) (starlark.Value, error) {
-	var of, since starlark.Value
-	var has string
-	if err := r.unpack("node?", &of, "since?", &since, "text?", &has); err != nil {
-		return nil, err
-	}
-	var name string
-	var err error
-	if of != nil && of != starlark.None {
-		if name, err = r.toNode(of); err != nil {
-			return nil, err
-		}
-	}
-	var from time.Time
-	if since != nil && since != starlark.None {
-		d, err := toDuration(since)
-		if err != nil {
-			return nil, fmt.Errorf("events: since is %w", err)
-		}
-		from = time.Now().Add(-d)
-	}
-	ctx, cancel := sh.bounded(r.ctx)
-	defer cancel()
-	list, err := sh.allEvents(ctx, name)
-	if err != nil {
-		return nil, &requestError{what: "events()", err: err}
-	}
-	t := &table{kind: "events", header: eventFields, none: "no events", latest: true}
-	now := time.Now()
-	for _, e := range list {
-		about := about(e)
-		if e.Time.Before(from) || !strings.Contains(e.What+"  "+about, has) {
-			continue
-		}
-		t.rows = append(t.rows, &record{kind: "event", fields: eventFields, values: starlark.Tuple{
-			starlark.String(clockTime(e.Time, now)), starlark.String(e.What), orNone(about),
-		}, more: eventRest(e)})
-	}
-	return t, nil
-}
-
-// about returns what an event says besides what it is, such as 2@127.0.0.1, EOF.
-func about(e observe.Event) string {
-	return strings.Join(slices.DeleteFunc([]string{e.Node, e.Kind, e.Why, e.More}, func(s string) bool { return s == "" }), ", ")
-}
-
-// allEvents returns all events that a node keeps, the oldest first.
-func (sh *Shell) allEvents(ctx context.Context, name string) (list []observe.Event, err error) {
-	q := observe.EventQuery{Node: name, After: observe.Mark{Run: 1}} // of another run: from the first one
-	for len(list) < observe.MaxEvents {
-		page, err := sh.cluster.Events(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, page.List...)
-		if q.After = page.Next(); len(page.List) == 0 || q.After.Seq >= page.Last {
-			break
-		}
-	}
-	return list, nil
-}
-
-// eventRest has the attributes of an event that are not columns.
-func eventRest(e observe.Event) starlark.HasAttrs {
-	a := &account{kind: "event"}
-	a.set("node", orNone(e.Node))
-	a.set("kind", orNone(e.Kind))
-	a.set("why", orNone(e.Why))
-	a.set("more", orNone(e.More))
-	a.set("seq", starlark.MakeUint64(e.Seq))
-	a.set("level", starlark.String(e.Level))
-	a.set("unix", starlark.Float(float64(e.Time.UnixMicro())/1e6))
-	return a
-}
-
-// clockTime writes a time of this day without the day.
-func clockTime(t, now time.Time) string {
-	t = t.Local()
-	if now = now.Local(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
-		return t.Format(time.TimeOnly)
-	}
-	return t.Format("01-02 " + time.TimeOnly)
-}
 
 const (
 	maxTrace = time.Minute

@@ -174,6 +174,8 @@ type Shell struct {
 	maxSteps  uint64                 // of one input; 0: unlimited
 	maxGrowth uint64                 // of the heap during one input, in bytes
 
+	format      Format                // of what RunCommand writes
+	width       int                   // of a terminal that nothing is read from; 0: there is none
 	readsInput  bool                  // the program is what Config.In has
 	lost        atomic.Pointer[error] // the first of print, or nil
 	topInterval time.Duration         // between two frames of top; tests shorten it
@@ -316,7 +318,7 @@ func (sh *Shell) setTerminal(t *editor.Editor) {
 func (sh *Shell) cols() int {
 	term := sh.terminal()
 	if term == nil {
-		return 0
+		return sh.width
 	}
 	_, cols := term.Size()
 	return cols

@@ -314,6 +314,25 @@ func (r *record) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
+// allNames returns the names of the fields and then of the other attributes, in their order,
+// but for json, which is the value again.
+func (r *record) allNames() []string {
+	names := slices.Clone(r.fields)
+	var more []string
+	switch m := r.more.(type) {
+	case *account:
+		more = m.names
+	case reply, lostReply:
+		more = replyNames
+	}
+	for _, name := range more {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // AttrNames returns a new list, because Starlark's dir sorts it.
 func (r *record) AttrNames() []string {
 	names := slices.Clone(r.fields)
@@ -343,6 +362,8 @@ func (r *record) cells(s style) []string {
 		case starlark.Bool:
 			text = strings.ToLower(v.String())
 		case starlark.NoneType:
+		case startime.Time:
+			text = clockTime(time.Time(v), time.Now())
 		default:
 			text = style{limit: s.limit}.inline(v)
 		}

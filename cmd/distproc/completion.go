@@ -41,16 +41,17 @@ var valuesOf = map[string]flagValues{
 }
 
 // completeFlags registers what shells offer for the flags of a command and of those below
-// it. Of their arguments only that of repl is a file.
+// it, but for what a node is asked for: see completion_live.go. Of the arguments only that
+// of repl is a file.
 func completeFlags(cmd *cobra.Command) {
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		v := valuesOf[f.Name]
 		if f.Value.Type() == "bool" {
 			v.words = []string{"true", "false"}
 		}
-		_ = cmd.RegisterFlagCompletionFunc(f.Name, v.complete) // the flag is there, and has none yet
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, v.complete) // it fails if the command has a better one
 	})
-	if !cmd.HasSubCommands() {
+	if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = flagValues{files: cmd.Name() == "repl"}.complete
 	}
 	for _, c := range cmd.Commands() {

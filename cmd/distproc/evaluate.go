@@ -139,6 +139,8 @@ func (v *evaluation) run(ctx context.Context) error {
 	w.redirect(func(line string) bool { return sh.Notify(notice(line)) })
 	defer w.redirect(nil)
 	switch {
+	case !s.interactive() && v.interrupts.n.Load() > 0: // while it attached
+		return errInterrupt
 	case len(s.code) > 0:
 		return sh.RunSources(ctx, s.sources()...)
 	case s.file != "" && s.file != stdin:

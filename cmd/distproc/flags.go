@@ -134,6 +134,7 @@ type running struct {
 	drain time.Duration // that calls have when the node leaves
 
 	endTracing func() // sends the last spans
+	withdraw   func() // see announce
 }
 
 // start starts the node that the flags describe.
@@ -142,7 +143,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log, cookie: c.Cookie, drain: m.drain}
+	r := &running{log: log, cookie: c.Cookie, drain: m.drain, withdraw: func() {}}
 	if c.Tracer, r.endTracing, err = tracing(nameOf(m.name), log); err != nil {
 		return nil, err
 	}
@@ -158,6 +159,11 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", source)
 	if r.web != nil {
 		r.web.serve(r.Node, log)
+	}
+	if withdraw, err := announce(stateDir(), r.Self(), r.Addr()); err != nil {
+		log.Warn("commands without --attach cannot find this node", "err", err)
+	} else {
+		r.withdraw = withdraw
 	}
 	return r, nil
 }
@@ -179,6 +185,7 @@ func (r *running) join(ctx context.Context, names []string) error {
 // have as long.
 func (r *running) leave() error {
 	defer r.endTracing()
+	defer r.withdraw()
 	if r.web != nil {
 		r.web.close()
 	}

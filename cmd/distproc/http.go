@@ -76,6 +76,7 @@ func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) 
 // serve answers from n until close.
 func (s *webServer) serve(n *node.Node, log *slog.Logger) {
 	s.config.Cluster, s.config.Metrics = n, metrics.Handler(n, version())
+	s.config.Logger = n.Logger() // so that a refused request is an event
 	s.config.Ready = func(ctx context.Context) error {
 		if members, _ := n.Members(ctx); len(members) > 1 {
 			s.joined.Store(true) // one of those to be joined is enough

@@ -3,8 +3,9 @@
 // distproc node runs a headless node. distproc repl runs a node with a shell, or a shell on
 // a running node; the shell has a process of its own (evaluator.go). distproc bench asks
 // running nodes as fast as they answer. Packages node, its gateway for --http, repl and bench
-// do the work. Here are flags, signals and exit codes: 0 success, 1 failure, 2 a command
-// line that makes no sense.
+// do the work. distproc get and its like ask a running node one question (oneshot.go). Here
+// are flags, signals and exit codes: 0 success, 1 failure, 2 a command line that makes no
+// sense, 3 a call that may have run.
 package main
 
 import (

@@ -35,9 +35,19 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs distproc in a folder, which its programs work in.
 func startIn(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
+	return startAs(t, dir, append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir()), args...)
+}
+
+// startWith runs distproc in an environment.
+func startWith(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	return startAs(t, "", env, args...)
+}
+
+func startAs(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command("distproc", args...), log: &lockedText{}, done: make(chan error, 1)}
-	p.cmd.Dir = dir
-	p.cmd.Env = append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir())
+	p.cmd.Dir, p.cmd.Env = dir, env
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

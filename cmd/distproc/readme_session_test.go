@@ -158,13 +158,15 @@ var differs = []struct {
 	pattern *regexp.Regexp
 	sign    string
 }{
-	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms|s|m))+\b`), "TIME"},
+	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms|s|m|h))+\b`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "CLOCK"},
 	{regexp.MustCompile(`_ms":\d+`), `_ms":N`},
 	{regexp.MustCompile(`\{\d+, `), "{N, "},       // values of the source random
 	{regexp.MustCompile(`"value":\d+`), "N"},      //
 	{regexp.MustCompile(`\d+(\.\d+)?/s`), "RATE"}, // of requests
 	{regexp.MustCompile(`seed \d+`), "seed N"},
+	{regexp.MustCompile(`"(age|ttl)":[\d.]+`), `"TIME"`},
+	{regexp.MustCompile(`devel (HEX )?go\S+`), "VERSION"},
 	{regexp.MustCompile(`\b[0-9a-f]{10,16}\b`), "HEX"},
 	{regexp.MustCompile(` +`), " "},
 }

@@ -177,7 +177,7 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 	var wg sync.WaitGroup
 	joined := make(chan error, 1)
 	wg.Go(func() { joined <- n.join(joining, s.join) })
-	wg.Go(func() { s.reload(joining, n.Node, hangups, log) })
+	wg.Go(func() { s.reload(joining, n.Node, hangups, n.Logger()) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case err = <-joined:
 	case <-e.interrupts:

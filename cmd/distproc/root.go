@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hint := "see distproc --help"
-			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			if like := similar(cmd, args[0]); len(like) > 0 {
 				hint = "did you mean " + strings.Join(like, " or ") + "?"
 			}
 			return usagef("no command %q; %s", args[0], hint)
@@ -45,9 +46,21 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), versionCommand(), evaluatorCommand())
+	root.AddCommand(oneShotCommands()...)
 	root.AddCommand(hiddenCommands()...)
 	completeFlags(root)
 	return root
+}
+
+// similar returns the names of the commands that a user may have meant: those that begin
+// so, or else those that differ by a letter or two.
+func similar(cmd *cobra.Command, typed string) []string {
+	like := cmd.SuggestionsFor(typed)
+	begins := slices.DeleteFunc(slices.Clone(like), func(name string) bool { return !strings.HasPrefix(name, typed) })
+	if len(begins) > 0 {
+		return begins
+	}
+	return like
 }
 
 // insteadOf names flags of which one on the command line rules out the other in the

@@ -62,8 +62,6 @@ The exit status of the list is 1 if no majority answers or none leads.`,
 		Short: "Show who the voters are, and how they are",
 		Args:  noArguments,
 		RunE:  cmd.RunE,
-
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	v.register(cmd)
 	v.register(list)
@@ -76,14 +74,12 @@ The exit status of the list is 1 if no majority answers or none leads.`,
 
 func (v *voterFlags) register(cmd *cobra.Command) {
 	v.connection.register(cmd.Flags())
-	cmd.Flags().StringVar(&v.attach, "attach", "", "the running node to ask, `NAME@HOST` or HOST:PORT; any one of the cluster")
+	cmd.Flags().StringVar(&v.attach, "attach", "", "the running node to ask, `NAME@HOST` or HOST:PORT; any one of the cluster (default the one node of yours on this machine)")
 	cmd.Flags().DurationVar(&v.timeout, "timeout", 30*time.Second, "how long it may take")
 }
 
 func (v *voterFlags) changeCommand(add bool) *cobra.Command {
 	cmd := &cobra.Command{
-		ValidArgsFunction: cobra.NoFileCompletions,
-
 		Use:   "remove NAME@HOST",
 		Short: "Take the vote from a node, which may be lost",
 		Long: `The node is no voter any more, and stays in the cluster. A leader hands leadership over first. It is
@@ -111,7 +107,10 @@ log of the voters first, and has a vote when it has caught up: mostly in less th
 // client attaches to the node that the flags name. The context ends after --timeout.
 func (v *voterFlags) client(ctx context.Context) (context.Context, *node.Client, func(), error) {
 	if v.attach == "" {
-		return nil, nil, nil, usagef("distproc voters: pass --attach NAME@HOST, a running node of the cluster")
+		var err error
+		if v.attach, err = theLocalNode(); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	if err := node.CheckAddr(v.attach); err != nil {
 		return nil, nil, nil, usageError{err}
@@ -237,8 +236,6 @@ func recoverCommand() *cobra.Command {
 is the only voter, with the log that it has; then add others with distproc voters add.
 
 All other voters must have stopped, and their data directories must never be used again.`,
-		ValidArgsFunction: cobra.NoFileCompletions,
-
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addr, err := placement.ParseAddr(name)

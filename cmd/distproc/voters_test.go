@@ -149,7 +149,7 @@ func TestVotersUsage(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"", 2, "pass --attach NAME@HOST"},
+		{"", 1, "no node of yours runs on this machine; pass --attach NAME@HOST"},
 		{"ad 1@a", 2, `no command "ad" of distproc voters; did you mean add?`},
 		{"xyz", 2, "see distproc voters --help"},
 		{"add", 2, "takes the NAME@HOST of one node, not 0"},

@@ -29,7 +29,9 @@ type jsonNode struct {
 	Name        string `json:"name"`
 	Addr        string `json:"addr"`
 	State       string `json:"state"`
-	Incarnation string `json:"incarnation"` // hexadecimal: many JSON readers round large numbers
+	Since       int64  `json:"since_ms"`           // in that state
+	Until       *int64 `json:"until_ms,omitempty"` // for which a failed one keeps its slot; nil if it has not failed, or for ever
+	Incarnation string `json:"incarnation"`        // hexadecimal: many JSON readers round large numbers
 	Problem     string `json:"problem,omitempty"`
 	*jsonReport
 }
@@ -44,6 +46,7 @@ type jsonReport struct {
 	Kinds      map[string]string `json:"kinds"`
 	Differs    []string          `json:"differs"`
 	Apart      bool              `json:"apart"`
+	Unready    string            `json:"unready,omitempty"` // why requests do not work, as far as the node knows
 	Uptime     int64             `json:"uptime_ms"`
 	Version    string            `json:"version"`
 	Memory     uint64            `json:"memory_bytes"`
@@ -118,11 +121,15 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 	}
 	list := make([]jsonNode, 0, len(infos))
 	for _, n := range infos {
-		j := jsonNode{Name: n.Name, Addr: n.Addr, State: n.State.String(), Incarnation: hex(n.Incarnation), Problem: clip(n.Problem)}
+		j := jsonNode{Name: n.Name, Addr: n.Addr, State: n.State.String(), Since: millis(n.Since), Incarnation: hex(n.Incarnation), Problem: clip(n.Problem)}
+		if n.Kept > 0 && n.Kept < worker.Forever/2 {
+			until := millis(n.Kept)
+			j.Until = &until
+		}
 		if n.Problem == "" {
 			j.jsonReport = &jsonReport{
 				RTT: float64(n.RTT) / float64(time.Millisecond), Workers: n.Workers, Requests: n.Requests, Rate: math.Round(10*n.Rate) / 10, Stuck: n.Stuck,
-				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
+				Kinds: n.Kinds, Differs: n.Differs, Apart: n.Apart, Unready: clip(n.Unready), Uptime: millis(n.Uptime), Version: n.Version, Memory: n.Memory, Goroutines: n.Goroutines,
 				jsonQuorum: quorumOf(n.Quorum),
 			}
 			if j.Kinds == nil {

@@ -15,11 +15,11 @@ func TestAccounts(t *testing.T) {
 	for target, want := range map[string]string{
 		"/v1/owner/a%20b": `{"id":"a b","owner":"2@127.0.0.1"}`,
 		"/v1/owner/%ff":   `{"id":"/w==","id_encoding":"base64","owner":"2@127.0.0.1"}`,
-		"/v1/nodes": `{"nodes":[{"name":"1@127.0.0.1","addr":"127.0.0.1:4371","state":"alive","incarnation":"ffffffffffffffff",` +
+		"/v1/nodes": `{"nodes":[{"name":"1@127.0.0.1","addr":"127.0.0.1:4371","state":"alive","since_ms":0,"incarnation":"ffffffffffffffff",` +
 			`"rtt_ms":0,"workers":0,"requests":0,"requests_per_second":0,"stuck":0,"kinds":{},"differs":[],"apart":false,"uptime_ms":60000,"version":"v1","memory_bytes":1048576,"goroutines":9},` +
-			`{"name":"2@127.0.0.1","addr":"127.0.0.1:4372","state":"alive","incarnation":"0",` +
-			`"rtt_ms":0.048,"workers":1,"requests":5,"requests_per_second":12.3,"stuck":1,"kinds":{"price":"ab"},"differs":["price"],"apart":false,"uptime_ms":0,"version":"","memory_bytes":0,"goroutines":0},` +
-			`{"name":"3@127.0.0.1","addr":"127.0.0.1:4373","state":"failed","incarnation":"0","problem":"out of reach"}]}`,
+			`{"name":"2@127.0.0.1","addr":"127.0.0.1:4372","state":"alive","since_ms":0,"incarnation":"0",` +
+			`"rtt_ms":0.048,"workers":1,"requests":5,"requests_per_second":12.3,"stuck":1,"kinds":{"price":"ab"},"differs":["price"],"apart":false,"unready":"it has not joined","uptime_ms":0,"version":"","memory_bytes":0,"goroutines":0},` +
+			`{"name":"3@127.0.0.1","addr":"127.0.0.1:4373","state":"failed","since_ms":2500,"until_ms":60000,"incarnation":"0","problem":"out of reach"}]}`,
 		"/v1/workers?limit=1":      `{"workers":[{"id":"7","kind":"price","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":2,"left_out":5000}`,
 		"/v1/workers?kind=other":   `{"workers":[],"total":0,"left_out":5000}`,
 		"/v1/workers?kind=default": `{"workers":[{"id":"8","kind":"default","node":"2@127.0.0.1","age_ms":1000,"ttl_ms":4000,"hits":3,"queue":1}],"total":1,"left_out":5000}`,

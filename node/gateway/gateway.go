@@ -8,7 +8,7 @@
 // answer is complete before its first byte is sent, so every failure has its status.
 //
 // The handlers are in request.go (values and calls), invalidate.go, account.go (the
-// cluster) and health.go (this process). openapi.json describes all endpoints; the tests
+// cluster), events.go and health.go (this process). openapi.json describes all endpoints; the tests
 // compare it with the table of routes and with every kind of answer. server.go has
 // [Gateway.Serve]. conns.go, conn.go, body.go and places.go bound the resources that
 // clients can hold. listen.go and token.go check the address and the token at the start.
@@ -32,7 +32,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -40,6 +39,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -50,6 +50,7 @@ type Cluster interface {
 	Owner(ctx context.Context, id worker.ID) (string, error)
 	Nodes(ctx context.Context) ([]node.NodeInfo, error)
 	Workers(ctx context.Context) ([]worker.Info, error)
+	Events(ctx context.Context, q observe.EventQuery) (observe.Events, error)
 }
 
 // Config configures a gateway. The zero value of each field but Cluster means the
@@ -84,11 +85,12 @@ type Gateway struct {
 	flush    func()              // of log
 	probes   *singleflight.Group // of Ready
 	refusals *boundedlog.Repeats
-	draining *atomic.Bool // Serve drains; each call of Serve has its own
+	draining context.Context // ends when Serve begins to drain; each call of Serve has its own
 
 	bodies   *places             // of large bodies, until their calls end
 	marshals *semaphore.Weighted // calls of marshal
 	answers  *semaphore.Weighted // bytes of large answers that clients have yet to read
+	streams  *semaphore.Weighted // streams of events
 }
 
 // New returns a gateway to c.Cluster. It starts no goroutine; see [Gateway.Serve].
@@ -101,11 +103,12 @@ func New(c Config) *Gateway {
 		flush:    flush,
 		probes:   new(singleflight.Group),
 		refusals: new(boundedlog.Repeats),
-		draining: new(atomic.Bool),
+		draining: context.Background(),
 
 		bodies:   newPlaces(),
 		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		answers:  semaphore.NewWeighted(maxAnswers),
+		streams:  semaphore.NewWeighted(int64(min(maxStreams, placesFor(maxFiles())/4))),
 	}
 }
 

@@ -26,7 +26,7 @@ func (g *Gateway) ready(ctx context.Context, x *exchange) error {
 	defer cancel()
 	var err error
 	switch {
-	case g.draining.Load():
+	case g.draining.Err() != nil:
 		err = errClosing
 	case g.config.Ready != nil:
 		err = g.probe(ctx)

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/distproc/distproc/node"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -50,6 +51,7 @@ type fake struct {
 	nodes   []node.NodeInfo
 	workers []worker.Info
 	why     node.Explanation
+	events  func(q observe.EventQuery) observe.Events // guarded by mu; nil: there are none
 
 	mu      sync.Mutex
 	asked   []string // METHOD kind id; guarded by mu, as some are asked at the same time
@@ -92,6 +94,16 @@ func (f *fake) Owner(ctx context.Context, id worker.ID) (string, error) {
 func (f *fake) Nodes(ctx context.Context) ([]node.NodeInfo, error) {
 	_, err := f.answer(ctx, "nodes")
 	return f.nodes, err
+}
+
+func (f *fake) Events(ctx context.Context, q observe.EventQuery) (observe.Events, error) {
+	_, err := f.answer(ctx, "events "+q.Node)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.events == nil {
+		return observe.Events{Node: "1@127.0.0.1", Run: 7}, err
+	}
+	return f.events(q), err
 }
 
 func (f *fake) Workers(ctx context.Context) ([]worker.Info, error) {
@@ -148,8 +160,8 @@ func newFake() *fake {
 		reply: worker.Reply{Value: worker.IntValue(42), Node: "2@127.0.0.1", Age: 1500 * time.Millisecond, TTL: 3500 * time.Millisecond},
 		nodes: []node.NodeInfo{
 			{Member: node.Member{Name: "1@127.0.0.1", Addr: "127.0.0.1:4371", Incarnation: 1<<64 - 1}, Uptime: time.Minute, Version: "v1", Memory: 1 << 20, Goroutines: 9},
-			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Workers: 1, Requests: 5, Rate: 12.34, Stuck: 1},
-			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.StateFailed}, Problem: "out of\nreach"},
+			{Member: node.Member{Name: "2@127.0.0.1", Addr: "127.0.0.1:4372"}, RTT: 48 * time.Microsecond, Kinds: map[string]string{"price": "ab"}, Differs: []string{"price"}, Unready: "it has\nnot joined", Workers: 1, Requests: 5, Rate: 12.34, Stuck: 1},
+			{Member: node.Member{Name: "3@127.0.0.1", Addr: "127.0.0.1:4373", State: node.StateFailed, Since: 2500 * time.Millisecond, Kept: time.Minute}, Problem: "out of\nreach"},
 		},
 		workers: []worker.Info{live, other},
 		why: node.Explanation{ID: worker.IntID(7), Kind: "price", Owner: "2@127.0.0.1", Rule: "7 mod 3 = 1", Index: 1, Members: 3, Epoch: 1<<64 - 1,

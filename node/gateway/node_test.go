@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -250,4 +253,56 @@ func TestApartNode(t *testing.T) {
 	if res := post(t, g, "/v1/call/sum/1", "1"); res.status != 200 {
 		t.Errorf("connected again: %d %s", res.status, res.body)
 	}
+}
+
+// TestEventsOfNodes asks for the events of another node, and follows them until that has
+// gone.
+func TestEventsOfNodes(t *testing.T) {
+	t.Parallel()
+	first, second := startNodes(t)
+	server := httptest.NewServer(New(Config{Cluster: first}))
+	t.Cleanup(server.Close)
+	url := server.URL + "/v1/events?node=" + second.Self()
+	request := func(accept string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		return res
+	}
+	var page struct {
+		Node   string
+		Events []struct{ Event, Node string }
+	}
+	if err := json.NewDecoder(request("*/*").Body).Decode(&page); err != nil || page.Node != second.Self() {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	if !slices.ContainsFunc(page.Events, func(e struct{ Event, Node string }) bool { return e.Event == "node up" && e.Node == first.Self() }) {
+		t.Errorf("nobody has come: %+v", page)
+	}
+	url += "&limit=1"
+	lines := bufio.NewScanner(request("text/event-stream").Body)
+	await := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), want) {
+				return
+			}
+		}
+		t.Fatalf("it ends before %s: %v", want, lines.Err())
+	}
+	await(`data: {"mark":"`)
+	if err := second.SetKinds(nil); err != nil {
+		t.Fatal(err)
+	}
+	await(`data: {"mark":"`)
+	second.Close(context.Background())
+	await("event: trouble")
 }

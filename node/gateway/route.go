@@ -37,6 +37,7 @@ var routes = []route{
 	{pattern: "/v1/why/{id}", query: []string{"kind", "timeout"}, handle: (*Gateway).why},
 	{pattern: "/v1/nodes", handle: (*Gateway).nodes},
 	{pattern: "/v1/workers", query: []string{"kind", "limit"}, handle: (*Gateway).workers},
+	{pattern: "/v1/events", query: []string{"after", "limit", "node", "since", "timeout"}, handle: (*Gateway).events},
 	{pattern: "/v1/openapi.json", handle: (*Gateway).openAPI},
 	{pattern: "/healthz", handle: (*Gateway).healthy},
 	{pattern: "/readyz", handle: (*Gateway).ready},
@@ -191,7 +192,7 @@ func (x *exchange) pattern() string {
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
-		if x.unread || !x.conn.served() || x.gateway.draining.Load() {
+		if x.unread || !x.conn.served() || x.gateway.draining.Err() != nil {
 			x.Header().Set("Connection", "close")
 		}
 		if x.unread {

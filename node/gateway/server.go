@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +28,7 @@ const (
 // waits, a new connection may ask for health only.
 //
 // When ctx ends, the gateway drains as [Config].DrainDelay says. Then requests have
-// DrainTimeout to end. After that, their contexts end, and they have one more second to
+// DrainTimeout to end; streams of events end at once. After that, their contexts end, and they have one more second to
 // answer. A request that ignores its context goes on without a connection. Serve waits at
 // most 1 s more for the handler of the log.
 //
@@ -37,7 +36,9 @@ const (
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	defer g.flush()
 	here := *g
-	here.draining = new(atomic.Bool)
+	draining, drain := context.WithCancel(context.Background())
+	defer drain()
+	here.draining = draining
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
 		here.config.LoopbackOnly = true
 	}
@@ -54,7 +55,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	here.draining.Store(true)
+	drain()
 	time.Sleep(g.config.DrainDelay)
 	bounded.quiesce(firstTimeout)
 	err := shutdown(s, end, cmp.Or(g.config.DrainTimeout, drainTimeout))

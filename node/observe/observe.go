@@ -5,9 +5,13 @@
 package observe
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Mark is a place in the events, or in the steps, of one run of a node. Marks of one run
@@ -16,6 +20,24 @@ import (
 type Mark struct {
 	Run uint64
 	Seq uint64
+}
+
+// String returns the mark as text, which [ParseMark] reads.
+func (m Mark) String() string { return fmt.Sprintf("%x-%d", m.Run, m.Seq) }
+
+// ParseMark reads what String returns.
+func ParseMark(s string) (m Mark, err error) {
+	run, seq, ok := strings.Cut(s, "-")
+	if ok {
+		m.Run, err = strconv.ParseUint(run, 16, 64)
+	}
+	if ok && err == nil {
+		m.Seq, err = strconv.ParseUint(seq, 10, 64)
+	}
+	if !ok || err != nil {
+		return Mark{}, fmt.Errorf("%s is no mark; take that of an earlier answer", text.Quote(s))
+	}
+	return m, nil
 }
 
 // Limits of one answer, and of what a node keeps.
@@ -47,23 +69,30 @@ type Event struct {
 	More  string // other facts, such as "by=client from=127.0.0.1:40000"
 }
 
-// Events is a page of them, the oldest first. The next page begins after Next.
-type Events struct {
-	Node   string // where they happened
+func (e Event) seq() uint64 { return e.Seq }
+
+// A Page is what there is after a mark, the oldest first. The next page begins after Next.
+type Page[T interface{ seq() uint64 }] struct {
+	Node   string // where it happened
 	Run    uint64
-	Last   uint64 // Seq of the newest event of the node; 0 if there is none yet
-	Missed uint64 // events after EventQuery.After that the node does not keep any more
-	List   []Event
+	Last   uint64 // Seq of the newest one of the node; 0 if there is none yet
+	Missed uint64 // those after the mark that the node does not keep any more
+	List   []T
 }
 
 // Next returns the mark after the page.
-func (e Events) Next() Mark {
-	m := Mark{e.Run, e.Last}
-	if n := len(e.List); n > 0 {
-		m.Seq = e.List[n-1].Seq
+func (p Page[T]) Next() Mark {
+	m := Mark{p.Run, p.Last}
+	if n := len(p.List); n > 0 {
+		m.Seq = p.List[n-1].seq()
 	}
 	return m
 }
+
+type (
+	Events = Page[Event] // of a node
+	Steps  = Page[Step]  // of an id; its Node is the one that acts for the id
+)
 
 // A TraceQuery asks for what happened to an id after a mark, on the node that acts for it.
 // To trace an id, ask again and again, a few times a second; the node stops 2 s after the
@@ -89,23 +118,7 @@ type Step struct {
 	Err      string // empty if it was answered
 }
 
-// Steps is a page of them, the oldest first.
-type Steps struct {
-	Node   string // where they happened: the node that acts for the id
-	Run    uint64
-	Last   uint64 // Seq of the newest step
-	Missed uint64 // steps after TraceQuery.After that the node does not keep any more
-	List   []Step
-}
-
-// Next returns the mark after the page.
-func (s Steps) Next() Mark {
-	m := Mark{s.Run, s.Last}
-	if n := len(s.List); n > 0 {
-		m.Seq = s.List[n-1].Seq
-	}
-	return m
-}
+func (s Step) seq() uint64 { return s.Seq }
 
 // A Load is the requests of a kind in the last [Seconds], on one node or on all. Requests
 // count at the node where they are made: see [worker.Stats].

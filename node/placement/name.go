@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -27,7 +26,21 @@ type Addr struct {
 	Port int // 0: the port that follows from the name
 }
 
-var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+// isHost reports whether each part of a DNS name has 1 to 63 of A-Za-z0-9_-, of which neither
+// the first nor the last is a hyphen.
+func isHost(s string) bool {
+	for part := range strings.SplitSeq(s, ".") {
+		if len(part) < 1 || len(part) > 63 || part[0] == '-' || part[len(part)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(part) {
+			if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // ParseAddr reads NAME@HOST or NAME@HOST:PORT. An IPv6 HOST stands in brackets.
 func ParseAddr(s string) (Addr, error) {
@@ -62,7 +75,7 @@ func ParseAddr(s string) (Addr, error) {
 		if i := strings.IndexByte(rest, ':'); i >= 0 {
 			host, port = rest[:i], rest[i:]
 		}
-		if _, err := netip.ParseAddr(host); err != nil && (len(host) > 253 || !hostPattern.MatchString(host)) {
+		if _, err := netip.ParseAddr(host); err != nil && (len(host) > 253 || !isHost(host)) {
 			return bad("HOST is an IP address, an [IPv6] address or a DNS name")
 		}
 		host = strings.ToLower(host)

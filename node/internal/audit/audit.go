@@ -5,6 +5,7 @@ package audit
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
@@ -30,6 +31,7 @@ const maxNameLogged = 100 // bytes
 type Log struct {
 	log   *slog.Logger
 	limit *boundedlog.Limit
+	brief atomic.Int64 // clients that stayed for less than a second, since that was logged
 }
 
 // New returns a Log that writes to log.
@@ -51,16 +53,31 @@ func (a *Log) Note(what string, by Actor, fields ...any) {
 // ReadyName is the name by which a node asks itself whether it is ready.
 const ReadyName = "ready"
 
-// Attached logs that a client came, and returns a function that logs that it went. It
-// logs nothing of the node itself, which comes as often as it is asked whether it is
-// ready.
+// brief is how long a client stays that only has a question or two, such as a command of a
+// script or of a health check. Such clients may come all the time, and are counted.
+const brief = time.Second
+
+// Attached logs that a client has come, if it stays for a second, and returns a function
+// that logs that it has gone. Of those that stay less long the next one that stays says how
+// many there were; what they change is logged by Note as for any other. It logs nothing of
+// the node itself, which comes as often as it is asked whether it is ready.
 func (a *Log) Attached(s *wire.Session) (detached func()) {
 	if s.Peer().Name == ReadyName {
 		return func() {}
 	}
 	began, by := time.Now(), ActorOf(s)
-	a.Note("client attached", by)
+	stays := time.AfterFunc(brief, func() {
+		if n := a.brief.Swap(0); n > 0 {
+			a.Note("client attached", by, "brief_clients", n)
+			return
+		}
+		a.Note("client attached", by)
+	})
 	return func() {
+		if stays.Stop() {
+			a.brief.Add(1)
+			return
+		}
 		calls, _ := s.Used()
 		a.Note("client detached", by, "after", time.Since(began).Round(time.Millisecond), "calls", calls)
 	}

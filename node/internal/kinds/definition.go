@@ -2,8 +2,11 @@ package kinds
 
 import (
 	"hash/fnv"
+	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 )
 
 // Definitions returns a digest of what each kind is, or "" for one that cannot be
@@ -36,4 +39,22 @@ func Differing(a, b map[string]string) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Differences remembers about which kinds other nodes differ, so that it is logged once. The
+// zero value is ready to use, by any number of goroutines.
+type Differences struct {
+	texts sync.Map // of names of kinds, by node
+}
+
+// Note logs that a node differs about these kinds, or that it agrees again.
+func (d *Differences) Note(log *slog.Logger, node string, names []string) {
+	text := strings.Join(names, ", ")
+	if text == "" {
+		if _, differed := d.texts.LoadAndDelete(node); differed {
+			log.Info("kinds agree again", "node", node)
+		}
+	} else if last, _ := d.texts.Swap(node, text); last != text {
+		log.Warn("kinds differ; all nodes should have the same --config", "node", node, "kinds", text)
+	}
 }

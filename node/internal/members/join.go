@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,7 @@ func (m *Members) ConnectTo(ctx context.Context, name string) error {
 // package node.
 func (m *Members) Join(ctx context.Context, names ...string) error {
 	var addrs, unnamed []placement.Addr
+	first := false // all have the same names, and somebody has to be the first
 	for _, name := range names {
 		a, err := protocol.ParseTarget(name)
 		if err != nil {
@@ -87,6 +89,7 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 		}
 		switch a.Name {
 		case m.Addr.Name:
+			first = true
 		case placement.Name{Host: a.Host}:
 			unnamed = append(unnamed, a)
 		default:
@@ -100,6 +103,10 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	}
 	m.seek(&m.joinsBy)
 	defer m.endSeek()
+	if !first {
+		m.unjoined.Store(strings.Join(names, ", "))
+		defer m.unjoined.Store("")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan error, len(addrs))
@@ -123,6 +130,16 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 		return &wire.Error{Code: wire.Closed, Outcome: wire.NotRun}
 	}
 	return errors.Join(why...) // nil if there is only this node itself
+}
+
+// Unjoined returns which nodes a Join tries to reach for as long as this node, which is not
+// one of them, knows no other; or "".
+func (m *Members) Unjoined() string {
+	names, _ := m.unjoined.Load().(string)
+	if names == "" || len(m.View().Peers) > 1 {
+		return ""
+	}
+	return "it has not joined the cluster of " + names + " yet"
 }
 
 // seekTime is how long servers wait for their node to find its cluster: about what it

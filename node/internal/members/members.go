@@ -57,6 +57,7 @@ type Members struct {
 	wg     sync.WaitGroup
 
 	outranked atomic.Bool  // an older node has this node's name; this one leaves the cluster, or is not let in
+	unjoined  atomic.Value // string: names that Join tries; "" if there are none, or this node is one of them
 	joinsBy   atomic.Int64 // until when AwaitCluster waits for a Join, on the Clock; 0 if there is none
 	knownBy   atomic.Int64 // the same for members that are known from before a restart
 

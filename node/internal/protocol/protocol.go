@@ -7,6 +7,7 @@
 package protocol
 
 import (
+	"errors"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -101,6 +102,28 @@ type Connection struct {
 	OK   bool
 	Code wire.Code
 	Text string
+}
+
+// NewConnection returns what became of a name, which is connected if err is nil.
+func NewConnection(name string, err error) Connection {
+	c := Connection{Name: name, OK: err == nil}
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		c.Code, c.Text = e.Code, e.Text
+	} else if err != nil {
+		c.Code, c.Text = wire.BadRequest, err.Error()
+	}
+	return c
+}
+
+// Err returns the error that NewConnection got.
+func (c Connection) Err() error {
+	switch {
+	case c.OK:
+		return nil
+	case c.Code == wire.BadRequest:
+		return errors.New(c.Text)
+	}
+	return &wire.Error{Code: c.Code, Outcome: wire.NotRun, Text: c.Text}
 }
 
 // With decodes the argument of an operation and serves it.

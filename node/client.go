@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -82,6 +81,12 @@ func (c *Client) Close() error {
 	c.flushLog()
 	return nil
 }
+
+// SetCookie replaces the cookie, for sessions that begin later.
+func (c *Client) SetCookie(cookie []byte) error { return c.reach.Creds.SetCookies(cookie) }
+
+// ReloadTLS is [Node.ReloadTLS] for the files of the client.
+func (c *Client) ReloadTLS() error { return c.reach.Creds.ReloadTLS() }
 
 // Self returns the name of the node that the client is attached to.
 func (c *Client) Self() string { return c.reach.Home().Peer().Name }
@@ -227,14 +232,7 @@ func (c *Client) Connect(ctx context.Context, names ...string) []Connection {
 	}
 	results := make([]Connection, len(list))
 	for i, m := range list {
-		results[i].Name = m.Name
-		switch {
-		case m.OK:
-		case m.Code == wire.BadRequest:
-			results[i].Err = errors.New(m.Text)
-		default:
-			results[i].Err = &wire.Error{Code: m.Code, Outcome: wire.NotRun, Text: m.Text}
-		}
+		results[i] = Connection{Name: m.Name, Err: m.Err()}
 	}
 	return results
 }

@@ -53,7 +53,7 @@ func runNode(ctx context.Context, m *member) error {
 			refuse(err)
 		}
 	})
-	wg.Go(func() { m.reload(ctx, n.Node, hangups, log) })
+	wg.Go(func() { m.reload(ctx, n, hangups, log) })
 	wg.Go(func() {
 		select {
 		case <-n.Displaced():

@@ -7,6 +7,7 @@
 package protocol
 
 import (
+	"errors"
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
@@ -101,6 +102,17 @@ type Connection struct {
 	OK   bool
 	Code wire.Code
 	Text string
+}
+
+// Err returns why the node is not connected to, or nil.
+func (c *Connection) Err() error {
+	switch {
+	case c.OK:
+		return nil
+	case c.Code == wire.BadRequest:
+		return errors.New(c.Text)
+	}
+	return &wire.Error{Code: c.Code, Outcome: wire.NotRun, Text: c.Text}
 }
 
 // With decodes the argument of an operation and serves it.

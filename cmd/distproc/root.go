@@ -44,7 +44,7 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), versionCommand(), evaluatorCommand())
+	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), cookieCommand(), versionCommand(), evaluatorCommand())
 	root.AddCommand(hiddenCommands()...)
 	completeFlags(root)
 	return root

@@ -245,6 +245,9 @@ func TestHalfWritten(t *testing.T) {
 		text = append(append(text, "subject: a name\n"...), one...)
 		ends = append(ends, len(text)-1) // the newline at the end may be missing
 	}
+	if _, err := certificates(append(slices.Clone(text[:ends[0]/2]), text...), "ca.pem"); err == nil || !strings.Contains(err.Error(), "ca.pem:2: ") {
+		t.Errorf("half of a certificate in front of whole ones: %v", err)
+	}
 	begin := strings.Count(string(text[:ends[0]+1]), "\n") + 2
 	for n := range len(text) + 1 {
 		list, err := certificates(text[:n], "ca.pem")

@@ -41,7 +41,7 @@ var valuesOf = map[string]flagValues{
 }
 
 // completeFlags registers what shells offer for the flags of a command and of those below
-// it. Of their arguments only that of repl is a file.
+// it. Of their arguments only those of repl and check are files.
 func completeFlags(cmd *cobra.Command) {
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		v := valuesOf[f.Name]
@@ -51,7 +51,7 @@ func completeFlags(cmd *cobra.Command) {
 		_ = cmd.RegisterFlagCompletionFunc(f.Name, v.complete) // the flag is there, and has none yet
 	})
 	if !cmd.HasSubCommands() {
-		cmd.ValidArgsFunction = flagValues{files: cmd.Name() == "repl"}.complete
+		cmd.ValidArgsFunction = flagValues{files: cmd.Name() == "repl" || cmd.Name() == "check"}.complete
 	}
 	for _, c := range cmd.Commands() {
 		completeFlags(c)

@@ -67,6 +67,7 @@ type member struct {
 	drain     time.Duration
 	logLevel  string
 	logFormat string
+	logFrom   slog.LevelVar // the level that is logged now
 	web       web
 	def       worker.Kind // the default one
 
@@ -161,67 +162,88 @@ func (r *running) leave() error {
 	return nil
 }
 
-// config returns what the flags say.
+// config returns what the flags say, and reads the files that they name.
 func (m *member) config(log *slog.Logger) (c node.Config, cookies *nodeCookies, err error) {
+	if c, err = m.settings(); err != nil {
+		return c, nil, err
+	}
+	cookies = &nodeCookies{shell: m.shellCookie}
+	if cookies.list, cookies.source, err = m.cookies(node.LoadCookies); err != nil {
+		return c, nil, err
+	}
+	c.Cookie, c.Cookies, c.Logger = cookies.list[0], cookies.others(), log
+	c.Kinds, err = m.readKinds()
+	return c, cookies, err
+}
+
+// settings returns what the flags say, without what is in files. An error names the place of
+// a value that is not from the command line.
+func (m *member) settings() (c node.Config, err error) {
+	c, err = m.settled()
+	return c, located(m.flags, err)
+}
+
+func (m *member) settled() (c node.Config, err error) {
 	if m.ttl <= 0 {
-		return c, nil, usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
+		return c, usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
 	}
 	if m.port < 0 || m.port > 65535 {
-		return c, nil, usagef("--port %d: a port is a number from 1 to 65535", m.port)
+		return c, usagef("--port %d: a port is a number from 1 to 65535", m.port)
 	}
 	if _, err := placement.ParseAddr(m.name); err != nil {
-		return c, nil, usageError{err}
+		return c, locatedAt(m.flags, "name", usageError{err})
 	}
 	for _, name := range m.join {
 		if err := node.CheckAddr(name); err != nil {
-			return c, nil, usageError{fmt.Errorf("--join: %w", err)}
+			return c, usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
 	if err := node.CheckVoters(m.voters); err != nil {
-		return c, nil, usageError{fmt.Errorf("--voters: %w", err)}
+		return c, usageError{fmt.Errorf("--voters: %w", err)}
 	}
 	if err := m.check(); err != nil {
-		return c, nil, err
+		return c, err
 	}
 	routing, err := placement.ParseRouting(m.routing)
 	if err != nil {
-		return c, nil, usageError{err}
+		return c, locatedAt(m.flags, "routing", usageError{err})
 	}
 	timing, err := m.parseTiming()
 	if err != nil {
-		return c, nil, usageError{err}
+		return c, locatedAt(m.flags, "timing", usageError{err})
 	}
 	if m.reapAfter <= 0 {
-		return c, nil, usagef("--reap-after %s: a member that is restarted must have some time to come back; write 10m, say, or forever", &m.reapAfter)
+		return c, usagef("--reap-after %s: a member that is restarted must have some time to come back; write 10m, say, or forever", &m.reapAfter)
 	}
 	if m.clients < 1 {
-		return c, nil, usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
+		return c, usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
 	}
 	if m.drain <= 0 || m.web.delay < 0 {
-		return c, nil, usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
+		return c, usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
 	}
-	dataDir := m.dataDir
-	if dataDir == "" && stateDir() != "" {
-		dataDir = filepath.Join(stateDir(), nameOf(m.name))
+	if err := m.web.check(); err != nil {
+		return c, err
 	}
-	cookies = &nodeCookies{shell: m.shellCookie}
-	cookies.list, cookies.source, err = m.cookies(node.LoadCookies)
-	if err != nil {
-		return c, nil, err
+	if _, err := m.level(); err != nil {
+		return c, err
 	}
 	if m.def, err = m.defaultKind(); err != nil {
-		return c, nil, usageError{fmt.Errorf("--source: %w", err)}
-	}
-	kinds, err := m.readKinds()
-	if err != nil {
-		return c, nil, err
+		return c, usageError{fmt.Errorf("--source: %w", err)}
 	}
 	return node.Config{
-		Name: m.name, Port: m.port, Cookie: cookies.list[0], Cookies: cookies.others(), TLS: m.tls, NoBusyPoll: !m.busyPoll,
-		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
-		Voters: m.voters, DataDir: dataDir,
-		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
-	}, cookies, nil
+		Name: m.name, Port: m.port, TLS: m.tls, NoBusyPoll: !m.busyPoll,
+		Default: m.def, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
+		Voters: m.voters, DataDir: m.dataFolder(),
+		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Version: version(),
+	}, nil
+}
+
+// dataFolder returns where a voter keeps what it has voted, or "".
+func (m *member) dataFolder() string {
+	if m.dataDir == "" && stateDir() != "" {
+		return filepath.Join(stateDir(), nameOf(m.name))
+	}
+	return m.dataDir
 }
 
 // nameOf is a node's name without the port.
@@ -283,21 +305,30 @@ func (m *member) parseTiming() (node.Timing, error) {
 	return node.ParseTiming("lan")
 }
 
+// level returns the level of the log, after a check of its format.
+func (m *member) level() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
+		return 0, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+	}
+	if m.logFormat != "text" && m.logFormat != "json" {
+		return 0, usagef("--log-format %q: say text or json", m.logFormat)
+	}
+	return level, nil
+}
+
 // logger returns the logger that the flags describe. It never waits for w; flush does,
 // for at most 1 s.
 func (m *member) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
-		return nil, nil, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+	level, err := m.level()
+	if err != nil {
+		return nil, nil, located(m.flags, err)
 	}
-	options := &slog.HandlerOptions{Level: level}
-	switch m.logFormat {
-	case "text":
-		log, flush = boundedlog.New(slog.New(slog.NewTextHandler(w, options)))
-	case "json":
-		log, flush = boundedlog.New(slog.New(slog.NewJSONHandler(w, options)))
-	default:
-		return nil, nil, usagef("--log-format %q: say text or json", m.logFormat)
+	m.logFrom.Set(level)
+	options := &slog.HandlerOptions{Level: &m.logFrom}
+	var h slog.Handler = slog.NewTextHandler(w, options)
+	if m.logFormat == "json" {
+		h = slog.NewJSONHandler(w, options)
 	}
+	log, flush = boundedlog.New(slog.New(h))
 	return log, flush, nil
 }

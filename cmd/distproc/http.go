@@ -43,17 +43,25 @@ type webServer struct {
 	cancel   context.CancelFunc
 }
 
-// listen takes the address, so that a mistake shows before the node starts. It returns
+// check refuses flags that make no sense together.
+func (w *web) check() error {
+	if w.addr == "" {
+		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {
+			return usagef("--http-token-file, --http-open and --http-host are of no use without --http HOST:PORT")
+		}
+		return nil
+	}
+	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
+		return usageError{fmt.Errorf("--http: %w", err)}
+	}
+	return nil
+}
+
+// listen takes the address, after check, so that a mistake shows before the node starts. It returns
 // nil if there is none.
 func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) {
 	if w.addr == "" {
-		if w.tokenFile != "" || w.open || len(w.hosts) > 0 {
-			return nil, usagef("--http-token-file, --http-open and --http-host are of no use without --http HOST:PORT")
-		}
 		return nil, nil
-	}
-	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
-		return nil, usageError{fmt.Errorf("--http: %w", err)}
 	}
 	s := &webServer{config: gateway.Config{Hosts: w.hosts, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
 	var err error

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spf13/pflag"
+
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire/file"
@@ -19,7 +21,7 @@ import (
 func (m *member) reload(ctx context.Context, n *running, hangups <-chan struct{}, log *slog.Logger) {
 	var all []*reloader
 	if m.kinds != "" {
-		all = append(all, m.kindsReloader(n.SetKinds, log))
+		all = append(all, m.configReloader(n, log))
 	}
 	if n.cookies.source != cookieVariable {
 		all = append(all, n.cookies.reloader(n.Node, log))
@@ -30,15 +32,39 @@ func (m *member) reload(ctx context.Context, n *running, hangups <-chan struct{}
 	reload(ctx, hangups, log, all...)
 }
 
-// kindsReloader returns what reads the kinds of --config.
-func (m *member) kindsReloader(apply func(map[string]worker.Kind) error, log *slog.Logger) *reloader {
+// configReloader returns what reads --config.
+func (m *member) configReloader(n *running, log *slog.Logger) *reloader {
 	log = log.With("file", m.kinds)
+	now := m.fromFile()
+	told := map[string]string{} // by flag: the value in the file that waits for a restart
 	return &reloader{
 		what: "the kinds", log: log,
 		read: func() ([]byte, error) { return file.Read(m.kinds, maxConfig) },
 		parse: func(data []byte) (change, error) {
-			kinds, err := m.parseKinds(data)
-			return m.kindsChange(kinds, apply, log), err
+			kinds, settings, errs := parseConfig(data, m.kinds, nameOf(m.name))
+			if len(errs) > 0 {
+				return change{}, errs[0]
+			}
+			next, err := m.with(settings)
+			if err != nil {
+				return change{}, err
+			}
+			c := m.kindsChange(kinds, n.SetKinds, log)
+			setKinds, toldKinds := c.apply, c.told
+			c.apply = func() error {
+				before := m.def
+				m.def = next.def
+				if err := setKinds(); err != nil {
+					m.def = before
+					return err
+				}
+				return nil
+			}
+			c.told = func() {
+				toldKinds()
+				m.settle(n, next, now, told, log)
+			}
+			return c, nil
 		},
 	}
 }
@@ -56,6 +82,84 @@ func (m *member) kindsChange(kinds map[string]worker.Kind, apply func(map[string
 				log.Warn("kinds are gone: the file no longer has them", "kinds", gone)
 			}
 		},
+	}
+}
+
+// atReload has the flags whose settings in a file take effect at SIGHUP, and how: kinds read
+// next.def. All others need a restart.
+var atReload = map[string]func(n *running, m, next *member){
+	"source":    func(_ *running, m, next *member) { m.source = next.source },
+	"ttl":       func(_ *running, m, next *member) { m.ttl = next.ttl },
+	"log-level": func(_ *running, m, next *member) { m.logLevel = next.logLevel; m.logFrom.Set(next.logFrom.Level()) },
+	"drain-timeout": func(n *running, m, next *member) {
+		m.drain, n.drain = next.drain, next.drain
+	},
+}
+
+// fromFile returns the values of the flags that a file may set, by name.
+func (m *member) fromFile() map[string]string {
+	values := map[string]string{}
+	m.flags.VisitAll(func(f *pflag.Flag) {
+		if isFileSetting(f) {
+			values[f.Name] = f.Value.String()
+		}
+	})
+	return values
+}
+
+// with returns the member of the same command line and environment with other settings in
+// its file. The error says which of them makes no sense.
+func (m *member) with(settings []setting) (*member, error) {
+	next := &member{}
+	flags := pflag.NewFlagSet("node", pflag.ContinueOnError)
+	next.register(flags, m.flags.Lookup("log-level").DefValue)
+	var err error
+	m.flags.VisitAll(func(f *pflag.Flag) {
+		to := flags.Lookup(f.Name)
+		if from, _ := originOf(f); to == nil || err != nil || from != fromFlag && from != fromVariable {
+			return
+		}
+		if many, ok := f.Value.(pflag.SliceValue); ok {
+			err = to.Value.(pflag.SliceValue).Replace(many.GetSlice())
+		} else if text := f.Value.String(); text != to.Value.String() {
+			err = to.Value.Set(text)
+		}
+		to.Changed, to.Annotations = true, f.Annotations
+	})
+	if err == nil {
+		err = applySettings(settings, flags, m.kinds)
+	}
+	if err == nil {
+		_, err = next.settings()
+	}
+	if err == nil {
+		var level slog.Level
+		level, err = next.level()
+		next.logFrom.Set(level)
+	}
+	return next, err
+}
+
+// settle has the settings of a file take effect that can, and logs once of each other one
+// that differs from what the node runs with.
+func (m *member) settle(n *running, next *member, now, told map[string]string, log *slog.Logger) {
+	for _, flag := range slices.Sorted(maps.Keys(now)) {
+		f := next.flags.Lookup(flag)
+		if f == nil { // of the shell
+			continue
+		}
+		value := f.Value.String()
+		switch apply := atReload[flag]; {
+		case value == now[flag]:
+			delete(told, flag)
+		case apply != nil:
+			apply(n, m, next)
+			log.Info("setting changed", "by", "SIGHUP", "key", keyOf(flag), "from", now[flag], "to", value)
+			now[flag] = value
+		case told[flag] != value:
+			told[flag] = value
+			log.Warn("a setting has changed, and needs a restart of the node", "key", keyOf(flag), "from", now[flag], "to", value)
+		}
 	}
 }
 

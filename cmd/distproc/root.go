@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // A usageError is a command line that makes no sense.
@@ -22,7 +20,8 @@ func rootCommand() *cobra.Command {
 		Long: `distproc gives every id one place in a cluster: request(7) finds the node that owns id 7,
 finds or starts the one worker for it there, asks it, and brings the answer back.
 
-Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FILE.`,
+Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FILE. Those of a node can
+also be in a file: see distproc config --help.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -38,37 +37,21 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 			}
 			return usagef("no command %q; %s", args[0], hint)
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			return fromFile(cmd)
+		},
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), cookieCommand(), versionCommand(), evaluatorCommand())
+	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), cookieCommand(), configCommand(), checkCommand(), versionCommand(), evaluatorCommand())
 	root.AddCommand(hiddenCommands()...)
 	completeFlags(root)
 	return root
-}
-
-// insteadOf names flags of which one on the command line rules out the other in the
-// environment.
-var insteadOf = map[string]string{"name": "attach", "attach": "name"}
-
-// fromEnvironment sets the flags that the command line does not from DISTPROC_ variables.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
-	given := map[string]bool{}
-	flags.Visit(func(f *pflag.Flag) { given[f.Name] = true })
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "DISTPROC_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if !ok || value == "" || given[f.Name] || given[insteadOf[f.Name]] || f.Name == "help" || err != nil {
-			return
-		}
-		if e := flags.Set(f.Name, value); e != nil {
-			err = usagef("%s=%q in the environment: %v", name, value, e)
-		}
-	})
-	return err
 }
 
 func versionCommand() *cobra.Command {

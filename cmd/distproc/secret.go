@@ -16,7 +16,7 @@ const cookieVariable = "DISTPROC_COOKIE"
 // cookiePath returns the file that has the cookies: that of --cookie-file or the usual one.
 // It returns "" if DISTPROC_COOKIE has the cookie.
 func (c *connection) cookiePath() (string, error) {
-	if os.Getenv(cookieVariable) != "" && c.cookieFile == "" {
+	if c.cookieInEnvironment() {
 		return "", nil
 	}
 	if c.cookieFile != "" {
@@ -27,6 +27,13 @@ func (c *connection) cookiePath() (string, error) {
 		return "", errors.New("no folder for the cookie: HOME is not set; pass --cookie-file or set DISTPROC_COOKIE")
 	}
 	return filepath.Join(dir, "distproc", "cookie"), nil
+}
+
+// cookieInEnvironment reports whether DISTPROC_COOKIE has the cookie. It goes before a file
+// that another file names, as the environment does.
+func (c *connection) cookieInEnvironment() bool {
+	from, _ := originOf(c.flags.Lookup("cookie-file"))
+	return os.Getenv(cookieVariable) != "" && (c.cookieFile == "" || from == fromFileSetting)
 }
 
 // cookies returns the cookies of a node, and their source: a file, which read reads, or

@@ -72,6 +72,7 @@ type member struct {
 	def       worker.Kind // the default one
 
 	shellCookie []byte // what a shell on this node proves, instead of the cluster's cookie
+	shellTLS    func() // has that shell read the files of TLS again; or nil
 }
 
 func (m *member) register(f *pflag.FlagSet, level string) {

@@ -235,6 +235,9 @@ func (m *member) tlsReloader(apply func() error, log *slog.Logger) *reloader {
 			}
 			return change{apply: apply, told: func() {
 				applied = data
+				if m.shellTLS != nil {
+					m.shellTLS()
+				}
 				log.Info("certificates changed", "by", "SIGHUP", "cert", m.tls.Cert, "ca", m.tls.CA)
 			}}, nil
 		},

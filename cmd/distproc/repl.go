@@ -169,6 +169,7 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 		s.clients++ // the evaluator is one that takes the place of no other
 	}
 	s.shellCookie = cookie.New() // the evaluator has no need of the cluster's, which may change
+	s.shellTLS = e.reloadTLS
 	n, err := s.start(log)
 	if err != nil {
 		return err

@@ -32,8 +32,14 @@ func (c *connection) cookiePath() (string, error) {
 // cookieInEnvironment reports whether DISTPROC_COOKIE has the cookie. It goes before a file
 // that another file names, as the environment does.
 func (c *connection) cookieInEnvironment() bool {
+	if os.Getenv(cookieVariable) == "" || c.cookieFile == "" {
+		return os.Getenv(cookieVariable) != ""
+	}
+	if c.flags == nil { // it was made without a command line
+		return false
+	}
 	from, _ := originOf(c.flags.Lookup("cookie-file"))
-	return os.Getenv(cookieVariable) != "" && (c.cookieFile == "" || from == fromFileSetting)
+	return from == fromFileSetting
 }
 
 // cookies returns the cookies of a node, and their source: a file, which read reads, or

@@ -90,7 +90,7 @@ func (r *reloader) step() (done bool) {
 		if r.reads < maxReads {
 			return false
 		}
-		r.log.Error(r.what + " stay as they are: the file keeps changing; send SIGHUP when it is written")
+		r.log.Error(r.what + " stay as they are: the file keeps changing; send SIGHUP when it is written") //nolint:sloglint // what is a constant
 		return true
 	}
 	if err := c.apply(); err != nil {
@@ -106,9 +106,9 @@ func (r *reloader) fail(why error) (done bool) {
 	switch {
 	case !r.news(why.Error()):
 	case done:
-		r.log.Error(r.what+" stay as they are; send SIGHUP when the file is mended", "why", why)
+		r.log.Error(r.what+" stay as they are; send SIGHUP when the file is mended", "why", why) //nolint:sloglint // what is a constant
 	default:
-		r.log.Error(r.what+" stay as they are; the file is read again for a few seconds", "why", why)
+		r.log.Error(r.what+" stay as they are; the file is read again for a few seconds", "why", why) //nolint:sloglint // what is a constant
 	}
 	return done
 }

@@ -207,10 +207,10 @@ func TestReloadSettings(t *testing.T) {
 	if n.log.count(restart) != 1 || n.log.count(restart, "key=max_clients from=7 to=8") != 1 {
 		t.Errorf("max_clients is not told of once")
 	}
-	write("max_clients = 9\nttl = '3m'\nmax_cleints = 9\n")
+	write("max_clients = 9\nttl = '3m'\nmax_clinets = 9\n")
 	hangup()
 	hangups-- // which is not applied
-	n.awaitLog(1, path+":5: node.max_cleints: no such key; did you mean max_clients?")
+	n.awaitLog(1, path+":5: node.max_clinets: no such key; did you mean max_clients?")
 	write("max_clients = 9\nttl = '0s'\n")
 	n.awaitLog(1, path+":4: node.ttl: --ttl 0s: a worker must live for some time")
 	write("max_clients = 9\n")

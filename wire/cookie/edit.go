@@ -155,7 +155,7 @@ func edit(path string, change func([]*entry) ([]*entry, error)) error {
 
 // entriesOf returns the different cookies of a file, and the lines after the last one.
 func entriesOf(text []byte) (list []*entry, after [][]byte) {
-	for _, line := range bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n")) {
+	for line := range bytes.SplitSeq(bytes.TrimRight(text, "\n"), []byte("\n")) {
 		cookie := bytes.TrimSpace(line)
 		switch {
 		case isComment(cookie):

@@ -90,6 +90,7 @@ func cookieStep(use, short string, run func(path string, args []string) (string,
 	}
 	from.flags = cmd.Flags()
 	cmd.Flags().StringVar(&from.cookieFile, "cookie-file", "", "the `FILE` (default distproc/cookie in the user's config folder)")
+	cmd.Flags().String("config", "", "TOML `FILE` of the node: its cookie_file, if --cookie-file is not given")
 	return cmd
 }
 

@@ -202,13 +202,13 @@ func described(v any) string {
 	return fmt.Sprint(v)
 }
 
-// fromFile sets the flags of a node that neither the command line nor the environment has
-// set from the table [node] of --config. Commands that are no node have no such flags, and
+// fromFile sets the flags that neither the command line nor the environment has set from the
+// table [node] of --config. Only nodes, and what changes their cookies, have that flag, and
 // repl --attach does not read the file.
 func fromFile(cmd *cobra.Command) error {
 	flags := cmd.Flags()
 	path := valueOfFlag(flags, "config")
-	if path == "" || flags.Lookup("name") == nil || valueOfFlag(flags, "attach") != "" {
+	if path == "" || valueOfFlag(flags, "attach") != "" {
 		return nil
 	}
 	data, err := file.Read(path, maxConfig)

@@ -224,3 +224,30 @@ func TestReloadSettings(t *testing.T) {
 		t.Log(n.log)
 	}
 }
+
+// FuzzConfig has files of any content: each is taken, or has errors of one line each that
+// name it.
+func FuzzConfig(f *testing.F) {
+	for _, text := range []string{
+		"", "[node]\nname = '1@a'\njoin = ['2@b']\n", "[node]\nttl = '0s'\n[kind.a]\nsource = 'random'", "node = 3", "[nodes]\n[[node]]",
+		"[node.port]\na = 1", "'' = 1", "[kind.'']\nsource = 'exec:cat'\nserial = true", "[node]\nport = 99999999999999999999", "[node]\ndrain_delay = 1979-05-27",
+		"a.b.c = {d = [1, 'x', {}]}", "[kind]\na = 1", "node.join = [[]]", "[node]\nmax_memory = ''\nvoters = ['']\nhttp = ':'",
+	} {
+		f.Add(text)
+	}
+	path := filepath.Join(f.TempDir(), "n.toml")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, errs := checkFile(path)
+		if len(errs) == 0 && !strings.HasPrefix(said, path+": ") {
+			t.Errorf("%q: %q", text, said)
+		}
+		for _, err := range errs {
+			if !strings.HasPrefix(err.Error(), path) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
+}

@@ -119,3 +119,40 @@ func TestAddRefuses(t *testing.T) {
 		t.Error("there is no file to add to")
 	}
 }
+
+// FuzzFile takes the three steps on files of any content: where there are cookies, they end
+// with the new one alone, and each step leaves a file that can be read.
+func FuzzFile(f *testing.F) {
+	for _, text := range []string{
+		"", "#", oldCookie, "# a\n\n" + oldCookie + "\r\n#b\n" + newText + "\n#", addedMark + "\n" + oldCookie + "\n" + retiredMark + "\n" + newText,
+		oldCookie + "\n\n" + oldCookie, "\xff\x00 0123456789abcdef\x0b\n\x85", "\n" + addedMark + "\n", oldCookie + "\n" + addedMark + "\n" + newText,
+	} {
+		f.Add(text)
+	}
+	path := filepath.Join(f.TempDir(), "cookie")
+	f.Fuzz(func(t *testing.T, text string) {
+		writeFile(t, path, text, 0o600)
+		before, err := Read(path)
+		if err != nil || len(before) == Max || len(text) > maxFile/2 {
+			return
+		}
+		secret := New()
+		if added, err := Add(path, secret); !added || err != nil {
+			t.Fatalf("%q: Add: %t, %v", text, added, err)
+		}
+		if list, err := Read(path); err != nil || len(list) != len(before)+1 || string(list[0]) != string(before[0]) {
+			t.Fatalf("%q: after Add %q, %v", text, list, err)
+		}
+		if promoted, err := Promote(path); !promoted || err != nil {
+			t.Fatalf("%q: Promote: %t, %v", text, promoted, err)
+		}
+		if list, err := Read(path); err != nil || len(list) != len(before)+1 || string(list[0]) != string(secret) {
+			t.Fatalf("%q: after Promote %q, %v", text, list, err)
+		}
+		if _, err := Retire(path); err != nil && !strings.Contains(text, addedMark) {
+			t.Fatalf("%q: Retire: %v", text, err)
+		} else if list, e := Read(path); e != nil || string(list[0]) != string(secret) || err == nil && len(list) != 1 {
+			t.Fatalf("%q: after Retire %q, %v", text, list, e)
+		}
+	})
+}

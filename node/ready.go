@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/distproc/distproc/node/internal/audit"
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
@@ -37,7 +36,5 @@ func (n *Node) Ready(ctx context.Context) error {
 
 // ready makes a request for an id of this node, as ownInt returns it.
 func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
-	ctx, cancel := clock.WithDefault(ctx)
-	defer cancel()
-	return protocol.Probe(ctx, n.addr.HostPort(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
+	return protocol.AskSelf(ctx, n.addr.HostPort(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
 }

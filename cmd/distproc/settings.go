@@ -104,7 +104,8 @@ func (s *setting) set(flags *pflag.FlagSet, path string) error {
 	f := flags.Lookup(s.flag)
 	list, err := s.texts(f)
 	if err == nil {
-		if many, ok := f.Value.(pflag.SliceValue); ok && len(list) != 1 {
+		many, several := f.Value.(pflag.SliceValue)
+		if _, text := s.value.(string); several && !text { // its strings may have commas
 			if err = flags.Set(s.flag, ""); err == nil { // which notes that it is set
 				err = many.Replace(list)
 			}

@@ -105,7 +105,7 @@ type Connection struct {
 }
 
 // Err returns why the node is not connected to, or nil.
-func (c *Connection) Err() error {
+func (c Connection) Err() error {
 	switch {
 	case c.OK:
 		return nil

@@ -62,7 +62,7 @@ func (m *member) configReloader(n *running, log *slog.Logger) *reloader {
 			}
 			c.told = func() {
 				toldKinds()
-				m.settle(n, next, now, told, log)
+				m.settle(next, now, told, log)
 			}
 			return c, nil
 		},
@@ -87,13 +87,10 @@ func (m *member) kindsChange(kinds map[string]worker.Kind, apply func(map[string
 
 // atReload has the flags whose settings in a file take effect at SIGHUP, and how: kinds read
 // next.def. All others need a restart.
-var atReload = map[string]func(n *running, m, next *member){
-	"source":    func(_ *running, m, next *member) { m.source = next.source },
-	"ttl":       func(_ *running, m, next *member) { m.ttl = next.ttl },
-	"log-level": func(_ *running, m, next *member) { m.logLevel = next.logLevel; m.logFrom.Set(next.logFrom.Level()) },
-	"drain-timeout": func(n *running, m, next *member) {
-		m.drain, n.drain = next.drain, next.drain
-	},
+var atReload = map[string]func(m, next *member){
+	"source":    func(m, next *member) { m.source = next.source },
+	"ttl":       func(m, next *member) { m.ttl = next.ttl },
+	"log-level": func(m, next *member) { m.logLevel = next.logLevel; m.logFrom.Set(next.logFrom.Level()) },
 }
 
 // fromFile returns the values of the flags that a file may set, by name.
@@ -142,7 +139,7 @@ func (m *member) with(settings []setting) (*member, error) {
 
 // settle has the settings of a file take effect that can, and logs once of each other one
 // that differs from what the node runs with.
-func (m *member) settle(n *running, next *member, now, told map[string]string, log *slog.Logger) {
+func (m *member) settle(next *member, now, told map[string]string, log *slog.Logger) {
 	for _, flag := range slices.Sorted(maps.Keys(now)) {
 		f := next.flags.Lookup(flag)
 		if f == nil { // of the shell
@@ -153,7 +150,7 @@ func (m *member) settle(n *running, next *member, now, told map[string]string, l
 		case value == now[flag]:
 			delete(told, flag)
 		case apply != nil:
-			apply(n, m, next)
+			apply(m, next)
 			log.Info("setting changed", "by", "SIGHUP", "key", keyOf(flag), "from", now[flag], "to", value)
 			now[flag] = value
 		case told[flag] != value:

@@ -194,10 +194,10 @@ func TestReloadSettings(t *testing.T) {
 		n.awaitLog(hangups, `msg="kinds changed"`)
 	}
 	applied()
-	write("max_clients = 8\nttl = '2m'\nlog_level = 'debug'\nrouting = 'modulo'\ndrain_timeout = '7s'\n")
+	write("max_clients = 8\nttl = '2m'\nlog_level = 'debug'\nrouting = 'modulo'\n")
 	applied()
-	n.awaitLog(3, `msg="setting changed"`)
-	for _, want := range []string{"key=ttl from=1m0s to=2m0s", "key=log_level from=info to=debug", "key=drain_timeout from=5s to=7s"} {
+	n.awaitLog(2, `msg="setting changed"`)
+	for _, want := range []string{"key=ttl from=1m0s to=2m0s", "key=log_level from=info to=debug"} {
 		if n.log.count(`msg="setting changed"`, want) != 1 {
 			t.Errorf("no %s", want)
 		}

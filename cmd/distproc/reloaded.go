@@ -38,7 +38,7 @@ func (m *member) configReloader(n *running, log *slog.Logger) *reloader {
 	now := m.fromFile()
 	told := map[string]string{} // by flag: the value in the file that waits for a restart
 	return &reloader{
-		what: "the kinds", log: log,
+		what: "the kinds and settings", log: log,
 		read: func() ([]byte, error) { return file.Read(m.kinds, maxConfig) },
 		parse: func(data []byte) (change, error) {
 			kinds, settings, errs := parseConfig(data, m.kinds, nameOf(m.name))

@@ -84,6 +84,12 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// SetCookie replaces the cookie, for sessions that begin later.
+func (c *Client) SetCookie(cookie []byte) error { return c.reach.Creds.SetCookies(cookie) }
+
+// ReloadTLS is [Node.ReloadTLS] for the files of the client.
+func (c *Client) ReloadTLS() error { return c.reach.Creds.ReloadTLS() }
+
 // Self returns the name of the node that the client is attached to.
 func (c *Client) Self() string { return c.reach.Home().Peer().Name }
 

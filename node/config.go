@@ -12,6 +12,7 @@ import (
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/cookie"
 )
 
 // Config says what a node is. Name and Cookie must be set; the zero value of every other
@@ -19,7 +20,8 @@ import (
 type Config struct {
 	Name      string            // NAME@HOST, or NAME@HOST:PORT
 	Port      int               // to listen on; by default the one that follows from the name
-	Cookie    []byte            // secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
+	Cookie    []byte            // secret that all nodes of the cluster share, 16 bytes or more; the first of LoadCookies
+	Cookies   [][]byte          // others that peers may prove, at most 8, while the secret changes; see [Node.SetCookies]
 	TLS       TLSFiles          // for mutual TLS in addition to the cookie; none
 	Routing   placement.Routing // the same on all nodes; Modulo
 	Timing    Timing            // of failure detection; LAN
@@ -93,17 +95,21 @@ type TLSFiles struct {
 	VerifyName bool
 }
 
-// LoadCookie returns the cookie in the file at path, for a node. If there is no such
-// file, LoadCookie creates it with 32 random bytes in hex, for this user only.
-func LoadCookie(path string) ([]byte, error) { return wire.LoadCookie(path) }
+// LoadCookies returns the cookies in the file at path, one a line, for a node: the first is
+// for Config.Cookie. If there is no such file, LoadCookies creates it with 32 random bytes
+// in hex, for this user only.
+func LoadCookies(path string) ([][]byte, error) { return cookie.Load(path) }
 
-// ReadCookie returns the cookie in the file at path, for a client, which must have the
-// cookie of its node. The error wraps [io/fs.ErrNotExist] if there is no such file.
-func ReadCookie(path string) ([]byte, error) { return wire.ReadCookie(path) }
+// ReadCookies is LoadCookies for a file that must be there. The error wraps
+// [io/fs.ErrNotExist] if it is not.
+func ReadCookies(path string) ([][]byte, error) { return cookie.Read(path) }
+
+// ReadCookie is ReadCookies for a client, which needs only the first cookie.
+func ReadCookie(path string) ([]byte, error) { return cookie.First(path) }
 
 // ParseCookie returns the cookie in text without surrounding white space. It must have at
 // least 16 bytes.
-func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
+func ParseCookie(text []byte) ([]byte, error) { return cookie.Parse(text) }
 
 // CheckAddr returns an error unless a text says where a node is, as Join, Connect and
 // Attach take it: NAME@HOST, NAME@HOST:PORT, or HOST:PORT.

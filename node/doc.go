@@ -4,7 +4,7 @@
 //
 //	n, err := node.Start(node.Config{
 //		Name:   "2@10.0.0.2",
-//		Cookie: cookie, // the secret that all nodes share: see LoadCookie
+//		Cookie: cookie, // the secret that all nodes share: see LoadCookies
 //		Default: worker.Cache{
 //			Load: func(ctx context.Context, id worker.ID) (worker.Value, error) {
 //				price, err := lookUp(ctx, id.String())

@@ -177,25 +177,49 @@ func ExampleParseAddr() {
 	// 2@db.example.com db.example.com:5000 <nil>
 }
 
-func ExampleLoadCookie() {
+func ExampleLoadCookies() {
 	dir, err := os.MkdirTemp("", "cookie")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	made, err := node.LoadCookie(filepath.Join(dir, "cookie"))
+	made, err := node.LoadCookies(filepath.Join(dir, "cookie"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	read, err := node.LoadCookie(filepath.Join(dir, "cookie"))
-	fmt.Println(len(made), string(made) == string(read), err)
-	// Output: 64 true <nil>
+	read, err := node.ReadCookies(filepath.Join(dir, "cookie"))
+	fmt.Println(len(made), string(made[0]) == string(read[0]), err)
+	// Output: 1 true <nil>
 }
 
 func ExampleReadCookie() {
 	_, err := node.ReadCookie(filepath.Join(os.TempDir(), "no such folder", "cookie"))
 	fmt.Println(errors.Is(err, fs.ErrNotExist))
 	// Output: true
+}
+
+// A running cluster changes its cookie in three steps, each on all nodes before the next.
+func ExampleNode_SetCookies() {
+	before, after := []byte("the old secret of this cluster"), []byte("the new secret of this cluster")
+	n, err := node.Start(node.Config{Name: "1@127.0.0.9", Cookie: before})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	attach := func(cookie []byte) error {
+		c, err := node.Attach(context.Background(), node.ClientConfig{Node: n.Addr(), Cookie: cookie})
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	fmt.Println("step 1:", n.SetCookies(before, after), attach(before), attach(after))
+	fmt.Println("step 2:", n.SetCookies(after, before), attach(before), attach(after))
+	fmt.Println("step 3:", n.SetCookies(after), errors.Is(attach(before), node.ErrCookie), attach(after))
+	// Output:
+	// step 1: <nil> <nil> <nil>
+	// step 2: <nil> <nil> <nil>
+	// step 3: <nil> true <nil>
 }
 
 func ExampleParseCookie() {

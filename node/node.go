@@ -97,7 +97,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
-	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
+	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS), c.Cookies...)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +169,16 @@ func Start(c Config) (*Node, error) {
 	n.wg.Go(func() { n.observer.Run(n.ctx.Done()) })
 	return n, nil
 }
+
+// SetCookies replaces the cookies. The node proves the first one to nodes that it dials, and
+// accepts peers that prove any. Sessions go on. After an error all is as before.
+func (n *Node) SetCookies(first []byte, others ...[]byte) error {
+	return n.creds.SetCookies(first, others...)
+}
+
+// ReloadTLS reads the files of Config.TLS again, for new sessions. After an error, as from a
+// file that is half written, all is as before.
+func (n *Node) ReloadTLS() error { return n.creds.ReloadTLS() }
 
 func listenError(addr placement.Addr, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {

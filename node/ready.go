@@ -2,10 +2,8 @@ package node
 
 import (
 	"context"
-	"errors"
 
 	"github.com/distproc/distproc/node/internal/audit"
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
@@ -49,22 +47,5 @@ func (n *Node) inTheWay() string {
 
 // ready makes a request for an id of this node, as ownInt returns it.
 func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
-	ctx, cancel := clock.WithDefault(ctx)
-	defer cancel()
-	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, n.addr.HostPort(), n.creds, hello, protocol.Refuser{})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for {
-		id, ok := ownInt()
-		if !ok {
-			return errors.New("the others take this node for failed")
-		}
-		err := s.Call(ctx, &wire.Request{Kind: kinds.Ready, Num: id}, clock.Left(ctx), new(wire.Reply))
-		if !errors.Is(err, wire.NotOwner) { // else a node has come or gone meanwhile, and the id is another node's
-			return err
-		}
-	}
+	return protocol.AskSelf(ctx, n.addr.HostPort(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
 }

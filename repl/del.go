@@ -11,6 +11,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // nameDeleted has each del(x) of a statement pass the name of the variable instead of its
@@ -105,7 +107,7 @@ func (sh *Shell) hint(name string) string {
 		}
 	}
 	slices.Sort(own)
-	if near := nearest(name, own); near != "" {
+	if near := text.Nearest(name, own); near != "" {
 		return fmt.Sprintf(" (did you mean %s?)", near)
 	}
 	return ""

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 func (sh *Shell) help(r *request) (starlark.Value, error) {
@@ -25,7 +27,7 @@ func (sh *Shell) help(r *request) (starlark.Value, error) {
 		for _, c := range sh.commands {
 			names = append(append(names, c.name()), c.aliases...)
 		}
-		if near := nearest(s, names); near != "" {
+		if near := text.Nearest(s, names); near != "" {
 			return nil, fmt.Errorf("h: %q is no command (did you mean %s?)", s, near)
 		}
 		return nil, fmt.Errorf("h: %q is no command; h() shows them all", s)

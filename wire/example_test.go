@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/distproc/distproc/wire"
@@ -97,32 +94,6 @@ func ExampleDialLink() {
 	answer, _ := bufio.NewReader(stream).ReadString('\n')
 	fmt.Print(link.Peer().Name, ": ", answer)
 	// Output: 1@127.0.0.1: alive?
-}
-
-// The first node of a user makes the cookie; clients read the same file.
-func ExampleLoadCookie() {
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "distproc", "cookie")
-	_, err = wire.ReadCookie(path)
-	fmt.Println("none yet:", errors.Is(err, fs.ErrNotExist))
-	made, err := wire.LoadCookie(path)
-	fmt.Println(len(made), "bytes,", err)
-	read, err := wire.ReadCookie(path)
-	fmt.Println("the same:", string(read) == string(made), err)
-	// Output:
-	// none yet: true
-	// 64 bytes, <nil>
-	// the same: true <nil>
-}
-
-func ExampleParseCookie() {
-	_, err := wire.ParseCookie([]byte("secret\n"))
-	fmt.Println(err)
-	// Output: the cookie has 6 bytes, at least 16 are needed; make one with: head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'
 }
 
 // A caller repeats a call only if it has certainly not run.

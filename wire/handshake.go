@@ -22,8 +22,15 @@ import (
 //	dialer → acceptor   Hello (a gob frame)
 //	dialer ← acceptor   welcome (a gob frame)
 //
-// A proof is HMAC-SHA-256 under the cookie over the direction's label and a key exported
+// A proof is HMAC-SHA-256 under a cookie over the direction's label and a key exported
 // from the TLS session (RFC 8446, section 7.5).
+//
+// The dialer proves the first of its cookies. The acceptor compares that with the proofs of
+// all cookies that it accepts, and answers with its own proof under the same cookie, so both
+// sides know that the other one has it. The dialer takes no proof under another cookie:
+// whoever knows a cookie that is on its way out can pass for an acceptor only to those who
+// still show it. A peer learns whether the acceptor has the cookie that it proved, and
+// nothing about the others.
 const (
 	exporterLabel = "EXPORTER-distproc-cookie"
 	dialerLabel   = "distproc dialer 1"
@@ -43,16 +50,29 @@ type welcome struct {
 	Members []Member // with NameTaken: the node that has the name
 }
 
-func (c *Credentials) proof(conn *tls.Conn, label string) ([]byte, error) {
+// exported returns the key that a TLS session exports for proofs.
+func exported(conn *tls.Conn) ([]byte, error) {
 	state := conn.ConnectionState()
-	key, err := state.ExportKeyingMaterial(exporterLabel, nil, sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	mac := hmac.New(sha256.New, c.cookie)
+	return state.ExportKeyingMaterial(exporterLabel, nil, sha256.Size)
+}
+
+// proof returns the proof of a cookie with a key from exported.
+func proof(cookie, key []byte, label string) []byte {
+	mac := hmac.New(sha256.New, cookie)
 	mac.Write([]byte(label))
 	mac.Write(key)
-	return mac.Sum(nil), nil
+	return mac.Sum(nil)
+}
+
+// proved returns the cookie that a dialer has proved, or nil. It takes the same time
+// whichever that is.
+func (k *keys) proved(theirs, key []byte) (cookie []byte) {
+	for _, c := range k.cookies {
+		if hmac.Equal(theirs, proof(c, key, dialerLabel)) {
+			cookie = c
+		}
+	}
+	return cookie
 }
 
 // Dial connects to a node at addr (host:port), introduces this side with hello, and
@@ -108,19 +128,16 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	// Close is the only way to interrupt reads and writes of every kind of connection.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn := tls.Client(c.wrap(raw), c.config)
+	k := c.keys.Load()
+	conn := tls.Client(c.wrap(raw), k.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fail(err)
 	}
-	mine, err := c.proof(conn, dialerLabel)
+	key, err := exported(conn)
 	if err != nil {
 		return fail(err)
 	}
-	want, err := c.proof(conn, acceptorLabel)
-	if err != nil {
-		return fail(err)
-	}
-	if _, err := conn.Write(mine); err != nil {
+	if _, err := conn.Write(proof(k.cookies[0], key, dialerLabel)); err != nil {
 		return fail(err)
 	}
 	verdict := make([]byte, 1)
@@ -134,7 +151,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	if _, err := io.ReadFull(conn, theirs); err != nil {
 		return fail(err)
 	}
-	if !hmac.Equal(theirs, want) {
+	if !hmac.Equal(theirs, proof(k.cookies[0], key, acceptorLabel)) {
 		return fail(Errorf(WrongCookie, NotRun, "%s does not know it", raw.RemoteAddr()))
 	}
 	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
@@ -152,7 +169,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.checkPeer(conn, w.Hello.Name); err != nil {
+	if err := k.checkPeer(conn, w.Hello.Name); err != nil {
 		return fail(Errorf(WrongName, NotRun, "%v", err))
 	}
 	return conn, w.Hello, version, nil
@@ -160,15 +177,12 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 
 // receive is the acceptor's side of the handshake, up to the dialer's hello.
 func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, error) {
-	conn := tls.Server(n, c.config)
+	k := c.keys.Load()
+	conn := tls.Server(n, k.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	mine, err := c.proof(conn, acceptorLabel)
-	if err != nil {
-		return nil, err
-	}
-	want, err := c.proof(conn, dialerLabel)
+	key, err := exported(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -176,12 +190,13 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 	if _, err := io.ReadFull(conn, theirs); err != nil {
 		return nil, err
 	}
-	if !hmac.Equal(theirs, want) {
+	cookie := k.proved(theirs, key)
+	if cookie == nil {
 		_, _ = conn.Write([]byte{verdictWrong}) // the peer is refused even if this fails
 		return nil, &Error{Code: WrongCookie, Outcome: NotRun}
 	}
 	n.trust()
-	if _, err := conn.Write(append([]byte{verdictRight}, mine...)); err != nil {
+	if _, err := conn.Write(append([]byte{verdictRight}, proof(cookie, key, acceptorLabel)...)); err != nil {
 		return nil, err
 	}
 	in := &Incoming{conn: conn, newcomer: n, traffic: &c.Traffic}
@@ -195,7 +210,7 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 	if in.Hello.Role == RoleClient { // clients may have any name
 		return in, nil
 	}
-	if err := c.checkPeer(conn, in.Hello.Name); err != nil {
+	if err := k.checkPeer(conn, in.Hello.Name); err != nil {
 		_ = sendGob(conn, welcome{Code: Disagreement, Text: text.Line(err.Error(), maxText)})
 		return nil, Errorf(Disagreement, NotRun, "%v", err)
 	}

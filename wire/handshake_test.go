@@ -30,7 +30,7 @@ func TestManInTheMiddle(t *testing.T) {
 	t.Parallel()
 	c := credentials(t, testCookie)
 	l, refused := listen(t, c)
-	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("a cookie of its own")).config)
+	middle, err := tls.Listen("tcp", "127.0.0.1:0", credentials(t, []byte("a cookie of its own")).keys.Load().config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestManInTheMiddle(t *testing.T) {
 			return
 		}
 		defer victim.Close()
-		server, err := tls.Dial("tcp", l.Addr().String(), c.config)
+		server, err := tls.Dial("tcp", l.Addr().String(), c.keys.Load().config)
 		if err != nil {
 			return
 		}
@@ -65,7 +65,7 @@ func TestManInTheMiddle(t *testing.T) {
 func TestReflection(t *testing.T) {
 	t.Parallel()
 	c := credentials(t, testCookie)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", c.config)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", c.keys.Load().config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +105,12 @@ func TestVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer raw.Close()
-		conn := tls.Client(raw, c.config)
+		conn := tls.Client(raw, c.keys.Load().config)
 		if err := conn.Handshake(); err != nil {
 			t.Fatal(err)
 		}
-		mine, _ := c.proof(conn, dialerLabel)
-		conn.Write(mine)
+		key, _ := exported(conn)
+		conn.Write(proof(testCookie, key, dialerLabel))
 		io.ReadFull(conn, make([]byte, 33))
 		sendGob(conn, Hello{MinVersion: lowest, MaxVersion: highest})
 		var w welcome

@@ -11,18 +11,26 @@ import (
 )
 
 // CheckOwn returns an error if peers that verify names would refuse the certificate of a
-// node with that name. Without [TLSFiles.VerifyName] it returns nil.
+// node with that name. Without [TLSFiles.VerifyName] it returns nil. From then on
+// [Credentials.ReloadTLS] checks the name, too.
 func (c *Credentials) CheckOwn(name string) error {
-	if !c.verifyName {
+	return c.change(func(k *keys) error {
+		k.own = name
+		return k.checkOwn()
+	})
+}
+
+func (k *keys) checkOwn() error {
+	if !k.files.VerifyName || k.own == "" {
 		return nil
 	}
-	return checkName(c.config.Certificates[0].Leaf, name)
+	return checkName(k.config.Certificates[0].Leaf, k.own)
 }
 
 // checkPeer returns an error if names are verified and the peer's certificate is for
 // another node.
-func (c *Credentials) checkPeer(conn *tls.Conn, name string) error {
-	if !c.verifyName {
+func (k *keys) checkPeer(conn *tls.Conn, name string) error {
+	if !k.files.VerifyName {
 		return nil
 	}
 	return checkName(conn.ConnectionState().PeerCertificates[0], name)

@@ -1,17 +1,22 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	secret "github.com/distproc/distproc/wire/cookie"
 	"github.com/distproc/distproc/wire/file"
 )
 
@@ -28,9 +33,16 @@ type Credentials struct {
 	NoBusyPoll bool    // readers never poll; set before use
 	Network    Network // that the connections use, TCP if nil; set before use
 
-	cookie     []byte
-	config     *tls.Config
-	verifyName bool
+	changing sync.Mutex // held while keys changes
+	keys     atomic.Pointer[keys]
+}
+
+// keys is what a handshake uses. It does not change.
+type keys struct {
+	cookies [][]byte // the first is shown, all are accepted
+	files   TLSFiles
+	config  *tls.Config // with what the files said
+	own     string      // the name that the own certificate must be for, if names are verified
 }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
@@ -46,13 +58,67 @@ type TLSFiles struct {
 }
 
 // NewCredentials returns credentials for a cluster with that cookie, which must have at
-// least 16 bytes. Without files, TLS uses a throw-away certificate and only the cookie
-// authenticates. With files, both sides must also present a certificate of that CA. The
-// key's file must be readable by its owner only.
-func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
-	if err := checkCookie(cookie); err != nil {
+// least 16 bytes. A dialer proves the cookie; an acceptor also accepts peers that prove one
+// of the others, of which there may be 8. Without files, TLS uses a throw-away certificate
+// and only the cookie authenticates. With files, both sides must also present a certificate
+// of that CA. The key's file must be readable by its owner only.
+func NewCredentials(cookie []byte, files TLSFiles, others ...[]byte) (*Credentials, error) {
+	c := &Credentials{}
+	c.keys.Store(&keys{})
+	if err := c.SetCookies(cookie, others...); err != nil {
 		return nil, err
 	}
+	if err := c.setTLS(files); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// SetCookies replaces the cookies: see [NewCredentials]. Handshakes that begin later use
+// the new ones; sessions and links go on. After an error the cookies are as before.
+func (c *Credentials) SetCookies(cookie []byte, others ...[]byte) error {
+	cookies := append([][]byte{cookie}, others...)
+	if err := secret.Check(cookies); err != nil {
+		return err
+	}
+	return c.change(func(k *keys) error { k.cookies = cookies; return nil })
+}
+
+// ReloadTLS reads the files of [NewCredentials] again, if it got any. Handshakes that begin
+// later use them; sessions and links go on. After an error all is as before, also if a file
+// is half written, or the certificate is not for the name that [Credentials.CheckOwn] got.
+func (c *Credentials) ReloadTLS() error {
+	if files := c.keys.Load().files; files != (TLSFiles{}) {
+		return c.setTLS(files)
+	}
+	return nil
+}
+
+func (c *Credentials) setTLS(files TLSFiles) error {
+	config, err := files.config()
+	if err != nil {
+		return err
+	}
+	return c.change(func(k *keys) error {
+		k.files, k.config = files, config
+		return k.checkOwn()
+	})
+}
+
+// change replaces the keys by a changed copy, unless f fails.
+func (c *Credentials) change(f func(*keys) error) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	changed := *c.keys.Load()
+	if err := f(&changed); err != nil {
+		return err
+	}
+	c.keys.Store(&changed)
+	return nil
+}
+
+// config returns the configuration of TLS with the files, or without any.
+func (f *TLSFiles) config() (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		NextProtos:             []string{alpn},
@@ -62,19 +128,18 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		// Small first records would only cost system calls here.
 		DynamicRecordSizingDisabled: true,
 	}
-	c := &Credentials{cookie: cookie, config: config, verifyName: files.VerifyName}
-	if files == (TLSFiles{}) {
+	if *f == (TLSFiles{}) {
 		cert, err := throwAwayCertificate()
 		if err != nil {
 			return nil, fmt.Errorf("make certificate: %w", err)
 		}
 		config.Certificates = []tls.Certificate{cert}
-		return c, nil
+		return config, nil
 	}
-	if files.Cert == "" || files.Key == "" || files.CA == "" {
+	if f.Cert == "" || f.Key == "" || f.CA == "" {
 		return nil, errors.New("mutual TLS needs a certificate, its key and a CA: give all three")
 	}
-	cert, roots, err := files.read()
+	cert, roots, err := f.read()
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +148,16 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		return verifyChain(s.PeerCertificates, roots)
 	}
-	return c, nil
+	return config, nil
 }
 
 // read returns this node's certificate and that of the CA.
 func (f *TLSFiles) read() (cert tls.Certificate, roots *x509.CertPool, err error) {
 	certPEM, err := file.Read(f.Cert, maxPEM)
 	if err != nil {
+		return cert, nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	if _, err := certificates(certPEM, f.Cert); err != nil {
 		return cert, nil, fmt.Errorf("TLS certificate: %w", err)
 	}
 	keyPEM, err := file.ReadSecret(f.Key, maxPEM)
@@ -103,11 +171,44 @@ func (f *TLSFiles) read() (cert tls.Certificate, roots *x509.CertPool, err error
 	if err != nil {
 		return cert, nil, fmt.Errorf("TLS CA: %w", err)
 	}
+	cas, err := certificates(caPEM, f.CA)
+	if err != nil {
+		return cert, nil, fmt.Errorf("TLS CA: %w", err)
+	}
 	roots = x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(caPEM) {
-		return cert, nil, fmt.Errorf("TLS CA: no certificate in %s; it must be a PEM file", f.CA)
+	for _, ca := range cas {
+		roots.AddCert(ca)
 	}
 	return cert, roots, nil
+}
+
+// certificates returns the certificates in the text of the PEM file at path. Package x509
+// skips what it cannot read, and so takes a file that is half written for a shorter one.
+// Here that is an error.
+func certificates(text []byte, path string) (list []*x509.Certificate, err error) {
+	begin := []byte("-----BEGIN ")
+	line := 1 // of the rest of the text
+	for rest := text; bytes.Contains(rest, begin); {
+		at := bytes.Index(rest, begin)
+		line += bytes.Count(rest[:at], []byte("\n"))
+		block, after := pem.Decode(rest[at:])
+		if block == nil || bytes.Count(rest[at:len(rest)-len(after)], begin) > 1 {
+			return nil, fmt.Errorf("%s:%d: what begins here has no end; is the file half written?", path, line)
+		}
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+			}
+			list = append(list, cert)
+		}
+		line += bytes.Count(rest[at:len(rest)-len(after)], []byte("\n"))
+		rest = after
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("no certificate in %s; it must be a PEM file", path)
+	}
+	return list, nil
 }
 
 // wrap returns the connection for TLS to use.

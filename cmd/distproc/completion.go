@@ -41,8 +41,8 @@ var valuesOf = map[string]flagValues{
 }
 
 // completeFlags registers what shells offer for the flags of a command and of those below
-// it, but for what a node is asked for: see completion_live.go. Of the arguments only that
-// of repl is a file.
+// it, but for what a node is asked for: see completion_live.go. Of the arguments only those
+// of repl and check are files.
 func completeFlags(cmd *cobra.Command) {
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		v := valuesOf[f.Name]
@@ -52,7 +52,7 @@ func completeFlags(cmd *cobra.Command) {
 		_ = cmd.RegisterFlagCompletionFunc(f.Name, v.complete) // it fails if the command has a better one
 	})
 	if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil {
-		cmd.ValidArgsFunction = flagValues{files: cmd.Name() == "repl"}.complete
+		cmd.ValidArgsFunction = flagValues{files: cmd.Name() == "repl" || cmd.Name() == "check"}.complete
 	}
 	for _, c := range cmd.Commands() {
 		completeFlags(c)

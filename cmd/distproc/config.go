@@ -1,28 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/node/worker"
 )
-
-// A configFile is what --config names: the kinds of workers, in TOML.
-//
-//	[kind.price]
-//	source = "http://127.0.0.1:9000/price/{id}"
-//	ttl = "30s"
-type configFile struct {
-	Kind map[string]kindConfig `toml:"kind"`
-}
 
 // A kindConfig is one [kind.NAME]. A key that is not given has the default of
 // [worker.Cache] or [worker.Serial].
@@ -61,45 +50,6 @@ func durationOf(v any) (time.Duration, error) {
 }
 
 const maxConfig = 1 << 20 // bytes of a file of kinds
-
-// parseKinds returns the kinds that a file describes, for a node of that name. Errors
-// name the path.
-func parseKinds(data []byte, path, name string) (map[string]worker.Kind, error) {
-	var c configFile
-	d := toml.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, configError(path, err)
-	}
-	kinds := map[string]worker.Kind{}
-	for kind, k := range c.Kind {
-		v, key, err := k.kind(source.Env{Kind: kind, Node: name})
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: kind.%s.%s: %w", path, lineOf(data, "kind", kind, key), kind, key, err)
-		}
-		kinds[kind] = v
-	}
-	return kinds, nil
-}
-
-// configError tells where the file is wrong, and what it may say.
-func configError(path string, err error) error {
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
-		e := &strict.Errors[0]
-		line, _ := e.Position()
-		return fmt.Errorf("%s:%d: %s: no such key; a [kind.NAME] has source, serial, strict, ttl, expire, ttl_jitter, serve_stale, cache_errors, queue, concurrency, max_bytes, timeout and idempotent",
-			path, line, strings.Join(e.Key(), "."))
-	}
-	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
-		line, _ := e.Position()
-		where := ""
-		if key := e.Key(); len(key) > 0 {
-			where = strings.Join(key, ".") + ": "
-		}
-		return fmt.Errorf("%s:%d: %s%s", path, line, where, strings.TrimPrefix(e.Error(), "toml: "))
-	}
-	return fmt.Errorf("%s: %w", path, err)
-}
 
 // kind returns the kind that k describes. If that makes no sense, it returns the wrong
 // key too.

@@ -112,7 +112,9 @@ func TestConfigSerialRefuses(t *testing.T) {
 		{"[kind.a]\nsource = 'random'\nmax_bytes = 'much'", `config.toml:3: kind.a.max_bytes: "much" is no size; write it like 512MiB`},
 		{head + "timeout = '0s'", "config.toml:4: kind.a.timeout: must be more than 0"},
 		{"[kind.a]\nserial = 'yes'", "config.toml:2: kind.a.serial: "},
-		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; a [kind.NAME] has source, serial, strict, ttl, "},
+		{"[kind.a]\nserail = true", "config.toml:2: kind.a.serail: no such key; did you mean serial?"},
+		{"[kind.a]\nweight = 3", "config.toml:2: kind.a.weight: no such key; a [kind.NAME] has source, serial, strict, ttl, "},
+		{"[kinds.a]\nsource = 'random'", "config.toml:1: kinds.a: no such key; did you mean kind?"},
 	} {
 		_, err := kindsOf(t, c.text)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {

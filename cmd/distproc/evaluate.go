@@ -78,6 +78,8 @@ type evaluation struct {
 	again bool     // it takes the place of one that was lost
 	said  *os.File // to the supervisor
 
+	client atomic.Pointer[node.Client] // to the node, once it is attached
+
 	interrupts, suspends credit
 }
 
@@ -128,6 +130,7 @@ func (v *evaluation) run(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
+	v.client.Store(c)
 	s.config.Quit, s.config.Start = v.quit, startUnlimited
 	if !v.stay {
 		s.config.Attached = c.Attached
@@ -201,6 +204,10 @@ func (v *evaluation) obey(orders *bufio.Reader, log io.Writer) {
 			v.interrupts.repeat(syscall.SIGINT)
 		case msgSuspend:
 			v.suspends.repeat(syscall.SIGTSTP)
+		case msgReload:
+			if c := v.client.Load(); c != nil {
+				_ = c.ReloadTLS() // the node has said what is wrong with them
+			}
 		}
 	}
 }

@@ -61,6 +61,7 @@ const (
 	msgLog       = 'l' // a line of the log, to be shown above the prompt
 	msgInterrupt = 'i' // the supervisor got SIGINT
 	msgSuspend   = 'z' // the supervisor got SIGTSTP
+	msgReload    = 't' // the node has read other files of TLS
 )
 
 // Orders are the messages on their way to one evaluator. Its process may be stopped, and
@@ -99,6 +100,15 @@ func (o *orders) signal(kind byte) {
 	select {
 	case o.signals <- kind:
 	default:
+	}
+}
+
+// reloadTLS has the running evaluator read the files of TLS again, as its node has.
+func (e *evaluator) reloadTLS() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.line != nil {
+		e.line.signal(msgReload)
 	}
 }
 

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -29,10 +26,12 @@ type connection struct {
 	cookieFile string
 	tls        node.TLSFiles
 	busyPoll   bool
+	flags      *pflag.FlagSet
 }
 
 func (c *connection) register(f *pflag.FlagSet) {
-	f.StringVar(&c.cookieFile, "cookie-file", "", "file with the cluster's secret, 16 bytes or more; a node that starts makes it (default distproc/cookie in the user's config folder)")
+	c.flags = f
+	f.StringVar(&c.cookieFile, "cookie-file", "", "`FILE` with the cluster's secret, 16 bytes or more, on a line; a node proves the first line and accepts all, and makes the file if there is none (default distproc/cookie in the user's config folder)")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM file: this node's certificate, for mutual TLS besides the cookie")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM file: its key")
 	f.StringVar(&c.tls.CA, "tls-ca", "", "PEM file: the CA of all nodes")
@@ -46,31 +45,6 @@ func (c *connection) check() error {
 		return usagef("--tls-verify-name: there is no certificate to verify without mutual TLS; pass --tls-cert, --tls-key and --tls-ca")
 	}
 	return nil
-}
-
-// cookie returns the secret and its source: --cookie-file, DISTPROC_COOKIE, or the usual
-// file. A node that starts reads the file with [node.LoadCookie], a client with
-// [node.ReadCookie].
-func (c *connection) cookie(read func(path string) ([]byte, error)) (secret []byte, source string, err error) {
-	path := c.cookieFile
-	if path == "" {
-		if s := os.Getenv("DISTPROC_COOKIE"); s != "" {
-			if secret, err = node.ParseCookie([]byte(s)); err != nil {
-				return nil, "", fmt.Errorf("DISTPROC_COOKIE: %w", err)
-			}
-			return secret, "DISTPROC_COOKIE", nil
-		}
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return nil, "", errors.New("no folder for the cookie: HOME is not set; pass --cookie-file or set DISTPROC_COOKIE")
-		}
-		path = filepath.Join(dir, "distproc", "cookie")
-	}
-	secret, err = read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("no cookie file %s; copy it from a node of the cluster, pass --cookie-file, or set DISTPROC_COOKIE", path)
-	}
-	return secret, path, err
 }
 
 // member holds the flags of everything that is a node.
@@ -93,8 +67,12 @@ type member struct {
 	drain     time.Duration
 	logLevel  string
 	logFormat string
+	logFrom   slog.LevelVar // the level that is logged now
 	web       web
 	def       worker.Kind // the default one
+
+	shellCookie []byte // what a shell on this node proves, instead of the cluster's cookie
+	shellTLS    func() // has that shell read the files of TLS again; or nil
 }
 
 func (m *member) register(f *pflag.FlagSet, level string) {
@@ -129,7 +107,7 @@ type running struct {
 	web *webServer // or nil
 	log *slog.Logger
 
-	cookie []byte
+	cookies *nodeCookies
 
 	drain time.Duration // that calls have when the node leaves
 
@@ -139,11 +117,11 @@ type running struct {
 
 // start starts the node that the flags describe.
 func (m *member) start(log *slog.Logger) (*running, error) {
-	c, source, err := m.config(log)
+	c, cookies, err := m.config(log)
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log, cookie: c.Cookie, drain: m.drain, withdraw: func() {}}
+	r := &running{log: log, cookies: cookies, drain: m.drain, withdraw: func() {}}
 	if c.Tracer, r.endTracing, err = tracing(nameOf(m.name), log); err != nil {
 		return nil, err
 	}
@@ -156,7 +134,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 		}
 		return nil, err
 	}
-	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", source)
+	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", cookies.source)
 	if r.web != nil {
 		r.web.serve(r.Node, log)
 	}
@@ -198,66 +176,88 @@ func (r *running) leave() error {
 	return nil
 }
 
-// config returns what the flags say, and where the cookie comes from.
-func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, err error) {
+// config returns what the flags say, and reads the files that they name.
+func (m *member) config(log *slog.Logger) (c node.Config, cookies *nodeCookies, err error) {
+	if c, err = m.settings(); err != nil {
+		return c, nil, err
+	}
+	cookies = &nodeCookies{shell: m.shellCookie}
+	if cookies.list, cookies.source, err = m.cookies(node.LoadCookies); err != nil {
+		return c, nil, err
+	}
+	c.Cookie, c.Cookies, c.Logger = cookies.list[0], cookies.others(), log
+	c.Kinds, err = m.readKinds()
+	return c, cookies, err
+}
+
+// settings returns what the flags say, without what is in files. An error names the place of
+// a value that is not from the command line.
+func (m *member) settings() (c node.Config, err error) {
+	c, err = m.settled()
+	return c, located(m.flags, err)
+}
+
+func (m *member) settled() (c node.Config, err error) {
 	if m.ttl <= 0 {
-		return c, "", usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
+		return c, usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
 	}
 	if m.port < 0 || m.port > 65535 {
-		return c, "", usagef("--port %d: a port is a number from 1 to 65535", m.port)
+		return c, usagef("--port %d: a port is a number from 1 to 65535", m.port)
 	}
 	if _, err := placement.ParseAddr(m.name); err != nil {
-		return c, "", usageError{err}
+		return c, locatedAt(m.flags, "name", usageError{err})
 	}
 	for _, name := range m.join {
 		if err := node.CheckAddr(name); err != nil {
-			return c, "", usageError{fmt.Errorf("--join: %w", err)}
+			return c, usageError{fmt.Errorf("--join: %w", err)}
 		}
 	}
 	if err := node.CheckVoters(m.voters); err != nil {
-		return c, "", usageError{fmt.Errorf("--voters: %w", err)}
+		return c, usageError{fmt.Errorf("--voters: %w", err)}
 	}
 	if err := m.check(); err != nil {
-		return c, "", err
+		return c, err
 	}
 	routing, err := placement.ParseRouting(m.routing)
 	if err != nil {
-		return c, "", usageError{err}
+		return c, locatedAt(m.flags, "routing", usageError{err})
 	}
 	timing, err := m.parseTiming()
 	if err != nil {
-		return c, "", usageError{err}
+		return c, locatedAt(m.flags, "timing", usageError{err})
 	}
 	if m.reapAfter <= 0 {
-		return c, "", usagef("--reap-after %s: a member that is restarted must have some time to come back; write 10m, say, or forever", &m.reapAfter)
+		return c, usagef("--reap-after %s: a member that is restarted must have some time to come back; write 10m, say, or forever", &m.reapAfter)
 	}
 	if m.clients < 1 {
-		return c, "", usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
+		return c, usagef("--max-clients %d: at least 1, so that a shell can attach", m.clients)
 	}
 	if m.drain <= 0 || m.web.delay < 0 {
-		return c, "", usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
+		return c, usagef("--drain-timeout %s and --drain-delay %s: the first must be more than 0, the second not less", m.drain, m.web.delay)
 	}
-	dataDir := m.dataDir
-	if dataDir == "" && stateDir() != "" {
-		dataDir = filepath.Join(stateDir(), nameOf(m.name))
+	if err := m.web.check(); err != nil {
+		return c, err
 	}
-	cookie, from, err := m.cookie(node.LoadCookie)
-	if err != nil {
-		return c, "", err
+	if _, err := m.level(); err != nil {
+		return c, err
 	}
 	if m.def, err = m.defaultKind(); err != nil {
-		return c, "", usageError{fmt.Errorf("--source: %w", err)}
-	}
-	kinds, err := m.readKinds()
-	if err != nil {
-		return c, "", err
+		return c, usageError{fmt.Errorf("--source: %w", err)}
 	}
 	return node.Config{
-		Name: m.name, Port: m.port, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
-		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
-		Voters: m.voters, DataDir: dataDir,
-		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
-	}, from, nil
+		Name: m.name, Port: m.port, TLS: m.tls, NoBusyPoll: !m.busyPoll,
+		Default: m.def, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
+		Voters: m.voters, DataDir: m.dataFolder(),
+		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Version: version(),
+	}, nil
+}
+
+// dataFolder returns where a voter keeps what it has voted, or "".
+func (m *member) dataFolder() string {
+	if m.dataDir == "" && stateDir() != "" {
+		return filepath.Join(stateDir(), nameOf(m.name))
+	}
+	return m.dataDir
 }
 
 // nameOf is a node's name without the port.
@@ -306,28 +306,6 @@ func (m *member) withDefault(kinds map[string]worker.Kind) map[string]worker.Kin
 	return all
 }
 
-// reload applies --config to n again at every SIGHUP, until ctx ends.
-func (m *member) reload(ctx context.Context, n *node.Node, hangups <-chan struct{}, log *slog.Logger) {
-	if m.kinds != "" {
-		r := &reloader{
-			read:  func() ([]byte, error) { return file.Read(m.kinds, maxConfig) },
-			parse: m.parseKinds,
-			apply: func(kinds map[string]worker.Kind) error { return n.SetKinds(m.withDefault(kinds)) },
-			kinds: m.inFile, log: log.With("file", m.kinds),
-		}
-		r.run(ctx, hangups)
-		return
-	}
-	for {
-		select {
-		case <-hangups:
-			log.Info("SIGHUP: nothing to read again: no --config")
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // parseTiming returns the timing that the flags ask for, or the one that suits the node's
 // address.
 func (m *member) parseTiming() (node.Timing, error) {
@@ -341,21 +319,30 @@ func (m *member) parseTiming() (node.Timing, error) {
 	return node.ParseTiming("lan")
 }
 
+// level returns the level of the log, after a check of its format.
+func (m *member) level() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
+		return 0, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+	}
+	if m.logFormat != "text" && m.logFormat != "json" {
+		return 0, usagef("--log-format %q: say text or json", m.logFormat)
+	}
+	return level, nil
+}
+
 // logger returns the logger that the flags describe. It never waits for w; flush does,
 // for at most 1 s.
 func (m *member) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(m.logLevel)); err != nil {
-		return nil, nil, usagef("--log-level %q: say debug, info, warn or error", m.logLevel)
+	level, err := m.level()
+	if err != nil {
+		return nil, nil, located(m.flags, err)
 	}
-	options := &slog.HandlerOptions{Level: level}
-	switch m.logFormat {
-	case "text":
-		log, flush = boundedlog.New(slog.New(slog.NewTextHandler(w, options)))
-	case "json":
-		log, flush = boundedlog.New(slog.New(slog.NewJSONHandler(w, options)))
-	default:
-		return nil, nil, usagef("--log-format %q: say text or json", m.logFormat)
+	m.logFrom.Set(level)
+	options := &slog.HandlerOptions{Level: &m.logFrom}
+	var h slog.Handler = slog.NewTextHandler(w, options)
+	if m.logFormat == "json" {
+		h = slog.NewJSONHandler(w, options)
 	}
+	log, flush = boundedlog.New(slog.New(h))
 	return log, flush, nil
 }

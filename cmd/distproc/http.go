@@ -45,20 +45,28 @@ type webServer struct {
 	cancel   context.CancelFunc
 }
 
-// listen takes the address, so that a mistake shows before the node starts. It returns
+// check refuses flags that make no sense together.
+func (w *web) check() error {
+	if w.addr == "" {
+		if w.tokenFile != "" || w.open || w.profile || len(w.hosts) > 0 {
+			return usagef("--http-token-file, --http-open, --http-profile and --http-host are of no use without --http HOST:PORT")
+		}
+		return nil
+	}
+	if w.profile && w.tokenFile == "" {
+		return usagef("--http-profile: pass --http-token-file, too: profiles are for those who have the token")
+	}
+	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
+		return usageError{fmt.Errorf("--http: %w", err)}
+	}
+	return nil
+}
+
+// listen takes the address, after check, so that a mistake shows before the node starts. It returns
 // nil if there is none.
 func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) {
 	if w.addr == "" {
-		if w.tokenFile != "" || w.open || w.profile || len(w.hosts) > 0 {
-			return nil, usagef("--http-token-file, --http-open, --http-profile and --http-host are of no use without --http HOST:PORT")
-		}
 		return nil, nil
-	}
-	if w.profile && w.tokenFile == "" {
-		return nil, usagef("--http-profile: pass --http-token-file, too: profiles are for those who have the token")
-	}
-	if err := gateway.CheckListen(w.addr, w.tokenFile != "", w.open); err != nil {
-		return nil, usageError{fmt.Errorf("--http: %w", err)}
 	}
 	s := &webServer{config: gateway.Config{Hosts: w.hosts, Profile: w.profile, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
 	var err error

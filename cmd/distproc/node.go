@@ -53,7 +53,7 @@ func runNode(ctx context.Context, m *member) error {
 			refuse(err)
 		}
 	})
-	wg.Go(func() { m.reload(ctx, n.Node, hangups, n.Logger()) })
+	wg.Go(func() { m.reload(ctx, n, hangups, n.Logger()) })
 	wg.Go(func() {
 		select {
 		case <-n.Displaced():

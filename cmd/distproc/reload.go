@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/distproc/distproc/node/worker"
 )
 
 const (
@@ -18,39 +14,56 @@ const (
 	maxReads   = 10          // of a file that keeps changing
 )
 
-// A reloader applies a file of kinds again at every SIGHUP. The program that writes the
-// file may still be writing then, so nothing changes until the file has been the same for
-// stableFor. A file that is wrong changes nothing.
+// A reloader applies a file again at every SIGHUP. The program that writes the file may
+// still be writing then, so nothing changes until the file has been the same for stableFor.
+// A file that is wrong changes nothing.
 type reloader struct {
+	what  string // is read, as the log says it: "the kinds"
 	read  func() ([]byte, error)
-	parse func([]byte) (map[string]worker.Kind, error)
-	apply func(map[string]worker.Kind) error
-	kinds []string // names in the file that was applied last
+	parse func([]byte) (change, error)
 	log   *slog.Logger
 
-	data  []byte    // of the last read, if that could be parsed
-	since time.Time // when data was read first; zero if there is none
-	reads int       // since the last SIGHUP
-	said  string    // what was logged last about the file; it is not repeated
+	pending bool      // the file is to be read since the last SIGHUP
+	data    []byte    // of the last read, if that could be parsed
+	since   time.Time // when data was read first; zero if there is none
+	reads   int       // since the last SIGHUP
+	said    string    // what was logged last about the file; it is not repeated
 }
 
-// run reads the file at every SIGHUP, and after it until it is applied or given up. It
-// returns when ctx ends.
-func (r *reloader) run(ctx context.Context, hangups <-chan struct{}) {
+// A change is what the content of a file asks for.
+type change struct {
+	gone  []string // what would go, for a warning
+	apply func() error
+	told  func() // logs that it was applied
+}
+
+// reload has all reloaders read their files at every SIGHUP, and after it until each file
+// is applied or given up. It returns when ctx ends.
+func reload(ctx context.Context, hangups <-chan struct{}, log *slog.Logger, all ...*reloader) {
 	var again <-chan time.Time
 	for {
 		select {
 		case <-hangups:
-			r.reads, r.said = 0, ""
+			if len(all) == 0 {
+				log.Info("SIGHUP: nothing to read again: no --config, no cookie file and no --tls-cert")
+			}
+			for _, r := range all {
+				r.pending, r.reads, r.said = true, 0, ""
+			}
 		case <-again:
 		case <-ctx.Done():
 			return
 		}
 		again = nil
-		if r.step() {
-			r.data, r.since = nil, time.Time{}
-		} else {
-			again = time.After(stableFor)
+		for _, r := range all {
+			if !r.pending {
+				continue
+			}
+			if r.step() {
+				r.pending, r.data, r.since = false, nil, time.Time{}
+			} else {
+				again = time.After(stableFor)
+			}
 		}
 	}
 }
@@ -59,9 +72,9 @@ func (r *reloader) run(ctx context.Context, hangups <-chan struct{}) {
 func (r *reloader) step() (done bool) {
 	r.reads++
 	data, err := r.read()
-	var kinds map[string]worker.Kind
+	var c change
 	if err == nil {
-		kinds, err = r.parse(data)
+		c, err = r.parse(data)
 	}
 	if err != nil {
 		r.data, r.since = nil, time.Time{}
@@ -70,25 +83,20 @@ func (r *reloader) step() (done bool) {
 	if r.since.IsZero() || !bytes.Equal(data, r.data) {
 		r.data, r.since = data, time.Now()
 	}
-	gone := r.missing(kinds)
 	if time.Since(r.since) < stableFor {
-		if r.news(strings.Join(gone, " ")) {
-			r.log.Warn("kinds would go; the file is read again in 1s", "kinds", gone)
+		if r.news(strings.Join(c.gone, " ")) {
+			r.log.Warn("kinds would go; the file is read again in 1s", "kinds", c.gone)
 		}
 		if r.reads < maxReads {
 			return false
 		}
-		r.log.Error("the kinds stay as they are: the file keeps changing; send SIGHUP when it is written")
+		r.log.Error(r.what + " stay as they are: the file keeps changing; send SIGHUP when it is written") //nolint:sloglint // what is a constant
 		return true
 	}
-	if err := r.apply(kinds); err != nil {
+	if err := c.apply(); err != nil {
 		return r.fail(err)
 	}
-	r.kinds = slices.Sorted(maps.Keys(kinds))
-	r.log.Info("kinds changed", "by", "SIGHUP", "names", r.kinds)
-	if len(gone) > 0 {
-		r.log.Warn("kinds are gone: the file no longer has them", "kinds", gone)
-	}
+	c.told()
 	return true
 }
 
@@ -98,9 +106,9 @@ func (r *reloader) fail(why error) (done bool) {
 	switch {
 	case !r.news(why.Error()):
 	case done:
-		r.log.Error("the kinds stay as they are; send SIGHUP when the file is mended", "why", why)
+		r.log.Error(r.what+" stay as they are; send SIGHUP when the file is mended", "why", why) //nolint:sloglint // what is a constant
 	default:
-		r.log.Error("the kinds stay as they are; the file is read again for a few seconds", "why", why)
+		r.log.Error(r.what+" stay as they are; the file is read again for a few seconds", "why", why) //nolint:sloglint // what is a constant
 	}
 	return done
 }
@@ -110,9 +118,4 @@ func (r *reloader) news(text string) bool {
 	said := r.said
 	r.said = text
 	return text != "" && text != said
-}
-
-// missing returns the names of kinds in the last file that are not in this one.
-func (r *reloader) missing(kinds map[string]worker.Kind) []string {
-	return slices.DeleteFunc(slices.Clone(r.kinds), func(name string) bool { _, ok := kinds[name]; return ok })
 }

@@ -31,7 +31,23 @@ type reloadTest struct {
 func startReload(t *testing.T, file string) *reloadTest {
 	r := &reloadTest{hangups: make(chan struct{}, 1)}
 	r.file.Store(&file)
+	log := slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	m := &member{inFile: strings.Fields(file)}
+	apply := func(kinds map[string]worker.Kind) error {
+		if _, ok := kinds["refused"]; ok {
+			return errors.New("refused")
+		}
+		delete(kinds, worker.DefaultKind) // that of the flags
+		r.applied = append(r.applied, strings.Join(slices.Sorted(maps.Keys(kinds)), " "))
+		return nil
+	}
 	r.reader = reloader{
+		what: "the kinds", log: log,
 		read: func() ([]byte, error) {
 			text := *r.file.Load()
 			if text == "none" {
@@ -39,34 +55,20 @@ func startReload(t *testing.T, file string) *reloadTest {
 			}
 			return []byte(text), nil
 		},
-		parse: func(data []byte) (map[string]worker.Kind, error) {
+		parse: func(data []byte) (change, error) {
 			if strings.Contains(string(data), "half") {
-				return nil, fmt.Errorf("file:1: %s", data)
+				return change{}, fmt.Errorf("file:1: %s", data)
 			}
 			kinds := map[string]worker.Kind{}
 			for name := range strings.FieldsSeq(string(data)) {
 				kinds[name] = worker.Cache{}
 			}
-			return kinds, nil
+			return m.kindsChange(kinds, apply, log), nil
 		},
-		apply: func(kinds map[string]worker.Kind) error {
-			if _, ok := kinds["refused"]; ok {
-				return errors.New("refused")
-			}
-			r.applied = append(r.applied, strings.Join(slices.Sorted(maps.Keys(kinds)), " "))
-			return nil
-		},
-		kinds: strings.Fields(file),
-		log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}})),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); r.reader.run(ctx, r.hangups) }()
+	go func() { defer close(done); reload(ctx, r.hangups, log, &r.reader) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return r
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/repl"
+	"github.com/distproc/distproc/wire/cookie"
 	"github.com/distproc/distproc/wire/text"
 )
 
@@ -167,17 +168,19 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 	if s.clients > 0 {
 		s.clients++ // the evaluator is one that takes the place of no other
 	}
+	s.shellCookie = cookie.New() // the evaluator has no need of the cluster's, which may change
+	s.shellTLS = e.reloadTLS
 	n, err := s.start(log)
 	if err != nil {
 		return err
 	}
-	e.stderr, e.cookie, e.args = w.stderr, n.cookie, s.arguments(n.Addr(), true)
+	e.stderr, e.cookie, e.args = w.stderr, s.shellCookie, s.arguments(n.Addr(), true)
 	w.redirect(e.notify)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	joined := make(chan error, 1)
 	wg.Go(func() { joined <- n.join(joining, s.join) })
-	wg.Go(func() { s.reload(joining, n.Node, hangups, n.Logger()) })
+	wg.Go(func() { s.reload(joining, n, hangups, n.Logger()) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case err = <-joined:
 	case <-e.interrupts:

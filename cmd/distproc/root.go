@@ -2,13 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // A usageError is a command line that makes no sense.
@@ -23,7 +21,8 @@ func rootCommand() *cobra.Command {
 		Long: `distproc gives every id one place in a cluster: request(7) finds the node that owns id 7,
 finds or starts the one worker for it there, asks it, and brings the answer back.
 
-Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FILE.`,
+Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FILE. Those of a node can
+also be in a file: see distproc config --help.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -39,13 +38,18 @@ Every flag can be given in the environment: --cookie-file as DISTPROC_COOKIE_FIL
 			}
 			return usagef("no command %q; %s", args[0], hint)
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			return fromFile(cmd)
+		},
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), versionCommand(), evaluatorCommand())
+	root.AddCommand(nodeCommand(), replCommand(), benchCommand(), planCommand(), votersCommand(), cookieCommand(), configCommand(), checkCommand(), versionCommand(), evaluatorCommand())
 	root.AddCommand(oneShotCommands()...)
 	root.AddCommand(hiddenCommands()...)
 	completeFlags(root)
@@ -61,27 +65,6 @@ func similar(cmd *cobra.Command, typed string) []string {
 		return begins
 	}
 	return like
-}
-
-// insteadOf names flags of which one on the command line rules out the other in the
-// environment.
-var insteadOf = map[string]string{"name": "attach", "attach": "name"}
-
-// fromEnvironment sets the flags that the command line does not from DISTPROC_ variables.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
-	given := map[string]bool{}
-	flags.Visit(func(f *pflag.Flag) { given[f.Name] = true })
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "DISTPROC_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if !ok || value == "" || given[f.Name] || given[insteadOf[f.Name]] || f.Name == "help" || err != nil {
-			return
-		}
-		if e := flags.Set(f.Name, value); e != nil {
-			err = usagef("%s=%q in the environment: %v", name, value, e)
-		}
-	})
-	return err
 }
 
 func versionCommand() *cobra.Command {

@@ -35,3 +35,19 @@ func ExampleReadSecret() {
 	// …/token can be read by others (mode 0644); run: chmod 600 …/token
 	// …/token is larger than 5 bytes; is it the right file?
 }
+
+func ExampleReplace() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "token")
+	if err := os.WriteFile(path, []byte("an old secret"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	err = file.Replace(path, []byte("a new secret"))
+	text, _ := file.ReadSecret(path, 4096)
+	fmt.Printf("%s, %v\n", text, err)
+	// Output: a new secret, <nil>
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/endpoint"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/placement"
@@ -17,7 +18,9 @@ import (
 // field means the default that its comment gives.
 type Config struct {
 	Name      string            // NAME@HOST, or NAME@HOST:PORT
-	Port      int               // to listen on; by default the one that follows from the name
+	Port      int               // of the node; by default the one that follows from the name
+	Listen    string            // ADDR or ADDR:PORT to bind; HOST, or all addresses if HOST is a DNS name with several of this machine or none
+	Advertise string            // HOST or HOST:PORT at which others dial the node; HOST and the port of the node
 	Cookie    []byte            // secret that all nodes of the cluster share, 16 bytes or more; see LoadCookie
 	TLS       TLSFiles          // for mutual TLS in addition to the cookie; none
 	Routing   placement.Routing // the same on all nodes; Modulo
@@ -47,9 +50,7 @@ type Config struct {
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 
-	// For tests. Nil means TCP, and that the node is dialled where it listens.
-	network   wire.Network
-	advertise *placement.Addr
+	network wire.Network // for tests; TCP
 }
 
 // A Timing is a preset of the failure detector. All nodes of a cluster must have the
@@ -110,6 +111,13 @@ func CheckAddr(text string) error {
 	return err
 }
 
+// CheckEndpoint returns an error unless these can be Name, Port, Listen and Advertise of a
+// Config. It looks nothing up.
+func CheckEndpoint(name string, port int, listen, advertise string) error {
+	_, err := endpoint.Parse(name, port, listen, advertise)
+	return err
+}
+
 // CheckVoters returns an error unless Config.Voters may be these names: none, or those of 1, 3
 // or 5 different nodes, each NAME@HOST.
 func CheckVoters(names []string) error { return strict.CheckVoters(names) }
@@ -117,8 +125,6 @@ func CheckVoters(names []string) error { return strict.CheckVoters(names) }
 // check returns an error that names the field if one has a value that makes no sense.
 func (c *Config) check() error {
 	switch {
-	case c.Port < 0 || c.Port > 65535:
-		return fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
 	case c.ReapAfter < 0:
 		return fmt.Errorf("ReapAfter must not be %v: 0 means %v", c.ReapAfter, defaultReap)
 	case c.MaxWaiting < 0:

@@ -3,13 +3,9 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
@@ -17,6 +13,7 @@ import (
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/claim"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/endpoint"
 	"github.com/distproc/distproc/node/internal/events"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/kinds"
@@ -44,8 +41,8 @@ const (
 // A Node is one running member of a cluster. All its methods may be called from any
 // number of goroutines.
 type Node struct {
-	addr      placement.Addr
-	name      string // addr.Name as a string
+	addr      placement.Addr // where others dial it
+	name      string         // addr.Name as a string
 	version   string
 	log       *slog.Logger // bounded; its lines are events
 	flushLog  func()
@@ -89,14 +86,14 @@ type Node struct {
 // Start starts a node: it listens, and is a cluster of one until it connects or is
 // connected to.
 func Start(c Config) (*Node, error) {
-	addr, err := placement.ParseAddr(c.Name)
+	at, err := endpoint.Parse(c.Name, c.Port, c.Listen, c.Advertise)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
+	addr, why := at.Addr, ""
 	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
 	if err != nil {
 		return nil, err
@@ -121,10 +118,16 @@ func Start(c Config) (*Node, error) {
 	}
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
-	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals)
+	if c.network == nil {
+		why = at.Resolve(n.ctx)
+	}
+	n.listener, err = wire.Listen(at.Listen, creds, n.refusals)
 	if err != nil {
 		n.cancel()
-		return nil, listenError(addr, err)
+		return nil, at.ListenError(err)
+	}
+	if why != "" {
+		n.log.Warn("others may not reach this node", "listens", n.Addr(), "why", why)
 	}
 	n.handoffs = handoff.New(host{n})
 	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, c.Timing.String(), n.clock.Boot, n.log)
@@ -138,7 +141,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
+		Addr: addr, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})
@@ -170,19 +173,6 @@ func Start(c Config) (*Node, error) {
 	return n, nil
 }
 
-func listenError(addr placement.Addr, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
-	}
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return fmt.Errorf("%s is no address of this machine; the HOST of --name is where the node listens", addr.Host)
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err
-	}
-	return fmt.Errorf("listen on %s: %w", addr.HostPort(), err)
-}
-
 // Self returns the node's name, NAME@HOST.
 func (n *Node) Self() string { return n.name }
 
@@ -192,8 +182,12 @@ func (n *Node) Self() string { return n.name }
 // channel, while Join is refused for that reason.
 func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 
-// Addr returns where the node listens, host:port.
-func (n *Node) Addr() string { return n.addr.HostPort() }
+// Addr returns where the node listens, host:port. An unspecified host means all addresses
+// of the machine.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+// Advertised returns where others dial the node, host:port.
+func (n *Node) Advertised() string { return n.addr.HostPort() }
 
 // viewChanged has follow look at all workers. It does not wait.
 func (n *Node) viewChanged() {

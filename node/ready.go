@@ -41,7 +41,7 @@ func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, n.addr.HostPort(), n.creds, hello, protocol.Refuser{})
+	s, err := wire.Dial(ctx, n.Addr(), n.creds, hello, protocol.Refuser{})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
@@ -22,10 +23,10 @@ var errSelf = errors.New("this is the node itself")
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is
 // refused for good. It returns errSelf as it is.
 func (m *Members) join(ctx context.Context, a placement.Addr) error {
-	last, refusals := error(nil), 0
+	last, refusals, found := error(nil), 0, a.HostPort()
 	for backoff := clock.Redial(); ctx.Err() == nil && m.ctx.Err() == nil; backoff.Sleep(ctx) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := m.joinOnce(dial, &a)
+		err := misled(m.joinOnce(dial, &a), found, a)
 		cancel()
 		if err == nil || errors.Is(err, errSelf) {
 			return err
@@ -65,14 +66,15 @@ func (m *Members) joinOnce(ctx context.Context, a *placement.Addr) error {
 
 // ConnectTo joins the cluster of the node that a text names.
 func (m *Members) ConnectTo(ctx context.Context, name string) error {
-	a, err := protocol.ParseTarget(name)
-	if err == nil {
-		a, err = protocol.Identify(ctx, a, m.Creds)
-	}
+	target, err := protocol.ParseTarget(name)
 	if err != nil {
 		return err
 	}
-	return m.connect(ctx, a)
+	a, err := protocol.Identify(ctx, target, m.Creds)
+	if err != nil {
+		return err
+	}
+	return misled(m.connect(ctx, a), target.HostPort(), a)
 }
 
 // Join joins the cluster of the nodes that these texts name, and goes on until that
@@ -220,7 +222,7 @@ func (m *Members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 	case theirs.Name == h.Name:
 		err = wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", h.Name, theirs.Addr)
 	case theirs.Name != w.Name:
-		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", w.Addr, theirs.Name)
+		err = peers.OtherAnswers(w.Addr, theirs.Name, w.Name)
 	}
 	if err != nil {
 		l.Close()

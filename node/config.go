@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
@@ -50,7 +51,8 @@ type Config struct {
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 
-	network wire.Network // for tests; TCP
+	network  wire.Network  // for tests; TCP
+	resolver *net.Resolver // for tests; the system's
 }
 
 // A Timing is a preset of the failure detector. All nodes of a cluster must have the
@@ -104,8 +106,8 @@ func ReadCookie(path string) ([]byte, error) { return wire.ReadCookie(path) }
 // least 16 bytes.
 func ParseCookie(text []byte) ([]byte, error) { return wire.ParseCookie(text) }
 
-// CheckAddr returns an error unless a text says where a node is, as Join, Connect and
-// Attach take it: NAME@HOST, NAME@HOST:PORT, or HOST:PORT.
+// CheckAddr returns an error unless a text says where a node is, as Connect and Attach
+// take it: NAME@HOST, NAME@HOST:PORT, or HOST:PORT.
 func CheckAddr(text string) error {
 	_, err := protocol.ParseTarget(text)
 	return err

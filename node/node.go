@@ -93,7 +93,7 @@ func Start(c Config) (*Node, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	addr, why := at.Addr, ""
+	addr := at.Addr
 	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
 	if err != nil {
 		return nil, err
@@ -118,16 +118,10 @@ func Start(c Config) (*Node, error) {
 	}
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
-	if c.network == nil {
-		why = at.Resolve(n.ctx)
-	}
-	n.listener, err = wire.Listen(at.Listen, creds, n.refusals)
+	n.listener, err = at.Bind(n.ctx, creds, n.refusals, n.log)
 	if err != nil {
 		n.cancel()
-		return nil, at.ListenError(err)
-	}
-	if why != "" {
-		n.log.Warn("others may not reach this node", "listens", n.Addr(), "why", why)
+		return nil, err
 	}
 	n.handoffs = handoff.New(host{n})
 	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, c.Timing.String(), n.clock.Boot, n.log)
@@ -141,7 +135,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: addr, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
+		Addr: addr, Listen: n.Addr(), Resolver: c.resolver, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})

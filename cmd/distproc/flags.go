@@ -80,7 +80,7 @@ type member struct {
 	port      int
 	listen    string
 	advertise string
-	join      []string
+	join      joinList
 	ttl       duration
 	source    string
 	kinds     string   // file
@@ -105,7 +105,7 @@ func (m *member) register(f *pflag.FlagSet, level string) {
 	f.IntVar(&m.port, "port", 0, "the port of this node, instead of the one that follows from NAME")
 	f.StringVar(&m.listen, "listen", "", "`ADDR[:PORT]` to listen on, such as 0.0.0.0 behind NAT (default HOST, or all addresses if HOST is a DNS name with several addresses of this machine or none)")
 	f.StringVar(&m.advertise, "advertise", "", "`HOST[:PORT]` at which others reach this node, such as a published port (default HOST and the port of the node)")
-	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, and keep trying all that are no members")
+	f.Var(&m.join, "join", "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, or of what dns:HOST[:PORT], srv:NAME, file:PATH or exec:COMMAND names, and keep trying all that are no members")
 	m.ttl, m.reapAfter = duration(5*time.Second), duration(10*time.Minute)
 	f.Var(&m.ttl, "ttl", "how long a worker lives, and its answer with it; or forever")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
@@ -164,9 +164,6 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early
 // if they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
-	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() || name == r.Advertised() }) {
-		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
-	}
 	err := r.Join(ctx, names...)
 	if err == nil && r.web != nil {
 		r.web.joined.Store(true)
@@ -197,10 +194,8 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 	if err := node.CheckEndpoint(m.name, m.port, m.listen, m.advertise); err != nil {
 		return c, "", usageError{err}
 	}
-	for _, name := range m.join {
-		if err := node.CheckAddr(name); err != nil {
-			return c, "", usageError{fmt.Errorf("--join: %w", err)}
-		}
+	if err := m.join.check(1); err != nil {
+		return c, "", err
 	}
 	if err := node.CheckVoters(m.voters); err != nil {
 		return c, "", usageError{fmt.Errorf("--voters: %w", err)}

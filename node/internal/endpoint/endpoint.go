@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -109,6 +110,23 @@ func (e *Endpoint) advertise(s string) error {
 func unspecified(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsUnspecified()
+}
+
+// Bind listens, after [Endpoint.Resolve] unless the network is one of tests, and logs it if
+// others may not reach the node. The error says what the operator can do.
+func (e *Endpoint) Bind(ctx context.Context, creds *wire.Credentials, events wire.Events, log *slog.Logger) (*wire.Listener, error) {
+	why := ""
+	if creds.Network == nil {
+		why = e.Resolve(ctx)
+	}
+	l, err := wire.Listen(e.Listen, creds, events)
+	if err != nil {
+		return nil, e.ListenError(err)
+	}
+	if why != "" {
+		log.Warn("others may not reach this node", "node", e.Addr.Name.String(), "listens", l.Addr().String(), "why", why)
+	}
+	return l, nil
 }
 
 // Resolve sets Listen if the operator has not said where to listen and HOST is a DNS name:

@@ -81,6 +81,10 @@ func (m *Members) ConnectTo(ctx context.Context, name string) error {
 // succeeds with one of them, ctx ends, or all refuse this node for good: see Join of
 // package node.
 func (m *Members) Join(ctx context.Context, names ...string) error {
+	finders, names, err := m.addSources(names)
+	if err != nil {
+		return err
+	}
 	var addrs, unnamed []placement.Addr
 	for _, name := range names {
 		a, err := protocol.ParseTarget(name)
@@ -89,14 +93,18 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 		}
 		switch a.Name {
 		case m.Addr.Name:
+			m.amongSeeds.Store(true)
 		case placement.Name{Host: a.Host}:
+			if at := a.HostPort(); at == m.Addr.HostPort() || at == m.Listen {
+				m.amongSeeds.Store(true)
+			}
 			unnamed = append(unnamed, a)
 		default:
 			addrs = append(addrs, a)
 		}
 	}
 	m.known.add(addrs, true)
-	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
+	if addrs = append(addrs, unnamed...); len(addrs)+len(finders) == 0 {
 		m.endSeek()
 		return ctx.Err()
 	}
@@ -104,15 +112,18 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	defer m.endSeek()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make(chan error, len(addrs))
+	results := make(chan error, len(addrs)+len(finders))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel() // before the wait
 	for _, a := range addrs {
 		wg.Go(func() { results <- m.join(ctx, a) })
 	}
+	for _, f := range finders {
+		wg.Go(func() { results <- m.joinFrom(ctx, f) })
+	}
 	var why []error
-	for range addrs {
+	for range cap(results) {
 		err := <-results
 		if err == nil {
 			return nil
@@ -126,6 +137,10 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	}
 	return errors.Join(why...) // nil if there is only this node itself
 }
+
+// AmongSeeds reports whether this node itself is one of those that a Join was told or has
+// found: it may be the first of its cluster.
+func (m *Members) AmongSeeds() bool { return m.amongSeeds.Load() }
 
 // seekTime is how long servers wait for their node to find its cluster: about what it
 // takes to notice that a member is paused.

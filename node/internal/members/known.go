@@ -237,7 +237,11 @@ func (m *Members) keepJoining() {
 	defer m.remember()
 	m.findCluster()
 	for {
-		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
+		pause := triedAgain
+		if m.alone() {
+			pause = aloneEvery
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-m.known.changed:
 			timer.Stop()
@@ -252,6 +256,7 @@ func (m *Members) keepJoining() {
 			return
 		}
 		m.joinAgain()
+		m.trySources()
 	}
 }
 

@@ -56,14 +56,16 @@ type Members struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	outranked atomic.Bool  // an older node has this node's name; this one leaves the cluster, or is not let in
-	joinsBy   atomic.Int64 // until when AwaitCluster waits for a Join, on the Clock; 0 if there is none
-	knownBy   atomic.Int64 // the same for members that are known from before a restart
+	outranked  atomic.Bool  // an older node has this node's name; this one leaves the cluster, or is not let in
+	joinsBy    atomic.Int64 // until when AwaitCluster waits for a Join, on the Clock; 0 if there is none
+	amongSeeds atomic.Bool  // Join was told, or has found, this node itself
+	knownBy    atomic.Int64 // the same for members that are known from before a restart
 
 	mu           sync.Mutex
 	self         wire.Hello                // guarded by mu
 	gossip       *gossip.Gossip            // guarded by mu
 	syncs        map[*peers.Peer]*exchange // guarded by mu
+	finders      []*finder                 // of nodes to join; guarded by mu, and replaced as a whole
 	conflictTold time.Time                 // when one of two nodes of one name was last told of the other; guarded by mu
 	detaching    bool                      // this node is leaving the cluster, to be one of its own; guarded by mu
 	apart        bool                      // this node has left so, and no member that it has met since is not apart; guarded by mu
@@ -72,9 +74,11 @@ type Members struct {
 	ended        bool                      // guarded by mu
 }
 
-// Config says whose members they are. No field may be left out, but for Joins and StateDir.
+// Config says whose members they are. No field may be left out, but for Resolver, Joins and StateDir.
 type Config struct {
-	Addr      placement.Addr // of this node
+	Addr      placement.Addr // of this node, as others dial it
+	Listen    string         // what it has bound, host:port
+	Resolver  *net.Resolver  // for sources of nodes to join; net.DefaultResolver
 	Routing   placement.Routing
 	Creds     *wire.Credentials
 	Serve     wire.Handler // of what members ask this node

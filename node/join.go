@@ -45,6 +45,5 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 // changes.
 func (n *Node) Join(ctx context.Context, names ...string) error { return n.members.Join(ctx, names...) }
 
-// AmongSeeds reports whether a Join was told this node itself, or has found it. Then it may
-// be the first one of its cluster.
+// AmongSeeds reports whether a Join was told this node itself, or has found it.
 func (n *Node) AmongSeeds() bool { return n.members.AmongSeeds() }

@@ -93,17 +93,16 @@ func Start(c Config) (*Node, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	addr := at.Addr
 	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
 	if err != nil {
 		return nil, err
 	}
-	if err := creds.CheckOwn(addr.Name.String()); err != nil {
+	if err := creds.CheckOwn(at.Addr.Name.String()); err != nil {
 		return nil, err
 	}
 	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
+		addr: at.Addr, name: at.Addr.Name.String(), version: c.Version, creds: creds,
 		viewed: make(chan struct{}, 1), detaching: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		forwards:   route.NewForwards(),
 		maxClients: cmp.Or(c.MaxClients, 1024),
@@ -135,7 +134,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: addr, Listen: n.Addr(), Resolver: c.resolver, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
+		Addr: at.Addr, Listen: n.Addr(), Resolver: c.resolver, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})

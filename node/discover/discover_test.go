@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/dnstest"
+	"github.com/distproc/distproc/wire/dnstest"
 )
 
 func addrs(list ...string) (ips []netip.Addr) {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/discover"
-	"github.com/distproc/distproc/node/internal/dnstest"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/dnstest"
 )
 
 // withDNS has a node ask a name server of the test's own.

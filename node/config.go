@@ -1,9 +1,9 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
@@ -40,7 +40,8 @@ type Config struct {
 	// Joins says that Join will be called as soon as the node has started. Calls of
 	// serial kinds wait for its result, for at most 3 s.
 	Joins    bool
-	StateDir string // folder for the names of members, to find them after a restart; none
+	StateDir string                                                                   // folder for the names of members, to find them after a restart; none
+	Command  func(line string) (run func(context.Context) (string, error), err error) // for exec: in Join, as source.Command; none
 
 	// Voters are the names of 1, 3 or 5 nodes that decide where ids of strict kinds are, the
 	// same on all nodes. DataDir is where a voter keeps their log: a folder of its own.
@@ -51,8 +52,7 @@ type Config struct {
 	Logger     *slog.Logger // silent; the node never waits for its handler: see boundedlog.New
 	Version    string       // of the program, for [NodeInfo]
 
-	network  wire.Network  // for tests; TCP
-	resolver *net.Resolver // for tests; the system's
+	network wire.Network // for tests; TCP
 }
 
 // A Timing is a preset of the failure detector. All nodes of a cluster must have the

@@ -44,7 +44,7 @@ func TestKindCheck(t *testing.T) {
 func TestConfigCheck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for field, c := range map[string]Config{
-			"ReapAfter": {ReapAfter: -1}, "MaxWaiting": {MaxWaiting: -1}, "MaxClients": {MaxClients: -1}, "MaxMemory": {MaxMemory: -1}, "port": {Port: -1},
+			"ReapAfter": {ReapAfter: -1}, "MaxWaiting": {MaxWaiting: -1}, "MaxClients": {MaxClients: -1}, "MaxMemory": {MaxMemory: -1}, "--port": {Port: -1},
 		} {
 			c.Name, c.Cookie = "1@"+testHost(), testCookie
 			if _, err := Start(c); err == nil || !strings.HasPrefix(err.Error(), field+" ") {

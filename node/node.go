@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/discover"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/claim"
@@ -87,10 +88,7 @@ type Node struct {
 // connected to.
 func Start(c Config) (*Node, error) {
 	at, err := endpoint.Parse(c.Name, c.Port, c.Listen, c.Advertise)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.check(); err != nil {
+	if err = cmp.Or(err, c.check()); err != nil {
 		return nil, err
 	}
 	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS))
@@ -134,7 +132,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: at.Addr, Listen: n.Addr(), Resolver: c.resolver, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
+		Addr: at.Addr, Listen: n.Addr(), Sources: discover.Options{Command: c.Command}, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})

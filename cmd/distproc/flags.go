@@ -239,7 +239,7 @@ func (m *member) config(log *slog.Logger) (c node.Config, cookieSource string, e
 		Name: m.name, Port: m.port, Listen: m.listen, Advertise: m.advertise, Cookie: cookie, TLS: m.tls, NoBusyPoll: !m.busyPoll,
 		Default: m.def, Kinds: kinds, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
 		Voters: m.voters, DataDir: dataDir,
-		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
+		Joins: len(m.join) > 0, Command: source.Command, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Logger: log, Version: version(),
 	}, from, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/discover"
+	"github.com/distproc/distproc/node/source"
 )
 
 // A joinList is the value of --join: names of nodes, and sources of names. Commas part them,
@@ -54,7 +55,7 @@ func (l *joinList) check(port int) error {
 	for _, item := range *l {
 		err := error(nil)
 		if discover.Is(item) {
-			_, err = discover.Parse(item, discover.Options{Port: port})
+			_, err = discover.Parse(item, discover.Options{Port: port, Command: source.Command})
 		} else {
 			err = node.CheckAddr(item)
 		}
@@ -73,7 +74,7 @@ func (l *joinList) find(ctx context.Context, log *slog.Logger) (names []string, 
 			names = append(names, item)
 			continue
 		}
-		s, err := discover.Parse(item, discover.Options{})
+		s, err := discover.Parse(item, discover.Options{Command: source.Command})
 		if err != nil {
 			return nil, err
 		}

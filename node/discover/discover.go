@@ -21,7 +21,6 @@ import (
 
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
-	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/file"
 	"github.com/distproc/distproc/wire/text"
@@ -50,6 +49,10 @@ type Source struct {
 type Options struct {
 	Port     int           // of the nodes of dns:HOST, which has none
 	Resolver *net.Resolver // for dns: and srv:; net.DefaultResolver
+
+	// Command returns a function that runs the program of exec:, as source.Command does.
+	// Without one there is no such source.
+	Command func(line string) (run func(context.Context) (string, error), err error)
 }
 
 // Is reports whether a text is a source and no name of a node.
@@ -172,9 +175,12 @@ func (s *Source) parseSRV(rest string) error {
 }
 
 func (s *Source) parseExec(rest string) error {
-	command, err := source.ParseCommand(rest)
+	if s.options.Command == nil {
+		return errors.New("this program runs no other ones; name a file: instead")
+	}
+	run, err := s.options.Command(rest)
 	s.find = func(ctx context.Context) ([]string, error) {
-		out, err := command.Output(ctx)
+		out, err := run(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("killed: it did not end within %v", s.timeout)

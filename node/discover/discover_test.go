@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/wire/dnstest"
 )
 
@@ -24,7 +25,7 @@ func addrs(list ...string) (ips []netip.Addr) {
 
 func parse(t *testing.T, s string, server *dnstest.Server) *Source {
 	t.Helper()
-	o := Options{Port: 4371}
+	o := Options{Port: 4371, Command: source.Command}
 	if server != nil {
 		o.Resolver = server.Resolver()
 	}
@@ -177,6 +178,9 @@ func TestExec(t *testing.T) {
 	if got, err := parse(t, "exec:cat /dev/zero", nil).Find(t.Context()); err == nil || !strings.Contains(err.Error(), "it printed more than") {
 		t.Errorf("%q, %v", got, err)
 	}
+	if s, err := Parse("exec:true", Options{}); err == nil {
+		t.Errorf("%s runs a program, although none is permitted", s)
+	}
 	slow := parse(t, "exec:sleep 600", nil)
 	slow.timeout = 300 * time.Millisecond
 	check(t, slow, nil, "killed: it did not end within 300ms")
@@ -188,7 +192,7 @@ func TestParseErrors(t *testing.T) {
 		"dns:", "dns::80", "dns:h:0", "dns:a b", "dns:10.0.0.1", "dns:[::1]:80", "dns:" + strings.Repeat("x", 1000), "dns:..",
 		"srv:", "srv:a b", "srv:_distproc._tcp.h:80", "file:", "file:a\x00b", "exec:", "exec:no-such-program-72", "exec:echo {id}", "etcd:x", "1@h", "",
 	} {
-		src, err := Parse(s, Options{Port: 4371})
+		src, err := Parse(s, Options{Port: 4371, Command: source.Command})
 		if err == nil || len(err.Error()) > 300 || strings.ContainsAny(err.Error(), "\x00\n") {
 			t.Errorf("Parse(%.20q) = %v, %v", s, src, err)
 		}

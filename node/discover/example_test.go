@@ -10,12 +10,13 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/discover"
+	"github.com/distproc/distproc/node/source"
 	"github.com/distproc/distproc/node/worker"
 )
 
 // A program finds the nodes of a cluster, to attach to one of them as a client.
 func ExampleParse() {
-	s, err := discover.Parse(`exec:printf '1@10.0.0.1\n10.0.0.2:4371  # whoever is there\n'`, discover.Options{})
+	s, err := discover.Parse(`exec:printf '1@10.0.0.1\n10.0.0.2:4371  # whoever is there\n'`, discover.Options{Command: source.Command})
 	if err != nil {
 		log.Fatal(err)
 	}

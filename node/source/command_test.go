@@ -13,11 +13,11 @@ import (
 )
 
 func ExampleCommand() {
-	c, err := ParseCommand(`sh -c 'echo one; echo "two $1"' sh 'a b'`)
+	run, err := Command(`sh -c 'echo one; echo "two $1"' sh 'a b'`)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(c.Output(context.Background()))
+	fmt.Println(run(context.Background()))
 	// Output:
 	// one
 	// two a b <nil>
@@ -32,12 +32,12 @@ func TestCommand(t *testing.T) {
 		"sh -c 'trap \"\" TERM; sleep 60 & wait'": "killed: context deadline exceeded",
 	} {
 		t.Setenv("COMMAND", "TestCommand")
-		c, err := ParseCommand(line)
+		run, err := Command(line)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		out, err := c.Output(ctx)
+		out, err := run(ctx)
 		cancel()
 		if got := fmt.Sprint(out, err); !strings.Contains(got, want) || strings.Contains(got, "a-secret-72") {
 			t.Errorf("%s: %.200s, want %q", line, got, want)
@@ -48,16 +48,16 @@ func TestCommand(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	c, err := ParseCommand("true")
+	run, err := Command("true")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Output(over); !errors.Is(err, context.Canceled) {
+	if _, err := run(over); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	for _, line := range []string{"", "''", "no-such-program-72", "echo {id}", "echo 'a", "echo \x00"} {
-		if c, err := ParseCommand(line); err == nil {
-			t.Errorf("%q is %v", line, c)
+		if run, err := Command(line); err == nil {
+			t.Errorf("%q is a command: %v", line, run != nil)
 		}
 	}
 }

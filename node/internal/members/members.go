@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/discover"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
@@ -74,11 +75,11 @@ type Members struct {
 	ended        bool                      // guarded by mu
 }
 
-// Config says whose members they are. No field may be left out, but for Resolver, Joins and StateDir.
+// Config says whose members they are. No field may be left out, but for Sources, Joins and StateDir.
 type Config struct {
-	Addr      placement.Addr // of this node, as others dial it
-	Listen    string         // what it has bound, host:port
-	Resolver  *net.Resolver  // for sources of nodes to join; net.DefaultResolver
+	Addr      placement.Addr   // of this node, as others dial it
+	Listen    string           // what it has bound, host:port
+	Sources   discover.Options // for sources of nodes to join, but for the port
 	Routing   placement.Routing
 	Creds     *wire.Credentials
 	Serve     wire.Handler // of what members ask this node

@@ -63,12 +63,14 @@ var errStaysApart = errors.New("it was disconnected from a cluster, and is joine
 
 // addSources adds the sources among the names of a Join, and returns those and the rest.
 func (m *Members) addSources(names []string) (finders []*finder, rest []string, err error) {
+	options := m.Sources
+	options.Port = m.Addr.Port
 	for _, name := range names {
 		if !discover.Is(name) {
 			rest = append(rest, name)
 			continue
 		}
-		source, err := discover.Parse(name, discover.Options{Port: m.Addr.Port, Resolver: m.Resolver})
+		source, err := discover.Parse(name, options)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -240,11 +242,7 @@ func (m *Members) ownAddresses(ctx context.Context) map[string]bool {
 	if _, err := netip.ParseAddr(host); err != nil {
 		ctx, cancel := context.WithTimeout(ctx, lookupSelf)
 		defer cancel()
-		resolver := m.Resolver
-		if resolver == nil {
-			resolver = net.DefaultResolver
-		}
-		found, _ := resolver.LookupNetIP(ctx, "ip", host) // as above
+		found, _ := cmp.Or(m.Sources.Resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", host) // as above
 		for _, ip := range found {
 			own[net.JoinHostPort(ip.Unmap().String(), port)] = true
 		}

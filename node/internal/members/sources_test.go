@@ -17,7 +17,7 @@ import (
 
 // withDNS has a node ask a name server of the test's own.
 func withDNS(s *dnstest.Server) func(*Config) {
-	return func(c *Config) { c.Resolver = s.Resolver() }
+	return func(c *Config) { c.Sources.Resolver = s.Resolver() }
 }
 
 // seeds is a file of names.

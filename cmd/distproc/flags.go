@@ -154,7 +154,11 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 		}
 		return nil, err
 	}
-	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "advertised", r.Advertised(), "cookie", source)
+	at := []any{"node", r.Self(), "addr", r.Addr()}
+	if r.Advertised() != r.Addr() {
+		at = append(at, "advertised", r.Advertised())
+	}
+	log.Info("listening", append(at, "cookie", source)...)
 	if r.web != nil {
 		r.web.serve(r.Node, log)
 	}

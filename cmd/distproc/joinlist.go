@@ -83,7 +83,7 @@ func (l *joinList) find(ctx context.Context, log *slog.Logger) (names []string, 
 			return nil, fmt.Errorf("--join %s: %w", item, why)
 		}
 		if why != nil {
-			log.Warn("a source of --join is not as it should be", "source", item, "why", why)
+			log.Warn("some nodes to ask are left out", "source", item, "why", why)
 		}
 		names = append(names, found...)
 	}

@@ -376,7 +376,7 @@ func TestMachines(t *testing.T) {
 	m.agree()
 	restarted := m.nodes[3].log
 	await(t, func() error {
-		if restarted.count("a source of nodes to join", "dns:"+clusterHost, "the name server does not answer") == 0 {
+		if restarted.count("found no nodes to join, will ask again", "dns:"+clusterHost, "the name server does not answer") == 0 {
 			return errors.New("nobody says that the name server hangs")
 		}
 		return nil

@@ -91,12 +91,10 @@ func (e *Endpoint) listenOn(s string, port int) error {
 
 // advertise reads HOST or HOST:PORT.
 func (e *Endpoint) advertise(s string) error {
-	host, port, err := s, 0, error(nil)
-	if ip, ipErr := netip.ParseAddr(s); ipErr != nil || ip.Zone() != "" {
-		host, port, err = placement.ParseHost(s)
-	} else {
-		host = ip.String()
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Is6() && ip.Zone() == "" {
+		s = "[" + s + "]"
 	}
+	host, port, err := placement.ParseHost(s)
 	if err != nil {
 		return fmt.Errorf("%s: %w; write HOST or HOST:PORT, where others reach this node", text.Quote(s), err)
 	}

@@ -150,8 +150,12 @@ func (m *Members) try(ctx context.Context, f *finder) error {
 	if err != nil {
 		why = err.Error()
 	}
-	if why != "" && why != f.why {
-		m.Logger.Warn("a source of nodes to join is not as it should be", "source", f.source.String(), "why", why)
+	switch {
+	case why == "" || why == f.why:
+	case len(targets) == 0:
+		m.Logger.Warn("found no nodes to join, will ask again", "source", f.source.String(), "why", why)
+	default:
+		m.Logger.Warn("some nodes to join are left out", "source", f.source.String(), "why", why)
 	}
 	f.why = why
 	if len(targets) == 0 {

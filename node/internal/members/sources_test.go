@@ -112,7 +112,7 @@ func TestSourceHangs(t *testing.T) {
 	awaitView(t, a, b)
 	b.trySources()
 	b.trySources()
-	if n := b.log.Lines("a source of nodes to join", "dns:cluster.example", "name server"); n != 1 {
+	if n := b.log.Lines("found no nodes to join, will ask again", "dns:cluster.example", "name server"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, &b.log)
 	}
 }
@@ -128,7 +128,7 @@ func TestSourceNamesNobody(t *testing.T) {
 	if err := b.Join(ctx, s.source()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Join = %v", err)
 	}
-	if n := b.log.Lines("a source of nodes to join", "no such file"); n != 1 {
+	if n := b.log.Lines("found no nodes to join, will ask again", "no such file"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, &b.log)
 	}
 	s.write("oops\n2@" + host + "\n")
@@ -139,7 +139,7 @@ func TestSourceNamesNobody(t *testing.T) {
 		b.trySources()
 	}
 	awaitView(t, a, b)
-	if n := b.log.Lines("seeds:1: "); n != 1 {
+	if n := b.log.Lines("some nodes to join are left out", "seeds:1: "); n != 1 {
 		t.Errorf("said %d times:\n%s", n, &b.log)
 	}
 	if n := b.log.Lines("cannot join, will try again", "9@"+host, "connection refused"); n != 1 {

@@ -85,7 +85,7 @@ func (n *Net) NameServer(i int, address string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(dir+"/resolv.conf", []byte("nameserver "+address+"\n"), 0o644)
+	return os.WriteFile(dir+"/resolv.conf", []byte("nameserver "+address+"\n"), 0o600)
 }
 
 // settings returns the folder whose files the program ip mounts over those of /etc on host i.

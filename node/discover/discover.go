@@ -132,7 +132,7 @@ func (s *Source) parseDNS(rest string) error {
 		return fmt.Errorf("%w; write dns:HOST or dns:HOST:PORT", err)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
-		return fmt.Errorf("%s is an address already; write HOST:PORT without dns:", host)
+		return fmt.Errorf("%s is an address already; without dns: it is HOST:PORT", host)
 	}
 	if port = cmp.Or(port, s.options.Port); port == 0 {
 		return errors.New("the port of the nodes is missing; write dns:HOST:PORT")

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/distproc/distproc/node/gossip"
+	"github.com/distproc/distproc/node/internal/endpoint"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
 	"github.com/distproc/distproc/node/observe"
@@ -19,7 +21,9 @@ import (
 // field means the default that its comment gives.
 type Config struct {
 	Name      string            // NAME@HOST, or NAME@HOST:PORT
-	Port      int               // to listen on; by default the one that follows from the name
+	Port      int               // of the node; by default the one that follows from the name
+	Listen    string            // ADDR or ADDR:PORT to bind; HOST, or all addresses if HOST is a DNS name with several of this machine or none
+	Advertise string            // HOST or HOST:PORT at which others dial the node; HOST and the port of the node
 	Cookie    []byte            // secret that all nodes of the cluster share, 16 bytes or more; the first of LoadCookies
 	Cookies   [][]byte          // others that peers may prove, at most 8, while the secret changes; see [Node.SetCookies]
 	TLS       TLSFiles          // for mutual TLS in addition to the cookie; none
@@ -39,7 +43,8 @@ type Config struct {
 	// Joins says that Join will be called as soon as the node has started. Calls of
 	// serial kinds wait for its result, for at most 3 s.
 	Joins    bool
-	StateDir string // folder for the names of members, to find them after a restart; none
+	StateDir string                                                                   // folder for the names of members, to find them after a restart; none
+	Command  func(line string) (run func(context.Context) (string, error), err error) // for exec: in Join, as source.Command; none
 
 	// Voters are the names of 1, 3 or 5 nodes that decide where ids of strict kinds are, the
 	// same on all nodes. DataDir is where a voter keeps their log: a folder of its own.
@@ -51,9 +56,7 @@ type Config struct {
 	Logger     *slog.Logger   // silent; the node never waits for its handler: see boundedlog.New
 	Version    string         // of the program, for [NodeInfo]
 
-	// For tests. Nil means TCP, and that the node is dialled where it listens.
-	network   wire.Network
-	advertise *placement.Addr
+	network wire.Network // for tests; TCP
 }
 
 // A Timing is a preset of the failure detector. All nodes of a cluster must have the
@@ -111,10 +114,17 @@ func ReadCookie(path string) ([]byte, error) { return cookie.First(path) }
 // least 16 bytes.
 func ParseCookie(text []byte) ([]byte, error) { return cookie.Parse(text) }
 
-// CheckAddr returns an error unless a text says where a node is, as Join, Connect and
-// Attach take it: NAME@HOST, NAME@HOST:PORT, or HOST:PORT.
+// CheckAddr returns an error unless a text says where a node is, as Connect and Attach
+// take it: NAME@HOST, NAME@HOST:PORT, or HOST:PORT.
 func CheckAddr(text string) error {
 	_, err := protocol.ParseTarget(text)
+	return err
+}
+
+// CheckEndpoint returns an error unless these can be Name, Port, Listen and Advertise of a
+// Config. It looks nothing up.
+func CheckEndpoint(name string, port int, listen, advertise string) error {
+	_, err := endpoint.Parse(name, port, listen, advertise)
 	return err
 }
 
@@ -125,8 +135,6 @@ func CheckVoters(names []string) error { return strict.CheckVoters(names) }
 // check returns an error that names the field if one has a value that makes no sense.
 func (c *Config) check() error {
 	switch {
-	case c.Port < 0 || c.Port > 65535:
-		return fmt.Errorf("port %d: a port is a number from 1 to 65535", c.Port)
 	case c.ReapAfter < 0:
 		return fmt.Errorf("ReapAfter must not be %v: 0 means %v", c.ReapAfter, defaultReap)
 	case c.MaxWaiting < 0:

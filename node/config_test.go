@@ -44,7 +44,7 @@ func TestKindCheck(t *testing.T) {
 func TestConfigCheck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for field, c := range map[string]Config{
-			"ReapAfter": {ReapAfter: -1}, "MaxWaiting": {MaxWaiting: -1}, "MaxClients": {MaxClients: -1}, "MaxMemory": {MaxMemory: -1}, "port": {Port: -1},
+			"ReapAfter": {ReapAfter: -1}, "MaxWaiting": {MaxWaiting: -1}, "MaxClients": {MaxClients: -1}, "MaxMemory": {MaxMemory: -1}, "--port": {Port: -1},
 		} {
 			c.Name, c.Cookie = "1@"+testHost(), testCookie
 			if _, err := Start(c); err == nil || !strings.HasPrefix(err.Error(), field+" ") {
@@ -70,8 +70,12 @@ func TestStartErrors(t *testing.T) {
 			{Config{Name: "2@" + host}, "cookie"},
 			{Config{Name: "nonsense", Cookie: testCookie}, "NAME@HOST"},
 			{Config{Name: "2@" + host, Port: 1 << 16, Cookie: testCookie}, "port"},
-			{Config{Name: "2@no-such-host.invalid", Cookie: testCookie}, "no-such-host"},
-			{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine"},
+			{Config{Name: "2@203.0.113.1", Cookie: testCookie}, "no address of this machine; if others reach the node there, as behind NAT, pass --listen 0.0.0.0"},
+			{Config{Name: "2@[2001:db8::1]", Cookie: testCookie}, "pass --listen ::"},
+			{Config{Name: "2@" + host, Listen: "203.0.113.1", Cookie: testCookie}, "--listen: 203.0.113.1 is no address of this machine"},
+			{Config{Name: "2@" + host, Listen: "nowhere", Cookie: testCookie}, "--listen: "},
+			{Config{Name: "2@" + host, Advertise: "0.0.0.0", Cookie: testCookie}, "--advertise: nobody can dial"},
+			{Config{Name: "2@0.0.0.0", Cookie: testCookie}, "pass --listen 0.0.0.0"},
 			{Config{Name: "2@" + host, Cookie: testCookie, TLS: TLSFiles{Cert: "x"}}, "all three"},
 		} {
 			n, err := Start(test.config)

@@ -30,15 +30,20 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 }
 
 // Join joins the cluster of the named nodes, NAME@HOST or NAME@HOST:PORT. A HOST:PORT
-// stands for whichever node is there. Join tries all of them at the same time, again and
-// again, and returns nil when this node is in one cluster with one of them. The name of
-// this node itself does not count, unless it is the only one.
+// stands for whichever node is there, and dns:, srv:, file: and exec: for the nodes that
+// such a source names: see package discover. Join tries all of them at the same time, again
+// and again, and returns nil when this node is in one cluster with one of them. This node
+// itself does not count, unless it is the only one.
 //
-// After Join has returned, the node goes on trying the names that are no members, until
-// it closes. It stops trying a HOST:PORT if no node has answered there.
+// After Join has returned, the node goes on trying the names that are no members, and asks
+// the sources again, until it closes. It stops trying a HOST:PORT if no node has answered
+// there.
 //
 // Join fails when ctx ends. If this node was never in a cluster, Join also fails when all
 // others have refused it for good, as with [ErrCookie], [ErrDisagreement] or
 // [ErrNameTaken]. The error has the last reason for each name. Join logs a reason when it
 // changes.
 func (n *Node) Join(ctx context.Context, names ...string) error { return n.members.Join(ctx, names...) }
+
+// AmongSeeds reports whether a Join was told this node itself, or has found it.
+func (n *Node) AmongSeeds() bool { return n.members.AmongSeeds() }

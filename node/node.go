@@ -3,20 +3,18 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/discover"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/internal/claim"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/endpoint"
 	"github.com/distproc/distproc/node/internal/events"
 	"github.com/distproc/distproc/node/internal/handoff"
 	"github.com/distproc/distproc/node/internal/kinds"
@@ -44,8 +42,8 @@ const (
 // A Node is one running member of a cluster. All its methods may be called from any
 // number of goroutines.
 type Node struct {
-	addr      placement.Addr
-	name      string // addr.Name as a string
+	addr      placement.Addr // where others dial it
+	name      string         // addr.Name as a string
 	version   string
 	log       *slog.Logger // bounded; its lines are events
 	flushLog  func()
@@ -89,24 +87,20 @@ type Node struct {
 // Start starts a node: it listens, and is a cluster of one until it connects or is
 // connected to.
 func Start(c Config) (*Node, error) {
-	addr, err := placement.ParseAddr(c.Name)
-	if err != nil {
+	at, err := endpoint.Parse(c.Name, c.Port, c.Listen, c.Advertise)
+	if err = cmp.Or(err, c.check()); err != nil {
 		return nil, err
 	}
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	addr.Port = cmp.Or(c.Port, addr.Port, addr.DefaultPort())
 	creds, err := wire.NewCredentials(c.Cookie, wire.TLSFiles(c.TLS), c.Cookies...)
 	if err != nil {
 		return nil, err
 	}
-	if err := creds.CheckOwn(addr.Name.String()); err != nil {
+	if err := creds.CheckOwn(at.Addr.Name.String()); err != nil {
 		return nil, err
 	}
 	creds.NoBusyPoll, creds.Network = c.NoBusyPoll, c.network
 	n := &Node{
-		addr: addr, name: addr.Name.String(), version: c.Version, creds: creds,
+		addr: at.Addr, name: at.Addr.Name.String(), version: c.Version, creds: creds,
 		viewed: make(chan struct{}, 1), detaching: make(chan struct{}, 1), left: make(chan struct{}), displaced: make(chan struct{}),
 		forwards:   route.NewForwards(),
 		maxClients: cmp.Or(c.MaxClients, 1024),
@@ -121,10 +115,10 @@ func Start(c Config) (*Node, error) {
 	}
 	n.refusals = audit.NewRefusals(n.ctx, n.log)
 	n.audit = audit.New(n.log)
-	n.listener, err = wire.Listen(addr.HostPort(), creds, n.refusals)
+	n.listener, err = at.Bind(n.ctx, creds, n.refusals, n.log)
 	if err != nil {
 		n.cancel()
-		return nil, listenError(addr, err)
+		return nil, err
 	}
 	n.handoffs = handoff.New(host{n})
 	n.quorum = strict.New(c.Voters, c.DataDir, c.Routing, c.Timing.String(), n.clock.Boot, n.log)
@@ -138,7 +132,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.members, err = members.New(members.Config{
-		Addr: *cmp.Or(c.advertise, &addr), Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
+		Addr: at.Addr, Listen: n.Addr(), Sources: discover.Options{Command: c.Command}, Routing: c.Routing, Creds: creds, Serve: server{n}, Timing: gossip.Timing(c.Timing),
 		ReapAfter: min(cmp.Or(c.ReapAfter, defaultReap), worker.Forever),
 		Joins:     c.Joins, StateDir: c.StateDir, Clock: n.clock, Logger: n.log,
 	}, host{n})
@@ -180,19 +174,6 @@ func (n *Node) SetCookies(first []byte, others ...[]byte) error {
 // file that is half written, all is as before.
 func (n *Node) ReloadTLS() error { return n.creds.ReloadTLS() }
 
-func listenError(addr placement.Addr, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
-	}
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return fmt.Errorf("%s is no address of this machine; the HOST of --name is where the node listens", addr.Host)
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err
-	}
-	return fmt.Errorf("listen on %s: %w", addr.HostPort(), err)
-}
-
 // Self returns the node's name, NAME@HOST.
 func (n *Node) Self() string { return n.name }
 
@@ -202,8 +183,12 @@ func (n *Node) Self() string { return n.name }
 // channel, while Join is refused for that reason.
 func (n *Node) Displaced() <-chan struct{} { return n.displaced }
 
-// Addr returns where the node listens, host:port.
-func (n *Node) Addr() string { return n.addr.HostPort() }
+// Addr returns where the node listens, host:port. An unspecified host means all addresses
+// of the machine.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+// Advertised returns where others dial the node, host:port.
+func (n *Node) Advertised() string { return n.addr.HostPort() }
 
 // viewChanged has follow look at all workers. It does not wait.
 func (n *Node) viewChanged() {

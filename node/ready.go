@@ -47,5 +47,5 @@ func (n *Node) inTheWay() string {
 
 // ready makes a request for an id of this node, as ownInt returns it.
 func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
-	return protocol.AskSelf(ctx, n.addr.HostPort(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
+	return protocol.AskSelf(ctx, n.Addr(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
 }

@@ -63,7 +63,7 @@ func TestTwins(t *testing.T) {
 // others see it.
 func startAt(t *testing.T, name string, address placement.Addr) *Node {
 	t.Helper()
-	n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), advertise: &address})
+	n, err := Start(Config{Name: name, Cookie: testCookie, network: memory, Default: orRandom(worker.Cache{}), Advertise: address.HostPort()})
 	if err != nil {
 		t.Fatal(err)
 	}

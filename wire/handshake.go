@@ -107,6 +107,9 @@ func (c *Credentials) dial(ctx context.Context, addr string, hello Hello) (*tls.
 
 // dialError returns an error of package net as one short sentence.
 func dialError(ctx context.Context, addr string, err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return addr + ": " + LookupError(e)
+	}
 	if ctx.Err() != nil {
 		return "no answer from " + addr
 	}

@@ -2,7 +2,10 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"net"
+
+	"github.com/distproc/distproc/wire/text"
 )
 
 // A Network makes the connections on which sessions and links run. Its errors should be
@@ -26,4 +29,21 @@ func (c *Credentials) network() Network {
 		return tcp{}
 	}
 	return c.Network
+}
+
+// LookupError describes why name servers did not tell an address. It says the same each
+// time, where the text of err may have a port that changes.
+func LookupError(err error) string {
+	e, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case ok && e.IsNotFound:
+		return "no such host"
+	case ok && e.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return "the name server does not answer"
+	case ok && e.UnwrapErr != nil, ok && e.Server != "" && e.IsTemporary:
+		return "the name server cannot be asked, or has no answer now"
+	case ok:
+		return text.Line(e.Err, maxLogText)
+	}
+	return text.Line(err.Error(), maxLogText)
 }

@@ -33,7 +33,7 @@ const (
 // benchFlags are the flags of distproc bench.
 type benchFlags struct {
 	connection
-	join    []string
+	join    joinList
 	direct  bool
 	kind    string
 	message string
@@ -73,7 +73,7 @@ Ctrl-C ends it early; the results are printed all the same. Exit status: 1 if a 
 
 func (b *benchFlags) register(f *pflag.FlagSet) {
 	b.connection.register(f)
-	f.StringSliceVar(&b.join, "join", nil, "ask the cluster of these nodes, `NAME@HOST,…`: attach to the first that can be reached, or with --direct=false to all of them")
+	f.Var(&b.join, "join", "ask the cluster of these nodes, `NAME@HOST,…`, or of what dns:HOST:PORT, srv:NAME, file:PATH or exec:COMMAND names: attach to the first that can be reached, or with --direct=false to all of them")
 	f.BoolVar(&b.direct, "direct", true, "ask the owners of ids, all over the cluster; if false the nodes of --join ask them")
 	f.IntVar(&b.load.Concurrency, "concurrency", 50, "callers")
 	f.IntVar(&b.load.Batch, "batch", 1, "requests that a caller makes at once; when all are answered it makes the next ones")
@@ -116,10 +116,8 @@ func (b *benchFlags) check(given func(flag string) bool) error {
 	case given("call") && b.kind == "":
 		return usagef("--call: pass --kind with the serial kind that takes the message")
 	}
-	for _, name := range b.join {
-		if err := node.CheckAddr(name); err != nil {
-			return usageError{fmt.Errorf("--join: %w", err)}
-		}
+	if err := b.join.check(0); err != nil {
+		return err
 	}
 	if err := b.connection.check(); err != nil {
 		return err
@@ -202,9 +200,13 @@ func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Clie
 	if err != nil {
 		return nil, err
 	}
-	clients, errs := make([]*node.Client, len(b.join)), make([]error, len(b.join))
+	names, err := b.join.find(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	clients, errs := make([]*node.Client, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
-	for i, name := range b.join {
+	for i, name := range names {
 		wg.Go(func() {
 			clients[i], errs[i] = node.Attach(ctx, node.ClientConfig{Node: name, Cookie: cookie, TLS: b.tls, NoBusyPoll: !b.busyPoll, Direct: b.direct, Logger: log})
 		})
@@ -214,13 +216,13 @@ func (b *benchFlags) attach(ctx context.Context, log *slog.Logger) ([]*node.Clie
 	if len(clients) == 0 {
 		why := make([]string, len(errs))
 		for i, err := range errs {
-			why[i] = fmt.Sprintf("%s: %v", b.join[i], err)
+			why[i] = fmt.Sprintf("%s: %v", names[i], err)
 		}
 		return nil, fmt.Errorf("no node of --join can be asked: %s", strings.Join(why, "; "))
 	}
 	for i, err := range errs {
 		if err != nil {
-			log.Warn("the others are asked without this node", "node", b.join[i], "why", err)
+			log.Warn("the others are asked without this node", "node", names[i], "why", err)
 		}
 	}
 	if b.direct {

@@ -27,6 +27,8 @@ var valuesOf = map[string]flagValues{
 	"log-level":  {words: []string{"debug", "info", "warn", "error"}},
 	"log-format": {words: []string{"text", "json"}},
 	"source":     {words: []string{"random", "exec:", "http://", "https://"}, goesOn: true},
+	"join":       {words: []string{"dns:\tall addresses of a host", "srv:\tan SRV record", "file:\tnames in a file", "exec:\tnames that a program prints"}, goesOn: true},
+	"listen":     {words: []string{"0.0.0.0\tall addresses", "::\tall addresses, with IPv6", "127.0.0.1\tthis machine only"}},
 	"ttl":        {words: []string{"forever"}},
 	"reap-after": {words: []string{"forever"}},
 

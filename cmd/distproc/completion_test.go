@@ -45,7 +45,7 @@ func TestShellCompletion(t *testing.T) {
 		"voters --cookie-file ":      ":0",
 		"node --data-dir ":           ":16",
 		"voters recover --data-dir ": ":16",
-		"bench --join ":              ":36",
+		"bench --join ":              "dns: srv: file: exec: :38",
 		"repl --attach ":             ":36",
 		"repl --name 1@h ":           ":0",
 		"node ":                      ":36",

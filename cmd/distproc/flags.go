@@ -52,7 +52,9 @@ type member struct {
 	connection
 	name      string
 	port      int
-	join      []string
+	listen    string
+	advertise string
+	join      joinList
 	ttl       duration
 	source    string
 	kinds     string   // file
@@ -78,8 +80,10 @@ type member struct {
 func (m *member) register(f *pflag.FlagSet, level string) {
 	m.connection.register(f)
 	f.StringVar(&m.name, "name", "", "this node's `NAME@HOST`, such as 1@127.0.0.1; with :PORT to listen elsewhere than on the port that follows from NAME")
-	f.IntVar(&m.port, "port", 0, "listen on this port")
-	f.StringSliceVar(&m.join, "join", nil, "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, and keep trying all that are no members")
+	f.IntVar(&m.port, "port", 0, "the port of this node, instead of the one that follows from NAME")
+	f.StringVar(&m.listen, "listen", "", "`ADDR[:PORT]` to listen on, such as 0.0.0.0 behind NAT (default HOST, or all addresses if HOST is a DNS name with several addresses of this machine or none)")
+	f.StringVar(&m.advertise, "advertise", "", "`HOST[:PORT]` at which others reach this node, such as a published port (default HOST and the port of the node)")
+	f.Var(&m.join, "join", "connect to one of these `NAMES`, each NAME@HOST or HOST:PORT, or of what dns:HOST[:PORT], srv:NAME, file:PATH or exec:COMMAND names, and keep trying all that are no members")
 	m.ttl, m.reapAfter = duration(5*time.Second), duration(10*time.Minute)
 	f.Var(&m.ttl, "ttl", "how long a worker lives, and its answer with it; or forever")
 	f.StringVar(&m.source, "source", "random", "where the value of an id comes from: random, exec:PROGRAM ARGS with {id} among them, or an http(s) address with {id} in it")
@@ -134,7 +138,11 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 		}
 		return nil, err
 	}
-	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", cookies.source)
+	at := []any{"node", r.Self(), "addr", r.Addr()}
+	if r.Advertised() != r.Addr() {
+		at = append(at, "advertised", r.Advertised())
+	}
+	log.Info("listening", append(at, "cookie", cookies.source)...)
 	if r.web != nil {
 		r.web.serve(r.Node, log)
 	}
@@ -149,9 +157,6 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early
 // if they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
-	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
-		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
-	}
 	err := r.Join(ctx, names...)
 	if err == nil && r.web != nil {
 		r.web.joined.Store(true)
@@ -201,16 +206,11 @@ func (m *member) settled() (c node.Config, err error) {
 	if m.ttl <= 0 {
 		return c, usagef("--ttl %s: a worker must live for some time; write 30s, say, or forever", &m.ttl)
 	}
-	if m.port < 0 || m.port > 65535 {
-		return c, usagef("--port %d: a port is a number from 1 to 65535", m.port)
-	}
-	if _, err := placement.ParseAddr(m.name); err != nil {
+	if err := node.CheckEndpoint(m.name, m.port, m.listen, m.advertise); err != nil {
 		return c, locatedAt(m.flags, "name", usageError{err})
 	}
-	for _, name := range m.join {
-		if err := node.CheckAddr(name); err != nil {
-			return c, usageError{fmt.Errorf("--join: %w", err)}
-		}
+	if err := m.join.check(1); err != nil {
+		return c, err
 	}
 	if err := node.CheckVoters(m.voters); err != nil {
 		return c, usageError{fmt.Errorf("--voters: %w", err)}
@@ -245,10 +245,10 @@ func (m *member) settled() (c node.Config, err error) {
 		return c, usageError{fmt.Errorf("--source: %w", err)}
 	}
 	return node.Config{
-		Name: m.name, Port: m.port, TLS: m.tls, NoBusyPoll: !m.busyPoll,
+		Name: m.name, Port: m.port, Listen: m.listen, Advertise: m.advertise, TLS: m.tls, NoBusyPoll: !m.busyPoll,
 		Default: m.def, Routing: routing, Timing: timing, ReapAfter: time.Duration(m.reapAfter),
 		Voters: m.voters, DataDir: m.dataFolder(),
-		Joins: len(m.join) > 0, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Version: version(),
+		Joins: len(m.join) > 0, Command: source.Command, MaxMemory: int64(m.maxMemory), MaxClients: m.clients, StateDir: stateDir(), Version: version(),
 	}, nil
 }
 

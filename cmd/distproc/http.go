@@ -86,8 +86,10 @@ func (s *webServer) serve(n *node.Node, log *slog.Logger) {
 	s.config.Cluster, s.config.Metrics = n, metrics.Handler(n, version())
 	s.config.Logger = n.Logger() // so that a refused request is an event
 	s.config.Ready = func(ctx context.Context) error {
-		if members, _ := n.Members(ctx); len(members) > 1 {
-			s.joined.Store(true) // one of those to be joined is enough
+		// One of those to be joined is enough. If all have the same --join, somebody has to
+		// be the first.
+		if members, _ := n.Members(ctx); len(members) > 1 || n.AmongSeeds() {
+			s.joined.Store(true)
 		}
 		if !s.joined.Load() {
 			return errors.New("the node has not joined the cluster yet")

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -19,11 +20,11 @@ type Name struct {
 	Host string // an IP address (IPv6 without brackets) or a DNS name
 }
 
-// An Addr is a name and the port on which to find it. The port is no part of who a node
-// is.
+// An Addr is a name and where to dial it, which is no part of who a node is.
 type Addr struct {
 	Name
-	Port int // 0: the port that follows from the name
+	Port int    // 0: the port that follows from the name
+	At   string // host to dial instead of the name's HOST, as ParseHost returns it; empty: HOST
 }
 
 // isHost reports whether each part of a DNS name has 1 to 63 of A-Za-z0-9_-, of which neither
@@ -54,41 +55,50 @@ func ParseAddr(s string) (Addr, error) {
 	if !text.IsName(name) {
 		return bad("NAME is " + text.NameRule)
 	}
-	host, port := rest, ""
-	if strings.HasPrefix(rest, "[") {
-		end := strings.IndexByte(rest, ']')
+	host, port, err := ParseHost(rest)
+	if err != nil {
+		return bad(err.Error())
+	}
+	return Addr{Name: Name{Node: name, Host: host}, Port: port}, nil
+}
+
+// ParseHost reads HOST or HOST:PORT, where HOST is an IP address, an IPv6 address in
+// brackets, or a DNS name. It returns the host in lower case and without brackets, and
+// port 0 if there is none.
+func ParseHost(s string) (host string, port int, err error) {
+	host, rest := s, ""
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
 		if end < 0 {
-			return bad("no ] after the IPv6 address")
+			return "", 0, errors.New("no ] after the IPv6 address")
 		}
-		ip, err := netip.ParseAddr(rest[1:end])
+		ip, err := netip.ParseAddr(s[1:end])
 		if err != nil || !ip.Is6() {
-			return bad("no IPv6 address between [ and ]")
+			return "", 0, errors.New("no IPv6 address between [ and ]")
 		}
 		if ip.Zone() != "" {
-			return bad("a zone means nothing on other hosts")
+			return "", 0, errors.New("a zone means nothing on other hosts")
 		}
-		host, port = ip.String(), rest[end+1:]
-		if port != "" && port[0] != ':' {
-			return bad("only :PORT may follow the ]")
+		host, rest = ip.String(), s[end+1:]
+		if rest != "" && rest[0] != ':' {
+			return "", 0, errors.New("only :PORT may follow the ]")
 		}
 	} else {
-		if i := strings.IndexByte(rest, ':'); i >= 0 {
-			host, port = rest[:i], rest[i:]
+		if i := strings.IndexByte(s, ':'); i >= 0 {
+			host, rest = s[:i], s[i:]
 		}
 		if _, err := netip.ParseAddr(host); err != nil && (len(host) > 253 || !isHost(host)) {
-			return bad("HOST is an IP address, an [IPv6] address or a DNS name")
+			return "", 0, errors.New("HOST is an IP address, an [IPv6] address or a DNS name")
 		}
 		host = strings.ToLower(host)
 	}
-	a := Addr{Name: Name{Node: name, Host: host}}
-	if port != "" {
-		n, err := strconv.Atoi(port[1:])
-		if err != nil || n < 1 || n > 65535 || port[1] == '+' {
-			return bad("PORT is a number from 1 to 65535")
-		}
-		a.Port = n
+	if rest == "" {
+		return host, 0, nil
 	}
-	return a, nil
+	if port, err = strconv.Atoi(rest[1:]); err != nil || port < 1 || port > 65535 || rest[1] == '+' {
+		return "", 0, errors.New("PORT is a number from 1 to 65535")
+	}
+	return host, port, nil
 }
 
 // ParseName reads NAME@HOST.
@@ -149,18 +159,21 @@ func (a Addr) HostPort() string {
 	if port == 0 {
 		port = a.DefaultPort()
 	}
-	return net.JoinHostPort(a.Host, strconv.Itoa(port))
+	return net.JoinHostPort(cmp.Or(a.At, a.Host), strconv.Itoa(port))
 }
 
-// AddrOf reads where a peer says that name listens, host:port. The host is the name's.
+// AddrOf returns the address of a name that is to be dialled at host:port, as
+// [Addr.HostPort] writes it.
 func AddrOf(name Name, hostPort string) (Addr, error) {
-	_, port, err := net.SplitHostPort(hostPort)
+	host, port, err := ParseHost(hostPort)
 	if err != nil {
-		return Addr{}, err
+		return Addr{}, fmt.Errorf("address %s: %w", text.Quote(hostPort), err)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return Addr{}, fmt.Errorf("no port in %q", hostPort)
+	if port == 0 {
+		return Addr{}, fmt.Errorf("no port in %s", text.Quote(hostPort))
 	}
-	return Addr{Name: name, Port: int(n)}, nil
+	if host == name.Host {
+		host = ""
+	}
+	return Addr{Name: name, Port: port, At: host}, nil
 }

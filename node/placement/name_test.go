@@ -15,12 +15,12 @@ func TestParseAddr(t *testing.T) {
 		dial string
 		name string
 	}{
-		"2@127.0.0.1":        {Addr{Name{"2", "127.0.0.1"}, 0}, "127.0.0.1:4372", "2@127.0.0.1"},
-		"999@h":              {Addr{Name{"999", "h"}, 0}, "h:5369", "999@h"},
-		"2@127.0.0.1:5000":   {Addr{Name{"2", "127.0.0.1"}, 5000}, "127.0.0.1:5000", "2@127.0.0.1"},
-		"a_b-C@[::1]":        {Addr{Name{"a_b-C", "::1"}, 0}, "[::1]:24741", "a_b-C@[::1]"},
-		"1@[0:0::1]:80":      {Addr{Name{"1", "::1"}, 80}, "[::1]:80", "1@[::1]"},
-		"web@DB.Example.com": {Addr{Name{"web", "db.example.com"}, 0}, "db.example.com:27825", "web@db.example.com"},
+		"2@127.0.0.1":        {Addr{Name: Name{"2", "127.0.0.1"}, Port: 0}, "127.0.0.1:4372", "2@127.0.0.1"},
+		"999@h":              {Addr{Name: Name{"999", "h"}, Port: 0}, "h:5369", "999@h"},
+		"2@127.0.0.1:5000":   {Addr{Name: Name{"2", "127.0.0.1"}, Port: 5000}, "127.0.0.1:5000", "2@127.0.0.1"},
+		"a_b-C@[::1]":        {Addr{Name: Name{"a_b-C", "::1"}, Port: 0}, "[::1]:24741", "a_b-C@[::1]"},
+		"1@[0:0::1]:80":      {Addr{Name: Name{"1", "::1"}, Port: 80}, "[::1]:80", "1@[::1]"},
+		"web@DB.Example.com": {Addr{Name: Name{"web", "db.example.com"}, Port: 0}, "db.example.com:27825", "web@db.example.com"},
 	} {
 		a, err := ParseAddr(s)
 		if err != nil || a != want.addr || a.HostPort() != want.dial || a.Name.String() != want.name {
@@ -38,6 +38,33 @@ func TestParseAddr(t *testing.T) {
 	}
 	if _, err := ParseName("1@h:5"); err == nil {
 		t.Error("ParseName takes a port")
+	}
+}
+
+// TestAddrOf reads where nodes are dialled: at HOST of their names, or elsewhere.
+func TestAddrOf(t *testing.T) {
+	name, six := Name{"1", "10.0.0.1"}, Name{"1", "::1"}
+	for at, want := range map[string]Addr{
+		"10.0.0.1:4371":       {Name: name, Port: 4371},
+		"203.0.113.5:80":      {Name: name, Port: 80, At: "203.0.113.5"},
+		"[2001:DB8:0::1]:443": {Name: name, Port: 443, At: "2001:db8::1"},
+		"LB.Example:1":        {Name: name, Port: 1, At: "lb.example"},
+	} {
+		a, err := AddrOf(name, at)
+		if err != nil || a != want || a.Name != name {
+			t.Errorf("AddrOf(%s) = %+v, %v, want %+v", at, a, err, want)
+		}
+		if again, err := AddrOf(name, a.HostPort()); err != nil || again != a {
+			t.Errorf("%s is written %s and read as %+v, %v", at, a.HostPort(), again, err)
+		}
+	}
+	if a, err := AddrOf(six, "[0::1]:80"); err != nil || a.At != "" || a.HostPort() != "[::1]:80" {
+		t.Errorf("AddrOf = %+v, %v", a, err)
+	}
+	for _, at := range []string{"", "h", ":80", "h:0", "h:x", "::1:80", "[::1]", "[fe80::1%eth0]:80", "a b:80", strings.Repeat("x", 300) + ":80"} {
+		if a, err := AddrOf(name, at); err == nil || len(err.Error()) > 250 {
+			t.Errorf("AddrOf(%q) = %+v, %v; want a short error", at, a, err)
+		}
 	}
 }
 

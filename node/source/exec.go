@@ -73,15 +73,26 @@ func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) 
 	if err := p.awaitEarlier(ctx); err != nil {
 		return worker.Value{}, worker.NotRun(fmt.Errorf("%s: %w", p.words[0], err))
 	}
-	running, kill := context.WithCancel(ctx)
-	defer kill()
-	stdout, stderr := &output{full: kill}, &head{}
-	cmd := p.command(running, arg)
-	cmd.Env = p.environ(ctx, arg, message)
 	var stdin io.Reader
 	if message != nil {
 		stdin = strings.NewReader(message.String())
 	}
+	text, err := p.output(ctx, p.replaced(arg), p.environ(ctx, arg, message), stdin)
+	if err != nil {
+		return worker.Value{}, err
+	}
+	return worker.BytesValue(text), nil
+}
+
+// output runs the program and returns what it prints, without the newline at the end.
+func (p *program) output(ctx context.Context, args, env []string, stdin io.Reader) (string, error) {
+	running, kill := context.WithCancel(ctx)
+	defer kill()
+	stdout, stderr := &output{full: kill}, &head{}
+	cmd := exec.CommandContext(running, p.words[0], args...)
+	cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	cmd.Env = env
+	ownGroup(cmd)
 	err := runPiped(cmd, stdin, stdout, stderr)
 	if cmd.Process != nil {
 		// Usually nothing is left to kill. The group's number has not been reused yet,
@@ -94,9 +105,9 @@ func (p *program) run(ctx context.Context, id worker.ID, message *worker.Value) 
 		if line := firstLine(stderr.data); line != "" {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
-		return worker.Value{}, fmt.Errorf("%s: %w", p.words[0], err)
+		return "", fmt.Errorf("%s: %w", p.words[0], err)
 	}
-	return worker.BytesValue(string(stdout.value())), nil
+	return string(stdout.value()), nil
 }
 
 // awaitEarlier ensures once that programs of an earlier process of the node have ended,
@@ -117,15 +128,13 @@ func (p *program) awaitEarlier(ctx context.Context) error {
 	return err
 }
 
-func (p *program) command(ctx context.Context, id string) *exec.Cmd {
+// replaced returns the arguments for an id.
+func (p *program) replaced(id string) []string {
 	args := slices.Clone(p.words[1:])
 	for i, word := range args {
 		args[i] = strings.ReplaceAll(word, placeholder, id)
 	}
-	cmd := exec.CommandContext(ctx, p.words[0], args...)
-	cmd.Cancel = func() error { return killGroup(cmd.Process) }
-	ownGroup(cmd)
-	return cmd
+	return args
 }
 
 // withheld lists the variables that a program does not inherit from the node.
@@ -136,11 +145,7 @@ var withheld = []string{
 
 // environ returns the environment of a run.
 func (p *program) environ(ctx context.Context, id string, message *worker.Value) []string {
-	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return slices.Contains(withheld, name)
-	})
-	env = append(env, "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
+	env := append(inherited(), "DISTPROC_ID="+id, "DISTPROC_KIND="+p.env.Kind, "DISTPROC_NODE="+p.env.Node)
 	env = append(env, markEnviron()...)
 	if message != nil && message.MediaType() != "" {
 		env = append(env, "DISTPROC_MEDIA_TYPE="+message.MediaType())
@@ -158,6 +163,14 @@ func (p *program) environ(ctx context.Context, id string, message *worker.Value)
 		}
 	}
 	return env
+}
+
+// inherited returns the environment of the node, without what is withheld.
+func inherited() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains(withheld, name)
+	})
 }
 
 // failure returns the error of a run, given the error of cmd. A program that could not be

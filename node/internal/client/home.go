@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
@@ -26,7 +27,7 @@ func (c *Client) attach(ctx context.Context, a placement.Addr, at string) (*wire
 	}
 	if got := s.Peer().Name; a.Node != "" && got != a.Name.String() {
 		s.Close()
-		return nil, wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", at, got)
+		return nil, peers.OtherAnswers(at, got, a.Name.String())
 	}
 	return s, nil
 }

@@ -80,6 +80,9 @@ func (m *Members) refusal(ctx context.Context, name placement.Name, addr string,
 		if h.Role == wire.RoleMember && m.pool.Strangers() >= MaxStrangers {
 			return wire.Errorf(wire.Overloaded, wire.NotRun, "%d nodes that are no members are connected; try again", MaxStrangers)
 		}
+		if h.Role == wire.RoleLink {
+			return m.misplaced(ctx, name, addr)
+		}
 		return nil
 	}
 	old := m.pool.Slot(p)
@@ -92,7 +95,7 @@ func (m *Members) refusal(ctx context.Context, name placement.Name, addr string,
 	if old.Incarnation != h.Incarnation && m.lives(ctx, old, !v.Failed(p)) {
 		return taken(old)
 	}
-	return nil
+	return m.misplaced(ctx, name, addr)
 }
 
 // otherAnswers returns the incarnation of another process of p's name than h, if one

@@ -53,9 +53,10 @@ func (m *Members) BeginDetaching() bool {
 }
 
 // Detach leaves the cluster and starts one of this node alone, which is apart. It forgets
-// the names of members. BeginDetaching must have been called.
+// the names of members and the sources of such. BeginDetaching must have been called.
 func (m *Members) Detach() error {
 	m.known.clear()
+	m.forgetSources()
 	m.Leave()
 	m.currentGossip().Close()
 	m.mu.Lock()

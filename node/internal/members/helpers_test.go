@@ -59,7 +59,8 @@ func start(t *testing.T, name string, change ...func(*Config)) *testNode {
 	for _, f := range change {
 		f(&c)
 	}
-	if n.listener, err = wire.Listen(addr.HostPort(), c.Creds, nil); err != nil {
+	c.Listen = addr.HostPort()
+	if n.listener, err = wire.Listen(c.Listen, c.Creds, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n.Members, err = New(c, n); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/wire"
@@ -23,10 +24,10 @@ var errSelf = errors.New("this is the node itself")
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is
 // refused for good. It returns errSelf as it is.
 func (m *Members) join(ctx context.Context, a placement.Addr) error {
-	last, refusals := error(nil), 0
+	last, refusals, found := error(nil), 0, a.HostPort()
 	for backoff := clock.Redial(); ctx.Err() == nil && m.ctx.Err() == nil; backoff.Sleep(ctx) {
 		dial, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := m.joinOnce(dial, &a)
+		err := misled(m.joinOnce(dial, &a), found, a)
 		cancel()
 		if err == nil || errors.Is(err, errSelf) {
 			return err
@@ -66,22 +67,27 @@ func (m *Members) joinOnce(ctx context.Context, a *placement.Addr) error {
 
 // ConnectTo joins the cluster of the node that a text names.
 func (m *Members) ConnectTo(ctx context.Context, name string) error {
-	a, err := protocol.ParseTarget(name)
-	if err == nil {
-		a, err = protocol.Identify(ctx, a, m.Creds)
-	}
+	target, err := protocol.ParseTarget(name)
 	if err != nil {
 		return err
 	}
-	return m.connect(ctx, a)
+	a, err := protocol.Identify(ctx, target, m.Creds)
+	if err != nil {
+		return err
+	}
+	return misled(m.connect(ctx, a), target.HostPort(), a)
 }
 
 // Join joins the cluster of the nodes that these texts name, and goes on until that
 // succeeds with one of them, ctx ends, or all refuse this node for good: see Join of
 // package node.
 func (m *Members) Join(ctx context.Context, names ...string) error {
+	all := names
+	finders, names, err := m.addSources(names)
+	if err != nil {
+		return err
+	}
 	var addrs, unnamed []placement.Addr
-	first := false // all have the same names, and somebody has to be the first
 	for _, name := range names {
 		a, err := protocol.ParseTarget(name)
 		if err != nil {
@@ -89,35 +95,39 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 		}
 		switch a.Name {
 		case m.Addr.Name:
-			first = true
+			m.amongSeeds.Store(true) // all have the same names, and somebody has to be the first
 		case placement.Name{Host: a.Host}:
+			if at := a.HostPort(); at == m.Addr.HostPort() || at == m.Listen {
+				m.amongSeeds.Store(true)
+			}
 			unnamed = append(unnamed, a)
 		default:
 			addrs = append(addrs, a)
 		}
 	}
 	m.known.add(addrs, true)
-	if addrs = append(addrs, unnamed...); len(addrs) == 0 {
+	if addrs = append(addrs, unnamed...); len(addrs)+len(finders) == 0 {
 		m.endSeek()
 		return ctx.Err()
 	}
 	m.seek(&m.joinsBy)
 	defer m.endSeek()
-	if !first {
-		m.unjoined.Store(strings.Join(names, ", "))
-		defer m.unjoined.Store("")
-	}
+	m.unjoined.Store(strings.Join(all, ", "))
+	defer m.unjoined.Store("")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make(chan error, len(addrs))
+	results := make(chan error, len(addrs)+len(finders))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel() // before the wait
 	for _, a := range addrs {
 		wg.Go(func() { results <- m.join(ctx, a) })
 	}
+	for _, f := range finders {
+		wg.Go(func() { results <- m.joinFrom(ctx, f) })
+	}
 	var why []error
-	for range addrs {
+	for range cap(results) {
 		err := <-results
 		if err == nil {
 			return nil
@@ -132,11 +142,15 @@ func (m *Members) Join(ctx context.Context, names ...string) error {
 	return errors.Join(why...) // nil if there is only this node itself
 }
 
+// AmongSeeds reports whether this node itself is one of those that a Join was told or has
+// found: it may be the first of its cluster.
+func (m *Members) AmongSeeds() bool { return m.amongSeeds.Load() }
+
 // Unjoined returns which nodes a Join tries to reach for as long as this node, which is not
 // one of them, knows no other; or "".
 func (m *Members) Unjoined() string {
 	names, _ := m.unjoined.Load().(string)
-	if names == "" || len(m.View().Peers) > 1 {
+	if names == "" || m.AmongSeeds() || len(m.View().Peers) > 1 {
 		return ""
 	}
 	return "it has not joined the cluster of " + names + " yet"
@@ -237,7 +251,7 @@ func (m *Members) dialLink(ctx context.Context, w wire.Member) (gossip.Link, err
 	case theirs.Name == h.Name:
 		err = wire.Errorf(wire.NameTaken, wire.NotRun, "%s is the node at %s", h.Name, theirs.Addr)
 	case theirs.Name != w.Name:
-		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", w.Addr, theirs.Name)
+		err = peers.OtherAnswers(w.Addr, theirs.Name, w.Name)
 	}
 	if err != nil {
 		l.Close()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,7 @@ type known struct {
 	failed  atomic.Bool   // the last save failed
 
 	mu    sync.Mutex
-	names map[string]*knownName // by NAME@HOST:PORT; guarded by mu
+	names map[string]*knownName // by addrText; guarded by mu
 }
 
 // A knownName is one to try again.
@@ -65,7 +66,7 @@ func readKnown(dir string, self placement.Addr) (*known, error) {
 	if dir == "" {
 		return k, nil
 	}
-	k.path = filepath.Join(dir, addrText(self), "members")
+	k.path = filepath.Join(dir, addrText(placement.Addr{Name: self.Name, Port: self.Port}), "members")
 	data, err := file.Read(k.path, maxKnownFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -75,7 +76,7 @@ func readKnown(dir string, self placement.Addr) (*known, error) {
 	}
 	var list []placement.Addr
 	for line := range strings.Lines(string(data)) {
-		a, err := placement.ParseAddr(strings.TrimSuffix(line, "\n"))
+		a, err := parseAddrText(strings.TrimSuffix(line, "\n"))
 		if err != nil {
 			return k, err
 		}
@@ -85,10 +86,24 @@ func readKnown(dir string, self placement.Addr) (*known, error) {
 	return k, nil
 }
 
-// addrText returns NAME@HOST:PORT.
+// addrText returns NAME@HOST:PORT, and after a space the host to dial if that is another
+// one.
 func addrText(a placement.Addr) string {
 	_, port, _ := net.SplitHostPort(a.HostPort())
-	return a.Name.String() + ":" + port
+	if a.At == "" {
+		return a.Name.String() + ":" + port
+	}
+	return a.Name.String() + ":" + port + " " + a.At
+}
+
+// parseAddrText reads what addrText has written.
+func parseAddrText(s string) (placement.Addr, error) {
+	name, at, elsewhere := strings.Cut(s, " ")
+	a, err := placement.ParseAddr(name)
+	if err != nil || !elsewhere {
+		return a, err
+	}
+	return placement.AddrOf(a.Name, net.JoinHostPort(at, strconv.Itoa(a.Port)))
 }
 
 // add adds names, as many as there is room for.
@@ -222,7 +237,11 @@ func (m *Members) keepJoining() {
 	defer m.remember()
 	m.findCluster()
 	for {
-		timer := time.NewTimer(triedAgain/2 + rand.N(triedAgain))
+		pause := triedAgain
+		if m.alone() {
+			pause = aloneEvery
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-m.known.changed:
 			timer.Stop()
@@ -237,6 +256,7 @@ func (m *Members) keepJoining() {
 			return
 		}
 		m.joinAgain()
+		m.trySources()
 	}
 }
 

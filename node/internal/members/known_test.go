@@ -180,3 +180,38 @@ func TestJoinRemembers(t *testing.T) {
 		t.Errorf("%v are known, want %s as asked for", b.known.names, addrText(a.Addr))
 	}
 }
+
+// TestKnownElsewhere has the file of known names keep where a node is dialled, if that is
+// not at the HOST of its name.
+func TestKnownElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	self := placement.Addr{Name: placement.Name{Node: "9", Host: "h"}, Port: 4379}
+	k, err := readKnown(dir, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []placement.Addr{
+		{Name: placement.Name{Node: "1", Host: "h"}, Port: 4371},
+		{Name: placement.Name{Node: "2", Host: "::1"}, Port: 80, At: "lb.example"},
+		{Name: placement.Name{Node: "3", Host: "h"}, Port: 80, At: "2001:db8::1"},
+	}
+	k.add(want, false)
+	if err := k.save(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := readKnown(dir, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range want {
+		if n := again.names[addrText(a)]; n == nil || n.addr != a {
+			t.Errorf("%s is read as %+v", addrText(a), n)
+		}
+	}
+	for _, line := range []string{"1@h:80 ", "1@h:80 a b", "1@h lb:90", "1@h:80 lb:90", "1@h:80 [::1]"} {
+		if a, err := parseAddrText(line); err == nil {
+			t.Errorf("%q is read as %+v", line, a)
+		}
+	}
+}

@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/distproc/distproc/node/discover"
 	"github.com/distproc/distproc/node/gossip"
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/peers"
@@ -56,15 +57,17 @@ type Members struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	outranked atomic.Bool  // an older node has this node's name; this one leaves the cluster, or is not let in
-	unjoined  atomic.Value // string: names that Join tries; "" if there are none, or this node is one of them
-	joinsBy   atomic.Int64 // until when AwaitCluster waits for a Join, on the Clock; 0 if there is none
-	knownBy   atomic.Int64 // the same for members that are known from before a restart
+	outranked  atomic.Bool  // an older node has this node's name; this one leaves the cluster, or is not let in
+	unjoined   atomic.Value // string: what Join tries to reach; "" if there is nothing
+	joinsBy    atomic.Int64 // until when AwaitCluster waits for a Join, on the Clock; 0 if there is none
+	amongSeeds atomic.Bool  // Join was told, or has found, this node itself
+	knownBy    atomic.Int64 // the same for members that are known from before a restart
 
 	mu           sync.Mutex
 	self         wire.Hello                // guarded by mu
 	gossip       *gossip.Gossip            // guarded by mu
 	syncs        map[*peers.Peer]*exchange // guarded by mu
+	finders      []*finder                 // of nodes to join; guarded by mu, and replaced as a whole
 	conflictTold time.Time                 // when one of two nodes of one name was last told of the other; guarded by mu
 	detaching    bool                      // this node is leaving the cluster, to be one of its own; guarded by mu
 	apart        bool                      // this node has left so, and no member that it has met since is not apart; guarded by mu
@@ -73,9 +76,11 @@ type Members struct {
 	ended        bool                      // guarded by mu
 }
 
-// Config says whose members they are. No field may be left out, but for Joins and StateDir.
+// Config says whose members they are. No field may be left out, but for Sources, Joins and StateDir.
 type Config struct {
-	Addr      placement.Addr // of this node
+	Addr      placement.Addr   // of this node, as others dial it
+	Listen    string           // what it has bound, host:port
+	Sources   discover.Options // for sources of nodes to join, but for the port
 	Routing   placement.Routing
 	Creds     *wire.Credentials
 	Serve     wire.Handler // of what members ask this node

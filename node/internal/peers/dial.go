@@ -6,6 +6,7 @@ import (
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 // Get returns the session to p, which it dials if there is none. If p was lost, or does
@@ -88,13 +89,20 @@ func (pool *Pool) why() *wire.Error {
 	return &wire.Error{Code: wire.Leaving, Outcome: wire.NotRun}
 }
 
+// OtherAnswers is the error of a dial of the node want, at whose address the node got
+// answers.
+func OtherAnswers(addr, got, want string) *wire.Error {
+	return wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s; correct the name, or start %s with --advertise HOST:PORT, where others reach it",
+		addr, text.Line(got, 100), want)
+}
+
 // run dials, and ends d.
 func (pool *Pool) run(p *Peer, d *dial, addr string) {
 	ctx, cancel := context.WithTimeout(pool.ctx, dialTimeout)
 	defer cancel()
 	ws, err := pool.host.Dial(ctx, addr)
 	if err == nil && ws.Peer().Name != p.Name.String() {
-		err = wire.Errorf(wire.WrongName, wire.NotRun, "%s is %s", addr, ws.Peer().Name)
+		err = OtherAnswers(addr, ws.Peer().Name, p.Text)
 		ws.Close()
 	}
 	if err == nil {

@@ -11,15 +11,15 @@ import (
 
 // ParseTarget reads NAME@HOST, NAME@HOST:PORT, or HOST:PORT. The last one has no Node
 // yet: see Identify.
-func ParseTarget(text string) (placement.Addr, error) {
-	if strings.Contains(text, "@") {
-		return placement.ParseAddr(text)
+func ParseTarget(s string) (placement.Addr, error) {
+	if strings.Contains(s, "@") {
+		return placement.ParseAddr(s)
 	}
-	if a, err := placement.ParseAddr("x@" + text); err == nil && a.Port != 0 {
+	if a, err := placement.ParseAddr("x@" + s); err == nil && a.Port != 0 {
 		a.Node = ""
 		return a, nil
 	}
-	_, err := placement.ParseAddr(text)
+	_, err := placement.ParseAddr(s)
 	return placement.Addr{}, fmt.Errorf("%w, or HOST:PORT", err)
 }
 
@@ -49,5 +49,9 @@ func Identify(ctx context.Context, a placement.Addr, creds *wire.Credentials) (p
 	if said, err := placement.AddrOf(name, s.Peer().Addr); err == nil {
 		return said, nil
 	}
-	return placement.Addr{Name: name, Port: a.Port}, nil
+	at := a.Host
+	if at == name.Host {
+		at = ""
+	}
+	return placement.Addr{Name: name, Port: a.Port, At: at}, nil
 }

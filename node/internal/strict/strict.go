@@ -16,6 +16,7 @@ import (
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/members"
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/quorum"
 	"github.com/distproc/distproc/node/internal/registry"
@@ -219,7 +220,7 @@ func (h Host) Dial(ctx context.Context, voter string) (net.Conn, error) {
 	}
 	if l.Peer().Name != voter {
 		l.Close()
-		return nil, fmt.Errorf("%s answers there", l.Peer().Name)
+		return nil, peers.OtherAnswers(h.Cluster.Pool().Slot(p).Addr, l.Peer().Name, voter)
 	}
 	conn, err := l.Open()
 	if err != nil {

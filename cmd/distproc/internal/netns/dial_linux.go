@@ -9,27 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial connects as a program on host 0 does. A socket belongs to the namespace of the
-// thread that opens it.
-func (n *Net) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
+// In calls f as on host i: a socket belongs to the namespace of the thread that opens it.
+// What f starts on other goroutines is elsewhere.
+func (n *Net) In(i int, f func() error) error {
+	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and the thread ends with this goroutine
-		f, err := os.Open("/run/netns/" + n.namespace(0))
+		ns, err := os.Open("/run/netns/" + n.namespace(i))
 		if err == nil {
-			defer f.Close()
-			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+			defer ns.Close()
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 		}
-		var conn net.Conn
 		if err == nil {
-			conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+			err = f()
 		}
-		done <- result{conn, err}
+		done <- err
 	}()
-	r := <-done
-	return r.conn, r.err
+	return <-done
+}
+
+// Dial connects as a program on host 0 does.
+func (n *Net) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return n.DialFrom(ctx, 0, network, addr)
+}
+
+// DialFrom connects as a program on host i does.
+func (n *Net) DialFrom(ctx context.Context, i int, network, addr string) (conn net.Conn, err error) {
+	err = n.In(i, func() error {
+		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return err
+	})
+	return conn, err
 }

@@ -79,10 +79,23 @@ func (n *Net) add(i int) error {
 	)
 }
 
+// NameServer has the programs that Enter runs on a host ask a name server, and no other.
+func (n *Net) NameServer(i int, address string) error {
+	dir := n.settings(i)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(dir+"/resolv.conf", []byte("nameserver "+address+"\n"), 0o600)
+}
+
+// settings returns the folder whose files the program ip mounts over those of /etc on host i.
+func (n *Net) settings(i int) string { return "/etc/netns/" + n.namespace(i) }
+
 // Close removes the hosts. Processes in them go on, without a network.
 func (n *Net) Close() {
 	for i := range n.hosts + 1 {
 		_ = Run("ip", "netns", "del", n.namespace(i)) // it may not be there
+		_ = os.RemoveAll(n.settings(i))
 	}
 }
 
@@ -93,6 +106,7 @@ func removeStale() {
 		var pid, i int
 		if n, _ := fmt.Sscanf(e.Name(), "distproc-%d-%d", &pid, &i); n == 2 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			_ = Run("ip", "netns", "del", e.Name()) // another test may remove it, too
+			_ = os.RemoveAll("/etc/netns/" + e.Name())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -263,7 +264,7 @@ func TestEventsOfNodes(t *testing.T) {
 	server := httptest.NewServer(New(Config{Cluster: first}))
 	t.Cleanup(server.Close)
 	url := server.URL + "/v1/events?node=" + second.Self()
-	request := func(accept string) *http.Response {
+	request := func(accept string) io.Reader {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
@@ -275,20 +276,20 @@ func TestEventsOfNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { res.Body.Close() })
-		return res
+		return res.Body
 	}
 	var page struct {
 		Node   string
 		Events []struct{ Event, Node string }
 	}
-	if err := json.NewDecoder(request("*/*").Body).Decode(&page); err != nil || page.Node != second.Self() {
+	if err := json.NewDecoder(request("*/*")).Decode(&page); err != nil || page.Node != second.Self() {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	if !slices.ContainsFunc(page.Events, func(e struct{ Event, Node string }) bool { return e.Event == "node up" && e.Node == first.Self() }) {
 		t.Errorf("nobody has come: %+v", page)
 	}
 	url += "&limit=1"
-	lines := bufio.NewScanner(request("text/event-stream").Body)
+	lines := bufio.NewScanner(request("text/event-stream"))
 	await := func(want string) {
 		t.Helper()
 		for lines.Scan() {

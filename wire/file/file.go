@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 )
 
@@ -17,7 +18,7 @@ import (
 func Read(path string, limit int) ([]byte, error) { return read(path, limit, 0) }
 
 // ReadSecret is [Read] for a secret. It refuses a file whose mode lets others than the
-// owner read or write it.
+// owner read or write it. On Windows the mode does not say so, and any file will do.
 func ReadSecret(path string, limit int) ([]byte, error) { return read(path, limit, 0o077) }
 
 // read refuses a file whose mode has one of the forbidden bits.
@@ -35,7 +36,7 @@ func read(path string, limit int, forbidden fs.FileMode) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if mode := info.Mode().Perm(); mode&forbidden != 0 {
+	if mode := info.Mode().Perm(); mode&forbidden != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("%s can be read by others (mode %#o); run: chmod 600 %s", path, mode, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))

@@ -91,10 +91,15 @@ func removeStale() {
 	entries, _ := os.ReadDir("/run/netns")
 	for _, e := range entries {
 		var pid, i int
-		if n, _ := fmt.Sscanf(e.Name(), "distproc-%d-%d", &pid, &i); n == 2 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		if n, _ := fmt.Sscanf(e.Name(), "distproc-%d-%d", &pid, &i); n == 2 && !exists(pid) {
 			_ = Run("ip", "netns", "del", e.Name()) // another test may remove it, too
 		}
 	}
+}
+
+func exists(pid int) bool {
+	p, err := os.FindProcess(pid)
+	return err == nil && !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 func (n *Net) namespace(i int) string { return fmt.Sprintf("%s%d", n.prefix, i) }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/distproc/distproc/node/boundedlog"
@@ -171,10 +170,10 @@ func Start(c Config) (*Node, error) {
 }
 
 func listenError(addr placement.Addr, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, wire.ErrAddrInUse) {
 		return fmt.Errorf("port %d of %s is taken, perhaps by another %s; pass --port for another one", addr.Port, addr.Host, addr.Name)
 	}
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+	if errors.Is(err, wire.ErrAddrNotAvail) {
 		return fmt.Errorf("%s is no address of this machine; the HOST of --name is where the node listens", addr.Host)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {

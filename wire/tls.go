@@ -31,6 +31,7 @@ type Credentials struct {
 	cookie     []byte
 	config     *tls.Config
 	verifyName bool
+	versions   versionRange // of the protocol, to which tests give others
 }
 
 // TLSFiles names PEM files for mutual TLS. Either all are given or none.
@@ -63,6 +64,7 @@ func NewCredentials(cookie []byte, files TLSFiles) (*Credentials, error) {
 		DynamicRecordSizingDisabled: true,
 	}
 	c := &Credentials{cookie: cookie, config: config, verifyName: files.VerifyName}
+	c.versions.lowest, c.versions.highest = Versions()
 	if files == (TLSFiles{}) {
 		cert, err := throwAwayCertificate()
 		if err != nil {

@@ -9,17 +9,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/distproc/distproc/wire"
 )
 
 // A build describes this program, as far as the Go command recorded it.
 type build struct {
-	Version  string `json:"version"`            // of the module, such as v1.2.3, or devel
-	Commit   string `json:"commit,omitempty"`   // 40 hexadecimal digits
-	Date     string `json:"date,omitempty"`     // of the commit, by RFC 3339 in UTC
-	Modified bool   `json:"modified,omitempty"` // with changes that are not in the commit
-	Go       string `json:"go"`
-	OS       string `json:"os"`
-	Arch     string `json:"arch"`
+	Version  string    `json:"version"`            // of the module, such as v1.2.3, or devel
+	Commit   string    `json:"commit,omitempty"`   // 40 hexadecimal digits
+	Date     string    `json:"date,omitempty"`     // of the commit, by RFC 3339 in UTC
+	Modified bool      `json:"modified,omitempty"` // with changes that are not in the commit
+	Protocol [2]uint16 `json:"protocol"`           // the lowest and the highest version spoken
+	Go       string    `json:"go"`
+	OS       string    `json:"os"`
+	Arch     string    `json:"arch"`
 }
 
 // thisBuild returns what is known of this program. A build by go install of a version has
@@ -33,7 +36,8 @@ func thisBuild() build {
 }
 
 func describeBuild(info *debug.BuildInfo) build {
-	b := build{Version: "devel", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	lowest, highest := wire.Versions()
+	b := build{Version: "devel", Protocol: [2]uint16{lowest, highest}, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
@@ -68,7 +72,7 @@ func ofPseudoVersion(version string) (commit, date string) {
 
 // String returns one line, such as
 //
-//	v1.2.3 (0123456789ab, 2026-01-02, go1.26.0, linux/amd64)
+//	v1.2.3 (0123456789ab, 2026-01-02, protocol 1-2, go1.26.0, linux/amd64)
 func (b build) String() string {
 	var details []string
 	if b.Commit != "" {
@@ -77,7 +81,7 @@ func (b build) String() string {
 	if day, _, ok := strings.Cut(b.Date, "T"); ok {
 		details = append(details, day)
 	}
-	details = append(details, b.Go, b.OS+"/"+b.Arch)
+	details = append(details, fmt.Sprintf("protocol %d-%d", b.Protocol[0], b.Protocol[1]), b.Go, b.OS+"/"+b.Arch)
 	s := fmt.Sprintf("%s (%s)", b.Version, strings.Join(details, ", "))
 	if b.Modified {
 		s += " (modified)"
@@ -109,6 +113,6 @@ func versionCommand() *cobra.Command {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(thisBuild())
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object with version, commit, date, modified, go, os and arch")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object with version, commit, date, modified, protocol, go, os and arch")
 	return cmd
 }

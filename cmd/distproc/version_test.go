@@ -3,15 +3,19 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/distproc/distproc/wire"
 )
 
 func TestDescribeBuild(t *testing.T) {
 	t.Parallel()
-	system := runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH
+	lowest, highest := wire.Versions()
+	system := fmt.Sprintf("protocol %d-%d, ", lowest, highest) + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH
 	const commit = "0123456789abcdef0123456789abcdef01234567"
 	for name, c := range map[string]struct {
 		version string

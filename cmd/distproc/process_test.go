@@ -37,7 +37,13 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs distproc in a folder, which its programs work in.
 func startIn(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command("distproc", args...), log: &lockedText{}, done: make(chan error, 1)}
+	return startProgram(t, "distproc", dir, args...)
+}
+
+// startProgram is startIn for another program, such as a distproc of another version.
+func startProgram(t *testing.T, program, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program, args...), log: &lockedText{}, done: make(chan error, 1)}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir())
 	in, err := p.cmd.StdinPipe()

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/distproc/distproc/node/internal/audit"
-	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/strict"
@@ -36,24 +35,18 @@ func (n *Node) Ready(ctx context.Context) error {
 	return n.ready(ctx, func() (int64, bool) { return n.members.View().OwnInt() })
 }
 
-// ready makes a request for an id of this node, as ownInt returns it.
-func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
-	ctx, cancel := clock.WithDefault(ctx)
-	defer cancel()
-	hello := wire.Hello{Name: audit.ReadyName, Role: wire.RoleClient}
-	s, err := wire.Dial(ctx, n.addr.HostPort(), n.creds, hello, protocol.Refuser{})
-	if err != nil {
+// Alive makes a request as Ready does, and returns nil if the port of this node answers it,
+// with whatever answer. A node that is apart, without a leader of the voters or busy is
+// alive. One whose Alive fails again and again does nothing for anybody any more.
+func (n *Node) Alive(ctx context.Context) error {
+	err := n.ready(ctx, func() (int64, bool) { return n.members.View().OwnInt() })
+	if e, ok := errors.AsType[*wire.Error](err); ok && (e.Lost() || e.Code == wire.DeadlineExceeded) {
 		return err
 	}
-	defer s.Close()
-	for {
-		id, ok := ownInt()
-		if !ok {
-			return errors.New("the others take this node for failed")
-		}
-		err := s.Call(ctx, &wire.Request{Kind: kinds.Ready, Num: id}, clock.Left(ctx), new(wire.Reply))
-		if !errors.Is(err, wire.NotOwner) { // else a node has come or gone meanwhile, and the id is another node's
-			return err
-		}
-	}
+	return nil
+}
+
+// ready makes a request for an id of this node, as ownInt returns it.
+func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
+	return protocol.AskSelf(ctx, n.addr.HostPort(), n.creds, audit.ReadyName, kinds.Ready, ownInt)
 }

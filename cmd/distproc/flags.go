@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -130,6 +131,7 @@ type running struct {
 	log *slog.Logger
 
 	cookie []byte
+	joined atomic.Bool // or nobody is to be joined
 
 	drain time.Duration // that calls have when the node leaves
 }
@@ -152,7 +154,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	}
 	log.Info("listening", "node", r.Self(), "addr", r.Addr(), "cookie", source)
 	if r.web != nil {
-		r.web.serve(r.Node, log)
+		r.web.serve(r.Node, r.ready, log)
 	}
 	return r, nil
 }
@@ -160,14 +162,25 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // join joins the nodes that the flags name, until it succeeds or ctx ends. It fails early
 // if they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
-	if r.web != nil && slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
-		r.web.joined.Store(true) // all have the same --join, and somebody has to be the first
+	if slices.ContainsFunc(names, func(name string) bool { return nameOf(name) == r.Self() || name == r.Addr() }) {
+		r.joined.Store(true) // all have the same --join, and somebody has to be the first
 	}
 	err := r.Join(ctx, names...)
-	if err == nil && r.web != nil {
-		r.web.joined.Store(true)
+	if err == nil {
+		r.joined.Store(true)
 	}
 	return err
+}
+
+// ready returns nil if the node is in the cluster that it is to join, and answers requests.
+func (r *running) ready(ctx context.Context) error {
+	if members, _ := r.Members(ctx); len(members) > 1 {
+		r.joined.Store(true) // one of those to be joined is enough
+	}
+	if !r.joined.Load() {
+		return errors.New("the node has not joined the cluster yet")
+	}
+	return r.Ready(ctx)
 }
 
 // leave closes the node: HTTP requests have --drain-timeout to end, and then other calls

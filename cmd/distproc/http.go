@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -38,7 +36,6 @@ func (w *web) register(f *pflag.FlagSet) {
 type webServer struct {
 	listener net.Listener
 	config   gateway.Config
-	joined   atomic.Bool // or nobody is to be joined
 	wg       sync.WaitGroup
 	cancel   context.CancelFunc
 }
@@ -68,18 +65,9 @@ func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) 
 	return s, nil
 }
 
-// serve answers from n until close.
-func (s *webServer) serve(n *node.Node, log *slog.Logger) {
-	s.config.Cluster, s.config.Metrics = n, metrics.Handler(n, version())
-	s.config.Ready = func(ctx context.Context) error {
-		if members, _ := n.Members(ctx); len(members) > 1 {
-			s.joined.Store(true) // one of those to be joined is enough
-		}
-		if !s.joined.Load() {
-			return errors.New("the node has not joined the cluster yet")
-		}
-		return n.Ready(ctx)
-	}
+// serve answers from n until close. Ready is what /readyz says.
+func (s *webServer) serve(n *node.Node, ready func(context.Context) error, log *slog.Logger) {
+	s.config.Cluster, s.config.Metrics, s.config.Ready = n, metrics.Handler(n, version()), ready
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	log.Info("answering HTTP", "addr", s.listener.Addr().String())

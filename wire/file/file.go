@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -19,7 +20,17 @@ func Read(path string, limit int) ([]byte, error) { return read(path, limit, 0) 
 
 // ReadSecret is [Read] for a secret. It refuses a file whose mode lets others than the
 // owner read or write it. On Windows the mode does not say so, and any file will do.
-func ReadSecret(path string, limit int) ([]byte, error) { return read(path, limit, 0o077) }
+//
+// The group may read what lies in the folder of CREDENTIALS_DIRECTORY. Systemd sets that
+// variable, makes the folder for one service only, and lets its user read by an access
+// control list, which shows as a right of the group.
+func ReadSecret(path string, limit int) ([]byte, error) {
+	forbidden := fs.FileMode(0o077)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		forbidden = 0o037
+	}
+	return read(path, limit, forbidden)
+}
 
 // read refuses a file whose mode has one of the forbidden bits.
 func read(path string, limit int, forbidden fs.FileMode) ([]byte, error) {

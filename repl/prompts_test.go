@@ -22,10 +22,11 @@ func startPrompting(t *testing.T) (p *prompting, result <-chan error) {
 	in, typed := io.Pipe()
 	shown, out := io.Pipe()
 	p = &prompting{t: t, in: typed, out: shown}
-	p.sh = New(Config{Cluster: &fakeCluster{}, In: in, Out: out, Version: "devel"})
+	sh := New(Config{Cluster: &fakeCluster{}, In: in, Out: out, Version: "devel"})
+	p.sh = sh
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { done <- p.sh.runPrompts(ctx); out.Close() }()
+	go func() { done <- sh.runPrompts(ctx); out.Close() }()
 	t.Cleanup(func() { cancel(); typed.Close(); shown.Close() })
 	return p, done
 }

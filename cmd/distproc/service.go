@@ -147,11 +147,11 @@ func (r *running) describe(ctx context.Context) string {
 	for _, m := range members {
 		count[m.State]++
 	}
-	s := fmt.Sprintf("%s%d of %d members alive", readyStatus, count[node.StateAlive], len(members))
+	parts := []string{fmt.Sprintf("%d of %d members alive", count[node.StateAlive], len(members))}
 	for _, state := range []node.State{node.StateFailed, node.StateStuck} {
 		if n := count[state]; n > 0 {
-			s += fmt.Sprintf(", %d %s", n, state)
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	return s
+	return readyStatus + strings.Join(parts, ", ")
 }

@@ -346,7 +346,9 @@ func TestOtherProtocol(t *testing.T) {
 	sh.ask("print(request(7).node)")
 	for _, command := range []string{"node --name 2@HOST --join 1@HOST", "repl --attach 1@HOST", "bench --join 1@HOST --requests 1"} {
 		args := strings.Fields(strings.ReplaceAll(command, "HOST", host))
-		cmd := exec.Command(program, args...)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 		out, err := cmd.CombinedOutput()
 		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "upgrade "+addr+", which speaks ") {

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
 	"github.com/distproc/distproc/node/internal/kinds"
+	"github.com/distproc/distproc/node/internal/observer"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
@@ -173,14 +173,12 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 
 // info returns the report of this node.
 func (n *Node) info() NodeInfo {
-	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(heap)
 	c := n.kinds.Count()
 	used, limit := n.kinds.Used()
 	return NodeInfo{
 		Values: used, MaxValues: limit, Evicted: c.Evicted,
 		Workers: c.Workers, Requests: c.Answers, Rate: c.Rate, Stuck: c.Stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
-		Memory: heap[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(), Unready: n.inTheWay(),
+		Memory: observer.Heap(), Goroutines: runtime.NumGoroutine(), Unready: n.inTheWay(),
 		Apart: n.members.View().Apart, Quorum: n.quorum.Status(),
 	}
 }

@@ -40,8 +40,8 @@ func (n *Node) Connect(ctx context.Context, names ...string) []Connection {
 // there.
 //
 // Join fails when ctx ends. If this node was never in a cluster, Join also fails when all
-// others have refused it for good, as with [ErrCookie], [ErrDisagreement] or
-// [ErrNameTaken]. The error has the last reason for each name. Join logs a reason when it
+// others have refused it for good, as with [ErrCookie], [ErrDisagreement], [ErrVersion]
+// or [ErrNameTaken]. The error has the last reason for each name. Join logs a reason when it
 // changes.
 func (n *Node) Join(ctx context.Context, names ...string) error { return n.members.Join(ctx, names...) }
 

@@ -45,6 +45,13 @@ func (n *Node) inTheWay() string {
 	return n.members.Unjoined()
 }
 
+// Alive makes a request as Ready does, and returns nil if the port of this node answers it,
+// with whatever answer. A node that is apart, without a leader of the voters or busy is
+// alive. One whose Alive fails again and again does nothing for anybody any more.
+func (n *Node) Alive(ctx context.Context) error {
+	return protocol.Unanswered(n.ready(ctx, func() (int64, bool) { return n.members.View().OwnInt() }))
+}
+
 // ready makes a request for an id of this node, as ownInt returns it.
 func (n *Node) ready(ctx context.Context, ownInt func() (int64, bool)) error {
 	return protocol.AskSelf(ctx, n.Addr(), n.creds, audit.ReadyName, kinds.Ready, ownInt)

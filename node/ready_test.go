@@ -39,7 +39,13 @@ func TestReady(t *testing.T) {
 		if n.Ready(ended) == nil {
 			t.Error("ready although nobody waits")
 		}
+		if err := n.Alive(t.Context()); err != nil {
+			t.Errorf("not alive: %v", err)
+		}
 		n.listener.Close()
+		if err := n.Alive(t.Context()); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("alive without a port: %v", err)
+		}
 		if err := n.Ready(t.Context()); !errors.Is(err, ErrUnreachable) {
 			t.Errorf("without a port: %v", err)
 		}

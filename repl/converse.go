@@ -38,12 +38,25 @@ func (sh *Shell) openTerminal() (*editor.Editor, *completion, error) {
 	return e, c, err
 }
 
-// typed reads the lines of a terminal.
+// A talker reads the lines that a user types.
+type talker interface {
+	lineReader
+	paster
+	// pressed reports whether keys were pressed before the last Ctrl-C.
+	pressed() bool
+	// remember adds a line or a block to what can be called up again.
+	remember(entry string)
+	// edit opens another program with a text, which is at the next prompt then.
+	edit(ctx context.Context, text string) error
+}
+
+// typed reads the lines of a terminal with an editor.
 type typed struct {
+	shell      *Shell
 	editor     *editor.Editor
 	completion *completion
 	prompt     func(more bool) string
-	pressed    bool // a key, before the last Ctrl-C
+	keys       bool // were pressed before the last Ctrl-C
 }
 
 func (t *typed) readLine(ctx context.Context, prompt, indent string) (string, error) {
@@ -51,13 +64,19 @@ func (t *typed) readLine(ctx context.Context, prompt, indent string) (string, er
 	t.completion.more = more
 	line, err := t.editor.ReadLine(ctx, func() string { return t.prompt(more) }, indent)
 	if stop, ok := errors.AsType[editor.Interrupted](err); ok {
-		t.pressed = stop.Typed
+		t.keys = stop.Typed
 		err = interruptError{idle: stop.Idle}
 	}
 	return line, err
 }
 
-func (t *typed) pasted() bool { return t.editor.Pasted() }
+func (t *typed) pasted() bool          { return t.editor.Pasted() }
+func (t *typed) pressed() bool         { return t.keys }
+func (t *typed) remember(entry string) { t.editor.Remember(entry) }
+
+func (t *typed) edit(ctx context.Context, text string) error {
+	return t.shell.editTyped(ctx, t.editor, text)
+}
 
 func (t *typed) dropPaste() (had bool) {
 	had = t.pasted()
@@ -72,13 +91,18 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	defer term.Close()
 	ctx, release := quits(ctx)
 	defer release()
+	defer term.Listen(sh.interrupt)()
+	return sh.talk(ctx, &typed{shell: sh, editor: term, completion: completion, prompt: sh.prompt})
+}
+
+// talk greets the user, runs the files that run first, and then what the user types.
+func (sh *Shell) talk(ctx context.Context, user talker) error {
 	looking, stop := context.WithCancel(ctx)
 	sh.peers = &peers{cluster: sh.cluster, ctx: looking}
 	defer sh.peers.wg.Wait()
 	defer stop()
 	sh.settings.limit = terminalLimit
 	sh.applyColor()
-	defer term.Listen(sh.interrupt)()
 	sh.greet(ctx)
 	err := sh.runInit(ctx, func(err error, c *chunk) { sh.print(sh.describe(err, c)) })
 	if err == nil {
@@ -89,7 +113,7 @@ func (sh *Shell) runTerminal(ctx context.Context, term *editor.Editor, completio
 	} else if err != nil {
 		return err
 	}
-	return sh.converse(ctx, &typed{editor: term, completion: completion, prompt: sh.prompt})
+	return sh.converse(ctx, user)
 }
 
 // quits returns a context that ends at SIGQUIT, with the exit status of that signal. Go would
@@ -114,8 +138,8 @@ func quits(parent context.Context) (ctx context.Context, release func()) {
 }
 
 // converse runs the statements typed at a terminal until the user leaves.
-func (sh *Shell) converse(ctx context.Context, term *typed) error {
-	chunks := &chunker{in: term, wrong: func(err error, c *chunk) {
+func (sh *Shell) converse(ctx context.Context, user talker) error {
+	chunks := &chunker{in: user, wrong: func(err error, c *chunk) {
 		sh.print(sh.describe(err, c))
 		sh.println("   (type that line again; Ctrl-C drops the block)")
 	}}
@@ -130,7 +154,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &stop):
-			switch again.interrupted(stop.idle, term.pressed, time.Now()) {
+			switch again.interrupted(stop.idle, user.pressed(), time.Now()) {
 			case leaves:
 				return nil
 			case warns:
@@ -138,7 +162,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 			}
 			continue
 		case errors.As(err, &edit):
-			if err := sh.editTyped(ctx, term.editor, edit.Text); err != nil {
+			if err := user.edit(ctx, edit.Text); err != nil {
 				sh.print(sh.describe(err, nil))
 			}
 			continue
@@ -148,7 +172,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 			return err
 		}
 		again = leaving{}
-		term.editor.Remember(strings.Join(c.lines, "\n"))
+		user.remember(strings.Join(c.lines, "\n"))
 		if err := c.err; err == nil && len(c.file.Stmts) == 0 {
 			continue
 		} else if err == nil {
@@ -176,7 +200,7 @@ func (sh *Shell) converse(ctx context.Context, term *typed) error {
 		}
 		sh.print(sh.describe(c.err, c))
 		rest := len(chunks.ahead) > 0
-		if chunks.ahead = nil; term.dropPaste() || rest {
+		if chunks.ahead = nil; user.dropPaste() || rest {
 			sh.println("   (what follows it is dropped)")
 		}
 	}
@@ -195,6 +219,8 @@ func (sh *Shell) interrupt() {
 		sh.cancel(errInterrupted)
 	} else if sh.term != nil {
 		sh.term.Interrupt()
+	} else if sh.drop != nil {
+		sh.drop(interruptError{idle: true})
 	}
 }
 

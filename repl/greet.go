@@ -27,9 +27,13 @@ func (sh *Shell) greet(ctx context.Context) {
 	if list, err := sh.cluster.Members(ctx); err == nil {
 		members = countMembers(list)
 	}
+	hint := "h() lists the commands, Tab completes, Ctrl-D or exit() leaves"
+	if sh.terminal() == nil {
+		hint = "h() lists the commands, exit() leaves"
+	}
 	for _, line := range []string{
 		fmt.Sprintf("distproc %s, %s %s, %s", sh.cfg.Version, how, sh.cluster.Self(), members),
-		"h() lists the commands, Tab completes, Ctrl-D or exit() leaves",
+		hint,
 	} {
 		sh.println(folded(printable(line), sh.cols(), 0, 0, plain))
 	}

@@ -30,8 +30,13 @@ func newPlainReader(in io.Reader, name string) *plainReader {
 	return &plainReader{in: in, name: name, lines: make(chan plainLine)}
 }
 
-func (r *plainReader) readLine(ctx context.Context, _, _ string) (string, error) {
+// begin begins to read, until ctx ends.
+func (r *plainReader) begin(ctx context.Context) {
 	r.start.Do(func() { go r.read(ctx, bufio.NewReaderSize(r.in, 64<<10)) })
+}
+
+func (r *plainReader) readLine(ctx context.Context, _, _ string) (string, error) {
+	r.begin(ctx)
 	select {
 	case line, ok := <-r.lines:
 		if !ok && ctx.Err() != nil {

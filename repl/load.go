@@ -138,14 +138,8 @@ func (sh *Shell) checkInit(path string, info fs.FileInfo) error {
 
 // checkWritable refuses a file that others than its owner can write to.
 func checkWritable(path string, info fs.FileInfo) error {
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+	if mode := info.Mode().Perm(); mode&othersWrite != 0 {
 		return fmt.Errorf("%s is not run, as others can write to it (mode %#o); run: chmod go-w %[1]s", path, mode)
 	}
 	return nil
-}
-
-// isOwn reports whether a file belongs to the user.
-func isOwn(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || int(stat.Uid) == os.Getuid()
 }

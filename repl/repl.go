@@ -185,6 +185,7 @@ type Shell struct {
 	cancel      context.CancelCauseFunc // guarded by mu; ends running
 	interrupted bool                    // guarded by mu; see wasInterrupted
 	term        *editor.Editor          // guarded by mu; nil unless Run reads from a terminal
+	drop        context.CancelCauseFunc // guarded by mu; ends the reading of a line at a prompt without an editor; else nil
 }
 
 // New returns a shell. It reads and writes nothing before [Shell.Run] or
@@ -212,7 +213,7 @@ func New(cfg Config) *Shell {
 
 // Run reads statements from Config.In and runs each one as soon as it is complete, until
 // the input ends or the program calls exit. It edits lines if In and Out are the terminal
-// of the process.
+// of the process; on a system that is no Unix it leaves that to the terminal.
 //
 // On a terminal, Run shows errors and goes on. Otherwise it writes the first error to
 // Config.Err as NAME:LINE:COL: message and returns [ExitStatus] 1. When ctx ends, Run
@@ -221,6 +222,9 @@ func New(cfg Config) *Shell {
 // ends Run with ExitStatus 130.
 func (sh *Shell) Run(ctx context.Context) error {
 	term, completion, err := sh.openTerminal()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return sh.runPrompts(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("open the terminal: %w", err)
 	}

@@ -85,7 +85,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var h Hello
 		if recvGob(bytes.NewReader(data), &h, maxHello) == nil {
-			commonVersion(h)
+			versionRange{minVersion, maxVersion}.common(h, "peer", "own")
 		}
 		var w welcome
 		recvGob(bytes.NewReader(data), &w, maxHello)

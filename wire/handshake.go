@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -157,7 +158,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	if !hmac.Equal(theirs, proof(k.cookies[0], key, acceptorLabel)) {
 		return fail(Errorf(WrongCookie, NotRun, "%s does not know it", raw.RemoteAddr()))
 	}
-	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
+	hello.MinVersion, hello.MaxVersion = c.versions.lowest, c.versions.highest
 	if err := sendGob(conn, hello); err != nil {
 		return fail(err)
 	}
@@ -168,7 +169,7 @@ func (c *Credentials) greet(ctx context.Context, raw net.Conn, hello Hello) (*tl
 	if w.Code != codeOK {
 		return fail(&Error{Code: w.Code, Outcome: NotRun, Text: text.Line(w.Text, maxText), Members: w.Members})
 	}
-	version, err := commonVersion(w.Hello)
+	version, err := c.versions.common(w.Hello, raw.RemoteAddr().String(), hello.Name)
 	if err != nil {
 		return fail(err)
 	}
@@ -202,11 +203,11 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 	if _, err := conn.Write(append([]byte{verdictRight}, proof(cookie, key, acceptorLabel)...)); err != nil {
 		return nil, err
 	}
-	in := &Incoming{conn: conn, newcomer: n, traffic: &c.Traffic}
+	in := &Incoming{conn: conn, newcomer: n, versions: c.versions, traffic: &c.Traffic}
 	if err := recvGob(conn, &in.Hello, maxHello); err != nil {
 		return nil, err
 	}
-	if in.version, err = commonVersion(in.Hello); err != nil {
+	if in.version, err = c.versions.common(in.Hello, in.Hello.Name, conn.LocalAddr().String()); err != nil {
 		_ = sendGob(conn, welcome{Code: WrongVersion, Text: asError(err).Text})
 		return nil, err
 	}
@@ -220,14 +221,33 @@ func (c *Credentials) receive(ctx context.Context, n *newcomer) (*Incoming, erro
 	return in, nil
 }
 
-// commonVersion returns the highest version that both sides speak.
-func commonVersion(h Hello) (uint16, error) {
-	v := min(h.MaxVersion, maxVersion)
-	if v < max(h.MinVersion, minVersion) {
-		return 0, Errorf(WrongVersion, NotRun, "one side speaks %d to %d, the other %d to %d",
-			minVersion, maxVersion, h.MinVersion, h.MaxVersion)
+// A versionRange is the protocol versions that a side speaks.
+type versionRange struct{ lowest, highest uint16 }
+
+func (r versionRange) String() string {
+	if r.lowest == r.highest {
+		return fmt.Sprint(r.lowest)
 	}
-	return v, nil
+	return fmt.Sprintf("%d to %d", r.lowest, r.highest)
+}
+
+// Versions returns the lowest and the highest version of the protocol that this program
+// speaks.
+func Versions() (lowest, highest uint16) { return minVersion, maxVersion }
+
+// common returns the highest version that both sides speak. If there is none, the error
+// says by their names which side is older. The acceptor sends it to the dialer, so both
+// sides show the same text.
+func (r versionRange) common(h Hello, peer, own string) (uint16, error) {
+	v := min(h.MaxVersion, r.highest)
+	if v >= max(h.MinVersion, r.lowest) {
+		return v, nil
+	}
+	theirs := versionRange{h.MinVersion, h.MaxVersion}
+	if peer = text.Line(cmp.Or(peer, "the peer"), maxLogText/2); theirs.lowest > r.highest {
+		return 0, Errorf(WrongVersion, NotRun, "upgrade %s, which speaks %v; %s speaks %v", own, r, peer, theirs)
+	}
+	return 0, Errorf(WrongVersion, NotRun, "upgrade %s, which speaks %v; %s speaks %v", peer, theirs, own, r)
 }
 
 // An Incoming is a connection whose peer has proved the cookie and introduced itself.
@@ -236,6 +256,7 @@ type Incoming struct {
 	Hello    Hello
 	conn     *tls.Conn
 	newcomer *newcomer // holds a place among the pending connections
+	versions versionRange
 	version  uint16
 	traffic  *Traffic
 }
@@ -255,7 +276,7 @@ func (in *Incoming) Accept(hello Hello, h Handler) (*Session, error) {
 // welcome ends the handshake.
 func (in *Incoming) welcome(hello Hello) error {
 	defer in.newcomer.lobby.remove(in.newcomer)
-	hello.MinVersion, hello.MaxVersion = minVersion, maxVersion
+	hello.MinVersion, hello.MaxVersion = in.versions.lowest, in.versions.highest
 	err := sendGob(in.conn, welcome{Hello: hello})
 	if err == nil {
 		err = in.conn.SetDeadline(time.Time{})

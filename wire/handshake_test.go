@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -123,11 +124,38 @@ func TestVersions(t *testing.T) {
 		t.Errorf("a peer that also speaks newer versions: %v; it should come as far as the refusal", err)
 	}
 	err := dial(8, 9)
-	if !errors.Is(err, WrongVersion) || !strings.Contains(err.Error(), "8 to 9") {
-		t.Errorf("a peer of newer versions: %v, want %v with the versions", err, WrongVersion)
+	want := fmt.Sprintf("no common protocol version: upgrade %s, which speaks %d to %d; the peer speaks 8 to 9", l.Addr(), minVersion, maxVersion)
+	if !errors.Is(err, WrongVersion) || err.Error() != want {
+		t.Errorf("a peer of newer versions: %v, want %s", err, want)
 	}
-	if err := <-refused; !errors.Is(err, WrongVersion) {
-		t.Errorf("refused for %v, want %v", err, WrongVersion)
+	if err := <-refused; !errors.Is(err, WrongVersion) || err.Error() != want {
+		t.Errorf("refused for %v, want %s", err, want)
+	}
+}
+
+// TestOtherVersions has a dialer meet a node with which it has no version in common. Both
+// sides say so, and which one is to be upgraded.
+func TestOtherVersions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		dialer, acceptor versionRange
+		want             string // with DIALER and ACCEPTOR
+	}{
+		"an old node":   {versionRange{8, 9}, versionRange{1, 2}, "upgrade ACCEPTOR, which speaks 1 to 2; DIALER speaks 8 to 9"},
+		"an old dialer": {versionRange{1, 2}, versionRange{3, 3}, "upgrade DIALER, which speaks 1 to 2; ACCEPTOR speaks 3"},
+	} {
+		near, far := credentials(t, testCookie), credentials(t, testCookie)
+		near.versions, far.versions = c.dialer, c.acceptor
+		l, refused := listen(t, far)
+		_, err := Dial(t.Context(), l.Addr().String(), near, Hello{Name: "1@there\x1b[31m"}, echo{})
+		want := strings.NewReplacer("DIALER", "1@there [31m", "ACCEPTOR", l.Addr().String()).Replace("no common protocol version: " + c.want)
+		if !errors.Is(err, WrongVersion) || err.Error() != want {
+			t.Errorf("%s: the dialer says %v, want %s", name, err, want)
+		}
+		why := <-refused
+		if _, text := DescribeRefusal(why); text != want {
+			t.Errorf("%s: the acceptor says %s, want %s", name, text, want)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func refusalClass(err error) string {
 		return "put out"
 	case is(os.ErrDeadlineExceeded, context.DeadlineExceeded):
 		return "timeout"
-	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed):
+	case is(io.EOF, io.ErrUnexpectedEOF, errConnReset, syscall.EPIPE, net.ErrClosed):
 		return "broken off"
 	case notTLS:
 		return "not TLS"

@@ -35,6 +35,7 @@ type Credentials struct {
 
 	changing sync.Mutex // held while keys changes
 	keys     atomic.Pointer[keys]
+	versions versionRange // of the protocol, to which tests give others
 }
 
 // keys is what a handshake uses. It does not change.
@@ -64,6 +65,7 @@ type TLSFiles struct {
 // of that CA. The key's file must be readable by its owner only.
 func NewCredentials(cookie []byte, files TLSFiles, others ...[]byte) (*Credentials, error) {
 	c := &Credentials{}
+	c.versions.lowest, c.versions.highest = Versions()
 	c.keys.Store(&keys{})
 	if err := c.SetCookies(cookie, others...); err != nil {
 		return nil, err

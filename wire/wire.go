@@ -70,8 +70,8 @@ const (
 	maxSilence        = 15                     // intervals between pings of an idle peer
 )
 
-// The protocol versions that this package speaks. Version 2 adds the stream for large
-// values.
+// The protocol versions that this package speaks, and distproc version shows. Version 2
+// adds the stream for large values. See README.md for what needs a new version.
 const (
 	minVersion = 1
 	maxVersion = 2

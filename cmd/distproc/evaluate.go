@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -141,32 +143,17 @@ func (v *evaluation) run(ctx context.Context) error {
 	sh := s.shell(c)
 	w.redirect(func(line string) bool { return sh.Notify(notice(line)) })
 	defer w.redirect(nil)
-	switch {
-	case !s.interactive() && v.interrupts.n.Load() > 0: // while it attached
+	if !s.interactive() && v.interrupts.n.Load() > 0 { // while it attached
 		return errInterrupt
-	case len(s.code) > 0:
-		return sh.RunSources(ctx, s.sources()...)
-	case s.file != "" && s.file != stdin:
+	}
+	var program *os.File
+	if s.file != "" && s.file != stdin {
 		// A pipe must not block, so that the end of ctx ends the wait for it.
 		_ = syscall.SetNonblock(fdProgram, true)
-		file := os.NewFile(fdProgram, s.file)
-		defer file.Close()
-		return sh.RunProgram(ctx, s.file, file)
+		program = os.NewFile(fdProgram, s.file)
+		defer program.Close()
 	}
-	return sh.Run(ctx)
-}
-
-// sources returns the code of the command line. If there is more than one, errors tell by
-// the number in which it is: -e[2].
-func (s *shellFlags) sources() (list []repl.Source) {
-	for i, code := range s.code {
-		name := "-e"
-		if len(s.code) > 1 {
-			name = fmt.Sprintf("-e[%d]", i+1)
-		}
-		list = append(list, repl.Source{Name: name, Text: strings.NewReader(code)})
-	}
-	return list
+	return s.runShell(ctx, sh, program)
 }
 
 // quit ends the process, whatever it is at.

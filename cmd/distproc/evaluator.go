@@ -1,9 +1,10 @@
+//go:build unix
+
 package main
 
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/distproc/distproc/node/source"
@@ -54,6 +56,16 @@ const (
 	fdControl            // messages of the supervisor; at the end of the file it has ended
 	fdProgram            // if there is one
 )
+
+// duplicateStderr returns another file of stderr. A write to a broken pipe ends the process
+// if it is stderr itself; on the duplicate it fails.
+func duplicateStderr() (*os.File, error) {
+	fd, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "stderr"), nil
+}
 
 // Messages to the evaluator are lines that begin with one of these bytes.
 const (
@@ -132,6 +144,10 @@ const (
 	maxLastWords  = 64 << 10        // bytes
 	screenTime    = time.Second     // for the terminal to take a line, if it is not stopped
 )
+
+// attachTo makes the evaluator a client of a node: the one of this process, with which it
+// stays, or any other.
+func (e *evaluator) attachTo(s *shellFlags, node string, stay bool) { e.args = s.arguments(node, stay) }
 
 // say writes to the terminal, and does not wait for one that is stopped, as by Ctrl-S.
 func say(w io.Writer, text string) {
@@ -361,9 +377,3 @@ func crashOf(words string) string {
 	}
 	return ""
 }
-
-// errBrokenPipe says that nobody reads what the evaluator printed.
-var errBrokenPipe = errors.New("stdout: broken pipe")
-
-// errEvaluator is returned to a user who starts an evaluator.
-var errEvaluator = usageError{errors.New("distproc evaluator: only distproc repl starts it")}

@@ -1,4 +1,4 @@
-//go:build faults
+//go:build faults && unix
 
 package main
 
@@ -49,7 +49,7 @@ func (m *member) startRecorded(record func(*node.Config) error) (*faults.Member,
 	if n.Node, err = node.Start(c); err != nil {
 		return nil, err
 	}
-	n.web.serve(n.Node, log)
+	n.web.serve(n.Node, n.ready, log)
 	return &faults.Member{
 		Node:  n.Node,
 		Join:  func(ctx context.Context) error { return n.join(ctx, m.join) },

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -112,6 +114,7 @@ type running struct {
 	log *slog.Logger
 
 	cookies *nodeCookies
+	joined  atomic.Bool // or nobody is to be joined
 
 	drain time.Duration // that calls have when the node leaves
 
@@ -144,7 +147,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	}
 	log.Info("listening", append(at, "cookie", cookies.source)...)
 	if r.web != nil {
-		r.web.serve(r.Node, log)
+		r.web.serve(r.Node, r.ready, log)
 	}
 	if withdraw, err := announce(stateDir(), r.Self(), r.Addr()); err != nil {
 		log.Warn("commands without --attach cannot find this node", "err", err)
@@ -158,10 +161,23 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 // if they refuse a node that was never a member.
 func (r *running) join(ctx context.Context, names []string) error {
 	err := r.Join(ctx, names...)
-	if err == nil && r.web != nil {
-		r.web.joined.Store(true)
+	if err == nil {
+		r.joined.Store(true)
 	}
 	return err
+}
+
+// ready returns nil if the node is in the cluster that it is to join, and answers requests.
+func (r *running) ready(ctx context.Context) error {
+	// One of those to be joined is enough. If all have the same --join, somebody has to be the
+	// first.
+	if members, _ := r.Members(ctx); len(members) > 1 || r.AmongSeeds() {
+		r.joined.Store(true)
+	}
+	if !r.joined.Load() {
+		return errors.New("the node has not joined the cluster yet")
+	}
+	return r.Ready(ctx)
 }
 
 // leave closes the node: HTTP requests have --drain-timeout to end, and then other calls

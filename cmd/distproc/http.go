@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -40,7 +38,6 @@ func (w *web) register(f *pflag.FlagSet) {
 type webServer struct {
 	listener net.Listener
 	config   gateway.Config
-	joined   atomic.Bool // or nobody is to be joined
 	wg       sync.WaitGroup
 	cancel   context.CancelFunc
 }
@@ -81,21 +78,10 @@ func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) 
 	return s, nil
 }
 
-// serve answers from n until close.
-func (s *webServer) serve(n *node.Node, log *slog.Logger) {
-	s.config.Cluster, s.config.Metrics = n, metrics.Handler(n, version())
+// serve answers from n until close. Ready is what /readyz says.
+func (s *webServer) serve(n *node.Node, ready func(context.Context) error, log *slog.Logger) {
+	s.config.Cluster, s.config.Metrics, s.config.Ready = n, metrics.Handler(n, version()), ready
 	s.config.Logger = n.Logger() // so that a refused request is an event
-	s.config.Ready = func(ctx context.Context) error {
-		// One of those to be joined is enough. If all have the same --join, somebody has to
-		// be the first.
-		if members, _ := n.Members(ctx); len(members) > 1 || n.AmongSeeds() {
-			s.joined.Store(true)
-		}
-		if !s.joined.Load() {
-			return errors.New("the node has not joined the cluster yet")
-		}
-		return n.Ready(ctx)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	log.Info("answering HTTP", "addr", s.listener.Addr().String())

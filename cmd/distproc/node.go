@@ -53,6 +53,8 @@ func runNode(ctx context.Context, m *member) error {
 			refuse(err)
 		}
 	})
+	manager := startService(n)
+	wg.Go(func() { manager.run(ctx) })
 	wg.Go(func() { m.reload(ctx, n, hangups, n.Logger()) })
 	wg.Go(func() {
 		select {
@@ -65,6 +67,7 @@ func runNode(ctx context.Context, m *member) error {
 	<-ctx.Done()
 	stop() // a second signal ends the process at once
 	wg.Wait()
+	manager.stopping()
 	return cmp.Or(joinErr, rankErr, n.leave())
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -35,18 +37,28 @@ func start(t *testing.T, args ...string) *process {
 // startIn runs distproc in a folder, which its programs work in.
 func startIn(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	return startAs(t, dir, append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir()), args...)
+	return startAs(t, "distproc", dir, testEnviron(t), args...)
 }
 
 // startWith runs distproc in an environment.
 func startWith(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	return startAs(t, "", env, args...)
+	return startAs(t, "distproc", "", env, args...)
 }
 
-func startAs(t *testing.T, dir string, env []string, args ...string) *process {
+// startProgram is startIn for another program, such as a distproc of another version.
+func startProgram(t *testing.T, program, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command("distproc", args...), log: &lockedText{}, done: make(chan error, 1)}
+	return startAs(t, program, dir, testEnviron(t), args...)
+}
+
+func testEnviron(t *testing.T) []string {
+	return append(os.Environ(), "DISTPROC_COOKIE=the cookie of the tests", "HOME="+t.TempDir())
+}
+
+func startAs(t *testing.T, program, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program, args...), log: &lockedText{}, done: make(chan error, 1)}
 	p.cmd.Dir, p.cmd.Env = dir, env
 	in, err := p.cmd.StdinPipe()
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -139,7 +141,7 @@ func checkDefault(t *testing.T, command, value string, flag *pflag.Flag) {
 // looks for each flag.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"help": true, "dot-iex": true, "remsh": true} // of cobra, and of iex
+	known := map[string]bool{"help": true, "version": true, "dot-iex": true, "remsh": true} // of cobra, and of iex
 	root := rootCommand()
 	root.InitDefaultCompletionCmd("completion", "bash")
 	for _, command := range root.Commands() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/distproc/distproc/node"
@@ -123,7 +123,7 @@ func runRepl(ctx context.Context, s *shellFlags) error {
 		e.program = file
 	}
 	if s.attach != "" {
-		e.args = s.arguments(s.attach, false)
+		e.attachTo(s, s.attach, false)
 		return s.runAttached(ctx, e)
 	}
 	return s.runMember(ctx, e)
@@ -174,7 +174,8 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 	if err != nil {
 		return err
 	}
-	e.stderr, e.cookie, e.args = w.stderr, s.shellCookie, s.arguments(n.Addr(), true)
+	e.stderr, e.cookie = w.stderr, s.shellCookie
+	e.attachTo(s, n.Addr(), true)
 	w.redirect(e.notify)
 	joining, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -256,6 +257,36 @@ func (s *shellFlags) shell(c repl.Cluster) *repl.Shell {
 	return repl.New(config)
 }
 
+// runShell runs what the flags say, where program is the open FILE, if there is one.
+func (s *shellFlags) runShell(ctx context.Context, sh *repl.Shell, program *os.File) error {
+	switch {
+	case len(s.code) > 0:
+		return sh.RunSources(ctx, s.sources()...)
+	case program != nil:
+		return sh.RunProgram(ctx, s.file, program)
+	}
+	return sh.Run(ctx)
+}
+
+// sources returns the code of the command line. If there is more than one, errors tell by
+// the number in which it is: -e[2].
+func (s *shellFlags) sources() (list []repl.Source) {
+	for i, code := range s.code {
+		name := "-e"
+		if len(s.code) > 1 {
+			name = fmt.Sprintf("-e[%d]", i+1)
+		}
+		list = append(list, repl.Source{Name: name, Text: strings.NewReader(code)})
+	}
+	return list
+}
+
+// errBrokenPipe says that nobody reads what the shell printed.
+var errBrokenPipe = errors.New("stdout: broken pipe")
+
+// errEvaluator is returned to a user who starts an evaluator.
+var errEvaluator = usageError{errors.New("distproc evaluator: only distproc repl starts it")}
+
 func atTerminal() bool {
 	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 }
@@ -291,14 +322,12 @@ type shellLog struct {
 	notify func(line string) bool // guarded by mu; shows a line above the prompt, or nil
 }
 
-// newShellLog returns one that writes to a duplicate of stderr. A write to a broken pipe
-// ends the process if it is stderr itself; on the duplicate it fails.
 func newShellLog() (*shellLog, error) {
-	fd, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	stderr, err := duplicateStderr()
 	if err != nil {
 		return nil, fmt.Errorf("stderr, where the log goes: %w; pass 2>/dev/null to do without", err)
 	}
-	return &shellLog{stderr: os.NewFile(uintptr(fd), "stderr")}, nil
+	return &shellLog{stderr: stderr}, nil
 }
 
 func (w *shellLog) redirect(notify func(line string) bool) {

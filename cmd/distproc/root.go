@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -46,6 +45,8 @@ also be in a file: see distproc config --help.`,
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
+	root.Version = thisBuild().String()
+	root.SetVersionTemplate("distproc {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
@@ -65,35 +66,6 @@ func similar(cmd *cobra.Command, typed string) []string {
 		return begins
 	}
 	return like
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArguments,
-		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintln(cmd.OutOrStdout(), "distproc", version())
-		},
-	}
-}
-
-// version is what the build knows: the module's version, or the commit.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	if v == "" || v == "(devel)" {
-		v = "devel"
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				v += " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
-	}
-	return v + " " + info.GoVersion
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -324,4 +324,3 @@ func TestQueries(t *testing.T) {
 		}
 	}
 }
-

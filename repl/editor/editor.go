@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	prompt "github.com/c-bata/go-prompt"
@@ -73,7 +72,7 @@ type Editor struct {
 }
 
 // Open returns an editor, or nil if the process has no controlling terminal. The caller
-// must close it.
+// must close it. On a system that is no Unix the error is [errors.ErrUnsupported].
 func Open(cfg Config) (e *Editor, err error) {
 	dumb := os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb"
 	tty, err := newTTY(cfg.In, cfg.Out, dumb)
@@ -144,7 +143,7 @@ func (e *Editor) lineOptions(draft string, rows int) []prompt.Option {
 func (e *Editor) Listen(interrupt func()) (stop func()) {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
-	signal.Notify(e.tty.stops, syscall.SIGTSTP)
+	e.tty.watchStops()
 	tick := time.NewTicker(lookAhead)
 	done := make(chan struct{})
 	var wg sync.WaitGroup

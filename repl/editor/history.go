@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -71,8 +69,8 @@ var errNoHistory = errors.New("no file")
 // open opens the file, if it is a regular one. It waits for nothing, and follows no link
 // at the end of the path, which may lead to a file that others have chosen.
 func (h *history) open(flags int) (*os.File, error) {
-	f, err := os.OpenFile(h.path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if errors.Is(err, unix.ELOOP) {
+	f, err := os.OpenFile(h.path, flags|noFollow, 0o600)
+	if isLink(err) {
 		return nil, fmt.Errorf("%s is a link", h.path)
 	} else if err != nil {
 		return nil, err
@@ -174,7 +172,7 @@ func (h *history) save(tries int) {
 		_, err := f.WriteString(text)
 		return err
 	})
-	if !errors.Is(err, unix.EWOULDBLOCK) {
+	if !errors.Is(err, errLocked) {
 		h.unsaved = nil
 	}
 }
@@ -205,7 +203,7 @@ func (h *history) trim() {
 const lockTries = 50
 
 // locked calls f with the file, while no other shell writes to it or replaces it. If
-// somebody holds the lock at all of the tries, it returns EWOULDBLOCK.
+// somebody holds the lock at all of the tries, it returns errLocked.
 func (h *history) locked(tries, flags int, f func(*os.File) error) error {
 	if err := os.MkdirAll(filepath.Dir(h.path), 0o700); err != nil {
 		return err
@@ -215,19 +213,22 @@ func (h *history) locked(tries, flags int, f func(*os.File) error) error {
 		if err != nil {
 			return err
 		}
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err = lock(file)
 		if err == nil && h.isCurrent(file) {
 			defer file.Close()
 			return f(file)
 		}
 		file.Close()
-		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
+		if err != nil && !errors.Is(err, errLocked) {
 			return err
 		}
 		time.Sleep(time.Millisecond) // another shell is done soon
 	}
-	return unix.EWOULDBLOCK
+	return errLocked
 }
+
+// errLocked means that another process holds the lock of the file.
+var errLocked = errors.New("the file is locked")
 
 // isCurrent reports whether a file has not been replaced since it was opened.
 func (h *history) isCurrent(f *os.File) bool {

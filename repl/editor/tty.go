@@ -1,3 +1,5 @@
+//go:build unix
+
 package editor
 
 import (
@@ -23,14 +25,6 @@ type tty struct {
 	mode   ttyMode // guarded by mu
 	closed bool    // guarded by mu
 }
-
-type ttyMode uint8
-
-const (
-	found   ttyMode = iota // the initial state
-	running                // no echo; Ctrl-C is a signal; typed text waits
-	editing                // keys arrive one by one, and pastes are marked
-)
 
 const (
 	markPastes   = "\x1b[?2004h"
@@ -91,6 +85,9 @@ func (t *tty) close() {
 		t.closed = true
 	}
 }
+
+// watchStops makes stops get SIGTSTP, until signal.Stop.
+func (t *tty) watchStops() { signal.Notify(t.stops, syscall.SIGTSTP) }
 
 // suspend restores the terminal, stops the process group as Ctrl-Z does, and returns when
 // it is continued. Without a shell that could continue it, suspend does nothing. It sends

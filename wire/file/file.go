@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"syscall"
 )
 
@@ -17,8 +19,18 @@ import (
 func Read(path string, limit int) ([]byte, error) { return read(path, limit, 0) }
 
 // ReadSecret is [Read] for a secret. It refuses a file whose mode lets others than the
-// owner read or write it.
-func ReadSecret(path string, limit int) ([]byte, error) { return read(path, limit, 0o077) }
+// owner read or write it. On Windows the mode does not say so, and any file will do.
+//
+// The group may read what lies in the folder of CREDENTIALS_DIRECTORY. Systemd sets that
+// variable, makes the folder for one service only, and lets its user read by an access
+// control list, which shows as a right of the group.
+func ReadSecret(path string, limit int) ([]byte, error) {
+	forbidden := fs.FileMode(0o077)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		forbidden = 0o037
+	}
+	return read(path, limit, forbidden)
+}
 
 // read refuses a file whose mode has one of the forbidden bits.
 func read(path string, limit int, forbidden fs.FileMode) ([]byte, error) {
@@ -35,7 +47,7 @@ func read(path string, limit int, forbidden fs.FileMode) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if mode := info.Mode().Perm(); mode&forbidden != 0 {
+	if mode := info.Mode().Perm(); mode&forbidden != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("%s can be read by others (mode %#o); run: chmod 600 %s", path, mode, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))

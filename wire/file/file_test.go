@@ -1,3 +1,5 @@
+//go:build unix
+
 package file
 
 import (
@@ -62,5 +64,28 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := ReadSecret(filepath.Join(dir, "none"), 8); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v does not wrap fs.ErrNotExist", err)
+	}
+}
+
+// TestCredentials reads secrets as systemd and Kubernetes place them: the group may read
+// those of their folder, and nobody else those.
+func TestCredentials(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir+"/")
+	for path, modes := range map[string]map[os.FileMode]bool{
+		filepath.Join(dir, "cookie"):         {0o400: true, 0o440: true, 0o640: true, 0o444: false, 0o460: false, 0o450: false},
+		filepath.Join(t.TempDir(), "cookie"): {0o400: true, 0o440: false},
+	} {
+		if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for mode, fine := range modes {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := ReadSecret(path, 8); (err == nil) != fine {
+				t.Errorf("%s with mode %#o: %v", path, mode, err)
+			}
+		}
 	}
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package faults runs a cluster of five real nodes of distproc under load, strikes it
 // with faults that follow from a seed, and checks what the processes recorded against
 // rules that must hold.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package faults
 
 // The rules for nodes that are used badly: their memory and their logs stay small.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package faults
 
 const ruleProgram Rule = "two programs of an id at once on one node"

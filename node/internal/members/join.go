@@ -33,7 +33,7 @@ func (m *Members) join(ctx context.Context, a placement.Addr) error {
 			return err
 		}
 		m.noteRefusal(err)
-		if !isRefusal(err) {
+		if !isRefusal(err) && !errors.Is(err, wire.WrongVersion) {
 			refusals = 0
 		} else if refusals++; refusals >= maxRefusals && !m.known.wasMember() {
 			return fmt.Errorf("cannot join %s: %w", protocol.TargetText(a), err)

@@ -8,6 +8,7 @@ package observer
 import (
 	"cmp"
 	"context"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"time"
@@ -161,4 +162,11 @@ func (o *Observer) ServeClient(ctx context.Context, s *wire.Session, op wire.Op,
 	default: // OpLoads
 		return protocol.With(args, func(name string) (any, error) { return o.Loads(ctx, name) })
 	}
+}
+
+// Heap returns how many bytes the objects of this process take.
+func Heap() uint64 {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(heap)
+	return heap[0].Value.Uint64()
 }

@@ -30,3 +30,11 @@ func AskSelf(ctx context.Context, addr string, creds *wire.Credentials, name, ki
 		}
 	}
 }
+
+// Unanswered returns the error of AskSelf if the node has not answered, and else nil.
+func Unanswered(err error) error {
+	if e, ok := errors.AsType[*wire.Error](err); ok && (e.Lost() || e.Code == wire.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}

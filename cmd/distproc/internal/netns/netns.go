@@ -104,11 +104,16 @@ func removeStale() {
 	entries, _ := os.ReadDir("/run/netns")
 	for _, e := range entries {
 		var pid, i int
-		if n, _ := fmt.Sscanf(e.Name(), "distproc-%d-%d", &pid, &i); n == 2 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		if n, _ := fmt.Sscanf(e.Name(), "distproc-%d-%d", &pid, &i); n == 2 && !exists(pid) {
 			_ = Run("ip", "netns", "del", e.Name()) // another test may remove it, too
 			_ = os.RemoveAll("/etc/netns/" + e.Name())
 		}
 	}
+}
+
+func exists(pid int) bool {
+	p, err := os.FindProcess(pid)
+	return err == nil && !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 func (n *Net) namespace(i int) string { return fmt.Sprintf("%s%d", n.prefix, i) }

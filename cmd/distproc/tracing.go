@@ -92,7 +92,7 @@ func quietTelemetry(log *slog.Logger) {
 	telemetry.SetErrorHandler(telemetry.ErrorHandlerFunc(func(err error) {
 		why := text.Line(err.Error(), maxTelemetryError)
 		if leftOut, ok := said.Allow(why); ok {
-			log.Warn("OpenTelemetry", append([]any{"why", why}, leftOut...)...)
+			log.Warn("spans cannot be sent", append([]any{"why", why}, leftOut...)...)
 		}
 	}))
 	telemetry.SetLogger(logr.Discard())

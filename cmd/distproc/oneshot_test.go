@@ -376,7 +376,7 @@ func TestEventsOfTheProgram(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"request refused Unauthorized, from=", "the kinds stay as they are"} {
+	for _, want := range []string{"request refused Unauthorized, from=", "the kinds and settings stay as they are"} {
 		for deadline := time.Now().Add(patience); ; time.Sleep(processPoll) {
 			out, errs, status := o.run("events", "")
 			if strings.Contains(strings.Join(strings.Fields(out), " "), want) && status == 0 {

@@ -56,7 +56,10 @@ func simulateStrict(t *testing.T, seed uint64) {
 	time.Sleep(20 * time.Second)
 	cancel()
 	clients.Wait()
-	t.Logf("%v in %v, %d runs", w.counts, time.Since(w.l.start), len(w.l.runs))
+	w.l.mu.Lock() // a run may go on
+	runs := len(w.l.runs)
+	w.l.mu.Unlock()
+	t.Logf("%v in %v, %d runs", w.counts, time.Since(w.l.start), runs)
 	clear(w.counts)
 	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Minute) // as each takes up to 12 s
 	defer cancel()
@@ -88,6 +91,8 @@ func simulateStrict(t *testing.T, seed uint64) {
 
 // check looks at all runs when they have ended.
 func (w *strictWorld) check() {
+	w.l.mu.Lock()
+	defer w.l.mu.Unlock()
 	w.checkOrder(w.l.runs)
 	w.checkOrder(w.l.loads)
 	for id, c := range w.l.cells {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,8 @@ type machines struct {
 	size   int
 	dns    dnstest.Server
 	web    string // host of this process at which the gateways are, too: see httpAddr
-	home   string // HOME of all commands, with the cookie of all machines
+	home   string // HOME of all commands
+	client launch // how those that are no nodes run; DISTPROC_COOKIE has the cookie of all machines
 	states []string
 	nodes  []*machineNode // by number; nodes[0] is nil
 }
@@ -313,7 +315,7 @@ func (m *machines) begin() *machineLoad {
 			}
 		})
 	}
-	l.bench = m.command(0, launch{}, "bench", "--join", fmt.Sprintf("dns:%s:%d", clusterHost, publicPort), "--duration", "10m", "--rate", "200", "--json")
+	l.bench = m.command(0, m.client, "bench", "--join", fmt.Sprintf("dns:%s:%d", clusterHost, publicPort), "--duration", "10m", "--rate", "200", "--json")
 	l.bench.Stdout, l.bench.Stderr = &l.out, &l.log
 	m.must(l.bench.Start())
 	m.t.Cleanup(func() { _ = l.bench.Process.Kill() }) // it has ended, unless the test has failed
@@ -381,4 +383,62 @@ func TestMachines(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestMachinesChangeCookie has three machines change their cookie by SIGHUPs, each with a
+// file of its own, and then restarts all of them: no call fails. A client that shows the old
+// one is refused at the end.
+func TestMachinesChangeCookie(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t, 3)
+	files := make([]string, 5) // of the machines by number, and at the end the client's
+	const first, second = "the first cookie of the tests\n", "the second cookie of the tests\n"
+	with := func(i int, args ...string) launch {
+		return launch{args: append(args, "--cookie-file", files[i]), env: []string{"DISTPROC_COOKIE="}}
+	}
+	how := func(i int) launch { return with(i, "--drain-delay", "400ms") }
+	for i := 1; i < len(files); i++ {
+		files[i] = filepath.Join(t.TempDir(), "cookie")
+		m.must(os.WriteFile(files[i], []byte(first), 0o600))
+	}
+	m.client = with(4)
+	var starting sync.WaitGroup
+	for i := 1; i <= 3; i++ {
+		starting.Go(func() { m.run(i, how(i)) })
+	}
+	starting.Wait()
+	m.agree()
+	step := func(n int, args ...string) {
+		t.Helper()
+		for i := 1; i <= 3; i++ {
+			cmd := m.command(i, with(i), append([]string{"cookie"}, args...)...)
+			cmd.Stdin = strings.NewReader(second)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v: %s", args, err, out)
+			}
+			m.must(m.nodes[i].cmd.Process.Signal(syscall.SIGHUP))
+			await(t, func() error {
+				if got := m.nodes[i].log.count("cookies changed"); got != n {
+					return fmt.Errorf("%s has changed its cookies %d times, not %d", m.name(i), got, n)
+				}
+				return nil
+			})
+		}
+	}
+	l := m.begin()
+	step(1, "add", "-")
+	step(2, "promote")
+	l.end()
+	m.must(os.WriteFile(files[4], []byte(second), 0o600))
+	l = m.begin()
+	step(3, "retire")
+	for i := 1; i <= 3; i++ {
+		m.roll(i, how(i), l)
+	}
+	l.end()
+	m.must(os.WriteFile(files[4], []byte(first), 0o600))
+	out, err := m.command(0, m.client, "repl", "--attach", m.public(2), "-e", "print(1)").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "wrong cookie") {
+		t.Errorf("a client with the first cookie: %v, %s", err, out)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -94,22 +95,39 @@ func TestServiceManager(t *testing.T) {
 func TestServiceWatchdog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
-		var ready, alive error
+		var mu sync.Mutex
+		var told []string      // guarded by mu, as the next two
+		var ready, alive error // what the node says of itself
+		is := func(of *error, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			*of, told = err, nil
+		}
+		get := func(of *error) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return *of
+		}
 		s := &service{
-			ready: func(context.Context) error { return ready },
+			ready: func(context.Context) error { return get(&ready) },
 			alive: func(ctx context.Context) error {
-				if alive != nil {
+				err := get(&alive)
+				if err != nil {
 					<-ctx.Done() // it hangs
 				}
-				return alive
+				return err
 			},
 			describe: func(context.Context) string { return readyStatus + "1 of 1 members alive" },
-			send:     func(state string) error { told = append(told, strings.Split(state, "\n")...); return nil },
+			send: func(state string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, strings.Split(state, "\n")...)
+				return nil
+			},
 			log:      slog.New(slog.DiscardHandler),
 			watchdog: 8 * time.Second,
 		}
-		ready = errors.New("no\nleader")
+		is(&ready, errors.New("no\nleader"))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { s.run(ctx); close(done) }()
@@ -117,24 +135,26 @@ func TestServiceWatchdog(t *testing.T) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if got := slices.Compact(told); !slices.Equal(got, want) {
 				t.Errorf("%s: %q, want %q", what, got, want)
 			}
 			told = nil
 		}
 		expect(time.Millisecond, "not ready yet", "WATCHDOG=1", "STATUS=not ready: no leader")
-		ready = nil
+		is(&ready, nil)
 		expect(time.Second, "ready", "WATCHDOG=1", "READY=1", "STATUS=ready, 1 of 1 members alive")
 		expect(16*time.Second, "goes on", "WATCHDOG=1")
-		ready = errors.New("no leader")
+		is(&ready, errors.New("no leader"))
 		expect(8*time.Second, "ready no more", "WATCHDOG=1", "STATUS=not ready: no leader", "WATCHDOG=1")
-		ready = nil
+		is(&ready, nil)
 		expect(8*time.Second, "ready again", "WATCHDOG=1", "STATUS=ready, 1 of 1 members alive", "WATCHDOG=1")
-		alive = errors.New("no answer")
+		is(&alive, errors.New("no answer"))
 		time.Sleep(2 * time.Second) // a WATCHDOG=1 may be on its way
-		told = nil
+		is(&ready, nil)
 		expect(time.Minute, "hangs")
-		alive = nil
+		is(&alive, nil)
 		expect(10*time.Second, "back", "WATCHDOG=1")
 		cancel()
 		<-done

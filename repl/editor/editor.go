@@ -67,8 +67,10 @@ type Editor struct {
 	menu    *menu
 	history *history
 	prompt  *prompt.Prompt
-	draft   string      // with which the next line begins
-	lent    atomic.Bool // another program has the terminal
+	draft   string       // with which the next line begins
+	lends   atomic.Int64 // odd while another program has the terminal
+
+	interrupts chan os.Signal // of capacity 1; see Listen
 }
 
 // Open returns an editor, or nil if the process has no controlling terminal. The caller
@@ -79,7 +81,7 @@ func Open(cfg Config) (e *Editor, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e = &Editor{tty: tty, history: openHistory(cfg.History), menu: &menu{complete: cfg.Complete}}
+	e = &Editor{tty: tty, history: openHistory(cfg.History), menu: &menu{complete: cfg.Complete}, interrupts: make(chan os.Signal, 1)}
 	e.screen = &screen{out: cfg.Out, size: tty.size, menu: e.menu, canvas: canvas{colored: cfg.Colored, dumb: dumb, highlight: cfg.Highlight}}
 	if dumb {
 		e.menu.tell = func(line string) { e.screen.notify(visible(line)) }
@@ -141,17 +143,17 @@ func (e *Editor) lineOptions(draft string, rows int) []prompt.Option {
 // Listen watches the terminal while a statement runs. Ctrl-C calls interrupt, and so does
 // a terminal that has gone. Ctrl-Z restores the terminal and stops the process.
 func (e *Editor) Listen(interrupt func()) (stop func()) {
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
+	signal.Notify(e.interrupts, os.Interrupt)
 	e.tty.watchStops()
 	tick := time.NewTicker(lookAhead)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
+			lends := e.lends.Load()
 			select {
-			case <-interrupts:
-				if !e.lent.Load() { // else it is for the other program
+			case <-e.interrupts:
+				if lends%2 == 0 && lends == e.lends.Load() { // else it is for the other program, or was
 					interrupt()
 				}
 			case <-e.tty.stops:
@@ -173,7 +175,7 @@ func (e *Editor) Listen(interrupt func()) (stop func()) {
 		close(done)
 		wg.Wait()
 		tick.Stop()
-		signal.Stop(interrupts)
+		signal.Stop(e.interrupts)
 		signal.Stop(e.tty.stops)
 	}
 }
@@ -239,15 +241,21 @@ func (e *Editor) Draft(text string) {
 // the terminal back. Notices wait meanwhile, and Ctrl-C is for that program. One goroutine
 // may call it at a time, between lines.
 func (e *Editor) Lend(use func() error) error {
-	e.lent.Store(true)
-	defer e.lent.Store(false)
+	e.lends.Add(1)
+	defer e.lends.Add(1)
 	e.screen.hold()
 	defer e.screen.release()
 	if err := e.tty.set(found); err != nil {
 		return err
 	}
 	err := use()
-	return errors.Join(err, e.tty.set(running))
+	err = errors.Join(err, e.tty.set(running))
+	awaitSignals() // the Ctrl-C of the other program is a signal to this process, too, and may be late
+	select {
+	case <-e.interrupts:
+	default:
+	}
+	return err
 }
 
 // Interrupt ends the line that is typed, or the next one, with [Interrupted]. Any goroutine

@@ -12,7 +12,7 @@ import (
 // TestListenWaits ends the handling of signals while an interrupt is handled: it waits,
 // so nothing is interrupted that begins afterwards.
 func TestListenWaits(t *testing.T) {
-	e := &Editor{tty: &tty{stops: make(chan os.Signal, 1)}, keys: &keyboard{tty: new(tty)}}
+	e := &Editor{tty: &tty{stops: make(chan os.Signal, 1)}, keys: &keyboard{tty: new(tty)}, interrupts: make(chan os.Signal, 1)}
 	began, end := make(chan struct{}), make(chan struct{})
 	stop := e.Listen(func() {
 		close(began)

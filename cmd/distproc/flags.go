@@ -118,8 +118,7 @@ type running struct {
 
 	drain time.Duration // that calls have when the node leaves
 
-	endTracing func() // sends the last spans
-	withdraw   func() // see announce
+	atEnd []func() // for when it has left
 }
 
 // start starts the node that the flags describe.
@@ -128,10 +127,12 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{log: log, cookies: cookies, drain: m.drain, withdraw: func() {}}
-	if c.Tracer, r.endTracing, err = tracing(nameOf(m.name), log); err != nil {
+	r := &running{log: log, cookies: cookies, drain: m.drain}
+	tracer, flush, err := tracing(nameOf(m.name), log)
+	if err != nil {
 		return nil, err
 	}
+	c.Tracer, r.atEnd = tracer, append(r.atEnd, flush)
 	if r.web, err = m.web.listen(log, m.drain); err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (m *member) start(log *slog.Logger) (*running, error) {
 	if withdraw, err := announce(stateDir(), r.Self(), r.Addr()); err != nil {
 		log.Warn("commands without --attach cannot find this node", "err", err)
 	} else {
-		r.withdraw = withdraw
+		r.atEnd = append(r.atEnd, withdraw)
 	}
 	return r, nil
 }
@@ -183,8 +184,9 @@ func (r *running) ready(ctx context.Context) error {
 // leave closes the node: HTTP requests have --drain-timeout to end, and then other calls
 // have as long.
 func (r *running) leave() error {
-	defer r.endTracing()
-	defer r.withdraw()
+	for _, f := range r.atEnd {
+		defer f()
+	}
 	if r.web != nil {
 		r.web.close()
 	}

@@ -37,7 +37,7 @@ func ExampleNode_Events() {
 	// Output: 1 info kinds changed kinds=price
 }
 
-// What a program logs about its node is among the events of that.
+// A program logs to its node's logger, and the node keeps that as an event.
 func ExampleNode_Logger() {
 	n, err := node.Start(node.Config{Name: "1@127.0.55.8", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
 	if err != nil {

@@ -17,8 +17,8 @@
 // over a key exported from the TLS session (channel binding, RFC 9266). A man in the
 // middle has two TLS sessions, so it cannot relay either proof. No gob is decoded before
 // that. An acceptor may accept several cookies, so that the cookie of a running cluster can
-// change: see package cookie. Then the dialer sends a hello with its protocol versions, name, incarnation and
-// role. The acceptor admits it, or refuses it with a reason.
+// change: see package cookie. Then the dialer sends a hello with its protocol versions,
+// name, incarnation and role. The acceptor admits it, or refuses it with a reason.
 //
 // A Session is symmetric: each side may call the other. Rare operations (joining,
 // listing) use [Session.Do], which opens a stream for each of them.

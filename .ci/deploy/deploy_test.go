@@ -135,7 +135,8 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("no volume %s", m.Name)
 		}
 	}
-	// What leaving takes: the delay and twice the timeout for calls, of the program's defaults.
+	// A node leaves in the delay and twice the timeout for calls, as the program has them by
+	// default.
 	if sleep := c.Lifecycle.PreStop.Sleep.Seconds; *pod.Spec.TerminationGracePeriodSeconds < sleep+1+2*5+10 {
 		t.Errorf("%d s are too short to leave in", *pod.Spec.TerminationGracePeriodSeconds)
 	}

@@ -26,7 +26,7 @@ func TestDeployFlags(t *testing.T) {
 	flag := regexp.MustCompile(`(?:^|[\s"'(])--([a-z][a-z-]*)`)
 	variable := regexp.MustCompile(`DISTPROC_([A-Z_]+)`)
 	command := regexp.MustCompile(`distproc"?,? "?([a-z]+)"?,?((?: "?--[a-z-]+)*)`)
-	// What other programs take: docker, kubectl and systemctl, and COPY.
+	// Docker, kubectl, systemctl and COPY have these flags.
 	others := []string{"network", "rm", "now", "from", "chown", "interval", "timeout", "start-period", "retries", "from-file", "help"}
 	seen := 0
 	for _, name := range []string{"distproc.service", "Dockerfile", "kubernetes.yaml"} {

@@ -170,9 +170,9 @@ func TestCheckFile(t *testing.T) {
 	}
 }
 
-// TestReloadSettings changes settings of a running node: some take effect at SIGHUP, one needs
-// a restart and is told of once, one that is on the command line stays, and a wrong file
-// changes nothing.
+// TestReloadSettings changes settings in the file of a running node. Some take effect at
+// SIGHUP. The node says once that another needs a restart. The command line wins over the
+// file, and a wrong file changes nothing.
 func TestReloadSettings(t *testing.T) {
 	t.Parallel()
 	path, name := filepath.Join(t.TempDir(), "n.toml"), "1@"+testHost()

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// What the user types while a statement runs waits in the keyboard, and so do the lines of a
-// paste and of a block from the history that follow the one that runs. They become lines here,
-// without go-prompt.
+// The keyboard keeps the text that the user types while a statement runs, and the lines of a
+// paste or of a block from the history that follow the one that runs. This file makes lines
+// of them, without go-prompt.
 
 // readAhead reads what is typed while a statement runs, if it is more than a little: what
 // stays in the terminal is for the next program, should the statement leave the shell. It

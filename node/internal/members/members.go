@@ -76,7 +76,8 @@ type Members struct {
 	ended        bool                      // guarded by mu
 }
 
-// Config says whose members they are. No field may be left out, but for Sources, Joins and StateDir.
+// Config says whose members they are. No field but Sources, Joins and StateDir may be left
+// out.
 type Config struct {
 	Addr      placement.Addr   // of this node, as others dial it
 	Listen    string           // what it has bound, host:port

@@ -10,7 +10,7 @@ import (
 )
 
 // In calls f as on host i: a socket belongs to the namespace of the thread that opens it.
-// What f starts on other goroutines is elsewhere.
+// Goroutines that f starts are not on the host.
 func (n *Net) In(i int, f func() error) error {
 	done := make(chan error, 1)
 	go func() {

@@ -149,22 +149,6 @@ func TestEditorHasTheTerminal(t *testing.T) {
 	s.left(0)
 }
 
-// TestLateInterrupt has the Ctrl-C of an editor come to the shell as the editor ends: what was
-// edited stays.
-func TestLateInterrupt(t *testing.T) {
-	t.Parallel()
-	s := startSession(t, normal, "VISUAL=", "EDITOR="+editWith(t, `echo "n = 1$(cat "$1")" >"$1"; kill -INT $PPID`))
-	s.prompt("1", "")
-	for range 20 {
-		s.send("\x18\x05")
-		s.wait(`1> n = 1$`)
-		s.send("\x15")
-		s.prompt("1", "")
-	}
-	s.send("exit()\r")
-	s.left(0)
-}
-
 // TestEditorAtHangup ends a shell whose terminal goes while an editor runs.
 func TestEditorAtHangup(t *testing.T) {
 	t.Parallel()

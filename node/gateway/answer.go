@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
@@ -13,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/distproc/distproc/node/gateway/internal/account"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -127,26 +127,6 @@ func marshal(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// A jsonID is an id in JSON. It is always a string, as an integer may be of any size.
-type jsonID struct {
-	ID       string `json:"id"`
-	Encoding string `json:"id_encoding,omitempty"`
-}
-
-func idOf(id worker.ID) jsonID {
-	text, encoding := textOf(id.String())
-	return jsonID{text, encoding}
-}
-
-// textOf returns s as a JSON string can hold it: as it is, or as base64 with the encoding
-// "base64".
-func textOf(s string) (text, encoding string) {
-	if utf8.ValidString(s) {
-		return s, ""
-	}
-	return base64.StdEncoding.EncodeToString([]byte(s)), "base64"
-}
-
 // A jsonValue is a value in JSON: an integer is a number, JSON is itself, and bytes are a
 // string.
 type jsonValue struct {
@@ -163,7 +143,7 @@ func valueOf(v worker.Value) jsonValue {
 	if isJSON(media) && utf8.ValidString(data) && json.Valid([]byte(data)) {
 		return jsonValue{Value: json.RawMessage(data), MediaType: media}
 	}
-	text, encoding := textOf(data)
+	text, encoding := account.TextOf(data)
 	return jsonValue{text, encoding, media}
 }
 
@@ -228,5 +208,3 @@ func freshness(reply worker.Reply) (age, maxAge int64) {
 	}
 	return age, age + int64(max(0, reply.TTL)/time.Second)
 }
-
-func millis(d time.Duration) int64 { return max(0, d).Milliseconds() }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/distproc/distproc/node/gateway/internal/account"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -19,10 +20,10 @@ func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
 		return err
 	}
 	return x.json(struct {
-		jsonID
+		account.Ident
 		Kind        string `json:"kind"`
 		Invalidated bool   `json:"invalidated"`
-	}{idOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
+	}{account.IdentOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
 }
 
 // invalidateMany makes the cluster forget the values of the ids in the query. If it fails

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/distproc/distproc/node/gateway/internal/account"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/text"
@@ -150,7 +151,5 @@ func closingProblem(of *problem) *problem {
 	return p
 }
 
-const maxDetail = 4096 // bytes
-
 // clip makes a text that may come from anywhere fit for an answer and the log.
-func clip(s string) string { return text.Line(s, maxDetail) }
+func clip(s string) string { return account.Clip(s) }

@@ -3,7 +3,7 @@ package gateway
 import (
 	"context"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 )
 
 // owner answers with the owner of an id.
@@ -13,9 +13,9 @@ func (g *Gateway) owner(ctx context.Context, x *exchange) error {
 		return err
 	}
 	return x.json(struct {
-		account.Ident
+		report.ID
 		Owner string `json:"owner"`
-	}{account.IdentOf(x.id), owner})
+	}{report.IDOf(x.id), owner})
 }
 
 // nodes lists all members.
@@ -24,9 +24,13 @@ func (g *Gateway) nodes(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
+	list := make([]report.Node, 0, len(infos))
+	for _, n := range infos {
+		list = append(list, report.NodeOf(n))
+	}
 	return x.json(struct {
-		Nodes []account.Node `json:"nodes"`
-	}{account.NodesOf(infos)})
+		Nodes []report.Node `json:"nodes"`
+	}{list})
 }
 
 // workers lists live workers, of one kind if it is given. The total includes those beyond
@@ -40,18 +44,18 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	list, total, leftOut := []account.Worker{}, 0, 0
+	list, total, leftOut := []report.Worker{}, 0, 0
 	for _, w := range infos {
 		leftOut += w.LeftOut
 		if x.kind != "" && w.Kind != x.kind {
 			continue
 		}
 		if total++; total <= limit {
-			list = append(list, account.WorkerOf(w))
+			list = append(list, report.WorkerOf(w))
 		}
 	}
 	return x.json(struct {
-		Workers []account.Worker `json:"workers"`
+		Workers []report.Worker `json:"workers"`
 		Total   int              `json:"total"`
 		LeftOut int              `json:"left_out"`
 	}{list, total, leftOut})
@@ -63,5 +67,5 @@ func (g *Gateway) why(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.json(account.WhyOf(e))
+	return x.json(report.WhyOf(e))
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -143,7 +143,7 @@ func valueOf(v worker.Value) jsonValue {
 	if isJSON(media) && utf8.ValidString(data) && json.Valid([]byte(data)) {
 		return jsonValue{Value: json.RawMessage(data), MediaType: media}
 	}
-	text, encoding := account.TextOf(data)
+	text, encoding := report.TextOf(data)
 	return jsonValue{text, encoding, media}
 }
 

@@ -7,7 +7,7 @@
 // problem of RFC 9457 that has a status and the outcome of the call (problem.go). An
 // answer is complete before its first byte is sent, so every failure has its status.
 //
-// The handlers are in request.go (values and calls), invalidate.go, account.go (the
+// The handlers are in request.go (values and calls), invalidate.go, report.go (the
 // cluster), events.go and health.go (this process). openapi.json describes all endpoints; the tests
 // compare it with the table of routes and with every kind of answer. server.go has
 // [Gateway.Serve]. conns.go, conn.go, body.go and places.go bound the resources that

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -47,8 +47,8 @@ func arrives(t *testing.T, path, id string) {
 		if strings.Contains(prefix, "value") || strings.Contains(prefix, "call") {
 			continue
 		}
-		var answer account.Ident
-		if err := json.Unmarshal([]byte(res.body), &answer); err != nil || answer != account.IdentOf(f.id(t, id)) {
+		var answer report.ID
+		if err := json.Unmarshal([]byte(res.body), &answer); err != nil || answer != report.IDOf(f.id(t, id)) {
 			t.Fatalf("%q: %+v, %v", id, answer, err)
 		}
 	}

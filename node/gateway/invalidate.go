@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 	"github.com/distproc/distproc/node/worker"
 )
 
@@ -20,10 +20,10 @@ func (g *Gateway) invalidate(ctx context.Context, x *exchange) error {
 		return err
 	}
 	return x.json(struct {
-		account.Ident
+		report.ID
 		Kind        string `json:"kind"`
 		Invalidated bool   `json:"invalidated"`
-	}{account.IdentOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
+	}{report.IDOf(x.id), cmp.Or(x.kind, worker.DefaultKind), had})
 }
 
 // invalidateMany makes the cluster forget the values of the ids in the query. If it fails

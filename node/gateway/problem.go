@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/text"
@@ -152,4 +152,4 @@ func closingProblem(of *problem) *problem {
 }
 
 // clip makes a text that may come from anywhere fit for an answer and the log.
-func clip(s string) string { return account.Clip(s) }
+func clip(s string) string { return report.Clip(s) }

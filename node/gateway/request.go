@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/distproc/distproc/node/gateway/internal/account"
+	"github.com/distproc/distproc/node/gateway/internal/report"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
 	"github.com/distproc/distproc/wire/text"
@@ -33,7 +33,7 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 		kind = worker.DefaultKind
 	}
 	return x.json(struct {
-		account.Ident
+		report.ID
 		Kind string `json:"kind"`
 		jsonValue
 		Node     string `json:"node"`
@@ -45,8 +45,8 @@ func (g *Gateway) request(ctx context.Context, x *exchange) error {
 		TTL      int64  `json:"ttl_ms"`
 		Token    string `json:"token,omitempty"`
 	}{
-		account.IdentOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Via, reply.Cached, reply.Stale, reply.Degraded,
-		account.Millis(reply.Age), account.Millis(reply.TTL), tokenOf(reply),
+		report.IDOf(x.id), kind, valueOf(reply.Value), reply.Node, reply.Via, reply.Cached, reply.Stale, reply.Degraded,
+		report.Millis(reply.Age), report.Millis(reply.TTL), tokenOf(reply),
 	})
 }
 

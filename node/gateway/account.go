@@ -56,8 +56,8 @@ func (g *Gateway) workers(ctx context.Context, x *exchange) error {
 	}
 	return x.json(struct {
 		Workers []report.Worker `json:"workers"`
-		Total   int              `json:"total"`
-		LeftOut int              `json:"left_out"`
+		Total   int             `json:"total"`
+		LeftOut int             `json:"left_out"`
 	}{list, total, leftOut})
 }
 

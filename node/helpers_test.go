@@ -313,7 +313,7 @@ func attachDirect(t *testing.T, home string) *Client { return attachSteady(t, ho
 
 // passedOn returns how many requests a node has made for others that it was no owner of.
 func passedOn(n *Node) (count uint64) {
-	for _, k := range n.kindStats() {
+	for _, k := range n.kinds.Stats() {
 		count += k.Remote + k.Degraded
 	}
 	return count

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/distproc/distproc/node/internal/clock"
@@ -40,6 +39,7 @@ type NodeInfo struct {
 	Quorum     *worker.Quorum // of strict kinds; nil if the node was started without voters
 	Apart      bool           // it was disconnected, and starts no server of a serial kind: see [Node.GoAlone]
 	Unready    string         // what the node itself knows to be in the way of requests, which Ready would say; empty if there is nothing
+	Routing    string         // modulo or rendezvous; empty if the node is of a version that does not tell it
 	Problem    string         // reason for which only Member is set; empty if the node answered
 }
 
@@ -104,7 +104,7 @@ func stateOf(p *peers.Peer, failed bool) State {
 func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	slots := n.members.View().Peers
 	lists := make([][]worker.Info, len(slots))
-	n.askAll(ctx, slots, func(ctx context.Context, i int, s *wire.Session) {
+	n.pool.AskAll(ctx, slots, connectTimeout, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			lists[i] = n.kinds.Workers(protocol.MaxWorkers)
 		} else if err := s.Do(ctx, protocol.OpWorkers, nil, protocol.BoundedWorkers(&lists[i])); err != nil {
@@ -114,24 +114,6 @@ func (n *Node) Workers(ctx context.Context) ([]worker.Info, error) {
 	all := slices.Concat(lists...)
 	protocol.SortWorkers(all)
 	return all, nil
-}
-
-// askAll calls ask for all members at once, with the session to each, or nil for this
-// node, and waits for at most 1 s. It leaves out members that cannot be reached.
-func (n *Node) askAll(ctx context.Context, slots []*peers.Peer, ask func(ctx context.Context, i int, s *wire.Session)) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for i, p := range slots {
-		wg.Go(func() {
-			if p.Self {
-				ask(ctx, i, nil)
-			} else if s, err := n.pool.Get(ctx, p); err == nil {
-				ask(ctx, i, s)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // Nodes returns the reports of all members that answer within 1 s. Of others it returns
@@ -146,7 +128,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	for i := range infos {
 		infos[i].Problem = "out of reach"
 	}
-	n.askAll(ctx, slots, func(ctx context.Context, i int, s *wire.Session) {
+	n.pool.AskAll(ctx, slots, connectTimeout, func(ctx context.Context, i int, s *wire.Session) {
 		if s == nil {
 			infos[i] = n.info()
 			return
@@ -179,7 +161,7 @@ func (n *Node) info() NodeInfo {
 		Values: used, MaxValues: limit, Evicted: c.Evicted,
 		Workers: c.Workers, Requests: c.Answers, Rate: c.Rate, Stuck: c.Stuck, Kinds: n.kinds.Definitions(), Uptime: n.clock.Now(), Version: n.version,
 		Memory: observer.Heap(), Goroutines: runtime.NumGoroutine(), Unready: n.inTheWay(),
-		Apart: n.members.View().Apart, Quorum: n.quorum.Status(),
+		Apart: n.members.View().Apart, Routing: n.members.Routing.String(), Quorum: n.quorum.Status(),
 	}
 }
 
@@ -196,14 +178,6 @@ func (n *Node) Ping(ctx context.Context, name string) (time.Duration, error) {
 		return 0, err
 	}
 	return protocol.RoundTrip(ctx, s)
-}
-
-func (n *Node) inspectHere(k worker.Key) registry.Status {
-	r := n.kinds.Of(k.Kind)
-	if r == nil {
-		return registry.Status{NoKind: true}
-	}
-	return r.Inspect(k.ID)
 }
 
 // Why explains where id belongs, and what lives there. It fails if the node that it asks
@@ -247,7 +221,7 @@ func (n *Node) why(ctx context.Context, k worker.Key) (Explanation, error) {
 		}
 		e.State = stateOf(p, v.Ring.Slot(owner).Failed)
 	}
-	return e, e.take(n.inspectHere(k))
+	return e, e.take(n.kinds.Inspect(k))
 }
 
 func (e *Explanation) take(s registry.Status) error {

@@ -38,6 +38,25 @@ func (n *Node) Loads(ctx context.Context, name string) ([]observe.Load, error) {
 	return n.observer.Loads(ctx, name)
 }
 
+// Figures returns what each kind does now on this node or, as the query says, on another
+// member, and what it did in the last 15 min, in samples of 5 s: at most 500 kinds, 50 of
+// them with a past. With the mark of the last answer there are only newer samples. The
+// figures cost a node about what a scrape of its metrics does. A member of an older version
+// fails with [ErrUnsupported].
+func (n *Node) Figures(ctx context.Context, q observe.FiguresQuery) (observe.Figures, error) {
+	return n.observer.Figures(ctx, q)
+}
+
+// Hottest returns the ids of this node, or of another member, whose workers answer most, and
+// those for which most calls wait, at most 50 of each. Ask it once a second: its rates are
+// those since the last call, of whoever, if that was less than 10 s ago. Up to 50,000
+// workers of a node it looks at all of them; with more, an id that has become hot is found
+// within as many seconds of asking as the node has times 10,000 workers. Queues are always
+// exact. A member of an older version fails with [ErrUnsupported].
+func (n *Node) Hottest(ctx context.Context, q observe.HotQuery) (observe.Hot, error) {
+	return n.observer.Hottest(ctx, q)
+}
+
 // Events is [Node.Events] as asked by the node.
 func (c *Client) Events(ctx context.Context, q observe.EventQuery) (page observe.Events, err error) {
 	err = c.reach.Do(ctx, protocol.OpEvents, q, protocol.BoundedEvents(&page))
@@ -54,4 +73,16 @@ func (c *Client) Trace(ctx context.Context, q observe.TraceQuery) (page observe.
 func (c *Client) Loads(ctx context.Context, name string) (list []observe.Load, err error) {
 	err = c.reach.Do(ctx, protocol.OpLoads, name, protocol.BoundedLoads(&list))
 	return list, err
+}
+
+// Figures is [Node.Figures] as asked by the node.
+func (c *Client) Figures(ctx context.Context, q observe.FiguresQuery) (f observe.Figures, err error) {
+	err = c.reach.Do(ctx, protocol.OpFigures, q, protocol.BoundedFigures(&f))
+	return f, err
+}
+
+// Hottest is [Node.Hottest] as asked by the node.
+func (c *Client) Hottest(ctx context.Context, q observe.HotQuery) (h observe.Hot, err error) {
+	err = c.reach.Do(ctx, protocol.OpHottest, q, protocol.BoundedHot(&h))
+	return h, err
 }

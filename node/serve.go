@@ -194,14 +194,14 @@ func (n *Node) serveMember(ctx context.Context, s *wire.Session, op wire.Op, arg
 	case protocol.OpInfo:
 		return n.info(), nil
 	case protocol.OpInspect:
-		return protocol.With(args, func(k worker.Key) (any, error) { return n.inspectHere(k), nil })
+		return protocol.With(args, func(k worker.Key) (any, error) { return n.kinds.Inspect(k), nil })
 	case protocol.OpStop:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.StopHere(k, audit.ActorOf(s)) })
 	case protocol.OpForceStop:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.ForceStopHere(k, audit.ActorOf(s)) })
 	case protocol.OpInvalidate:
 		return protocol.With(args, func(k worker.Key) (any, error) { return n.router.InvalidateHere(ctx, k) })
-	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads:
+	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads, protocol.OpFigures, protocol.OpHottest:
 		return n.observer.ServeMember(s, op, args)
 	}
 	return strict.Serve(ctx, n.quorum, s.Peer().Name, op, args)
@@ -239,7 +239,7 @@ func (n *Node) serveClient(ctx context.Context, s *wire.Session, op wire.Op, arg
 		return protocol.With(args, func(m protocol.Via) (any, error) { return n.serveVia(ctx, m) })
 	case protocol.OpView:
 		return n.router.View(), nil
-	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads:
+	case protocol.OpEvents, protocol.OpTrace, protocol.OpLoads, protocol.OpFigures, protocol.OpHottest:
 		return n.observer.ServeClient(ctx, s, op, args)
 	}
 	return strict.ServeClient(ctx, n.quorum, n.audit, s, op, args)

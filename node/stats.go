@@ -27,7 +27,7 @@ func (n *Node) Stats() Stats {
 	traffic := &n.creds.Traffic
 	sent, lost := n.handoffs.Stats()
 	return Stats{
-		Kinds:    n.kindStats(),
+		Kinds:    n.kinds.Stats(),
 		Members:  slots,
 		Quorum:   n.quorum.Status(),
 		Sessions: len(n.pool.Live()) + int(n.clients.Load()),
@@ -35,12 +35,4 @@ func (n *Node) Stats() Stats {
 		Refused:   traffic.Refused.Load(),
 		HandedOff: sent, HandOffLost: lost,
 	}
-}
-
-// kindStats returns the counts of each kind, by name.
-func (n *Node) kindStats() (list []worker.Stats) {
-	for _, r := range n.kinds.All() {
-		list = append(list, r.Stats())
-	}
-	return list
 }

@@ -180,3 +180,48 @@ func TestPlanChange(t *testing.T) {
 		}
 	}
 }
+
+// TestChangeOf checks that shares and moves account for each id, and that rendezvous moves
+// ids only to a member that joins and from one that leaves.
+func TestChangeOf(t *testing.T) {
+	a, b, c, d := Name{"1", "h"}, Name{"2", "h"}, Name{"3", "h"}, Name{"4", "h"}
+	const sample = 12_000
+	sum := func(shares []Share) (n int) {
+		for _, s := range shares {
+			n += s.IDs
+		}
+		return n
+	}
+	for _, r := range []Routing{Modulo, Rendezvous} {
+		change := ChangeOf(r, []Name{c, a, b, a}, []Name{d, b, a}, sample) // c leaves, d joins
+		if len(change.Before) != 3 || len(change.After) != 3 || sum(change.Before) != sample || sum(change.After) != sample {
+			t.Errorf("%s: before %v, after %v, want the %d ids of three members each", r, change.Before, change.After, sample)
+		}
+		net, moved := map[Name]int{}, 0
+		for i, m := range change.Moves {
+			if m.From == m.To || m.IDs <= 0 || i > 0 && m.IDs > change.Moves[i-1].IDs {
+				t.Errorf("%s: move %+v of %v", r, m, change.Moves)
+			}
+			if r == Rendezvous && m.From != c && m.To != d {
+				t.Errorf("%s moves ids from %s, which stays, to %s, which was there", r, m.From, m.To)
+			}
+			net[m.From] -= m.IDs
+			net[m.To] += m.IDs
+			moved += m.IDs
+		}
+		if moved != change.Moved {
+			t.Errorf("%s: the moves are of %d ids, want %d", r, moved, change.Moved)
+		}
+		for _, s := range change.Before {
+			net[s.Name] += s.IDs
+		}
+		for _, s := range change.After {
+			if net[s.Name] != s.IDs {
+				t.Errorf("%s: %s had and got %d ids, want %d", r, s.Name, net[s.Name], s.IDs)
+			}
+		}
+	}
+	if change := ChangeOf(Modulo, []Name{a, b, c}, []Name{a, b, c, d}, sample); change.Moved != 3*sample/4 || change.Largest != sample/4 {
+		t.Errorf("3 → 4 under modulo: %+v", change.Plan)
+	}
+}

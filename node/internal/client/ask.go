@@ -24,13 +24,13 @@ func (c *Client) Do(ctx context.Context, op wire.Op, args, result any) error {
 	ctx, cancel := clock.WithDefault(ctx)
 	defer cancel()
 	s := c.home.Load()
-	err := s.Do(ctx, op, args, result)
+	err := protocol.Known(op, s.Do(ctx, op, args, result))
 	if e, _ := protocol.Classify(err); e == nil || e.Outcome != wire.NotRun || s.Err() == nil {
 		return err
 	}
 	deadline, _ := ctx.Deadline()
 	if other := c.another(ctx, []*wire.Session{s}, deadline); other != nil {
-		return other.Do(ctx, op, args, result)
+		return protocol.Known(op, other.Do(ctx, op, args, result))
 	}
 	return err
 }

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/distproc/distproc/node/internal/registry"
+	"github.com/distproc/distproc/node/worker"
 )
 
 // A Count is what the workers of all kinds have together.
@@ -26,6 +29,23 @@ func (s *Set) Count() (c Count) {
 		c.Stuck += r.Stuck()
 	}
 	return c
+}
+
+// Stats returns the counts of each kind, by name.
+func (s *Set) Stats() (list []worker.Stats) {
+	for _, r := range s.All() {
+		list = append(list, r.Stats())
+	}
+	return list
+}
+
+// Inspect describes the worker of a key on this node.
+func (s *Set) Inspect(k worker.Key) registry.Status {
+	r := s.Of(k.Kind)
+	if r == nil {
+		return registry.Status{NoKind: true}
+	}
+	return r.Inspect(k.ID)
 }
 
 // done returns how many answers there were since the start, and how many evictions.

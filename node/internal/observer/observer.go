@@ -54,11 +54,9 @@ const askTimeout = time.Second
 
 // Events returns events of this node or of another member.
 func (o *Observer) Events(ctx context.Context, q observe.EventQuery) (page observe.Events, err error) {
-	p := o.Members.View().Self()
-	if q.Node != "" {
-		if p, err = o.Members.Member(q.Node); err != nil {
-			return page, err
-		}
+	p, err := o.member(q.Node)
+	if err != nil {
+		return page, err
 	}
 	if p.Self {
 		page = o.Ring.Since(q.After, q.Max)
@@ -71,12 +69,20 @@ func (o *Observer) Events(ctx context.Context, q observe.EventQuery) (page obser
 	return page, err
 }
 
+// member returns the member that a query names; the empty name is this node.
+func (o *Observer) member(name string) (*peers.Peer, error) {
+	if name == "" {
+		return o.Members.View().Self(), nil
+	}
+	return o.Members.Member(name)
+}
+
 func (o *Observer) ask(ctx context.Context, p *peers.Peer, op wire.Op, args any, result wire.Result) error {
 	s, err := o.Members.Pool().Get(ctx, p)
 	if err != nil {
 		return err
 	}
-	return s.Do(ctx, op, args, result)
+	return protocol.Known(op, s.Do(ctx, op, args, result))
 }
 
 // Trace returns steps of an id, of the node that acts for it, for an actor.
@@ -138,30 +144,6 @@ func (o *Observer) Loads(ctx context.Context, name string) ([]observe.Load, erro
 	}
 	wg.Wait()
 	return most(sum(slices.Concat(lists...))), nil
-}
-
-// ServeMember answers what another member asks about this node.
-func (o *Observer) ServeMember(s *wire.Session, op wire.Op, args func(any) error) (any, error) {
-	switch op {
-	case protocol.OpEvents:
-		return protocol.With(args, func(q observe.EventQuery) (any, error) { return o.Ring.Since(q.After, q.Max), nil })
-	case protocol.OpTrace:
-		return protocol.With(args, func(q observe.TraceQuery) (any, error) { return o.traceHere(q, audit.ActorOf(s)) })
-	default: // OpLoads
-		return o.loadsHere(), nil
-	}
-}
-
-// ServeClient answers what a client asks about the cluster.
-func (o *Observer) ServeClient(ctx context.Context, s *wire.Session, op wire.Op, args func(any) error) (any, error) {
-	switch op {
-	case protocol.OpEvents:
-		return protocol.With(args, func(q observe.EventQuery) (any, error) { return o.Events(ctx, q) })
-	case protocol.OpTrace:
-		return protocol.With(args, func(q observe.TraceQuery) (any, error) { return o.Trace(ctx, q, audit.ActorOf(s)) })
-	default: // OpLoads
-		return protocol.With(args, func(name string) (any, error) { return o.Loads(ctx, name) })
-	}
 }
 
 // Heap returns how many bytes the objects of this process take.

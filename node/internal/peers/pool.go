@@ -309,3 +309,21 @@ func (pool *Pool) Close() {
 	pool.cancel()
 	pool.wg.Wait()
 }
+
+// AskAll calls ask for all of these peers at once, with the session to each, or nil for
+// this node, and waits for at most that long. It leaves out peers that cannot be reached.
+func (pool *Pool) AskAll(ctx context.Context, list []*Peer, wait time.Duration, ask func(ctx context.Context, i int, s *wire.Session)) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, p := range list {
+		wg.Go(func() {
+			if p.Self {
+				ask(ctx, i, nil)
+			} else if s, err := pool.Get(ctx, p); err == nil {
+				ask(ctx, i, s)
+			}
+		})
+	}
+	wg.Wait()
+}

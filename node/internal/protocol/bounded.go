@@ -20,14 +20,34 @@ type bounded[Shape any] struct {
 
 // Take is part of [wire.Result].
 func (b bounded[Shape]) Take(decode func(any) error) error {
-	n, err := elements(decode, b.count)
-	if err != nil {
+	return checked{b.result, []func(func(any) error) error{within(b.limit, b.count)}}.Take(decode)
+}
+
+// A checked is the result of an operation that several shapes bound, one after the other.
+type checked struct {
+	result any // a pointer
+	checks []func(decode func(any) error) error
+}
+
+// Take is part of [wire.Result].
+func (c checked) Take(decode func(any) error) error {
+	for _, check := range c.checks {
+		if err := check(decode); err != nil {
+			return err
+		}
+	}
+	return decode(c.result)
+}
+
+// within returns a check that an answer has at most limit elements.
+func within[Shape any](limit int, count func(Shape) int) func(decode func(any) error) error {
+	return func(decode func(any) error) error {
+		n, err := elements(decode, count)
+		if err == nil && n > limit {
+			err = fmt.Errorf("an answer with %d elements, limit %d: let the node run the same version as the others", n, limit)
+		}
 		return err
 	}
-	if n > b.limit {
-		return fmt.Errorf("an answer with %d elements, limit %d: let the node run the same version as the others", n, b.limit)
-	}
-	return decode(b.result)
 }
 
 func elements[Shape any](decode func(any) error, count func(Shape) int) (int, error) {

@@ -50,6 +50,8 @@ const (
 	OpEvents     wire.Op = 31 // observe.EventQuery → observe.Events
 	OpTrace      wire.Op = 32 // observe.TraceQuery → observe.Steps
 	OpLoads      wire.Op = 33 // string, a node or empty for all, which only a client says → []observe.Load
+	OpFigures    wire.Op = 34 // observe.FiguresQuery → observe.Figures
+	OpHottest    wire.Op = 35 // observe.HotQuery → observe.Hot
 )
 
 const (

@@ -13,7 +13,7 @@ func TestOperationNumbers(t *testing.T) {
 		OpSync, OpConnect, OpOwner, OpMembers, OpWorkers, OpInfo, OpInspect, OpStop, OpDetach, OpDisconnect, OpNodes, OpWhy, OpPing,
 		OpVia, OpRetire, OpHandOff, OpBarrier, OpHolds, OpKinds, OpView, OpInvalidate, OpAlone, OpAnswers,
 		OpRenew, OpTerm, OpIntroduce, OpHint, OpVoters, OpChange, OpForceStop,
-		OpEvents, OpTrace, OpLoads,
+		OpEvents, OpTrace, OpLoads, OpFigures, OpHottest,
 	} {
 		if want := wire.Op(i + 1); op != want {
 			t.Errorf("operation %d has the number %d", want, op)

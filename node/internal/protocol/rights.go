@@ -28,9 +28,11 @@ import "github.com/distproc/distproc/wire"
 //	OpEvents     yes: this node reads
 //	OpTrace      no: it would see the messages and values of others
 //	OpLoads      yes: this node reads
+//	OpFigures    yes: so
+//	OpHottest    yes: so
 //
 // A client has other operations (serveClient), and none of these but OpChange, OpEvents,
-// OpTrace and OpLoads.
+// OpTrace, OpLoads, OpFigures and OpHottest.
 
 // OnlyMembers reports whether an operation is for members alone.
 func OnlyMembers(op wire.Op) bool {

@@ -264,7 +264,10 @@ var noVoters = wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started wit
 
 // Serve answers an operation of the quorum of the node that has a name.
 func Serve(ctx context.Context, q *quorum.Quorum, from string, op wire.Op, args func(any) error) (any, error) {
-	if q == nil {
+	switch {
+	case !protocol.OfVoters(op):
+		return nil, wire.UnknownOperation
+	case q == nil:
 		return nil, noVoters
 	}
 	switch op {

@@ -178,4 +178,8 @@ func (o *Observer) Hottest(ctx context.Context, q observe.HotQuery) (h observe.H
 }
 
 // hottestHere returns the hottest ids of this node.
-func (o *Observer) hottestHere() observe.Hot { return observe.Hot{Node: o.Node} }
+func (o *Observer) hottestHere() observe.Hot {
+	h := o.finder.Find(o.Kinds.All())
+	h.Node = o.Node
+	return h
+}

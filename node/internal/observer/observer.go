@@ -21,6 +21,7 @@ import (
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/internal/tap"
 	"github.com/distproc/distproc/node/observe"
@@ -44,7 +45,8 @@ type Config struct {
 // goroutines.
 type Observer struct {
 	Config
-	past past
+	past   past
+	finder registry.Finder
 }
 
 // New returns an observer. [Observer.Run] has it know what kinds did.

@@ -65,6 +65,7 @@ func (o *Observer) Run(done <-chan struct{}) {
 // read counts what has happened since it was called last as what happened in this second.
 func (o *Observer) read() {
 	o.Kinds.Sample()
+	o.finder.Rest(o.Kinds.Clock.Now())
 	p := &o.past
 	p.mu.Lock()
 	defer p.mu.Unlock()

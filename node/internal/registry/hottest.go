@@ -31,7 +31,7 @@ type Finder struct {
 type knowledge struct {
 	looked   time.Duration // when it looked last
 	complete bool          // at all workers
-	block    []glimpse     // of those that it looked at
+	block    []glimpse     // of those that it looked at, in the order of kinds and shards
 	pool     []candidate   // the best
 	found    observe.Hot
 }
@@ -39,7 +39,7 @@ type knowledge struct {
 const (
 	exactUpTo  = 50_000                 // workers, at all of which each look is
 	lookAtSome = 10_000                 // workers of a look at some: BenchmarkFind
-	poolSize   = 20 * observe.MaxHot    // ids that are looked at each time
+	poolSize   = 10 * observe.MaxHot    // ids that are looked at each time
 	lookEvery  = 500 * time.Millisecond // those who ask in between get what was found last
 	leastAge   = 100 * time.Millisecond // of a worker whose rate is calculated: a first answer is no thousand per second
 	tiredAfter = 10 * time.Second       // without a question, what is known is forgotten
@@ -100,10 +100,9 @@ func (f *Finder) lookLocked(kinds []*Registry) {
 	if last == nil {
 		last = &knowledge{}
 	}
-	queues, workers := longest(kinds)
+	s := survey{known: -1}
+	queues, workers := s.atRunning(kinds)
 	next := &knowledge{looked: kinds[0].Now(), complete: workers <= cmp.Or(f.exact, exactUpTo)}
-	s := survey{block: make([]glimpse, 0, len(last.block)), known: -1}
-	s.again(last.block)
 	for _, c := range last.pool {
 		s.add(c.anew())
 	}
@@ -111,10 +110,15 @@ func (f *Finder) lookLocked(kinds []*Registry) {
 		if last.complete {
 			s.known = last.looked
 		}
-		s.atAll(kinds)
+		s.block = make([]glimpse, 0, workers+workers/8)
+		s.atAll(kinds, last.block)
 	} else {
-		s.atRunning(kinds)
-		f.next = s.atSome(kinds, f.next, cmp.Or(f.some, lookAtSome))
+		some := cmp.Or(f.some, lookAtSome)
+		s.again(last.block)
+		if s.block = last.block[:0]; last.complete || s.block == nil {
+			s.block = make([]glimpse, 0, some+atOnce)
+		}
+		f.next = s.atSome(kinds, f.next, some)
 	}
 	next.pool, next.block = s.settle(), s.block
 	next.found = observe.Hot{Workers: workers, Busiest: busiest(next.pool), Longest: describe(queues, next.pool)}
@@ -128,14 +132,36 @@ type survey struct {
 	known time.Duration // all workers that had started by then are known; -1 if others may be
 }
 
-// atAll looks at all workers.
-func (s *survey) atAll(kinds []*Registry) {
-	for _, r := range kinds {
-		for i := range r.shards {
-			now := r.Now()
-			r.shards[i].scan(func(w *entry) { s.at(r, i, w, now) }, func() { now = r.Now() })
-		}
+// atAll looks at all workers, and before that at those of a shard that it knows, while the
+// processor's cache has them.
+func (s *survey) atAll(kinds []*Registry, known []glimpse) {
+	of := map[*Registry][]glimpse{}
+	for len(known) > 0 {
+		n := runOf(known, func(g *glimpse) bool { return g.r == known[0].r })
+		of[known[0].r], known = known[:n], known[n:]
 	}
+	for _, r := range kinds {
+		again := of[r]
+		for i := range r.shards {
+			n := runOf(again, func(g *glimpse) bool { return int(g.shard) == i })
+			s.again(again[:n])
+			again = again[n:]
+			now := r.Now()
+			r.shards[i].scan(func(w *entry) {
+				s.block = append(s.block, glimpse{w, r, now, w.hits, uint8(i)})
+				s.noteLocked(s.block[len(s.block)-1:])
+			}, func() { now = r.Now() })
+		}
+		s.again(again) // of a look at some, which may begin with any shard
+	}
+}
+
+// runOf returns how many glimpses at the beginning of a list are so.
+func runOf(list []glimpse, is func(*glimpse) bool) (n int) {
+	for n < len(list) && is(&list[n]) {
+		n++
+	}
+	return n
 }
 
 // atSome looks at some workers that have a time to expire, from a place on, and returns the
@@ -149,10 +175,14 @@ func (s *survey) atSome(kinds []*Registry, p place, some int) place {
 		r := kinds[p.kind]
 		for from := &r.shards[p.shard]; some > 0; {
 			from.mu.Lock()
-			now, end := r.Now(), min(p.index+atOnce, len(from.expiry))
-			for _, e := range from.expiry[min(p.index, end):end] {
-				s.at(r, p.shard, e.w, now)
+			now, end, had := time.Duration(0), min(p.index+atOnce, len(from.expiry)), len(s.block)
+			if end > 0 {
+				now = r.Now()
 			}
+			for _, e := range from.expiry[min(p.index, end):end] { // so tight that the processor fetches several at a time
+				s.block = append(s.block, glimpse{e.w, r, now, e.w.hits, uint8(p.shard)})
+			}
+			s.noteLocked(s.block[had:])
 			more := end < len(from.expiry)
 			from.mu.Unlock()
 			some -= max(1, end-p.index)
@@ -171,29 +201,18 @@ func (s *survey) atSome(kinds []*Registry, p place, some int) place {
 	return p
 }
 
-// atRunning looks at the workers for which something runs. A server that never rests has no
-// time to expire.
-func (s *survey) atRunning(kinds []*Registry) {
-	for _, r := range kinds {
-		for i := range r.shards {
-			from := &r.shards[i]
-			from.mu.Lock()
-			now := r.Now()
-			for _, w := range from.running {
-				s.add(sinceStart(glimpse{w, r, now, w.hits, uint8(i)}))
-			}
-			from.mu.Unlock()
+// noteLocked has the workers of new glimpses, all of one shard, be candidates unless they are
+// known.
+func (s *survey) noteLocked(list []glimpse) {
+	for i := range list {
+		g := &list[i]
+		if w := g.w; !w.counted && w.cached != nil {
+			g.w = w.answering()
+			g.hits = g.w.hits
 		}
-	}
-}
-
-// at looks at a worker, under the lock of its shard.
-func (s *survey) at(r *Registry, shard int, w *entry, now time.Duration) {
-	w = w.answering()
-	g := glimpse{w, r, now, w.hits, uint8(shard)}
-	s.block = append(s.block, g)
-	if w.started >= s.known {
-		s.add(sinceStart(g))
+		if g.w.started >= s.known {
+			s.add(sinceStart(*g))
+		}
 	}
 }
 
@@ -229,7 +248,10 @@ func (b *best) add(c candidate) {
 
 func (b *best) sort() {
 	slices.SortFunc(b.list, func(x, y candidate) int {
-		return cmp.Or(cmp.Compare(y.rate, x.rate), x.w.id.Compare(y.w.id), cmp.Compare(x.r.name, y.r.name))
+		if x.rate != y.rate {
+			return cmp.Compare(y.rate, x.rate)
+		}
+		return cmp.Or(x.w.id.Compare(y.w.id), cmp.Compare(x.r.name, y.r.name))
 	})
 }
 
@@ -237,25 +259,35 @@ func (b *best) sort() {
 func (b *best) again(list []glimpse) {
 	for len(list) > 0 {
 		first := &list[0]
+		n := runOf(list[:min(atOnce, len(list))], func(g *glimpse) bool { return g.r == first.r && g.shard == first.shard })
+		var hits [atOnce]uint32
 		s := first.shardOf()
 		s.mu.Lock()
-		now, n := first.r.Now(), 0
-		for ; n < min(atOnce, len(list)) && list[n].r == first.r && list[n].shard == first.shard; n++ {
-			b.add(list[n].again(now))
+		now := first.r.Now()
+		for i := range list[:n] { // so tight that the processor fetches several at a time
+			hits[i] = list[i].w.hits
+		}
+		for i := range list[:n] {
+			if g := &list[i]; hits[i] != g.hits {
+				b.add(g.again(now))
+			}
 		}
 		s.mu.Unlock()
 		list = list[n:]
 	}
 }
 
-// again returns the worker of a glimpse with its rate since then.
+// again returns the worker of a glimpse with its rate since then, under the lock of its shard.
 func (g glimpse) again(now time.Duration) candidate {
 	before := g
 	g.at, g.hits = now, g.w.hits
-	if g.hits < before.hits { // its server ended, and there is another one
-		return sinceStart(g)
-	}
 	c := candidate{glimpse: g, known: true, since: before.at, count: g.hits - before.hits}
+	switch {
+	case g.w.started >= before.at || g.hits < min(before.hits, manyHits): // its server ended, and there is another one
+		return sinceStart(g)
+	case g.hits < before.hits: // which could not count further
+		c.count += manyHits
+	}
 	c.rate = float64(c.count) / max(now-before.at, time.Millisecond).Seconds()
 	return c
 }
@@ -343,37 +375,43 @@ type queued struct {
 	w *entry
 }
 
-// longest returns the ids with the longest queues, and how many workers live.
-func longest(kinds []*Registry) (list []queued, workers int) {
-	cut := func() {
-		slices.SortFunc(list, func(x, y queued) int {
-			return cmp.Or(cmp.Compare(y.Queue, x.Queue), x.ID.Compare(y.ID), cmp.Compare(x.Kind, y.Kind))
-		})
-		list = list[:min(len(list), observe.MaxHot)]
-	}
+// atRunning looks at the workers for which something runs; a server that never rests has no
+// time to expire, so no other look is at it. It returns those with the longest queues, and how
+// many workers live.
+func (s *survey) atRunning(kinds []*Registry) (list []queued, workers int) {
 	least := 0
 	for _, r := range kinds {
 		for i := range r.shards {
-			s := &r.shards[i]
-			s.mu.Lock()
-			now := r.Now()
-			for _, w := range s.running {
+			from, now := &r.shards[i], time.Duration(0)
+			from.mu.Lock()
+			if len(from.running) > 0 {
+				now = r.Now()
+			}
+			for _, w := range from.running {
+				c := sinceStart(glimpse{w, r, now, w.hits, uint8(i)})
+				s.add(c)
 				if r.machine.waitingLocked(w) <= least {
 					continue
 				}
 				info, _, _ := r.infoLocked(w, now)
-				list = append(list, queued{observe.HotID{Info: info, Rate: sinceStart(glimpse{w, r, now, w.hits, uint8(i)}).rate}, w})
-				if len(list) == 2*observe.MaxHot {
-					cut()
+				if list = append(list, queued{observe.HotID{Info: info, Rate: c.rate}, w}); len(list) == 2*observe.MaxHot {
+					list = cutQueues(list)
 					least = list[len(list)-1].Queue
 				}
 			}
-			workers += s.workers.count
-			s.mu.Unlock()
+			workers += from.workers.count
+			from.mu.Unlock()
 		}
 	}
-	cut()
-	return list, workers
+	return cutQueues(list), workers
+}
+
+// cutQueues returns the longest of some queues.
+func cutQueues(list []queued) []queued {
+	slices.SortFunc(list, func(x, y queued) int {
+		return cmp.Or(cmp.Compare(y.Queue, x.Queue), x.ID.Compare(y.ID), cmp.Compare(x.Kind, y.Kind))
+	})
+	return list[:min(len(list), observe.MaxHot)]
 }
 
 // describe returns the ids of a list of queues, with their rates as far as these were

@@ -120,6 +120,30 @@ func TestFindRenewed(t *testing.T) {
 	}
 }
 
+// TestFindAgain has a worker that gives more answers than it can count, and one that begins
+// anew.
+func TestFindAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		before uint32
+		more   int
+		stops  bool
+		want   float64
+	}{{5, 10, false, 10}, {1<<32 - 3, 10, false, 10}, {manyHits, 10, false, 10}, {100, 10, true, 10}, {5, 10, true, 10}} {
+		w := &entry{hits: c.before}
+		g := glimpse{w: w, hits: c.before, at: 4 * time.Second}
+		if c.stops {
+			w.hits, w.started = 0, 4*time.Second
+		}
+		for range c.more {
+			w.hitLocked()
+		}
+		if got := g.again(5 * time.Second).rate; got != c.want {
+			t.Errorf("%+v: %v, %d hits", c, got, w.hits)
+		}
+	}
+}
+
 // TestFindSome has more workers than a look is at: an id that has become hot is found within
 // a round, and then stays.
 func TestFindSome(t *testing.T) {

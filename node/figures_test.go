@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // An asker is a node or a client.
@@ -208,5 +211,144 @@ func TestGauges(t *testing.T) {
 			t.Errorf("%d bytes, want %d", k.Bytes, n.Stats().Kinds[0].Bytes)
 		}
 		check(observe.KindFigures{Workers: 3, MaxBytes: 1 << 20, Concurrency: 2, Bytes: k.Bytes})
+	})
+}
+
+// TestHottest has ids of two nodes with more to do than others, and asks both of them, in
+// every way.
+func TestHottest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		nodes := startCluster(t, 2, worker.Cache{TTL: time.Hour, Load: func(_ context.Context, id worker.ID) (worker.Value, error) {
+			if id == worker.IntID(-1) {
+				<-release
+			}
+			return worker.IntValue(1), nil
+		}})
+		a, b := nodes[0], nodes[1]
+		c, err := Attach(t.Context(), ClientConfig{Node: a.Self(), Cookie: testCookie, network: memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ids := map[*Node]worker.ID{a: worker.IntID(0), b: worker.IntID(1)}
+		for i := range int64(10) {
+			if _, err := a.Request(t.Context(), worker.IntID(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _, _ = a.Request(t.Context(), worker.IntID(-1)) }) // of b
+		}
+		ask := func(by asker, of *Node) observe.Hot {
+			t.Helper()
+			name := of.Self()
+			if by == asker(of) {
+				name = ""
+			}
+			h, err := by.Hottest(t.Context(), observe.HotQuery{Node: name})
+			if err != nil || h.Node != of.Self() {
+				t.Fatal(h.Node, err)
+			}
+			return h
+		}
+		ask(a, a)
+		ask(b, b)
+		for range 100 {
+			for _, id := range ids {
+				_, _ = a.Request(t.Context(), id)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		for of, id := range ids {
+			want := ask(of, of)
+			if len(want.Busiest) != 1 || want.Busiest[0].ID != id || want.Busiest[0].Rate < 90 || want.Busiest[0].Rate > 110 || want.Busiest[0].Node != of.Self() {
+				t.Errorf("%s: %+v, want %v with 100 per second", of.Self(), want, id)
+			}
+			if queues := want.Longest; (len(queues) == 1) != (of == b) || of == b && (queues[0].ID != worker.IntID(-1) || queues[0].Queue != 3) {
+				t.Errorf("%s: queues %+v", of.Self(), queues)
+			}
+			for _, by := range []asker{a, b, c} {
+				if h := ask(by, of); !reflect.DeepEqual(h, want) {
+					t.Errorf("%T was told %+v, want %+v", by, h, want)
+				}
+			}
+		}
+		if h, err := c.Hottest(t.Context(), observe.HotQuery{}); err != nil || h.Node != a.Self() {
+			t.Errorf("of the client's node %+v, %v", h, err)
+		}
+		close(release)
+		wg.Wait()
+	})
+}
+
+// An older node knows none of the operations.
+type older struct {
+	liar
+	says error
+}
+
+func (o older) ServeOperation(context.Context, *wire.Session, wire.Op, func(any) error) (any, error) {
+	return nil, o.says
+}
+
+// TestFiguresOfOlder asks members, and nodes of clients, of versions that have no figures.
+func TestFiguresOfOlder(t *testing.T) {
+	realTime(t)
+	for name, says := range map[string]error{
+		"older":            wire.UnknownOperation,
+		"old, no voters":   wire.Errorf(wire.NoQuorum, wire.NotRun, "the node was started without voters; ask one that was started with --voters"),
+		"this, no voters":  nil, // as a member asks what this version does not know
+		"older in between": &wire.Error{Code: wire.UnknownOperation, Outcome: wire.NotRun, Text: "the node is of an older version; upgrade it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t, "1@"+testHost(), worker.Cache{})
+			if says == nil {
+				giveSlot(n, stranger(n, 1))
+				s, err := dialAs(t, n, stranger(n, 1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Do(t.Context(), 1000, nil, nil); !errors.Is(err, ErrUnsupported) {
+					t.Errorf("an operation of a newer version: %v", err)
+				}
+				return
+			}
+			hello := stranger(n, 1)
+			hello.Addr = n.addr.Host + ":0"
+			hello.Addr = listenAs(t, hello, older{says: says})
+			giveSlot(n, hello)
+			v := n.members.View()
+			p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
+			c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie, network: memory})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			for _, ask := range []func() error{
+				func() error { _, err := n.Figures(t.Context(), observe.FiguresQuery{Node: p.Text}); return err },
+				func() error { _, err := n.Hottest(t.Context(), observe.HotQuery{Node: p.Text}); return err },
+				func() error { _, err := n.Loads(t.Context(), p.Text); return err },
+				func() error { _, err := n.Events(t.Context(), observe.EventQuery{Node: p.Text}); return err },
+				func() error { _, err := c.Figures(t.Context(), observe.FiguresQuery{}); return err },
+				func() error { _, err := c.Hottest(t.Context(), observe.HotQuery{}); return err },
+			} {
+				if err := ask(); !errors.Is(err, ErrUnsupported) || err.Error() != p.Text+": unknown operation: the node is of an older version; upgrade it" {
+					t.Errorf("%v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestRoutingIsTold has the rule of the cluster in what a node tells of itself.
+func TestRoutingIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := startOn(t, "1@"+testHost(), worker.Cache{TTL: time.Hour, Load: worker.RandomSource})
+		infos, err := n.Nodes(t.Context())
+		if err != nil || infos[0].Routing != "modulo" {
+			t.Errorf("%+v, %v", infos, err)
+		}
 	})
 }

@@ -103,3 +103,56 @@ func ExampleNode_Loads() {
 	}
 	// Output: default 0.0/s, 0 failed
 }
+
+// Figures has what each kind does now, and what it did in the last 15 minutes. A program that
+// asks again with the mark of the last answer gets only what has come since.
+func ExampleNode_Figures() {
+	ctx := context.Background()
+	n, err := node.Start(node.Config{Name: "1@127.0.55.9", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	for id := range int64(3) {
+		if _, err := n.Request(ctx, worker.IntID(id)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	f, err := n.Figures(ctx, observe.FiguresQuery{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, k := range f.Kinds {
+		fmt.Printf("%s: %d workers, %d runs, %d calls wait, %d samples\n", k.Kind, k.Workers, k.Running, k.Waiting, len(k.Past))
+	}
+	f, err = n.Figures(ctx, observe.FiguresQuery{After: f.Next()}) // 5 s later there is a sample
+	fmt.Println(f.Node, f.Last, err)
+	// Output:
+	// default: 3 workers, 0 runs, 0 calls wait, 0 samples
+	// 1@127.0.55.9 0 <nil>
+}
+
+// Hottest has the ids that are asked most.
+func ExampleNode_Hottest() {
+	ctx := context.Background()
+	n, err := node.Start(node.Config{Name: "1@127.0.55.10", Cookie: []byte("a cookie of 16 bytes"), Default: worker.Cache{Load: worker.RandomSource}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close(ctx)
+	for _, id := range []int64{7, 7, 8, 7, 8, 9, 7} {
+		if _, err := n.Request(ctx, worker.IntID(id)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	hot, err := n.Hottest(ctx, observe.HotQuery{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, h := range hot.Busiest {
+		fmt.Println(h.ID, h.Hits, h.Rate > 0)
+	}
+	// Output:
+	// 7 3 true
+	// 8 1 true
+}

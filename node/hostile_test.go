@@ -15,6 +15,7 @@ import (
 	"github.com/distproc/distproc/node/internal/protocol"
 	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/testlog"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -102,6 +103,13 @@ func TestManyElementsAnswered(t *testing.T) {
 			}
 			return err
 		},
+		"figures": func() error {
+			_, err := n.Figures(t.Context(), observe.FiguresQuery{Node: hello.Name})
+			return err
+		},
+		"hottest":                 func() error { _, err := n.Hottest(t.Context(), observe.HotQuery{Node: hello.Name}); return err },
+		"figures of a client":     func() error { _, err := c.Figures(t.Context(), observe.FiguresQuery{}); return err },
+		"hottest of a client":     func() error { _, err := c.Hottest(t.Context(), observe.HotQuery{}); return err },
 		"members of a client":     func() error { _, err := c.Members(t.Context()); return err },
 		"nodes of a client":       func() error { _, err := c.Nodes(t.Context()); return err },
 		"workers of a client":     func() error { _, err := c.Workers(t.Context()); return err },

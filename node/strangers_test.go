@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -52,6 +53,8 @@ func newLiar(elements int) liar {
 		protocol.OpMembers: make([]Member, elements),
 		protocol.OpNodes:   make([]NodeInfo, elements),
 		protocol.OpConnect: make([]protocol.Connection, elements),
+		protocol.OpFigures: observe.Figures{Kinds: make([]observe.KindFigures, elements)},
+		protocol.OpHottest: observe.Hot{Longest: make([]observe.HotID, elements)},
 	}}
 }
 

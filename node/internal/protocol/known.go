@@ -25,6 +25,6 @@ func Known(op wire.Op, err error) error {
 	}
 	return &wire.Error{
 		Code: wire.UnknownOperation, Outcome: wire.NotRun, Node: e.Node,
-		Text: "the node is of an older version, which cannot tell that; upgrade it",
+		Text: "the node is of an older version; upgrade it",
 	}
 }

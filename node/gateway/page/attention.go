@@ -166,7 +166,7 @@ func (a *attention) list() []Notice {
 	}
 	slices.SortFunc(told, func(x, y subject) int {
 		return cmp.Or(cmp.Compare(a.held[x].level, a.held[y].level), cmp.Compare(x.topic, y.topic),
-			cmp.Compare(x.node, y.node), cmp.Compare(x.kind, y.kind))
+			cmp.Compare(x.kind, y.kind), cmp.Compare(x.node, y.node))
 	})
 	list := make([]Notice, 0, min(len(told), maxNotices+1))
 	for _, s := range told[:min(len(told), maxNotices)] {
@@ -421,7 +421,7 @@ func (f finder) quorum() {
 // voters looks for voters that are silent.
 func (f finder) voters(voters []string) {
 	silent := func(name string) bool {
-		m := f.listed(name)
+		m := f.members[name]
 		if m == nil || m.info.State != node.StateAlive || m.info.Problem != "" {
 			return true
 		}
@@ -450,10 +450,10 @@ func (f finder) voters(voters []string) {
 // definitions looks for kinds that members define differently.
 func (f finder) definitions() {
 	var here map[string]string
-	if m := f.listed(f.self); m != nil {
+	if m := f.members[f.self]; m != nil {
 		here = m.info.Kinds
 	}
-	for kind, names := range f.differs() {
+	for kind, names := range f.differs {
 		if !text.IsName(kind) {
 			continue
 		}

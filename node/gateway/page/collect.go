@@ -30,6 +30,7 @@ type collection struct {
 	problem string    // why they could not be listed the last time
 	order   []string  // names of the members, as they were listed
 	members map[string]*member
+	differs map[string][]string // members that define a kind otherwise than the serving node
 
 	bounds []time.Duration // of all histograms; nil until they are known
 	total  *past
@@ -95,14 +96,7 @@ func (c *collection) takeInfos(now time.Time, infos []node.NodeInfo, err error) 
 		m.info = info
 	}
 	maps.DeleteFunc(c.members, func(name string, _ *member) bool { return !listed[name] })
-}
-
-// listed returns a member that is in the list, or nil.
-func (c *collection) listed(name string) *member {
-	if slices.Contains(c.order, name) {
-		return c.members[name]
-	}
-	return nil
+	c.findDiffers()
 }
 
 // mark returns what to ask a member for.
@@ -191,12 +185,9 @@ func (c *collection) fill(p *past, s span, f observe.Figures, buckets []int) {
 			continue
 		}
 		seen[k.Kind] = true
-		for j := range k.Past {
-			before := uint64(len(k.Past) - 1 - j)
-			if before > s.last-s.first { // it is not new, or it was never there
-				continue
-			}
-			p.add(k.Kind, s.slotOf(s.last-before), &k.Past[j], buckets, c.own)
+		fresh := k.Past[max(0, len(k.Past)-int(s.last-s.first+1)):]
+		for j := range fresh {
+			p.add(k.Kind, s.slotOf(s.last-uint64(len(fresh)-1-j)), &fresh[j], buckets, c.own)
 		}
 	}
 }
@@ -286,7 +277,7 @@ func (c *collection) complete(now time.Time, slot int64) bool {
 // common returns what is the same for all pages.
 func (c *collection) common(now time.Time) commonState {
 	s := commonState{Node: c.self, Time: now.UTC().Truncate(time.Millisecond), Every: c.period().Milliseconds(), Members: c.list(now)}
-	if m := c.listed(c.self); m != nil {
+	if m := c.members[c.self]; m != nil {
 		s.Version, s.Routing = m.info.Version, m.info.Routing
 	}
 	return s
@@ -300,13 +291,13 @@ func (c *collection) list(now time.Time) []Member {
 	return list
 }
 
-// state returns what is of a choice. Differs lists the members that define a kind otherwise.
-func (c *collection) state(now time.Time, choice Choice, differs map[string][]string) chosenState {
+// state returns what is of a choice.
+func (c *collection) state(now time.Time, choice Choice) chosenState {
 	s := chosenState{Of: choice.Node}
 	names := c.order
 	if choice.Node != "" {
 		names = nil
-		switch m := c.listed(choice.Node); {
+		switch m := c.members[choice.Node]; {
 		case m == nil && !c.infosAt.IsZero():
 			s.Problem = choice.Node + " is no member"
 		case m != nil:
@@ -338,7 +329,7 @@ func (c *collection) state(now time.Time, choice Choice, differs map[string][]st
 		k := &s.Kinds[i]
 		k.Rate = cleanRate(k.Rate)
 		k.Minute = p.minute(k.Kind, c.last).message(p.bounds)
-		if d := differs[k.Kind]; d != nil {
+		if d := c.differs[k.Kind]; d != nil {
 			k.Differs = d[:min(len(d), maxDiffers)]
 		}
 	}
@@ -349,14 +340,15 @@ func (c *collection) state(now time.Time, choice Choice, differs map[string][]st
 	return s
 }
 
-// differs returns, for each kind that members define differently, those that do not define
-// it as the serving node does.
-func (c *collection) differs() map[string][]string {
-	by := make(map[string][]string)
+// findDiffers finds, for each kind that members define differently, those that do not
+// define it as the serving node does.
+func (c *collection) findDiffers() {
+	c.differs = make(map[string][]string)
 	for _, name := range c.order {
 		for _, kind := range c.members[name].info.Differs {
-			by[kind] = append(by[kind], name)
+			if list, ok := c.differs[kind]; ok || len(c.differs) < observe.MaxKinds {
+				c.differs[kind] = append(list, name)
+			}
 		}
 	}
-	return by
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -251,13 +252,12 @@ func (l *loop) tell(whole bool) {
 	} else {
 		r.common, r.shared, r.problem = l.round.common, l.round.shared, l.round.problem
 	}
-	differs := l.differs()
 	for c := range choices {
 		if m := l.round.states[c]; m != nil && !whole {
 			r.states[c] = m
 			continue
 		}
-		r.states[c] = &message{data: join(r.shared, marshal(l.state(now, c, differs)))}
+		r.states[c] = &message{data: join(r.shared, marshal(l.state(now, c)))}
 	}
 	r.tracks = l.pasts(now)
 	before := l.round
@@ -270,6 +270,7 @@ func (l *loop) tell(whole bool) {
 
 // steps adds the steps that are complete to the tracks.
 func (l *loop) steps(now time.Time) {
+	l.tracks = maps.Clone(l.tracks) // a round has the other one
 	for _, slot := range l.advance(now) {
 		if slot < l.last-keptSteps {
 			continue

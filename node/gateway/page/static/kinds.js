@@ -1,72 +1,77 @@
 // What each kind does now and did in the last minute; and one kind with its graphs.
 
-import { h, text, attr } from './dom.js'
+import { h, p, text } from './dom.js'
 import { age, bytes, count, plural, quantile, rate, share, unpercent, visible, none } from './format.js'
-import { Table, kindLink, link, name, nodeLink, section, fill } from './parts.js'
+import { Table, filterBox, kindLink, link, name, named, nodeLink, num, ofProblem, section, fill } from './parts.js'
 import { Strip } from './chart.js'
 import { tagsOf } from './overview.js'
 
+// minute is a column of what is counted in the last minute, portion one of a part of it.
+const minute = (head, name, hint, more) => num(head, hint + ', last minute', k => k.minute?.[name], count, more)
+const portion = (head, part, whole, hint, alarm) => minute(head, part, hint, {
+  sort: k => k.minute?.[part] / k.minute?.[whole] || 0,
+  text: k => share(k.minute?.[part], k.minute?.[whole]),
+  title: k => k.minute?.[whole] > 0 && `${count(k.minute[part])} of ${count(k.minute[whole])} in the last minute`,
+  warn: k => alarm && k.minute?.[part] > 0,
+})
+const bound = (head, name, hint) => minute(head, name + '_ms', hint, { text: k => quantile(k.minute?.[name + '_ms'], k.minute?.[name + '_over']) })
+
 const columns = [
-  { head: 'Kind', node: k => name(k.kind, kindLink(k.kind)), key: k => k.kind, sort: k => k.kind },
-  { head: '', text: k => k.strict ? 'strict' : k.serial ? 'serial' : '', sort: k => (k.serial ? 1 : 0) + (k.strict ? 2 : 0) },
-  { head: 'Req/s', num: true, text: k => rate(k.rate), sort: k => k.rate, hint: 'Requests per second over the last 5 s' },
-  { head: 'Failed', num: true, text: k => share(k.minute?.failed, k.minute?.requests), sort: k => k.minute?.failed / k.minute?.requests || 0, warn: k => k.minute?.failed > 0, title: k => counted(k.minute?.failed, k.minute?.requests, 'request'), hint: 'Requests that failed, last minute' },
-  { head: 'Degraded', num: true, text: k => share(k.minute?.degraded, k.minute?.requests), sort: k => k.minute?.degraded / k.minute?.requests || 0, title: k => counted(k.minute?.degraded, k.minute?.requests, 'request'), hint: 'Requests that another node than the owner answered, last minute' },
-  { head: 'Stale', num: true, text: k => share(k.minute?.stale, k.minute?.requests), sort: k => k.minute?.stale / k.minute?.requests || 0, title: k => counted(k.minute?.stale, k.minute?.requests, 'request'), hint: 'Requests that got an old value, last minute' },
-  { head: 'p50', num: true, text: k => quantile(k.minute?.p50_ms, k.minute?.p50_over), sort: k => k.minute?.p50_ms, hint: 'Half of the requests of the last minute took at most this long' },
-  { head: 'p99', num: true, text: k => quantile(k.minute?.p99_ms, k.minute?.p99_over), sort: k => k.minute?.p99_ms, hint: '99 % of the requests of the last minute took at most this long' },
-  { head: 'Runs', num: true, text: k => count(k.minute?.runs), sort: k => k.minute?.runs, hint: 'Runs of the source, or of a server, last minute' },
-  { head: 'Runs failed', num: true, text: k => share(k.minute?.runs_failed, k.minute?.runs), sort: k => k.minute?.runs_failed / k.minute?.runs || 0, warn: k => k.minute?.runs_failed > 0, title: k => counted(k.minute?.runs_failed, k.minute?.runs, 'run'), hint: 'Runs that failed, last minute' },
-  { head: 'Run p50', num: true, text: k => quantile(k.minute?.run_p50_ms, k.minute?.run_p50_over), sort: k => k.minute?.run_p50_ms, hint: 'Half of the runs took at most this long' },
-  { head: 'Run p99', num: true, text: k => quantile(k.minute?.run_p99_ms, k.minute?.run_p99_over), sort: k => k.minute?.run_p99_ms, hint: '99 % of the runs took at most this long' },
-  { head: 'Running', num: true, text: k => count(k.running) + (k.concurrency ? ` of ${count(k.concurrency)}` : ''), sort: k => k.running, warn: k => k.concurrency && k.running >= k.concurrency, hint: 'Runs that go on, of those that may go on at a time' },
-  { head: 'Queued', num: true, text: k => count(k.queued), sort: k => k.queued, warn: k => k.queued > 0, hint: 'Runs that wait for others to end' },
-  { head: 'Waiting', num: true, text: k => count(k.waiting), sort: k => k.waiting, hint: 'Calls that wait for a worker' },
-  { head: 'Longest', num: true, text: k => count(k.longest), sort: k => k.longest, hint: 'The most calls that wait for one id' },
-  { head: 'Stuck', num: true, text: k => k.stuck ? `${count(k.stuck)}, ${age(k.stuck_ms)}` : '0', sort: k => k.stuck, warn: k => k.stuck > 0, hint: 'Runs that go on although their time is up, and for how long' },
-  { head: 'Workers', num: true, text: k => count(k.workers), sort: k => k.workers, hint: 'Live workers' },
-  { head: 'Values', num: true, text: k => bytes(k.bytes) + (k.max_bytes ? ` of ${bytes(k.max_bytes)}` : ''), sort: k => k.bytes, warn: k => k.max_bytes && k.bytes > 0.95 * k.max_bytes, hint: 'Memory of the values, of what they may take' },
-  { head: 'Evicted', num: true, text: k => count(k.minute?.evicted), sort: k => k.minute?.evicted, warn: k => k.minute?.evicted > 0, hint: 'Workers that went before their time for lack of memory, last minute' },
-  { head: 'Nodes', num: true, text: k => count(k.nodes), sort: k => k.nodes, warn: k => k.differs?.length, title: k => k.differs?.length ? `differs on ${k.differs.map(visible).join(', ')}` : null, hint: 'Nodes that have the kind' },
+  named('Kind', k => k.kind, kindLink),
+  { head: 'Type', text: k => [k.strict ? 'strict' : k.serial && 'serial', k.differs?.length > 0 && 'differs'].filter(Boolean).join(', '), title: differing, warn: k => k.differs?.length, hint: 'Serial kinds take calls one after the other; one that differs is not the same on all nodes' },
+  num('Req/s', 'Requests per second over the last 5 s', k => k.rate, rate),
+  portion('Failed', 'failed', 'requests', 'Requests that failed', true),
+  portion('Degraded', 'degraded', 'requests', 'Requests that another node than the owner answered'),
+  portion('Stale', 'stale', 'requests', 'Requests that got an old value'),
+  bound('p50', 'p50', 'Half of the requests took at most this long'),
+  bound('p99', 'p99', '99 % of the requests took at most this long'),
+  minute('Runs', 'runs', 'Runs of the source, or of a server'),
+  portion('Runs failed', 'runs_failed', 'runs', 'Runs that failed', true),
+  bound('Run p50', 'run_p50', 'Half of the runs took at most this long'),
+  bound('Run p99', 'run_p99', '99 % of the runs took at most this long'),
+  num('Running', 'Runs that go on, of those that may go on at a time', k => k.running, count, { text: k => count(k.running) + (k.concurrency ? ` of ${count(k.concurrency)}` : ''), warn: k => k.concurrency && k.running >= k.concurrency }),
+  num('Queued', 'Runs that wait for others to end', k => k.queued, count, { warn: k => k.queued > 0 }),
+  num('Waiting', 'Calls that wait for a worker', k => k.waiting),
+  num('Longest', 'The most calls that wait for one id', k => k.longest),
+  num('Stuck', 'Runs that go on although their time is up', k => k.stuck, count, { title: k => k.stuck > 0 && `for ${age(k.stuck_ms)}`, warn: k => k.stuck > 0 }),
+  num('Workers', 'Live workers', k => k.workers),
+  num('Values', 'Memory of the values, and its share of what they may take', k => k.bytes, bytes, { text: k => bytes(k.bytes) + (k.max_bytes ? `, ${share(k.bytes, k.max_bytes)}` : ''), title: k => k.max_bytes > 0 && `of ${bytes(k.max_bytes)}`, warn: k => k.max_bytes && k.bytes > 0.95 * k.max_bytes }),
+  minute('Evicted', 'evicted', 'Workers that went before their time for lack of memory', { warn: k => k.minute?.evicted > 0 }),
+  num('Nodes', 'Nodes that have the kind', k => k.nodes),
 ]
 
-const counted = (part, whole, what) => whole ? `${count(part)} of ${plural(whole, what)} in the last minute` : null
+function differing(k) {
+  return k.differs?.length > 0 && `differs on ${k.differs.map(visible).join(', ')}`
+}
 
 export default function kinds(model, route) {
   return route.parts[0] ? one(new TextDecoder().decode(unpercent(route.parts[0]))) : all()
 }
 
 function all() {
-  const table = new Table({ caption: 'Kinds', columns, keyOf: k => k.kind, sort: [0, false], className: 'dense first-sticks', empty: 'There are no kinds.' })
-  const filter = h('input', { type: 'search', id: 'kind-filter', autocomplete: 'off', spellcheck: 'false', oninput: () => update(last) })
-  const note = h('span', { class: 'note' })
-  const el = h('div', null, h('div', { class: 'head' }, h('h1', null, 'Kinds'),
-    h('p', { class: 'filter' }, h('label', { for: 'kind-filter' }, 'Only those with'), ' ', filter, ' ', note)), table.el)
+  const table = new Table({ caption: 'Kinds', columns, keyOf: k => k.kind, sort: [0, false], cls: 'dense', empty: 'There are no kinds.' })
+  const filter = filterBox('Only those with', () => update(last))
+  const note = p('note')
   let last
   function update(model) {
     last = model
     const { state } = model
-    const wanted = filter.value.trim().toLowerCase()
-    table.update((state.kinds ?? []).filter(k => k.kind.toLowerCase().includes(wanted)))
+    table.update((state.kinds ?? []).filter(k => filter.has(k.kind)))
     text(note, noteOf(state) + (state.kinds_left_out ? ` ${plural(state.kinds_left_out, 'kind is', 'kinds are')} left out.` : ''))
   }
-  return { el, update }
+  return { el: h('div', null, h('div', { class: 'head' }, h('h1', null, 'Kinds'), filter.el, note), table.el), update }
 }
 
 function noteOf(state) {
-  if (state.of_problem) return `There are no figures of ${visible(state.of)}: ${visible(state.of_problem)}`
-  return state.of ? `As of ${visible(state.of)} alone.` : 'All nodes together. Shares, times and runs are those of the last minute.'
+  return ofProblem(state) || (state.of ? `Of ${visible(state.of)} alone.` : 'All nodes together.') + ' Shares, times and runs are those of the last minute.'
 }
 
 function one(kind) {
   const strips = [new Strip(visible(kind), ['requests', 'latency', 'errors', 'lesser']), new Strip(`${visible(kind)}, source`, ['runs', 'runLatency', 'runErrors', 'evicted'])]
-  const note = h('p', { class: 'note' })
-  const facts = h('dl', { class: 'facts' })
+  const note = p('note'), differs = p('note'), tags = h('span', { class: 'tags' })
   const shown = columns.slice(2).map(c => ({ c, dd: h('dd') }))
-  for (const { c, dd } of shown) facts.append(h('div', null, h('dt', null, c.head), dd, h('dd', { class: 'hint' }, c.hint)))
-  const differs = h('p', { class: 'note' })
-  const tags = h('span', { class: 'tags' })
-  const el = h('div', { class: 'one-kind' }, h('p', { class: 'up' }, h('a', { href: link('kinds') }, 'All kinds')),
+  const facts = h('dl', { class: 'facts' }, ...shown.map(({ c, dd }) => h('div', null, h('dt', null, c.head), dd, h('dd', { class: 'hint' }, c.hint))))
+  const el = h('div', { class: 'one-kind' }, p('up', h('a', { href: link('kinds') }, 'All kinds')),
     h('h1', null, name(kind), tags), note, differs,
     section('Last 15 minutes', ...strips.map(s => s.whole)), section('Now', facts))
   return {
@@ -75,14 +80,17 @@ function one(kind) {
       const k = (state.kinds ?? []).find(k => k.kind === kind)
       text(tags, tagsOf(k).filter(t => !t.startsWith('differs')).join(', '))
       text(note, k ? noteOf(state) : `No node has told of this kind${state.kinds_left_out ? ', or it is one of those that are left out' : ''}.`)
-      fill(differs, k?.differs?.length ? ['It is not the same on ', ...k.differs.flatMap((n, i) => [i ? ', ' : '', name(n, nodeLink(n))]), '.'].map(x => x instanceof Node ? x : document.createTextNode(x)) : '', k?.differs?.join('\u0000'))
-      differs.hidden = !k?.differs?.length
+      const others = k?.differs ?? []
+      fill(differs, ['It is not the same on ', ...others.flatMap((n, i) => [i && ', ', name(n, nodeLink(n))]), '.'], others.join('\u0000'))
+      differs.hidden = !others.length
       for (const { c, dd } of shown) {
         text(dd, k ? c.text(k) : none)
         dd.classList.toggle('warned', Boolean(k && c.warn?.(k)))
       }
-      if (past?.kinds.has(kind)) for (const s of strips) s.set(past.kinds.get(kind), past)
-      for (const s of strips) s.whole.hidden = !past?.kinds.has(kind)
+      for (const s of strips) {
+        s.whole.hidden = !past?.kinds.has(kind)
+        if (past?.kinds.has(kind)) s.set(past.kinds.get(kind), past)
+      }
     },
     close: () => strips.forEach(s => s.close()),
   }

@@ -52,5 +52,5 @@ func (h host) StoodStill() bool { return h.n.members.StoodStill() }
 
 func (h host) Suspended() { h.n.kinds.Sweep() }
 
-// own returns the node itself, as the one who does something.
-func (n *Node) own() audit.Actor { return audit.Actor{Name: n.name} }
+// own returns the actor of an operation of this program: the node itself, or that of ctx.
+func (n *Node) own(ctx context.Context) audit.Actor { return audit.ActorIn(ctx, n.name) }

@@ -24,7 +24,7 @@ const disconnectTimeout = 10 * time.Second // of Disconnect, if its context has 
 // the node stays a member and Disconnect fails. Without a deadline in ctx Disconnect has
 // 10 s. If its time is up, the error says what is not done yet.
 func (n *Node) Disconnect(ctx context.Context, name string) error {
-	return n.disconnect(ctx, name, n.own())
+	return n.disconnect(ctx, name, n.own(ctx))
 }
 
 // disconnect is Disconnect as asked for by an actor.
@@ -104,7 +104,7 @@ func (n *Node) detach(must bool) error {
 // same id. A call fails with [ErrApart], and has not run, until the node connects to a
 // node that is not apart, or is started anew. Call GoAlone when the cluster is gone, or
 // shares nothing with this node. GoAlone fails if the node is not apart.
-func (n *Node) GoAlone(context.Context) error { return n.goAlone(n.own()) }
+func (n *Node) GoAlone(ctx context.Context) error { return n.goAlone(n.own(ctx)) }
 
 // goAlone is GoAlone as asked for by an actor.
 func (n *Node) goAlone(by audit.Actor) error {

@@ -29,7 +29,7 @@ func (n *Node) Events(ctx context.Context, q observe.EventQuery) (observe.Events
 // for it take longer. Trace fails with [ErrUnknownKind] if the node has no such kind, and
 // with [ErrOverloaded] if it traces too many ids.
 func (n *Node) Trace(ctx context.Context, q observe.TraceQuery) (observe.Steps, error) {
-	return n.observer.Trace(ctx, q, n.own())
+	return n.observer.Trace(ctx, q, n.own(ctx))
 }
 
 // Loads returns how many requests there were of each kind in the last 60 s on a member, or

@@ -17,11 +17,11 @@ func (n *Node) Stop(ctx context.Context, id worker.ID) (stopped bool, err error)
 }
 
 func (n *Node) stop(ctx context.Context, k worker.Key) (stopped bool, err error) {
-	return n.router.Stop(ctx, k, n.own())
+	return n.router.Stop(ctx, k, n.own(ctx))
 }
 
 func (n *Node) forceStop(ctx context.Context, k worker.Key) ([]worker.Stopped, error) {
-	return n.router.ForceStop(ctx, k, n.own())
+	return n.router.ForceStop(ctx, k, n.own(ctx))
 }
 
 func (c *Client) forceStop(ctx context.Context, k worker.Key) (list []worker.Stopped, err error) {

@@ -42,6 +42,8 @@ func BenchmarkServeHTTP(b *testing.B) {
 // A quick cluster answers at once.
 type quick struct{ Cluster }
 
+func (quick) Self() string { return "1@127.0.0.1" }
+
 func (quick) Family(string) node.Family { return quickFamily{} }
 
 type quickFamily struct{ node.Family }

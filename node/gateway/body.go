@@ -3,12 +3,14 @@ package gateway
 import (
 	"errors"
 	"io"
+	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/distproc/distproc/wire"
+	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -16,30 +18,51 @@ const (
 	bodyRate    = 16 << 10         // bytes for each further second,
 	bodyTimeout = 20 * time.Second // up to this
 	smallBody   = 16 << 10         // bytes; larger bodies take a place
+	maxForm     = 16 << 10         // bytes, for a token of 4 KiB that is percent-encoded
 )
 
-// body reads the body of the request. A large body takes a place once its first bytes
-// have arrived, until the end of the exchange.
-func (x *exchange) body() (string, error) {
+// form reads the body of the request as a form.
+func (x *exchange) form() (url.Values, error) {
+	const want = "application/x-www-form-urlencoded"
+	if t, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || t != want {
+		return nil, badRequest("content type %s: send a form, as %s", text.Quote(x.r.Header.Get("Content-Type")), want)
+	}
+	body, err := x.body(maxForm)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return nil, badRequest("form: %v", err)
+	}
+	return form, nil
+}
+
+// body reads the body of the request, of at most limit bytes. A large body takes a place
+// once its first bytes have arrived, until the end of the exchange.
+func (x *exchange) body(limit int64) (string, error) {
 	if x.r.Body == http.NoBody {
 		return "", nil
 	}
+	if x.r.ContentLength > limit {
+		return "", tooLarge(limit)
+	}
 	size := x.r.ContentLength
 	if size < 0 {
-		size = wire.MaxValue
+		size = limit
 	}
 	x.place = &place{from: x.conn.address(), size: size, end: func() { x.setReadDeadline(time.Unix(1, 0)) }}
 	pace := &pace{x: x, began: time.Now()}
 	r := http.MaxBytesReader(x.ResponseWriter, io.NopCloser(pace), size)
 	head, err := io.ReadAll(io.LimitReader(r, smallBody))
 	if err != nil || len(head) < smallBody {
-		return string(head), x.readAll(err)
+		return string(head), x.readAll(err, limit)
 	}
 	body, err := pace.large(r, head)
 	if err != nil {
 		x.gateway.bodies.release(x.place) // now, because the client may read the answer slowly
 	}
-	return body, x.readAll(err)
+	return body, x.readAll(err, limit)
 }
 
 // large reads the rest of a large body, which begins with head. The buffer is no larger
@@ -89,7 +112,7 @@ func (x *exchange) setReadDeadline(t time.Time) {
 }
 
 // readAll records that the body has arrived, or returns the problem that err is.
-func (x *exchange) readAll(err error) error {
+func (x *exchange) readAll(err error, limit int64) error {
 	x.unread = err != nil
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	_, told := errors.AsType[*problem](err)
@@ -97,7 +120,7 @@ func (x *exchange) readAll(err error) error {
 	case err == nil, told:
 		return err
 	case large:
-		return tooLarge()
+		return tooLarge(limit)
 	case x.gateway.bodies.check(x.place) != nil:
 		return newProblem(http.StatusRequestTimeout, "slow body",
 			"the body came too slowly while others waited for its place; send it within %v, or try again later", bodyGrace)

@@ -160,15 +160,12 @@ func (g *Gateway) stream(x *exchange, q eventsQuery) error {
 	if err != nil {
 		return err
 	}
-	s := &sse{x: x, out: http.NewResponseController(x.ResponseWriter), run: first.Run}
-	h := x.Header()
-	h["Content-Type"] = []string{streamType}
-	h["X-Accel-Buffering"] = []string{"no"} // of nginx
-	x.WriteHeader(http.StatusOK)
+	s := newSSE(x)
+	s.run = first.Run
+	s.begin()
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	s.line("retry: 1000\n\n")
 	s.tell(observe.News{List: first.List, Missed: first.Missed, Restarted: q.after.Run != 0 && q.after.Run != first.Run})
 	f := &observe.Follower{Ask: g.config.Cluster.Events, Node: first.Node, After: first.Next()}
 	for s.err == nil && ctx.Err() == nil {
@@ -212,6 +209,21 @@ type sse struct {
 	err error
 }
 
+func newSSE(x *exchange) *sse { return &sse{x: x, out: http.NewResponseController(x.ResponseWriter)} }
+
+// begin begins the answer, if it has not begun.
+func (s *sse) begin() {
+	if s.x.status != 0 {
+		return
+	}
+	s.x.set("Content-Type", streamType)
+	s.x.set("X-Accel-Buffering", "no") // of nginx
+	s.x.WriteHeader(http.StatusOK)
+	if s.x.r.Method != http.MethodHead {
+		s.line("retry: 1000\n\n")
+	}
+}
+
 // tell writes news. What is no event of the node has a type of its own and no id.
 func (s *sse) tell(news observe.News) {
 	if news.Trouble != nil {
@@ -246,9 +258,11 @@ func (s *sse) line(text string) {
 	s.flush()
 }
 
-func (s *sse) write(text string) {
+func (s *sse) write(text string) { s.writeBytes([]byte(text)) }
+
+func (s *sse) writeBytes(b []byte) {
 	if s.err == nil {
-		_, s.err = s.x.Write([]byte(text))
+		_, s.err = s.x.Write(b)
 	}
 }
 

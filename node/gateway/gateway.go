@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,8 @@ import (
 
 	"github.com/distproc/distproc/node"
 	"github.com/distproc/distproc/node/boundedlog"
+	"github.com/distproc/distproc/node/gateway/page"
+	"github.com/distproc/distproc/node/internal/audit"
 	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 )
@@ -46,11 +49,15 @@ import (
 // A Cluster answers the requests: a [node.Node] or a [node.Client]. Its methods are
 // called from many goroutines. They must return soon after ctx ends.
 type Cluster interface {
+	Self() string // name of the node that serves the page
 	Family(kind string) node.Family
 	Owner(ctx context.Context, id worker.ID) (string, error)
 	Nodes(ctx context.Context) ([]node.NodeInfo, error)
 	Workers(ctx context.Context) ([]worker.Info, error)
 	Events(ctx context.Context, q observe.EventQuery) (observe.Events, error)
+	Figures(ctx context.Context, q observe.FiguresQuery) (observe.Figures, error)
+	Hottest(ctx context.Context, q observe.HotQuery) (observe.Hot, error)
+	Trace(ctx context.Context, q observe.TraceQuery) (observe.Steps, error)
 }
 
 // Config configures a gateway. The zero value of each field but Cluster means the
@@ -70,6 +77,7 @@ type Config struct {
 
 	Metrics      http.Handler // handler of GET /metrics; nil: 404
 	Profile      bool         // answer GET /v1/profile, if there is a Token
+	NoPage       bool         // do not serve the page for people
 	Token        string       // required by all but /healthz and /readyz; empty: none; see ReadToken
 	LoopbackOnly bool         // refuse Host headers but loopback and Hosts; always on if Serve is on loopback
 	Hosts        []string     // accepted besides loopback, without ports, for a reverse proxy on this machine
@@ -85,31 +93,50 @@ type Gateway struct {
 	flush    func()              // of log
 	probes   *singleflight.Group // of Ready
 	refusals *boundedlog.Repeats
+	audit    *audit.Log
 	draining context.Context // ends when Serve begins to drain; each call of Serve has its own
 
 	bodies   *places             // of large bodies, until their calls end
 	marshals *semaphore.Weighted // calls of marshal
 	answers  *semaphore.Weighted // bytes of large answers that clients have yet to read
 	streams  *semaphore.Weighted // streams of events
+
+	routes   []route // without those of the page if there is none
+	hub      hub     // nil if there is no page
+	sessions *sessions
+	csrf     string              // token of actions of pages without a session
+	pages    *semaphore.Weighted // streams to pages
 }
 
 // New returns a gateway to c.Cluster. It starts no goroutine; see [Gateway.Serve].
 func New(c Config) *Gateway {
 	log, flush := boundedlog.New(c.Logger)
-	return &Gateway{
+	g := &Gateway{
 		config:   c,
 		token:    sha256.Sum256([]byte(c.Token)),
 		log:      log,
 		flush:    flush,
 		probes:   new(singleflight.Group),
 		refusals: new(boundedlog.Repeats),
+		audit:    audit.New(log),
 		draining: context.Background(),
 
 		bodies:   newPlaces(),
 		marshals: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		answers:  semaphore.NewWeighted(maxAnswers),
 		streams:  semaphore.NewWeighted(int64(min(maxStreams, placesFor(maxFiles())/4))),
+
+		routes:   routes,
+		sessions: newSessions(),
+		csrf:     secret(),
+		pages:    semaphore.NewWeighted(int64(min(maxPages, placesFor(maxFiles())/4))),
 	}
+	if c.NoPage {
+		g.routes = slices.DeleteFunc(slices.Clone(routes), func(rt route) bool { return rt.page })
+	} else {
+		g.hub = page.NewHub(c.Cluster, c.Cluster.Self(), log)
+	}
+	return g
 }
 
 // ServeHTTP answers one request. It panics with [http.ErrAbortHandler], which net/http
@@ -130,19 +157,22 @@ func (g *Gateway) serve(x *exchange) error {
 		return overloadedProblem("all connections are busy; try again later")
 	}
 	if p := g.guard(x.r); p != nil {
-		g.refused(x.r, p)
-		return p
+		return g.refuse(x, p)
 	}
-	if err := x.find(); err != nil {
+	err := x.find()
+	if !isHealth(x.r) && !g.authorized(x.r) {
+		if p := g.admit(x, err); p != nil {
+			return g.refuse(x, p)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if x.foreign() {
-		p := newProblem(http.StatusForbidden, "cross origin",
-			"a web page of another site sent this request; the gateway answers programs and pages of its own origin only")
-		g.refused(x.r, p)
-		return p
+		return g.refuse(x, newProblem(http.StatusForbidden, "cross origin",
+			"a web page of another site sent this request; the gateway answers programs and pages of its own origin only"))
 	}
-	if !isHealth(x.r) {
+	if !isHealth(x.r) && !x.strange {
 		x.conn.know()
 	}
 	if err := x.read(); err != nil {

@@ -20,13 +20,39 @@ func (g *Gateway) guard(r *http.Request) *problem {
 		return newProblem(http.StatusMisdirectedRequest, "foreign host",
 			"host %s: this gateway answers to localhost and 127.0.0.1 only; use one of these in the address", text.Quote(r.Host))
 	}
-	if !isHealth(r) && !g.authorized(r) {
-		p := newProblem(http.StatusUnauthorized, "unauthorized",
-			"send the header Authorization: Bearer TOKEN, with the token of this gateway")
-		p.header.Set("WWW-Authenticate", `Bearer realm="distproc"`)
-		return p
-	}
 	return nil
+}
+
+// admit returns the reason to refuse a request without the token, or nil. Everybody may
+// have the form that asks for the token, and what it needs. The session of a browser is
+// for the page, and for what runs nothing. Found is what x.find has returned.
+func (g *Gateway) admit(x *exchange, found error) *problem {
+	if cookies := cookiesOf(x.r); cookies != nil && (x.route == nil || x.route.forSessions()) {
+		x.session = g.sessions.of(cookies)
+	}
+	x.strange = x.session == nil
+	if !x.strange || found == nil && x.route.open {
+		return nil
+	}
+	return unauthorizedProblem(x.r)
+}
+
+const challenge = `Bearer realm="distproc"`
+
+func unauthorizedProblem(r *http.Request) *problem {
+	p := newProblem(http.StatusUnauthorized, "unauthorized",
+		"send the header Authorization: Bearer TOKEN, with the token of this gateway")
+	if hasToken(r.URL.RawQuery) {
+		p.Detail += "; a token is no part of an address, because histories and logs keep these"
+	}
+	p.header.Set("WWW-Authenticate", challenge)
+	return p
+}
+
+// refuse logs that a request is refused, and returns why.
+func (g *Gateway) refuse(x *exchange, why *problem) error {
+	g.refused(x.r, why)
+	return why
 }
 
 // refused logs a refused request, once a minute for each host and reason.
@@ -81,8 +107,12 @@ func (g *Gateway) authorized(r *http.Request) bool {
 		return false
 	}
 	scheme, token, _ := strings.Cut(given[0], " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
+	return strings.EqualFold(scheme, "Bearer") && g.isToken(token)
+}
+
+func (g *Gateway) isToken(s string) bool {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(s)))
+	return subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
 }
 
 // foreign reports whether a page of another origin makes the request and must be refused.

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,8 @@ func (f *fake) count() int {
 	return len(f.asked)
 }
 
+func (f *fake) Self() string { return "1@127.0.0.1" }
+
 func (f *fake) Family(kind string) node.Family { return fakeFamily{f, cmp.Or(kind, "-")} }
 
 func (f *fake) Owner(ctx context.Context, id worker.ID) (string, error) {
@@ -104,6 +107,18 @@ func (f *fake) Events(ctx context.Context, q observe.EventQuery) (observe.Events
 		return observe.Events{Node: "1@127.0.0.1", Run: 7}, err
 	}
 	return f.events(q), err
+}
+
+func (f *fake) Figures(ctx context.Context, q observe.FiguresQuery) (observe.Figures, error) {
+	return observe.Figures{Node: cmp.Or(q.Node, f.Self()), Run: 7}, ctx.Err()
+}
+
+func (f *fake) Hottest(ctx context.Context, q observe.HotQuery) (observe.Hot, error) {
+	return observe.Hot{Node: cmp.Or(q.Node, f.Self())}, ctx.Err()
+}
+
+func (f *fake) Trace(ctx context.Context, q observe.TraceQuery) (observe.Steps, error) {
+	return observe.Steps{}, ctx.Err()
 }
 
 func (f *fake) Workers(ctx context.Context) ([]worker.Info, error) {
@@ -168,6 +183,9 @@ func newFake() *fake {
 			State: node.StateStuck, Fallback: "3@127.0.0.1", Asked: "2@127.0.0.1", Live: true, Worker: live, TTL: 5 * time.Second},
 	}
 }
+
+// stable are the routes of the stable API: those that are not of the page.
+var stable = slices.DeleteFunc(slices.Clone(routes), func(rt route) bool { return rt.page })
 
 // An answer is one of a gateway.
 type answer struct {

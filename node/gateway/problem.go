@@ -132,8 +132,8 @@ func overloadedProblem(format string, args ...any) *problem {
 	return clusterProblem(wire.Errorf(wire.Overloaded, wire.NotRun, format, args...))
 }
 
-func tooLarge() *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "too large", "a message is at most %d bytes", wire.MaxValue)
+func tooLarge(limit int64) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "too large", "a message is at most %d bytes", limit)
 }
 
 func panicProblem() *problem {

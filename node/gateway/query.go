@@ -41,6 +41,12 @@ func parseQuery(raw string, known []string) (url.Values, error) {
 	if raw == "" {
 		return nil, nil
 	}
+	if hasToken(raw) && !slices.Contains(known, "token") {
+		return nil, tokenInAddress()
+	}
+	if slices.Equal(known, anyQuery) {
+		return nil, nil
+	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, badRequest("query: %v", err)

@@ -17,12 +17,12 @@ func readme(t *testing.T) string {
 	return string(data)
 }
 
-// TestReadmeRoutes compares the README's table of requests with the routes, and its query
-// parameters with theirs.
+// TestReadmeRoutes compares the README's table of requests with the stable routes, and its
+// query parameters with theirs.
 func TestReadmeRoutes(t *testing.T) {
 	t.Parallel()
 	var got, want []string
-	for _, r := range routes {
+	for _, r := range stable {
 		path := strings.NewReplacer("{id}", "ID", "{kind}", "KIND").Replace(r.pattern)
 		want = append(want, r.methods()[0]+" "+path)
 	}
@@ -31,7 +31,7 @@ func TestReadmeRoutes(t *testing.T) {
 		got = append(got, row[1])
 		i := slices.Index(want, row[1])
 		for _, parameter := range regexp.MustCompile(`[?&](\w+)=`).FindAllStringSubmatch(row[2], -1) {
-			if i >= 0 && !slices.Contains(routes[i].query, parameter[1]) {
+			if i >= 0 && !slices.Contains(stable[i].query, parameter[1]) {
 				t.Errorf("%s has no parameter %s", row[1], parameter[1])
 			}
 		}

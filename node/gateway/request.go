@@ -97,10 +97,7 @@ func (x *exchange) message() (worker.Value, error) {
 	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return worker.Value{}, badRequest("content encoding %s: send the message as it is", text.Quote(coding))
 	}
-	if x.r.ContentLength > wire.MaxValue {
-		return worker.Value{}, tooLarge()
-	}
-	body, err := x.body()
+	body, err := x.body(wire.MaxValue)
 	if err != nil {
 		return worker.Value{}, err
 	}

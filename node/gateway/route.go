@@ -21,12 +21,14 @@ type route struct {
 	body    bool     // POST, with a body; otherwise without
 	remove  bool     // DELETE; otherwise GET and HEAD, unless body is set
 	runs    bool     // it may run a source or a server, or change the cluster's state
-	query   []string // names of the parameters that it takes
+	page    bool     // of the page, and so no part of the stable API
+	open    bool     // it needs neither the token nor a session
+	query   []string // names of the parameters that it takes; any: all are ignored
 	handle  func(g *Gateway, ctx context.Context, x *exchange) error
 }
 
 // routes is the table of all endpoints. The tests compare openapi.json and the README
-// with it.
+// with it. The endpoints of the page are the last ones, as find goes through the table.
 var routes = []route{
 	{pattern: "/v1/request/{id}", runs: true, query: []string{"kind", "refresh", "timeout"}, handle: (*Gateway).request},
 	{pattern: "/v1/value/{id}", runs: true, query: []string{"kind", "timeout"}, handle: (*Gateway).value},
@@ -43,7 +45,27 @@ var routes = []route{
 	{pattern: "/readyz", handle: (*Gateway).ready},
 	{pattern: "/v1/profile", runs: true, query: []string{"seconds", "type"}, handle: (*Gateway).profile},
 	{pattern: "/metrics", handle: (*Gateway).metrics},
+
+	{pattern: "/", page: true, open: true, query: anyQuery, handle: (*Gateway).index},
+	{pattern: "/session", page: true, open: true, query: anyQuery, handle: (*Gateway).toPage},
+	{pattern: "/session", page: true, open: true, body: true, runs: true, handle: (*Gateway).signIn},
+	{pattern: "/session/end", page: true, body: true, runs: true, handle: (*Gateway).signOut},
+	{pattern: "/page/session", page: true, handle: (*Gateway).sessionInfo},
+	{pattern: "/page/stream", page: true, query: []string{"hot", "node"}, handle: (*Gateway).watch},
+	{pattern: "/page/id", page: true, query: []string{"id", "kind"}, handle: (*Gateway).watchID},
+	{pattern: "/page/plan", page: true, query: []string{"add", "remove"}, handle: (*Gateway).plan},
+	{pattern: "/page/act", page: true, body: true, runs: true, handle: (*Gateway).act},
+	{pattern: filesPath + "{name}", page: true, open: true, query: anyQuery, handle: (*Gateway).file},
 }
+
+const filesPath = "/page/"
+
+// anyQuery is the query of a route that ignores it.
+var anyQuery = []string{"*"}
+
+// forSessions reports whether the session of a browser is enough to ask for it. Otherwise
+// it takes the token, as only pages of this origin that prove it may run anything.
+func (rt *route) forSessions() bool { return rt.page || !rt.runs }
 
 // An exchange is one request and its answer.
 type exchange struct {
@@ -55,6 +77,8 @@ type exchange struct {
 	route   *route   // nil if there is none
 	status  int      // 0 until the answer begins
 	unread  bool     // part of the body has not been read
+	strange bool     // the request has neither the token, where one is needed, nor a session
+	session *session // of the browser, if it has one
 	place   *place   // in gateway.bodies; nil without a large body
 	held    int64    // bytes of gateway.answers
 	headers []string // values of the answer's headers: see set
@@ -71,10 +95,10 @@ type exchange struct {
 func (x *exchange) find() error {
 	path := sentPath(x.r.URL)
 	var allowed []string
-	for i := range routes {
-		rt := &routes[i]
+	for i := range x.gateway.routes {
+		rt := &x.gateway.routes[i]
 		kind, id, ok := rt.match(path)
-		if !ok {
+		if !ok || x.route != nil && x.route.pattern != rt.pattern { // a file of the page is none of its endpoints
 			continue
 		}
 		if strings.Contains(id, "/") {
@@ -111,6 +135,7 @@ func (rt *route) match(path string) (kind, id string, ok bool) {
 			return "", "", false
 		case want == "{kind}":
 			kind = have
+		case want == "{name}":
 		case want != have:
 			if text, err := url.PathUnescape(have); err != nil || text != want {
 				return "", "", false

@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,22 @@ import (
 type Actor struct {
 	Name string // a node's, or what a client calls itself
 	From string // its address; empty if it is this node
+}
+
+type actorKey struct{}
+
+// WithActor returns a context for operations that this program performs for somebody, such
+// as a person at the page of a gateway.
+func WithActor(ctx context.Context, by Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, by)
+}
+
+// ActorIn returns the actor of a context, or the node itself if it has none.
+func ActorIn(ctx context.Context, node string) Actor {
+	if by, ok := ctx.Value(actorKey{}).(Actor); ok {
+		return by
+	}
+	return Actor{Name: node}
 }
 
 // ActorOf returns the peer of a session.

@@ -28,6 +28,7 @@ type collection struct {
 	began   time.Time
 	infosAt time.Time // when the members were listed; zero if they never were
 	problem string    // why they could not be listed the last time
+	gone    bool      // because the node is closed
 	order   []string  // names of the members, as they were listed
 	members map[string]*member
 	differs map[string][]string // members that define a kind otherwise than the serving node
@@ -74,6 +75,7 @@ func (c *collection) stale() time.Duration { return max(staleAfter, 3*c.period()
 
 // takeInfos takes the list of members.
 func (c *collection) takeInfos(now time.Time, infos []node.NodeInfo, err error) {
+	c.gone = errors.Is(err, node.ErrClosed)
 	if err != nil {
 		c.problem = text.Line(err.Error(), maxWhy)
 		return

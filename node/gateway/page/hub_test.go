@@ -152,6 +152,25 @@ func TestNobodyWatches(t *testing.T) {
 	})
 }
 
+// TestNodeCloses closes the node before the hub.
+func TestNodeCloses(t *testing.T) {
+	bubble(t, three, func(t *testing.T, f *fake, h *Hub) {
+		v := watch(t, h, Choice{})
+		pass(2500 * time.Millisecond)
+		f.change(func() { f.err = node.ErrClosed })
+		pass(time.Second)
+		if s := v.last(); len(s.Attention) == 0 || s.Attention[0].Level != "error" {
+			t.Errorf("attention: %+v", s.Attention)
+		}
+		v.cancel()
+		began := time.Now()
+		h.running.Wait()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the hub asks a closed node for another %v", took)
+		}
+	})
+}
+
 // TestClose closes a hub with pages.
 func TestClose(t *testing.T) {
 	bubble(t, three, func(t *testing.T, f *fake, h *Hub) {
@@ -787,9 +806,8 @@ func TestStateFields(t *testing.T) {
 	t.Parallel()
 	fields := func(v any) string {
 		var keys []string
-		typ := reflect.TypeOf(v)
-		for i := range typ.NumField() {
-			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		for field := range reflect.TypeOf(v).Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			keys = append(keys, name)
 		}
 		return strings.Join(keys, " ")

@@ -87,7 +87,7 @@ func TestWatchIDBounds(t *testing.T) {
 	bubble(t, three, func(t *testing.T, f *fake, h *Hub) {
 		f.trace = func(observe.TraceQuery) (observe.Steps, error) {
 			s := observe.Steps{Run: 1, Last: 9, Missed: 1 << 63}
-			for range 5000 {
+			for range observe.MaxPage {
 				s.List = append(s.List, observe.Step{
 					Seq: 9, Time: time.Date(99999, 1, 1, 0, 0, 0, 0, time.UTC), Took: -time.Hour, From: "\u202e", Message: strings.Repeat("m\n", 1<<12), Value: "<script>", Err: "\xff",
 				})
@@ -132,7 +132,7 @@ func TestWatchIDBounds(t *testing.T) {
 func TestWatchIDProblems(t *testing.T) {
 	bubble(t, three, func(t *testing.T, f *fake, h *Hub) {
 		id, _ := worker.ParseID("\xff\x1b[2J<script>")
-		why, trace := error(node.ErrUnknownKind), error(context.DeadlineExceeded)
+		why, trace := node.ErrUnknownKind, context.DeadlineExceeded
 		f.why = func(kind string, id worker.ID) (node.Explanation, error) {
 			return node.Explanation{ID: id, Kind: kind, Owner: "9@gone", Index: 8}, why
 		}

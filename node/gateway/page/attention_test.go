@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,11 +236,11 @@ func TestAttention(t *testing.T) {
 		"quick runs": {set: func(s *scene) { did(s, 12, observe.Sample{Runs: []uint32{0, 1000, 1, 1}}) }},
 		"evictions": {
 			set:  func(s *scene) { did(s, 1, observe.Sample{Runs: []uint32{10, 0, 0, 0}, Evicted: 1}) },
-			want: "info kind price: in the last minute 1 worker went before their time, to free memory: raise its max_bytes or --max-memory [ price]\n",
+			want: "info kind price: 1 worker went before its time in the last minute, to free memory: raise its max_bytes or --max-memory [ price]\n",
 		},
 		"thrashing": {
 			set:  func(s *scene) { did(s, 1, observe.Sample{Runs: []uint32{10, 0, 0, 0}, Evicted: 5}) },
-			want: "warn kind price: in the last minute 5 workers went before their time, to free memory: raise its max_bytes or --max-memory [ price]\n",
+			want: "warn kind price: 5 workers went before their time in the last minute, to free memory: raise its max_bytes or --max-memory [ price]\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,32 +317,54 @@ func TestAttentionGrows(t *testing.T) {
 	}
 }
 
-// TestAttentionHolds has a condition that comes and goes: its notice stays for some seconds,
-// and so does its level.
+// TestAttentionHolds has conditions that come and go. A notice stays for some seconds, and
+// so does its level. What has lasted goes soon after its end.
 func TestAttentionHolds(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct {
+		longest []int // of a queue, in each second
+		want    string
+	}{
+		"once":           {[]int{queueWarn}, "wwwwww.."},
+		"now and then":   {[]int{queueWarn, 0, queueWarn, 0, 0, queueWarn, 0, queueWarn, 0, 0, 0, 0}, "wwwwwwwwww...."},
+		"worse for once": {[]int{queueWarn, 0, queueError, 0, queueWarn, queueWarn, queueWarn, queueWarn, queueWarn, 0, 0}, "wweeeeeewww...."},
+		"for long":       {[]int{queueError, queueError, queueError, queueError, queueError, queueError, queueError, queueError, queueError}, "eeeeeeeeeee..."},
+	} {
+		s := newScene()
+		s.look(0, nil)
+		seen := ""
+		for i := range c.want {
+			k := observe.KindFigures{}
+			if i < len(c.longest) {
+				k.Longest = c.longest[i]
+			}
+			got := append(s.look(time.Second, map[string]observe.KindFigures{"1@a": {}, "2@b": k, "3@c": {}}), Notice{Level: "."})
+			seen += got[0].Level[:1]
+		}
+		if seen != c.want {
+			t.Errorf("%s: seen %s, want %s", name, seen, c.want)
+		}
+		if s.look(time.Second, nil); len(s.watch.held) != 0 {
+			t.Errorf("%s: %d conditions are held for ever", name, len(s.watch.held))
+		}
+	}
+}
+
+// TestAttentionOfMany looks at so many members that they are asked every 10 s. What lasts is
+// still known to last.
+func TestAttentionOfMany(t *testing.T) {
+	t.Parallel()
 	s := newScene()
-	for i := range s.infos {
-		s.infos[i].Quorum = nil
+	for i := range maxMembers - len(s.infos) {
+		s.infos = append(s.infos, node.NodeInfo{Member: node.Member{Name: fmt.Sprintf("%d@h", i)}, Version: "v1 go1.26"})
 	}
-	s.look(0, nil)
-	var seen []string
-	for i := range 30 {
-		k := observe.KindFigures{}
-		if i < 10 && i%2 == 0 {
-			k.Longest = map[bool]int{true: queueError, false: queueWarn}[i == 2]
-		}
-		seen = append(seen, strings.Split(lines(s.look(time.Second, map[string]observe.KindFigures{"1@a": {}, "2@b": k, "3@c": {}})), " ")[0])
-		if i > 14 {
-			break
-		}
+	s.infos[1].Quorum.Leads = false
+	var got string
+	for range 5 {
+		got = lines(s.look(10*time.Second, map[string]observe.KindFigures{}))
 	}
-	want := []string{"warn", "warn", "error", "error", "error", "error", "error", "error", "warn", "warn", "warn", "warn", "warn", "warn", "", ""}
-	if !slices.Equal(seen, want) {
-		t.Errorf("seen %q, want %q", seen, want)
-	}
-	if len(s.watch.held) != 0 {
-		t.Errorf("%d conditions are held for ever", len(s.watch.held))
+	if want := "error no leader of the voters 1@a, 2@b, 3@c has been seen for 40 s: calls of strict kinds wait [ ]\n"; got != want {
+		t.Errorf("got %s", got)
 	}
 }
 

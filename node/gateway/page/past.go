@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	slots       = observe.Samples // that a past keeps
+	slots       = observe.Samples // that a past tells
+	ringSlots   = slots + 4       // that it keeps: the newest ones are not complete yet
 	minuteSlots = 12              // the last minute
 	heldKinds   = 2 * observe.MaxPasts
 	maxBounds   = 64 // buckets of a histogram
@@ -22,9 +23,9 @@ const (
 // numbered by the time at which they end, in steps of observe.SampleTime: see hub.slotAt.
 type past struct {
 	bounds []time.Duration // of all histograms
-	kinds  map[string]*[slots]cell
-	known  [slots]int64 // the slot of which something is known, in its place of the ring
-	alone  bool         // it is of one member: old histograms shrink to quantiles
+	kinds  map[string]*[ringSlots]cell
+	known  [ringSlots]int64 // the slot of which something is known, in its place of the ring
+	alone  bool             // it is of one member: old histograms shrink to quantiles
 }
 
 // A cell is what a kind did in a slot. Counts stay at their highest value rather than
@@ -40,7 +41,7 @@ type cell struct {
 }
 
 func newPast(bounds []time.Duration, alone bool) *past {
-	return &past{bounds: bounds, kinds: make(map[string]*[slots]cell), alone: alone}
+	return &past{bounds: bounds, kinds: make(map[string]*[ringSlots]cell), alone: alone}
 }
 
 // know records that something is known of a slot: kinds without a cell did nothing in it.
@@ -48,7 +49,7 @@ func (p *past) know(slot int64) { p.known[index(slot)] = max(p.known[index(slot)
 
 func (p *past) knows(slot int64) bool { return slot > 0 && p.known[index(slot)] == slot }
 
-func index(slot int64) int { return int(uint64(slot) % slots) }
+func index(slot int64) int { return int(uint64(slot) % ringSlots) }
 
 // add adds a sample to a slot. Buckets gives the bucket here for each one of the sample.
 // Own reports the kinds that must not make room for others.
@@ -58,7 +59,7 @@ func (p *past) add(kind string, slot int64, s *observe.Sample, buckets []int, ow
 		if len(p.kinds) >= heldKinds && !p.makeRoom(own) {
 			return
 		}
-		ring = new([slots]cell)
+		ring = new([ringSlots]cell)
 		p.kinds[kind] = ring
 	}
 	c := &ring[index(slot)]
@@ -120,7 +121,7 @@ func (p *past) makeRoom(own func(string) bool) bool {
 }
 
 // weigh returns how much a kind has done, in all of its slots.
-func weigh(ring *[slots]cell) (n uint64) {
+func weigh(ring *[ringSlots]cell) (n uint64) {
 	for i := range ring {
 		n += uint64(ring[i].requests) + uint64(ring[i].runs)
 	}
@@ -130,7 +131,7 @@ func weigh(ring *[slots]cell) (n uint64) {
 // forget drops the kinds that have done nothing in the slots up to last that a past keeps,
 // and shrinks old histograms if the past is of one member.
 func (p *past) forget(last int64) {
-	maps.DeleteFunc(p.kinds, func(_ string, ring *[slots]cell) bool {
+	maps.DeleteFunc(p.kinds, func(_ string, ring *[ringSlots]cell) bool {
 		newest := int64(0)
 		for i := range ring {
 			newest = max(newest, ring[i].slot)

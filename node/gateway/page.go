@@ -101,9 +101,10 @@ func (g *Gateway) file(_ context.Context, x *exchange) error {
 	if !ok {
 		return newProblem(http.StatusNotFound, "not found", "the page has no such file; reload it if the node was upgraded")
 	}
+	x.set("Content-Security-Policy", pagePolicy) // a worker's policy is that of its script
 	x.set("Etag", etag)
 	x.set("Cache-Control", "no-cache")
-	if x.r.Header.Get("If-None-Match") == etag {
+	if hasETag(x.r, etag) {
 		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -112,6 +113,17 @@ func (g *Gateway) file(_ context.Context, x *exchange) error {
 	}
 	x.send(http.StatusOK, mediaType, bytes.NewReader(content))
 	return nil
+}
+
+// hasETag reports whether the browser has a file already. A proxy that compresses makes an
+// ETag weak.
+func hasETag(r *http.Request, etag string) bool {
+	for part := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(part), "W/") == etag {
+			return true
+		}
+	}
+	return false
 }
 
 // signIn begins a session for a browser whose user knows the token.
@@ -195,7 +207,7 @@ func (g *Gateway) checkCSRF(x *exchange) error {
 	if subtle.ConstantTimeCompare([]byte(given), []byte(g.csrfOf(x.session))) == 1 {
 		return nil
 	}
-	return g.refuse(x, newProblem(http.StatusForbidden, "not from the page",
+	return g.refuse(x, newProblem(http.StatusForbidden, "cross origin",
 		"this page is older than its session or its node; reload it, and try again"))
 }
 
@@ -276,14 +288,8 @@ func (g *Gateway) pageStream(x *exchange, follow func(context.Context, page.Send
 		return overloadedProblem("there are as many streams to pages as this node allows; close other pages")
 	}
 	defer g.pages.Release(1)
-	ctx, cancel := context.WithCancelCause(x.r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(g.draining, func() { cancel(errClosing) })()
-	if x.session != nil {
-		var done func()
-		ctx, done = g.sessions.stream(ctx, x.session)
-		defer done()
-	}
+	ctx, done := g.streamContext(x)
+	defer done()
 	s := newSSE(x)
 	if x.r.Method == http.MethodHead {
 		s.begin()

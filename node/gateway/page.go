@@ -13,7 +13,6 @@ import (
 	"github.com/distproc/distproc/node/gateway/page"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
-	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -63,14 +62,27 @@ func (g *Gateway) askForToken(x *exchange) error {
 	case hasToken(x.r.URL.RawQuery):
 		return g.refuse(x, tokenInAddress())
 	}
-	if len(cookiesOf(x.r)) > 0 {
+	cookies := cookiesOf(x.r)
+	if x.r.Header.Get("Sec-Fetch-Site") == "cross-site" && len(cookies) == 0 && x.r.URL.RawQuery != "again" {
+		return x.html(http.StatusUnauthorized, again)
+	}
+	if len(cookies) > 0 {
 		x.setCookie("")
 	}
 	next := ""
-	if x.r.URL.RawQuery != "" && isNext("?"+x.r.URL.RawQuery) {
+	if x.r.URL.RawQuery != "" && x.r.URL.RawQuery != "again" && isNext("?"+x.r.URL.RawQuery) {
 		next = "?" + x.r.URL.RawQuery
 	}
 	return x.login(false, next)
+}
+
+// again writes a document that asks for the page once more. Browsers keep the cookie of the
+// session to themselves when the user follows a link of another site, such as one in an
+// alert, but not when the document of this site asks.
+func again(w io.Writer) error {
+	_, err := io.WriteString(w, `<!doctype html><html lang="en"><title>distproc</title><script src="page/again.js"></script>`+
+		`<noscript><meta http-equiv="refresh" content="0; url=./?again"></noscript>`+"\n")
+	return err
 }
 
 // login answers with the form that asks for the token.
@@ -342,6 +354,6 @@ func isTokenName(name string) bool {
 }
 
 func tokenInAddress() *problem {
-	return badRequest("%s: a token is no part of an address, because histories and logs keep these; enter it in the form of the page, "+
-		"or send the header Authorization: Bearer TOKEN", text.Quote("token"))
+	return badRequest("a token is no part of an address, because histories and logs keep these; enter it in the form of the page, " +
+		"or send the header Authorization: Bearer TOKEN")
 }

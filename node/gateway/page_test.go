@@ -430,6 +430,20 @@ func TestPageAsked(t *testing.T) {
 			t.Errorf("%s: HEAD %d %v", headers, head.status, head.header)
 		}
 	}
+	// By a link of another site the browser sends no cookie: the page asks again, once.
+	const link = "Accept=text/html Sec-Fetch-Site=cross-site Sec-Fetch-Mode=navigate Sec-Fetch-Dest=document"
+	const script = `src="page/again.js"`
+	if a := askAs(t, g, "GET", "/", link); !strings.Contains(a.body, script) || !strings.Contains(a.body, `url=./?again"`) {
+		t.Error(a.body)
+	}
+	for target, headers := range map[string]string{"/?again": link, "/": link + " Cookie=distproc-8080=over", "/?": "Accept=text/html Sec-Fetch-Site=same-origin"} {
+		if a := askAs(t, g, "GET", target, headers); strings.Contains(a.body, script) || !strings.Contains(a.body, `action="session"`) {
+			t.Errorf("%s, %s: %s", target, headers, a.body)
+		}
+	}
+	if a := askAs(t, g, "GET", "/page/again.js", ""); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
 	// A proxy, or a program, may send the token: it needs no session.
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+someToken)

@@ -21,6 +21,7 @@ type web struct {
 	tokenFile string
 	open      bool
 	profile   bool
+	page      bool
 	hosts     []string
 	delay     time.Duration
 }
@@ -30,6 +31,7 @@ func (w *web) register(f *pflag.FlagSet) {
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
 	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
 	f.BoolVar(&w.profile, "http-profile", false, "give profiles of the process at /v1/profile to those who have the token")
+	f.BoolVar(&w.page, "http-page", true, "serve a page for people at /, which shows the cluster; --http-page=false leaves it out")
 	f.DurationVar(&w.delay, "drain-delay", time.Second, "how long a node that ends still answers HTTP while /readyz says 503 and connections close after an answer; more than a balancer needs to notice")
 	f.StringSliceVar(&w.hosts, "http-host", nil, "Host headers, `NAMES`, to accept besides localhost when --http is on loopback; for a reverse proxy on this machine")
 }
@@ -65,7 +67,7 @@ func (w *web) listen(log *slog.Logger, drain time.Duration) (*webServer, error) 
 	if w.addr == "" {
 		return nil, nil
 	}
-	s := &webServer{config: gateway.Config{Hosts: w.hosts, Profile: w.profile, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
+	s := &webServer{config: gateway.Config{Hosts: w.hosts, Profile: w.profile, NoPage: !w.page, Logger: log, DrainDelay: w.delay, DrainTimeout: drain}}
 	var err error
 	if w.tokenFile != "" {
 		if s.config.Token, err = gateway.ReadToken(w.tokenFile); err != nil {

@@ -153,9 +153,8 @@ func (g *Gateway) stream(x *exchange, q eventsQuery) error {
 		return overloadedProblem("there are %d streams of events already", maxStreams)
 	}
 	defer g.streams.Release(1)
-	ctx, cancel := context.WithCancelCause(x.r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(g.draining, func() { cancel(errClosing) })()
+	ctx, done := g.streamContext(x)
+	defer done()
 	first, err := g.firstPage(ctx, q, x.timeout)
 	if err != nil {
 		return err
@@ -180,11 +179,32 @@ func (g *Gateway) stream(x *exchange, q eventsQuery) error {
 			s.line(": alive\n\n")
 		}
 	}
-	if errors.Is(context.Cause(ctx), errClosing) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errClosing):
 		s.line(": the gateway closes\n\n")
+		return nil
+	case errors.Is(cause, errSessionOver):
+		s.gone(cause)
 		return nil
 	}
 	panic(http.ErrAbortHandler) // the caller has gone, or does not read
+}
+
+// streamContext returns the context of a stream, and a function to be called when the stream
+// has ended. It ends with errClosing if the gateway drains, and with errSessionOver if the
+// stream is that of a session.
+func (g *Gateway) streamContext(x *exchange) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	stop := context.AfterFunc(g.draining, func() { cancel(errClosing) })
+	release := func() {}
+	if x.session != nil {
+		ctx, release = g.sessions.stream(ctx, x.session)
+	}
+	return ctx, func() {
+		release()
+		stop()
+		cancel(nil)
+	}
 }
 
 // firstPage returns where a stream begins. Without another wish that is now.

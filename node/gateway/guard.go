@@ -34,7 +34,11 @@ func (g *Gateway) admit(x *exchange, found error) *problem {
 	if !x.strange || found == nil && x.route.open {
 		return nil
 	}
-	return unauthorizedProblem(x.r)
+	p := unauthorizedProblem(x.r)
+	if found == nil && !x.route.forSessions() && len(cookiesOf(x.r)) > 0 {
+		p.Detail += "; the session of a browser is for the page, and for what runs nothing"
+	}
+	return p
 }
 
 const challenge = `Bearer realm="distproc"`

@@ -160,7 +160,10 @@ func (f fakeFamily) RequestVia(context.Context, string, worker.ID) (worker.Reply
 	panic("not of HTTP")
 }
 
-func (f fakeFamily) Stop(context.Context, worker.ID) (bool, error) { panic("not of HTTP") }
+func (f fakeFamily) Stop(ctx context.Context, id worker.ID) (bool, error) {
+	_, err := f.answer(ctx, "stop "+f.kind+" "+id.String())
+	return err == nil && id != worker.IntID(8), err
+}
 
 func (f fakeFamily) ForceStop(context.Context, worker.ID) ([]worker.Stopped, error) {
 	panic("not of HTTP")
@@ -285,12 +288,18 @@ func (c addressed) RemoteAddr() net.Addr { return c.from }
 // serving runs a test in a bubble, with a gateway that serves there.
 func serving(t *testing.T, f *fake, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
 	t.Helper()
+	servingGateway(t, func() *Gateway { return newGateway(f) }, test)
+}
+
+// servingGateway is serving with a gateway that is made in the bubble.
+func servingGateway(t *testing.T, create func() *Gateway, test func(t *testing.T, l *pipeListener, stop context.CancelFunc, served <-chan error)) {
+	t.Helper()
 	runtime.GC() // timers of other bubbles must not be in pools
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		l, served := newPipeListener(), make(chan error, 1)
-		go func() { served <- newGateway(f).Serve(ctx, l) }()
+		go func() { served <- create().Serve(ctx, l) }()
 		test(t, l, stop, served)
 		stop()
 		if err := <-served; err != nil {

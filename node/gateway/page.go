@@ -13,7 +13,6 @@ import (
 	"github.com/distproc/distproc/node/gateway/page"
 	"github.com/distproc/distproc/node/placement"
 	"github.com/distproc/distproc/node/worker"
-	"github.com/distproc/distproc/wire/text"
 )
 
 const (
@@ -63,14 +62,27 @@ func (g *Gateway) askForToken(x *exchange) error {
 	case hasToken(x.r.URL.RawQuery):
 		return g.refuse(x, tokenInAddress())
 	}
-	if len(cookiesOf(x.r)) > 0 {
+	cookies := cookiesOf(x.r)
+	if x.r.Header.Get("Sec-Fetch-Site") == "cross-site" && len(cookies) == 0 && x.r.URL.RawQuery != "again" {
+		return x.html(http.StatusUnauthorized, again)
+	}
+	if len(cookies) > 0 {
 		x.setCookie("")
 	}
 	next := ""
-	if x.r.URL.RawQuery != "" && isNext("?"+x.r.URL.RawQuery) {
+	if x.r.URL.RawQuery != "" && x.r.URL.RawQuery != "again" && isNext("?"+x.r.URL.RawQuery) {
 		next = "?" + x.r.URL.RawQuery
 	}
 	return x.login(false, next)
+}
+
+// again writes a document that asks for the page once more. Browsers keep the cookie of the
+// session to themselves when the user follows a link of another site, such as one in an
+// alert, but not when the document of this site asks.
+func again(w io.Writer) error {
+	_, err := io.WriteString(w, `<!doctype html><html lang="en"><title>distproc</title><script src="page/again.js"></script>`+
+		`<noscript><meta http-equiv="refresh" content="0; url=./?again"></noscript>`+"\n")
+	return err
 }
 
 // login answers with the form that asks for the token.
@@ -101,9 +113,10 @@ func (g *Gateway) file(_ context.Context, x *exchange) error {
 	if !ok {
 		return newProblem(http.StatusNotFound, "not found", "the page has no such file; reload it if the node was upgraded")
 	}
+	x.set("Content-Security-Policy", pagePolicy) // a worker's policy is that of its script
 	x.set("Etag", etag)
 	x.set("Cache-Control", "no-cache")
-	if x.r.Header.Get("If-None-Match") == etag {
+	if hasETag(x.r, etag) {
 		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -112,6 +125,17 @@ func (g *Gateway) file(_ context.Context, x *exchange) error {
 	}
 	x.send(http.StatusOK, mediaType, bytes.NewReader(content))
 	return nil
+}
+
+// hasETag reports whether the browser has a file already. A proxy that compresses makes an
+// ETag weak.
+func hasETag(r *http.Request, etag string) bool {
+	for part := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(part), "W/") == etag {
+			return true
+		}
+	}
+	return false
 }
 
 // signIn begins a session for a browser whose user knows the token.
@@ -195,7 +219,7 @@ func (g *Gateway) checkCSRF(x *exchange) error {
 	if subtle.ConstantTimeCompare([]byte(given), []byte(g.csrfOf(x.session))) == 1 {
 		return nil
 	}
-	return g.refuse(x, newProblem(http.StatusForbidden, "not from the page",
+	return g.refuse(x, newProblem(http.StatusForbidden, "cross origin",
 		"this page is older than its session or its node; reload it, and try again"))
 }
 
@@ -276,14 +300,8 @@ func (g *Gateway) pageStream(x *exchange, follow func(context.Context, page.Send
 		return overloadedProblem("there are as many streams to pages as this node allows; close other pages")
 	}
 	defer g.pages.Release(1)
-	ctx, cancel := context.WithCancelCause(x.r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(g.draining, func() { cancel(errClosing) })()
-	if x.session != nil {
-		var done func()
-		ctx, done = g.sessions.stream(ctx, x.session)
-		defer done()
-	}
+	ctx, done := g.streamContext(x)
+	defer done()
 	s := newSSE(x)
 	if x.r.Method == http.MethodHead {
 		s.begin()
@@ -336,6 +354,6 @@ func isTokenName(name string) bool {
 }
 
 func tokenInAddress() *problem {
-	return badRequest("%s: a token is no part of an address, because histories and logs keep these; enter it in the form of the page, "+
-		"or send the header Authorization: Bearer TOKEN", text.Quote("token"))
+	return badRequest("a token is no part of an address, because histories and logs keep these; enter it in the form of the page, " +
+		"or send the header Authorization: Bearer TOKEN")
 }

@@ -94,7 +94,7 @@ export default function events(model, route) {
   }
 
   function setRoute(r) {
-    for (const [n, box] of Object.entries(filters)) if (document.activeElement !== box) box.value = r.query.get(n) ?? ''
+    for (const [n, box] of Object.entries(filters)) box.value = r.query.get(n) ?? ''
     const of = r.query.get('node') ?? ''
     if (of !== from) {
       from = of

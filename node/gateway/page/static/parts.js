@@ -38,7 +38,7 @@ export class Table {
     this.heads = columns.map((c, i) => h('th', { scope: 'col', class: c.num && 'num' },
       c.sort ? h('button', { type: 'button', title: c.hint, onclick: () => this.sortBy(i) }, c.head) : h('span', { title: c.hint }, c.head)))
     this.body = h('tbody')
-    this.box = h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+    this.box = h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption },
       h('table', { class: cls + (cards ? ' cards' : '') }, h('caption', { class: 'vh' }, caption), h('thead', null, h('tr', null, ...this.heads)), this.body))
     this.empty = p('note', empty)
     this.el = h('div', null, this.box, this.empty)

@@ -16,7 +16,7 @@ export default function ring(model, route) {
     columns: [
       named('Node', m => m.name, nodeLink, null), { ...stateColumn, sort: null },
       { head: 'Share', num: true, text: m => percentage(m.share) },
-      { head: '', key: m => [m.share, m.after, m.most].join(), node: m => [meter('', m.share / m.most).el, m.planned && meter('after', m.after / m.most).el] },
+      { head: 'Before, after', key: m => [m.share, m.after, m.most].join(), node: m => [meter('', m.share / m.most).el, m.planned && meter('after', m.after / m.most).el] },
       { head: 'After', num: true, text: m => m.planned && (m.after == null ? 'leaves' : percentage(m.after)) },
       { head: 'Workers', num: true, text: m => count(m.workers) },
     ],

@@ -189,7 +189,7 @@ func TestGauges(t *testing.T) {
 			return worker.BytesValue("abc"), nil
 		}})
 		var wg sync.WaitGroup
-		for _, id := range []int64{1, 1, 1, 2, 3} {
+		for _, id := range []int64{1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9} {
 			wg.Go(func() { _, _ = n.Request(t.Context(), worker.IntID(id)) })
 		}
 		synctest.Wait()
@@ -201,16 +201,16 @@ func TestGauges(t *testing.T) {
 				t.Errorf("%+v, want %+v", k, want)
 			}
 		}
-		check(observe.KindFigures{Workers: 3, MaxBytes: 1 << 20, Waiting: 5, Longest: 3, Running: 2, Concurrency: 2, Queued: 1})
+		check(observe.KindFigures{Workers: 9, MaxBytes: 1 << 20, Waiting: 11, Longest: 3, Running: 2, Concurrency: 2, Queued: 7})
 		time.Sleep(3500 * time.Millisecond)
-		check(observe.KindFigures{Workers: 3, MaxBytes: 1 << 20, Waiting: 5, Longest: 3, Running: 2, Concurrency: 2, Queued: 1, Stuck: 2, StuckFor: 1500 * time.Millisecond})
+		check(observe.KindFigures{Workers: 9, MaxBytes: 1 << 20, Waiting: 11, Longest: 3, Running: 2, Concurrency: 2, Queued: 7, Stuck: 2, StuckFor: 1500 * time.Millisecond})
 		close(release)
 		wg.Wait()
 		k := kindOf(t, figuresOf(t, n, "", observe.Mark{}), worker.DefaultKind)
 		if k.Bytes != n.Stats().Kinds[0].Bytes || k.Bytes == 0 {
 			t.Errorf("%d bytes, want %d", k.Bytes, n.Stats().Kinds[0].Bytes)
 		}
-		check(observe.KindFigures{Workers: 3, MaxBytes: 1 << 20, Concurrency: 2, Bytes: k.Bytes})
+		check(observe.KindFigures{Workers: 9, MaxBytes: 1 << 20, Concurrency: 2, Bytes: k.Bytes})
 	})
 }
 

@@ -217,6 +217,12 @@ func TestPastIsForgotten(t *testing.T) {
 	if p := &o.past; p.of(o.Kinds.Of(nameOf(0))) == nil || p.of(o.Kinds.Of(nameOf(1))) != nil {
 		t.Error("the past is not that of the kinds")
 	}
+	l := o.past.of(o.Kinds.Of(nameOf(0)))
+	before := l.sum
+	o.past.advance(o.past.seconds + observe.Samples/2*sampleSeconds)
+	if l.sum != before/ring*(ring-observe.Samples/2) {
+		t.Errorf("%d of %d are left after half of the time", l.sum, before)
+	}
 	o.past.advance(o.past.seconds + observe.Samples*sampleSeconds*3)
 	if h := o.past.kinds[nameOf(0)]; h.lately != nil {
 		t.Errorf("%d are left", h.sum)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/distproc/distproc/node/worker"
+	"github.com/distproc/distproc/wire"
 )
 
 // TestKindStatsNow counts what there is, and what has expired.
@@ -80,6 +81,48 @@ func TestAnswersAreCounted(t *testing.T) {
 				}
 				if _, answers, _ := r.Count(); answers != 5 {
 					t.Errorf("%d answers, want 5", answers)
+				}
+			})
+		})
+	}
+}
+
+// TestRead has what is counted read in both ways.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	answer := func(id worker.ID) (worker.Value, error) {
+		if time.Sleep(time.Duration(num(id)) * time.Millisecond); id == worker.IntID(13) {
+			return worker.Value{}, errors.New("13")
+		}
+		return worker.BytesValue("x"), nil
+	}
+	for name, kind := range map[string]worker.Kind{
+		"cache": worker.Cache{
+			TTL: time.Second, StaleWhileRevalidate: time.Hour, MaxBytes: 1000,
+			Load: func(_ context.Context, id worker.ID) (worker.Value, error) { return answer(id) },
+		},
+		"serial": worker.Serial{TTL: time.Hour, Open: func(_ context.Context, id worker.ID) (worker.Server, error) {
+			return serverFunc(func(context.Context, worker.Value) (worker.Value, error) { return answer(id) }), nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, kind, func(t *testing.T, r *Registry) {
+				for _, id := range []int64{0, 13, 1, 20, 0, 30, 31, 32, 33, 13, 0, 33} {
+					reply, took, err := r.Await(t.Context(), worker.IntID(id), worker.Value{})
+					reply.Degraded = err == nil && id == 30
+					r.NoteRequest(worker.IntID(id), took, &reply, err)
+					time.Sleep(400 * time.Millisecond)
+				}
+				got, want := r.Read(), r.Stats()
+				if !slices.Equal(got.Latency[:], want.Latency.Counts) || !slices.Equal(got.Loads[:], want.Loads.Counts) || got.Loads[0] == 0 {
+					t.Errorf("durations %+v, want those of %+v", got, want)
+				}
+				if got.Failed != want.Failed[wire.SourceFailed.Error()] || got.Degraded != want.Degraded || got.Stale != want.Stale || got.LoadErrs != want.LoadErrs || got.Evicted != want.Evicted {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+				cache := name == "cache"
+				if got.Failed != 2 || got.Degraded != 1 || got.LoadErrs != 2 || (got.Stale > 0) != cache || (got.Evicted > 0) != cache {
+					t.Errorf("it counts %+v", got)
 				}
 			})
 		})

@@ -319,7 +319,7 @@ func TestActs(t *testing.T) {
 		"action=invalidate&id=7&kind=price": "all nodes have forgotten the value; asked invalidate price 7; value invalidated kind=price id=7",
 		"action=invalidate&id=8":            "no node had a value; asked invalidate - 8; value invalidated kind=default id=8",
 		"action=refresh&id=7":               "2@127.0.0.1 has loaded a new value; asked refresh - 7; value refreshed kind=default id=7 node=2@127.0.0.1",
-		"action=stop&id=7&kind=price":       "the worker has stopped; asked stop price 7",
+		"action=stop&id=7&kind=price":       "the worker ends, after what it has begun; asked stop price 7",
 		"action=stop&id=8":                  "no worker ran; asked stop - 8",
 		"action=invalidate&id=" + long:      "all nodes have forgotten the value; asked invalidate - " + strings.Repeat("\xff", 256) + "; value invalidated",
 		"action=refresh&id=%3Cscript%3E":    "2@127.0.0.1 has loaded a new value; asked refresh - <script>; value refreshed kind=default id=<script>",

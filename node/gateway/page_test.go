@@ -451,3 +451,35 @@ func TestPageAsked(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
+
+// TestStrangersStayStrangers has clients keep their connections: one that has seen the form
+// alone is a stranger, whose connection closes sooner than that of one with a session.
+func TestStrangersStayStrangers(t *testing.T) {
+	var g *Gateway
+	servingGateway(t, func() *Gateway { g, _, _ = withToken(newFake()); return g }, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		synctest.Wait()
+		b := newBrowser(t, g)
+		for _, c := range []struct {
+			target string
+			kept   time.Duration
+		}{{"/page/style.css", strangerTimeout}, {"/page/session", idleTimeout}} {
+			if c.kept == idleTimeout {
+				b.signIn()
+			}
+			conn := l.dial()
+			_ = b.stream(c.target).Write(conn)
+			in := bufio.NewReader(conn)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatal(res, err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			began := time.Now()
+			if _, err := in.ReadByte(); err != io.EOF || time.Since(began) != c.kept {
+				t.Errorf("%s: %v after %v, want the end after %v", c.target, err, time.Since(began), c.kept)
+			}
+			conn.Close()
+		}
+	})
+}

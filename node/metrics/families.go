@@ -14,6 +14,8 @@ func families() []family {
 	return []family{
 		ofKinds("requests_total", "Requests made on this node, by its own program or clients: answered by a worker here (local), by another node (remote), in place of an owner out of reach (degraded), or not (error, with its code).",
 			requests(), "result", "code"),
+		ofKinds("requests_stale_total", "Requests made on this node that were answered from a value past its time, as the kind allows; requests_total has them, too.",
+			func(k *worker.Stats, to sink) { to.counter(k.Stale, k.Kind) }),
 		ofKinds("request_duration_seconds", "Time that requests made on this node took, in seconds, failed ones included; those answered from a value here count as 0.",
 			func(k *worker.Stats, to sink) { to.histogram(&k.Latency, k.Kind) }),
 		ofKinds("load_duration_seconds", "Time that runs of a source, or of a server's Call, took on this node, in seconds, failed ones included.",

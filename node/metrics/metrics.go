@@ -6,7 +6,7 @@
 //
 // The node's configuration bounds the number of series. Labels are kinds of its
 // configuration and error codes: those of package wire, about 20, and "other". Ids, names
-// of nodes and addresses are not labels. A kind has at most 30 series and two histograms.
+// of nodes and addresses are not labels. A kind has at most 31 series and two histograms.
 // The node has 10 more, and 9 if it has voters, besides those of the Go and process collectors.
 //
 // Beside this file are grafana.json, a board to import into Grafana, and alerts.yml, rules

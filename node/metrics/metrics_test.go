@@ -25,7 +25,7 @@ func (f fake) Stats() node.Stats { return node.Stats(f) }
 var filled = fake{
 	Kinds: []worker.Stats{
 		{
-			Kind: "default", Local: 11, Remote: 12, Degraded: 13,
+			Kind: "default", Local: 11, Remote: 12, Degraded: 13, Stale: 50,
 			Failed: map[string]uint64{"overloaded": 14, "unknown kind": 15, "error 99 (of a newer version)": 16, "error 100 (of a newer version)": 17},
 			Latency: worker.Histogram{
 				Bounds: []time.Duration{time.Millisecond, 50 * time.Millisecond, 2 * time.Second},

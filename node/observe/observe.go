@@ -125,8 +125,8 @@ func (s Step) seq() uint64 { return s.Seq }
 type Load struct {
 	Kind      string
 	PerSecond []uint32         // requests in each second, the last one at the end; fewer than Seconds on a new node
-	Failed    uint64           // of these requests
-	Latency   worker.Histogram // of these requests; Sum is 0
+	Failed    uint64           // of the requests of the last 56 to 60 s, like the next one
+	Latency   worker.Histogram // Sum is 0
 }
 
 // Rate returns the requests per second over the last 5 s.

@@ -11,6 +11,7 @@ type Stats struct {
 	Local    uint64            // requests that a worker of this node answered, as the owner of their ids
 	Remote   uint64            // requests that another node answered
 	Degraded uint64            // requests answered in place of an owner that could not be reached
+	Stale    uint64            // requests, of the above, answered from a value past its time, as the kind allows
 	Failed   map[string]uint64 // requests, by their error, such as "overloaded"
 	Latency  Histogram         // of requests; those answered from a value on this node count as 0
 	Loads    Histogram         // runs of the source, or of a server's Call, and how long they took

@@ -16,18 +16,19 @@ import (
 
 // What needs attention, and from when on. Shares are of what a kind did in the last minute.
 const (
-	heldFor      = 5 * time.Second // a notice stays after its condition has gone, so that it can be read
-	fewest       = 5               // requests or runs of which a share tells something
-	failedWarn   = 0.01            // of the requests
-	failedError  = 0.1             //
-	degradedWarn = 0.01            //
-	staleInfo    = 0.1             //
-	staleWarn    = 0.5             //
-	runsWarn     = 0.1             // of the runs that fail
-	runsError    = 0.5             //
-	slowRun      = runTime / 2     // a run takes nearly its whole time; the bound of a bucket
-	slowWarn     = 0.01            // of the runs that are slow
-	queueWarn    = 1000            // calls that wait for one id
+	heldFor      = 5 * time.Second         // for which a notice is shown at least, so that it can be read
+	gapFor       = 2500 * time.Millisecond // a condition that is back so soon has not been away
+	fewest       = 5                       // requests or runs of which a share tells something
+	failedWarn   = 0.01                    // of the requests
+	failedError  = 0.1                     //
+	degradedWarn = 0.01                    //
+	staleInfo    = 0.1                     //
+	staleWarn    = 0.5                     //
+	runsWarn     = 0.1                     // of the runs that fail
+	runsError    = 0.5                     //
+	slowRun      = runTime / 2             // a run takes nearly its whole time; the bound of a bucket
+	slowWarn     = 0.01                    // of the runs that are slow
+	queueWarn    = 1000                    // calls that wait for one id
 	queueError   = queueSize * 8 / 10
 	queueGrows   = 100              // calls that wait for one id, from which on growth counts
 	growth       = 1.5              // of a queue that grows, in growthTime
@@ -105,8 +106,8 @@ type subject struct {
 	node, kind string
 }
 
-// An attention remembers what needed attention a while ago: notices stay for heldFor, and
-// some conditions count only when they last.
+// An attention remembers what needed attention a while ago: what comes and goes is shown as
+// if it stayed, and some conditions count only when they last.
 type attention struct {
 	held   map[subject]*held
 	queues map[subject]queue // lengths some time ago
@@ -134,7 +135,6 @@ func newAttention() attention {
 // that counts the others. It is to be called once in each round.
 func (c *collection) notices(now time.Time) []Notice {
 	f := finder{c, &c.watch, now}
-	f.watch.expire(now)
 	if c.problem != "" {
 		f.say(isError, subject{topic: aboutList}, "%s cannot list the members: %s", c.self, c.problem)
 	}
@@ -147,12 +147,16 @@ func (c *collection) notices(now time.Time) []Notice {
 	for kind := range c.total.kinds {
 		f.minute(kind, c.total.minute(kind, c.last))
 	}
+	f.watch.expire(now, max(gapFor, 5*c.period()/2))
 	return f.watch.list()
 }
 
-// expire forgets conditions that have not been true for a while.
-func (a *attention) expire(now time.Time) {
-	maps.DeleteFunc(a.held, func(_ subject, h *held) bool { return now.Sub(h.until) > heldFor })
+// expire forgets conditions that have not been true for longer than a gap, and have been
+// shown for long enough.
+func (a *attention) expire(now time.Time, gap time.Duration) {
+	maps.DeleteFunc(a.held, func(_ subject, h *held) bool {
+		return now.Sub(h.until) > gap && (h.notice.Text == "" || now.Sub(h.since) > heldFor)
+	})
 	maps.DeleteFunc(a.queues, func(_ subject, q queue) bool { return now.Sub(q.at) > 2*growthTime })
 }
 
@@ -166,7 +170,7 @@ func (a *attention) list() []Notice {
 	}
 	slices.SortFunc(told, func(x, y subject) int {
 		return cmp.Or(cmp.Compare(a.held[x].level, a.held[y].level), cmp.Compare(x.topic, y.topic),
-			cmp.Compare(x.node, y.node), cmp.Compare(x.kind, y.kind))
+			cmp.Compare(x.kind, y.kind), cmp.Compare(x.node, y.node))
 	})
 	list := make([]Notice, 0, min(len(told), maxNotices+1))
 	for _, s := range told[:min(len(told), maxNotices)] {
@@ -358,8 +362,8 @@ func (f finder) minute(kind string, m minute) {
 		if float64(m.evicted) >= thrash*float64(m.runs) && m.evicted >= fewest {
 			l = isWarn
 		}
-		f.say(l, at(aboutEvictions), "kind %s: in the last minute %s before their time, to free memory: raise its max_bytes or --max-memory",
-			kind, counted(int(min(m.evicted, maxCount)), "worker went", "workers went"))
+		f.say(l, at(aboutEvictions), "kind %s: %s in the last minute, to free memory: raise its max_bytes or --max-memory",
+			kind, counted(int(min(m.evicted, maxCount)), "worker went before its time", "workers went before their time"))
 	}
 }
 
@@ -421,7 +425,7 @@ func (f finder) quorum() {
 // voters looks for voters that are silent.
 func (f finder) voters(voters []string) {
 	silent := func(name string) bool {
-		m := f.listed(name)
+		m := f.members[name]
 		if m == nil || m.info.State != node.StateAlive || m.info.Problem != "" {
 			return true
 		}
@@ -450,10 +454,10 @@ func (f finder) voters(voters []string) {
 // definitions looks for kinds that members define differently.
 func (f finder) definitions() {
 	var here map[string]string
-	if m := f.listed(f.self); m != nil {
+	if m := f.members[f.self]; m != nil {
 		here = m.info.Kinds
 	}
-	for kind, names := range f.differs() {
+	for kind, names := range f.differs {
 		if !text.IsName(kind) {
 			continue
 		}

@@ -28,8 +28,10 @@ type collection struct {
 	began   time.Time
 	infosAt time.Time // when the members were listed; zero if they never were
 	problem string    // why they could not be listed the last time
+	gone    bool      // because the node is closed
 	order   []string  // names of the members, as they were listed
 	members map[string]*member
+	differs map[string][]string // members that define a kind otherwise than the serving node
 
 	bounds []time.Duration // of all histograms; nil until they are known
 	total  *past
@@ -73,6 +75,7 @@ func (c *collection) stale() time.Duration { return max(staleAfter, 3*c.period()
 
 // takeInfos takes the list of members.
 func (c *collection) takeInfos(now time.Time, infos []node.NodeInfo, err error) {
+	c.gone = errors.Is(err, node.ErrClosed)
 	if err != nil {
 		c.problem = text.Line(err.Error(), maxWhy)
 		return
@@ -95,14 +98,7 @@ func (c *collection) takeInfos(now time.Time, infos []node.NodeInfo, err error) 
 		m.info = info
 	}
 	maps.DeleteFunc(c.members, func(name string, _ *member) bool { return !listed[name] })
-}
-
-// listed returns a member that is in the list, or nil.
-func (c *collection) listed(name string) *member {
-	if slices.Contains(c.order, name) {
-		return c.members[name]
-	}
-	return nil
+	c.findDiffers()
 }
 
 // mark returns what to ask a member for.
@@ -191,12 +187,9 @@ func (c *collection) fill(p *past, s span, f observe.Figures, buckets []int) {
 			continue
 		}
 		seen[k.Kind] = true
-		for j := range k.Past {
-			before := uint64(len(k.Past) - 1 - j)
-			if before > s.last-s.first { // it is not new, or it was never there
-				continue
-			}
-			p.add(k.Kind, s.slotOf(s.last-before), &k.Past[j], buckets, c.own)
+		fresh := k.Past[max(0, len(k.Past)-int(s.last-s.first+1)):]
+		for j := range fresh {
+			p.add(k.Kind, s.slotOf(s.last-uint64(len(fresh)-1-j)), &fresh[j], buckets, c.own)
 		}
 	}
 }
@@ -286,7 +279,7 @@ func (c *collection) complete(now time.Time, slot int64) bool {
 // common returns what is the same for all pages.
 func (c *collection) common(now time.Time) commonState {
 	s := commonState{Node: c.self, Time: now.UTC().Truncate(time.Millisecond), Every: c.period().Milliseconds(), Members: c.list(now)}
-	if m := c.listed(c.self); m != nil {
+	if m := c.members[c.self]; m != nil {
 		s.Version, s.Routing = m.info.Version, m.info.Routing
 	}
 	return s
@@ -300,13 +293,13 @@ func (c *collection) list(now time.Time) []Member {
 	return list
 }
 
-// state returns what is of a choice. Differs lists the members that define a kind otherwise.
-func (c *collection) state(now time.Time, choice Choice, differs map[string][]string) chosenState {
+// state returns what is of a choice.
+func (c *collection) state(now time.Time, choice Choice) chosenState {
 	s := chosenState{Of: choice.Node}
 	names := c.order
 	if choice.Node != "" {
 		names = nil
-		switch m := c.listed(choice.Node); {
+		switch m := c.members[choice.Node]; {
 		case m == nil && !c.infosAt.IsZero():
 			s.Problem = choice.Node + " is no member"
 		case m != nil:
@@ -338,7 +331,7 @@ func (c *collection) state(now time.Time, choice Choice, differs map[string][]st
 		k := &s.Kinds[i]
 		k.Rate = cleanRate(k.Rate)
 		k.Minute = p.minute(k.Kind, c.last).message(p.bounds)
-		if d := differs[k.Kind]; d != nil {
+		if d := c.differs[k.Kind]; d != nil {
 			k.Differs = d[:min(len(d), maxDiffers)]
 		}
 	}
@@ -349,14 +342,15 @@ func (c *collection) state(now time.Time, choice Choice, differs map[string][]st
 	return s
 }
 
-// differs returns, for each kind that members define differently, those that do not define
-// it as the serving node does.
-func (c *collection) differs() map[string][]string {
-	by := make(map[string][]string)
+// findDiffers finds, for each kind that members define differently, those that do not
+// define it as the serving node does.
+func (c *collection) findDiffers() {
+	c.differs = make(map[string][]string)
 	for _, name := range c.order {
 		for _, kind := range c.members[name].info.Differs {
-			by[kind] = append(by[kind], name)
+			if list, ok := c.differs[kind]; ok || len(c.differs) < observe.MaxKinds {
+				c.differs[kind] = append(list, name)
+			}
 		}
 	}
-	return by
 }

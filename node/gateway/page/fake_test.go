@@ -211,10 +211,9 @@ func (f fakeFamily) Why(_ context.Context, id worker.ID) (node.Explanation, erro
 // A viewer is a page in a test. Its fields may be read when all goroutines of the test wait:
 // see synctest.Wait.
 type viewer struct {
-	states []viewedState
+	states [][]byte
 	pasts  []pastMessageRead
 	steps  []pastMessageRead
-	raw    [][]byte // of states
 	ids    []map[string]any
 	all    []string // the events
 	err    error    // of Watch; errWatching before
@@ -272,11 +271,20 @@ func (s viewedState) member(name string) *Member {
 	return &s.Members[i]
 }
 
+// state returns the state that was sent as number i.
+func (v *viewer) state(i int) (s viewedState) {
+	if err := json.Unmarshal(v.states[i], &s); err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// last returns the state that was sent last.
 func (v *viewer) last() viewedState {
 	if len(v.states) == 0 {
 		return viewedState{}
 	}
-	return v.states[len(v.states)-1]
+	return v.state(len(v.states) - 1)
 }
 
 // watch opens a page. It is closed with the test.
@@ -317,9 +325,7 @@ func (v *viewer) send(t *testing.T) Send {
 		v.all = append(v.all, event)
 		switch event {
 		case "state":
-			var s viewedState
-			read(&s)
-			v.states, v.raw = append(v.states, s), append(v.raw, data)
+			v.states = append(v.states, data)
 		case "past", "step":
 			var m pastMessageRead
 			read(&m)

@@ -6,8 +6,8 @@
 // of its kinds. What they answer is bounded and added up in a collection (collect.go): what
 // kinds do now (state.go), what they did in the last 15 minutes (past.go, placing.go), and
 // what needs attention (attention.go). Each second the hub makes one event of it for each
-// [Choice], which all pages with that choice send. Ten seconds after the last page has gone
-// the hub stops and keeps nothing.
+// [Choice], which all pages with that choice send. Ten seconds after the last page has gone,
+// or when the node is closed, the hub stops and keeps nothing.
 //
 // Besides, watchid.go follows one id, plan.go says what a change of the members would move,
 // and files.go has the files of the page.

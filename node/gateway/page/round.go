@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -114,7 +115,7 @@ func (l *loop) run() {
 		case <-l.woken:
 			if l.round.common != nil {
 				l.ask()
-				l.tell(false)
+				l.tell(time.Now(), false)
 			}
 		case <-l.ctx.Done(): // the hub closes
 			return
@@ -122,11 +123,12 @@ func (l *loop) run() {
 	}
 }
 
-// over reports whether nobody has watched for a while. Then the hub has no loop any more.
+// over reports whether nobody has watched for a while, or the node is closed and nobody
+// watches. Then the hub has no loop any more.
 func (l *loop) over() bool {
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
-	if l.hub.watchers > 0 || time.Since(l.hub.idle) < linger {
+	if l.hub.watchers > 0 || time.Since(l.hub.idle) < linger && !l.gone {
 		return false
 	}
 	l.hub.loop, l.hub.latest = nil, nil
@@ -151,7 +153,7 @@ func (l *loop) endTick() {
 	}
 	l.pending = false
 	l.publish.Stop()
-	l.tell(true)
+	l.tell(time.Now(), true)
 }
 
 // ask asks all that is due in this tick and not under way.
@@ -235,8 +237,7 @@ func (l *loop) wanted() (choices map[Choice]bool, nodes []string) {
 
 // tell makes a round. It is a whole one, or has what is missing for pages that have come
 // since the latest one.
-func (l *loop) tell(whole bool) {
-	now := time.Now()
+func (l *loop) tell(now time.Time, whole bool) {
 	choices, nodes := l.wanted()
 	l.choose(now, nodes)
 	r := &round{next: make(chan struct{}), states: make(map[Choice]*message, len(choices))}
@@ -251,13 +252,12 @@ func (l *loop) tell(whole bool) {
 	} else {
 		r.common, r.shared, r.problem = l.round.common, l.round.shared, l.round.problem
 	}
-	differs := l.differs()
 	for c := range choices {
 		if m := l.round.states[c]; m != nil && !whole {
 			r.states[c] = m
 			continue
 		}
-		r.states[c] = &message{data: join(r.shared, marshal(l.state(now, c, differs)))}
+		r.states[c] = &message{data: join(r.shared, marshal(l.state(now, c)))}
 	}
 	r.tracks = l.pasts(now)
 	before := l.round
@@ -270,6 +270,7 @@ func (l *loop) tell(whole bool) {
 
 // steps adds the steps that are complete to the tracks.
 func (l *loop) steps(now time.Time) {
+	l.tracks = maps.Clone(l.tracks) // a round has the other one
 	for _, slot := range l.advance(now) {
 		if slot < l.last-keptSteps {
 			continue

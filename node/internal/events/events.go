@@ -44,6 +44,9 @@ type Ring struct {
 // New returns an empty ring.
 func New() *Ring { return &Ring{run: uint64(time.Now().UnixNano())} }
 
+// Run returns the number of the run of the node, which marks have.
+func (r *Ring) Run() uint64 { return r.run }
+
 // Add adds an event, and sets its Seq and, if it has none, its Time.
 func (r *Ring) Add(e observe.Event) {
 	if e.Time.IsZero() {

@@ -1,8 +1,9 @@
 // Package observer answers what a node knows of what happens: on itself, on another member,
 // or on all of them.
 //
-// Events are kept by package events and steps of traces by package tap. Loads are counted
-// by the registries; once a second [Observer.Run] reads them (loads.go).
+// Events are kept by package events and steps of traces by package tap. What the
+// kinds do is counted by the registries; once a second [Observer.Run] reads that, and keeps
+// it for 15 minutes (past.go). Of that are the loads (loads.go) and the figures (figures.go).
 package observer
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/distproc/distproc/node/internal/members"
 	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/internal/protocol"
+	"github.com/distproc/distproc/node/internal/registry"
 	"github.com/distproc/distproc/node/internal/route"
 	"github.com/distproc/distproc/node/internal/tap"
 	"github.com/distproc/distproc/node/observe"
@@ -43,11 +45,14 @@ type Config struct {
 // goroutines.
 type Observer struct {
 	Config
-	loads loads
+	past   past
+	finder registry.Finder
 }
 
-// New returns an observer. [Observer.Run] has it know loads.
-func New(c Config) *Observer { return &Observer{Config: c, loads: loads{kinds: map[string]*history{}}} }
+// New returns an observer. [Observer.Run] has it know what kinds did.
+func New(c Config) *Observer {
+	return &Observer{Config: c, past: past{began: time.Now(), kinds: map[string]*history{}}}
+}
 
 // askTimeout is how long Loads waits for other nodes.
 const askTimeout = time.Second

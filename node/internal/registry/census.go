@@ -6,10 +6,6 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// sourceGrace is how long a source may go on after the end of its context before it
-// counts as stuck.
-const sourceGrace = time.Second
-
 // Workers describes up to limit live workers.
 func (t *table) Workers(limit int) []worker.Info {
 	now := t.Now()
@@ -78,22 +74,4 @@ func (t *table) Count() (live int, answers, evicted uint64) {
 		s.mu.Unlock()
 	}
 	return live, answers, evicted
-}
-
-// Stuck returns how many sources have not returned although their time was up a second
-// ago.
-func (t *table) Stuck() (n int) {
-	now := t.Now()
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		for _, w := range s.running {
-			began, timeout, turn := t.machine.runLocked(w)
-			if now-began > timeout+sourceGrace && !t.gate.holds(turn) { // else it has not begun
-				n++
-			}
-		}
-		s.mu.Unlock()
-	}
-	return n
 }

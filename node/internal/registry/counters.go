@@ -16,6 +16,7 @@ import (
 // worker's value, requests that are answered here, and messages.
 type counters struct {
 	local, remote, degraded atomic.Uint64
+	stale                   atomic.Uint64     // of these
 	failed                  [64]atomic.Uint64 // by code; what is beyond counts as internal
 	latency                 durations         // of requests
 	runs                    durations
@@ -33,7 +34,7 @@ var durationBounds = [...]time.Duration{
 }
 
 type durations struct {
-	counts [len(durationBounds) + 1]atomic.Uint64
+	counts [Buckets]atomic.Uint64
 	sum    atomic.Int64
 }
 
@@ -81,7 +82,7 @@ func (n *counters) addRun(took time.Duration, err *wire.Error) {
 
 // NoteRequest counts a request for id that was made at this node, and what became of it.
 func (t *table) NoteRequest(id worker.ID, took time.Duration, reply *worker.Reply, err error) {
-	here := err == nil && !reply.Degraded && reply.Node == t.node
+	here := err == nil && !reply.Degraded && !reply.Stale && reply.Node == t.node
 	if !here || !t.shard(id).requests.observe(took) {
 		t.counters.addRequest(t.node, took, reply, err)
 	}
@@ -89,6 +90,9 @@ func (t *table) NoteRequest(id worker.ID, took time.Duration, reply *worker.Repl
 
 func (n *counters) addRequest(self string, took time.Duration, reply *worker.Reply, err error) {
 	n.latency.observe(took)
+	if err == nil && reply.Stale {
+		n.stale.Add(1)
+	}
 	switch {
 	case err != nil:
 		code := wire.Internal
@@ -107,11 +111,12 @@ func (n *counters) addRequest(self string, took time.Duration, reply *worker.Rep
 
 // Stats returns the counts of the kind.
 func (r *Registry) Stats() worker.Stats {
-	n := &r.counters
+	n, now := &r.counters, r.Gauges()
 	k := worker.Stats{
 		Kind:  r.name,
-		Local: n.local.Load(), Remote: n.remote.Load(), Degraded: n.degraded.Load(),
-		Failed: map[string]uint64{}, LoadErrs: n.runErrs.Load(), Stuck: r.Stuck(), Strict: r.Strict(), Fenced: n.fenced.Load(),
+		Local: n.local.Load(), Remote: n.remote.Load(), Degraded: n.degraded.Load(), Stale: n.stale.Load(),
+		Failed: map[string]uint64{}, LoadErrs: n.runErrs.Load(), Strict: r.Strict(), Fenced: n.fenced.Load(),
+		Workers: now.Workers, Bytes: now.Bytes, Waiting: now.Waiting, Running: now.Running, Queued: now.Queued, Stuck: now.Stuck,
 	}
 	for code := range n.failed {
 		if count := n.failed[code].Load(); count > 0 {
@@ -129,44 +134,43 @@ func (r *Registry) Stats() worker.Stats {
 		runsSum += s.runs.sum.Load()
 		k.Expired += s.expired
 		k.Evicted += s.evicted
-		k.Workers += s.workers.count
-		for _, w := range s.running {
-			k.Waiting += r.machine.waitingLocked(w)
-		}
 		s.mu.Unlock()
 	}
 	k.Local += quick
-	if r.cache != nil {
-		k.Bytes = r.cache.memory.used.Load()
-	}
-	k.Running, k.Queued = r.gate.counts()
 	k.Latency, k.Loads = n.latency.histogram(quick, quickSum), n.runs.histogram(runs, runsSum)
 	return k
 }
 
-// A Reading is what has been counted of a kind since the start, as far as its rates need it.
-type Reading struct {
-	Latency         [len(durationBounds) + 1]uint64 // requests made at this node, as in worker.Stats
-	Failed, Evicted uint64
-}
+// Buckets is how many buckets durations are counted in.
+const Buckets = len(durationBounds) + 1
 
-// DurationBounds returns the upper bounds of the buckets of a Reading.
-func DurationBounds() []time.Duration { return slices.Clone(durationBounds[:]) }
+// A Reading is what has been counted of a kind since the start, as far as its rates need
+// it. Names are those of worker.Stats.
+type Reading struct {
+	Latency, Loads                             [Buckets]uint64
+	Failed, Degraded, Stale, LoadErrs, Evicted uint64
+}
 
 // Read returns a Reading. It takes less time than Stats.
 func (r *Registry) Read() (n Reading) {
-	for i := range n.Latency {
-		n.Latency[i] = r.counters.latency.counts[i].Load()
+	c := &r.counters
+	for i := range Buckets {
+		n.Latency[i], n.Loads[i] = c.latency.counts[i].Load(), c.runs.counts[i].Load()
 	}
-	for code := range r.counters.failed {
-		n.Failed += r.counters.failed[code].Load()
+	for code := range c.failed {
+		n.Failed += c.failed[code].Load()
 	}
+	n.Degraded, n.Stale, n.LoadErrs = c.degraded.Load(), c.stale.Load(), c.runErrs.Load()
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
 		n.Latency[0] += s.hits + s.requests.count.Load()
+		n.Loads[0] += s.runs.count.Load()
 		n.Evicted += s.evicted
 		s.mu.Unlock()
 	}
 	return n
 }
+
+// DurationBounds returns the upper bounds of the buckets of a Reading.
+func DurationBounds() []time.Duration { return slices.Clone(durationBounds[:]) }

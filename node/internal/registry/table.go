@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"log/slog"
-	"math"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +124,7 @@ type entry struct {
 	next    *entry        // in its chain of the index
 	started time.Duration // on the table's clock
 	expires time.Duration // when its time is over; meaningless while a cache loads it
-	hits    uint32        // answers from its value or its server, as far as it can count
+	hits    uint32        // answers from its value or its server: see hitLocked
 	mark    uint32        // its index in the shard's running; of a cache that has a value, its last use: see useLocked
 	retry   uint32        // of a cache: see pauseLocked
 	moved   bool          // the id is another node's now
@@ -218,12 +217,15 @@ func (s *shard) removeRunningLocked(w *entry) {
 	s.running = s.running[:last]
 }
 
-// hitLocked counts a call that the value or the server of w has answered.
+// hitLocked counts a call that the value or the server of w has answered. What is too much
+// to count stays manyHits or more, and still tells how many come.
 func (w *entry) hitLocked() {
-	if w.hits < math.MaxUint32 {
-		w.hits++
+	if w.hits++; w.hits == 0 {
+		w.hits = manyHits
 	}
 }
+
+const manyHits = 1 << 31
 
 // admitLocked lets a call wait for a worker for which others wait, or returns why it must
 // not.

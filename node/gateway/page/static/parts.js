@@ -86,7 +86,7 @@ export const num = (head, hint, of, write = count, more) => ({ head, hint, num: 
 export const named = (head, of, href, more) => ({ head, key: of, sort: of, ...more, node: x => of(x) && name(of(x), href?.(of(x))) })
 
 // stateColumn is the state of a member; one that has none is only planned.
-export const stateColumn = { head: 'State', key: m => m.state, sort: m => ['failed', 'stuck'].indexOf(m.state) + 3, node: m => marked(levelOf(m.state), m.state ?? 'would join') }
+export const stateColumn = { head: 'State', key: m => m.state ?? '', sort: m => ['failed', 'stuck'].indexOf(m.state) + 3, node: m => marked(levelOf(m.state), m.state ?? 'would join') }
 
 export const field = (id, attrs) => h('input', { id, autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', ...attrs })
 export const alertBox = () => h('p', { class: 'problem', role: 'alert', hidden: true })

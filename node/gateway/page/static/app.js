@@ -1,9 +1,9 @@
 // The page: which view is shown, whether what it shows is new, and keys.
 
-import { h, text, attr, keyed } from './dom.js'
+import { text, tell, attr, keyed, h } from './dom.js'
 import { age, clock, makeHash, parseHash, visible } from './format.js'
 import * as history from './history.js'
-import { link } from './parts.js'
+import { ask, link } from './parts.js'
 import { subscribe } from './stream.js'
 import overview from './overview.js'
 import kinds from './kinds.js'
@@ -11,56 +11,49 @@ import { ids, id } from './ids.js'
 import ring from './ring.js'
 import events from './events.js'
 
+// A view has el; and maybe update (for a new model), route (for another query), close, and
+// focus, which reports that it takes the focus itself.
 const views = { overview, kinds, ids, id, ring, events }
-const tabOf = view => view === 'id' ? 'ids' : view
 const $ = name => document.getElementById(name)
-const main = $('main')
+const main = $('main'), tabs = [...$('tabs').children]
 
-// The model is what the views show.
-const model = { state: null, past: null, route: null }
-let view // that is shown: {el, update, close}
-let stop // the stream
-let streamURL
-let stateAt = -Infinity // when the node told the state, by performance.now()
-let up = true // until something says otherwise
-let down = {} // why not
-
-const began = performance.now()
+const model = { state: null, past: null }
+let view, stop, streamURL
+let shown = {} // the route of the view
+let stateAt = performance.now() // when the node told the state; at first, when the page began to wait
+let late = 0 // ticks for which the state has been old
+let down = null // what is known of why the stream is not up; null if it is
 
 function route() {
   const r = parseHash(location.hash)
   if (!Object.hasOwn(views, r.view)) r.view = 'overview'
-  const before = model.route
-  model.route = r
-  const of = r.query.get('node') ?? ''
-  listen(of, r.view === 'ids')
-  const same = view && before.view === r.view && before.parts.join('/') === r.parts.join('/')
-  if (same && view.route) view.route(r)
-  else if (!same) show(r, Boolean(before))
-  for (const a of $('tabs').children) {
+  const before = shown
+  shown = r
+  listen(r)
+  if (before.view === r.view && before.parts.join('/') === r.parts.join('/')) view.route?.(r)
+  else show(r, before.view)
+  const tab = r.view === 'id' ? 'ids' : r.view
+  for (const a of tabs) {
     const name = parseHash(a.hash).view
-    attr(a, 'aria-current', name === tabOf(r.view) ? 'page' : null)
-    attr(a, 'href', makeHash(name, [], { node: of }))
+    attr(a, 'aria-current', name === tab && 'page')
+    attr(a, 'href', link(name))
   }
   update()
 }
 
 function show(r, moved) {
+  const onTab = tabs.includes(document.activeElement)
   view?.close?.()
   view = views[r.view](model, r)
-  const lost = !$('tabs').contains(document.activeElement)
   main.replaceChildren(view.el)
-  if (moved) {
-    scrollTo(0, 0)
-    if (lost && !view.focus?.()) main.focus({ preventScroll: true })
-  }
+  if (!moved) return
+  scrollTo(0, 0)
+  if (!view.focus?.() && !onTab) main.focus({ preventScroll: true })
 }
 
-function listen(of, hot) {
-  const q = new URLSearchParams()
-  if (of) q.set('node', of)
-  if (hot) q.set('hot', 'true')
-  const url = 'page/stream' + (q.size ? '?' + q : '')
+function listen(r) {
+  const of = r.query.get('node')
+  const url = 'page/stream?' + new URLSearchParams({ ...of && { node: of }, ...r.view === 'ids' && { hot: true } })
   if (url === streamURL) return
   streamURL = url
   stop?.()
@@ -69,38 +62,21 @@ function listen(of, hot) {
 }
 
 function take(name, data, ago) {
-  switch (name) {
-    case 'state':
-      if (anew(data)) return
-      stateAt = performance.now() - ago
-      model.state = data
-      model.at = stateAt
-      break
-    case 'past':
-      model.past = history.past(data)
-      break
-    case 'step':
-      model.past = history.step(model.past, data) ?? model.past
-      break
-    case 'up':
-      up = true
-      down = {}
-      break
-    case 'down':
-      up = false
-      down = data ?? {}
-      if (down.status === 401) signIn()
-      break
-    case 'gone':
-      check()
-      break
-    default:
-      return
+  if (name === 'state') {
+    if (anew(data)) return location.reload()
+    stateAt = performance.now() - ago
+    model.state = data
   }
+  if (name === 'past') model.past = history.past(data)
+  if (name === 'step') model.past = history.step(model.past, data) ?? model.past
+  if (name === 'up') down = null
+  if (name === 'down') down = data
+  if (name === 'state') tick()
+  if (name === 'gone' || data?.status === 401) ask('page/session').catch(() => {}) // which leads to the form if the session has ended
   update()
 }
 
-// anew reloads the page once if the node has started anew, maybe as another version.
+// anew reports, once for each, whether the node has started anew, maybe as another version.
 function anew(state) {
   const now = state.run + ' ' + state.version
   model.run ??= now
@@ -108,86 +84,58 @@ function anew(state) {
   try {
     if (sessionStorage.getItem('distproc-run') === now) return false
     sessionStorage.setItem('distproc-run', now)
+    return true
   } catch {
     return false // it could not know that it has reloaded already
   }
-  location.reload()
-  return true
 }
 
-// check asks whether the session goes on.
-async function check() {
-  try {
-    const r = await fetch('page/session', { signal: AbortSignal.timeout(3000) })
-    if (r.status === 401) signIn()
-  } catch {
-    // The node is gone, which the page says anyway.
-  }
-}
-
-let leaving = false
-function signIn() {
-  if (leaving) return
-  leaving = true
-  location.reload() // what answers now is the form
-}
-
-// tick says once in a while how old the state is. It may be as old as the node needs to ask
-// its members, and 1.5 s more.
+// tick shows whether the state is old: the node tells it each second, or as seldom as it
+// asks the members.
 function tick() {
-  if (document.hidden) return
-  const since = performance.now() - Math.max(stateAt, began)
-  const every = Math.max(1000, model.state?.every_ms ?? 1000)
-  const old = since > every + 1500 || (!up && since > 1200) || (!up && down.detail)
-  document.body.classList.toggle('old', Boolean(old))
+  const { state } = model, since = performance.now() - stateAt
+  late = since > Math.max(1000, state?.every_ms ?? 0) + 1250 || (down && (since > 1200 || down.detail)) ? late + 1 : 0
+  const old = late > 1 // and not only late because the browser was busy
+  document.body.classList.toggle('old', old)
   $('trouble').hidden = !old
-  $('live').hidden = Boolean(old) || !model.state
+  $('live').hidden = old || !state
   if (!old) return
-  const node = visible(model.state?.node ?? $('self').textContent)
-  text($('trouble-text'), down.detail ? `${node}: ${visible(down.detail)}` : `${node} does not answer. The page tries again.`)
-  text($('trouble-age'), model.state ? `What is below is as of ${clock(Date.parse(model.state.time))}, ${age(since)} ago.` : '')
+  text($('trouble-text'), `${visible($('self').textContent)}: ${down?.detail ? visible(down.detail) : 'no answer. The page tries again.'}`)
+  tell($('trouble-age'), state && `What is below is as of ${clock(Date.parse(state.time))}, ${age(since)} ago.`)
 }
-setInterval(tick, 250)
-document.addEventListener('visibilitychange', () => { if (!document.hidden) tick() })
+setInterval(() => document.hidden || tick(), 250)
 
 function update() {
   const { state } = model
-  tick()
   if (!state) return
-  text($('self'), visible(state.node))
-  text($('live'), 'live')
-  attr($('live'), 'title', `${visible(state.version)}. ${state.pages} open pages. The node asks the others every ${state.every_ms} ms.`)
+  const self = visible(state.node)
+  text($('self'), self)
   const bad = (state.attention ?? []).filter(a => a.level !== 'info').length
-  document.title = (bad ? `(${bad}) ` : '') + `${visible(state.node)} – distproc`
+  document.title = `${bad ? `(${bad}) ` : ''}${self} – distproc`
   chooser(state)
-  view?.update?.(model)
+  view.update?.(model)
 }
 
 function chooser(state) {
-  const select = $('of')
-  const of = model.route.query.get('node') ?? ''
-  const names = (state.members ?? []).map(m => m.name)
-  if (of && !names.includes(of)) names.push(of)
-  if (document.activeElement !== select || select.options.length !== names.length + 1) {
-    keyed(select, ['', ...names], n => n, n => h('option', { value: n }, n ? visible(n) : 'all nodes'))
-  }
-  if (document.activeElement !== select && select.value !== of) select.value = of
+  const of = shown.query.get('node') ?? '', select = $('of')
+  if (document.activeElement === select && select.options.length) return // it may be open
+  keyed(select, ['', ...new Set([...(state.members ?? []).map(m => m.name), of])].filter((n, i) => n || !i), n => n, n => h('option', { value: n }, visible(n) || 'all nodes'))
+  select.value = of
 }
 
 $('of').addEventListener('change', e => {
-  const r = parseHash(location.hash) // a view may have changed its query
-  location.hash = makeHash(r.view || 'overview', r.parts, { ...Object.fromEntries(r.query), node: e.target.value })
+  const r = parseHash(location.hash)
+  location.hash = makeHash(shown.view, r.parts, { ...Object.fromEntries(r.query), node: e.target.value })
 })
 
-$('scheme').value = document.documentElement.dataset.scheme ?? ''
-$('scheme').addEventListener('change', e => {
-  const scheme = e.target.value
-  if (scheme) document.documentElement.dataset.scheme = scheme
-  else delete document.documentElement.dataset.scheme
+const scheme = $('scheme'), root = document.documentElement
+scheme.value = root.dataset.scheme ?? ''
+scheme.addEventListener('change', () => {
+  root.dataset.scheme = scheme.value
   try {
-    localStorage.setItem('distproc-scheme', scheme)
+    localStorage.setItem('distproc-scheme', scheme.value)
   } catch {
-    // It holds until the page is left.
+    // It holds while the page is open.
   }
 })
 
@@ -198,20 +146,15 @@ $('skip').addEventListener('click', e => {
 $('keys').addEventListener('click', () => $('help').showModal())
 
 addEventListener('keydown', e => {
-  if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || document.querySelector('dialog[open]')) return
-  if (e.target.closest('input, select, textarea')) return
-  const tabs = [...$('tabs').children]
+  if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || document.querySelector('dialog[open]') || e.target.closest('input, select')) return
+  const at = tabs.indexOf(e.target), by = { ArrowLeft: -1, ArrowRight: 1 }[e.key]
   if (e.key >= '1' && e.key <= '5') location.hash = tabs[e.key - 1].hash
   else if (e.key === '?') $('help').showModal()
   else if (e.key === '/') {
     e.preventDefault()
-    const box = document.getElementById('look-id')
-    if (box) box.select()
-    else location.hash = link('ids', [], { look: '1' })
-  } else if (e.target.closest('#tabs') && (e.key === 'ArrowLeft' || e.key === 'ArrowRight')) {
-    const at = tabs.indexOf(e.target) + (e.key === 'ArrowRight' ? 1 : -1)
-    tabs[(at + tabs.length) % tabs.length].focus()
-  }
+    if ($('look-id')) $('look-id').select()
+    else location.hash = link('ids', [], { look: 1 })
+  } else if (at >= 0 && by) tabs.at((at + by) % tabs.length).focus()
 })
 addEventListener('hashchange', route)
 

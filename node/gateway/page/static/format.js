@@ -2,16 +2,15 @@
 
 export const none = '–'
 
-// controls are the characters that a reader would not see, or that would change how others
-// are shown.
+// controls are characters that nobody sees, or that change how others are shown.
 const controls = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]/g
 
-// visible shows control characters as escapes.
+const hex = (n, digits) => n.toString(16).padStart(digits, '0')
+
 export function visible(s) {
   return String(s ?? '').replace(controls, c => {
-    const named = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c]
     const n = c.charCodeAt(0)
-    return named ?? (n < 256 ? '\\x' + n.toString(16).padStart(2, '0') : '\\u' + n.toString(16).padStart(4, '0'))
+    return { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c] ?? (n < 256 ? '\\x' + hex(n, 2) : '\\u' + hex(n, 4))
   })
 }
 
@@ -24,28 +23,22 @@ export function idBytes(x) {
 
 // percent writes bytes as one segment of an address: only letters, digits and -_~ remain.
 export function percent(bytes) {
-  let s = ''
-  for (const b of bytes) {
+  return Array.from(bytes, b => {
     const c = String.fromCharCode(b)
-    s += /[A-Za-z0-9_~-]/.test(c) ? c : '%' + b.toString(16).toUpperCase().padStart(2, '0')
-  }
-  return s
+    return /[\w~-]/.test(c) ? c : '%' + hex(b, 2)
+  }).join('')
 }
 
 export const percentText = s => percent(new TextEncoder().encode(s))
 
-// unpercent returns the bytes that percent wrote. It takes any text.
 export function unpercent(s) {
   const out = []
   const bytes = new TextEncoder().encode(s)
   for (let i = 0; i < bytes.length; i++) {
-    const hex = String.fromCharCode(bytes[i + 1] ?? 32, bytes[i + 2] ?? 32)
-    if (bytes[i] === 0x25 && /^[0-9A-Fa-f]{2}$/.test(hex)) {
-      out.push(parseInt(hex, 16))
-      i += 2
-    } else {
-      out.push(bytes[i])
-    }
+    const digits = String.fromCharCode(...bytes.slice(i + 1, i + 3))
+    const escaped = bytes[i] === 0x25 && /^[\da-f]{2}$/i.test(digits)
+    out.push(escaped ? parseInt(digits, 16) : bytes[i])
+    if (escaped) i += 2
   }
   return Uint8Array.from(out)
 }
@@ -55,7 +48,7 @@ export function bytesText(bytes) {
   try {
     return visible(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
   } catch {
-    return Array.from(bytes, b => b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : '\\x' + b.toString(16).padStart(2, '0')).join('')
+    return Array.from(bytes, b => b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : '\\x' + hex(b, 2)).join('')
   }
 }
 
@@ -63,18 +56,11 @@ export const idText = x => x.id_encoding === 'base64' ? bytesText(idBytes(x)) : 
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
-// count writes a whole number.
 export function count(n) {
   if (!Number.isFinite(n)) return none
-  return Math.abs(n) >= 1e7 ? compact(n) : grouped.format(n)
+  return n < 1e7 ? grouped.format(n) : trim((n / 1e6).toFixed(1)) + ' M'
 }
 
-function compact(n) {
-  const [size, unit] = n >= 1e9 ? [1e9, 'G'] : [1e6, 'M']
-  return trim((n / size).toFixed(1)) + ' ' + unit
-}
-
-// rate writes a number per second.
 export function rate(n) {
   if (!Number.isFinite(n)) return none
   if (n === 0) return '0'
@@ -84,12 +70,10 @@ export function rate(n) {
 
 const trim = s => s.replace(/\.0+$/, '')
 
-// millis writes a duration with about two digits of meaning.
 export function millis(ms) {
   if (!Number.isFinite(ms)) return none
   if (ms < 0) return '−' + millis(-ms)
-  if (ms === 0) return '0 ms'
-  if (ms < 0.95) return ms < 0.095 ? '<0.1 ms' : ms.toFixed(1) + ' ms'
+  if (ms > 0 && ms < 0.095) return '<0.1 ms'
   if (ms < 9.95) return trim(ms.toFixed(1)) + ' ms'
   if (ms < 999.5) return Math.round(ms) + ' ms'
   if (ms < 9950) return trim((ms / 1000).toFixed(1)) + ' s'
@@ -104,7 +88,6 @@ export function millis(ms) {
 // age writes whole seconds and more: it does not flicker as millis would.
 export const age = ms => Number.isFinite(ms) ? millis(ms < 1000 ? 0 : Math.floor(ms / 1000) * 1000).replace(/^0 ms$/, '<1 s') : none
 
-// bytes writes a size.
 export function bytes(n) {
   if (!Number.isFinite(n)) return none
   if (n < 1024) return n + ' B'
@@ -116,7 +99,6 @@ export function bytes(n) {
   return (n < 9.95 ? n.toFixed(1) : Math.round(n)) + ' ' + ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'][unit]
 }
 
-// share writes part / whole in percent.
 export function share(part, whole) {
   if (!whole || !Number.isFinite(part)) return none
   return percentage(part / whole)
@@ -125,12 +107,10 @@ export function share(part, whole) {
 export function percentage(x) {
   if (!Number.isFinite(x)) return none
   const p = 100 * x
-  if (p === 0) return '0 %'
-  if (p < 0.05) return '<0.1 %'
-  return (p < 9.95 ? trim(p.toFixed(1)) : p > 99 && p < 100 ? trim((Math.floor(10 * p) / 10).toFixed(1)) : Math.round(p)) + ' %'
+  if (p > 0 && p < 0.05) return '<0.1 %'
+  return (p < 9.95 ? trim(p.toFixed(1)) : p > 99 && p < 100 ? Math.floor(10 * p) / 10 : Math.round(p)) + ' %'
 }
 
-// quantile writes an upper bound. Over is for a value beyond the last bound.
 export const quantile = (ms, over) => ms == null ? none : over ? '>' + millis(ms) : millis(ms)
 
 // clock writes a time of day in the zone of the reader. Time is in ms since 1970, as a node
@@ -138,11 +118,9 @@ export const quantile = (ms, over) => ms == null ? none : over ? '>' + millis(ms
 export function clock(time, seconds = true) {
   if (!Number.isFinite(time)) return none
   const d = new Date(time)
-  const two = n => String(n).padStart(2, '0')
-  return two(d.getHours()) + ':' + two(d.getMinutes()) + (seconds ? ':' + two(d.getSeconds()) : '')
+  return [d.getHours(), d.getMinutes(), d.getSeconds()].slice(0, seconds ? 3 : 2).map(n => String(n).padStart(2, '0')).join(':')
 }
 
-// plural writes a number of things.
 export const plural = (n, one, many = one + 's') => count(n) + ' ' + (n === 1 ? one : many)
 
 // parseHash reads "#view/a/b?node=…". Parts are bytes that are still percent-encoded.

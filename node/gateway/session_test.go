@@ -527,6 +527,7 @@ func TestSessionStreams(t *testing.T) {
 		"its user says so": func(_ *testing.T, _ *Gateway, b *browser) { b.post("/session/end", "") },
 		"its time is over": func(*testing.T, *Gateway, *browser) { time.Sleep(sessionTime) },
 		"others need a place": func(_ *testing.T, g *Gateway, b *browser) {
+			time.Sleep(time.Millisecond)
 			for range maxSessions {
 				c := g.sessions.begin()
 				_, closed := g.sessions.stream(context.Background(), g.sessions.of([]*http.Cookie{{Value: c}}))
@@ -554,8 +555,12 @@ func TestSessionStreams(t *testing.T) {
 					}()
 				}
 				end(t, g, b)
+				began := time.Now()
 				for range streams {
 					<-drained
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("they end after %v", took)
 				}
 				for _, s := range streams {
 					s.conn.Close()

@@ -90,8 +90,10 @@ func TestBehindProxy(t *testing.T) {
 	client := proxy.Client()
 	client.Jar = jar
 	client.Timeout = 10 * time.Second
-	read := func(res *http.Response, err error) string {
+	do := func(r *http.Request) string {
 		t.Helper()
+		r.Header.Set("Accept", "text/html")
+		res, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,16 +104,14 @@ func TestBehindProxy(t *testing.T) {
 	get := func(place string) string {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodGet, proxy.URL+"/ops/node/"+place, nil)
-		r.Header.Set("Accept", "text/html")
-		return read(client.Do(r))
+		return do(r)
 	}
 	post := func(place string, form url.Values) string {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodPost, proxy.URL+"/ops/node/"+place, strings.NewReader(form.Encode()))
-		r.Header.Set("Accept", "text/html")
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", proxy.URL)
-		return read(client.Do(r))
+		return do(r)
 	}
 	want := func(got, want string) {
 		t.Helper()

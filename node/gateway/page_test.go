@@ -278,6 +278,7 @@ func TestPageStreams(t *testing.T) {
 		if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 			t.Fatal(res, err)
 		}
+		res.Body.Close()
 		refused.Close()
 		quiet, reading := streams[0], streams[1:]
 		gone := make(chan string)

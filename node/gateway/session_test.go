@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -38,9 +39,7 @@ func newBrowser(t *testing.T, g *Gateway) *browser {
 func (b *browser) request(method, target, form, headers string) *http.Request {
 	r := httptest.NewRequest(method, target, strings.NewReader(form))
 	r.Host = b.host
-	for name, values := range b.headers {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, b.headers)
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", "http://"+b.host)

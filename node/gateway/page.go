@@ -56,11 +56,8 @@ func (g *Gateway) index(ctx context.Context, x *exchange) error {
 
 // askForToken answers a stranger who wants to see the page.
 func (g *Gateway) askForToken(x *exchange) error {
-	switch {
-	case !accepts(x.r, "text/html"):
+	if !accepts(x.r, "text/html") {
 		return g.refuse(x, unauthorizedProblem(x.r))
-	case hasToken(x.r.URL.RawQuery):
-		return g.refuse(x, tokenInAddress())
 	}
 	cookies := cookiesOf(x.r)
 	if x.r.Header.Get("Sec-Fetch-Site") == "cross-site" && len(cookies) == 0 && x.r.URL.RawQuery != "again" {

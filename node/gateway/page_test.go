@@ -43,12 +43,6 @@ func (h *fakeHub) note(format string, args ...any) {
 	h.asked = append(h.asked, fmt.Sprintf(format, args...))
 }
 
-func (h *fakeHub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.asked)
-}
-
 func (h *fakeHub) Watch(ctx context.Context, c page.Choice, send page.Send) error {
 	h.note("watch %s %t", c.Node, c.Hot)
 	return h.send(ctx, send, "state", fmt.Sprintf(`{"node":%q}`, c.Node))

@@ -18,7 +18,7 @@ test('scales', () => {
 test('paths have gaps where nothing is known', () => {
   const y = v => 10 - v
   assert.equal(scale.stepPath([1, 1, 2, null, 3], 0, 2, y), 'M0 9H2H4V8H6M8 7H10')
-  assert.equal(scale.areaPath([1, null, 2], 0, 2, y, 10), 'M0 10V9H2V10ZM4 10V8H6V10Z')
+  assert.equal(scale.stepPath([1, null, 2], 0, 2, y, 10), 'M0 10V9H2V10ZM4 10V8H6V10Z')
   assert.equal(scale.stepPath([null, null], 0, 2, y), '')
 })
 

@@ -27,7 +27,7 @@ type web struct {
 }
 
 func (w *web) register(f *pflag.FlagSet) {
-	f.StringVar(&w.addr, "http", "", "answer HTTP requests on `HOST:PORT`, such as 127.0.0.1:8080: values, calls, metrics (default off)")
+	f.StringVar(&w.addr, "http", "", "answer HTTP requests on `HOST:PORT`, such as 127.0.0.1:8080: values, calls, metrics, and a page for browsers (default off)")
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`FILE` with the token that HTTP requests must bear, 16 bytes or more; needed off loopback")
 	f.BoolVar(&w.open, "http-open", false, "let everybody who reaches --http use the cluster, without a token")
 	f.BoolVar(&w.profile, "http-profile", false, "give profiles of the process at /v1/profile to those who have the token")
@@ -47,8 +47,8 @@ type webServer struct {
 // check refuses flags that make no sense together.
 func (w *web) check() error {
 	if w.addr == "" {
-		if w.tokenFile != "" || w.open || w.profile || len(w.hosts) > 0 {
-			return usagef("--http-token-file, --http-open, --http-profile and --http-host are of no use without --http HOST:PORT")
+		if w.tokenFile != "" || w.open || w.profile || !w.page || len(w.hosts) > 0 {
+			return usagef("--http-token-file, --http-open, --http-profile, --http-page and --http-host are of no use without --http HOST:PORT")
 		}
 		return nil
 	}

@@ -98,7 +98,7 @@ func (g *Gateway) stop(ctx context.Context, _ *exchange, f node.Family, id worke
 	if !stopped {
 		return "no worker ran", nil
 	}
-	return "the worker has stopped", nil
+	return "the worker ends, after what it has begun", nil
 }
 
 // note logs an action.

@@ -1,17 +1,20 @@
 // Package gateway serves a running node over HTTP.
 //
-// The path of one request: [Gateway.ServeHTTP] checks the Host, the token and the origin
-// (guard.go), and finds the route of the path (route.go). It reads the query (query.go).
-// The route's handler asks the [Cluster] under the context of the request, which ends
-// when the caller goes away. The reply becomes an answer (answer.go). An error becomes a
-// problem of RFC 9457 that has a status and the outcome of the call (problem.go). An
-// answer is complete before its first byte is sent, so every failure has its status.
+// The path of one request: [Gateway.ServeHTTP] checks the Host, finds the route of the path
+// (route.go), and checks the token or the session of a browser (session.go), and the origin
+// (guard.go). It reads the query (query.go). The route's handler asks the [Cluster] under
+// the context of the request, which ends when the caller goes away. The reply becomes an
+// answer (answer.go). An error becomes a problem of RFC 9457 that has a status and the
+// outcome of the call (problem.go). An answer that is not a stream is complete before its
+// first byte is sent, so every failure has its status.
 //
-// The handlers are in request.go (values and calls), invalidate.go, report.go (the
-// cluster), events.go and health.go (this process). openapi.json describes all endpoints; the tests
-// compare it with the table of routes and with every kind of answer. server.go has
-// [Gateway.Serve]. conns.go, conn.go, body.go and places.go bound the resources that
-// clients can hold. listen.go and token.go check the address and the token at the start.
+// The handlers are in request.go (values and calls), invalidate.go, account.go (the
+// cluster), events.go and health.go (this process). openapi.json describes these endpoints;
+// the tests compare it with the table of routes and with every kind of answer. The page for
+// people is in page.go, and its buttons in act.go; package page has its files and what it
+// shows. server.go has [Gateway.Serve]. conns.go, conn.go, body.go and places.go bound the
+// resources that clients can hold. listen.go and token.go check the address and the token
+// at the start.
 //
 // An id is one segment of the path, percent-encoded: a/b is a%2Fb. The id ".." should be
 // sent as %2E%2E. The gateway also accepts it as it is, but some clients and proxies
@@ -77,8 +80,8 @@ type Config struct {
 
 	Metrics      http.Handler // handler of GET /metrics; nil: 404
 	Profile      bool         // answer GET /v1/profile, if there is a Token
-	NoPage       bool         // do not serve the page for people
-	Token        string       // required by all but /healthz and /readyz; empty: none; see ReadToken
+	NoPage       bool         // do not serve the page for people at /, its files and its sessions
+	Token        string       // required by all but /healthz, /readyz and the form of the page; empty: none; see ReadToken
 	LoopbackOnly bool         // refuse Host headers but loopback and Hosts; always on if Serve is on loopback
 	Hosts        []string     // accepted besides loopback, without ports, for a reverse proxy on this machine
 	Logger       *slog.Logger // as in [node.Config]: nil is silent; each request is a line at level debug

@@ -56,11 +56,8 @@ func (g *Gateway) index(ctx context.Context, x *exchange) error {
 
 // askForToken answers a stranger who wants to see the page.
 func (g *Gateway) askForToken(x *exchange) error {
-	switch {
-	case !accepts(x.r, "text/html"):
+	if !accepts(x.r, "text/html") {
 		return g.refuse(x, unauthorizedProblem(x.r))
-	case hasToken(x.r.URL.RawQuery):
-		return g.refuse(x, tokenInAddress())
 	}
 	cookies := cookiesOf(x.r)
 	if x.r.Header.Get("Sec-Fetch-Site") == "cross-site" && len(cookies) == 0 && x.r.URL.RawQuery != "again" {
@@ -78,7 +75,8 @@ func (g *Gateway) askForToken(x *exchange) error {
 
 // again writes a document that asks for the page once more. Browsers keep the cookie of the
 // session to themselves when the user follows a link of another site, such as one in an
-// alert, but not when the document of this site asks.
+// alert, but not when the document of this site asks. A reload keeps the fragment. If a
+// browser takes it for the same link, the question is a new one, with the query again.
 func again(w io.Writer) error {
 	_, err := io.WriteString(w, `<!doctype html><html lang="en"><title>distproc</title><script src="page/again.js"></script>`+
 		`<noscript><meta http-equiv="refresh" content="0; url=./?again"></noscript>`+"\n")

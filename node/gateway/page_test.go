@@ -43,12 +43,6 @@ func (h *fakeHub) note(format string, args ...any) {
 	h.asked = append(h.asked, fmt.Sprintf(format, args...))
 }
 
-func (h *fakeHub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.asked)
-}
-
 func (h *fakeHub) Watch(ctx context.Context, c page.Choice, send page.Send) error {
 	h.note("watch %s %t", c.Node, c.Hot)
 	return h.send(ctx, send, "state", fmt.Sprintf(`{"node":%q}`, c.Node))
@@ -117,7 +111,7 @@ func TestWithoutJavaScript(t *testing.T) {
 	if a.status != 200 || a.header.Get("Content-Type") != htmlType || !strings.Contains(strings.Join(table, ""), "<table") {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	if strings.Count(a.body, "<noscript>") != strings.Count(a.body, "</noscript>") || strings.Contains(a.body, "<script>") || strings.Contains(a.body, "<img") || strings.Contains(a.body, "<b>") {
+	if strings.Count(a.body, "<noscript>") != strings.Count(a.body, "</noscript>") || strings.Contains(a.body, "<script>") || strings.Contains(a.body, "<img src=x") || strings.Contains(a.body, "<b>") {
 		t.Error("names are not text:", a.body)
 	}
 	for _, want := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;", strings.Repeat("x", 256), "{{.CSRF}}", "&amp;lt;b&amp;gt;"} {
@@ -278,6 +272,7 @@ func TestPageStreams(t *testing.T) {
 		if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 			t.Fatal(res, err)
 		}
+		res.Body.Close()
 		refused.Close()
 		quiet, reading := streams[0], streams[1:]
 		gone := make(chan string)
@@ -319,7 +314,7 @@ func TestActs(t *testing.T) {
 		"action=invalidate&id=7&kind=price": "all nodes have forgotten the value; asked invalidate price 7; value invalidated kind=price id=7",
 		"action=invalidate&id=8":            "no node had a value; asked invalidate - 8; value invalidated kind=default id=8",
 		"action=refresh&id=7":               "2@127.0.0.1 has loaded a new value; asked refresh - 7; value refreshed kind=default id=7 node=2@127.0.0.1",
-		"action=stop&id=7&kind=price":       "the worker has stopped; asked stop price 7",
+		"action=stop&id=7&kind=price":       "the worker ends, after what it has begun; asked stop price 7",
 		"action=stop&id=8":                  "no worker ran; asked stop - 8",
 		"action=invalidate&id=" + long:      "all nodes have forgotten the value; asked invalidate - " + strings.Repeat("\xff", 256) + "; value invalidated",
 		"action=refresh&id=%3Cscript%3E":    "2@127.0.0.1 has loaded a new value; asked refresh - <script>; value refreshed kind=default id=<script>",
@@ -450,4 +445,36 @@ func TestPageAsked(t *testing.T) {
 	if a := ask(t, g, r); a.status != 200 || strings.Contains(a.body, "session/end") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+}
+
+// TestStrangersStayStrangers has clients keep their connections: one that has seen the form
+// alone is a stranger, whose connection closes sooner than that of one with a session.
+func TestStrangersStayStrangers(t *testing.T) {
+	var g *Gateway
+	servingGateway(t, func() *Gateway { g, _, _ = withToken(newFake()); return g }, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {
+		synctest.Wait()
+		b := newBrowser(t, g)
+		for _, c := range []struct {
+			target string
+			kept   time.Duration
+		}{{"/page/style.css", strangerTimeout}, {"/page/session", idleTimeout}} {
+			if c.kept == idleTimeout {
+				b.signIn()
+			}
+			conn := l.dial()
+			_ = b.stream(c.target).Write(conn)
+			in := bufio.NewReader(conn)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatal(res, err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			began := time.Now()
+			if _, err := in.ReadByte(); err != io.EOF || time.Since(began) != c.kept {
+				t.Errorf("%s: %v after %v, want the end after %v", c.target, err, time.Since(began), c.kept)
+			}
+			conn.Close()
+		}
+	})
 }

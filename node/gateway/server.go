@@ -27,9 +27,9 @@ const (
 // Beyond that, it closes the connection that has waited longest for its client. If none
 // waits, a new connection may ask for health only.
 //
-// When ctx ends, the gateway drains as [Config].DrainDelay says. Streams of events end at
-// once. Other requests then have DrainTimeout to end. After that, their contexts end, and
-// they have one more second to answer. A request that ignores its context goes on without
+// When ctx ends, the gateway drains as [Config].DrainDelay says. Streams end at once.
+// Other requests then have DrainTimeout to end. After that, their contexts end, and they
+// have one more second to answer. A request that ignores its context goes on without
 // a connection. Serve waits at most 1 s more for the handler of the log.
 //
 // If l is on a loopback address, the gateway behaves as if [Config].LoopbackOnly were set.

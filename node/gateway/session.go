@@ -79,12 +79,18 @@ func (l *sessions) evictLocked() {
 	var out [sha256.Size]byte
 	var oldest *session
 	for key, s := range l.all {
-		older := oldest == nil || (s.streams > 0) == (oldest.streams > 0) && s.used.Before(oldest.used)
-		if older || s.streams == 0 && oldest.streams > 0 {
+		if oldest == nil || s.goesBeforeLocked(oldest) {
 			out, oldest = key, s
 		}
 	}
 	l.removeLocked(out)
+}
+
+func (s *session) goesBeforeLocked(other *session) bool {
+	if idle := s.streams == 0; idle != (other.streams == 0) {
+		return idle
+	}
+	return s.used.Before(other.used)
 }
 
 func (l *sessions) removeLocked(key [sha256.Size]byte) {

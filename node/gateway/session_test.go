@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -38,9 +39,7 @@ func newBrowser(t *testing.T, g *Gateway) *browser {
 func (b *browser) request(method, target, form, headers string) *http.Request {
 	r := httptest.NewRequest(method, target, strings.NewReader(form))
 	r.Host = b.host
-	for name, values := range b.headers {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, b.headers)
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", "http://"+b.host)
@@ -453,12 +452,13 @@ func TestManySessions(t *testing.T) {
 		l := newSessions()
 		var cookies []string
 		of := func(n int) *session { return l.of([]*http.Cookie{{Value: cookies[n]}}) }
-		for range maxSessions {
-			cookies = append(cookies, l.begin())
-			time.Sleep(time.Millisecond)
-		}
+		cookies = append(cookies, l.begin())
 		streams, closed := l.stream(t.Context(), of(0))
 		defer closed()
+		for range maxSessions - 1 {
+			time.Sleep(time.Millisecond)
+			cookies = append(cookies, l.begin())
+		}
 		time.Sleep(time.Millisecond)
 		of(1)
 		for range maxSessions - 2 {
@@ -526,6 +526,7 @@ func TestSessionStreams(t *testing.T) {
 		"its user says so": func(_ *testing.T, _ *Gateway, b *browser) { b.post("/session/end", "") },
 		"its time is over": func(*testing.T, *Gateway, *browser) { time.Sleep(sessionTime) },
 		"others need a place": func(_ *testing.T, g *Gateway, b *browser) {
+			time.Sleep(time.Millisecond)
 			for range maxSessions {
 				c := g.sessions.begin()
 				_, closed := g.sessions.stream(context.Background(), g.sessions.of([]*http.Cookie{{Value: c}}))
@@ -553,8 +554,12 @@ func TestSessionStreams(t *testing.T) {
 					}()
 				}
 				end(t, g, b)
+				began := time.Now()
 				for range streams {
 					<-drained
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("they end after %v", took)
 				}
 				for _, s := range streams {
 					s.conn.Close()

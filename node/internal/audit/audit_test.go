@@ -25,3 +25,15 @@ func TestAuditIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestActor has the node act by itself, and for somebody.
+func TestActor(t *testing.T) {
+	ctx := t.Context()
+	if by := ActorIn(ctx, "1@a"); by != (Actor{Name: "1@a"}) {
+		t.Errorf("%+v", by)
+	}
+	page := Actor{Name: "page", From: "b:1"}
+	if by := ActorIn(WithActor(ctx, page), "1@a"); by != page {
+		t.Errorf("%+v", by)
+	}
+}

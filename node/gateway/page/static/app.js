@@ -11,8 +11,8 @@ import { ids, id } from './ids.js'
 import ring from './ring.js'
 import events from './events.js'
 
-// A view is made of the model and the route, and has el, and maybe update, which shows the
-// model; route, for another query; focus, which tells that it takes the focus; and close.
+// A view has el; and maybe update (for a new model), route (for another query), close, and
+// focus, which reports that it takes the focus itself.
 const views = { overview, kinds, ids, id, ring, events }
 const $ = name => document.getElementById(name)
 const main = $('main'), tabs = [...$('tabs').children]
@@ -110,7 +110,6 @@ function update() {
   if (!state) return
   const self = visible(state.node)
   text($('self'), self)
-  attr($('live'), 'title', `${state.pages} open pages. The node asks the others every ${state.every_ms} ms.`)
   const bad = (state.attention ?? []).filter(a => a.level !== 'info').length
   document.title = `${bad ? `(${bad}) ` : ''}${self} – distproc`
   chooser(state)
@@ -136,7 +135,7 @@ scheme.addEventListener('change', () => {
   try {
     localStorage.setItem('distproc-scheme', scheme.value)
   } catch {
-    // It holds until the page is left.
+    // It holds while the page is open.
   }
 })
 

@@ -1,6 +1,6 @@
 // Small multiples: charts of one kind side by side, with one cursor for all on the page.
 
-import { h, s, p, path, label, text, attr } from './dom.js'
+import { h, s, p, path, label, text, attr, div, span } from './dom.js'
 import { clock, percentage, rate, millis, none } from './format.js'
 import { perSecond, ratio } from './history.js'
 import * as scale from './scale.js'
@@ -51,7 +51,7 @@ export class Strip {
       onkeydown: e => this.key(e), onblur: () => moveCursor(null), onpointerleave: () => moveCursor(null), onpointermove: point, onpointerdown: point,
     }, ...this.charts.map(c => c.el))
     this.el.strip = this
-    this.whole = h('div', null, this.el, this.summary)
+    this.whole = div(null, this.el, this.summary)
     strips.add(this)
     seen.observe(this.el)
     sizes.observe(this.el)
@@ -109,7 +109,7 @@ class Chart {
   constructor(spec) {
     const { title, cls = '', lines } = this.spec = spec
     this.right = lines.length > 1 ? 58 : 8
-    this.value = h('span', { class: 'value' })
+    this.value = span('value')
     this.svg = s('svg', { height, 'aria-hidden': 'true' },
       this.holes = path('hole'), this.grid = path('grid'), this.area = path('area' + cls),
       ...(this.lines = lines.map((_, i) => path('line' + (i ? ' dashed' : '') + cls))),
@@ -140,8 +140,8 @@ class Chart {
     const x = t => scale.round(width - right - (end - t) / past.step_ms * step)
     this.svg.classList.toggle('zero', !all.some(v => v > 0))
     attr(this.grid, 'd', ticks.map(t => `M${left} ${scale.round(this.y(t))}H${width - right}`).join('') + times.map(t => `M${x(t)} ${top}V${bottom}`).join(''))
-    attr(this.holes, 'd', scale.areaPath(fill(kind.requests).map(v => v === null ? 1 : null), left, step, () => top, bottom))
-    attr(this.area, 'd', spec.area && scale.areaPath(this.data[0], left, step, this.y, bottom))
+    attr(this.holes, 'd', scale.stepPath(fill(kind.requests).map(v => v === null ? 1 : null), left, step, () => top, bottom))
+    attr(this.area, 'd', spec.area && scale.stepPath(this.data[0], left, step, this.y, bottom))
     this.lines.forEach((line, i) => attr(line, 'd', scale.stepPath(this.data[i], left, step, this.y)))
     const ends = scale.apart(this.data.map(list => this.y(list.findLast(v => v !== null) ?? 0)), 12, top + 3, bottom)
     this.words.replaceChildren(
@@ -166,7 +166,6 @@ class Chart {
     return this.spec.lines.map(([name], i) => write(this.data?.[i][steps - 1 - cursor], name)).join(between)
   }
 
-  // summary says in words what the chart shows.
   summary() {
     const { title, lines, write } = this.spec
     return lines.map(([name], i) => {

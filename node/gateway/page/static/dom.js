@@ -4,7 +4,6 @@
 // false are left out.
 export const h = (tag, attrs, ...children) => build(document.createElement(tag), attrs, children)
 
-// s is h for SVG.
 export const s = (tag, attrs, ...children) => build(document.createElementNS('http://www.w3.org/2000/svg', tag), attrs, children)
 
 function build(el, attrs, children) {
@@ -16,7 +15,8 @@ function build(el, attrs, children) {
   return el
 }
 
-export const p = (cls, ...children) => h('p', { class: cls }, ...children)
+const tagged = tag => (cls, ...children) => h(tag, { class: cls }, ...children)
+export const p = tagged('p'), div = tagged('div'), span = tagged('span')
 export const path = (cls, d) => s('path', { class: cls, d })
 export const label = (x, y, anchor, words) => s('text', { x, y, 'text-anchor': anchor }, words)
 

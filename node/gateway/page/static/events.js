@@ -1,8 +1,8 @@
 // What happened on a node, the newest first, as it happens.
 
-import { h, p, text, tell } from './dom.js'
+import { h, p, text, tell, div, span } from './dom.js'
 import { clock, count, plural, visible } from './format.js'
-import { Table, field, kindLink, labelled, link, marked, named, nodeLink, options } from './parts.js'
+import { Table, alertBox, field, kindLink, labelled, link, marked, named, nodeLink, options } from './parts.js'
 import { subscribe } from './stream.js'
 
 const kept = 2000
@@ -14,23 +14,23 @@ export default function events(model, route) {
   const box = (id, list) => field('ev-' + id, { type: 'search', list, oninput: filtered })
   const nodes = h('datalist', { id: 'ev-nodes' }), kinds = h('datalist', { id: 'ev-kinds' })
   const filters = { level, about: box('node', 'ev-nodes'), kind: box('kind', 'ev-kinds'), text: box('text') }
-  const state = p('note'), trouble = h('p', { class: 'problem', role: 'alert', hidden: true })
+  const state = p('note'), trouble = alertBox()
   const fresh = h('button', { type: 'button', class: 'fresh main', onclick: () => turn(-Infinity) })
   const older = h('button', { type: 'button', onclick: () => turn(1) }, 'Older'), newer = h('button', { type: 'button', onclick: () => turn(-1) }, 'Newer')
-  const where = h('span', { class: 'note' }), pager = p('pager', newer, ' ', older, ' ', where)
+  const where = span('note'), pager = p('pager', newer, ' ', older, ' ', where)
   const table = new Table({
-    caption: 'Events', cls: 'events', cards: true, keyOf: e => e.mark, empty: 'No event is like that.',
+    caption: 'Events', cls: 'events', cards: true, fixed: true, keyOf: e => e.mark, empty: 'No event is like that.',
     columns: [
       { head: 'When', text: e => clock(Date.parse(e.time)), title: e => visible(e.time) },
       { head: 'Level', node: e => marked(e.level === 'info' ? 'well' : e.level, e.level), key: e => e.level },
       { head: 'Event', text: e => visible(e.event) },
-      named('Node', e => e.node, nodeLink, null),
-      named('Kind', e => e.kind, kindLink, null),
+      named('Node', e => e.node, nodeLink),
+      named('Kind', e => e.kind, kindLink),
       { head: 'Why', text: e => visible(e.why) },
       { head: 'More', text: e => visible(e.more) },
     ],
   })
-  const el = h('div', null, h('div', { class: 'head' }, h('h1', null, 'Events'), h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter of events', onsubmit: e => e.preventDefault() },
+  const el = div(null, div('head', h('h1', null, 'Events'), h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter of events', onsubmit: e => e.preventDefault() },
     ...labelled('Level', level), ...labelled('Node', filters.about), nodes, ...labelled('Kind', filters.kind), kinds, ...labelled('Text', filters.text))), state, trouble, fresh, table.el, pager)
 
   let all = [] // the oldest first

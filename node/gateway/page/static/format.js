@@ -7,7 +7,6 @@ const controls = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u20
 
 const hex = (n, digits) => n.toString(16).padStart(digits, '0')
 
-// visible shows control characters as escapes.
 export function visible(s) {
   return String(s ?? '').replace(controls, c => {
     const n = c.charCodeAt(0)
@@ -32,7 +31,6 @@ export function percent(bytes) {
 
 export const percentText = s => percent(new TextEncoder().encode(s))
 
-// unpercent returns the bytes that percent wrote. It takes any text.
 export function unpercent(s) {
   const out = []
   const bytes = new TextEncoder().encode(s)
@@ -58,13 +56,11 @@ export const idText = x => x.id_encoding === 'base64' ? bytesText(idBytes(x)) : 
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
-// count writes a whole number.
 export function count(n) {
   if (!Number.isFinite(n)) return none
   return n < 1e7 ? grouped.format(n) : trim((n / 1e6).toFixed(1)) + ' M'
 }
 
-// rate writes a number per second.
 export function rate(n) {
   if (!Number.isFinite(n)) return none
   if (n === 0) return '0'
@@ -74,7 +70,6 @@ export function rate(n) {
 
 const trim = s => s.replace(/\.0+$/, '')
 
-// millis writes a duration with about two digits of meaning.
 export function millis(ms) {
   if (!Number.isFinite(ms)) return none
   if (ms < 0) return '−' + millis(-ms)
@@ -93,7 +88,6 @@ export function millis(ms) {
 // age writes whole seconds and more: it does not flicker as millis would.
 export const age = ms => Number.isFinite(ms) ? millis(ms < 1000 ? 0 : Math.floor(ms / 1000) * 1000).replace(/^0 ms$/, '<1 s') : none
 
-// bytes writes a size.
 export function bytes(n) {
   if (!Number.isFinite(n)) return none
   if (n < 1024) return n + ' B'
@@ -105,7 +99,6 @@ export function bytes(n) {
   return (n < 9.95 ? n.toFixed(1) : Math.round(n)) + ' ' + ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'][unit]
 }
 
-// share writes part / whole in percent.
 export function share(part, whole) {
   if (!whole || !Number.isFinite(part)) return none
   return percentage(part / whole)
@@ -118,7 +111,6 @@ export function percentage(x) {
   return (p < 9.95 ? trim(p.toFixed(1)) : p > 99 && p < 100 ? Math.floor(10 * p) / 10 : Math.round(p)) + ' %'
 }
 
-// quantile writes an upper bound. Over is for a value beyond the last bound.
 export const quantile = (ms, over) => ms == null ? none : over ? '>' + millis(ms) : millis(ms)
 
 // clock writes a time of day in the zone of the reader. Time is in ms since 1970, as a node
@@ -129,7 +121,6 @@ export function clock(time, seconds = true) {
   return [d.getHours(), d.getMinutes(), d.getSeconds()].slice(0, seconds ? 3 : 2).map(n => String(n).padStart(2, '0')).join(':')
 }
 
-// plural writes a number of things.
 export const plural = (n, one, many = one + 's') => count(n) + ' ' + (n === 1 ? one : many)
 
 // parseHash reads "#view/a/b?node=…". Parts are bytes that are still percent-encoded.

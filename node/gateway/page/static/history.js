@@ -39,10 +39,8 @@ export function step(before, event) {
   return { seq: event.seq, step_ms: before.step_ms, end: event.end, steps: n, kinds }
 }
 
-// asEvent returns a past as the event that past reads.
 export const asEvent = p => ({ ...p, kinds: Array.from(p.kinds, ([kind, k]) => ({ kind, ...k })) })
 
-// perSecond returns the numbers of a list per second.
 export const perSecond = (list, stepMs) => list.map(v => v === null ? null : v * 1000 / stepMs)
 
 // ratio returns part / whole, or null where there was nothing.

@@ -1,18 +1,17 @@
 // The ids that have the most to do, and what is known of one id.
 
-import { h, p, text, tell, keyed } from './dom.js'
+import { h, p, text, tell, keyed, div, span } from './dom.js'
 import { age, bytesText, clock, count, idText, millis, percent, percentText, plural, rate, unpercent, visible } from './format.js'
-import { Table, ask, field, fill, idName, kindLink, labelled, link, meter, name, named, num, ofProblem, options, section } from './parts.js'
+import { Table, alertBox, ask, field, fill, idName, kindLink, labelled, link, meter, name, named, num, ofProblem, options, section } from './parts.js'
 import { subscribe } from './stream.js'
 import { ringPicture, minuteStrip } from './picture.js'
 
 const maxID = 256 // bytes
 const maxListed = 40
 
-// lookForm is the box for an id and its kind.
 function lookForm(bytes, kind = 'default') {
   const id = field('look-id', { required: true }), box = field('look-kind', { list: 'look-kinds', value: kind })
-  const kinds = h('datalist', { id: 'look-kinds' }), problem = h('p', { class: 'problem', role: 'alert', hidden: true })
+  const kinds = h('datalist', { id: 'look-kinds' }), problem = alertBox()
   try {
     id.value = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes ?? new Uint8Array())
   } catch {
@@ -28,7 +27,6 @@ function lookForm(bytes, kind = 'default') {
   return { el, id, update: state => options(kinds, (state.kinds ?? []).map(k => k.kind)) }
 }
 
-// ids is the view of the hottest ones.
 export function ids(model, route) {
   const form = lookForm()
   const columns = [
@@ -48,8 +46,8 @@ export function ids(model, route) {
   const looks = route.query.get('look')
   if (looks) queueMicrotask(() => form.id.focus())
   return {
-    el: h('div', null, h('div', { class: 'head' }, h('h1', null, 'Ids'), form.el), note,
-      h('div', { class: 'two hot-lists' }, section('Hottest', hot.el), section('Longest queues', queues.el))),
+    el: div(null, div('head', h('h1', null, 'Ids'), form.el), note,
+      div('two hot-lists', section('Hottest', hot.el), section('Longest queues', queues.el))),
     focus: () => looks,
     update({ state }) {
       form.update(state)
@@ -75,14 +73,13 @@ function sure(title, what, yes) {
   return new Promise(resolve => dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true }))
 }
 
-// id is the view of one id.
 export function id(model, route) {
   const kind = new TextDecoder().decode(unpercent(route.parts[0] ?? '')) || 'default'
   const bytes = unpercent(route.parts.slice(1).join('/'))
   const shown = bytesText(bytes)
   const query = `id=${percent(bytes)}&kind=${percentText(kind)}`
   const form = lookForm(bytes, kind)
-  const problem = h('p', { class: 'problem', role: 'alert', hidden: true }), result = h('p', { class: 'result', role: 'status' })
+  const problem = alertBox(), result = h('p', { class: 'result', role: 'status' })
   const sentence = p('sentence'), stepsNote = p('note'), facts = h('dl', { class: 'facts' })
   const picture = ringPicture(), life = lifeOf(), strip = minuteStrip()
   let last = {}
@@ -107,23 +104,23 @@ export function id(model, route) {
     return { button, words }
   })
   const steps = new Table({
-    caption: 'Requests of the last minute', cls: 'steps', keyOf: x => x.key, cards: true,
+    caption: 'Requests of the last minute', cls: 'steps', keyOf: x => x.key, cards: true, fixed: true,
     columns: [
       { head: 'When', text: x => clock(Date.parse(x.time)) },
       { head: 'What', text: x => visible(x.what) },
-      named('From', x => x.from, null, null),
-      { head: 'Took', num: true, text: x => millis(x.took_ms) },
-      named('By', x => x.by, null, null),
+      named('From', x => x.from),
+      num('Took', '', x => x.took_ms, millis),
+      named('By', x => x.by),
       { head: 'How', text: x => x.err ? 'failed' : [x.cached && 'kept', x.stale && 'stale', x.degraded && 'degraded'].filter(Boolean).join(', ') || 'new', warn: x => x.err },
-      named('Message', x => x.message, null, null),
-      { ...named('Answer', x => x.err || x.value, null, null), warn: x => x.err },
+      named('Message', x => x.message),
+      named('Answer', x => x.err || x.value, null, { warn: x => x.err }),
     ],
   })
-  const el = h('div', { class: 'id-view' }, h('div', { class: 'head' }, p('up', h('a', { href: link('ids') }, 'All ids')), form.el),
-    h('h1', null, 'Id ', name(shown), h('span', { class: 'of-kind' }, ' of kind ', name(kind, kindLink(kind)))),
+  const el = div('id-view', div('head', p('up', h('a', { href: link('ids') }, 'All ids')), form.el),
+    h('h1', null, 'Id ', name(shown), span('of-kind', ' of kind ', name(kind, kindLink(kind)))),
     problem, sentence, p('actions', ...buttons.flatMap(b => [b.button, ' '])), result,
-    h('div', { class: 'two id-parts' }, section('Where it lives', picture.el),
-      h('div', null, section('What lives there', life.el, facts), section('Its last minute', stepsNote, strip.el, steps.el))))
+    div('two id-parts', section('Where it lives', picture.el),
+      div(null, section('What lives there', life.el, facts), section('Its last minute', stepsNote, strip.el, steps.el))))
 
   function take(event, d) {
     if (event !== 'id') return
@@ -145,11 +142,10 @@ export function id(model, route) {
   return { el, update: ({ state }) => form.update(state), close: subscribe('page/id?' + query, take) }
 }
 
-// lifeOf shows the worker of an id: its age, and how long it has to live.
 function lifeOf() {
   const what = p(), bar = meter('life'), ages = p()
   return {
-    el: h('div', null, what, bar.el, ages),
+    el: div(null, what, bar.el, ages),
     update(d) {
       const w = d.worker
       text(what, w ? `A worker${d.loading ? d.serial ? ', busy with a call' : ', loading' : ''} on ${visible(w.node || d.asked)}: ${plural(w.hits, 'answer')}, ${w.queue ? plural(w.queue, 'call waits', 'calls wait') : 'no call waits'}.`
@@ -166,12 +162,12 @@ function factList(dl, d) {
   const c = d.custody
   const lease = ms => ms > 0 ? millis(Math.ceil(ms / 100) * 100) : 'none'
   const facts = [
-    ['Rule', d.rule], ['Time to live', millis(d.ttl_ms)], ['Kind', d.strict || c ? 'strict' : d.serial ? 'serial' : 'keeps values'],
+    ['Time to live', millis(d.ttl_ms)], ['Kind', d.strict || c ? 'strict' : d.serial ? 'serial' : 'keeps values'],
     ...c ? [
       ['View', `${c.view_epoch}, says ${c.node}`], ['Acts for it', c.acting || 'no member'], ['A call waits for', c.waits], ['Runs for', c.runs_ms && millis(c.runs_ms) + (c.stuck ? ', stuck' : '')],
       ['Occupied', c.occupied], ['Lease', c.lease_ms != null && lease(c.lease_ms)], ['Quorum', c.quorum == null ? '' : c.quorum ? 'yes' : `no: ${c.no_quorum ?? ''}`],
       ['Older holders', (c.holders ?? []).map(x => `${x.member} of view ${x.view_epoch}${x.busy ? `, ${x.busy} busy` : ''}`).join('; ')], ['Last token', c.token],
     ] : [],
   ].filter(f => f[1])
-  keyed(dl, facts, f => f[0], f => h('div', null, h('dt', null, f[0]), h('dd')), (div, f) => fill(div.lastChild, h('bdi', { title: visible(f[1]) }, visible(f[1])), f[1]))
+  keyed(dl, facts, f => f[0], f => div(null, h('dt', null, f[0]), h('dd')), (div, f) => fill(div.lastChild, h('bdi', { title: visible(f[1]) }, visible(f[1])), f[1]))
 }

@@ -1,8 +1,8 @@
 // What each kind does now and did in the last minute; and one kind with its graphs.
 
-import { h, p, text } from './dom.js'
+import { h, p, text, div, span } from './dom.js'
 import { age, bytes, count, plural, quantile, rate, share, unpercent, visible, none } from './format.js'
-import { Table, filterBox, kindLink, link, name, named, nodeLink, num, ofProblem, section, fill } from './parts.js'
+import { Table, filterBox, kindLink, link, name, named, num, ofProblem, section } from './parts.js'
 import { Strip } from './chart.js'
 import { tagsOf } from './overview.js'
 
@@ -18,7 +18,7 @@ const bound = (head, name, hint) => minute(head, name + '_ms', hint, { text: k =
 
 const columns = [
   named('Kind', k => k.kind, kindLink),
-  { head: 'Type', text: k => [k.strict ? 'strict' : k.serial && 'serial', k.differs?.length > 0 && 'differs'].filter(Boolean).join(', '), title: differing, warn: k => k.differs?.length, hint: 'Serial kinds take calls one after the other; one that differs is not the same on all nodes' },
+  { head: 'Type', text: k => [k.strict ? 'strict' : k.serial && 'serial', k.differs?.length > 0 && 'differs'].filter(Boolean).join(', '), title: k => k.differs?.length > 0 && `on ${k.differs.map(visible).join(', ')}`, warn: k => k.differs?.length, hint: 'Serial kinds take calls; one that differs is not the same on all nodes' },
   num('Req/s', 'Requests per second over the last 5 s', k => k.rate, rate),
   portion('Failed', 'failed', 'requests', 'Requests that failed', true),
   portion('Degraded', 'degraded', 'requests', 'Requests that another node than the owner answered'),
@@ -40,10 +40,6 @@ const columns = [
   num('Nodes', 'Nodes that have the kind', k => k.nodes),
 ]
 
-function differing(k) {
-  return k.differs?.length > 0 && `differs on ${k.differs.map(visible).join(', ')}`
-}
-
 export default function kinds(model, route) {
   return route.parts[0] ? one(new TextDecoder().decode(unpercent(route.parts[0]))) : all()
 }
@@ -59,7 +55,7 @@ function all() {
     table.update((state.kinds ?? []).filter(k => filter.has(k.kind)))
     text(note, noteOf(state) + (state.kinds_left_out ? ` ${plural(state.kinds_left_out, 'kind is', 'kinds are')} left out.` : ''))
   }
-  return { el: h('div', null, h('div', { class: 'head' }, h('h1', null, 'Kinds'), filter.el, note), table.el), update }
+  return { el: div(null, div('head', h('h1', null, 'Kinds'), filter.el, note), table.el), update }
 }
 
 function noteOf(state) {
@@ -68,21 +64,18 @@ function noteOf(state) {
 
 function one(kind) {
   const strips = [new Strip(visible(kind), ['requests', 'latency', 'errors', 'lesser']), new Strip(`${visible(kind)}, source`, ['runs', 'runLatency', 'runErrors', 'evicted'])]
-  const note = p('note'), differs = p('note'), tags = h('span', { class: 'tags' })
+  const note = p('note'), tags = span('tags')
   const shown = columns.slice(2).map(c => ({ c, dd: h('dd') }))
-  const facts = h('dl', { class: 'facts' }, ...shown.map(({ c, dd }) => h('div', null, h('dt', null, c.head), dd, h('dd', { class: 'hint' }, c.hint))))
-  const el = h('div', { class: 'one-kind' }, p('up', h('a', { href: link('kinds') }, 'All kinds')),
-    h('h1', null, name(kind), tags), note, differs,
+  const facts = h('dl', { class: 'facts' }, ...shown.map(({ c, dd }) => div(null, h('dt', null, c.head), dd, h('dd', { class: 'hint' }, c.hint))))
+  const el = div('one-kind', p('up', h('a', { href: link('kinds') }, 'All kinds')),
+    h('h1', null, name(kind), tags), note,
     section('Last 15 minutes', ...strips.map(s => s.whole)), section('Now', facts))
   return {
     el,
     update({ state, past }) {
       const k = (state.kinds ?? []).find(k => k.kind === kind)
-      text(tags, tagsOf(k).filter(t => !t.startsWith('differs')).join(', '))
+      text(tags, tagsOf(k).join(', '))
       text(note, k ? noteOf(state) : `No node has told of this kind${state.kinds_left_out ? ', or it is one of those that are left out' : ''}.`)
-      const others = k?.differs ?? []
-      fill(differs, ['It is not the same on ', ...others.flatMap((n, i) => [i && ', ', name(n, nodeLink(n))]), '.'], others.join('\u0000'))
-      differs.hidden = !others.length
       for (const { c, dd } of shown) {
         text(dd, k ? c.text(k) : none)
         dd.classList.toggle('warned', Boolean(k && c.warn?.(k)))

@@ -1,15 +1,15 @@
 // What needs attention, the members, and what each kind did in the last 15 minutes.
 
-import { h, p, text, tell, keyed } from './dom.js'
+import { h, p, text, tell, keyed, div, span } from './dom.js'
 import { age, bytes, millis, plural, rate, visible } from './format.js'
-import { Table, announce, filterBox, kindLink, mark, name, named, nodeLink, num, ofProblem, section, stateColumn } from './parts.js'
+import { Table, filterBox, kindLink, mark, name, named, nodeLink, num, ofProblem, section, stateColumn } from './parts.js'
 import { Strip } from './chart.js'
 
 export default function overview() {
   const attention = attentionList(), members = membersTable(), kinds = kindStrips()
   const head = section('Members', members.el)
   return {
-    el: h('div', { class: 'overview' }, h('h1', { class: 'vh' }, 'Overview'), attention.el, head, kinds.el),
+    el: div('overview', h('h1', { class: 'vh' }, 'Overview'), attention.el, head, kinds.el),
     update(model) {
       const list = model.state.members ?? []
       attention.update(model.state)
@@ -23,7 +23,7 @@ export default function overview() {
 }
 
 function attentionList() {
-  const list = h('ul', { class: 'attention' }), words = h('span'), well = p('all-well', mark('well'), words)
+  const list = h('ul', { class: 'attention' }), words = span(), well = p('all-well', mark('well'), words)
   const el = section('Attention', list, well)
   el.classList.add('first')
   let said
@@ -31,12 +31,12 @@ function attentionList() {
     el,
     update(state) {
       const items = state.attention ?? []
-      keyed(list, items, keyOf, a => h('li', { class: a.level }, mark(a.level), h('span', { class: 'vh' }, a.level + ': '), h('span')), (li, a) => sentence(li.lastChild, a))
+      keyed(list, items, keyOf, a => h('li', { class: a.level }, mark(a.level), span('vh', a.level + ': '), span()), (li, a) => sentence(li.lastChild, a))
       list.hidden = !items.length
       well.hidden = !list.hidden
       text(words, `All is well: ${plural(state.members?.length ?? 0, 'member')}, ${plural((state.kinds?.length ?? 0) + (state.kinds_left_out ?? 0), 'kind')}.`)
       const now = items.map(keyOf).join()
-      if (now !== said && (now || said)) announce(items.slice(0, 5).map(a => visible(a.text)).join('. ') || 'All is well.')
+      if (now !== said && (now || said)) text(document.getElementById('said'), items.slice(0, 5).map(a => visible(a.text)).join('. ') || 'All is well.')
       said = now
     },
   }
@@ -45,7 +45,6 @@ function attentionList() {
 // keyOf is the same while only the times and numbers of a sentence change.
 const keyOf = a => [a.level, a.node, a.kind, a.text.replace(a.node || /^$/, '').replace(a.kind || /^$/, '').replace(/[\d.]+/g, '#')].join('\u0001')
 
-// sentence writes a text in which the node and the kind are links.
 function sentence(el, a) {
   const parts = []
   let at = 0
@@ -56,7 +55,7 @@ function sentence(el, a) {
     at = from + word.length
   }
   parts.push([a.text.slice(at)])
-  keyed(el, parts, x => x.join(), ([word, to]) => to ? h('a', { href: to(word) }, h('bdi', { class: 'name' }, visible(word))) : h('span', null, visible(word))) // a link keeps the focus
+  keyed(el, parts, x => x.join(), ([word, to]) => to ? h('a', { href: to(word) }, h('bdi', { class: 'name' }, visible(word))) : span(null, visible(word))) // a link keeps the focus
 }
 
 function why(m) {
@@ -68,7 +67,6 @@ function why(m) {
   ])].filter(Boolean).map(visible).join('; ')
 }
 
-// lease says in a few words how a member stands with the voters.
 function lease(m) {
   if (m.lease_ms == null) return ''
   const left = !m.quorum ? 'no quorum' : m.lease_ms > 0 ? `lease ${millis(Math.ceil(m.lease_ms / 1000) * 1000)}` : 'no lease'
@@ -83,14 +81,14 @@ function membersTable() {
   return new Table({
     caption: 'Members of the cluster', cls: 'members', cards: true, keyOf: m => m.name, empty: 'No members are known yet.',
     columns: [
-      named('Node', m => m.name, nodeLink, m => numberOf(m.name)),
+      named('Node', m => m.name, nodeLink, { sort: m => numberOf(m.name) }),
       stateColumn,
       num('For', 'How long it has been in this state', m => m.since_ms, age, { title: m => m.uptime_ms != null && `started ${age(m.uptime_ms)} ago` }),
       { head: 'Why', text: why, title: why, hint: 'What is wrong with it' },
       num('Req/s', 'Requests per second that are made at this node', m => m.requests_per_second, rate),
       num('RTT', 'Round trip from the node that serves this page', m => m.rtt_ms, millis),
       num('Workers', 'Live workers', m => m.workers),
-      num('Values', 'Memory of the values that the workers keep', m => m.value_bytes || NaN, bytes, { title: m => m.max_value_bytes > 0 && `of ${bytes(m.max_value_bytes)} that they may take; ${plural(m.evicted ?? 0, 'worker')} evicted` }),
+      num('Values', 'Memory of the values that the workers keep', m => m.value_bytes || NaN, bytes),
       num('Memory', 'Memory of the whole process', m => m.memory_bytes, bytes),
       { head: 'Version', text: m => visible(m.version).replace(/ .*/, ''), title: m => visible(m.version), sort: m => m.version },
       { head: 'Differs', text: m => list(m.differs), title: m => list(m.differs), warn: m => m.differs?.length, hint: 'Kinds that are not the same as on the node that serves this page' },
@@ -100,13 +98,13 @@ function membersTable() {
 }
 
 function kindStrips() {
-  const filter = filterBox('Only kinds with', () => update(last)), note = p('note'), list = h('div', { class: 'strips' })
+  const filter = filterBox('Only kinds with', () => update(last)), note = p('note'), list = div('strips')
   const strips = new Map()
   let last
 
   function make({ kind }) {
     const strip = new Strip(visible(kind), ['requests', 'latency', 'errors', 'lesser'])
-    strip.tags = h('span', { class: 'tags' })
+    strip.tags = span('tags')
     strips.set(kind, strip)
     return h('article', { class: 'kind' }, h('h3', null, name(kind, kindLink(kind)), strip.tags), strip.whole)
   }
@@ -132,7 +130,6 @@ function kindStrips() {
   return { el: section('Kinds, last 15 minutes', filter.el, note, list), update, close: () => strips.forEach(s => s.close()) }
 }
 
-// tagsOf says what is special about a kind.
 export function tagsOf(k) {
   return !k ? [] : [
     k.strict ? 'strict' : k.serial && 'serial',

@@ -1,6 +1,6 @@
 // Parts that the views share.
 
-import { h, s, p, path, text, tell, attr, keyed } from './dom.js'
+import { h, s, p, path, text, attr, keyed, div, span } from './dom.js'
 import { count, visible, percentText, percent, idBytes, idText, makeHash, parseHash } from './format.js'
 
 // link returns the address of a view, with the node that is chosen.
@@ -19,7 +19,7 @@ export const idName = x => name(idText(x), link('id', [percentText(x.kind), perc
 // A mark is a shape that tells a level also without colour.
 const shapes = { error: 'M6 1 11.5 11H.5Z', warn: 'M6 .8 11.2 6 6 11.2.8 6Z' }
 export const mark = level => s('svg', { class: 'mark ' + level, viewBox: '0 0 12 12', 'aria-hidden': 'true' }, path(null, shapes[level] ?? 'M6 1.5a4.5 4.5 0 1 0 .01 0Z'))
-export const marked = (level, word) => [mark(level), h('span', { class: 'state ' + level }, visible(word))]
+export const marked = (level, word) => [mark(level), span('state ' + level, visible(word))]
 export const levelOf = state => ({ alive: 'well', stuck: 'warn', failed: 'error' })[state] ?? 'info'
 
 // fill puts nodes into an element if they have another key than those in it.
@@ -31,17 +31,17 @@ export function fill(el, nodes, key) {
 
 // A Table shows items in rows. A column has a head, and functions of an item: text, or node
 // and key (a node is made anew if its key has changed); maybe sort, title and warn. Cards
-// makes each row a card where there is little room.
+// makes each row a card where there is little room; fixed keeps the items in their order.
 export class Table {
-  constructor({ caption, columns, keyOf, empty = '', sort, cards, cls }) {
+  constructor({ caption, columns, keyOf, empty = '', sort, fixed, cards, cls }) {
     Object.assign(this, { columns, keyOf, sort })
     this.heads = columns.map((c, i) => h('th', { scope: 'col', class: c.num && 'num' },
-      c.sort ? h('button', { type: 'button', title: c.hint, onclick: () => this.sortBy(i) }, c.head) : h('span', { title: c.hint }, c.head)))
+      c.sort && !fixed ? h('button', { type: 'button', title: c.hint, onclick: () => this.sortBy(i) }, c.head) : h('span', { title: c.hint }, c.head)))
     this.body = h('tbody')
     this.box = h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': caption },
       h('table', { class: cls + (cards ? ' cards' : '') }, h('caption', { class: 'vh' }, caption), h('thead', null, h('tr', null, ...this.heads)), this.body))
     this.empty = p('note', empty)
-    this.el = h('div', null, this.box, this.empty)
+    this.el = div(null, this.box, this.empty)
   }
 
   sortBy(i) {
@@ -83,25 +83,22 @@ export class Table {
 export const num = (head, hint, of, write = count, more) => ({ head, hint, num: true, sort: of, text: x => write(of(x)), ...more })
 
 // named is a column of names: of returns one of an item, and href where it leads.
-export const named = (head, of, href, sort = of) => ({ head, key: of, sort, node: x => of(x) && name(of(x), href?.(of(x))) })
+export const named = (head, of, href, more) => ({ head, key: of, sort: of, ...more, node: x => of(x) && name(of(x), href?.(of(x))) })
 
 // stateColumn is the state of a member; one that has none is only planned.
-export const stateColumn = { head: 'State', key: m => m.state, sort: m => ['failed', 'stuck'].indexOf(m.state) + 3, node: m => marked(levelOf(m.state), m.state ?? 'would join') }
+export const stateColumn = { head: 'State', key: m => m.state ?? '', sort: m => ['failed', 'stuck'].indexOf(m.state) + 3, node: m => marked(levelOf(m.state), m.state ?? 'would join') }
 
-// field is an input for text that is no prose.
 export const field = (id, attrs) => h('input', { id, autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', ...attrs })
+export const alertBox = () => h('p', { class: 'problem', role: 'alert', hidden: true })
 export const labelled = (words, input) => [h('label', { for: input.id }, words), input]
 
-// filterBox is a field that says which items are shown.
 export function filterBox(words, changed) {
   const input = field('filter', { type: 'search', oninput: changed })
   return { el: p('filter', ...labelled(words, input)), has: s => s.toLowerCase().includes(input.value.trim().toLowerCase()) }
 }
 
-// options makes the options of a list those names.
 export const options = (list, names) => keyed(list, names, n => n, n => h('option', { value: n }))
 
-// section is a part of a view with its heading.
 export function section(title, ...children) {
   const id = 'h' + ++sections
   return h('section', { 'aria-labelledby': id }, h('h2', { id }, title), ...children)
@@ -110,10 +107,10 @@ let sections = 0
 
 // meter is a bar that shows a part of a whole beside its number.
 export function meter(cls, part) {
-  const bar = h('span', { class: 'bar-fill' })
+  const bar = h('i')
   const set = x => { bar.style.inlineSize = 100 * Math.min(1, Math.max(0, x || 0)) + '%' }
   set(part)
-  return { el: h('span', { class: 'bar-track ' + cls, 'aria-hidden': 'true' }, bar), set }
+  return { el: h('span', { class: 'bars ' + cls, 'aria-hidden': 'true' }, bar), set }
 }
 
 // ofProblem says why there are no figures of the node that is chosen, if so.
@@ -133,6 +130,3 @@ export async function ask(url, options, unsure = '') {
   if (!r.ok) throw Error(visible(answer.detail ?? answer.title ?? `The node answered ${r.status}.`))
   return answer
 }
-
-// announce says a text to screen readers, once.
-export const announce = message => text(document.getElementById('said'), message)

@@ -1,7 +1,7 @@
 // The picture of one id: the members in their order, who owns it, who is asked and who
 // would stand in; and a strip of its last minute.
 
-import { h, s, p, path, label, text, attr, keyed } from './dom.js'
+import { h, s, p, path, label, text, attr, keyed, div, span } from './dom.js'
 import { clock, millis, plural, visible } from './format.js'
 import { levelOf, name, nodeLink } from './parts.js'
 import { timeTicks, round } from './scale.js'
@@ -10,7 +10,7 @@ const few = 14 // so many members are all shown
 
 // chosen returns the members to show: all of a few, else those with a role, their
 // neighbours and the ends. Where others are left out, it has their number.
-export function chosen(names, roles) {
+function chosen(names, roles) {
   const near = new Set([0, names.length - 1])
   names.forEach((m, i) => roles.has(m.name) && [i - 1, i, i + 1].forEach(j => near.add(j)))
   const out = []
@@ -22,8 +22,7 @@ export function chosen(names, roles) {
   return out
 }
 
-// rolesOf returns what each member is to an id, in words.
-export function rolesOf(d, self) {
+function rolesOf(d, self) {
   const roles = new Map()
   const add = (member, role) => member && roles.set(member, [...(roles.get(member) ?? []), role])
   const acting = d.custody?.acting
@@ -42,10 +41,10 @@ export function ringPicture() {
   let draw = () => {}
   new ResizeObserver(() => draw()).observe(list)
   return {
-    el: h('div', null, h('div', { class: 'ring' }, svg, list), note),
+    el: div(null, div('ring', svg, list), note),
     update(d, self = '') {
       const names = d.names ?? [], roles = rolesOf(d, self), shown = chosen(names, roles)
-      keyed(list, shown, m => m.name, m => m.skipped ? h('li', { class: 'skipped' }) : h('li', null, h('span', { class: 'index' }), name(m.name, nodeLink(m.name)), h('span', { class: 'role' }), h('span')), (li, m) => {
+      keyed(list, shown, m => m.name, m => m.skipped ? h('li', { class: 'skipped' }) : h('li', null, span('index'), name(m.name, nodeLink(m.name)), span('role'), span()), (li, m) => {
         if (m.skipped) return text(li, plural(m.skipped, 'more member'))
         text(li.children[0], String((d.names_from ?? 0) + m.i))
         text(li.children[2], (roles.get(m.name) ?? []).join(', '))
@@ -60,7 +59,6 @@ export function ringPicture() {
   }
 }
 
-// way says how a request of this node goes.
 function way(d, self) {
   const [owner, asked, me] = [d.owner, d.asked, self].map(visible)
   return (asked === me ? 'A request at this node is answered here' : `A request at ${me} goes to ${asked}` + (d.via ? ` by way of ${visible(d.via)}` : '')) +
@@ -101,14 +99,13 @@ const steps = { kept: 'an answer that was kept', new: 'one that was made', bad: 
 const kindOf = x => x.err ? 'bad' : x.cached ? 'kept' : 'new'
 const shape = (kind, x, y) => ({ bad: `M${x - 3.5} ${y - 3.5}l7 7m0 -7l-7 7`, kept: `M${x} ${y - 3.5}v7`, new: `M${x} ${y - 3.5}a3.5 3.5 0 1 0 .01 0Z` })[kind]
 
-// minuteStrip shows requests by when they came and how long they took.
 export function minuteStrip() {
   const grid = path('grid'), unknown = path('hole'), marks = s('g'), axis = s('g')
   const svg = s('svg', { class: 'minute', height, role: 'img' }, unknown, grid, axis, marks)
-  const legend = p('legend', ...Object.entries(steps).map(([k, words]) => h('span', null, s('svg', { viewBox: '0 0 12 12', 'aria-hidden': 'true' }, path('step ' + k, shape(k, 6, 6))), words)))
+  const legend = p('legend', ...Object.entries(steps).map(([k, words]) => span(null, s('svg', { viewBox: '0 0 12 12', 'aria-hidden': 'true' }, path('step ' + k, shape(k, 6, 6))), words)))
   const y = ms => round(bottom - Math.min(1, Math.log10(Math.max(1, ms)) / 4) * (bottom - top))
   return {
-    el: h('div', null, svg, legend),
+    el: div(null, svg, legend),
     update(list, now, since) {
       const width = svg.clientWidth || 400, span = 60_000, end = width - right
       const x = t => round(end - (now - t) / span * (end - left))

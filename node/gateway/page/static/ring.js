@@ -1,8 +1,8 @@
 // How ids are spread over the members, and what a change would move.
 
-import { h, p, text, tell } from './dom.js'
+import { h, p, text, tell, div } from './dom.js'
 import { count, makeHash, percentage, plural, visible, none } from './format.js'
-import { Table, ask, field, labelled, meter, named, nodeLink, num, options, section, stateColumn } from './parts.js'
+import { Table, alertBox, ask, field, labelled, meter, named, nodeLink, num, options, section, stateColumn } from './parts.js'
 
 export default function ring(model, route) {
   const add = field('plan-add', { 'aria-describedby': 'plan-hint', placeholder: '4@10.0.0.4' })
@@ -10,20 +10,20 @@ export default function ring(model, route) {
   const members = h('datalist', { id: 'plan-members' })
   const form = h('form', { class: 'plan', onsubmit: plan }, p(null, ...labelled('Would join', add)), p(null, ...labelled('Would leave', remove)), members,
     h('button', { class: 'main' }, 'Show what moves'), h('p', { class: 'note', id: 'plan-hint' }, 'Names as NAME@HOST, several with commas between them. Nothing is changed.'))
-  const problem = h('p', { class: 'problem', role: 'alert', hidden: true }), outcome = h('p', { role: 'status' }), note = p('note')
+  const problem = alertBox(), outcome = h('p', { role: 'status' }), note = p('note')
   const shares = new Table({
-    caption: 'Share of the ids of each member', cls: 'shares', keyOf: m => m.name, empty: 'The node has not told yet.',
+    caption: 'Share of the ids of each member', cls: 'shares', fixed: true, keyOf: m => m.name, empty: 'The node has not told yet.',
     columns: [
-      named('Node', m => m.name, nodeLink, null), { ...stateColumn, sort: null },
-      { head: 'Share', num: true, text: m => percentage(m.share) },
+      named('Node', m => m.name, nodeLink), stateColumn,
+      num('Share', 'Of all ids', m => m.share, percentage),
       { head: 'Before, after', key: m => [m.share, m.after, m.most].join(), node: m => [meter('', m.share / m.most).el, m.planned && meter('after', m.after / m.most).el] },
       { head: 'After', num: true, text: m => m.planned && (m.after == null ? 'leaves' : percentage(m.after)) },
-      { head: 'Workers', num: true, text: m => count(m.workers) },
+      num('Workers', 'Live workers', m => m.workers),
     ],
   })
   const plans = new Table({
-    caption: 'By way of routing', keyOf: x => x.routing, cls: 'plans',
-    columns: [{ head: 'Routing', text: x => x.routing }, num('Ids that move', '', x => x.moved, percentage, { sort: null }), num('Largest share after', '', x => x.largest, percentage, { sort: null })],
+    caption: 'By way of routing', keyOf: x => x.routing, cls: 'plans', fixed: true,
+    columns: [{ head: 'Routing', text: x => x.routing }, num('Ids that move', '', x => x.moved, percentage), num('Largest share after', '', x => x.largest, percentage)],
   })
   const moves = new Table({
     caption: 'What moves', keyOf: x => x.from + '\u0000' + x.to, cls: 'moves', sort: [2, true],
@@ -80,7 +80,7 @@ export default function ring(model, route) {
   }
   setRoute(route)
   return {
-    el: h('div', null, h('h1', null, 'Ring'), note, h('div', { class: 'two' }, section('Shares', shares.el), h('div', null, section('If members join or leave', form, problem), planned))),
+    el: div(null, h('h1', null, 'Ring'), note, div('two', section('Shares', shares.el), div(null, section('If members join or leave', form, problem), planned))),
     route: setRoute,
     // The shares are asked for again every 30 s, and soon when the members are others.
     update({ state }) {

@@ -8,7 +8,6 @@ export function niceMax(value, least = 1) {
   return 10 * size
 }
 
-// linear maps 0..max to pixels from bottom to top.
 export const linear = (max, top, bottom) => v => bottom - Math.min(1, Math.max(0, v / max)) * (bottom - top)
 
 // decades returns the powers of ten that enclose some positive values.
@@ -25,50 +24,30 @@ export function decades(values) {
   return [10 ** a, 10 ** Math.max(b, a + 1)]
 }
 
-// logarithmic maps low..high to pixels from bottom to top.
 export function logarithmic(low, high, top, bottom) {
   const span = Math.log10(high / low)
   return v => bottom - Math.min(1, Math.max(0, Math.log10(Math.max(v, low) / low) / span)) * (bottom - top)
 }
 
-// stepPath draws each value as a line as wide as its step. A null is a gap.
-export function stepPath(values, left, width, y) {
+// stepPath draws each value as a line as wide as its step, or the area below it down to a
+// floor. A null is a gap.
+export function stepPath(values, left, width, y, floor) {
   let d = '', drawn = false, last
+  const end = () => {
+    if (drawn && floor !== undefined) d += `V${floor}Z`
+    drawn = false
+  }
   values.forEach((v, i) => {
-    if (v === null) {
-      drawn = false
-      return
-    }
+    if (v === null) return end()
     const at = round(y(v))
-    if (!drawn) d += `M${round(left + i * width)} ${at}`
+    if (!drawn) d += `M${round(left + i * width)} ${floor === undefined ? at : `${floor}V${at}`}`
     else if (at !== last) d += `V${at}`
     d += `H${round(left + (i + 1) * width)}`
     drawn = true
     last = at
   })
+  end()
   return d
-}
-
-// areaPath is the area under stepPath.
-export function areaPath(values, left, width, y, bottom) {
-  let d = ''
-  for (const [from, to] of runs(values, v => v !== null)) {
-    d += `M${round(left + from * width)} ${bottom}`
-    for (let i = from; i < to; i++) d += `V${round(y(values[i]))}H${round(left + (i + 1) * width)}`
-    d += `V${bottom}Z`
-  }
-  return d
-}
-
-// runs returns [from, to) of the values in a row for which a test holds.
-export function runs(values, test) {
-  const out = []
-  values.forEach((v, i) => {
-    if (!test(v)) return
-    if (out.at(-1)?.[1] === i) out.at(-1)[1]++
-    else out.push([i, i + 1])
-  })
-  return out
 }
 
 // timeTicks returns the times in (end - span, end] that are whole multiples of a step.

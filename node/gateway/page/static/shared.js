@@ -4,68 +4,54 @@
 import { Feed } from './feed.js'
 
 const maxFeeds = 4 // so that two connections are left for everything else
-const patience = 20000 // ms; a page says every 5 s that it lives
+const patience = 20_000 // ms; a page says every 5 s that it lives
 
-const feeds = new Map() // by URL: {feed, readers: Set of [page, number]}
+const feeds = new Map() // by URL: {feed, readers}
 const pages = new Set()
-const waiting = [] // [page, number, url]: there are too many feeds already
+let waiting = [] // readers of more feeds than there may be
 
-function tell(reader, name, data, ago = 0) {
-  reader[0].port.postMessage({ number: reader[1], name, data, ago })
-}
-
-function subscribe(page, number, url) {
-  const reader = [page, number]
+function subscribe(reader) {
+  const { url } = reader
   let entry = feeds.get(url)
   if (!entry && feeds.size >= maxFeeds) {
-    waiting.push([page, number, url])
-    tell(reader, 'down', { status: 0, detail: 'Other windows of this browser watch other things, and it has too few connections. Close some of them.' })
-    return
+    waiting.push(reader)
+    return reader.tell('down', { detail: 'Other windows of this browser watch other things, and it has too few connections. Close some of them.' })
   }
   if (!entry) {
-    entry = { readers: new Set() }
-    feeds.set(url, entry)
-    entry.feed = new Feed(url, (name, data) => entry.readers.forEach(r => tell(r, name, data)))
+    feeds.set(url, entry = { readers: new Set() })
+    entry.feed = new Feed(url, (name, data) => entry.readers.forEach(r => r.tell(name, data)))
   }
   entry.readers.add(reader)
-  page.subscriptions.set(number, [url, reader])
-  entry.feed.recall((name, data, ago) => tell(reader, name, data, ago))
+  entry.feed.recall(reader.tell)
 }
 
 function unsubscribe(page, number) {
-  const at = waiting.findIndex(w => w[0] === page && w[1] === number)
-  if (at >= 0) waiting.splice(at, 1)
-  const [url, reader] = page.subscriptions.get(number) ?? []
-  if (!url) return
-  page.subscriptions.delete(number)
-  const entry = feeds.get(url)
-  entry.readers.delete(reader)
-  if (entry.readers.size > 0) return
+  const reader = page.readers.get(number), entry = feeds.get(reader?.url)
+  page.readers.delete(number)
+  waiting = waiting.filter(r => r !== reader)
+  if (!entry?.readers.delete(reader) || entry.readers.size) return
   entry.feed.close()
-  feeds.delete(url)
-  const next = waiting.shift()
-  if (next) subscribe(...next)
+  feeds.delete(reader.url)
+  waiting.splice(0).forEach(subscribe)
 }
 
 function drop(page) {
   pages.delete(page)
-  for (const w of waiting.filter(w => w[0] === page)) unsubscribe(page, w[1])
-  for (const number of [...page.subscriptions.keys()]) unsubscribe(page, number)
+  for (const number of page.readers.keys()) unsubscribe(page, number)
 }
 
 self.onconnect = ({ ports: [port] }) => {
-  const page = { port, seen: Date.now(), subscriptions: new Map() }
-  pages.add(page)
-  port.onmessage = ({ data: m }) => {
+  const page = { readers: new Map() }
+  port.onmessage = ({ data: { number, url } }) => {
+    if (page.seen && !pages.has(page)) port.postMessage({ lost: true }) // it was asleep: it must subscribe again
     page.seen = Date.now()
-    if (!pages.has(page)) port.postMessage({ lost: true }) // it was asleep: it must subscribe again
     pages.add(page)
-    if (m.subscribe) subscribe(page, m.number, m.subscribe)
-    else if (m.number) unsubscribe(page, m.number)
+    if (url) {
+      const reader = { url, tell: (name, data, ago = 0) => port.postMessage({ number, name, data, ago }) }
+      page.readers.set(number, reader)
+      subscribe(reader)
+    } else if (number) unsubscribe(page, number)
   }
-  port.postMessage({ hello: true })
 }
 
-setInterval(() => {
-  for (const page of pages) if (Date.now() - page.seen > patience) drop(page)
-}, 5000)
+setInterval(() => pages.forEach(page => page.seen < Date.now() - patience && drop(page)), 5000)

@@ -1,5 +1,5 @@
-// Sets the scheme that the reader has chosen before anything is shown, and lets the form of
-// the token come back to the same place. It is no module, so that it runs at once.
+// Sets the chosen scheme before anything is shown: it is no module, which would be later. The
+// form of the token leads back to the same place.
 try {
   const scheme = localStorage.getItem('distproc-scheme')
   if (scheme === 'light' || scheme === 'dark') document.documentElement.dataset.scheme = scheme

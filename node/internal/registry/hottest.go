@@ -339,7 +339,7 @@ func (c *candidate) settle(before float64) bool {
 	}
 	old, now := *c, c.r.Now()
 	*c = candidate{glimpse: glimpse{w, c.r, now, w.hits, c.shard}, known: old.known}
-	seen := max(0, min(old.w.expires, w.started)-old.since) + now - w.started
+	seen := min(max(0, min(old.w.expires, w.started)-old.since)+now-w.started, now-old.since) // it may have started, and loaded, before
 	count := float64(old.count) + float64(w.hits)
 	if before < 0 {
 		c.rate = count / max(seen, leastAge).Seconds()

@@ -99,10 +99,18 @@ func TestFindRenewed(t *testing.T) {
 		time.Sleep(30 * time.Millisecond)
 		return worker.IntValue(1), nil
 	}
-	for _, ttl := range []time.Duration{time.Hour, 3 * time.Second, 700 * time.Millisecond, 200 * time.Millisecond} {
+	slow := func(context.Context, worker.ID) (worker.Value, error) {
+		time.Sleep(4 * time.Second)
+		return worker.IntValue(1), nil
+	}
+	for _, ttl := range []time.Duration{time.Hour, 5 * time.Second, 3 * time.Second, 700 * time.Millisecond, 200 * time.Millisecond} {
 		for _, exact := range []int{exactUpTo, -1} {
 			t.Run(fmt.Sprint(ttl, exact), func(t *testing.T) {
-				inBubble(t, worker.Cache{TTL: ttl, StaleWhileRevalidate: time.Second, Load: source}, func(t *testing.T, r *Registry) {
+				kind := worker.Cache{TTL: ttl, StaleWhileRevalidate: time.Second, Load: source}
+				if ttl == 5*time.Second {
+					kind.StaleWhileRevalidate, kind.Load = time.Hour, slow
+				}
+				inBubble(t, kind, func(t *testing.T, r *Registry) {
 					f := Finder{exact: exact, some: 100}
 					for i := range 2000 { // 100 per second
 						ask(t, r, 7, 1)

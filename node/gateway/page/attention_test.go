@@ -393,6 +393,9 @@ func TestAttentionBounded(t *testing.T) {
 		if last := got[maxNotices]; last.Level != "error" || !strings.HasPrefix(last.Text, "and ") {
 			t.Errorf("the last line: %+v", last)
 		}
+		if n := len(s.order); n > maxMembers {
+			t.Errorf("%d members", n)
+		}
 		if n := len(s.watch.held); n > maxHeld {
 			t.Errorf("%d conditions are held", n)
 		}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -270,6 +271,13 @@ func TestSilentMember(t *testing.T) {
 		if s := v.last(); s.kind("price").Nodes != 3 || s.member("3@c").Figures != "" {
 			t.Errorf("it answers again: %+v", s.kind("price"))
 		}
+		f.change(func() { f.node("3@c").silent = true })
+		pass(7 * time.Second)
+		if s := v.last(); s.kind("price").Nodes != 2 || s.member("3@c").Figures == "" {
+			t.Errorf("it is silent again: %+v", s.kind("price"))
+		}
+		f.change(func() { f.node("3@c").silent = false })
+		pass(5 * time.Second)
 		f.change(func() { f.node("2@b").slow = 900 * time.Millisecond })
 		before = len(v.states)
 		pass(20 * time.Second)
@@ -305,7 +313,7 @@ func TestLies(t *testing.T) {
 			for i := range f.Kinds {
 				for j := range f.Kinds[i].Past {
 					f.Kinds[i].Past[j].Latency = make([]uint32, j)
-					f.Kinds[i].Past[j].Runs = make([]uint32, 1000)
+					f.Kinds[i].Past[j].Runs = slices.Repeat([]uint32{1}, 1000)
 				}
 			}
 		},

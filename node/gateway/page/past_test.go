@@ -20,12 +20,12 @@ func TestCells(t *testing.T) {
 		p.know(1000)
 		p.add("price", 1000, &s, buckets, own)
 	}
-	old := observe.Sample{Latency: []uint32{1, 0, 0, 0, 0, 0}}
+	old := observe.Sample{Latency: []uint32{0, 0, 1, 0, 0, 0}}
 	p.know(1000 - ringSlots)
 	p.add("price", 1000-ringSlots, &old, buckets, own)
 	p.add("price", -5, &old, buckets, own)
 	m := p.minute("price", 1000)
-	if m.requests != math.MaxUint32 || m.failed != math.MaxUint32 || m.latency[0] != math.MaxUint32 || m.latency[1] != 3 {
+	if m.requests != math.MaxUint32 || m.failed != math.MaxUint32 || m.latency[0] != math.MaxUint32 || m.latency[1] != 3 || m.latency[2] != 0 {
 		t.Errorf("%+v", m)
 	}
 	if !p.knows(1000) || p.knows(1000-ringSlots) {

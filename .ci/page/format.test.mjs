@@ -43,7 +43,7 @@ test('numbers', () => {
   for (const [write, value, want] of [
     [f.count, 1234567, '1,234,567'], [f.count, 12_345_678, '12.3 M'], [f.count, undefined, '–'],
     [f.rate, 0, '0'], [f.rate, 0.01, '<0.1'], [f.rate, 9, '9.0'], [f.rate, 99.96, '100'], [f.rate, 12345.6, '12,346'], [f.rate, null, '–'],
-    [f.millis, 0, '0 ms'], [f.millis, 0.01, '<0.1 ms'], [f.millis, 0.1, '0.1 ms'], [f.millis, 2.04, '2 ms'], [f.millis, 999.4, '999 ms'],
+    [f.millis, 0, '0 ms'], [f.millis, 0.01, '<0.1 ms'], [f.millis, 0.1, '0.1 ms'], [f.millis, 2.04, '2 ms'], [f.millis, 0.25, '0.25 ms'], [f.millis, 9.94, '9.9 ms'], [f.millis, 999.4, '999 ms'],
     [f.millis, 1500, '1.5 s'], [f.millis, 61_000, '1 min 1 s'], [f.millis, 3_600_000, '1 h'], [f.millis, 5_400_000, '1 h 30 min'], [f.millis, 86_400_000 * 3, '3 d'], [f.millis, -25, '−25 ms'],
     [f.age, 999, '<1 s'], [f.age, 59_999, '59 s'], [f.age, undefined, '–'],
     [f.bytes, 0, '0 B'], [f.bytes, 1024, '1.0 KiB'], [f.bytes, 1024 ** 3 * 20, '20 GiB'], [f.bytes, undefined, '–'],

@@ -76,11 +76,11 @@ export default function events(model, route) {
     render()
   }
 
-  // add takes events, and draws them a little later, together with others.
+  const soon = () => { due ||= setTimeout(render, 100) }
   function add(list) {
     const have = new Set(all.map(e => e.mark))
     all = [...all, ...list.filter(e => !have.has(e.mark))].slice(-kept)
-    due ||= setTimeout(render, 100)
+    soon()
   }
 
   function take(name, data) {
@@ -105,7 +105,7 @@ export default function events(model, route) {
     render()
   }
   setRoute(route)
-  addEventListener('scroll', render, { passive: true })
+  addEventListener('scroll', soon, { passive: true })
   return {
     el, route: setRoute,
     update({ state: s }) {
@@ -114,7 +114,7 @@ export default function events(model, route) {
     },
     close() {
       stop()
-      removeEventListener('scroll', render)
+      removeEventListener('scroll', soon)
       clearTimeout(due)
     },
   }

@@ -36,7 +36,7 @@ export class Feed {
     try {
       data = JSON.parse(text)
     } catch {
-      return // half a message of a node that died
+      return // half a message
     }
     this.at = performance.now()
     this.rise()
@@ -94,7 +94,7 @@ async function reason(url) {
     const r = await fetch(url, { headers: { Accept: 'text/event-stream' }, signal: abort.signal })
     return !r.ok && { status: r.status, detail: (await r.json().catch(() => ({}))).detail }
   } catch {
-    // No answer: the page says so already.
+    // There is no answer.
   } finally {
     abort.abort()
   }

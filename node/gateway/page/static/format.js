@@ -73,8 +73,8 @@ const trim = s => s.replace(/\.0+$/, '')
 export function millis(ms) {
   if (!Number.isFinite(ms)) return none
   if (ms < 0) return '−' + millis(-ms)
-  if (ms > 0 && ms < 0.095) return '<0.1 ms'
-  if (ms < 9.95) return trim(ms.toFixed(1)) + ' ms'
+  if (ms > 0 && ms < 0.1) return '<0.1 ms'
+  if (ms < 9.95) return +ms.toPrecision(2) + ' ms'
   if (ms < 999.5) return Math.round(ms) + ' ms'
   if (ms < 9950) return trim((ms / 1000).toFixed(1)) + ' s'
   const sec = Math.round(ms / 1000)

@@ -164,6 +164,7 @@ function factList(dl, d) {
   const facts = [
     ['Time to live', millis(d.ttl_ms)], ['Kind', d.strict || c ? 'strict' : d.serial ? 'serial' : 'keeps values'],
     ...c ? [
+      ['Rule', d.rule],
       ['View', `${c.view_epoch}, says ${c.node}`], ['Acts for it', c.acting || 'no member'], ['A call waits for', c.waits], ['Runs for', c.runs_ms && millis(c.runs_ms) + (c.stuck ? ', stuck' : '')],
       ['Occupied', c.occupied], ['Lease', c.lease_ms != null && lease(c.lease_ms)], ['Quorum', c.quorum == null ? '' : c.quorum ? 'yes' : `no: ${c.no_quorum ?? ''}`],
       ['Older holders', (c.holders ?? []).map(x => `${x.member} of view ${x.view_epoch}${x.busy ? `, ${x.busy} busy` : ''}`).join('; ')], ['Last token', c.token],

@@ -75,7 +75,7 @@ function one(kind) {
     update({ state, past }) {
       const k = (state.kinds ?? []).find(k => k.kind === kind)
       text(tags, tagsOf(k).join(', '))
-      text(note, k ? noteOf(state) : `No node has told of this kind${state.kinds_left_out ? ', or it is one of those that are left out' : ''}.`)
+      text(note, k ? noteOf(state) : 'No node has told of this kind, or it is left out.')
       for (const { c, dd } of shown) {
         text(dd, k ? c.text(k) : none)
         dd.classList.toggle('warned', Boolean(k && c.warn?.(k)))

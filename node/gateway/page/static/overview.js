@@ -73,15 +73,12 @@ function lease(m) {
   return [m.leads ? 'leads' : m.voter && 'votes', left].filter(Boolean).join(', ')
 }
 
-// numberOf sorts decimal names by number, before the others.
-const numberOf = s => s.replace(/^\d+(?=@)/, n => n.padStart(12, '0'))
-
 function membersTable() {
   const list = names => (names ?? []).map(visible).join(', ')
   return new Table({
     caption: 'Members of the cluster', cls: 'members', cards: true, keyOf: m => m.name, empty: 'No members are known yet.',
     columns: [
-      named('Node', m => m.name, nodeLink, { sort: m => numberOf(m.name) }),
+      named('Node', m => m.name, nodeLink),
       stateColumn,
       num('For', 'How long it has been in this state', m => m.since_ms, age, { title: m => m.uptime_ms != null && `started ${age(m.uptime_ms)} ago` }),
       { head: 'Why', text: why, title: why, hint: 'What is wrong with it' },

@@ -29,6 +29,8 @@ export function fill(el, nodes, key) {
   el.replaceChildren(...[nodes].flat().filter(Boolean))
 }
 
+const order = new Intl.Collator('en', { numeric: true }).compare
+
 // A Table shows items in rows. A column has a head, and functions of an item: text, or node
 // and key (a node is made anew if its key has changed); maybe sort, title and warn. Cards
 // makes each row a card where there is little room; fixed keeps the items in their order.
@@ -58,7 +60,7 @@ export class Table {
       items = [...items].sort((x, y) => {
         const [a, b] = [of(x), of(y)]
         if (last(a) || last(b)) return last(a) - last(b)
-        return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1)
+        return (typeof a === 'string' ? order(a, b) : a - b) * (down ? -1 : 1)
       })
     }
     keyed(this.body, items, this.keyOf, () => h('tr', null, ...this.columns.map((c, i) =>

@@ -61,8 +61,8 @@ export function ringPicture() {
 
 function way(d, self) {
   const [owner, asked, me] = [d.owner, d.asked, self].map(visible)
-  return (asked === me ? 'A request at this node is answered here' : `A request at ${me} goes to ${asked}` + (d.via ? ` by way of ${visible(d.via)}` : '')) +
-    (asked === owner ? ', the owner.' : d.asked === d.fallback ? `, which stands in for the owner, ${owner}.` : `, as ${owner} cannot be reached.`)
+  return `A request at ${me} is answered by ${asked}` + (d.via ? ` by way of ${visible(d.via)}, ` : ', ') +
+    (asked === owner ? 'the owner.' : d.asked === d.fallback ? `the stand-in of ${owner}.` : `as ${owner} cannot be reached.`)
 }
 
 function drawRing(svg, list, shown, d, self) {

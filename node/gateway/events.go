@@ -190,9 +190,9 @@ func (g *Gateway) stream(x *exchange, q eventsQuery) error {
 	panic(http.ErrAbortHandler) // the caller has gone, or does not read
 }
 
-// streamContext returns the context of a stream, and a function to be called when the stream
-// has ended. It ends with errClosing if the gateway drains, and with errSessionOver if the
-// stream is that of a session.
+// streamContext returns the context of a stream, and a function to be called when the
+// stream has ended. It ends with errClosing if the gateway drains, and with errSessionOver
+// if the session of the stream is over.
 func (g *Gateway) streamContext(x *exchange) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	stop := context.AfterFunc(g.draining, func() { cancel(errClosing) })

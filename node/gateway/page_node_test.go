@@ -16,8 +16,8 @@ import (
 	"github.com/distproc/distproc/node/worker"
 )
 
-// TestActsAreEvents presses the buttons at a real cluster: each act is one event of the node
-// that serves the page, with who did it.
+// TestActsAreEvents presses the buttons at a real cluster: each act is one event of the
+// node that serves the page, with who did it.
 func TestActsAreEvents(t *testing.T) {
 	first, second := startNodes(t)
 	b := newBrowser(t, New(Config{Cluster: first, Logger: first.Logger()}))

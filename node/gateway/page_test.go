@@ -92,7 +92,8 @@ func withHub(t *testing.T) (*fake, *fakeHub, *browser) {
 	return f, h, newBrowser(t, g)
 }
 
-// TestWithoutJavaScript has the page show its members as a plain table that is refreshed. Names are text, whatever they are.
+// TestWithoutJavaScript has the page show its members as a plain table that is refreshed.
+// Names are text, whatever they are.
 func TestWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	_, h, b := withHub(t)

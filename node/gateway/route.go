@@ -235,8 +235,8 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return x.ResponseWriter.Write(b)
 }
 
-// WriteString writes a long string in pieces, so that the gateway never copies a whole value for a
-// client that reads slowly.
+// WriteString writes a long string in pieces, so that the gateway never copies a whole value
+// for a client that reads slowly.
 func (x *exchange) WriteString(s string) (int, error) {
 	if len(s) <= maxPiece {
 		if x.status == 0 {

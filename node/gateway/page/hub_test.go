@@ -344,7 +344,7 @@ func TestLies(t *testing.T) {
 			}
 			run++
 			for _, kind := range []string{"<script>", "\u202e", "", strings.Repeat("x", 1<<20), "a b", "price", "price"} {
-				f.Kinds = append(f.Kinds, observe.KindFigures{Kind: kind, Rate: 1e300})
+				f.Kinds = slices.Insert(f.Kinds, 0, observe.KindFigures{Kind: kind, Rate: 1e300})
 			}
 		},
 	} {
@@ -381,6 +381,11 @@ func TestLies(t *testing.T) {
 				}
 				if name == "a run of each answer" && k.Minute.Requests > 240+minuteSlots*10 {
 					t.Errorf("all: %d requests in the last minute; 3@c had 10 in 5 s", k.Minute.Requests)
+				}
+				for _, k := range their.last().Kinds {
+					if strings.ContainsAny(k.Kind, "<\u202e ") || k.Kind == "" || len(k.Kind) > 64 {
+						t.Errorf("a kind called %.100q", k.Kind)
+					}
 				}
 				for _, id := range all.last().Queues {
 					if id.Node != "3@c" || id.Queue < 0 || id.Rate != 0 {

@@ -156,6 +156,7 @@ func (c *cluster) run(args ...string) *process {
 	p := &process{Cmd: exec.Command(distproc(c.t), args...), log: new(syncBuffer), ended: make(chan struct{})}
 	p.Env = c.env()
 	p.Stdout, p.Stderr = p.log, p.log
+	p.SysProcAttr = endsWithTest
 	if err := p.Start(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -235,7 +235,7 @@ func (f finder) member(name string, m *member) {
 	}
 	if n.Apart {
 		f.say(isError, at(aboutApart), "%s is apart: it was disconnected, and starts no server of a serial kind; connect it again, or let it go alone", name)
-	} else if n.Unready != "" {
+	} else if n.Unready != "" && (n.Quorum == nil || n.Quorum.Quorum) { // else quorum tells it, of all at once
 		f.say(isError, at(aboutUnready), "%s is not ready: %s", name, n.Unready)
 	}
 	if n.MaxValues > 0 && float64(n.Values) >= memoryFull*float64(n.MaxValues) {

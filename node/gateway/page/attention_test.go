@@ -131,6 +131,7 @@ func TestAttention(t *testing.T) {
 			set: func(s *scene) {
 				for i := range s.infos {
 					*s.infos[i].Quorum = worker.Quorum{Voters: three, Silent: []string{"2@b", "3@c"}, Why: "2@b and 3@c do not answer"}
+					s.infos[i].Unready = "no quorum: 2@b and 3@c do not answer" // which need not be told of each
 				}
 			},
 			after: leaderless,

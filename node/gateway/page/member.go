@@ -16,7 +16,7 @@ import (
 
 // Bounds of what a member tells, besides those of package observe.
 const (
-	maxMembers   = 1000
+	maxMembers   = 1500 // as many as a cluster has
 	maxInfoKinds = observe.MaxKinds
 	maxVoters    = 16
 	maxName      = 400  // bytes of a name

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package page
+
+import "syscall"
+
+var endsWithTest = &syscall.SysProcAttr{}

@@ -37,7 +37,7 @@ export function ids(model, route) {
     num('Answers', 'Since the worker started', x => x.hits),
     num('Queue', 'Calls that wait', x => x.queue),
     num('Age', 'Of the worker', x => x.age_ms, age),
-    num('Left', 'Until it expires', x => x.ttl_ms, age),
+    num('Left', 'Until it expires; unknown while it is busy', x => x.ttl_ms || null, age),
   ]
   const keyOf = x => [x.kind, x.node, x.id_encoding, x.id].join('\u0000')
   const hot = new Table({ caption: 'Hottest ids', columns, keyOf, empty: 'No id is asked for.', cls: 'hot' })
@@ -152,8 +152,8 @@ function lifeOf() {
         : d.apart && d.serial ? 'Nothing, and nothing starts: the node was disconnected, and its former cluster may serve the id.'
           : 'Nothing. The next request starts a worker.')
       bar.el.hidden = !w
-      if (w) bar.set(w.ttl_ms / Math.max(1, w.age_ms + w.ttl_ms))
-      tell(ages, w && `Age ${age(w.age_ms)}; ${age(w.ttl_ms)} left.`)
+      if (w?.ttl_ms) bar.set(w.ttl_ms / Math.max(1, w.age_ms + w.ttl_ms))
+      tell(ages, w && `Age ${age(w.age_ms)}${w.ttl_ms ? `; ${age(w.ttl_ms)} left` : ''}.`)
     },
   }
 }

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -85,6 +87,49 @@ func TestNodeDies(t *testing.T) {
 	p.shows(c.name(2)) // what it knew last
 	c.start(1)
 	t.Logf("that it is back shows after %v", p.await(isLive))
+}
+
+// TestNodeHangs stops a member, which then answers nothing, and has it go on.
+func TestNodeHangs(t *testing.T) {
+	browser := newBrowser(t)
+	c := newCluster(t)
+	p := newTab(t, browser)
+	p.open(c.url(1))
+	p.await(isLive)
+	named := fmt.Sprintf(`document.querySelector(".attention").innerText.includes(%s)`, quote(c.name(2)))
+	p.await("!" + named)
+	c.nodes[2].signal(t, syscall.SIGSTOP)
+	t.Logf("that a member hangs shows after %v", p.await(named))
+	p.await(isLive)
+	c.nodes[2].signal(t, syscall.SIGCONT)
+	t.Logf("that it goes on shows after %v", p.await("!"+named))
+	p.checkQuiet()
+}
+
+// TestWrongClock has a browser whose clock is a day ahead. What the page says of times is
+// right all the same.
+func TestWrongClock(t *testing.T) {
+	browser := newBrowser(t)
+	c := newCluster(t)
+	p := newTab(t, browser)
+	command(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `{ const day = 24 * 3600e3, D = Date; Date = class extends D { constructor(...a) { super(...(a.length ? a : [D.now() + day])) } }; Date.now = () => D.now() + day }`,
+	})
+	p.open(c.url(1))
+	p.await(isLive)
+	if ahead := eval[float64](p, "Date.now()") - float64(time.Now().UnixMilli()); ahead < 23*3600e3 {
+		t.Fatalf("the clock of the page is %v ms ahead", ahead)
+	}
+	rows := `[...document.querySelectorAll("table.members tbody tr")].map(r => r.innerText).join()`
+	p.await(rows + `.includes("alive")`)
+	if text := eval[string](p, rows); strings.Contains(text, " h") || strings.Contains(text, "day") {
+		t.Errorf("the members are %s", text)
+	}
+	c.nodes[1].kill()
+	p.shows("The page tries again.")
+	if text := eval[string](p, `document.getElementById("trouble").innerText`); strings.Contains(text, " h") || strings.Contains(text, "day") {
+		t.Errorf("the page says %s", text)
+	}
 }
 
 // TestOtherNode chooses another node on the page. Its figures come by way of the node that

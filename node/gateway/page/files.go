@@ -1,13 +1,13 @@
 package page
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"html/template"
 	"io"
 	"io/fs"
-	"mime"
 	"path"
 	"strings"
 	"sync"
@@ -35,7 +35,7 @@ var files = sync.OnceValue(func() map[string]file {
 		}
 		content, _ := static.ReadFile("static/" + e.Name())
 		sum := sha256.Sum256(content)
-		all[e.Name()] = file{content, mediaTypeOf(e.Name()), `"` + hex.EncodeToString(sum[:12]) + `"`}
+		all[e.Name()] = file{content, cmp.Or(mediaTypes[path.Ext(e.Name())], "application/octet-stream"), `"` + hex.EncodeToString(sum[:12]) + `"`}
 	}
 	return all
 })
@@ -47,16 +47,6 @@ var mediaTypes = map[string]string{
 	".svg": "image/svg+xml",
 	".png": "image/png",
 	".ico": "image/x-icon",
-}
-
-func mediaTypeOf(name string) string {
-	if t := mediaTypes[path.Ext(name)]; t != "" {
-		return t
-	}
-	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
-		return t
-	}
-	return "application/octet-stream"
 }
 
 // File returns a file of the page: its content, which the caller must not change, its media

@@ -293,7 +293,7 @@ func watch(t *testing.T, h *Hub, c Choice) *viewer {
 	ctx, cancel := context.WithCancel(t.Context())
 	v.cancel = cancel
 	t.Cleanup(cancel)
-	go func() { v.err = h.Watch(ctx, c, v.send(t)) }()
+	go func() { v.end(h.Watch(ctx, c, v.send(t))) }()
 	return v
 }
 
@@ -302,7 +302,7 @@ func watchID(t *testing.T, h *Hub, k worker.Key) *viewer {
 	ctx, cancel := context.WithCancel(t.Context())
 	v.cancel = cancel
 	t.Cleanup(cancel)
-	go func() { v.err = h.WatchID(ctx, k, v.send(t)) }()
+	go func() { v.end(h.WatchID(ctx, k, v.send(t))) }()
 	return v
 }
 
@@ -322,6 +322,8 @@ func (v *viewer) send(t *testing.T) Send {
 				t.Errorf("%s: %v in %.300q", event, err, data)
 			}
 		}
+		noting.Lock()
+		defer noting.Unlock()
 		v.all = append(v.all, event)
 		switch event {
 		case "state":
@@ -366,8 +368,21 @@ func (v *viewer) hold() (release func()) {
 	}
 }
 
+// noting is held while a page notes what it was sent. The race detector knows that what a page
+// has noted comes before synctest.Wait, but not that what it notes later comes after.
+var noting sync.Mutex
+
+func (v *viewer) end(err error) {
+	noting.Lock()
+	defer noting.Unlock()
+	v.err = err
+}
+
 // pass lets time go by, to a moment at which nothing happens by itself.
 func pass(d time.Duration) {
+	noting.Lock()
+	//lint:ignore SA2001 what is read before comes before what is noted later
+	noting.Unlock()
 	time.Sleep(d)
 	synctest.Wait()
 }

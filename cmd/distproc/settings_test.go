@@ -147,7 +147,7 @@ func TestCheckFile(t *testing.T) {
 :9: kind.b.ttl: "soon" is no duration; write it like "500ms", "30s" or "1h30m", or "forever"`,
 		"[node]\nname = '1'\n":           `:2: node.name: node name "1": no @; write NAME@HOST, such as 1@127.0.0.1`,
 		"[node]\njoin = '1'\n":           `:2: node.join: --join: node name "1": no @; write NAME@HOST, such as 1@127.0.0.1, or HOST:PORT`,
-		"[node]\nhttp_open = true\n":     `:2: node.http_open: --http-token-file, --http-open, --http-profile and --http-host are of no use without --http HOST:PORT`,
+		"[node]\nhttp_open = true\n":     `:2: node.http_open: --http-token-file, --http-open, --http-profile, --http-page and --http-host are of no use without --http HOST:PORT`,
 		"[node]\ntls_verify_name = true": `:2: node.tls_verify_name: --tls-verify-name: there is no certificate to verify without mutual TLS; pass --tls-cert, --tls-key and --tls-ca`,
 		"[node]\nrouting = 'dice'\n":     `:2: node.routing: routing "dice": say modulo or rendezvous`,
 		"[node]\ntiming = 'slow'\n":      `:2: node.timing: timing "slow": it is local, lan or wan`,

@@ -205,10 +205,10 @@ func (c *cluster) command(args ...string) string {
 func (c *cluster) load() {
 	for _, args := range [][]string{
 		{"--rate", "200", "--ids", "300", "--zipf", "1.3"},
-		{"--kind", "price", "--rate", "40", "--ids", "50"},
-		{"--kind", "flaky", "--rate", "20", "--ids", "12"},
-		{"--kind", "tenant", "--call", "hello", "--rate", "20", "--ids", "5"},
-		{"--kind", "ledger", "--call", "hello", "--rate", "10", "--ids", "5"},
+		{"--kind", "price", "--rate", "20", "--ids", "10"},
+		{"--kind", "flaky", "--rate", "10", "--ids", "9"},
+		{"--kind", "tenant", "--call", "hello", "--rate", "5", "--ids", "5"},
+		{"--kind", "ledger", "--call", "hello", "--rate", "5", "--ids", "5"},
 	} {
 		c.run(append([]string{"bench", "--join", c.name(1), "--duration", "1h", "--concurrency", "16"}, args...)...)
 	}

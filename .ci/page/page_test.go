@@ -346,7 +346,8 @@ func TestManyPages(t *testing.T) {
 	open := func(n int) {
 		for range n {
 			p := newTab(t, browser)
-			p.open(c.url(1))
+			p.size(360, 480, "light")
+			p.open(c.url(1) + "#ring") // of which a browser has the least to draw
 			p.await(isLive)
 		}
 	}

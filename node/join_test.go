@@ -205,6 +205,20 @@ func TestJoinAfterClose(t *testing.T) {
 	})
 }
 
+// TestJoinTooLate joins when the time is up already. The error says so, and why there is no
+// other reason.
+func TestJoinTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := startNode(t, "1@"+testHost(), worker.Cache{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := a.Join(ctx, "9@"+a.addr.Host)
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "it was not asked") {
+			t.Errorf("Join = %v", err)
+		}
+	})
+}
+
 // TestLeaverMeetsNewcomer has a node that is leaving dial one that has just started: it
 // takes no slot there.
 func TestLeaverMeetsNewcomer(t *testing.T) {

@@ -184,6 +184,9 @@ func (s *shellFlags) runMember(ctx context.Context, e *evaluator) error {
 	wg.Go(func() { s.reload(joining, n, hangups, n.Logger()) })
 	select { // the first line shall meet the cluster, but need not wait for a node that is not there
 	case err = <-joined:
+		if ctx.Err() != nil { // a signal ended that, which is no failure
+			err = nil
+		}
 	case <-e.interrupts:
 		err = errInterrupt
 	case <-time.After(time.Second):

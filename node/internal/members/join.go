@@ -21,6 +21,9 @@ import (
 // errSelf is the error of joining the node itself.
 var errSelf = errors.New("this is the node itself")
 
+// errNotAsked is why there is no other reason: the time was up before the first try.
+var errNotAsked = errors.New("it was not asked")
+
 // join tries to join the cluster of the node at a until that succeeds, ctx ends, or it is
 // refused for good. It returns errSelf as it is.
 func (m *Members) join(ctx context.Context, a placement.Addr) error {
@@ -44,6 +47,9 @@ func (m *Members) join(ctx context.Context, a placement.Addr) error {
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
+	}
+	if last == nil {
+		last = errNotAsked
 	}
 	return fmt.Errorf("cannot join %s: %w: %w", protocol.TargetText(a), cmp.Or(ctx.Err(), m.ctx.Err()), last)
 }

@@ -104,7 +104,7 @@ func (m *Members) forgetSources() {
 func (m *Members) joinFrom(ctx context.Context, f *finder) error {
 	f.joining.Store(true)
 	defer f.joining.Store(false)
-	last, refusals := errors.New("it was not asked"), 0
+	last, refusals := errNotAsked, 0
 	for backoff := clock.Redial(); ctx.Err() == nil && m.ctx.Err() == nil; backoff.Sleep(ctx) {
 		err := m.try(ctx, f)
 		if err == nil || errors.Is(err, errSelf) {

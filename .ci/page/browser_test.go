@@ -167,15 +167,24 @@ func (p *tab) open(address string) {
 }
 
 // eval returns the value of an expression, which may be a promise.
-func eval[T any](p *tab, expression string) (v T) {
+func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	v, err := tryEval[T](p, expression)
 	if err != nil {
 		p.t.Fatalf("%s: %v", expression[:min(len(expression), 200)], err)
 	}
 	return v
+}
+
+func tryEval[T any](p *tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// leaves reports whether an expression has no value because the page was left meanwhile.
+func leaves(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "navigated or closed") || strings.Contains(err.Error(), "context was destroyed"))
 }
 
 // await waits until an expression is true, for at most 30 s, and returns how long that took.
@@ -183,7 +192,11 @@ func (p *tab) await(expression string) time.Duration {
 	p.t.Helper()
 	began := time.Now()
 	for time.Since(began) < 30*time.Second {
-		if eval[bool](p, "!!("+expression+")") {
+		so, err := tryEval[bool](p, "!!("+expression+")")
+		if err != nil && !leaves(err) {
+			p.t.Fatalf("%s: %v", expression, err)
+		}
+		if so {
 			return time.Since(began)
 		}
 		time.Sleep(20 * time.Millisecond)

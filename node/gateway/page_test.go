@@ -124,8 +124,8 @@ func TestWithoutJavaScript(t *testing.T) {
 	if !refresh.MatchString(a.body) || strings.Count(a.body, "http-equiv") != 1 {
 		t.Error("without JavaScript it is not refreshed, or with it:", a.body)
 	}
-	// What the policy forbids is not there: scripts and styles within the document, and
-	// addresses elsewhere.
+	// The browser refuses inline scripts, inline styles and other hosts, as the policy says.
+	// So the document must not have any.
 	h.members = newFakeHub().members
 	g, _, _ := withToken(newFake())
 	for _, a := range []answer{b.get("/"), newBrowser(t, g).get("/")} {
@@ -448,8 +448,9 @@ func TestPageAsked(t *testing.T) {
 	}
 }
 
-// TestStrangersStayStrangers has clients keep their connections: one that has seen the form
-// alone is a stranger, whose connection closes sooner than that of one with a session.
+// TestStrangersStayStrangers has two clients keep their connections. The gateway closes the
+// connection of the client that has only seen the form sooner than that of the client that
+// has a session.
 func TestStrangersStayStrangers(t *testing.T) {
 	var g *Gateway
 	servingGateway(t, func() *Gateway { g, _, _ = withToken(newFake()); return g }, func(t *testing.T, l *pipeListener, _ context.CancelFunc, _ <-chan error) {

@@ -340,7 +340,7 @@ func TestWhatASessionMayDo(t *testing.T) {
 	for what := range wants {
 		t.Errorf("%s is no route", what)
 	}
-	// What does not exist is nobody's business without the token or a session.
+	// Without the token or a session, the gateway does not tell whether a path exists.
 	wantProblem(t, stranger.get("/nowhere"), 401, "unauthorized")
 	wantProblem(t, stranger.get("/page/none.js"), 404, "not-found")
 	wantProblem(t, stranger.do("PUT", "/page/app.js", "", ""), 401, "unauthorized")

@@ -14,7 +14,8 @@ import (
 	"github.com/distproc/distproc/wire/text"
 )
 
-// What needs attention, and from when on. Shares are of what a kind did in the last minute.
+// These are the thresholds from which on the hub says that something needs attention. A
+// share is a part of the requests or runs that a kind had in the last minute.
 const (
 	heldFor      = 5 * time.Second         // for which a notice is shown at least, so that it can be read
 	gapFor       = 2500 * time.Millisecond // a condition that is back so soon has not been away

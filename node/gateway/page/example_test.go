@@ -134,7 +134,7 @@ func ExampleFile() {
 	// false
 }
 
-// What comes from peers is text.
+// The page shows what a peer has sent as text, also where that looks like HTML.
 func ExampleIndex() {
 	var b strings.Builder
 	err := page.Index(&b, page.IndexData{Node: "1@a", Err: "<script>"})

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/distproc/distproc/node/internal/peers"
 	"github.com/distproc/distproc/node/observe"
 	"github.com/distproc/distproc/node/worker"
 	"github.com/distproc/distproc/wire"
@@ -318,14 +316,7 @@ func TestFiguresOfOlder(t *testing.T) {
 			hello := stranger(n, 1)
 			hello.Addr = n.addr.Host + ":0"
 			hello.Addr = listenAs(t, hello, older{says: says})
-			giveSlot(n, hello)
-			v := n.members.View()
-			p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
-			c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie, network: memory})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
+			p, c := memberAndClient(t, n, hello)
 			for _, ask := range []func() error{
 				func() error { _, err := n.Figures(t.Context(), observe.FiguresQuery{Node: p.Text}); return err },
 				func() error { _, err := n.Hottest(t.Context(), observe.HotQuery{Node: p.Text}); return err },

@@ -79,14 +79,8 @@ func TestManyElementsAnswered(t *testing.T) {
 	hello := stranger(n, 1)
 	hello.Addr = n.addr.Host + ":0"
 	hello.Addr = listenAs(t, hello, newLiar(2*protocol.MaxListed))
-	giveSlot(n, hello)
+	p, c := memberAndClient(t, n, hello)
 	v := n.members.View()
-	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
-	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie, network: memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
 	for name, ask := range map[string]func() error{
 		"settle": func() error { return n.members.Sync(t.Context(), v, p) },
 		"roll": func() error {
@@ -282,4 +276,19 @@ func TestSilentConnections(t *testing.T) {
 			t.Errorf("%d lines for one host:\n%s", lines, log.String())
 		}
 	})
+}
+
+// memberAndClient gives the stranger of a hello a slot at n, and returns it as n knows it, and a
+// client that is attached to it.
+func memberAndClient(t *testing.T, n *Node, hello wire.Hello) (*peers.Peer, *Client) {
+	t.Helper()
+	giveSlot(n, hello)
+	v := n.members.View()
+	p := v.Peers[slices.IndexFunc(v.Peers, func(p *peers.Peer) bool { return !p.Self })]
+	c, err := Attach(t.Context(), ClientConfig{Node: hello.Name + hello.Addr[strings.LastIndex(hello.Addr, ":"):], Cookie: testCookie, network: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return p, c
 }
